@@ -1,0 +1,92 @@
+"""The one family of errors that leaves a backend: each names the host, what was tried, what was left as it was, what
+to do next."""
+
+
+class BackendError(Exception):
+    """``host`` is the fleet file's name (or the place: a URL, «this machine»); ``left`` and ``advice`` are whole
+    sentences without a full stop."""
+
+    def __init__(self, host: str, action: str, problem: str, *, left: str = "", advice: str = "") -> None:
+        super().__init__(host, action, problem)
+        self.host = host
+        self.action = action
+        self.problem = problem
+        self.left = left
+        self.advice = advice
+
+    def __str__(self) -> str:
+        parts = [f"{self.host}: {self.action}: {self.problem}", self.left, self.advice]
+        return ". ".join(part for part in parts if part)
+
+
+class Unreachable(BackendError):
+    """No connection, or it was lost: nothing is known of what the host did with the last command."""
+
+
+class HostKeyRejected(Unreachable):
+    """The host's key is unknown, changed or revoked. Never retried."""
+
+
+class LoginRefused(Unreachable):
+    """The host answered and refused every key."""
+
+
+class Fenced(BackendError):
+    """The host has seen a higher epoch: this worker is an old one and must stop without a further change."""
+
+    def __init__(self, host: str, action: str, *, epoch: int, seen: int, holder: str = "") -> None:
+        super().__init__(
+            host,
+            action,
+            f"refused, epoch {epoch} is older than {seen} on the host" + (f" ({holder})" if holder else ""),
+        )
+        self.epoch = epoch
+        self.seen = seen
+
+
+class HostLockBusy(BackendError):
+    """Another command held the target's lock on the host for longer than the deadline."""
+
+
+class CommandFailed(BackendError):
+    """A command ended with ``exit_status`` (None: no status came back, which is a failure too) and ``output``
+    (cleaned, its last lines)."""
+
+    def __init__(
+        self,
+        host: str,
+        action: str,
+        problem: str,
+        *,
+        exit_status: int | None,
+        output: str = "",
+        left: str = "",
+        advice: str = "",
+    ) -> None:
+        super().__init__(host, action, problem, left=left, advice=advice)
+        self.exit_status = exit_status
+        self.output = output
+
+
+class CommandTimedOut(CommandFailed):
+    """A command was ended at its deadline."""
+
+
+class NoSpace(BackendError):
+    """A disk is full or read-only."""
+
+
+class NotPermitted(BackendError):
+    """The login user may not do this on the host."""
+
+
+class ArtifactMissing(BackendError):
+    """The version does not exist where the fleet file says."""
+
+
+class ArtifactRefused(BackendError):
+    """Wrong checksum, not a tarball, or a member that leads out of the release's directory."""
+
+
+class SecretUnavailable(BackendError):
+    """A secret's reference does not resolve. The message never holds a value."""

@@ -1,0 +1,212 @@
+"""What a host can be asked to do. Every implementation passes the same contract tests (tests/contract/)."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from quarterdeck.config.model import Health, Hook, Host, Logs
+from quarterdeck.config.release import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Who asks. A host refuses an epoch lower than the highest it has seen for the target (``Fenced``).
+
+    ``anchor`` is the head of the audit chain ("<seq>:<hash>"): the host keeps the last one it was told.
+    """
+
+    target: str
+    epoch: int
+    holder: str  # "rollout 12, alice@bastion": what the loser of a race is told
+    anchor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRelease:
+    """A release that lies complete on the host. ``intact``: its manifest's hash holds. ``manifest`` as written
+    there."""
+
+    release: str
+    intact: bool
+    manifest: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """What a host says of a target. ``current`` is the release that the link points to, None: none."""
+
+    current: str | None
+    running: bool | None  # None: can't be told (no status command)
+    kept: tuple[KeptRelease, ...]
+    epoch: int  # highest fence seen, 0: none
+    holder: str
+    anchor: str
+    good: tuple[str, ...]  # releases that proved themselves here, newest last
+    free_bytes: int | None
+    problems: tuple[str, ...] = ()  # missing tools or permissions, in words
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutcome:
+    release: str
+    already: bool  # it was there, complete
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchOutcome:
+    """Read back on the host, after the change, inside the same locked command."""
+
+    current: str | None
+    previous: str | None
+    replayed: bool  # this op_id had run before: the recorded outcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutcome:
+    exit_status: int
+    output: str  # stdout and stderr, last 64 KiB, cleaned of escape sequences
+    replayed: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HealthOutcome:
+    healthy: bool
+    detail: str  # "http 500 from :8080/healthz", "refused", …
+    seconds: float
+    checks: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    load_1m: float
+    cores: int
+    memory_total: int  # bytes
+    memory_available: int
+    disk_total: int  # of the target's path
+    disk_free: int
+    uptime: float  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    host: str
+    text: str  # cleaned
+    time: str | None = None  # ISO 8601 UTC where the source says it
+    dropped: int = 0  # lines lost before this one (bounded memory)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretValues:
+    """Values on their way to a host: shown nowhere, in no repr."""
+
+    values: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+
+class Connection(Protocol):
+    """An open way to one host. Methods raise ``BackendError`` and its kinds; every one has a deadline (seconds)."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def executions(self) -> int:
+        """How many commands were executed on the host through this connection (a budget that tests watch)."""
+        ...
+
+    async def facts(
+        self, target: str, path: str, release: Release | None = None, *, deadline: float = 20.0
+    ) -> TargetFacts:
+        """One execution, changes nothing. ``release`` says how to ask whether the service runs."""
+        ...
+
+    async def stage(
+        self, release: Release, archive: Path, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
+    ) -> StageOutcome:
+        """Uploads, checks the SHA-256, unpacks (outside the lock), adds config files, env and manifest, renames into
+        place.
+
+        Idempotent: a complete release of the same manifest is left as it is. ArtifactRefused, NoSpace, Fenced, …
+        """
+        ...
+
+    async def switch(
+        self,
+        release: Release,
+        secrets: SecretValues,
+        fence: Fence,
+        op_id: str,
+        *,
+        action: str = "restart",
+        deadline: float = 120.0,
+    ) -> SwitchOutcome:
+        """One execution: gate, ``current`` renamed to the release, service restarted, link, manifest and service read
+        back.
+
+        ``secrets``: written anew beside the release where they differ from what lies there (empty: what lies there is
+        kept).
+        ``action``: restart (the default); start (after ``stop``); stop (the link is not touched); none (link only).
+        The same ``op_id`` again gives the recorded outcome and does nothing.
+        """
+        ...
+
+    async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
+        """One execution: stops the service of ``release`` and removes ``current``: nothing ran here before."""
+        ...
+
+    async def hook(
+        self,
+        hook: Hook,
+        command: str,
+        release: Release,
+        fence: Fence,
+        op_id: str,
+        *,
+        extra_env: Mapping[str, str] | None = None,
+    ) -> CommandOutcome:
+        """Runs ``command`` (hook.run or hook.on_rollback) in the release's directory under the gate and
+        hook.timeout."""
+        ...
+
+    async def check_health(self, health: Health, release: Release) -> HealthOutcome:
+        """One round of all checks, each under ``health.timeout``. Never raises for an unhealthy service;
+        ``Unreachable`` for a lost host."""
+        ...
+
+    async def finish(
+        self,
+        release: Release,
+        keep: Sequence[str],
+        fence: Fence,
+        op_id: str,
+        *,
+        good: bool = True,
+        prune_to: int = 5,
+        deadline: float = 120.0,
+    ) -> tuple[str, ...]:
+        """One execution: marks the release good and removes old ones; gives the ids that were removed.
+
+        Never removes current, ``keep`` or the newest ``prune_to`` others.
+        """
+        ...
+
+    async def vitals(self, path: str, *, deadline: float = 10.0) -> Vitals: ...
+
+    def logs(self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False) -> AsyncIterator[LogLine]:
+        """The last ``lines`` and, with ``follow``, what comes. Closing the iterator ends the command on the host."""
+        ...
+
+    async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:
+        """A bare command without the gate, for read-only questions (doctor)."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class HostBackend(Protocol):
+    async def connect(self, host: Host, *, deadline: float = 20.0) -> Connection:
+        """Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``."""
+        ...

@@ -1,0 +1,240 @@
+"""The fleet file as frozen values. Nothing here reads a file or knows YAML; durations are seconds, sizes are bytes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One machine. ``ssh`` is what the user would give to ``ssh``: a name of ~/.ssh/config, or
+    [user@]address[:port]."""
+
+    name: str
+    ssh: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret's value is found; never the value. ``kind`` is env, file, command, sops or age.
+
+    ``source`` is the variable, path, command line, ``FILE#key`` (sops) or file (age).
+    """
+
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A tarball to be shipped. ``{version}`` in ``tarball`` and ``sha256`` stands for the version asked for.
+
+    ``tarball`` is a path (absolute after loading), an http(s):// or an sftp:// URL. ``sha256`` is 64 hex digits, or a
+    path or URL
+    of a file in the format of sha256sum; None: the checksum is computed when the artifact is first resolved (paths
+    only).
+    """
+
+    tarball: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Shell commands, run in the release's directory with its environment, that stand in for a service manager."""
+
+    start: str
+    stop: str
+    restart: str | None = None  # None: stop, then start
+    status: str | None = None  # exit 0: it runs
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """How the service is started: a systemd unit (system, or the login user's own) or commands. Exactly one is set."""
+
+    unit: str | None = None
+    user_unit: bool = False
+    commands: Commands | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCheck:
+    port: int
+    path: str = "/"
+    status: int = 200
+    host: str = "127.0.0.1"  # as seen from where the check is made
+    contains: str | None = None  # text of the body; {version} and {release} are filled in
+
+
+@dataclass(frozen=True, slots=True)
+class TcpCheck:
+    port: int
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCheck:
+    run: str  # on the host, in the release's directory, with its environment; exit 0 is healthy
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A health gate. At least one check is set, and all that are set must pass."""
+
+    http: HttpCheck | None = None
+    tcp: TcpCheck | None = None
+    command: CommandCheck | None = None
+    interval: float = 2.0  # between two checks once it answers; the first ones after a switch come quicker
+    timeout: float = 5.0  # of a single check
+    min_healthy_time: float = 0.0  # must stay healthy for so long (deploys only)
+    healthy_deadline: float = 120.0  # must be healthy within this after the switch
+    made_from: str = "host"  # host: over the SSH connection, as the host sees it; bastion: from here, to its address
+
+
+class HookWhere(StrEnum):
+    ONE = "one"  # the first host of the rollout
+    EACH = "each"
+    HERE = "here"  # the bastion
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    run: str
+    where: HookWhere = HookWhere.ONE
+    timeout: float = 300.0
+    reversible: bool = True
+    on_rollback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    before: tuple[Hook, ...] = ()  # once the release is on the hosts, before the first switch
+    after: tuple[Hook, ...] = ()  # after the last host is healthy
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A number of hosts, or a percentage of them. Exactly one is set."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    def of(self, total: int) -> int:
+        """How many of ``total`` hosts: at least 1 where total is; a percentage is rounded down, as Nomad and
+        Kubernetes do."""
+        if total <= 0:
+            return 0
+        wanted = self.count if self.count is not None else int(total * (self.percent or 0.0) / 100)
+        return max(1, min(total, wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How the hosts of a target are moved. recreate: stop all, switch all, start all. rolling: batch after batch.
+
+    ``batches`` are sizes, the last one repeats until every host is done (as Ansible's ``serial``); empty:
+    max_unavailable.
+    Within a batch at most ``max_unavailable`` hosts are out of service at once (None: the whole batch).
+    """
+
+    kind: str = "rolling"  # recreate | rolling
+    batches: tuple[Share, ...] = ()
+    max_unavailable: Share | None = None
+    order: str = "listed"  # listed | reversed | random (seeded by the rollout's id)
+    pause: float = 0.0  # seconds between two batches
+
+
+class OnUnreachable(StrEnum):
+    STOP = "stop"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPolicy:
+    """``max_unavailable`` bounds how many hosts go back at once: all of them unless said otherwise, since time
+    counts."""
+
+    automatic: bool = True
+    max_unavailable: Share = Share(percent=100.0)
+    on_unreachable: OnUnreachable = OnUnreachable.CONTINUE
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    releases: int = 5  # on each host, beside the current one and those that a rollback needs
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    journal: str | None = None  # a systemd unit
+    files: tuple[str, ...] = ()  # globs on the host
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A file of the release's configuration: where it goes below the release's directory, and its text."""
+
+    path: str
+    content: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A service in an environment, with everything merged: what a rollout works from."""
+
+    environment: str
+    service: str
+    hosts: tuple[Host, ...]
+    path: str  # on the host, absolute or ~/…: releases/, shared/, current
+    artifact: Artifact
+    runner: Runner
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[ConfigFile, ...] = ()
+    secrets: Mapping[str, SecretReference] = field(default_factory=dict)
+    health: Health | None = None
+    strategy: Strategy = Strategy()
+    hooks: Hooks = Hooks()
+    keep: Keep = Keep()
+    logs: Logs | None = None
+    rollback: RollbackPolicy = RollbackPolicy()
+    on_unreachable: OnUnreachable = OnUnreachable.STOP  # of a deploy
+    on_orphan: str = "hold"  # resume | hold | roll_back: a deploy whose worker died (a rollback is resumed)
+    progress_deadline: float = 600.0  # seconds without a step done before a deploy is taken back
+
+    @property
+    def name(self) -> str:
+        return f"{self.environment}/{self.service}"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    name: str
+    hosts: tuple[str, ...]
+    after: str | None = None  # only a release that succeeded there may come here …
+    soak: float = 0.0  # … and has run there for so many seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """Who may do what: unix users and @groups. None: everybody may. Enforced below the screen and the command line."""
+
+    view: tuple[str, ...] | None = None
+    deploy: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    name: str
+    file: Path
+    state: Path  # directory of the journal
+    hosts: Mapping[str, Host]
+    environments: Mapping[str, Environment]  # in the order of the file
+    services: tuple[str, ...]  # in the order of the file
+    targets: Mapping[str, Target]  # by name, environments first
+    operators: Operators = Operators()
+    ssh_config: tuple[Path, ...] = ()  # empty: ~/.ssh/config
+    known_hosts: tuple[Path, ...] = ()  # empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts

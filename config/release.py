@@ -1,0 +1,82 @@
+"""A release: the immutable unit that is put on hosts and put back. Its identity is a hash over all that makes it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quarterdeck.config.model import ConfigFile, Health, Hooks, Logs, Runner, SecretReference
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedArtifact:
+    """What a version stood for when it was resolved: the bytes are named by their SHA-256, ``location`` is where they
+    were."""
+
+    location: str
+    sha256: str  # 64 hex digits
+    size: int | None = None  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRecord:
+    """A secret as a release remembers it: the reference and a salted fingerprint of the value, never the value."""
+
+    reference: SecretReference
+    fingerprint: str  # "<salt>:<hex of scrypt>"; see backends.secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Artifact + rendered configuration + how it is run. Rolling back puts all of it back."""
+
+    target: str
+    version: str
+    artifact: ResolvedArtifact
+    path: str
+    runner: Runner
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[ConfigFile, ...] = ()
+    secrets: Mapping[str, SecretRecord] = field(default_factory=dict)
+    health: Health | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    logs: Logs | None = None
+    commit: str | None = None
+    created: str = ""  # ISO 8601 UTC; for people, no part of the identity
+    created_by: str = ""
+
+    @property
+    def id(self) -> str:
+        """``<version>-<10 hex digits>``: safe as a directory's name; the same content always gives the same id."""
+        return f"{self.version}-{self.digest[:10]}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over the canonical JSON of everything but when, by whom, the location and the fingerprints'
+        salts."""
+        body = to_json(self)
+        for key in ("created", "created_by"):
+            body.pop(key, None)
+        body["artifact"] = self.artifact.sha256
+        body["secrets"] = {name: [r.reference.kind, r.reference.source] for name, r in sorted(self.secrets.items())}
+        return hashlib.sha256(canonical(body)).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """JSON in one form only: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def to_json(value: Any) -> Any:
+    """A value of this floor (a dataclass, enum, path, tuple, mapping) as plain JSON types."""
+    import msgspec  # imported where needed: `qd --version` does without
+
+    return msgspec.to_builtins(value)
+
+
+def release_from_json(body: Any) -> Release:
+    """Raises ``ValueError`` (msgspec.ValidationError) when ``body`` is not a release."""
+    import msgspec
+
+    return msgspec.convert(body, Release)

@@ -1,0 +1,365 @@
+"""What operators can ask for: arm, go, pause, abort, resume. Used by the command line and the screen alike.
+
+Roles and policy are enforced here, below both. Nothing here connects to a host: that is the worker's.
+"""
+
+import difflib
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from quarterdeck.config.model import Fleet, Operators, Target
+from quarterdeck.config.release import to_json
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.lease import lock_is_held, orphans
+from quarterdeck.history.records import ACTIVE, ENDED, Event, Operator, Request, Rollout, RolloutKind, RolloutState
+from quarterdeck.rollouts import spawn
+from quarterdeck.rollouts.roles import groups_of
+
+ARMED_FOR = 600.0  # seconds that an armed rollout waits for its ``go``
+
+
+class Refused(Exception):
+    """A policy, a role or somebody else's rollout says no. ``why`` and ``advice`` are sentences without a full stop."""
+
+    def __init__(self, why: str, advice: str = "") -> None:
+        super().__init__(f"{why}. {advice}" if advice else why)
+        self.why = why
+        self.advice = advice
+
+
+class UnknownTarget(Exception):
+    """No such target in the fleet; ``nearest`` are names that look like it."""
+
+    def __init__(self, name: str, nearest: Sequence[str]) -> None:
+        hint = f"; did you mean {' or '.join(nearest)}?" if nearest else ""
+        super().__init__(f"there is no target {name!r} in the fleet file{hint}")
+        self.name = name
+        self.nearest = tuple(nearest)
+
+
+_SENSIBLE: Mapping[str, frozenset[RolloutState]] = {
+    "go": frozenset({RolloutState.ARMED}),
+    "cancel": frozenset({RolloutState.ARMED, RolloutState.QUEUED}),
+    "pause": frozenset({RolloutState.RUNNING, RolloutState.BAKING}),
+    "resume": frozenset({RolloutState.PAUSED}),
+    "skip": frozenset({RolloutState.PAUSED, RolloutState.RUNNING}),
+    "retry": frozenset({RolloutState.PAUSED}),
+    "abort": frozenset(ACTIVE | {RolloutState.ARMED}),
+}
+
+
+class Control:
+    """``worker``: one that was started ahead (``spawn.start_worker``) to save time; it takes the first rollout that
+    is armed."""
+
+    def __init__(
+        self, fleet: Fleet, journal: Journal, operator: Operator, *, worker: spawn.WaitingWorker | None = None
+    ) -> None:
+        self.fleet = fleet
+        self.journal = journal
+        self.operator = operator
+        self._worker = worker
+
+    # asking for a rollout
+
+    def arm_deploy(
+        self,
+        target: str,
+        version: str,
+        *,
+        reason: str = "",
+        supersede: bool = False,
+        force: bool = False,
+        override: Collection[str] = (),
+        only: Collection[str] = (),
+        detached_go: bool = False,
+    ) -> Rollout:
+        """A deploy, journalled as armed, with its worker started. ``detached_go``: it goes as soon as it is ready.
+
+        Raises UnknownTarget, Refused (role, an active rollout without ``supersede``, an override or ``force`` without
+        a reason).
+        """
+        declared = self._allowed(target)
+        if (force or override) and not reason:
+            raise Refused("--force and --override need a reason", "give it with --reason")
+        active = self.journal.active(target)
+        if active is not None and not supersede and active.state is not RolloutState.ORPHANED:
+            raise Refused(busy(active), "wait for it, abort it, or use --supersede")
+        return self._arm(
+            declared,
+            RolloutKind.DEPLOY,
+            reason,
+            only,
+            {
+                "version": version,
+                "supersede": supersede,
+                "force": force,
+                "override": sorted(override),
+                "go": detached_go,
+            },
+        )
+
+    def arm_rollback(
+        self,
+        target: str,
+        *,
+        to: str | None = None,
+        reason: str = "",
+        only: Collection[str] = (),
+        force: bool = False,
+        detached_go: bool = False,
+    ) -> Rollout:
+        """A rollback, journalled as armed, with its worker started. ``to``: a release's id or a version; None: the
+        last good one.
+
+        Raises UnknownTarget, Refused (role, no release to go back to, somebody else's rollback under way).
+        """
+        declared = self._allowed(target)
+        active = self.journal.active(target)
+        if active is not None and active.kind is RolloutKind.ROLLBACK and active.state is not RolloutState.ORPHANED:
+            raise Refused(busy(active), f"follow it with: qd watch {active.id}")
+        release = self._way_back(declared, to)
+        return self._arm(
+            declared, RolloutKind.ROLLBACK, reason, only, {"force": force, "go": detached_go}, to_release=release
+        )
+
+    def _way_back(self, target: Target, to: str | None) -> str | None:
+        current = self.journal.current_release(target.name)
+        active = self.journal.active(target.name)
+        if to is None:
+            leaving = active.to_release if active is not None and active.kind is RolloutKind.DEPLOY else current
+            row = self.journal.last_good(target.name, other_than=leaving)
+            if row is None:
+                raise Refused(
+                    f"{target.name} has no earlier release that worked",
+                    f"see what there is: qd releases {target.name}; after a lost journal: qd adopt",
+                )
+            return row.id
+        rows = self.journal.releases(target.name, limit=1000)
+        for row in rows:
+            if row.id == to:
+                return row.id
+        matches = [row for row in rows if row.release.version == to]
+        if matches:
+            good = [row for row in matches if row.verdict == "good"]
+            return (good or matches)[0].id
+        nearest = difflib.get_close_matches(to, [row.release.version for row in rows] + [row.id for row in rows])
+        hint = f"did you mean {' or '.join(dict.fromkeys(nearest))}?" if nearest else f"see: qd releases {target.name}"
+        raise Refused(f"{target.name} has no release {to!r}", hint)
+
+    def _arm(
+        self,
+        target: Target,
+        kind: RolloutKind,
+        reason: str,
+        only: Collection[str],
+        options: dict[str, Any],
+        *,
+        to_release: str | None = None,
+    ) -> Rollout:
+        unknown = sorted(set(only) - {host.name for host in target.hosts})
+        if unknown:
+            raise Refused(
+                f"{target.name} has no host {unknown[0]}", f"its hosts: {', '.join(h.name for h in target.hosts)}"
+            )
+        environment = self.fleet.environments[target.environment]
+        options |= {
+            "target": to_json(target),
+            "ssh_config": [str(path) for path in self.fleet.ssh_config],
+            "known_hosts": [str(path) for path in self.fleet.known_hosts],
+            "base": str(self.fleet.file.parent),
+            "only": sorted(only),
+            "after": f"{environment.after}/{target.service}" if environment.after else None,
+            "soak": environment.soak,
+        }
+        rollout = self.journal.arm(
+            target.name,
+            kind,
+            from_release=self.journal.current_release(target.name),
+            to_release=to_release,
+            options=options,
+            reason=reason,
+        )
+        self._start(rollout.id)
+        return rollout
+
+    def _start(self, rollout: int) -> None:
+        waiting, self._worker = self._worker, None
+        if waiting is not None:
+            try:
+                waiting.assign(self.journal.path.parent, rollout)
+                return
+            except OSError:
+                pass  # it died while it waited: a fresh one takes the rollout
+        spawn.start_worker().assign(self.journal.path.parent, rollout)
+
+    # acting on a rollout
+
+    def go(self, rollout: int, plan_hash: str | None = None) -> Request:
+        """Lets an armed rollout begin. ``plan_hash``: of the plan that was shown; a plan that changed since is
+        refused."""
+        now = self.journal.rollout(rollout)
+        if plan_hash is not None and now.plan_hash != plan_hash:
+            raise Refused(f"the plan of rollout {rollout} has changed since it was shown", "look at it again")
+        return self.ask(rollout, "go", arguments={"plan_hash": now.plan_hash})
+
+    def cancel(self, rollout: int) -> Request:
+        return self.ask(rollout, "cancel")
+
+    def ask(
+        self, rollout: int, kind: str, step: int | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> Request:
+        """Journals an operator's wish for the worker. Raises Refused (role, or it makes no sense in the rollout's
+        state)."""
+        now = self.journal.rollout(rollout)
+        self._allowed(now.target)
+        sensible = _SENSIBLE.get(kind)
+        if sensible is None:
+            raise Refused(f"there is nothing called {kind!r} to ask of a rollout")
+        if now.state not in sensible:
+            raise Refused(f"rollout {rollout} ({now.kind} of {now.target}) is {now.state}: there is nothing to {kind}")
+        request = self.journal.ask(rollout, kind, step=step, arguments=dict(arguments or {}))
+        if not lock_is_held(self.journal.path.parent, rollout) and now.state is not RolloutState.ARMED:
+            self._start(rollout)  # nobody would read it: the worker is dead
+        return request
+
+    def resume(self, rollout: int) -> Rollout:
+        """Takes up a rollout that stands still: asks a paused one to go on, gives one whose worker died a new
+        worker."""
+        now = self.journal.rollout(rollout)
+        self._allowed(now.target)
+        if now.state in ENDED:
+            raise Refused(f"rollout {rollout} has ended ({now.state})")
+        if lock_is_held(self.journal.path.parent, rollout):
+            self.ask(rollout, "resume")
+        else:
+            self._start(rollout)
+        return self.journal.rollout(rollout)
+
+    def retry(self, rollout: int) -> Rollout:
+        """A paused rollout tries its failed step again; an ended one is armed anew for the hosts it still owes (all,
+        when none)."""
+        now = self.journal.rollout(rollout)
+        if now.state not in ENDED:
+            self.ask(rollout, "retry")
+            return now
+        owed = [debt.host for debt in self.journal.debts(now.target) if debt.rollout == rollout]
+        if now.state is RolloutState.SUCCEEDED and not owed:
+            raise Refused(f"rollout {rollout} has succeeded: there is nothing to retry")
+        if now.kind is RolloutKind.ROLLBACK or owed:
+            release = self.journal.debts(now.target)[0].release if owed else now.to_release
+            return self.arm_rollback(now.target, to=release, only=owed, reason=f"retry of {rollout}", detached_go=True)
+        return self.arm_deploy(
+            now.target,
+            str(now.options["version"]),
+            reason=f"retry of {rollout}",
+            only=owed,
+            force=True,
+            detached_go=True,
+        )
+
+    def tend(self) -> list[Rollout]:
+        """Gives rollouts whose worker died what policy says: rollbacks and «resume» a new worker, others are marked
+        as orphaned.
+
+        Safe to call by any number of processes at once: a worker that finds the rollout's lock taken leaves.
+        """
+        found = []
+        for rollout in orphans(self.journal):
+            if rollout.state is RolloutState.ARMED:
+                continue  # nothing was changed, and its time runs out by itself
+            found.append(rollout)
+            policy = str(rollout.options.get("target", {}).get("on_orphan", "hold"))
+            if rollout.kind is RolloutKind.ROLLBACK or policy != "hold" or rollout.state in _TAKING_BACK:
+                if self._may_deploy():
+                    self._start(rollout.id)
+            elif rollout.state is not RolloutState.ORPHANED:
+                self.journal.set_state(
+                    rollout.id,
+                    None,
+                    RolloutState.ORPHANED,
+                    outcome="its worker died; nothing changes until somebody decides: "
+                    f"qd resume {rollout.id}, or qd abort {rollout.id}",
+                )
+        return found
+
+    # waiting
+
+    def await_state(self, rollout: int, states: Collection[RolloutState], timeout: float) -> Rollout | None:
+        """The rollout once it is in one of ``states``, or None after ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        version = -1
+        while True:
+            now_version = self.journal.data_version()
+            if now_version != version:
+                version = now_version
+                now = self.journal.rollout(rollout)
+                if now.state in states:
+                    return now
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.005)
+
+    def follow(self, rollout: int, after: int = 0, timeout: float | None = None) -> Iterator[Event]:
+        """The rollout's events as they are journalled, until it has ended, ``timeout`` seconds are over, or its
+        worker is dead."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        looked = time.monotonic()
+        version = -1
+        while True:
+            now_version = self.journal.data_version()
+            if now_version != version:
+                version = now_version
+                ended = self.journal.rollout(rollout).state in ENDED
+                while events := self.journal.events(after, rollout=rollout, limit=500):
+                    after = events[-1].seq
+                    yield from events
+                if ended:
+                    return
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                return
+            if now - looked > 1.0:
+                looked = now
+                if not lock_is_held(self.journal.path.parent, rollout) and self._dead(rollout):
+                    return
+            time.sleep(0.01)
+
+    def _dead(self, rollout: int) -> bool:
+        now = self.journal.rollout(rollout)
+        return now.state not in ENDED and now.pid is not None
+
+    # roles
+
+    def _allowed(self, target: str) -> Target:
+        if not self._may_deploy():
+            raise Refused(
+                f"{self.operator.name} may not change anything in fleet {self.fleet.name}",
+                "the fleet file's operators.deploy says who may",
+            )
+        declared = self.fleet.targets.get(target)
+        if declared is None:
+            raise UnknownTarget(target, difflib.get_close_matches(target, list(self.fleet.targets), n=3, cutoff=0.5))
+        return declared
+
+    def _may_deploy(self) -> bool:
+        return may(self.fleet.operators, self.operator)
+
+
+_TAKING_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLING_BACK})
+
+
+def may(operators: Operators, operator: Operator) -> bool:
+    """Whether ``operator`` may change things: named by ``operators.deploy``, by user or @group; None: everybody."""
+    if operators.deploy is None:
+        return True
+    names = {operator.name} | {f"@{group}" for group in groups_of(operator.uid)}
+    return bool(names & set(operators.deploy))
+
+
+def busy(active: Rollout) -> str:
+    """Who holds the target, in words that the loser of a race is told."""
+    version = f" of {active.to_release}" if active.to_release else ""
+    what = f"rollout {active.id} ({active.kind}{version})"
+    return f"{active.target} is busy: {what} by {active.requested_by} is {active.state}"

@@ -1,0 +1,404 @@
+"""Tests this machine and every host, side by side, and says for each fault how it is fixed. Changes nothing anywhere.
+
+No secret's value is ever in a finding: only whether it could be read.
+"""
+
+import asyncio
+import os
+import shlex
+import stat
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from quarterdeck.backends.errors import (
+    ArtifactMissing,
+    BackendError,
+    HostKeyRejected,
+    LoginRefused,
+    Unreachable,
+)
+from quarterdeck.backends.hosts.contract import Connection, HostBackend
+from quarterdeck.config.model import Fleet, Host, SecretReference, Target
+from quarterdeck.history.errors import JournalError
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Operator
+from quarterdeck.rollouts.control import may
+
+CONNECT = 10.0  # seconds
+ASK = 20.0
+RESOLVE = 20.0
+LITTLE_ROOM = 200 * 1024 * 1024  # bytes
+TOOLS = ("sh", "flock", "tar", "sha256sum", "timeout", "mktemp", "df", "find")
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``subject``: what was tested («host web-1», «journal»). ``fix`` is empty when there is nothing to do.
+
+    ``unreachable``: the fault is that a host does not answer or lets nobody in.
+    """
+
+    subject: str
+    verdict: Verdict
+    sentence: str
+    fix: str = ""
+    unreachable: bool = False
+
+
+async def examine(
+    backend: HostBackend,
+    fleet: Fleet,
+    journal: Journal | JournalError,
+    operator: Operator,
+    targets: Collection[str],
+    said: Callable[[Finding], None],
+) -> list[Finding]:
+    """All findings, each told to ``said`` as soon as it is known: first this machine, then hosts, artifacts and secrets."""
+    findings: list[Finding] = []
+
+    def tell(found: Sequence[Finding]) -> None:
+        findings.extend(found)
+        for finding in found:
+            said(finding)
+
+    tell(await asyncio.to_thread(_fleet_file, fleet))
+    tell(_journal(fleet, journal))
+    tell([_rights(fleet, operator)])
+    tell(await asyncio.to_thread(_detachment))
+
+    async def then_tell(examination: Awaitable[list[Finding]]) -> None:
+        tell(await examination)
+
+    declared = [fleet.targets[name] for name in targets]
+    hosts = {host.name: host for target in declared for host in target.hosts}
+    async with asyncio.TaskGroup() as group:
+        for host in hosts.values():
+            group.create_task(then_tell(_host(backend, fleet, host, [t for t in declared if host in t.hosts])))
+        for target in declared:
+            group.create_task(then_tell(_artifact(fleet, journal, target)))
+        group.create_task(then_tell(_secrets(fleet, declared)))
+    return findings
+
+
+# this machine
+
+
+def _fleet_file(fleet: Fleet) -> list[Finding]:
+    subject = "fleet file"
+    described = f"{fleet.file}: {len(fleet.hosts)} hosts, {len(fleet.targets)} targets"
+    try:
+        mode = fleet.file.stat().st_mode
+    except OSError as error:
+        return [Finding(subject, Verdict.WARN, f"{fleet.file}: {error.strerror}")]
+    if mode & stat.S_IWOTH:
+        return [
+            Finding(subject, Verdict.FAIL, f"{fleet.file} can be written by everybody on this machine", f"chmod o-w {shlex.quote(str(fleet.file))}")
+        ]
+    return [Finding(subject, Verdict.OK, described)]
+
+
+def _journal(fleet: Fleet, journal: Journal | JournalError) -> list[Finding]:
+    from quarterdeck.history.engine import engine
+
+    if isinstance(journal, JournalError):
+        return [Finding("journal", Verdict.FAIL, journal.problem if hasattr(journal, "problem") else str(journal), journal.advice)]
+    used = engine()
+    found = [
+        Finding(
+            "journal engine",
+            Verdict.WARN if used.affected else Verdict.OK,
+            f"SQLite {used.version} ({used.name}), journal mode {used.mode}"
+            + (": this release can corrupt a WAL, so a rollback journal is used, which is slower" if used.affected else ""),
+            "pip install pysqlite3, which brings a newer SQLite" if used.affected else "",
+        )
+    ]
+    place = journal.path.parent
+    try:
+        mode = place.stat().st_mode
+        free = os.statvfs(place)
+    except OSError as error:
+        return [*found, Finding("state directory", Verdict.FAIL, f"{place}: {error.strerror}")]
+    room = free.f_bavail * free.f_frsize
+    if mode & stat.S_IRWXO:
+        found.append(
+            Finding("state directory", Verdict.FAIL, f"{place} is open to everybody on this machine", f"chmod o= {shlex.quote(str(place))}")
+        )
+    elif room < LITTLE_ROOM:
+        found.append(Finding("state directory", Verdict.WARN, f"{place} has only {room // 2**20} MiB free", "make room on that disk"))
+    else:
+        shared = "shared with its group" if mode & stat.S_IWGRP else "for one user"
+        found.append(Finding("state directory", Verdict.OK, f"{place}, on a local disk, {shared}, {room // 2**20} MiB free"))
+    return found
+
+
+def _rights(fleet: Fleet, operator: Operator) -> Finding:
+    if may(fleet.operators, operator):
+        return Finding("operator", Verdict.OK, f"{operator.label} (uid {operator.uid}) may deploy")
+    return Finding(
+        "operator",
+        Verdict.WARN,
+        f"{operator.label} (uid {operator.uid}) may look and change nothing",
+        "operators.deploy of the fleet file names who may",
+    )
+
+
+def _detachment(
+    *, booted: Path = Path("/run/systemd/system"), linger: Path = Path("/var/lib/systemd/linger"), logind: Path = Path("/etc/systemd/logind.conf")
+) -> list[Finding]:
+    """Whether a worker outlives the session that started it: logind may end everything of a user who logs out."""
+    subject = "detachment"
+    if not booted.is_dir():
+        return [Finding(subject, Verdict.OK, "workers run in a session of their own; no systemd here that could end them")]
+    if os.geteuid() == 0:
+        return [Finding(subject, Verdict.OK, "workers run in a session of their own; root's processes are not ended at logout")]
+    name = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+    if name and (linger / name).exists():
+        return [Finding(subject, Verdict.OK, f"lingering is on for {name}: workers outlive the last session")]
+    if not kills_user_processes(logind):
+        return [Finding(subject, Verdict.OK, "workers run in a session of their own, and logind leaves processes alone at logout")]
+    return [
+        Finding(
+            subject,
+            Verdict.FAIL,
+            f"logind ends every process of {name or 'this user'} at logout (KillUserProcesses=yes): a rollout would die with the session",
+            f"loginctl enable-linger {name}".strip(),
+        )
+    ]
+
+
+def kills_user_processes(configuration: Path) -> bool:
+    """What logind's own file and its drop-ins say; the last word counts, no by default."""
+    answer = False
+    drop_ins = sorted(configuration.parent.glob(f"{configuration.name}.d/*.conf"))
+    for file in (configuration, *drop_ins):
+        with suppress(OSError, UnicodeDecodeError):
+            for line in file.read_text(encoding="utf-8").splitlines():
+                key, _, value = line.partition("=")
+                if key.strip() == "KillUserProcesses":
+                    answer = value.strip().lower() in {"yes", "true", "1", "on"}
+    return answer
+
+
+# hosts
+
+
+async def _host(backend: HostBackend, fleet: Fleet, host: Host, targets: Sequence[Target]) -> list[Finding]:
+    subject = f"host {host.name}"
+    try:
+        async with asyncio.timeout(CONNECT + ASK):
+            connection = await backend.connect(host, deadline=CONNECT)
+            try:
+                return await _connected(subject, connection, targets)
+            finally:
+                with suppress(TimeoutError, OSError, BackendError):
+                    async with asyncio.timeout(2.0):
+                        await connection.close()
+    except TimeoutError:
+        return [Finding(subject, Verdict.FAIL, f"{host.name} let us in and did not answer within {ASK:g} s", "look at its load and its disks", unreachable=True)]
+    except BackendError as error:
+        return [Finding(subject, Verdict.FAIL, _problem(error), error.advice or _fix(error, host), unreachable=isinstance(error, Unreachable))]
+
+
+def _problem(error: BackendError) -> str:
+    return f"{error.action}: {error.problem}"
+
+
+def _fix(error: BackendError, host: Host) -> str:
+    match error:
+        case HostKeyRejected():
+            return f"compare the key with the host's own (ssh-keygen -lf on its console), then add it to known_hosts: ssh-keyscan {host.ssh}"
+        case LoginRefused():
+            return f"try: ssh {host.ssh} true; put your public key into authorized_keys there, or the right user into the fleet file"
+        case Unreachable():
+            return f"try: ssh {host.ssh} true; is the address right, the host up, the port open?"
+    return f"try: ssh {host.ssh} true"
+
+
+async def _connected(subject: str, connection: Connection, targets: Sequence[Target]) -> list[Finding]:
+    answer = await connection.execute(_questions(targets), deadline=ASK)
+    lines = answer.output.splitlines()
+    found: list[Finding] = []
+    missing = [line.removeprefix("missing ") for line in lines if line.startswith("missing ")]
+    if missing:
+        found.append(
+            Finding(subject, Verdict.FAIL, f"lacks {', '.join(missing)}", "install them on the host (Debian: util-linux, tar, coreutils, findutils)")
+        )
+    for number, target in enumerate(targets):
+        said = {
+            key: value
+            for line in lines
+            if line.startswith(f"target {number} ")
+            for key, _, value in [line.removeprefix(f"target {number} ").partition(" ")]
+        }
+        found += _path(subject, target, said)
+        found += _unit(subject, target, said)
+    if "end" not in lines:
+        found.append(Finding(subject, Verdict.FAIL, "its shell did not answer as a POSIX shell does", "the login shell must run sh scripts"))
+    if all(finding.verdict is Verdict.OK for finding in found):
+        free = next((line.split()[-1] for line in lines if line.startswith("target 0 free ")), "")
+        room = f", {int(free) // 1024} MiB free" if free.isdigit() else ""
+        return [Finding(subject, Verdict.OK, f"connection, host key, tools, {len(targets)} target path{'s' if len(targets) != 1 else ''}{room}")]
+    return [finding for finding in found if finding.verdict is not Verdict.OK]
+
+
+def _questions(targets: Sequence[Target]) -> str:
+    """One script for all: it only looks. Paths are quoted, units too."""
+    lines = ["LC_ALL=C; export LC_ALL", "PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]
+    lines.append(f"for tool in {' '.join(TOOLS)}; do command -v $tool >/dev/null 2>&1 || echo missing $tool; done")
+    for number, target in enumerate(targets):
+        path = target.path
+        quoted = f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
+        lines += [
+            f"place={quoted}",
+            'while [ ! -d "$place" ] && [ "$place" != "${place%/*}" ]; do place=${place%/*}; done; place=${place:-/}',
+            f'[ -w "$place" ] && [ -x "$place" ] && echo "target {number} writable $place" || echo "target {number} unwritable $place"',
+            f"echo \"target {number} free $(df -Pk -- \"$place\" | awk 'NR == 2 {{ print $4 }}')\"",
+        ]
+        if target.runner.unit is not None:
+            unit = shlex.quote(target.runner.unit)
+            scope = "--user " if target.runner.user_unit else ""
+            if target.runner.user_unit:
+                lines.append('[ -n "${XDG_RUNTIME_DIR-}" ] || { XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; }')
+            lines += [
+                "if ! command -v systemctl >/dev/null 2>&1; then echo 'target %d systemctl missing'; else" % number,
+                f"state=$(timeout 5 systemctl {scope}show --property=LoadState --value {unit} 2>/dev/null </dev/null)",
+                f'echo "target {number} unit ${{state:-unknown}}"',
+            ]
+            if target.runner.user_unit:
+                lines.append(
+                    f'[ -e "/var/lib/systemd/linger/$(id -un)" ] && echo "target {number} linger yes" || echo "target {number} linger no $(id -un)"'
+                )
+            else:
+                # `sudo -n -l COMMAND` says whether it would be allowed, and runs nothing.
+                lines.append(
+                    f'if [ "$(id -u)" = 0 ] || sudo -n -l systemctl restart {unit} >/dev/null 2>&1; '
+                    f'then echo "target {number} restart yes"; else echo "target {number} restart no $(id -un)"; fi'
+                )
+            lines.append("fi")
+    lines.append("echo end")
+    return "\n".join(lines)
+
+
+def _path(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
+    found = []
+    if "unwritable" in said:
+        found.append(
+            Finding(
+                subject,
+                Verdict.FAIL,
+                f"{target.name}: the login user can't write {said['unwritable']}, where {target.path} is to be",
+                f"on the host: sudo install -d -o LOGIN-USER {shlex.quote(target.path)}",
+            )
+        )
+    free = said.get("free", "")
+    if free.isdigit() and int(free) * 1024 < LITTLE_ROOM:
+        found.append(
+            Finding(subject, Verdict.WARN, f"{target.name}: only {int(free) // 1024} MiB free below {target.path}", "make room, or lower keep.releases")
+        )
+    return found
+
+
+def _unit(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
+    unit = target.runner.unit
+    if unit is None:
+        return []
+    if "systemctl" in said:
+        return [Finding(subject, Verdict.FAIL, f"{target.name}: there is no systemctl on the host", "use commands: in place of unit:")]
+    found = []
+    if said.get("unit") not in {"loaded", None}:
+        found.append(
+            Finding(
+                subject,
+                Verdict.FAIL,
+                f"{target.name}: systemd does not know the unit {unit} ({said.get('unit')})",
+                f"put {unit} on the host and run: systemctl {'--user ' if target.runner.user_unit else ''}daemon-reload",
+            )
+        )
+    if said.get("linger", "").startswith("no"):
+        user = said["linger"].partition(" ")[2]
+        found.append(
+            Finding(subject, Verdict.FAIL, f"{target.name}: the user unit {unit} would stop when {user} logs out", f"on the host: loginctl enable-linger {user}")
+        )
+    if said.get("restart", "").startswith("no"):
+        user = said["restart"].partition(" ")[2]
+        found.append(
+            Finding(
+                subject,
+                Verdict.WARN,
+                f"{target.name}: {user} may not restart {unit} with sudo; unless polkit allows it, a switch will fail",
+                f"a line for sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl restart {unit}, /usr/bin/systemctl start {unit}, "
+                f"/usr/bin/systemctl stop {unit}",
+            )
+        )
+    return found
+
+
+# artifacts and secrets
+
+
+async def _artifact(fleet: Fleet, journal: Journal | JournalError, target: Target) -> list[Finding]:
+    """Whether artifacts can be had: those that can be listed, else the version that was released last."""
+    from quarterdeck.backends.artifacts import available, resolve
+
+    subject = f"artifact {target.name}"
+    shown = target.artifact.tarball
+    row = None
+    if isinstance(journal, Journal):
+        row = next(iter(journal.releases(target.name, limit=1)), None)
+
+    async def connect(address: str) -> object:
+        from quarterdeck.backends.hosts.ssh import open_ssh
+
+        return await open_ssh(address, ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+
+    try:
+        async with asyncio.timeout(RESOLVE):
+            versions = await available(target.artifact, limit=3, deadline=RESOLVE, connect=connect)
+            if versions:
+                return [Finding(subject, Verdict.OK, f"{shown}: the newest is {versions[0]}")]
+            if row is None:
+                return [Finding(subject, Verdict.WARN, f"{shown}: nothing was found there and nothing has been released, so it was not tested")]
+            await resolve(target.artifact, row.release.version, deadline=RESOLVE, connect=connect)
+    except TimeoutError:
+        return [Finding(subject, Verdict.FAIL, f"{shown}: no answer within {RESOLVE:g} s", "is the server up, the address right?")]
+    except ArtifactMissing as error:
+        return [Finding(subject, Verdict.WARN, f"{shown}: version {row.release.version if row else ''} is gone: {error.problem}", error.advice or "keep the artifacts of releases that a rollback may need")]
+    except BackendError as error:
+        return [Finding(subject, Verdict.FAIL, str(error), error.advice or f"is {shown} right?")]
+    return [Finding(subject, Verdict.OK, f"{shown}: {row.release.version} is there")]
+
+
+async def _secrets(fleet: Fleet, targets: Sequence[Target]) -> list[Finding]:
+    from quarterdeck.backends.secrets import resolve_secrets
+
+    wanted: dict[SecretReference, list[str]] = {}
+    for target in targets:
+        for name, reference in target.secrets.items():
+            wanted.setdefault(reference, []).append(f"{name} of {target.name}")
+    found: list[Finding] = []
+
+    async def one(reference: SecretReference, names: list[str]) -> None:
+        subject = f"secret {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        try:
+            async with asyncio.timeout(RESOLVE):
+                await resolve_secrets({"VALUE": reference}, base=fleet.file.parent)
+        except (BackendError, TimeoutError) as error:
+            reason = error.problem if isinstance(error, BackendError) else f"no answer within {RESOLVE:g} s"
+            fix = (error.advice if isinstance(error, BackendError) else "") or f"see that its {reference.kind} can be read by this user on this machine"
+            found.append(Finding(subject, Verdict.FAIL, f"from {reference.kind}: {reason}", fix))
+        else:
+            found.append(Finding(subject, Verdict.OK, f"can be read from {reference.kind}"))
+
+    async with asyncio.TaskGroup() as group:
+        for reference, names in wanted.items():
+            group.create_task(one(reference, names))
+    return sorted(found, key=lambda finding: finding.subject)

@@ -1,0 +1,205 @@
+"""Logs of a target, from all its hosts, merged. Read only; a host that can't be reached is named once and the rest
+goes on."""
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.hosts.contract import Connection, HostBackend, LogLine
+from quarterdeck.config.model import Fleet, Host, Logs, Target
+from quarterdeck.config.release import Release, release_from_json
+from quarterdeck.history.journal import Journal
+from quarterdeck.rollouts.control import Refused
+
+CONNECT = 10.0  # seconds
+READ = 30.0  # seconds for the lines that are there already
+AGAIN = 3.0  # seconds before a host that was lost is tried again
+WAITING_LINES = 2000  # in memory; a slow reader slows the hosts' commands down, nothing grows
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A host that gives no lines (any more), and why. Said once, until it is back."""
+
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """A silent host that gives lines again."""
+
+    host: str
+
+
+Entry = LogLine | Silent | Back
+
+
+def open_backend(fleet: Fleet) -> HostBackend:
+    """The way to the fleet's hosts (imports the SSH library)."""
+    from quarterdeck.backends.hosts.ssh import SshBackend
+
+    return SshBackend(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+
+
+async def read_logs(
+    backend: HostBackend,
+    journal: Journal,
+    target: Target,
+    *,
+    lines: int = 100,
+    follow: bool = False,
+    only: Collection[str] = (),
+) -> AsyncIterator[Entry]:
+    """The last ``lines`` of every host, in the order of their times; with ``follow`` what comes, as it comes, without
+    an end.
+
+    Raises Refused when the target declares no logs, or ``only`` names a host that it does not have.
+    """
+    hosts = chosen_hosts(target, only)
+    release = _release(journal, target.name)
+    if target.logs is None and (release is None or release.logs is None):
+        raise Refused(
+            f"{target.name} declares no logs",
+            "add to the service in the fleet file: logs: {files: [PATH]}, or {journal: UNIT}",
+        )
+    queue: asyncio.Queue[Entry | None] = asyncio.Queue(WAITING_LINES)
+    readers = [
+        asyncio.create_task(
+            _Reader(backend, host, target, release, queue).run(lines, follow=follow), name=f"logs {host.name}"
+        )
+        for host in hosts
+    ]
+    try:
+        if follow:
+            while True:
+                entry = (
+                    await queue.get()
+                )  # no deadline: a quiet service is no fault, and the readers say when a host is lost
+                if entry is not None:
+                    yield entry
+        for entry in merge(await _gather(queue, len(readers))):
+            yield entry
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def _gather(queue: "asyncio.Queue[Entry | None]", readers: int) -> list[Entry]:
+    entries: list[Entry] = []
+    while readers:
+        entry = await queue.get()  # every reader has deadlines of its own and ends with None
+        if entry is None:
+            readers -= 1
+        else:
+            entries.append(entry)
+    return entries
+
+
+def chosen_hosts(target: Target, only: Collection[str]) -> list[Host]:
+    """The target's hosts that ``only`` names, or all. Raises Refused for another name."""
+    names = [host.name for host in target.hosts]
+    unknown = [name for name in only if name not in names]
+    if unknown:
+        raise Refused(f"{target.name} has no host {unknown[0]}", f"its hosts: {', '.join(names)}")
+    return [host for host in target.hosts if not only or host.name in only]
+
+
+def merge(entries: list[Entry]) -> Iterator[Entry]:
+    """Silent hosts first, then all lines by their times. Lines of one host keep their order; one without a time stays
+    with the
+    line before it."""
+    by_host: dict[str, list[tuple[str, int, LogLine]]] = {}
+    for number, entry in enumerate(entries):
+        if isinstance(entry, LogLine):
+            rows = by_host.setdefault(entry.host, [])
+            last = rows[-1][0] if rows else ""
+            rows.append((max(entry.time or last, last), number, entry))
+        else:
+            yield entry
+    for _, _, line in heapq.merge(*by_host.values(), key=lambda row: (row[0], row[1])):
+        yield line
+
+
+class _Reader:
+    def __init__(
+        self,
+        backend: HostBackend,
+        host: Host,
+        target: Target,
+        release: Release | None,
+        queue: "asyncio.Queue[Entry | None]",
+    ) -> None:
+        self.backend = backend
+        self.host = host
+        self.target = target
+        self.release = release
+        self.queue = queue
+
+    async def run(self, lines: int, *, follow: bool) -> None:
+        silent = False
+        try:
+            while True:
+                try:
+                    connection = await self.backend.connect(self.host, deadline=CONNECT)
+                    try:
+                        if silent:
+                            silent = False
+                            await self.queue.put(Back(self.host.name))
+                        await self._pass_on(connection, lines, follow=follow)
+                    finally:
+                        await _close(connection)
+                    if not follow:
+                        return
+                    reason = "the log command ended on the host"
+                except (BackendError, TimeoutError) as error:
+                    reason = str(error) or f"no answer within {READ:g} s"
+                if not silent:
+                    await self.queue.put(Silent(self.host.name, reason))
+                if not follow:
+                    return
+                silent, lines = True, 0
+                await asyncio.sleep(AGAIN)
+        finally:
+            if not follow:
+                with suppress(asyncio.QueueFull):
+                    self.queue.put_nowait(None)
+
+    async def _pass_on(self, connection: Connection, lines: int, *, follow: bool) -> None:
+        release = self.release or await self._release_on(connection)
+        logs = self.target.logs or (release.logs if release else None)
+        if release is None or logs is None:
+            raise BackendError(self.host.name, "read the logs", f"nothing of {self.target.name} runs here")
+        async with asyncio.timeout(None if follow else READ):
+            stream = connection.logs(logs, release, lines=lines, follow=follow)
+            async for line in stream:
+                await self.queue.put(line)
+
+    async def _release_on(self, connection: Connection) -> Release | None:
+        """Without a journal the host itself says what runs on it."""
+        facts = await connection.facts(self.target.name, self.target.path, None)
+        for kept in facts.kept:
+            if kept.release == facts.current and kept.manifest is not None:
+                try:
+                    return release_from_json(kept.manifest)
+                except ValueError:
+                    return None
+        return None
+
+
+async def _close(connection: Connection) -> None:
+    with suppress(TimeoutError, OSError, BackendError):
+        async with asyncio.timeout(2.0):
+            await connection.close()
+
+
+def _release(journal: Journal, target: str) -> Release | None:
+    """The release whose logs are meant: what is on its way, else what runs, else the newest that is known."""
+    active = journal.active(target)
+    wanted = (active.to_release if active else None) or journal.current_release(target)
+    row = journal.release(wanted) if wanted else next(iter(journal.releases(target, limit=1)), None)
+    return row.release if row else None

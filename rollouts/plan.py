@@ -1,0 +1,274 @@
+"""Plans, as pure functions: (what runs now, what is wanted, strategy) -> steps. Nothing here touches a host or the
+journal.
+
+A plan is a list of waves. The steps of a wave run side by side, those of one host within it one after the other, and
+the next
+wave starts when all of them are done.
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from quarterdeck.config.model import Hook, Hooks, HookWhere, Share, Strategy
+
+NO_HOOKS = Hooks()
+BASTION = "here"  # the host's name of steps that run on this machine
+
+
+class Action(StrEnum):
+    STAGE = "stage"  # upload, unpack, verify: the running release is not touched
+    STOP = "stop"
+    SWITCH = "switch"  # rename the link, restart, read back, wait for health
+    WITHDRAW = "withdraw"  # stop and remove the link: nothing ran here before
+    HOOK = "hook"
+    PAUSE = "pause"
+    VERIFY = "verify"  # read back and check health once more, when all hosts are done
+    FINISH = "finish"  # mark the release good, remove old ones; never fails a rollout
+
+
+@dataclass(frozen=True, slots=True)
+class HostNow:
+    """A host as it was seen while the rollout was armed. ``error``: it could not be asked."""
+
+    host: str
+    current: str | None = None
+    running: bool | None = None
+    kept: frozenset[str] = frozenset()  # intact releases only
+    epoch: int = 0
+    free_bytes: int | None = None
+    problems: tuple[str, ...] = ()
+    error: str | None = None
+    late: bool = False  # has not answered yet; a rollback does not wait for it but takes it along when it does
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """``body`` is JSON: the release's id, the hook, the seconds."""
+
+    wave: int
+    host: str
+    action: Action
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    steps: tuple[PlannedStep, ...]
+    changed: tuple[str, ...]  # hosts whose running release changes
+    untouched: tuple[str, ...]  # hosts that already run what is wanted
+    left_out: tuple[str, ...] = ()  # hosts that can't be reached
+
+
+def ordered(hosts: Sequence[str], order: str, seed: int) -> list[str]:
+    """The hosts as the strategy wants them: listed, reversed, or shuffled (the same for the same ``seed``)."""
+    result = list(hosts)
+    if order == "reversed":
+        result.reverse()
+    elif order == "random":
+        random.Random(seed).shuffle(result)  # noqa: S311  an order, no secret
+    return result
+
+
+def batches(hosts: Sequence[str], strategy: Strategy) -> list[list[list[str]]]:
+    """Batches of groups of hosts: a batch is followed by the strategy's pause; a group is what changes at the same
+    time.
+
+    ``strategy.batches`` are sizes of the whole, the last one repeats (as Ansible's ``serial``); without them a batch is
+    max_unavailable, or one host.
+    """
+    total = len(hosts)
+    if strategy.kind == "recreate":
+        return [[list(hosts)]] if hosts else []
+    sizes = strategy.batches or ((strategy.max_unavailable or Share(count=1)),)
+    result: list[list[list[str]]] = []
+    position = 0
+    number = 0
+    while position < total:
+        size = sizes[min(number, len(sizes) - 1)].of(total)
+        batch = list(hosts[position : position + size])
+        at_once = strategy.max_unavailable.of(total) if strategy.max_unavailable is not None else len(batch)
+        result.append([batch[i : i + at_once] for i in range(0, len(batch), at_once)])
+        position += size
+        number += 1
+    return result
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.steps: list[PlannedStep] = []
+        self.wave = 0
+
+    def add(self, host: str, action: Action, **body: Any) -> None:
+        self.steps.append(PlannedStep(self.wave, host, action, body))
+
+    def next_wave(self) -> None:
+        if self.steps and self.steps[-1].wave == self.wave:
+            self.wave += 1
+
+    def hooks(self, hooks: Iterable[Hook], phase: str, hosts: Sequence[str], release: str) -> None:
+        for index, hook in enumerate(hooks):
+            self.next_wave()
+            where = {HookWhere.ONE: hosts[:1], HookWhere.EACH: hosts, HookWhere.HERE: [BASTION]}[hook.where]
+            for host in where:
+                self.add(host, Action.HOOK, phase=phase, index=index, run=hook.run, release=release)
+        self.next_wave()
+
+
+def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hooks: Hooks, *, seed: int = 0) -> Plan:
+    """The steps that bring ``release`` to all reachable ``hosts``. A host that runs it already is staged and switched
+    all the
+    same when it is not known to run: otherwise it is left alone."""
+    reachable = [h for h in hosts if h.error is None]
+    settled = {h.host for h in reachable if h.current == release and h.running is True and release in h.kept}
+    names = ordered([h.host for h in reachable if h.host not in settled], strategy.order, seed)
+    build = _Builder()
+    if names:
+        for host in names:
+            build.add(host, Action.STAGE, release=release)
+        build.hooks(hooks.before, "before", names, release)
+        groups = batches(names, strategy)
+        running_before: dict[str, str] = {}
+        if strategy.kind == "recreate":
+            running_before = {h.host: h.current for h in reachable if h.current is not None}
+            for host in names:
+                if host in running_before:
+                    build.add(host, Action.STOP, release=running_before[host])
+            build.next_wave()
+        for number, batch in enumerate(groups):
+            if number and strategy.pause > 0:
+                build.next_wave()
+                build.add(BASTION, Action.PAUSE, seconds=strategy.pause)
+            for group in batch:
+                build.next_wave()
+                for host in group:
+                    stopped = strategy.kind == "recreate" and host in running_before
+                    build.add(host, Action.SWITCH, release=release, **({"how": "start"} if stopped else {}))
+        build.hooks(hooks.after, "after", names, release)
+        if sum(len(batch) for batch in groups) > 1 or hooks.after:
+            for host in names:
+                build.add(host, Action.VERIFY, release=release)
+            build.next_wave()
+    build.next_wave()
+    for host_now in reachable:
+        build.add(host_now.host, Action.FINISH, release=release)
+    return Plan(
+        tuple(build.steps), tuple(names), tuple(sorted(settled)), tuple(h.host for h in hosts if h.error is not None)
+    )
+
+
+def plan_rollback(
+    hosts: Sequence[HostNow], release: str, at_once: Share, *, leaving: str | None = None, hooks: Hooks = NO_HOOKS
+) -> Plan:
+    """The steps that put ``release`` back. Hosts without a copy are staged first, in the same wave, so that nobody
+    waits for them.
+
+    A host that already runs it is left alone. ``hooks`` are those of the release that is left (``leaving``): the
+    reversible ones
+    among them are reversed at the end, in that release's directory, last one first.
+    """
+    reachable = [h for h in hosts if h.error is None or h.late]
+    settled = [h.host for h in reachable if h.current == release and h.running is not False and release in h.kept]
+    moving = [h for h in reachable if h.host not in settled]
+    build = _Builder()
+    size = at_once.of(len(moving))
+    for index, host_now in enumerate(moving):
+        if index and index % size == 0:
+            build.next_wave()
+        if host_now.late:
+            build.add(host_now.host, Action.SWITCH, release=release, look_first=True)
+            continue
+        if release not in host_now.kept:
+            build.add(host_now.host, Action.STAGE, release=release)
+        build.add(host_now.host, Action.SWITCH, release=release)
+    if leaving is not None and moving:
+        ran = [(phase, i, hook) for phase in ("before", "after") for i, hook in enumerate(getattr(hooks, phase))]
+        holders = [h.host for h in moving if leaving in h.kept]
+        done = [
+            {"host": host, "phase": phase, "index": index, "release": leaving}
+            for phase, index, hook in ran
+            for host in {HookWhere.ONE: holders[:1], HookWhere.EACH: holders, HookWhere.HERE: [BASTION]}[hook.where]
+        ]
+        _reverse(build, done, hooks)
+    build.next_wave()
+    for host_now in moving:
+        build.add(host_now.host, Action.FINISH, release=release)
+    return Plan(
+        tuple(build.steps),
+        tuple(h.host for h in moving),
+        tuple(settled),
+        tuple(h.host for h in hosts if h.error is not None and not h.late),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A host that a rollout may have changed, and the release it goes back to (None: nothing ran there before)."""
+
+    host: str
+    back_to: str | None
+
+
+def plan_take_back(
+    touched: Sequence[Touched], hooks_done: Sequence[Mapping[str, Any]], hooks: Hooks, at_once: Share, *, leaving: str
+) -> Plan:
+    """The steps that undo a rollout of ``leaving``: every touched host goes back, then reversible hooks are reversed,
+    last one first.
+
+    ``hooks_done``: the bodies and hosts of the hook steps that ran (``{"host", "phase", "index", "release"}``).
+    """
+    build = _Builder()
+    size = at_once.of(len(touched))
+    for index, item in enumerate(touched):
+        if index and index % size == 0:
+            build.next_wave()
+        if item.back_to is None:
+            build.add(item.host, Action.WITHDRAW, release=leaving)
+        else:
+            build.add(item.host, Action.SWITCH, release=item.back_to)
+    _reverse(build, hooks_done, hooks)
+    return Plan(tuple(build.steps), tuple(t.host for t in touched), ())
+
+
+def _reverse(build: _Builder, hooks_done: Sequence[Mapping[str, Any]], hooks: Hooks) -> None:
+    for done in reversed(hooks_done):
+        hook = (hooks.before if done["phase"] == "before" else hooks.after)[int(done["index"])]
+        if hook.on_rollback is None:
+            continue
+        build.next_wave()
+        build.add(
+            str(done["host"]),
+            Action.HOOK,
+            phase=done["phase"],
+            index=done["index"],
+            run=hook.on_rollback,
+            release=done["release"],
+            reverse=True,
+        )
+
+
+def back_to(now: HostNow, stable: str | None) -> str | None:
+    """What a host that was touched goes back to: the stable release, or what it ran where it has no copy of that;
+    None: nothing."""
+    if now.current is None:
+        return None
+    if stable is not None and stable in now.kept:
+        return stable
+    return now.current if now.current in now.kept else stable
+
+
+def summary(plan: Plan, hosts: Sequence[HostNow], previous: str | None) -> str:
+    """The blast radius in one sentence: «3 of 12 hosts change, 2 have no copy of the old release»."""
+    parts = [
+        f"{len(plan.changed)} of {len(hosts)} host{'s' if len(hosts) != 1 else ''}"
+        f" change{'s' if len(plan.changed) == 1 else ''}"
+    ]
+    if previous is not None:
+        without = [h.host for h in hosts if h.error is None and h.host in plan.changed and previous not in h.kept]
+        if without:
+            parts.append(f"{len(without)} {'has' if len(without) == 1 else 'have'} no copy of the old release")
+    if plan.left_out:
+        parts.append(f"not reachable: {', '.join(plan.left_out)}")
+    return ", ".join(parts)

@@ -1,0 +1,114 @@
+"""The playground for ``qd demo``: which fleet file it has, starting, loading and removing it, and shipping to all of
+it.
+
+Everything is shipped by real rollouts, through the same Control as every other command.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.playground import Playground
+    from quarterdeck.history.records import Rollout
+    from quarterdeck.rollouts.control import Control
+
+SHIPPING = 120.0  # seconds for one version on all targets
+
+
+def running_fleet_file() -> Path | None:
+    """The fleet file of the playground that runs for this user, None when there is none."""
+    from quarterdeck.backends.playground.lifecycle import default_directory, describe, is_running
+
+    if not (default_directory() / "fleet.yml").exists() or not is_running():
+        return None
+    return describe().fleet_file
+
+
+def up() -> "Playground":
+    """Starts it, or gives the one that runs. Raises PlaygroundError."""
+    from quarterdeck.backends.playground import start
+
+    return start()
+
+
+def down() -> bool:
+    """Removes it with all its processes; False when there was none. Raises PlaygroundError."""
+    from quarterdeck.backends.playground import default_directory, is_running, stop
+
+    if is_running():
+        _end_workers(default_directory() / "state")
+    return stop()
+
+
+def running() -> "Playground":
+    """Raises PlaygroundError when there is none."""
+    from quarterdeck.backends.playground import describe
+
+    return describe()
+
+
+def _end_workers(state: Path) -> None:
+    """Workers of rollouts on the playground: their hosts are about to vanish. Only a process that still is that
+    worker is ended."""
+    from quarterdeck.history.errors import JournalError
+    from quarterdeck.history.identity import process_identity
+    from quarterdeck.history.journal import Journal
+    from quarterdeck.history.lease import lock_is_held
+    from quarterdeck.history.records import ENDED
+
+    try:
+        journal = Journal.open(state, create=False, read_only=True)
+    except JournalError:
+        return
+    with journal:
+        for rollout in journal.rollouts(limit=50):
+            worker = journal.worker(rollout.id)
+            if rollout.state in ENDED or worker is None or not lock_is_held(state, rollout.id):
+                continue
+            try:
+                descriptor = os.pidfd_open(worker.pid)
+            except OSError:
+                continue
+            try:
+                if process_identity(worker.pid) == (worker.start_ticks, worker.boot_id):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            except OSError:
+                continue
+            finally:
+                os.close(descriptor)
+
+
+def ship_everywhere(
+    control: "Control",
+    version: str,
+    reason: str,
+    said: "Callable[[Rollout], None]",
+    *,
+    targets: Sequence[str] | None = None,
+) -> "list[Rollout]":
+    """Deploys ``version`` to every target, environment after environment (its order is policy), services side by side.
+
+    ``said`` is told of each rollout that has ended. Returns those that did not succeed.
+    """
+    from quarterdeck.history.records import ENDED, RolloutState
+
+    failed: list[Rollout] = []
+    names = list(control.fleet.targets) if targets is None else list(targets)
+    for environment in control.fleet.environments:
+        begun = [
+            control.arm_deploy(name, version, reason=reason, detached_go=True)
+            for name in names
+            if control.fleet.targets[name].environment == environment
+        ]
+        for rollout in begun:
+            ended = control.await_state(rollout.id, ENDED, SHIPPING)
+            now = ended or control.journal.rollout(rollout.id)
+            said(now)
+            if now.state is not RolloutState.SUCCEEDED:
+                failed.append(now)
+        if failed:
+            break
+    return failed

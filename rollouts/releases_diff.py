@@ -1,0 +1,218 @@
+"""What differs between two releases, as values and as lines. Pure; knows secrets only by reference and fingerprint."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quarterdeck.config.release import Release, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs. ``before`` or ``after`` is None where it does not exist."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A configuration file that differs; ``diff`` is a unified diff without line ends."""
+
+    path: str
+    kind: str  # added | removed | changed
+    diff: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretChange:
+    """A secret of either release. ``value``: same (the same fingerprint), same reference, other reference, added or removed.
+
+    Every fingerprint has a salt of its own: two of them may stand for one value, and only who has the value could tell.
+    """
+
+    name: str
+    value: str
+    before: str | None  # the reference: «env NAME»
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    before: str
+    after: str
+    facts: tuple[Change, ...] = ()  # target, version, digest, path, commit
+    env: tuple[Change, ...] = ()
+    files: tuple[FileChange, ...] = ()
+    secrets: tuple[SecretChange, ...] = ()  # all of them: «same» is worth knowing
+    settings: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)  # runner, health, hooks, logs
+
+    @property
+    def empty(self) -> bool:
+        return not (
+            self.facts
+            or self.env
+            or self.files
+            or any(self.settings.values())
+            or any(s.value != "same" for s in self.secrets)
+        )
+
+
+def compare(before: Release, after: Release) -> Difference:
+    """All that differs from ``before`` to ``after``."""
+    return Difference(
+        before.id,
+        after.id,
+        facts=tuple(
+            _changes(
+                {
+                    "target": before.target,
+                    "version": before.version,
+                    "digest": before.artifact.sha256,
+                    "path": before.path,
+                }
+                | ({"commit": before.commit} if before.commit else {}),
+                {"target": after.target, "version": after.version, "digest": after.artifact.sha256, "path": after.path}
+                | ({"commit": after.commit} if after.commit else {}),
+            )
+        ),
+        env=tuple(_changes(before.env, after.env)),
+        files=tuple(_files(before, after)),
+        secrets=tuple(_secrets(before, after)),
+        settings={
+            name: tuple(_changes(_flat(to_json(getattr(before, name))), _flat(to_json(getattr(after, name)))))
+            for name in ("runner", "health", "hooks", "logs")
+        },
+    )
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
+    return [
+        Change(name, before.get(name), after.get(name))
+        for name in dict.fromkeys((*before, *after))
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _files(before: Release, after: Release) -> list[FileChange]:
+    old = {file.path: file for file in before.files}
+    new = {file.path: file for file in after.files}
+    found = []
+    for path in sorted({*old, *new}):
+        first, second = old.get(path), new.get(path)
+        if first == second:
+            continue
+        kind = "added" if first is None else "removed" if second is None else "changed"
+        lines = list(
+            difflib.unified_diff(
+                first.content.splitlines() if first else [],
+                second.content.splitlines() if second else [],
+                f"{before.id}/{path}" if first else "/dev/null",
+                f"{after.id}/{path}" if second else "/dev/null",
+                lineterm="",
+            )
+        )
+        if first and second and first.mode != second.mode:
+            lines.insert(0, f"mode {first.mode:o} to {second.mode:o}")
+        found.append(FileChange(path, kind, tuple(lines)))
+    return found
+
+
+def _secrets(before: Release, after: Release) -> list[SecretChange]:
+    found = []
+    for name in sorted({*before.secrets, *after.secrets}):
+        first, second = before.secrets.get(name), after.secrets.get(name)
+        if first is None or second is None:
+            value = "added" if first is None else "removed"
+        elif first.fingerprint == second.fingerprint:
+            value = "same"
+        else:
+            # Each fingerprint has a salt of its own: two different ones may well stand for one value, and only
+            # somebody who has
+            # the value could tell. Saying «changed» would be a guess.
+            value = "same reference" if first.reference == second.reference else "other reference"
+        found.append(
+            SecretChange(
+                name,
+                value,
+                f"{first.reference.kind} {first.reference.source}" if first else None,
+                f"{second.reference.kind} {second.reference.source}" if second else None,
+            )
+        )
+    return found
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested JSON as ``a.b[0].c`` to text: only what is set."""
+    match value:
+        case None:
+            return {}
+        case Mapping():
+            pairs = [(f"{prefix}.{key}" if prefix else str(key), item) for key, item in value.items()]
+        case list() | tuple():
+            pairs = [(f"{prefix}[{index}]", item) for index, item in enumerate(value)]
+        case bool():
+            return {prefix: "true" if value else "false"}
+        case _:
+            return {prefix: str(value)}
+    flat: dict[str, str] = {}
+    for name, item in pairs:
+        flat |= _flat(item, name)
+    return flat
+
+
+def to_value(difference: Difference) -> dict[str, Any]:
+    """As JSON."""
+
+    def changes(items: tuple[Change, ...]) -> list[dict[str, str | None]]:
+        return [{"name": item.name, "before": item.before, "after": item.after} for item in items]
+
+    return {
+        "before": difference.before,
+        "after": difference.after,
+        "same": difference.empty,
+        "facts": changes(difference.facts),
+        "env": changes(difference.env),
+        "files": [{"path": f.path, "kind": f.kind, "diff": list(f.diff)} for f in difference.files],
+        "secrets": [
+            {"name": s.name, "value": s.value, "before": s.before, "after": s.after} for s in difference.secrets
+        ],
+        **{name: changes(items) for name, items in difference.settings.items()},
+    }
+
+
+def lines(difference: Difference) -> list[tuple[str, str]]:
+    """For people: (text, mark), where mark is ``=`` for a heading, ``-`` and ``+`` for what went and came, else
+    empty."""
+    found: list[tuple[str, str]] = [(f"{difference.before} -> {difference.after}", "=")]
+    if difference.empty:
+        found.append(("nothing differs", ""))
+
+    def section(title: str, items: tuple[Change, ...]) -> None:
+        if items:
+            found.append((title, "="))
+        for item in items:
+            if item.before is not None:
+                found.append((f"- {item.name}: {item.before}", "-"))
+            if item.after is not None:
+                found.append((f"+ {item.name}: {item.after}", "+"))
+
+    section("release", difference.facts)
+    section("env", difference.env)
+    for file in difference.files:
+        found.append((f"file {file.path} ({file.kind})", "="))
+        found += [(line, line[:1] if line[:1] in "+-" else "") for line in file.diff]
+    if difference.secrets:
+        found.append(("secrets (values are never stored)", "="))
+    for secret in difference.secrets:
+        reference = secret.after or secret.before or ""
+        if secret.before and secret.after and secret.before != secret.after:
+            reference = f"{secret.before} -> {secret.after}"
+        found.append(
+            (f"  {secret.name}: {secret.value} ({reference})", {"added": "+", "removed": "-"}.get(secret.value, ""))
+        )
+    for name, items in difference.settings.items():
+        section(name, items)
+    return found

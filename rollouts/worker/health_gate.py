@@ -1,0 +1,40 @@
+"""The health gate: asks until a host's service is healthy, has stayed so, or its deadline is over."""
+
+import asyncio
+import dataclasses
+
+from quarterdeck.backends.hosts.contract import Connection, HealthOutcome
+from quarterdeck.config.model import Health
+from quarterdeck.config.release import Release
+
+FIRST_PAUSE = 0.01  # seconds; doubled up to QUICK until the service answers, so that a quick start is seen quickly
+QUICK = 0.25
+
+
+async def become_healthy(connection: Connection, health: Health, release: Release, *, hold: float) -> HealthOutcome:
+    """The first outcome that has been healthy for ``hold`` seconds, or the last unhealthy one at the deadline.
+
+    Times are of the monotonic clock. Raises ``Unreachable`` when the host itself is lost.
+    """
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    deadline = start + health.healthy_deadline + hold
+    pause = FIRST_PAUSE
+    healthy_since: float | None = None
+    checks = 0
+    while True:
+        outcome = await connection.check_health(health, release)
+        checks += 1
+        now = loop.time()
+        if outcome.healthy:
+            healthy_since = now if healthy_since is None else healthy_since
+            if now - healthy_since >= hold:
+                return dataclasses.replace(outcome, seconds=now - start, checks=checks)
+            wait = min(health.interval, hold - (now - healthy_since))
+        else:
+            healthy_since = None
+            wait = min(pause, health.interval) if now - start < 10.0 else health.interval
+            pause = min(pause * 2, QUICK)
+        if now + wait > deadline:
+            return dataclasses.replace(outcome, healthy=False, seconds=now - start, checks=checks)
+        await asyncio.sleep(wait)

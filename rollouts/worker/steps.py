@@ -1,0 +1,271 @@
+"""One step, carried out on one host: what each action of a plan means in calls to a backend, and what counts as
+done."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quarterdeck.backends.errors import CommandFailed
+from quarterdeck.backends.hosts.contract import Connection, Fence, HealthOutcome, SecretValues
+from quarterdeck.backends.secrets import Masker
+from quarterdeck.config.model import Hook, Target
+from quarterdeck.config.release import Release
+from quarterdeck.history.records import RolloutKind, Step
+from quarterdeck.rollouts.plan import BASTION, Action
+from quarterdeck.rollouts.worker.crew import Crew
+from quarterdeck.rollouts.worker.health_gate import become_healthy
+
+
+class StepFailed(Exception):
+    """A step that did not reach its result. ``why`` names host and check; ``release_at_fault``: the release itself
+    was refuted."""
+
+    def __init__(self, step: Step, why: str, *, release_at_fault: bool, unreachable: bool = False) -> None:
+        super().__init__(why)
+        self.step = step
+        self.why = why
+        self.release_at_fault = release_at_fault
+        self.unreachable = unreachable
+
+
+@dataclass(slots=True)
+class Work:
+    """What steps need: the same for all of a rollout. ``archives`` gives a release's tarball when a host needs it."""
+
+    target: Target
+    kind: RolloutKind
+    crew: Crew
+    releases: Mapping[str, Release]
+    secrets: Mapping[str, SecretValues]
+    fence: Fence
+    archives: "Archives"
+    base: Path
+    masker: Masker
+    release: Release  # what the rollout is about
+    good: frozenset[str] = frozenset()  # releases that must stay on the hosts
+    taking_back: bool = False
+
+    def secrets_of(self, release: str) -> SecretValues:
+        return self.secrets.get(release, SecretValues({}))
+
+
+class Archives:
+    """Tarballs by release, fetched at most once each, checked before anything is sent."""
+
+    def __init__(self, fetch: Any) -> None:
+        self._fetch = fetch
+        self._tasks: dict[str, asyncio.Task[Path]] = {}
+
+    async def of(self, release: Release) -> Path:
+        if release.id not in self._tasks:
+            self._tasks[release.id] = asyncio.create_task(self._fetch(release))
+        return await asyncio.shield(self._tasks[release.id])
+
+
+async def perform(step: Step, work: Work) -> dict[str, Any]:
+    """Does ``step`` and gives its outcome as JSON. Raises StepFailed, or the BackendError of a lost host or an old
+    epoch."""
+    action = Action(step.action)
+    if action is Action.PAUSE:
+        await _pause(step)
+        return {"seconds": step.body["seconds"]}
+    if step.host == BASTION:
+        return await _hook_here(step, work)
+    connection = await work.crew.connection(step.host)
+    match action:
+        case Action.STAGE:
+            return await _stage(step, work, connection)
+        case Action.STOP:
+            outcome = await connection.switch(
+                work.releases.get(str(step.body.get("release")), work.release),
+                SecretValues({}),
+                work.fence,
+                step.op_id,
+                action="stop",
+            )
+            return {"seconds": outcome.seconds}
+        case Action.SWITCH:
+            return await _switch(step, work, connection)
+        case Action.WITHDRAW:
+            outcome = await connection.withdraw(_release(step, work), work.fence, step.op_id)
+            if outcome.current is not None:
+                raise StepFailed(
+                    step, f"{step.host}: current still points to {outcome.current}", release_at_fault=False
+                )
+            return {"seconds": outcome.seconds, "current": None}
+        case Action.HOOK:
+            return await _hook(step, work, connection)
+        case Action.VERIFY:
+            return await _verify(step, work, connection)
+        case Action.FINISH:
+            removed = await connection.finish(
+                _release(step, work), sorted(work.good), work.fence, step.op_id, prune_to=work.target.keep.releases
+            )
+            return {"removed": list(removed)}
+    raise AssertionError(f"no such action: {action}")
+
+
+def _release(step: Step, work: Work) -> Release:
+    name = step.body["release"]
+    release = work.releases.get(str(name))
+    if release is None:
+        raise StepFailed(
+            step, f"{step.host}: nothing is known of release {name}, so it can't be put back", release_at_fault=False
+        )
+    return release
+
+
+async def _stage(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
+    release = _release(step, work)
+    archive = await work.archives.of(release)
+    outcome = await connection.stage(release, archive, work.secrets_of(release.id), work.fence)
+    return {"already": outcome.already, "seconds": outcome.seconds}
+
+
+async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
+    release = _release(step, work)
+    action = str(step.body.get("how", "restart"))
+    if step.body.get("look_first"):
+        facts = await connection.facts(work.target.name, work.target.path, release)
+        if release.id not in {kept.release for kept in facts.kept if kept.intact}:
+            archive = await work.archives.of(release)
+            await connection.stage(release, archive, work.secrets_of(release.id), work.fence)
+    try:
+        outcome = await connection.switch(release, work.secrets_of(release.id), work.fence, step.op_id, action=action)
+    except CommandFailed as error:
+        raise StepFailed(step, work.masker.mask(str(error)), release_at_fault=True) from error
+    if outcome.current != release.id:
+        raise StepFailed(
+            step,
+            f"{step.host}: current points to {outcome.current or 'nothing'}, not to {release.id}",
+            release_at_fault=False,
+        )
+    result: dict[str, Any] = {"current": outcome.current, "previous": outcome.previous, "seconds": outcome.seconds}
+    health = await _healthy(step, work, connection, release)
+    if health is not None:
+        result |= {"health": health.detail, "healthy_after": round(health.seconds, 3)}
+    return result
+
+
+async def _healthy(step: Step, work: Work, connection: Connection, release: Release) -> HealthOutcome | None:
+    if release.health is None:
+        return None
+    going_back = work.taking_back or work.kind is RolloutKind.ROLLBACK
+    outcome = await become_healthy(
+        connection, release.health, release, hold=0.0 if going_back else release.health.min_healthy_time
+    )
+    if not outcome.healthy:
+        detail = work.masker.mask(outcome.detail)
+        raise StepFailed(
+            step,
+            f"{step.host}: {release.version} did not become healthy "
+            f"within {release.health.healthy_deadline:g} s: {detail}",
+            release_at_fault=True,
+        )
+    return outcome
+
+
+async def _verify(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
+    release = _release(step, work)
+    facts = await connection.facts(work.target.name, work.target.path, release)
+    if facts.current != release.id:
+        raise StepFailed(
+            step,
+            f"{step.host}: runs {facts.current or 'nothing'} where {release.id} was put: somebody else changed it",
+            release_at_fault=False,
+        )
+    if facts.running is False:
+        raise StepFailed(step, f"{step.host}: {release.version} has stopped running", release_at_fault=True)
+    if release.health is not None:
+        outcome = await connection.check_health(release.health, release)
+        if not outcome.healthy:
+            outcome = await become_healthy(connection, release.health, release, hold=0.0)
+        if not outcome.healthy:
+            raise StepFailed(
+                step,
+                f"{step.host}: {release.version} is no longer healthy: {work.masker.mask(outcome.detail)}",
+                release_at_fault=True,
+            )
+    return {"current": facts.current}
+
+
+def _hook_of(step: Step, work: Work) -> tuple[Hook, Release]:
+    release = _release(step, work)
+    hooks = release.hooks.before if step.body["phase"] == "before" else release.hooks.after
+    return hooks[int(step.body["index"])], release
+
+
+async def _hook(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
+    hook, release = _hook_of(step, work)
+    command = str(step.body["run"])
+    try:
+        outcome = await connection.hook(hook, command, release, work.fence, step.op_id)
+    except CommandFailed as error:
+        raise StepFailed(step, work.masker.mask(f"hook {command!r}: {error}"), release_at_fault=True) from error
+    output = work.masker.mask(outcome.output[-2000:])
+    if outcome.exit_status != 0:
+        raise StepFailed(
+            step,
+            f"{step.host}: hook {command!r} ended with {outcome.exit_status}: {output.strip()[-400:]}",
+            release_at_fault=True,
+        )
+    return {"exit_status": outcome.exit_status, "output": output, "seconds": outcome.seconds}
+
+
+async def _hook_here(step: Step, work: Work) -> dict[str, Any]:
+    """Runs a hook on this machine, in the fleet file's directory, in a process group of its own that ends at the
+    deadline."""
+    hook, release = _hook_of(step, work)
+    command = str(step.body["run"])
+    environment = (
+        os.environ
+        | dict(release.env)
+        | {
+            "QD_TARGET": release.target,
+            "QD_RELEASE": release.id,
+            "QD_VERSION": release.version,
+            "QD_OP_ID": step.op_id,
+        }
+    )
+    started = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        command,
+        cwd=work.base,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(hook.timeout):
+            output, _ = await process.communicate()
+    except (TimeoutError, asyncio.CancelledError) as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        if isinstance(error, asyncio.CancelledError):
+            raise
+        raise StepFailed(
+            step, f"hook {command!r} here took longer than {hook.timeout:g} s", release_at_fault=True
+        ) from error
+    text = work.masker.mask(output[-2000:].decode(errors="replace"))
+    if process.returncode != 0:
+        raise StepFailed(
+            step, f"hook {command!r} here ended with {process.returncode}: {text.strip()[-400:]}", release_at_fault=True
+        )
+    return {"exit_status": process.returncode, "output": text, "seconds": time.monotonic() - started}
+
+
+async def _pause(step: Step) -> None:
+    """Sleeps until the time that the step's body names (boottime clock of this boot), so that a restart does not
+    lengthen it."""
+    until = step.body.get("until")
+    seconds = float(step.body["seconds"]) if until is None else float(until) - time.clock_gettime(time.CLOCK_BOOTTIME)
+    await asyncio.sleep(max(0.0, min(seconds, float(step.body["seconds"]))))

@@ -1,0 +1,269 @@
+"""Carrying out steps wave by wave: journalled before and after, side by side over the hosts, stopped at once by an
+abort.
+
+Delivery is at least once: a step whose outcome is unknown is done again under the same op_id, and the host answers
+with the recorded
+outcome or finds that its result already holds.
+"""
+
+import asyncio
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from quarterdeck.backends.errors import BackendError, Fenced, HostKeyRejected, LoginRefused, Unreachable
+from quarterdeck.config.model import OnUnreachable
+from quarterdeck.history.identity import process_identity
+from quarterdeck.history.records import RolloutState, Step, StepState
+from quarterdeck.rollouts.plan import BASTION, Action
+from quarterdeck.rollouts.worker.journal_thread import JournalThread
+from quarterdeck.rollouts.worker.steps import StepFailed, Work, perform
+from quarterdeck.rollouts.worker.wishes import Wishes
+
+log = logging.getLogger("quarterdeck.worker")
+
+QUICK_LOSS = 7.0  # seconds: lost sooner than keepalive can tell, so the other side closed it and may be back
+
+
+class Aborted(Exception):
+    """An operator's abort. It always wins."""
+
+
+class Waves:
+    """``stop_at_failure``: the first failed step ends the wave (a deploy); else every host gets its chance (a
+    rollback)."""
+
+    def __init__(self, rollout: int, epoch: int, work: Work, journal: JournalThread, wishes: Wishes) -> None:
+        self.rollout = rollout
+        self.epoch = epoch
+        self.work = work
+        self.journal = journal
+        self.wishes = wishes
+        self.lost: dict[str, str] = {}  # hosts that went away during the rollout, with the reason
+        self.failures: list[StepFailed] = []
+
+    async def carry_out(
+        self,
+        steps: Sequence[Step],
+        *,
+        stop_at_failure: bool,
+        on_unreachable: OnUnreachable,
+        heed_wishes: bool,
+        progress_deadline: float | None = None,
+    ) -> None:
+        """Does all steps that are not done. Raises StepFailed (with ``stop_at_failure``), Aborted, EpochLost, Fenced.
+
+        ``heed_wishes``: pauses and aborts of operators count here; while taking back they don't.
+        """
+        for _, wave in groupby(sorted(steps, key=lambda s: (s.batch, s.seq)), key=lambda s: s.batch):
+            if heed_wishes:
+                await self._stand_still_if_asked()
+            todo = [s for s in wave if s.state in (StepState.PENDING, StepState.STARTED)]
+            todo = [s for s in todo if s.host not in self.lost] if stop_at_failure else todo
+            if todo:
+                await self._wave(todo, stop_at_failure, on_unreachable, heed_wishes, progress_deadline)
+
+    async def _wave(
+        self,
+        steps: list[Step],
+        stop_at_failure: bool,
+        on_unreachable: OnUnreachable,
+        heed_wishes: bool,
+        progress_deadline: float | None,
+    ) -> None:
+        chains: dict[str, list[Step]] = {}
+        for step in steps:
+            chains.setdefault(step.host, []).append(step)
+        await self._start([chain[0] for chain in chains.values()])
+
+        async def everything() -> None:
+            async with asyncio.TaskGroup() as group:
+                for chain in chains.values():
+                    group.create_task(self._chain(chain, stop_at_failure, on_unreachable, progress))
+
+        progress = _Progress(progress_deadline)
+        running = asyncio.create_task(everything())
+        watchers: list[asyncio.Task[Any]] = [asyncio.create_task(progress.overdue())]
+        if heed_wishes:
+            watchers.append(asyncio.create_task(self.wishes.aborted.wait()))
+        try:
+            await asyncio.wait([running, *watchers], return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                running.cancel()
+                await asyncio.wait([running])
+                if heed_wishes and self.wishes.aborted.is_set():
+                    raise Aborted
+                slow = next((s for s in steps if s.state is not StepState.DONE), steps[0])
+                raise StepFailed(
+                    slow,
+                    f"no step was done within the progress deadline of {progress_deadline:g} s",
+                    release_at_fault=True,
+                )
+        finally:
+            for task in (running, *watchers):
+                task.cancel()
+            await asyncio.gather(running, *watchers, return_exceptions=True)
+        try:
+            running.result()
+        except BaseExceptionGroup as group:
+            raise _worst(group) from group
+
+    async def _start(self, steps: list[Step]) -> None:
+        """One transaction for a whole wave's beginning: nothing runs on a host before this is on disk."""
+        await self.journal.do(self.journal.journal.start_steps, self.rollout, self.epoch, [step.seq for step in steps])
+
+    async def _chain(
+        self, chain: list[Step], stop_at_failure: bool, on_unreachable: OnUnreachable, progress: "_Progress"
+    ) -> None:
+        for index, step in enumerate(chain):
+            if index:
+                await self._start([step])
+            try:
+                outcome = await self._persistently(step)
+            except (StepFailed, BackendError) as error:
+                if isinstance(error, Fenced):
+                    raise
+                failure = self._as_failure(step, error)
+                await self._end(step, StepState.FAILED, {"error": failure.why})
+                if step.action == Action.FINISH:
+                    return  # cleaning up never fails a rollout
+                self.failures.append(failure)
+                if failure.unreachable:
+                    self.lost[step.host] = failure.why
+                    if on_unreachable is OnUnreachable.CONTINUE:
+                        await self._owe(step, failure)
+                        return
+                if stop_at_failure:
+                    raise failure from error
+                return
+            await self._end(step, StepState.DONE, outcome)
+            if step.action == Action.SWITCH:
+                await self._settle(step)
+            progress.made()
+
+    async def _persistently(self, step: Step) -> dict[str, object]:
+        """Once more on a new connection when the old one was cut (a restarted sshd); the op_id makes that harmless."""
+        if step.action == Action.PAUSE:
+            step = await self._with_end(step)
+        started = time.monotonic()
+        try:
+            return await perform(step, self.work)
+        except (HostKeyRejected, LoginRefused):
+            raise
+        except Unreachable as error:
+            silent = time.monotonic() - started > QUICK_LOSS
+            if step.host == BASTION or silent or not self.work.crew.was_open(step.host):
+                raise
+            log.warning("connection lost, once more, host=%s step=%d reason=%s", step.host, step.seq, error)
+            await asyncio.sleep(0.2)
+            await self.work.crew.reconnect(step.host)
+            return await perform(step, self.work)
+
+    async def _with_end(self, step: Step) -> Step:
+        """The pause's end is journalled when it begins: a worker that takes over waits for what remains, not for all
+        of it again."""
+        boot = process_identity(os.getpid())[1]
+        for event in self.journal.reader.events(rollout=self.rollout, kind="pause.until"):
+            if event.body.get("seq") == step.seq and event.body.get("boot") == boot:
+                return dataclasses.replace(step, body={**step.body, "until": event.body["until"]})
+        until = time.clock_gettime(time.CLOCK_BOOTTIME) + float(step.body["seconds"])
+        await self.journal.do(
+            self.journal.journal.record,
+            "pause.until",
+            target=self.work.target.name,
+            rollout=self.rollout,
+            body={"seq": step.seq, "until": until, "boot": boot, "seconds": step.body["seconds"]},
+        )
+        return dataclasses.replace(step, body={**step.body, "until": until})
+
+    def _as_failure(self, step: Step, error: StepFailed | BackendError) -> StepFailed:
+        if isinstance(error, StepFailed):
+            return error
+        return StepFailed(
+            step,
+            self.work.masker.mask(str(error)),
+            release_at_fault=False,
+            unreachable=isinstance(error, Unreachable),
+        )
+
+    async def _end(self, step: Step, state: StepState, outcome: dict[str, object]) -> None:
+        await self.journal.do(self.journal.journal.end_step, self.rollout, self.epoch, step.seq, state, outcome)
+
+    async def _owe(self, step: Step, failure: StepFailed) -> None:
+        release = str(step.body.get("release") or "")
+        await self.journal.do(
+            self.journal.journal.add_debt, self.work.target.name, step.host, release, self.rollout, failure.why
+        )
+
+    async def _settle(self, step: Step) -> None:
+        if any(debt.host == step.host for debt in self.journal.reader.debts(self.work.target.name)):
+            await self.journal.do(self.journal.journal.settle_debt, self.work.target.name, step.host)
+
+    async def _stand_still_if_asked(self) -> None:
+        if self.wishes.aborted.is_set():
+            raise Aborted
+        request = self.wishes.pending("pause")
+        if request is not None:
+            await self.wishes.answer(request, "paused after the steps that were under way")
+            await self.stand_still(f"paused by {request.by}", "resume")
+
+    async def stand_still(self, why: str, *ways_on: str) -> str:
+        """Paused until an operator says one of ``ways_on`` (which is given back), or aborts (Aborted)."""
+        await self._state(RolloutState.PAUSED, why)
+        wish = asyncio.create_task(self.wishes.next(*ways_on))
+        abort = asyncio.create_task(self.wishes.aborted.wait())
+        try:
+            await asyncio.wait([wish, abort], return_when=asyncio.FIRST_COMPLETED)
+            if self.wishes.aborted.is_set():
+                raise Aborted
+            request = wish.result()
+        finally:
+            wish.cancel()
+            abort.cancel()
+        await self._state(RolloutState.RUNNING, f"{request.kind} by {request.by}")
+        await self.wishes.answer(request, f"{request.kind}: done")
+        return request.kind
+
+    async def _state(self, state: RolloutState, outcome: str) -> None:
+        await self.journal.do(self.journal.journal.set_state, self.rollout, self.epoch, state, outcome=outcome)
+
+
+class _Progress:
+    """A deadline that every finished step sets back."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def made(self) -> None:
+        self._last = time.monotonic()
+
+    async def overdue(self) -> None:
+        if self._seconds is None:
+            await asyncio.Event().wait()
+            return
+        # It sleeps until the deadline, which moves meanwhile: there is no event to wait for.
+        while (left := self._last + self._seconds - time.monotonic()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(left)
+
+
+def _worst(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error of a wave that decides: losing the fence before everything else, then the first failed step."""
+    flat: list[BaseException] = []
+
+    def collect(error: BaseException) -> None:
+        if isinstance(error, BaseExceptionGroup):
+            for inner in error.exceptions:
+                collect(inner)
+        else:
+            flat.append(error)
+
+    collect(group)
+    for error in flat:
+        if not isinstance(error, StepFailed):
+            return error
+    return flat[0]

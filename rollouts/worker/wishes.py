@@ -1,0 +1,73 @@
+"""Operators' wishes as the worker sees them: it follows the journal and keeps what is asked of it until it can be
+answered."""
+
+import asyncio
+import logging
+
+from quarterdeck.history.records import Request
+from quarterdeck.rollouts.worker.journal_thread import JournalThread
+
+log = logging.getLogger("quarterdeck.worker")
+
+EAGER = 0.004  # seconds between two looks while an operator's finger is on the key: a look costs 5 µs
+CALM = 0.05
+
+
+class Wishes:
+    """``aborted`` is set by the first abort and never cleared; the others are taken, once, by whoever can do them."""
+
+    def __init__(self, journal: JournalThread, rollout: int) -> None:
+        self._journal = journal
+        self._rollout = rollout
+        self._open: dict[int, Request] = {}
+        self._changed = asyncio.Event()
+        self.aborted = asyncio.Event()
+        self.abort_request: Request | None = None
+        self.eager = False
+
+    async def follow(self) -> None:
+        """Runs until cancelled."""
+        version = -1
+        reader = self._journal.reader
+        while True:
+            now = reader.data_version()
+            if now != version:
+                version = now
+                self._read()
+            await asyncio.sleep(EAGER if self.eager else CALM)
+
+    def _read(self) -> None:
+        fresh = {request.id: request for request in self._journal.reader.open_requests(self._rollout)}
+        if fresh.keys() != self._open.keys():
+            self._open = fresh
+            for request in fresh.values():
+                if request.kind == "abort" and self.abort_request is None:
+                    self.abort_request = request
+                    self.aborted.set()
+            self._changed.set()
+
+    async def next(self, *kinds: str) -> Request:
+        """The oldest open wish of one of ``kinds``; waits for one."""
+        while True:
+            found = self.pending(*kinds)
+            if found is not None:
+                return found
+            self._changed.clear()
+            await self._changed.wait()
+
+    def pending(self, *kinds: str) -> Request | None:
+        for request in sorted(self._open.values(), key=lambda r: r.id):
+            if request.kind in kinds:
+                return request
+        return None
+
+    async def answer(self, request: Request, answer: str, *, state: str = "done") -> None:
+        """Journals what became of the wish. ``state``: done or refused."""
+        self._open.pop(request.id, None)
+        await self._journal.do(self._journal.journal.answer, request.id, state, answer)
+
+    async def refuse_all(self, why: str) -> None:
+        """What is still open when the rollout ends did nothing, and says so."""
+        self._read()
+        for request in list(self._open.values()):
+            await self.answer(request, why, state="refused")

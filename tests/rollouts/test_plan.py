@@ -1,0 +1,163 @@
+"""Plans are pure: facts in, steps out."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quarterdeck.config.model import Hook, Hooks, HookWhere, Share, Strategy
+from quarterdeck.rollouts.plan import (
+    BASTION,
+    Action,
+    HostNow,
+    Plan,
+    Touched,
+    back_to,
+    batches,
+    ordered,
+    plan_deploy,
+    plan_rollback,
+    plan_take_back,
+    summary,
+)
+
+NO_HOOKS = Hooks()
+
+
+def running(name: str, release: str | None = "v1-a", *more: str) -> HostNow:
+    kept = frozenset({release, *more} - {None})
+    return HostNow(name, current=release, running=release is not None, kept=kept)  # type: ignore[arg-type]  # None is taken out
+
+
+def shape(plan: Plan) -> list[list[str]]:
+    """Each wave as «host:action» words."""
+    waves: dict[int, list[str]] = {}
+    for step in plan.steps:
+        waves.setdefault(step.wave, []).append(f"{step.host}:{step.action}")
+    return list(waves.values())
+
+
+def test_a_rolling_deploy_stages_everywhere_first_then_moves_batch_by_batch() -> None:
+    hosts = [running(name) for name in ("a", "b", "c", "d")]
+    strategy = Strategy(batches=(Share(count=1), Share(percent=50)), pause=3)
+    plan = plan_deploy(hosts, "v2-b", strategy, NO_HOOKS)
+    assert shape(plan) == [
+        ["a:stage", "b:stage", "c:stage", "d:stage"],
+        ["a:switch"],
+        ["here:pause"],
+        ["b:switch", "c:switch"],
+        ["here:pause"],
+        ["d:switch"],
+        ["a:verify", "b:verify", "c:verify", "d:verify"],
+        ["a:finish", "b:finish", "c:finish", "d:finish"],
+    ]
+
+
+def test_max_unavailable_bounds_what_changes_at_once_within_a_batch() -> None:
+    strategy = Strategy(batches=(Share(percent=100),), max_unavailable=Share(count=2))
+    assert batches(list("abcde"), strategy) == [[["a", "b"], ["c", "d"], ["e"]]]
+
+
+def test_without_batches_rolling_moves_one_host_at_a_time() -> None:
+    assert batches(list("abc"), Strategy()) == [[["a"]], [["b"]], [["c"]]]
+
+
+@given(
+    count=st.integers(0, 40),
+    sizes=st.lists(st.one_of(st.integers(1, 50), st.floats(0.1, 100)), max_size=4),
+    at_once=st.one_of(st.none(), st.integers(1, 50), st.floats(0.1, 100)),
+)
+@settings(derandomize=True)
+def test_batches_hold_every_host_once_in_order(count: int, sizes: list[float], at_once: float | None) -> None:
+    def share(value: float) -> Share:
+        return Share(count=value) if isinstance(value, int) else Share(percent=value)
+
+    hosts = [f"h{n}" for n in range(count)]
+    strategy = Strategy(
+        batches=tuple(share(s) for s in sizes), max_unavailable=None if at_once is None else share(at_once)
+    )
+    result = batches(hosts, strategy)
+    assert [host for batch in result for group in batch for host in group] == hosts
+    if strategy.max_unavailable is not None and count:
+        assert all(len(group) <= strategy.max_unavailable.of(count) for batch in result for group in batch)
+
+
+def test_recreate_stops_all_before_the_first_start_and_starts_what_it_stopped() -> None:
+    hosts = [running("a"), HostNow("b")]
+    plan = plan_deploy(hosts, "v2-b", Strategy(kind="recreate"), NO_HOOKS)
+    assert shape(plan)[:3] == [["a:stage", "b:stage"], ["a:stop"], ["a:switch", "b:switch"]]
+    switches = {step.host: step.body for step in plan.steps if step.action is Action.SWITCH}
+    assert switches["a"]["how"] == "start"
+    assert "how" not in switches["b"]
+
+
+def test_hooks_run_where_they_say_before_the_first_and_after_the_last_switch() -> None:
+    hooks = Hooks(
+        before=(Hook("migrate", HookWhere.ONE),), after=(Hook("warm", HookWhere.EACH), Hook("tell", HookWhere.HERE))
+    )
+    plan = plan_deploy([running("a"), running("b")], "v2-b", Strategy(batches=(Share(percent=100),)), hooks)
+    assert shape(plan)[:6] == [
+        ["a:stage", "b:stage"],
+        ["a:hook"],
+        ["a:switch", "b:switch"],
+        ["a:hook", "b:hook"],
+        [f"{BASTION}:hook"],
+        ["a:verify", "b:verify"],
+    ]
+
+
+def test_a_host_that_runs_it_already_is_left_alone_only_when_it_is_known_to_run() -> None:
+    hosts = [running("a", "v2-b"), HostNow("b", current="v2-b", running=False, kept=frozenset({"v2-b"}))]
+    plan = plan_deploy(hosts, "v2-b", Strategy(), NO_HOOKS)
+    assert plan.untouched == ("a",)
+    assert plan.changed == ("b",)
+
+
+def test_a_rollback_moves_all_hosts_at_once_and_stages_only_where_the_copy_is_gone() -> None:
+    hosts = [running("a", "v2-b", "v1-a"), running("b", "v2-b"), running("c", "v1-a")]
+    plan = plan_rollback(hosts, "v1-a", Share(percent=100))
+    assert shape(plan) == [["a:switch", "b:stage", "b:switch"], ["a:finish", "b:finish"]]
+    assert plan.untouched == ("c",)
+
+
+def test_a_host_that_is_late_is_taken_along_and_one_that_is_gone_is_left_out() -> None:
+    hosts = [
+        running("a", "v2-b", "v1-a"),
+        HostNow("b", error="late", late=True),
+        HostNow("c", error="refused"),
+    ]
+    plan = plan_rollback(hosts, "v1-a", Share(percent=100))
+    late = next(step for step in plan.steps if step.host == "b")
+    assert late.action is Action.SWITCH
+    assert late.body["look_first"] is True
+    assert plan.left_out == ("c",)
+
+
+def test_a_rollback_reverses_the_hooks_of_the_release_it_leaves_last_one_first() -> None:
+    hooks = Hooks(before=(Hook("up 1", on_rollback="down 1"), Hook("up 2", on_rollback="down 2"), Hook("no way back")))
+    plan = plan_rollback([running("a", "v2-b", "v1-a")], "v1-a", Share(percent=100), leaving="v2-b", hooks=hooks)
+    assert [step.body["run"] for step in plan.steps if step.action is Action.HOOK] == ["down 2", "down 1"]
+
+
+def test_taking_back_touches_only_what_was_touched_and_withdraws_where_nothing_ran() -> None:
+    plan = plan_take_back([Touched("a", "v1-a"), Touched("b", None)], [], NO_HOOKS, Share(percent=100), leaving="v2-b")
+    assert shape(plan) == [["a:switch", "b:withdraw"]]
+    assert next(s for s in plan.steps if s.host == "b").body["release"] == "v2-b"
+
+
+def test_back_to_prefers_the_stable_release_and_never_names_one_that_is_not_there() -> None:
+    assert back_to(HostNow("a"), "v1-a") is None
+    assert back_to(running("a", "v0-x", "v1-a"), "v1-a") == "v1-a"
+    assert back_to(running("a", "v0-x"), "v1-a") == "v0-x"
+
+
+def test_random_order_is_the_same_for_the_same_rollout() -> None:
+    names = [f"h{n}" for n in range(20)]
+    assert ordered(names, "random", 7) == ordered(names, "random", 7)
+    assert sorted(ordered(names, "random", 7)) == sorted(names)
+    assert ordered(names, "random", 7) != ordered(names, "random", 8)
+    assert ordered(names, "reversed", 1) == names[::-1]
+
+
+def test_the_blast_radius_is_one_sentence() -> None:
+    hosts = [running("a", "v1-a"), HostNow("b", current="v9", running=True), HostNow("c", error="refused")]
+    plan = plan_deploy(hosts, "v2-b", Strategy(), NO_HOOKS)
+    assert summary(plan, hosts, "v1-a") == "2 of 3 hosts change, 1 has no copy of the old release, not reachable: c"

@@ -1,0 +1,1 @@
+"""What the operator sees and types: the ``qd`` command line (and, with it, the control room)."""
