@@ -12,10 +12,11 @@ from typing import Any
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import HostBackend, TargetFacts
 from quarterdeck.config.model import Fleet, Host, Target
-from quarterdeck.config.release import Release, release_from_json
+from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import RolloutKind, RolloutState
+from quarterdeck.rollouts.manifest import release_in
 
 CONNECT = 10.0  # seconds
 ASK = 30.0  # for one host, all its targets
@@ -80,7 +81,9 @@ async def _ask(backend: HostBackend, host: Host, targets: Sequence[Target]) -> l
             try:
                 for target in targets:
                     try:
-                        told.append(Told(target.name, host.name, await connection.facts(target.name, target.path, None)))
+                        told.append(
+                            Told(target.name, host.name, await connection.facts(target.name, target.path, None))
+                        )
                     except BackendError as failed:
                         told.append(Told(target.name, host.name, None, str(failed)))
             finally:
@@ -105,7 +108,13 @@ def _adopt_target(journal: Journal, target: str, told: Sequence[Told]) -> Adopte
     good = merged_order([one.facts.good for one in heard if one.facts is not None])
     currents = [one.facts.current for one in heard if one.facts is not None and one.facts.current is not None]
     known = journal.current_release(target)
-    current = known if known in currents else _most_common(currents)
+    proved = [name for name in currents if name in good]
+    # A release that no host calls good is never taken for the stable one: a rollback goes to the last that proved itself.
+    current = (
+        known
+        if known in currents
+        else max(proved, key=lambda name: (proved.count(name), good.index(name)), default=None)
+    )
     for release in _oldest_first(gathered.releases, good):
         if journal.release(release.id) is None:
             journal.put_release(release)
@@ -116,8 +125,15 @@ def _adopt_target(journal: Journal, target: str, told: Sequence[Told]) -> Adopte
     epoch = max((one.facts.epoch for one in heard if one.facts is not None), default=0)
     if epoch:
         journal.seed_epoch(target, epoch)
-    if current is not None and current != known and journal.active(target) is None and journal.release(current) is not None:
-        _make_current(journal, target, known, current, [one.host for one in heard if one.facts and one.facts.current == current])
+    if (
+        current is not None
+        and current != known
+        and journal.active(target) is None
+        and journal.release(current) is not None
+    ):
+        _make_current(
+            journal, target, known, current, [one.host for one in heard if one.facts and one.facts.current == current]
+        )
     now = journal.current_release(target)
     gathered.disagreements += _disagreements(heard, now, good)
     changed = journal.head()[0] != before
@@ -156,15 +172,21 @@ def _gather(target: str, told: Sequence[Told]) -> _Gathered:
     for one in told:
         for kept in one.facts.kept if one.facts is not None else ():
             if not kept.intact or kept.manifest is None:
-                gathered.disagreements.append(f"{one.host}: release {kept.release} is not as it was staged; it was left out")
+                gathered.disagreements.append(
+                    f"{one.host}: release {kept.release} is not as it was staged; it was left out"
+                )
                 continue
             try:
-                release = release_from_json(kept.manifest)
+                release = release_in(kept.manifest)
             except ValueError:
-                gathered.disagreements.append(f"{one.host}: the manifest of {kept.release} can't be read; it was left out")
+                gathered.disagreements.append(
+                    f"{one.host}: the manifest of {kept.release} can't be read; it was left out"
+                )
                 continue
             if release.id != kept.release or release.target != target:
-                gathered.disagreements.append(f"{one.host}: the manifest of {kept.release} is of {release.id} of {release.target}; it was left out")
+                gathered.disagreements.append(
+                    f"{one.host}: the manifest of {kept.release} is of {release.id} of {release.target}; it was left out"
+                )
                 continue
             gathered.releases.setdefault(release.id, release)
     return gathered
@@ -173,7 +195,9 @@ def _gather(target: str, told: Sequence[Told]) -> _Gathered:
 def _make_current(journal: Journal, target: str, known: str | None, current: str, hosts: Sequence[str]) -> None:
     """A rollout that changed nothing, so that the journal says what runs in the only way in which it ever says it. The
     worker's lock is held meanwhile: nobody takes it for one whose worker died."""
-    rollout = journal.arm(target, RolloutKind.DEPLOY, from_release=known, to_release=current, reason="adopted from the hosts")
+    rollout = journal.arm(
+        target, RolloutKind.DEPLOY, from_release=known, to_release=current, reason="adopted from the hosts"
+    )
     lock = WorkerLock.acquire(journal.path.parent, rollout.id)
     try:
         epoch = journal.begin(rollout.id, preempt="nothing")
@@ -193,12 +217,10 @@ def _disagreements(heard: Sequence[Told], current: str | None, good: Sequence[st
         assert one.facts is not None
         if one.facts.current != current:
             found.append(f"{one.host}: runs {one.facts.current or 'nothing'}, not {current or 'nothing'}")
-        elif current is not None and current not in one.facts.good:
+        elif current is not None and current not in good:
             found.append(f"{one.host}: {current} runs there and has not been found good")
         elif one.facts.running is False:
             found.append(f"{one.host}: {current} is there and does not run")
-    if current is not None and current not in good and heard:
-        found.append(f"no host says that {current} proved itself: it stays untried")
     return found
 
 
@@ -219,10 +241,6 @@ def merged_order(lists: Sequence[Sequence[str]]) -> list[str]:
 def _oldest_first(releases: dict[str, Release], good: Sequence[str]) -> list[Release]:
     """The order in which they were made; the good list breaks ties."""
     return sorted(releases.values(), key=lambda r: (r.created, good.index(r.id) if r.id in good else len(good)))
-
-
-def _most_common(currents: Sequence[str]) -> str | None:
-    return max(sorted(set(currents)), key=currents.count) if currents else None
 
 
 async def read_anchors(backend: HostBackend, fleet: Fleet, journal: Journal) -> Anchors:

@@ -231,10 +231,10 @@ class Control:
         self._allowed(now.target)
         if now.state in ENDED:
             raise Refused(f"rollout {rollout} has ended ({now.state})")
-        if lock_is_held(self.journal.path.parent, rollout):
-            self.ask(rollout, "resume")
-        else:
+        if not lock_is_held(self.journal.path.parent, rollout):
             self._start(rollout)
+        elif now.state is not RolloutState.ARMED:
+            self.ask(rollout, "resume")
         return self.journal.rollout(rollout)
 
     def retry(self, rollout: int) -> Rollout:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quarterdeck.backends.errors import (
     ArtifactMissing,
@@ -26,6 +27,11 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Operator
 from quarterdeck.rollouts.control import may
+
+if TYPE_CHECKING:
+    from asyncssh import SSHClientConnection
+
+    from quarterdeck.backends.hosts.ssh.backend import SshBackend
 
 CONNECT = 10.0  # seconds
 ASK = 20.0
@@ -55,7 +61,7 @@ class Finding:
 
 
 async def examine(
-    backend: HostBackend,
+    backend: "SshBackend",
     fleet: Fleet,
     journal: Journal | JournalError,
     operator: Operator,
@@ -71,7 +77,7 @@ async def examine(
             said(finding)
 
     tell(await asyncio.to_thread(_fleet_file, fleet))
-    tell(_journal(fleet, journal))
+    tell(_journal(journal))
     tell([_rights(fleet, operator)])
     tell(await asyncio.to_thread(_detachment))
 
@@ -82,9 +88,9 @@ async def examine(
     hosts = {host.name: host for target in declared for host in target.hosts}
     async with asyncio.TaskGroup() as group:
         for host in hosts.values():
-            group.create_task(then_tell(_host(backend, fleet, host, [t for t in declared if host in t.hosts])))
+            group.create_task(then_tell(_host(backend, host, [t for t in declared if host in t.hosts])))
         for target in declared:
-            group.create_task(then_tell(_artifact(fleet, journal, target)))
+            group.create_task(then_tell(_artifact(backend, journal, target)))
         group.create_task(then_tell(_secrets(fleet, declared)))
     return findings
 
@@ -101,23 +107,32 @@ def _fleet_file(fleet: Fleet) -> list[Finding]:
         return [Finding(subject, Verdict.WARN, f"{fleet.file}: {error.strerror}")]
     if mode & stat.S_IWOTH:
         return [
-            Finding(subject, Verdict.FAIL, f"{fleet.file} can be written by everybody on this machine", f"chmod o-w {shlex.quote(str(fleet.file))}")
+            Finding(
+                subject,
+                Verdict.FAIL,
+                f"{fleet.file} can be written by everybody on this machine",
+                f"chmod o-w {shlex.quote(str(fleet.file))}",
+            )
         ]
     return [Finding(subject, Verdict.OK, described)]
 
 
-def _journal(fleet: Fleet, journal: Journal | JournalError) -> list[Finding]:
+def _journal(journal: Journal | JournalError) -> list[Finding]:
     from quarterdeck.history.engine import engine
 
     if isinstance(journal, JournalError):
-        return [Finding("journal", Verdict.FAIL, journal.problem if hasattr(journal, "problem") else str(journal), journal.advice)]
+        return [Finding("journal", Verdict.FAIL, journal.problem, journal.advice)]
     used = engine()
     found = [
         Finding(
             "journal engine",
             Verdict.WARN if used.affected else Verdict.OK,
             f"SQLite {used.version} ({used.name}), journal mode {used.mode}"
-            + (": this release can corrupt a WAL, so a rollback journal is used, which is slower" if used.affected else ""),
+            + (
+                ": this release can corrupt a WAL, so a rollback journal is used, which is slower"
+                if used.affected
+                else ""
+            ),
             "pip install pysqlite3, which brings a newer SQLite" if used.affected else "",
         )
     ]
@@ -130,13 +145,24 @@ def _journal(fleet: Fleet, journal: Journal | JournalError) -> list[Finding]:
     room = free.f_bavail * free.f_frsize
     if mode & stat.S_IRWXO:
         found.append(
-            Finding("state directory", Verdict.FAIL, f"{place} is open to everybody on this machine", f"chmod o= {shlex.quote(str(place))}")
+            Finding(
+                "state directory",
+                Verdict.FAIL,
+                f"{place} is open to everybody on this machine",
+                f"chmod o= {shlex.quote(str(place))}",
+            )
         )
     elif room < LITTLE_ROOM:
-        found.append(Finding("state directory", Verdict.WARN, f"{place} has only {room // 2**20} MiB free", "make room on that disk"))
+        found.append(
+            Finding(
+                "state directory", Verdict.WARN, f"{place} has only {room // 2**20} MiB free", "make room on that disk"
+            )
+        )
     else:
         shared = "shared with its group" if mode & stat.S_IWGRP else "for one user"
-        found.append(Finding("state directory", Verdict.OK, f"{place}, on a local disk, {shared}, {room // 2**20} MiB free"))
+        found.append(
+            Finding("state directory", Verdict.OK, f"{place}, on a local disk, {shared}, {room // 2**20} MiB free")
+        )
     return found
 
 
@@ -152,19 +178,34 @@ def _rights(fleet: Fleet, operator: Operator) -> Finding:
 
 
 def _detachment(
-    *, booted: Path = Path("/run/systemd/system"), linger: Path = Path("/var/lib/systemd/linger"), logind: Path = Path("/etc/systemd/logind.conf")
+    *,
+    booted: Path = Path("/run/systemd/system"),
+    linger: Path = Path("/var/lib/systemd/linger"),
+    logind: Path = Path("/etc/systemd/logind.conf"),
 ) -> list[Finding]:
     """Whether a worker outlives the session that started it: logind may end everything of a user who logs out."""
     subject = "detachment"
     if not booted.is_dir():
-        return [Finding(subject, Verdict.OK, "workers run in a session of their own; no systemd here that could end them")]
+        return [
+            Finding(subject, Verdict.OK, "workers run in a session of their own; no systemd here that could end them")
+        ]
     if os.geteuid() == 0:
-        return [Finding(subject, Verdict.OK, "workers run in a session of their own; root's processes are not ended at logout")]
+        return [
+            Finding(
+                subject, Verdict.OK, "workers run in a session of their own; root's processes are not ended at logout"
+            )
+        ]
     name = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
     if name and (linger / name).exists():
         return [Finding(subject, Verdict.OK, f"lingering is on for {name}: workers outlive the last session")]
     if not kills_user_processes(logind):
-        return [Finding(subject, Verdict.OK, "workers run in a session of their own, and logind leaves processes alone at logout")]
+        return [
+            Finding(
+                subject,
+                Verdict.OK,
+                "workers run in a session of their own, and logind leaves processes alone at logout",
+            )
+        ]
     return [
         Finding(
             subject,
@@ -191,7 +232,7 @@ def kills_user_processes(configuration: Path) -> bool:
 # hosts
 
 
-async def _host(backend: HostBackend, fleet: Fleet, host: Host, targets: Sequence[Target]) -> list[Finding]:
+async def _host(backend: HostBackend, host: Host, targets: Sequence[Target]) -> list[Finding]:
     subject = f"host {host.name}"
     try:
         async with asyncio.timeout(CONNECT + ASK):
@@ -203,9 +244,25 @@ async def _host(backend: HostBackend, fleet: Fleet, host: Host, targets: Sequenc
                     async with asyncio.timeout(2.0):
                         await connection.close()
     except TimeoutError:
-        return [Finding(subject, Verdict.FAIL, f"{host.name} let us in and did not answer within {ASK:g} s", "look at its load and its disks", unreachable=True)]
+        return [
+            Finding(
+                subject,
+                Verdict.FAIL,
+                f"{host.name} let us in and did not answer within {ASK:g} s",
+                "look at its load and its disks",
+                unreachable=True,
+            )
+        ]
     except BackendError as error:
-        return [Finding(subject, Verdict.FAIL, _problem(error), error.advice or _fix(error, host), unreachable=isinstance(error, Unreachable))]
+        return [
+            Finding(
+                subject,
+                Verdict.FAIL,
+                _problem(error),
+                error.advice or _fix(error, host),
+                unreachable=isinstance(error, Unreachable),
+            )
+        ]
 
 
 def _problem(error: BackendError) -> str:
@@ -215,7 +272,9 @@ def _problem(error: BackendError) -> str:
 def _fix(error: BackendError, host: Host) -> str:
     match error:
         case HostKeyRejected():
-            return f"compare the key with the host's own (ssh-keygen -lf on its console), then add it to known_hosts: ssh-keyscan {host.ssh}"
+            return (
+                f"compare it with the key on the host's console (ssh-keygen -lf), then add it: ssh-keyscan {host.ssh}"
+            )
         case LoginRefused():
             return f"try: ssh {host.ssh} true; put your public key into authorized_keys there, or the right user into the fleet file"
         case Unreachable():
@@ -230,7 +289,12 @@ async def _connected(subject: str, connection: Connection, targets: Sequence[Tar
     missing = [line.removeprefix("missing ") for line in lines if line.startswith("missing ")]
     if missing:
         found.append(
-            Finding(subject, Verdict.FAIL, f"lacks {', '.join(missing)}", "install them on the host (Debian: util-linux, tar, coreutils, findutils)")
+            Finding(
+                subject,
+                Verdict.FAIL,
+                f"lacks {', '.join(missing)}",
+                "install them on the host (Debian: util-linux, tar, coreutils, findutils)",
+            )
         )
     for number, target in enumerate(targets):
         said = {
@@ -242,11 +306,24 @@ async def _connected(subject: str, connection: Connection, targets: Sequence[Tar
         found += _path(subject, target, said)
         found += _unit(subject, target, said)
     if "end" not in lines:
-        found.append(Finding(subject, Verdict.FAIL, "its shell did not answer as a POSIX shell does", "the login shell must run sh scripts"))
+        found.append(
+            Finding(
+                subject,
+                Verdict.FAIL,
+                "its shell did not answer as a POSIX shell does",
+                "the login shell must run sh scripts",
+            )
+        )
     if all(finding.verdict is Verdict.OK for finding in found):
         free = next((line.split()[-1] for line in lines if line.startswith("target 0 free ")), "")
         room = f", {int(free) // 1024} MiB free" if free.isdigit() else ""
-        return [Finding(subject, Verdict.OK, f"connection, host key, tools, {len(targets)} target path{'s' if len(targets) != 1 else ''}{room}")]
+        return [
+            Finding(
+                subject,
+                Verdict.OK,
+                f"connection, host key, tools, {len(targets)} target path{'s' if len(targets) != 1 else ''}{room}",
+            )
+        ]
     return [finding for finding in found if finding.verdict is not Verdict.OK]
 
 
@@ -261,21 +338,24 @@ def _questions(targets: Sequence[Target]) -> str:
             f"place={quoted}",
             'while [ ! -d "$place" ] && [ "$place" != "${place%/*}" ]; do place=${place%/*}; done; place=${place:-/}',
             f'[ -w "$place" ] && [ -x "$place" ] && echo "target {number} writable $place" || echo "target {number} unwritable $place"',
-            f"echo \"target {number} free $(df -Pk -- \"$place\" | awk 'NR == 2 {{ print $4 }}')\"",
+            f'echo "target {number} free $(df -Pk -- "$place" | awk \'NR == 2 {{ print $4 }}\')"',
         ]
         if target.runner.unit is not None:
             unit = shlex.quote(target.runner.unit)
             scope = "--user " if target.runner.user_unit else ""
             if target.runner.user_unit:
-                lines.append('[ -n "${XDG_RUNTIME_DIR-}" ] || { XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; }')
+                lines.append(
+                    '[ -n "${XDG_RUNTIME_DIR-}" ] || { XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; }'
+                )
             lines += [
-                "if ! command -v systemctl >/dev/null 2>&1; then echo 'target %d systemctl missing'; else" % number,
+                f"if ! command -v systemctl >/dev/null 2>&1; then echo 'target {number} systemctl missing'; else",
                 f"state=$(timeout 5 systemctl {scope}show --property=LoadState --value {unit} 2>/dev/null </dev/null)",
                 f'echo "target {number} unit ${{state:-unknown}}"',
             ]
             if target.runner.user_unit:
                 lines.append(
-                    f'[ -e "/var/lib/systemd/linger/$(id -un)" ] && echo "target {number} linger yes" || echo "target {number} linger no $(id -un)"'
+                    f'[ -e "/var/lib/systemd/linger/$(id -un)" ] && echo "target {number} linger yes" '
+                    f'|| echo "target {number} linger no $(id -un)"'
                 )
             else:
                 # `sudo -n -l COMMAND` says whether it would be allowed, and runs nothing.
@@ -302,7 +382,12 @@ def _path(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
     free = said.get("free", "")
     if free.isdigit() and int(free) * 1024 < LITTLE_ROOM:
         found.append(
-            Finding(subject, Verdict.WARN, f"{target.name}: only {int(free) // 1024} MiB free below {target.path}", "make room, or lower keep.releases")
+            Finding(
+                subject,
+                Verdict.WARN,
+                f"{target.name}: only {int(free) // 1024} MiB free below {target.path}",
+                "make room, or lower keep.releases",
+            )
         )
     return found
 
@@ -312,7 +397,14 @@ def _unit(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
     if unit is None:
         return []
     if "systemctl" in said:
-        return [Finding(subject, Verdict.FAIL, f"{target.name}: there is no systemctl on the host", "use commands: in place of unit:")]
+        return [
+            Finding(
+                subject,
+                Verdict.FAIL,
+                f"{target.name}: there is no systemctl on the host",
+                "use commands: in place of unit:",
+            )
+        ]
     found = []
     if said.get("unit") not in {"loaded", None}:
         found.append(
@@ -326,7 +418,12 @@ def _unit(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
     if said.get("linger", "").startswith("no"):
         user = said["linger"].partition(" ")[2]
         found.append(
-            Finding(subject, Verdict.FAIL, f"{target.name}: the user unit {unit} would stop when {user} logs out", f"on the host: loginctl enable-linger {user}")
+            Finding(
+                subject,
+                Verdict.FAIL,
+                f"{target.name}: the user unit {unit} would stop when {user} logs out",
+                f"on the host: loginctl enable-linger {user}",
+            )
         )
     if said.get("restart", "").startswith("no"):
         user = said["restart"].partition(" ")[2]
@@ -345,7 +442,7 @@ def _unit(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
 # artifacts and secrets
 
 
-async def _artifact(fleet: Fleet, journal: Journal | JournalError, target: Target) -> list[Finding]:
+async def _artifact(backend: "SshBackend", journal: Journal | JournalError, target: Target) -> list[Finding]:
     """Whether artifacts can be had: those that can be listed, else the version that was released last."""
     from quarterdeck.backends.artifacts import available, resolve
 
@@ -355,10 +452,8 @@ async def _artifact(fleet: Fleet, journal: Journal | JournalError, target: Targe
     if isinstance(journal, Journal):
         row = next(iter(journal.releases(target.name, limit=1)), None)
 
-    async def connect(address: str) -> object:
-        from quarterdeck.backends.hosts.ssh import open_ssh
-
-        return await open_ssh(address, ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+    async def connect(address: str) -> "SSHClientConnection":
+        return (await backend.connect(Host(address, address), deadline=CONNECT)).ssh
 
     try:
         async with asyncio.timeout(RESOLVE):
@@ -366,12 +461,32 @@ async def _artifact(fleet: Fleet, journal: Journal | JournalError, target: Targe
             if versions:
                 return [Finding(subject, Verdict.OK, f"{shown}: the newest is {versions[0]}")]
             if row is None:
-                return [Finding(subject, Verdict.WARN, f"{shown}: nothing was found there and nothing has been released, so it was not tested")]
+                return [
+                    Finding(
+                        subject,
+                        Verdict.WARN,
+                        f"{shown}: nothing was found there and nothing has been released, so it was not tested",
+                    )
+                ]
             await resolve(target.artifact, row.release.version, deadline=RESOLVE, connect=connect)
     except TimeoutError:
-        return [Finding(subject, Verdict.FAIL, f"{shown}: no answer within {RESOLVE:g} s", "is the server up, the address right?")]
+        return [
+            Finding(
+                subject,
+                Verdict.FAIL,
+                f"{shown}: no answer within {RESOLVE:g} s",
+                "is the server up, the address right?",
+            )
+        ]
     except ArtifactMissing as error:
-        return [Finding(subject, Verdict.WARN, f"{shown}: version {row.release.version if row else ''} is gone: {error.problem}", error.advice or "keep the artifacts of releases that a rollback may need")]
+        return [
+            Finding(
+                subject,
+                Verdict.WARN,
+                f"{shown}: version {row.release.version if row else ''} is gone: {error.problem}",
+                error.advice or "keep the artifacts of releases that a rollback may need",
+            )
+        ]
     except BackendError as error:
         return [Finding(subject, Verdict.FAIL, str(error), error.advice or f"is {shown} right?")]
     return [Finding(subject, Verdict.OK, f"{shown}: {row.release.version} is there")]
@@ -390,10 +505,12 @@ async def _secrets(fleet: Fleet, targets: Sequence[Target]) -> list[Finding]:
         subject = f"secret {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         try:
             async with asyncio.timeout(RESOLVE):
-                await resolve_secrets({"VALUE": reference}, base=fleet.file.parent)
+                await resolve_secrets({names[0].split(" ")[0]: reference}, base=fleet.file.parent)
         except (BackendError, TimeoutError) as error:
             reason = error.problem if isinstance(error, BackendError) else f"no answer within {RESOLVE:g} s"
-            fix = (error.advice if isinstance(error, BackendError) else "") or f"see that its {reference.kind} can be read by this user on this machine"
+            fix = (
+                error.advice if isinstance(error, BackendError) else ""
+            ) or f"see that its {reference.kind} can be read by this user on this machine"
             found.append(Finding(subject, Verdict.FAIL, f"from {reference.kind}: {reason}", fix))
         else:
             found.append(Finding(subject, Verdict.OK, f"can be read from {reference.kind}"))

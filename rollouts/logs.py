@@ -3,16 +3,22 @@ goes on."""
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Collection, Iterator
+import re
+from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import Connection, HostBackend, LogLine
-from quarterdeck.config.model import Fleet, Host, Logs, Target
-from quarterdeck.config.release import Release, release_from_json
+from quarterdeck.config.model import Fleet, Host, Target
+from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.manifest import release_in
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.ssh.backend import SshBackend
 
 CONNECT = 10.0  # seconds
 READ = 30.0  # seconds for the lines that are there already
@@ -38,9 +44,9 @@ class Back:
 Entry = LogLine | Silent | Back
 
 
-def open_backend(fleet: Fleet) -> HostBackend:
+def open_backend(fleet: Fleet) -> "SshBackend":
     """The way to the fleet's hosts (imports the SSH library)."""
-    from quarterdeck.backends.hosts.ssh import SshBackend
+    from quarterdeck.backends.hosts.ssh.backend import SshBackend
 
     return SshBackend(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
 
@@ -53,7 +59,7 @@ async def read_logs(
     lines: int = 100,
     follow: bool = False,
     only: Collection[str] = (),
-) -> AsyncIterator[Entry]:
+) -> AsyncGenerator[Entry, None]:
     """The last ``lines`` of every host, in the order of their times; with ``follow`` what comes, as it comes, without
     an end.
 
@@ -118,11 +124,23 @@ def merge(entries: list[Entry]) -> Iterator[Entry]:
         if isinstance(entry, LogLine):
             rows = by_host.setdefault(entry.host, [])
             last = rows[-1][0] if rows else ""
-            rows.append((max(entry.time or last, last), number, entry))
+            rows.append((max(time_of(entry) or last, last), number, entry))
         else:
             yield entry
     for _, _, line in heapq.merge(*by_host.values(), key=lambda row: (row[0], row[1])):
         yield line
+
+
+# At the beginning of a line, behind the name of its file and perhaps a bracket: 2026-11-23T14:32:07.123Z, or with a space.
+_TIME = re.compile(r"(?:[^\s:]+: )?\[?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,6}))?")
+
+
+def time_of(line: LogLine) -> str | None:
+    """What the source says, or the time that the line itself begins with; as text that sorts. None: it says none."""
+    if line.time is not None:
+        return line.time
+    found = _TIME.match(line.text)
+    return f"{found[1]}T{found[2]}.{(found[3] or '').ljust(6, '0')}Z" if found else None
 
 
 class _Reader:
@@ -185,7 +203,7 @@ class _Reader:
         for kept in facts.kept:
             if kept.release == facts.current and kept.manifest is not None:
                 try:
-                    return release_from_json(kept.manifest)
+                    return release_in(kept.manifest)
                 except ValueError:
                     return None
         return None

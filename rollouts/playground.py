@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quarterdeck.backends.playground import Playground
+    from quarterdeck.config.model import Fleet
     from quarterdeck.history.records import Rollout
     from quarterdeck.rollouts.control import Control
 
@@ -89,19 +90,20 @@ def ship_everywhere(
     *,
     targets: Sequence[str] | None = None,
 ) -> "list[Rollout]":
-    """Deploys ``version`` to every target, environment after environment (its order is policy), services side by side.
+    """Deploys ``version`` to every target: environments in their order of promotion, everything else side by side.
 
-    ``said`` is told of each rollout that has ended. Returns those that did not succeed.
+    ``said`` is told of each rollout that has ended. Returns those that did not succeed; nothing further is begun after one.
+    A release that an earlier story left as bad is shipped all the same.
     """
     from quarterdeck.history.records import ENDED, RolloutState
 
     failed: list[Rollout] = []
     names = list(control.fleet.targets) if targets is None else list(targets)
-    for environment in control.fleet.environments:
+    for environments in order_of_promotion(control.fleet):
         begun = [
-            control.arm_deploy(name, version, reason=reason, detached_go=True)
+            control.arm_deploy(name, version, reason=reason, force=True, detached_go=True)
             for name in names
-            if control.fleet.targets[name].environment == environment
+            if control.fleet.targets[name].environment in environments
         ]
         for rollout in begun:
             ended = control.await_state(rollout.id, ENDED, SHIPPING)
@@ -112,3 +114,20 @@ def ship_everywhere(
         if failed:
             break
     return failed
+
+
+def order_of_promotion(fleet: "Fleet") -> list[list[str]]:
+    """Groups of environments: those of a group wait for nobody but the groups before it (``after``)."""
+    groups: list[list[str]] = []
+    placed: set[str] = set()
+    while len(placed) < len(fleet.environments):
+        group = [
+            name
+            for name, environment in fleet.environments.items()
+            if name not in placed and (environment.after is None or environment.after in placed)
+        ]
+        if not group:  # a circle, which the loader refuses: nothing may loop here for ever
+            group = [name for name in fleet.environments if name not in placed]
+        groups.append(group)
+        placed.update(group)
+    return groups

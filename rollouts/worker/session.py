@@ -7,6 +7,7 @@ import logging
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 from quarterdeck.backends.errors import BackendError, Fenced
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
@@ -14,10 +15,10 @@ from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.secrets import Masker, resolve_secrets
 from quarterdeck.config.model import OnUnreachable, Target
 from quarterdeck.config.release import Release
-from quarterdeck.history.errors import EpochLost, TargetBusy
+from quarterdeck.history.errors import EpochLost, LockHeld, TargetBusy
 from quarterdeck.history.identity import current_operator, process_identity
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.lease import LockHeld, WorkerLock
+from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import (
     ENDED,
     NewStep,
@@ -165,7 +166,7 @@ class Session:
         steps = await self._add_steps(epoch, armed.plan)
         await self._carry_out(steps, armed, work, epoch)
 
-    def _preempt(self, active: Rollout | None) -> str:
+    def _preempt(self, active: Rollout | None) -> Literal["nothing", "deploys", "everything"]:
         if self.rollout.kind is RolloutKind.ROLLBACK:
             return "everything" if active is not None and active.state is RolloutState.ORPHANED else "deploys"
         if self.rollout.options.get("supersede"):

@@ -124,6 +124,9 @@ class Waves:
                 await self._start([step])
             try:
                 outcome = await self._persistently(step)
+            except asyncio.CancelledError:
+                await self._end(step, StepState.FAILED, {"error": "interrupted: what it did was not waited for"})
+                raise
             except (StepFailed, BackendError) as error:
                 if isinstance(error, Fenced):
                     raise

@@ -1,0 +1,247 @@
+"""Reads what a script answered and turns refusals into this program's errors. Never guesses: no answer is a failure."""
+
+from dataclasses import dataclass, field
+
+from quarterdeck.backends.errors import (
+    ArtifactRefused,
+    BackendError,
+    CommandFailed,
+    CommandTimedOut,
+    Fenced,
+    HostLockBusy,
+    NoSpace,
+    NotPermitted,
+)
+from quarterdeck.backends.text_cleaning import clean
+
+_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+_READ_ONLY = ("Read-only file system",)
+_FORBIDDEN = ("Permission denied", "Operation not permitted")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``words`` in the order they were said: (word, the rest of its line). ``errors``: the standard error, cleaned."""
+
+    words: tuple[tuple[str, str], ...]
+    output: str
+    errors: str
+    exit_status: int | None
+    noise: str = field(default="", repr=False)
+
+    def one(self, word: str) -> str | None:
+        """The last thing said of ``word``."""
+        for said, rest in reversed(self.words):
+            if said == word:
+                return rest
+        return None
+
+    def every(self, word: str) -> list[str]:
+        return [rest for said, rest in self.words if said == word]
+
+    def has(self, word: str) -> bool:
+        return any(said == word for said, _ in self.words)
+
+
+def parse(mark: str, stdout: bytes, stderr: bytes, exit_status: int | None) -> Answer:
+    """Lines that begin with ``mark`` are the answer; between ``output`` and ``end-output`` lie the lines of a command."""
+    prefix = f"{mark} "
+    words: list[tuple[str, str]] = []
+    output: list[str] = []
+    noise: list[str] = []
+    within = False
+    for line in stdout.decode("utf-8", "replace").split("\n"):
+        if line.startswith(prefix):
+            word, _, rest = line[len(prefix) :].partition(" ")
+            if word in ("output", "end-output"):
+                within = word == "output"
+            else:
+                words.append((word, rest))
+        elif within:
+            output.append(line)
+        elif line:
+            noise.append(line)
+    text = "\n".join(output).removesuffix("\n")
+    return Answer(
+        tuple(words),
+        clean(text),
+        clean(stderr.decode("utf-8", "replace")).strip(),
+        exit_status,
+        clean("\n".join(noise)),
+    )
+
+
+def _by_text(host: str, action: str, text: str, errors: str) -> BackendError | None:
+    """What the operating system said, where it is one of the three that have a type of their own."""
+    line = next(
+        (line for line in reversed(errors.splitlines()) if any(m in line for m in _FULL + _READ_ONLY + _FORBIDDEN)), ""
+    )
+    detail = f" ({line[-300:]})" if line else ""
+    if any(message in errors for message in _FULL):
+        return NoSpace(
+            host,
+            action,
+            f"the disk is full: {text}{detail}",
+            advice="make room on the host, then try again; qd removes old releases itself",
+        )
+    if any(message in errors for message in _READ_ONLY):
+        return NoSpace(
+            host, action, f"the file system is read-only: {text}{detail}", advice="see the host's kernel log for why"
+        )
+    if any(message in errors for message in _FORBIDDEN):
+        return NotPermitted(host, action, f"{text}{detail}", advice="give the login user the right to write there")
+    return None
+
+
+def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> BackendError:
+    again = ". This is the outcome recorded when it ran" if answer.has("replayed") else ""
+    unchanged = "Nothing was changed there"
+    match kind:
+        case "missing":
+            return CommandFailed(
+                host,
+                action,
+                f"{text} is missing on the host",
+                exit_status=answer.exit_status,
+                advice=f"install {text} there",
+            )
+        case "damaged":
+            return CommandFailed(
+                host,
+                action,
+                text,
+                exit_status=answer.exit_status,
+                left=unchanged,
+                advice="deploy the release again: what lies there is replaced",
+            )
+        case "absent":
+            return CommandFailed(
+                host,
+                action,
+                f"release {text} is not on the host",
+                exit_status=answer.exit_status,
+                left=unchanged,
+                advice="deploy it to this host first",
+            )
+        case "space":
+            free, _, wanted = text.partition(" ")
+            return NoSpace(
+                host,
+                action,
+                f"{_megabytes(free)} are free and {_megabytes(wanted)} are needed",
+                left=unchanged,
+                advice="make room on the host",
+            )
+        case "checksum":
+            return ArtifactRefused(
+                host,
+                action,
+                f"what arrived has the SHA-256 {text}, not the artifact's",
+                left=unchanged,
+                advice="try again: the file or the way to the host is damaged",
+            )
+        case "archive":
+            return _by_text(host, action, "unpacking failed", answer.errors) or ArtifactRefused(
+                host, action, f"the archive can't be unpacked: {clean(text)}", left=unchanged
+            )
+        case "sudo":
+            return NotPermitted(
+                host,
+                action,
+                f"{text}: the login user may not do this",
+                advice="allow exactly this command in /etc/sudoers.d (NOPASSWD), or use a user unit (systemctl --user)",
+            )
+        case "timeout":
+            status, _, rest = text.partition(" ")
+            seconds, _, command = rest.partition(" ")
+            word = (
+                f"{command} was ended after {seconds} s"
+                if status == "124"
+                else f"{command} was killed (status {status}, limit {seconds} s)"
+            )
+            return CommandTimedOut(host, action, word + again, exit_status=int(status), output=answer.output)
+        case "command":
+            status, _, command = text.partition(" ")
+            found = _by_text(host, action, f"{command} failed", answer.errors)
+            tail = answer.output.strip().splitlines()[-1:]
+            said = f": {tail[0][-300:]}" if tail else ""
+            return found or CommandFailed(
+                host,
+                action,
+                f"{command} ended with status {status}{said}{again}",
+                exit_status=int(status),
+                output=answer.output,
+            )
+        case "stopped":
+            return CommandFailed(
+                host,
+                action,
+                f"the service does not run after it was started ({clean(text).strip() or 'its status command says so'}){again}",
+                exit_status=answer.exit_status,
+                output=answer.output,
+            )
+        case "still":
+            return CommandFailed(
+                host,
+                action,
+                f"the service still runs: {text}{again}",
+                exit_status=answer.exit_status,
+                output=answer.output,
+            )
+        case _:
+            return _by_text(host, action, text, answer.errors) or CommandFailed(
+                host,
+                action,
+                text + (f": {answer.errors.splitlines()[-1][-300:]}" if answer.errors else "") + again,
+                exit_status=answer.exit_status,
+                output=answer.output or answer.errors,
+            )
+
+
+def _megabytes(kibibytes: str) -> str:
+    return f"{int(kibibytes) / 1024:.1f} MiB" if kibibytes.isdigit() else kibibytes
+
+
+def require(host: str, action: str, answer: Answer, *, epoch: int = 0) -> Answer:
+    """``answer`` when the script ran to its end and refused nothing. Raises the ``BackendError`` that says what happened."""
+    fenced = answer.one("fenced")
+    if fenced is not None:
+        seen, _, holder = fenced.partition(" ")
+        raise Fenced(host, action, epoch=epoch, seen=int(seen), holder=holder)
+    busy = answer.one("busy")
+    if busy is not None:
+        raise HostLockBusy(
+            host,
+            action,
+            "another command holds the target's lock" + (f": {busy}" if busy else ""),
+            left="Nothing was changed there",
+            advice="wait for it to end, then try again",
+        )
+    error = answer.one("error")
+    if error is not None:
+        kind, _, text = error.partition(" ")
+        raise _refusal(host, action, kind, text, answer)
+    if not answer.has("done"):
+        by_text = _by_text(host, action, "the command broke off", answer.errors)
+        if by_text is not None:
+            raise by_text
+        if answer.exit_status is None:
+            raise CommandFailed(
+                host,
+                action,
+                "the command ended without an exit status",
+                exit_status=None,
+                output=answer.output,
+                left="What it did until then is not known",
+            )
+        said = answer.errors or answer.noise
+        raise CommandFailed(
+            host,
+            action,
+            f"the host's shell did not run the command (status {answer.exit_status})"
+            + (f": {said.splitlines()[-1][-300:]}" if said else ""),
+            exit_status=answer.exit_status,
+            output=said,
+            advice="check the login user's shell with: ssh HOST true",
+        )
+    return answer

@@ -1,0 +1,238 @@
+"""Opens connections to hosts with the user's own ssh_config. Never forwards an agent, never skips a host key's check."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import asyncssh
+
+from quarterdeck.backends.errors import BackendError, Unreachable
+from quarterdeck.backends.hosts.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES, prefix_can_be_cut
+from quarterdeck.backends.hosts.ssh.connection import SshConnection
+from quarterdeck.backends.hosts.ssh.refusals import KeyWatch, explain
+from quarterdeck.backends.hosts.ssh.way import Destination, Way, find_way, parse_destination
+from quarterdeck.config.model import Host
+
+HANDSHAKES_AT_ONCE: Final = 10
+"""Per server or jump host: OpenSSH's ``MaxStartups`` drops more by default."""
+
+_TRIES: Final = 6
+_KEEPALIVE_SECONDS: Final = 3
+_KEEPALIVE_COUNT: Final = 3
+_JUMPS_AT_MOST: Final = 8
+_ACTION: Final = "connect"
+
+asyncssh.set_log_level("ERROR")  # its INFO records cost time on every channel
+
+
+Release = Callable[[], Awaitable[None]]
+"""Gives back what a connection is reached through, once it is closed."""
+
+
+@dataclass(slots=True)
+class _Chain:
+    """Open connections from jump host to jump host, the last one being the tunnel; ``release``: what the first is reached through."""
+
+    connections: list[asyncssh.SSHClientConnection]
+    release: Release
+
+    async def close(self) -> None:
+        for connection in reversed(self.connections):
+            connection.abort()
+        await self.release()
+
+
+@dataclass(slots=True)
+class _Jump:
+    """A chain of jump hosts that is shared by all hosts behind it."""
+
+    opening: asyncio.Task[_Chain]
+    users: int = 0
+
+
+class SshBackend:
+    """The hosts contract over SSH.
+
+    ``ssh_config`` empty: ``~/.ssh/config``. ``known_hosts`` empty: what the configuration names, else the usual files.
+    """
+
+    def __init__(self, ssh_config: Sequence[Path] = (), known_hosts: Sequence[Path] = ()) -> None:
+        self._config = [path.expanduser() for path in ssh_config]
+        self._known_hosts = tuple(known_hosts)
+        self._handshakes: dict[object, asyncio.Semaphore] = {}
+        self._jumps: dict[object, _Jump] = {}
+
+    async def connect(self, host: Host, *, deadline: float = 20.0) -> SshConnection:
+        """An open connection, logged in. Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``."""
+        try:
+            async with asyncio.timeout(deadline):
+                way = await self._way(host.name, parse_destination(host.ssh))
+                connection, release = await self._open(host.name, way, ())
+        except TimeoutError:
+            raise Unreachable(
+                host.name,
+                _ACTION,
+                f"no answer within {deadline:g} s",
+                advice=f"check with: ssh {host.ssh} true",
+            ) from None
+        except ValueError as error:
+            raise Unreachable(
+                host.name, _ACTION, str(error), advice="correct the host's ssh entry or ~/.ssh/config"
+            ) from None
+        return SshConnection(host.name, connection, way.address, release)
+
+    async def _way(self, host: str, destination: Destination) -> Way:
+        try:
+            # In a thread: `Match exec` runs programs.
+            return await asyncio.to_thread(find_way, destination, self._config, self._known_hosts)
+        except OSError as error:
+            raise Unreachable(host, _ACTION, f"the SSH configuration can't be read: {error}") from None
+
+    async def _open(
+        self, host: str, way: Way, through: tuple[Destination, ...]
+    ) -> tuple[asyncssh.SSHClientConnection, Release]:
+        """The connection, and what gives its jump hosts back."""
+        if len(through) > _JUMPS_AT_MOST:
+            raise Unreachable(
+                host,
+                _ACTION,
+                "its jump hosts lead to one another in a circle",
+                advice="correct ProxyJump in ~/.ssh/config",
+            )
+        if not way.jumps:
+            limit = self._limit((way.address, way.port) if not way.proxy_command else "proxy commands")
+            return await self._handshake(host, way, (), limit), _nothing
+        key = way.jumps
+        jump = self._jumps.get(key)
+        if jump is None or _unusable(jump.opening):
+            jump = _Jump(asyncio.create_task(self._open_jumps(host, way.jumps, through)))
+            self._jumps[key] = jump
+        shared = jump
+        shared.users += 1
+
+        async def give_back() -> None:
+            shared.users -= 1
+            if shared.users == 0:
+                if self._jumps.get(key) is shared:
+                    del self._jumps[key]
+                await _close(shared.opening)
+
+        try:
+            chain = await asyncio.shield(shared.opening)
+            return await self._handshake(host, way, chain.connections[-1], self._limit(key)), give_back
+        except BaseException:
+            await give_back()
+            raise
+
+    async def _open_jumps(self, host: str, jumps: tuple[Destination, ...], through: tuple[Destination, ...]) -> _Chain:
+        """Connects from jump host to jump host; each one's key is checked as the last one's is."""
+        chain = _Chain([], _nothing)
+        try:
+            for destination in jumps:
+                way = await self._way(host, destination)
+                name = f"{host} (through {destination.name})"
+                if not chain.connections:
+                    # Only the first may have a jump host of its own: the others are reached through the one before.
+                    connection, chain.release = await self._open(name, way, (*through, destination))
+                else:
+                    connection = await self._handshake(
+                        name, way, chain.connections[-1], self._limit((way.address, way.port))
+                    )
+                chain.connections.append(connection)
+        except BaseException:
+            await chain.close()
+            raise
+        return chain
+
+    def _limit(self, key: object) -> asyncio.Semaphore:
+        return self._handshakes.setdefault(key, asyncio.Semaphore(HANDSHAKES_AT_ONCE))
+
+    async def _handshake(
+        self, host: str, way: Way, tunnel: object, limit: asyncio.Semaphore
+    ) -> asyncssh.SSHClientConnection:
+        """Connects and logs in. A handshake that the server drops (too many at once) is tried again after a random wait."""
+        for attempt in range(_TRIES):
+            watch = KeyWatch()
+            try:
+                async with limit:
+                    connection = await asyncssh.connect(
+                        way.destination.name,
+                        way.destination.port or (),
+                        tunnel=tunnel,
+                        config=self._config or (),
+                        **self._settings(way, watch),
+                    )
+            except (asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError) as error:
+                if attempt == _TRIES - 1:
+                    raise await explain(host, way, error, watch) from None
+            except asyncssh.DisconnectError as error:
+                raise await explain(host, way, error, watch) from None
+            except (OSError, asyncssh.Error, asyncssh.KeyImportError) as error:
+                raise await explain(host, way, error, watch) from None
+            else:
+                cipher = prefix_can_be_cut(connection)
+                if cipher is not None:
+                    connection.abort()
+                    raise Unreachable(
+                        host,
+                        _ACTION,
+                        f"its SSH server knows no strict key exchange (CVE-2023-48795) and offers nothing better than {cipher}",
+                        advice="update the SSH server, or allow aes256-gcm@openssh.com in its Ciphers",
+                    )
+                return connection
+            await asyncio.sleep(random.uniform(0.05, 0.2) * 2**attempt)  # noqa: S311 # spreads retries, hides nothing
+        raise AssertionError("unreachable")
+
+    def _settings(self, way: Way, watch: KeyWatch) -> dict[str, Any]:
+        """What is asked of asyncssh, whatever the configuration says."""
+        return {
+            "username": way.user,
+            "known_hosts": way.trusted,
+            "server_host_key_algs": way.trusted.algorithms(way.key_name, way.port),
+            "client_factory": lambda: watch,
+            "kex_algs": KEY_EXCHANGES,
+            "encryption_algs": CIPHERS,
+            "mac_algs": MACS,
+            "signature_algs": SIGNATURES,
+            "compression_algs": ["none"],
+            "x509_trusted_certs": None,
+            "agent_forwarding": False,
+            "x11_forwarding": False,
+            "gss_kex": False,
+            "gss_delegate_creds": False,
+            "password_auth": False,
+            "kbdint_auth": False,
+            "request_pty": False,
+            "command": None,
+            "send_env": [],
+            "env": {},
+            "keepalive_interval": _KEEPALIVE_SECONDS,
+            "keepalive_count_max": _KEEPALIVE_COUNT,
+            "connect_timeout": None,  # the caller's deadline holds for everything
+            "login_timeout": 60,
+        }
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _unusable(opening: asyncio.Task[_Chain]) -> bool:
+    if not opening.done():
+        return False
+    if opening.cancelled() or opening.exception() is not None:
+        return True
+    return any(connection.is_closed() for connection in opening.result().connections)
+
+
+async def _close(opening: asyncio.Task[_Chain]) -> None:
+    if not opening.done():
+        opening.cancel()
+    try:
+        chain = await opening
+    except (asyncio.CancelledError, BackendError, OSError, ValueError, asyncssh.Error):
+        return
+    await chain.close()

@@ -1,0 +1,189 @@
+"""One execution on an open connection: sends a script or input and gathers what comes back.
+
+Always with a deadline, and never leaves a channel behind.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, cast
+
+import asyncssh
+
+from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, Unreachable
+
+_KEPT: Final = (
+    64 * 1024 * 1024
+)  # bytes of standard output at most: manifests of many releases fit, a runaway command does not
+_KEPT_ERRORS: Final = 64 * 1024
+
+
+AnySession = TypeVar("AnySession", bound="asyncssh.SSHClientSession[bytes]")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """``exit_status`` None: none came back (the command was killed by a signal)."""
+
+    exit_status: int | None
+    stdout: bytes
+    stderr: bytes
+
+
+class _Session(asyncssh.SSHClientSession[bytes]):
+    """Gathers output; ``ended`` is done when the channel is closed, ``asked`` when the host wants the payload."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, asks: bytes) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.exit_status: int | None = None
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.asked: asyncio.Future[None] = loop.create_future()
+        self.room = asyncio.Event()
+        self.room.set()
+        self._asks = asks
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self.too_much = False
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        if datatype == asyncssh.EXTENDED_DATA_STDERR:
+            self.stderr += data
+            if len(self.stderr) > _KEPT_ERRORS:
+                del self.stderr[:-_KEPT_ERRORS]
+            return
+        self.stdout += data
+        if len(self.stdout) > _KEPT and self._channel is not None:
+            self.too_much = True
+            self._channel.abort()
+        if self._asks and not self.asked.done() and self._asks in self.stdout:
+            self.asked.set_result(None)
+
+    def exit_status_received(self, status: int) -> None:
+        self.exit_status = status
+
+    def pause_writing(self) -> None:
+        self.room.clear()
+
+    def resume_writing(self) -> None:
+        self.room.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.room.set()
+        if not self.ended.done():
+            if exc is None:
+                self.ended.set_result(None)
+            else:
+                self.ended.set_exception(exc)
+                self.ended.exception()  # looked at: nobody may be waiting any more
+
+
+async def open_channel(
+    connection: asyncssh.SSHClientConnection, factory: Callable[[], AnySession], command: str
+) -> tuple[asyncssh.SSHClientChannel[bytes], AnySession]:
+    """A channel on which ``command`` was started. When the caller is cancelled meanwhile, the channel is closed as soon as it is open."""
+    opening = asyncio.ensure_future(
+        connection.create_session(factory, command, encoding=None, request_pty=False, x11_forwarding=False)
+    )
+    try:
+        channel, session = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_late)
+        raise
+    return channel, cast(AnySession, session)
+
+
+def _close_late(opening: "asyncio.Task[tuple[asyncssh.SSHClientChannel[Any], asyncssh.SSHClientSession[Any]]]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].abort()
+
+
+async def execute(
+    connection: asyncssh.SSHClientConnection,
+    host: str,
+    action: str,
+    command: str,
+    text: bytes,
+    *,
+    deadline: float,
+    payload: AsyncIterator[bytes] | None = None,
+    asks: bytes = b"",
+) -> Ended:
+    """Runs ``command`` with ``text`` on its standard input; ``payload`` follows once the host has answered ``asks``.
+
+    Raises ``CommandTimedOut`` after ``deadline`` seconds and ``Unreachable`` when the connection is lost.
+    """
+    loop = asyncio.get_running_loop()
+    channel: asyncssh.SSHClientChannel[bytes] | None = None
+    sent_all = False
+    try:
+        async with asyncio.timeout(deadline):
+            channel, session = await open_channel(connection, lambda: _Session(loop, asks), command)
+            try:
+                channel.write(text)
+                if payload is None:
+                    channel.write_eof()
+                else:
+                    await _send_payload(channel, session, payload)
+            except (BrokenPipeError, OSError):
+                pass  # the command ended without reading to the end; what it answered tells why
+            sent_all = True
+            await session.ended
+            channel = None
+            if session.too_much:
+                raise CommandFailed(host, action, "the command printed more than 64 MiB", exit_status=None)
+            return Ended(session.exit_status, bytes(session.stdout), bytes(session.stderr))
+    except TimeoutError:
+        raise CommandTimedOut(
+            host,
+            action,
+            f"no answer within {deadline:g} s" if sent_all else f"the host took no command within {deadline:g} s",
+            exit_status=None,
+            left="What the host did with the command is not known",
+        ) from None
+    except (OSError, asyncssh.Error) as error:
+        if isinstance(error, asyncssh.ChannelOpenError) and connection.is_closed():
+            # asked for while the connection was dying: the host said nothing about sessions
+            error = ConnectionResetError(f"while a command was begun: {error.reason}")
+        raise lost(host, action, error, started=channel is not None) from None
+    finally:
+        if channel is not None:
+            channel.abort()
+
+
+async def _send_payload(
+    channel: asyncssh.SSHClientChannel[bytes], session: _Session, payload: AsyncIterator[bytes]
+) -> None:
+    await asyncio.wait((session.asked, session.ended), return_when=asyncio.FIRST_COMPLETED)
+    if session.ended.done():
+        return
+    async for chunk in payload:
+        if session.ended.done():
+            return
+        channel.write(chunk)
+        await session.room.wait()
+    if not session.ended.done():
+        channel.write_eof()
+
+
+def lost(host: str, action: str, error: Exception, *, started: bool) -> Unreachable | CommandFailed:
+    """What a broken connection, or a channel that the server refuses, is called here."""
+    if isinstance(error, asyncssh.ChannelOpenError):
+        return CommandFailed(
+            host,
+            action,
+            f"the SSH server opens no further session: {error.reason}",
+            exit_status=None,
+            left="Nothing was changed there",
+            advice="raise MaxSessions in the host's sshd_config, or allow the login user to run commands",
+        )
+    reason = str(error) or type(error).__name__
+    return Unreachable(
+        host,
+        action,
+        f"the connection was lost ({reason})",
+        left="What the host did with the last command is not known" if started else "",
+        advice="the outcome is read from the host as soon as it can be reached again" if started else "",
+    )

@@ -1,0 +1,338 @@
+"""The hosts contract on one open SSH connection: each action is one script through the host's gate. Holds no policy."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import asyncssh
+
+from quarterdeck.backends.errors import BackendError, CommandTimedOut
+from quarterdeck.backends.hosts.contract import (
+    CommandOutcome,
+    Fence,
+    HealthOutcome,
+    KeptRelease,
+    LogLine,
+    SecretValues,
+    StageOutcome,
+    SwitchOutcome,
+    TargetFacts,
+    Vitals,
+)
+from quarterdeck.backends.hosts.ssh.answer import Answer, parse, require
+from quarterdeck.backends.hosts.ssh.channel import Ended, execute
+from quarterdeck.backends.hosts.ssh.health import check_once
+from quarterdeck.backends.hosts.ssh.logs import follow_logs
+from quarterdeck.backends.hosts.ssh.quoting import assign
+from quarterdeck.backends.hosts.ssh.release_files import (
+    check_names,
+    check_path,
+    check_release_id,
+    host_files,
+    parse_manifest,
+    runner_text,
+    secrets_file,
+    writing_function,
+)
+from quarterdeck.backends.hosts.ssh.script import build
+from quarterdeck.backends.hosts.ssh.staging import archive_needs, chunks, compression_flag
+from quarterdeck.backends.hosts.ssh.vitals import read_vitals
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.config.model import Health, Hook, Logs
+from quarterdeck.config.release import Release
+
+_LONGEST_WAIT = 30.0  # seconds for the target's lock, at most half of an action's deadline
+_OUTPUT_KEPT = 64 * 1024
+
+
+class SshConnection:
+    """An open connection to one host. Made by ``SshBackend.connect``."""
+
+    def __init__(
+        self, host: str, connection: asyncssh.SSHClientConnection, address: str, release: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._host = host
+        self._connection = connection
+        self._release = release
+        self._executions = 0
+        self._limit_tool: dict[str, str] = {}  # how the host's `timeout` is called, once facts() has found out
+        self._verified: set[tuple[str, str]] = (
+            set()
+        )  # (path, release) whose checksums were seen to hold through this connection
+        self.address = address
+        self.forwarding = True  # the server opens connections for us; False once it has refused
+
+    @property
+    def host(self) -> str:
+        return self._host
+
+    @property
+    def executions(self) -> int:
+        return self._executions
+
+    @property
+    def ssh(self) -> asyncssh.SSHClientConnection:
+        """For backends that forward a socket over the same connection."""
+        return self._connection
+
+    async def run(
+        self,
+        action: str,
+        script: str,
+        values: Mapping[str, str],
+        *,
+        deadline: float,
+        extra: str = "",
+        payload: AsyncIterator[bytes] | None = None,
+    ) -> Answer:
+        """Sends one script and reads its answer: exactly one execution. ``action`` is for errors. Does not judge the answer."""
+        text = build(script, {**self._limit_tool, **values}, extra=extra)
+        self._executions += 1
+        ended = await execute(
+            self._connection,
+            self._host,
+            action,
+            text.command,
+            text.text,
+            deadline=deadline,
+            payload=payload,
+            asks=f"{text.mark} send".encode() if payload is not None else b"",
+        )
+        return parse(text.mark, ended.stdout, ended.stderr, ended.exit_status)
+
+    async def facts(
+        self, target: str, path: str, release: Release | None = None, *, deadline: float = 20.0
+    ) -> TargetFacts:
+        """One execution, changes nothing. ``release`` says how to ask whether the service runs where the host's own record does not."""
+        action = f"read what runs of {target}"
+        check_path(self._host, action, path)
+        values = {"path": path, "run": runner_text(release.runner) if release else "run_kind=", "op": "facts"}
+        answer = require(self._host, action, await self.run(action, "facts", values, deadline=deadline))
+        lock, _, tool = (answer.one("limit") or "").partition(" ")
+        self._limit_tool = {"limit": tool, "limit_lock": lock} if tool else {}
+        kept = []
+        for line in answer.every("kept"):
+            name, _, rest = line.partition(" ")
+            state, _, text = rest.partition(" ")
+            body = parse_manifest(text)
+            kept.append(KeptRelease(name, state == "intact" and body is not None and body.get("id") == name, body))
+        home = path.rstrip("/")
+        self._verified = {(place, name) for place, name in self._verified if place != home}
+        self._verified |= {(home, found.release) for found in kept if found.intact}
+        disk = answer.one("disk") or ""
+        service = (answer.one("service") or "unknown").partition(" ")[0]
+        return TargetFacts(
+            current=answer.one("current") or None,
+            running={"running": True, "no": False}.get(service),
+            kept=tuple(kept),
+            epoch=int(answer.one("epoch") or 0),
+            holder=answer.one("holder") or "",
+            anchor=answer.one("anchor") or "",
+            good=tuple(answer.every("good")),
+            free_bytes=int(disk) * 1024 if disk.isdigit() else None,
+            problems=tuple(answer.every("problem")),
+        )
+
+    async def stage(
+        self, release: Release, archive: Path, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
+    ) -> StageOutcome:
+        """Uploads, checks the SHA-256, unpacks outside the lock, adds the release's files, renames into place. One execution."""
+        action = f"stage {release.id}"
+        check_names(self._host, action, release)
+        started = time.monotonic()
+        try:
+            needed, flag = await asyncio.to_thread(_look_at, archive)
+        except OSError as error:
+            raise BackendError(
+                self._host,
+                action,
+                f"the artifact {archive} can't be read: {error.strerror or error}",
+                left="Nothing was changed there",
+            ) from None
+        files = host_files(release, secrets.values, self._host, action)
+        values = {
+            **self._fenced(release.path, release.id, fence, "stage"),
+            "digest": release.digest,
+            "sha256": release.artifact.sha256,
+            "need": str(needed // 1024 + 1024),
+            "compression": flag,
+            "unique": hashlib.sha256(f"{fence.holder}{time.time_ns()}".encode()).hexdigest()[:12],
+        }
+        answer = await self.run(
+            action, "stage", values, deadline=deadline, extra=writing_function(files), payload=chunks(archive)
+        )
+        if not answer.has("already"):
+            require(self._host, action, answer, epoch=fence.epoch)
+        self._verified.add((values["path"], release.id))
+        return StageOutcome(release.id, answer.has("already"), time.monotonic() - started)
+
+    async def switch(
+        self,
+        release: Release,
+        secrets: SecretValues,
+        fence: Fence,
+        op_id: str,
+        *,
+        action: str = "restart",
+        deadline: float = 120.0,
+    ) -> SwitchOutcome:
+        """One execution: gate, ``current`` renamed to the release, service restarted, link, manifest and service read back."""
+        if action not in ("restart", "start", "stop", "none"):
+            raise ValueError(f"no such action: {action}")
+        words = f"{'stop the service of' if action == 'stop' else 'switch to'} {release.id}"
+        check_names(self._host, words, release)
+        values = {
+            **self._gated(release.path, release.id, fence, op_id, deadline),
+            "verb": action,
+            "digest": release.digest,
+            "secrets": secrets_file(secrets.values, self._host, words) if secrets.values else "",
+        }
+        if (values["path"], release.id) in self._verified:
+            values["verified"] = "yes"
+        return await self._switch("switch", words, values, fence, deadline)
+
+    async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
+        """One execution: stops the service of ``release`` and removes ``current``."""
+        words = f"withdraw {release.id}"
+        check_names(self._host, words, release)
+        values = self._gated(release.path, release.id, fence, op_id, deadline)
+        return await self._switch("withdraw", words, values, fence, deadline)
+
+    async def _switch(
+        self, script: str, words: str, values: Mapping[str, str], fence: Fence, deadline: float
+    ) -> SwitchOutcome:
+        started = time.monotonic()
+        answer = await self.run(words, script, values, deadline=deadline)
+        require(self._host, words, answer, epoch=fence.epoch)
+        return SwitchOutcome(
+            current=answer.one("current") or None,
+            previous=answer.one("previous") or None,
+            replayed=answer.has("replayed"),
+            seconds=time.monotonic() - started,
+        )
+
+    async def hook(
+        self,
+        hook: Hook,
+        command: str,
+        release: Release,
+        fence: Fence,
+        op_id: str,
+        *,
+        extra_env: Mapping[str, str] | None = None,
+    ) -> CommandOutcome:
+        """Runs ``command`` in the release's directory under the gate and ``hook.timeout``. An exit status that is not 0 is an outcome."""
+        action = f"run the hook {command!r}"
+        check_names(self._host, action, release)
+        started = time.monotonic()
+        values = {
+            **self._gated(release.path, release.id, fence, op_id, 2 * _LONGEST_WAIT),
+            "seconds": str(max(1, round(hook.timeout))),
+            "command": command,
+            "extra_env": "".join(assign(name, value) for name, value in (extra_env or {}).items()),
+        }
+        answer = await self.run(action, "hook", values, deadline=hook.timeout + _LONGEST_WAIT + 15.0)
+        require(self._host, action, answer, epoch=fence.epoch)
+        return CommandOutcome(
+            int(answer.one("exit") or 1), answer.output, answer.has("replayed"), time.monotonic() - started
+        )
+
+    async def check_health(self, health: Health, release: Release) -> HealthOutcome:
+        """One round of all checks, each under ``health.timeout``. Raises only ``Unreachable``, for a lost host."""
+        return await check_once(self, health, release)
+
+    async def finish(
+        self,
+        release: Release,
+        keep: Sequence[str],
+        fence: Fence,
+        op_id: str,
+        *,
+        good: bool = True,
+        prune_to: int = 5,
+        deadline: float = 120.0,
+    ) -> tuple[str, ...]:
+        """One execution: marks the release good and removes old ones; gives the ids that were removed."""
+        action = f"finish {release.id}"
+        check_names(self._host, action, release)
+        for name in keep:
+            check_release_id(self._host, action, name)
+        values = {
+            **self._gated(release.path, release.id, fence, op_id, deadline),
+            "good": "yes" if good else "no",
+            "prune": "yes",
+            "prune_to": str(max(0, prune_to)),
+            "keep": "\n".join(keep),
+        }
+        answer = require(
+            self._host, action, await self.run(action, "finish", values, deadline=deadline), epoch=fence.epoch
+        )
+        return tuple(answer.every("removed"))
+
+    async def vitals(self, path: str, *, deadline: float = 10.0) -> Vitals:
+        """Load, memory, disk of ``path`` and uptime. Raises ``CommandFailed`` where the host has no /proc."""
+        check_path(self._host, "read vitals", path)
+        return read_vitals(self._host, await self.run("read vitals", "vitals", {"path": path}, deadline=deadline))
+
+    def logs(self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False) -> AsyncIterator[LogLine]:
+        """The last ``lines`` and, with ``follow``, what comes. Closing the iterator ends the command on the host."""
+        self._executions += 1
+        return follow_logs(self._connection, self._host, logs, release, lines=lines, follow=follow)
+
+    async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:
+        """A bare command, as the login shell reads it, without the gate."""
+        started = time.monotonic()
+        self._executions += 1
+        ended: Ended = await execute(self._connection, self._host, "run a command", command, input, deadline=deadline)
+        if ended.exit_status is None:
+            raise CommandTimedOut(
+                self._host, "run a command", "it ended without an exit status", exit_status=None, output=""
+            )
+        output = (ended.stdout + ended.stderr)[-_OUTPUT_KEPT:].decode("utf-8", "replace")
+        return CommandOutcome(ended.exit_status, clean(output), False, time.monotonic() - started)
+
+    async def close(self) -> None:
+        """Closes the connection at once: whatever runs on the host under the gate runs to its end."""
+        self._connection.abort()
+        await self._release()
+
+    def _fenced(self, path: str, release: str, fence: Fence, op_id: str) -> dict[str, str]:
+        return {
+            "path": path.rstrip("/"),
+            "release": release,
+            "target": fence.target,
+            "epoch": str(fence.epoch),
+            "holder": _one_line(fence.holder),
+            "anchor": _one_line(fence.anchor),
+            "op": _file_name(op_id),
+            "time": str(int(time.time())),
+        }
+
+    def _gated(self, path: str, release: str, fence: Fence, op_id: str, deadline: float) -> dict[str, str]:
+        wait = min(_LONGEST_WAIT, deadline / 2)
+        return {
+            **self._fenced(path, release, fence, op_id),
+            "wait": str(max(1, int(wait))),
+            # What is left for stopping and starting; a command that must be killed takes some seconds more.
+            "seconds": str(max(1, int((deadline - wait) * 0.8))),
+        }
+
+
+def _look_at(archive: Path) -> tuple[int, str]:
+    with archive.open("rb") as file:
+        size = archive.stat().st_size
+        return archive_needs(file, size), compression_flag(file)
+
+
+def _one_line(text: str) -> str:
+    return clean(text).replace("\n", " ")[:300]
+
+
+def _file_name(op_id: str) -> str:
+    """The name of an operation's record: itself where that is a plain name, else its hash."""
+    plain = op_id.replace(".", "").replace("-", "").replace("_", "").replace(":", "")
+    if plain.isascii() and plain.isalnum() and len(op_id) <= 120 and not op_id.startswith((".", "-")):
+        return op_id
+    return hashlib.sha256(op_id.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,146 @@
+"""Says in this program's words why no connection came about: which key, which login, what to do next."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+import asyncssh
+
+from quarterdeck.backends.errors import HostKeyRejected, LoginRefused, Unreachable
+from quarterdeck.backends.hosts.ssh.quoting import quote
+from quarterdeck.backends.hosts.ssh.way import Way
+
+_ACTION: Final = "connect"
+_USUAL_IDENTITIES: Final = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
+
+
+class KeyWatch(asyncssh.SSHClient):
+    """Remembers the key that a server showed and that was not trusted. Trusts none itself."""
+
+    def __init__(self) -> None:
+        self.shown: asyncssh.SSHKey | None = None
+
+    def validate_host_public_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
+        self.shown = key
+        return False
+
+    def validate_host_ca_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
+        self.shown = key
+        return False
+
+
+async def explain(host: str, way: Way, error: Exception, watch: KeyWatch) -> Unreachable:
+    """The error of ours for what asyncssh or the operating system said."""
+    match error:
+        case asyncssh.HostKeyNotVerifiable():
+            return _host_key(host, way, error, watch)
+        case asyncssh.PermissionDenied():
+            return LoginRefused(
+                host,
+                _ACTION,
+                f"{way.user}@{way.address}:{way.port} accepts none of the keys that were offered: {await _offered(way)}",
+                advice=f"put one of them into authorized_keys there, load another into the agent, or set IdentityFile; "
+                f"see: ssh -v {way.destination.name} true",
+            )
+        case asyncssh.KeyExchangeFailed() | asyncssh.ProtocolNotSupported():
+            return Unreachable(
+                host,
+                _ACTION,
+                f"its SSH server offers only algorithms that are too weak ({error.reason})",
+                advice="update the SSH server, or allow curve25519-sha256 and aes256-gcm@openssh.com there",
+            )
+        case socket.gaierror():
+            return Unreachable(
+                host, _ACTION, f"the name {way.address} is unknown", advice="check the host's ssh entry and the DNS"
+            )
+        case ConnectionRefusedError():
+            return Unreachable(
+                host, _ACTION, f"{way.address}:{way.port} refused the connection", advice="is its SSH server running?"
+            )
+        case asyncssh.ChannelOpenError():
+            return Unreachable(host, _ACTION, f"the jump host can't reach {way.address}:{way.port}: {error.reason}")
+        case asyncssh.ConnectionLost() | ConnectionResetError() | BrokenPipeError():
+            return Unreachable(
+                host,
+                _ACTION,
+                f"{way.address}:{way.port} closed the connection before the login, again and again",
+                advice="its sshd may be overloaded (MaxStartups) or refuse this address",
+            )
+        case _:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return Unreachable(host, _ACTION, f"{way.address}:{way.port}: {reason}")
+
+
+def _host_key(host: str, way: Way, error: asyncssh.HostKeyNotVerifiable, watch: KeyWatch) -> HostKeyRejected:
+    place = way.key_name if way.port == 22 else f"[{way.key_name}]:{way.port}"
+    where = " ".join(name for name in way.trusted.files if os.path.exists(name)) or way.trusted.files[0]
+    reason = str(error.reason)
+    if "revoked" in reason:
+        return HostKeyRejected(
+            host,
+            _ACTION,
+            f"the key that {place} shows is marked as revoked in {where}",
+            advice="find out who answers there before anything else",
+        )
+    if watch.shown is None:
+        return HostKeyRejected(host, _ACTION, f"the host key of {place} can't be verified: {reason}")
+    fingerprint = watch.shown.get_fingerprint()
+    kind = watch.shown.get_algorithm()
+    known = _known(way)
+    if known:
+        return HostKeyRejected(
+            host,
+            _ACTION,
+            f"{place} shows another host key than the one in {where}: {kind} {fingerprint}, known is {known}",
+            advice=f"somebody may be listening in. If the host was really reinstalled: ssh-keygen -R {quote(place)} -f {quote(where.split(' ')[0])}, "
+            f"then add its new key after checking it",
+        )
+    line = " ".join(watch.shown.export_public_key().decode().split()[:2])
+    return HostKeyRejected(
+        host,
+        _ACTION,
+        f"the host key of {place} is unknown: {kind} {fingerprint} is not in {where}",
+        advice=f"check the fingerprint with the host's owner, then add this line to {where.split(' ')[0]}: {place} {line}",
+    )
+
+
+def _known(way: Way) -> str:
+    try:
+        trusted: list[Any] = list(way.trusted(way.key_name, "", way.port if way.port != 22 else None)[0])
+    except ValueError:
+        return ""
+    return ", ".join(f"{key.get_algorithm()} {key.get_fingerprint()}" for key in trusted)
+
+
+async def _offered(way: Way) -> str:
+    """The keys that were offered, as far as they can be read without a passphrase: files and the agent's."""
+    found = await asyncio.to_thread(_identity_files, way)
+    if os.environ.get("SSH_AUTH_SOCK"):
+        try:
+            async with asyncio.timeout(2):
+                agent = await asyncssh.connect_agent()
+                keys = list(await agent.get_keys())
+                agent.close()
+            found.append(f"the agent's {len(keys)} key" + ("" if len(keys) == 1 else "s"))
+        except (OSError, TimeoutError, ValueError, asyncssh.Error):
+            found.append("an agent that does not answer")
+    return ", ".join(found) or "none (no identity file, no agent)"
+
+
+def _identity_files(way: Way) -> list[str]:
+    found: list[str] = []
+    for name in way.identities or tuple(f"~/.ssh/{name}" for name in _USUAL_IDENTITIES):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            if way.identities:
+                found.append(f"{path} (not there)")
+            continue
+        try:
+            public = Path(f"{path}.pub")
+            key = asyncssh.read_public_key(public if public.is_file() else path)
+            found.append(f"{path} {key.get_fingerprint()}")
+        except (asyncssh.KeyImportError, OSError):
+            found.append(f"{path} (not readable without its passphrase)")
+    return found

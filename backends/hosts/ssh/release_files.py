@@ -1,0 +1,140 @@
+"""The files that Quarterdeck adds to a release on a host: environment, how it is run, manifest, checksums. Pure."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from quarterdeck.backends.errors import ArtifactRefused, BackendError
+from quarterdeck.backends.hosts.ssh.quoting import assign, environment_file, quote
+from quarterdeck.config.model import Runner
+from quarterdeck.config.release import Release, canonical, to_json
+
+MANIFEST: Final = "qd.manifest.json"
+_OWN = ("qd.env", "qd.secrets.env", "qd.run", MANIFEST, "qd.sha256")
+_RELEASE_ID = re.compile(r"[A-Za-z0-9_+~@=,%-][A-Za-z0-9._+~@=,:%-]{0,200}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class HostFile:
+    path: str  # below the release's directory
+    content: str
+    mode: int
+    checked: bool = True  # its checksum is part of what «intact» means
+
+
+def check_names(host: str, action: str, release: Release) -> None:
+    """Raises ``BackendError`` where a release's id or path could be anything else than one name on the host."""
+    check_release_id(host, action, release.id)
+    check_path(host, action, release.path)
+
+
+def check_release_id(host: str, action: str, release_id: str) -> None:
+    if not _RELEASE_ID.match(release_id):
+        raise BackendError(host, action, f"{release_id!r} can't be the name of a release's directory")
+
+
+def check_path(host: str, action: str, path: str) -> None:
+    below = path.removeprefix("~")  # ~/… is the login user's home on the host
+    if not below.startswith("/") or "\n" in path or "\0" in path or ".." in path.split("/") or not below.strip("/"):
+        raise BackendError(host, action, f"{path!r} is not an absolute path of a directory")
+
+
+def runner_text(runner: Runner) -> str:
+    """Shell assignments that say how a release is started and stopped."""
+    if runner.commands is not None:
+        commands = runner.commands
+        values = {
+            "kind": "commands",
+            "unit": "",
+            "scope": "",
+            "start": commands.start,
+            "stop": commands.stop,
+            "restart": commands.restart or "",
+            "status": commands.status or "",
+        }
+    else:
+        values = {
+            "kind": "unit",
+            "unit": runner.unit or "",
+            "scope": "user" if runner.user_unit else "system",
+            "start": "",
+            "stop": "",
+            "restart": "",
+            "status": "",
+        }
+    return "".join(assign(f"run_{name}", value) for name, value in values.items())
+
+
+def run_file(release: Release) -> str:
+    head = {"run_target": release.target, "run_version": release.version, "run_digest": release.digest}
+    return "".join(assign(name, value) for name, value in head.items()) + runner_text(release.runner)
+
+
+def manifest(release: Release) -> dict[str, Any]:
+    """What a host remembers of a release: enough for another bastion to adopt it."""
+    return {"format": 1, "id": release.id, "digest": release.digest, "release": to_json(release)}
+
+
+def secrets_file(values: Mapping[str, str], host: str, action: str) -> str:
+    return environment_file(values, host, action)
+
+
+def host_files(release: Release, secrets: Mapping[str, str], host: str, action: str) -> list[HostFile]:
+    """Every file that is added to the archive's tree, the record of checksums last.
+
+    Raises ``ArtifactRefused`` for a path that leads out.
+    """
+    found: list[HostFile] = []
+    for file in release.files:
+        path = PurePosixPath(file.path)
+        if path.is_absolute() or ".." in path.parts or not path.parts or "\n" in file.path or "\0" in file.path:
+            raise ArtifactRefused(
+                host, action, f"the configuration file {file.path!r} does not lie below the release's directory"
+            )
+        if path.parts[0] in _OWN:
+            raise ArtifactRefused(host, action, f"{file.path!r} is a name that qd uses itself")
+        found.append(HostFile(str(path), file.content, file.mode))
+    found.append(HostFile("qd.env", environment_file(release.env, host, action), 0o600))
+    found.append(HostFile("qd.secrets.env", secrets_file(secrets, host, action), 0o600, checked=False))
+    found.append(HostFile("qd.run", run_file(release), 0o644))
+    found.append(HostFile(MANIFEST, canonical(manifest(release)).decode() + "\n", 0o644))
+    # A name with a backslash or a line break is written in another way by sha256sum; such files are not checked.
+    sums = "".join(
+        f"{hashlib.sha256(file.content.encode('utf-8', 'surrogateescape')).hexdigest()}  {file.path}\n"
+        for file in found
+        if file.checked and "\\" not in file.path
+    )
+    found.append(HostFile("qd.sha256", sums, 0o644, checked=False))
+    return found
+
+
+def writing_function(files: list[HostFile]) -> str:
+    """A shell function ``write_files`` that writes them into the current directory.
+
+    Secrets travel in it: it goes to a shell's standard input only.
+    """
+    lines = ["write_files() {"]
+    for file in files:
+        target = quote("./" + file.path)
+        parent = str(PurePosixPath(file.path).parent)
+        if parent != ".":
+            lines.append(f"mkdir -p {quote('./' + parent)} || return 1")
+        umask = f"{0o777 & ~file.mode:03o}"
+        lines.append(
+            f"rm -f {target} && (umask {umask} && printf %s {quote(file.content)} >{target}) && chmod {file.mode:o} {target} || return 1"
+        )
+    lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def parse_manifest(text: str) -> Mapping[str, object] | None:
+    """The manifest as written on a host; None where it is none."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

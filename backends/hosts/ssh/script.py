@@ -1,0 +1,76 @@
+"""Builds the text that a host's shell reads: values, then the parts of an action. Pure; sends nothing."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from quarterdeck.backends.hosts.ssh.quoting import assign
+
+_PARTS: Final = {
+    "facts": ("prelude", "layout", "gate", "service", "facts"),
+    "stage": ("prelude", "gate", "service", "stage"),
+    "switch": ("prelude", "layout", "gate", "service", "switch"),
+    "withdraw": ("prelude", "layout", "gate", "service", "withdraw"),
+    "hook": ("prelude", "gate", "service", "hook"),
+    "finish": ("prelude", "layout", "gate", "finish"),
+    "check": ("prelude", "service", "check"),
+    "health": ("prelude", "health"),
+    "vitals": ("vitals",),
+    "logs": ("logs",),
+}
+_DEFAULTS: Final = ("extra_env", "secrets", "limit", "limit_lock", "verified")
+
+COMMAND: Final = "exec sh"
+"""What the login shell is given: the script itself comes on the standard input, so no login shell ever parses it."""
+
+STREAMING_COMMAND: Final = (
+    'exec sh -c \'eval "$(while IFS= read -r l; do test "$l" = "#payload" && break; printf "%s\\n" "$l"; done)"\''
+)
+"""For an action that goes on reading: takes the script line by line (a shell reads ahead in its own script, ``read`` does not)."""
+
+_PAYLOAD: Final = "#payload\n"
+
+_HOME: Final = 'case $qd_path in "~/"*) qd_path=$HOME/${qd_path#??} ;; esac\n'  # the login user's home on the host
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script ready to be sent. ``mark`` begins each line of its answer and is new for each call."""
+
+    command: str
+    text: bytes
+    mark: str
+
+
+@cache
+def _part(name: str) -> str:
+    """A file of ``scripts/`` without its comments and indentation: some shells read their script one byte at a time."""
+    text = files("quarterdeck.backends.hosts.ssh").joinpath("scripts", f"{name}.sh").read_text(encoding="utf-8")
+    lines = (line.strip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("#"))
+
+
+@cache
+def _body(action: str) -> str:
+    return "".join(_part(name) for name in _PARTS[action])
+
+
+def build(action: str, values: Mapping[str, str], *, extra: str = "") -> Script:
+    """The script of ``action``: every value becomes a ``qd_`` variable, ``extra`` is shell text (functions) put before the parts.
+
+    What runs in it reads an empty standard input, but for actions that take a payload or end with their input.
+    """
+    mark = f"qd{secrets.token_hex(6)}"
+    head = "".join(assign(f"qd_{name}", value) for name, value in values.items())
+    if "path" in values:
+        head += _HOME
+    defaults = "".join(f"qd_{name}=\n" for name in _DEFAULTS if name not in values)
+    script = f"qd_mark={mark}\n{defaults}{head}{extra}{_body(action)}"
+    if action == "stage":
+        return Script(STREAMING_COMMAND, (script + _PAYLOAD).encode("utf-8", "surrogateescape"), mark)
+    run = "main\n" if action == "logs" else "main </dev/null\nexit $?\n"
+    wrapped = f"main() {{\n{script}}}\n{run}"
+    return Script(COMMAND, wrapped.encode("utf-8", "surrogateescape"), mark)

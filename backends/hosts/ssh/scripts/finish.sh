@@ -1,0 +1,43 @@
+# Marks a release as good and removes old ones: never the current one, those that are to be kept, the last good one
+# before it, and the newest qd_prune_to others. A removal that fails is told, and fails nothing.
+
+finish_release() {
+    look_at_link || return
+    good=
+    last_good=
+    if [ -f "$control/good" ]; then
+        while IFS= read -r line; do
+            [ "$line" = "$qd_release" ] && [ "$qd_good" = yes ] && continue
+            good=$good$line$newline
+            [ "$line" = "$current" ] || [ "$line" = "$qd_release" ] || last_good=$line
+        done <"$control/good"
+    fi
+    touched=yes
+    if [ "$qd_good" = yes ]; then
+        replace "$control/good" "$good$qd_release$newline" || { refuse failed "cannot write $control/good"; return 1; }
+    fi
+    [ "$qd_prune" = yes ] || return 0
+    others=0
+    # Newest first by when it was staged; names of releases hold no space and no line break.
+    for file in $(ls -1t "$qd_path"/releases/*/qd.manifest.json 2>/dev/null | sed 's,/qd\.manifest\.json$,,; s,.*/,,'); do
+        case "$newline$current$newline$qd_release$newline$last_good$newline$qd_keep$newline" in *"$newline$file$newline"*) continue ;; esac
+        others=$((others + 1))
+        [ "$others" -gt "$qd_prune_to" ] || continue
+        # Renamed first: a removal that is cut short leaves no half release under a release's name.
+        if mv -f "$qd_path/releases/$file" "$qd_path/releases/.removing-$file"; then
+            rm -rf "$qd_path/releases/.removing-$file" && result "removed $file" || result "not-removed $file"
+        else
+            result "not-removed $file"
+        fi
+    done
+    # What was left by an upload that never ended, or a removal that was cut short.
+    find "$qd_path/releases/." ! -name . -prune \( -name '.staging-*' -mtime +0 -o -name '.removing-*' \) -exec rm -rf {} +
+    # Recorded outcomes: the newest 200 operations.
+    for file in $(ls -1t "$control/ops" 2>/dev/null | sed 's/\.out$//' | awk '!known[$0]++' | tail -n +201); do
+        rm -f "$control/ops/$file" "$control/ops/$file.out"
+    done
+    return 0
+}
+
+gate finish_release finish
+finish_answer $?

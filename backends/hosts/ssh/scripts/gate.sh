@@ -1,0 +1,119 @@
+# The gate: nothing changes on this host for the target but through it. One at a time (flock), never for an old epoch,
+# never twice for the same operation. Status 76: fenced, 75: the lock is held.
+
+open_control() {
+    if [ ! -d "$control/ops" ]; then
+        mkdir -p -- "$qd_path" || { refuse failed "cannot make $qd_path"; return 1; }
+        # In a directory that a group may write, two SSH users of it must be able to exclude each other.
+        case $(ls -ld -- "$qd_path") in ?????w*) umask 002; open_shared=g+ws ;; *) open_shared=go-w ;; esac
+        mkdir -p -- "$control/ops" && chmod "$open_shared" "$control" "$control/ops" || {
+            refuse failed "cannot make $control"
+            return 1
+        }
+    fi
+    [ ! -g "$control" ] || umask 002
+}
+
+take_lock() {
+    need flock || return 1
+    true >>"$control/lock" || { refuse failed "cannot write $control/lock"; return 1; }
+    exec 9>>"$control/lock"
+    flock -n 9 && return 0
+    if flock --version 2>/dev/null | grep -q util-linux; then
+        flock -w "$qd_wait" 9 && return 0
+    else
+        lock_tries=$((qd_wait * 5))
+        while [ "$lock_tries" -gt 0 ]; do
+            sleep 0.2 2>/dev/null || { sleep 1; lock_tries=$((lock_tries - 4)); }
+            flock -n 9 && return 0
+            lock_tries=$((lock_tries - 1))
+        done
+    fi
+    read_fence || :
+    result "busy $seen_holder"
+    return 75
+}
+
+read_fence() { # sets seen, seen_holder, seen_anchor
+    seen=0 seen_holder='' seen_anchor=''
+    [ -s "$control/epoch" ] || return 0
+    {
+        IFS= read -r seen
+        IFS= read -r seen_holder
+        IFS= read -r seen_anchor
+    } <"$control/epoch"
+    case $seen in '' | *[!0-9]*) return 1 ;; esac
+}
+
+check_fence() {
+    read_fence || { refuse damaged "$control/epoch holds no number"; return 1; }
+    [ "$qd_epoch" -ge "$seen" ] && return 0
+    result "fenced $seen $seen_holder"
+    return 76
+}
+
+replace() { # file, content: by rename, never half
+    printf '%s' "$2" >"$1.new" && mv -f "$1.new" "$1"
+}
+
+note() { # word…: a line of the ledger, which tells every action that was ever executed here
+    printf '%s\n' "$qd_time $*" >>"$control/ledger"
+}
+
+gate() { # function, its name in the ledger
+    open_control && take_lock || return
+    check_fence || return
+    if [ "$seen" != "$qd_epoch" ] || [ "$seen_holder" != "$qd_holder" ] || [ "$seen_anchor" != "$qd_anchor" ]; then
+        replace "$control/epoch" "$qd_epoch$newline$qd_holder$newline$qd_anchor$newline" || {
+            refuse failed "cannot write $control/epoch"
+            return 1
+        }
+    fi
+    gate_record=$control/ops/$qd_op
+    if [ -s "$gate_record" ] && gate_replay; then return "$gate_status"; fi
+    note "begin $qd_op $qd_epoch $2 $qd_release" || { refuse failed "cannot write $control/ledger"; return 1; }
+    gate_before=$answer
+    answer=
+    touched=
+    "$1"
+    gate_status=$?
+    # An action that was refused before it touched anything may be tried again under the same name.
+    [ -z "$touched" ] || gate_record_action || result unrecorded
+    answer=$gate_before$answer
+    note "end $qd_op $qd_epoch $2 $qd_release $gate_status" || result unrecorded
+    return "$gate_status"
+}
+
+gate_replay() { # the recorded outcome, if it was written to its end: one that was cut short does not count
+    gate_before=$answer
+    gate_line=
+    result replayed
+    while IFS= read -r gate_line; do
+        case $gate_line in
+        status\ *) gate_status=${gate_line#status } ;;
+        complete) ;;
+        *) result "$gate_line" ;;
+        esac
+        gate_last=$gate_line
+    done <"$gate_record"
+    if [ "$gate_last" != complete ]; then
+        answer=$gate_before
+        return 1
+    fi
+    output=$gate_record.out
+}
+
+gate_record_action() { # the outcome of this operation, which is given again when it is asked for again
+    if [ -n "$output" ] && [ -f "$output" ]; then
+        mv -f "$output" "$gate_record.out" && output=$gate_record.out || return 1
+    fi
+    gate_text="status $gate_status$newline"
+    gate_rest=$answer
+    while [ -n "$gate_rest" ]; do
+        gate_line=${gate_rest%%"$newline"*}
+        gate_rest=${gate_rest#*"$newline"}
+        gate_text=$gate_text${gate_line#"$qd_mark "}$newline
+    done
+    # Read under the lock only, and only when its last line is there: as safe as a rename, and one program less to start.
+    printf '%scomplete\n' "$gate_text" >"$gate_record"
+}

@@ -1,0 +1,18 @@
+# Runs one command of the fleet file in a release's directory.
+
+run_hook() {
+    [ -d "$qd_path/releases/$qd_release" ] || { refuse absent "$qd_release"; return 1; }
+    timeout_tool || return
+    load_run "$qd_release"
+    output=$control/.output
+    true >"$output" || { refuse failed "cannot write $output"; return 1; }
+    touched=yes
+    in_release "$qd_release" "$qd_seconds" "$qd_command" >"$output" 2>&1 </dev/null
+    hook_status=$?
+    result "exit $hook_status"
+    ended_by_limit "$hook_status" && { refuse timeout "$hook_status $qd_seconds the command"; return 1; }
+    return 0
+}
+
+gate run_hook hook
+finish_answer $?

@@ -1,0 +1,71 @@
+# Points `current` at a release and starts it, and says what is there afterwards. qd_verb: restart, start, stop or none.
+
+kept_and_intact() { # release
+    [ -d "$qd_path/releases/$1" ] || { refuse absent "$1"; return 1; }
+    # What the bastion has just seen to be intact is not read again; that it is the release that is meant, always.
+    load_run "$1" && [ "$run_digest" = "$qd_digest" ] || { refuse damaged "release $1 is not as it was staged"; return 1; }
+    [ -z "$qd_verified" ] || [ ! -s "$qd_path/releases/$1/qd.manifest.json" ] || return 0
+    checksum_tool || return 1
+    intact "$qd_path/releases/$1" || { refuse damaged "release $1 is not as it was staged"; return 1; }
+}
+
+renew_secrets() { # written anew where they differ; a running service keeps what it started with
+    [ -n "$qd_secrets" ] || return 0
+    secrets_file=$qd_path/releases/$qd_release/qd.secrets.env
+    if [ -f "$secrets_file" ] && [ "$(cat "$secrets_file" && echo .)" = "$qd_secrets." ]; then return 0; fi
+    (umask 077 && replace "$secrets_file" "$qd_secrets") || { refuse failed "cannot write $secrets_file"; return 1; }
+    result secrets-renewed
+}
+
+change() {
+    look_at_link || return
+    previous=$current
+    result "previous $previous"
+    timeout_tool || return
+    if [ "$qd_verb" = stop ]; then
+        [ -n "$current" ] && load_run "$current" || load_run "$qd_release" || { result "current $current"; return 0; }
+        touched=yes
+        stop_service "${current:-$qd_release}" "$qd_seconds" || return
+        result "current $current"
+        running "${current:-$qd_release}"
+        [ $? -ne 0 ] || { refuse still "it runs after it was stopped"; return 1; }
+        return 0
+    fi
+    kept_and_intact "$qd_release" || return
+    renew_secrets || return
+    before=
+    if [ "$qd_verb" = restart ] && [ -n "$previous" ] && load_run "$previous"; then
+        before="$run_kind $run_unit $run_scope $run_stop $run_restart"
+    fi
+    load_run "$qd_release" || { refuse damaged "release $qd_release has no qd.run"; return 1; }
+    touched=yes
+    verb=start
+    left=$qd_seconds
+    if [ -n "$before" ]; then
+        if [ "$before" != "$run_kind $run_unit $run_scope $run_stop $run_restart" ] || [ "$run_kind$run_restart" = commands ]; then
+            # The one that runs is stopped in its own way. A broken release must not stand in the way of the one before it:
+            # what it answers is noted, and the way is gone on.
+            load_run "$previous"
+            stop_seconds=$((left / 3 + 1))
+            kept_answer=$answer
+            stop_service "$previous" "$stop_seconds" || { answer=$kept_answer; output=; result "stop-failed $previous"; }
+            load_run "$qd_release"
+            left=$((left - stop_seconds + 2))
+        elif [ "$run_kind" = commands ]; then
+            verb=restart
+        fi
+    fi
+    point_link "$qd_release" || return
+    verb_status=0
+    if [ "$qd_verb" != none ]; then
+        start_service "$qd_release" "$left" "$verb" && await_running "$qd_release"
+        verb_status=$?
+    fi
+    look_at_link || return
+    result "current $current"
+    [ "$current" = "$qd_release" ] || { refuse failed "current points to $current after the switch"; return 1; }
+    return "$verb_status"
+}
+
+gate change "$qd_verb"
+finish_answer $?

@@ -1,0 +1,33 @@
+"""Reads a host's vitals from what /proc and df said. Pure."""
+
+from quarterdeck.backends.errors import CommandFailed
+from quarterdeck.backends.hosts.contract import Vitals
+from quarterdeck.backends.hosts.ssh.answer import Answer
+
+
+def read_vitals(host: str, answer: Answer) -> Vitals:
+    """Raises ``CommandFailed`` where a figure is missing."""
+    try:
+        memory = {
+            name.rstrip(":"): int(rest.split()[0]) * 1024
+            for name, _, rest in (line.strip().partition(" ") for line in answer.every("memory"))
+        }
+        disk_total, disk_free = (int(value) * 1024 for value in (answer.one("disk") or "").split())
+        return Vitals(
+            load_1m=float((answer.one("load") or "").split()[0]),
+            cores=int(answer.one("cores") or ""),
+            memory_total=memory["MemTotal"],
+            memory_available=memory.get("MemAvailable", memory.get("MemFree", 0)),
+            disk_total=disk_total,
+            disk_free=disk_free,
+            uptime=float((answer.one("uptime") or "").split()[0]),
+        )
+    except (ValueError, IndexError, KeyError):
+        raise CommandFailed(
+            host,
+            "read vitals",
+            "the host does not tell its load, memory and disk",
+            exit_status=answer.exit_status,
+            output=answer.errors,
+            advice="vitals need Linux's /proc",
+        ) from None

@@ -1,0 +1,99 @@
+"""The files that make a playground usable: fleet.yml, the SSH client's configuration and its known hosts."""
+
+import json
+
+from quarterdeck.backends.playground.layout import ENVIRONMENTS, Playground, write_atomically
+
+
+def write_fleet_file(playground: Playground) -> None:
+    write_atomically(playground.fleet_file, fleet_file(playground), 0o644)
+
+
+def fleet_file(playground: Playground) -> str:
+    """YAML; every text that depends on the machine is a JSON string, which YAML reads as it is."""
+    quoted = json.dumps
+    lines = [
+        "# The playground's fleet: made by `qd demo up`, removed by `qd demo down`.",
+        "fleet: playground",
+        f"state: {quoted(str(playground.state))}",
+        "ssh:",
+        f"  config: [{quoted(str(playground.ssh_config))}]",
+        f"  known_hosts: [{quoted(str(playground.known_hosts))}]",
+        "",
+        "hosts:",
+        *(f"  {host.name}: {{ssh: {host.name}}}" for host in playground.hosts),
+        "",
+        "environments:",
+    ]
+    after = {"production": "staging"}
+    for environment, hosts in ENVIRONMENTS.items():
+        lines += [
+            f"  {environment}:",
+            f"    hosts: [{', '.join(hosts)}]",
+            *([f"    after: {after[environment]}"] if environment in after else []),
+            "    # Shown in every answer: change it, deploy again, and take it back.",
+            f"    env: {{GREETING: hello from {environment}}}",
+        ]
+    lines += ["", "services:"]
+    for service, port in playground.services.items():
+        artifact = f"{playground.artifacts}/{service}-{{version}}.tar.gz"
+        path = f"~/{service}"  # every host has a home of its own
+        answer = '"version": "{version}"'
+        lines += [
+            f"  {service}:",
+            "    artifact:",
+            f"      tarball: {quoted(artifact)}",
+            f"      sha256: {quoted(artifact + '.sha256')}",
+            f"    path: {path}",
+            f'    env: {{PORT: "{port}"}}',
+            "    commands:",
+            "      start: bin/service start",
+            "      stop: bin/service stop",
+            "      restart: bin/service restart",
+            "      status: bin/service status",
+            "    health:",
+            "      http:",
+            f"        {{path: /healthz, port: {port}, status: 200, contains: {quoted(answer)}}}",
+            "      interval: 1s",
+            "      timeout: 3s",
+            "      healthy_deadline: 15s",
+            "    strategy: {rolling: {max_unavailable: 1}}",
+            *_HOOKS.get(service, ()),
+            "    keep: {releases: 5}",
+            f'    logs: {{files: ["{path}/shared/log/*.log"]}}',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+_HOOKS = {
+    "api": (
+        "    hooks:",
+        "      before: [{run: 'test -x bin/service', where: each}]",
+        "      after: [{run: bin/service status, where: one}]",
+    )
+}
+
+
+def write_ssh_files(playground: Playground, host_keys: dict[str, str]) -> None:
+    """``host_keys``: each host's public key, as ``ssh-ed25519 AAAA…``."""
+    lines = []
+    for host in playground.hosts:
+        lines += [f"Host {host.name}", f"  HostName {host.address}", f"  Port {host.port}", ""]
+    lines += [
+        f"Host {' '.join(host.name for host in playground.hosts)}",
+        f"  User {playground.user}",
+        f"  IdentityFile {_client_path(str(playground.identity))}",
+        "  IdentitiesOnly yes",
+        f"  UserKnownHostsFile {_client_path(str(playground.known_hosts))}",
+        "  GlobalKnownHostsFile none",
+        "  StrictHostKeyChecking yes",
+        "  BatchMode yes",
+    ]
+    write_atomically(playground.ssh_config, "\n".join(lines) + "\n")
+    known = [f"[{host.address}]:{host.port} {host_keys[host.name]}\n" for host in playground.hosts]
+    write_atomically(playground.known_hosts, "".join(known))
+
+
+def _client_path(path: str) -> str:
+    """As the ssh client's configuration wants it: spaces are kept by quotes, a percent sign is doubled."""
+    return '"' + path.replace("%", "%%") + '"'

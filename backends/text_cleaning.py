@@ -1,0 +1,31 @@
+"""Makes text from outside (logs, output of commands) safe to show: no escape sequence or control character survives."""
+
+import re
+
+# CSI and the strings (OSC, DCS, SOS, PM, APC) with their ends, in their 7-bit and 8-bit forms, then two-character escapes.
+_SEQUENCES = re.compile(
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"
+    "|\x1b[ -/]*[0-~]?"
+)
+# Other C0 and C1 controls, DEL, and what reorders or hides text: bidirectional marks, zero-width characters, separators, tags.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+
+
+def clean(text: str) -> str:
+    """``text`` without escape sequences, control characters (a tab becomes spaces, line breaks stay) and reordering marks.
+
+    A carriage return ends a line as a line break does; what it would have overwritten stays visible.
+    """
+    if text.isprintable():
+        return text
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\t" in text:
+        text = text.expandtabs(8)
+    if "\x1b" in text or not text.isascii():
+        text = _SEQUENCES.sub("", text)
+    return _CONTROLS.sub("", text)

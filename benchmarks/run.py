@@ -1,0 +1,199 @@
+"""``python -m benchmarks.run``: deploys and rollbacks on 5, 20 and 50 sshd hosts, every way measured in turn in one run.
+
+Uses loopback only; ends every process and removes every file that it made, also when it is interrupted.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks import service
+from benchmarks.fleet import Hosts, floor_spec, start_hosts, write_fleet_file
+from benchmarks.journal_share import journal_share
+from benchmarks.processes import ROOT, Cost, MeasuredFailed, Server, cost_of, end_marked, prepare_environment
+from benchmarks.report import ARMED, COLD, CONNECTING, FLOOR, Results, Sample
+from tests.sshd import free_port
+
+BASE = "v000"  # what every rollback goes back to
+TARGET = "bench/app"
+T = TypeVar("T")
+
+
+class Bench:
+    """The measurements on one number of hosts."""
+
+    def __init__(self, directory: Path, hosts: Hosts, count: int, results: Results, program: str) -> None:
+        self.directory = directory / str(count)
+        self.program = program
+        self.artifacts = directory / "artifacts"
+        self.hosts = hosts
+        self.count = count
+        self.results = results
+        self.output = self.directory / "output"
+        self.fleet_file = self.directory / "qd" / "fleet.yml"
+        self._specs: dict[str, Path] = {}
+        self._counts = True  # False: what is done is not kept as a result
+        self.directory.mkdir()
+
+    def measure(self, rounds: int, *, only_floor: bool, warm_up: bool) -> None:
+        for base in ("open", "cold"):
+            spec = self.directory / f"{base}.json"
+            name = f"floor-{base}-{self.count}"
+            spec.write_text(json.dumps(floor_spec(self.hosts, self.count, self.artifacts, name, port=free_port())))
+            self._specs[base] = spec
+        floor = Server([sys.executable, "-m", "benchmarks.floor", str(self._specs["open"])], self.directory / "floor.log")
+        try:
+            floor.ask(f"deploy {BASE}")
+            self._connecting("deploy", BASE)
+            if not only_floor:
+                write_fleet_file(self.fleet_file, self.hosts, self.count, self.artifacts, port=free_port())
+                self._qd("deploy", TARGET, BASE, "--wait")
+            for number in range(0 if warm_up else 1, rounds + 1):
+                say(f"{self.count} hosts, " + (f"round {number} of {rounds}" if number else "warming up"))
+                self._counts = number > 0
+                self._round(floor, f"v{2 * number + 1:03d}", f"v{2 * number + 2:03d}", only_floor)
+        finally:
+            floor.close()
+        if not only_floor and self.count == 20:
+            seconds = self.results.median(self.count, "deploy", COLD)
+            assert seconds is not None
+            self.results.journal = journal_share(self.fleet_file, self.directory / "replay", seconds) | {"hosts": self.count}
+
+    def _round(self, floor: Server, version: str, next_version: str, only_floor: bool) -> None:
+        for action, to in (("deploy", version), ("rollback", BASE)):
+            self._keep(action, FLOOR, lambda action=action, to=to: _of_server(floor.ask(f"{action} {to}")))  # type: ignore[misc] # mypy infers no default arguments of lambdas
+            self._keep(action, CONNECTING, lambda action=action, to=to: self._connecting(action, to))  # type: ignore[misc] # as above
+        self._remove(version)
+        if only_floor:
+            return
+        self._keep("deploy", COLD, lambda: self._qd("deploy", TARGET, version, "--wait"))
+        self._keep("rollback", COLD, lambda: self._qd("rollback", TARGET, "--yes", "--wait"))
+        self._keep("deploy", COLD, lambda: self._qd("deploy", TARGET, next_version, "--wait"))
+        self._keep("rollback", ARMED, self._armed)
+
+    def _keep(self, action: str, method: str, act: Callable[[], Cost]) -> None:
+        os.sync()  # what the one before wrote is not paid by this one
+        before = self.hosts.used(self.count)
+        cost = act()
+        after = self.hosts.used(self.count)
+        if not self._counts:
+            return
+        self.results.add(
+            self.count,
+            action,
+            method,
+            Sample(
+                seconds=cost.seconds,
+                tool_cpu=cost.cpu,
+                hosts_cpu=after.cpu - before.cpu,
+                peak_command=cost.peaks[0],
+                peak_worker=cost.peaks[1],
+                executions=max(b - a for a, b in zip(before.executions, after.executions, strict=True)),
+            ),
+        )
+
+    def _connecting(self, action: str, version: str) -> Cost:
+        command = [sys.executable, "-m", "benchmarks.floor", str(self._specs["cold"]), action, version]
+        return cost_of(command, self.output)
+
+    def _qd(self, *words: str) -> Cost:
+        return cost_of([self.program, *words], self.output, {"QD_FLEET": str(self.fleet_file)})
+
+    def _armed(self) -> Cost:
+        """Seconds and CPU from ``go`` to the end only; memory and executions of everything."""
+        cost = cost_of([sys.executable, "-m", "benchmarks.armed", str(self.fleet_file), TARGET], self.output)
+        told = json.loads(cost.output.splitlines()[-1])
+        if self._counts:
+            self.results.arming.setdefault(self.count, []).append(told["arming"])
+        cpu = told["own_cpu"] + (told["worker_cpu"] or 0.0)
+        return Cost(told["seconds"], cpu, cost.peaks, cost.output)
+
+    def _remove(self, version: str) -> None:
+        """The floor prunes nothing itself: what its next deploy unpacks must not be there already."""
+        for host in self.hosts.first(self.count):
+            for base in self._specs:
+                release = host.directory / "home" / f"floor-{base}-{self.count}" / "releases" / version
+                shutil.rmtree(release)
+
+
+def _of_server(told: dict[str, float]) -> Cost:
+    return Cost(told["seconds"], told["cpu"], (int(told["peak"]), 0), "")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores shared by hosts and tool, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(word) for word in text.split(",")]
+    if not all(1 <= number <= 200 for number in numbers):
+        raise argparse.ArgumentTypeError("between 1 and 200 hosts")
+    return numbers
+
+
+def _leave(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--hosts", type=_numbers, default=[5, 20, 50], help="numbers of hosts (5,20,50)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (3)")
+    parser.add_argument("--quick", action="store_true", help="5 and 20 hosts, one round: shows that it runs, measures little")
+    parser.add_argument("--only-floor", action="store_true", help="without qd")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go (build/bench.json)")
+    parser.add_argument("--qd", default=str(Path(sys.executable).with_name("qd")), help="the qd that is measured (of this environment)")
+    chosen = parser.parse_args()
+    sizes, rounds = (([5, 20], 1) if chosen.quick else (chosen.hosts, max(1, chosen.rounds)))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    tools = service.tools()
+    results = Results(machine(), rounds)
+    directory = Path(tempfile.mkdtemp(prefix="qd-bench-"))
+    prepare_environment(directory)
+    hosts: Hosts | None = None
+    status = 0
+    try:
+        say("making tarballs and hosts")
+        service.write_artifacts(directory / "artifacts", [BASE, *(f"v{number:03d}" for number in range(1, 2 * rounds + 3))])
+        hosts = start_hosts(directory, max(sizes))
+        seen_from = "on the host" if hosts.own_names else "from here (root is needed to ask on each host)"
+        results.notes.append(f"the service is {tools.words}; qd asks for health {seen_from}, the floor on the host")
+        for count in sizes:
+            Bench(directory, hosts, count, results, chosen.qd).measure(rounds, only_floor=chosen.only_floor, warm_up=count == sizes[0])
+    except KeyboardInterrupt:
+        say("interrupted: cleaning up")
+        status = 130
+    except MeasuredFailed as error:
+        say(f"the benchmark failed: {error}")
+        status = 1
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted
+        end_marked()
+        if hosts is not None:
+            hosts.close()
+        shutil.rmtree(directory, ignore_errors=True)
+    if status == 0:
+        results.write(chosen.json)
+        print(results.text())
+        say(f"written: {chosen.json}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""The one description of the fleet file: every key, what may stand there, one sentence about it.
+
+The loader reads by it and the JSON Schema is made from it; there is no second list of keys.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from quarterdeck.config import scalars
+from quarterdeck.config.kinds import (
+    BOOLEAN,
+    COMMAND,
+    COUNT,
+    DURATION,
+    HOST_PATH,
+    LABEL,
+    NAME,
+    PERSON,
+    SHARE,
+    SOME_TIME,
+    SSH_ADDRESS,
+    TEXT,
+    UNIT_NAME,
+)
+from quarterdeck.config.locations import LocalPath
+from quarterdeck.config.model import Hook, Hooks, HookWhere, Keep, Logs, OnUnreachable, Operators, RollbackPolicy
+from quarterdeck.config.nodes import MappingNode
+from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SECRETS, STRATEGY, UNIT, later
+from quarterdeck.config.problems import Problems
+from quarterdeck.config.shapes import Choice, Key, Keys, ListOf, MapOf
+
+ELSEWHERE = "may stand in the main file only, not in an included one"
+ON_UNREACHABLE = Choice(tuple(OnUnreachable), OnUnreachable)
+
+
+def _can_go_back(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    if values.get("reversible", True) or "on_rollback" not in node.entries:
+        return True
+    problems.add(node.key("on_rollback"), "`on_rollback` contradicts `reversible: false`: only one of them can be true")
+    return False
+
+
+HOOK = Keys(
+    "a hook",
+    (
+        Key("run", COMMAND, "The command.", required=True),
+        Key(
+            "where",
+            Choice(tuple(HookWhere), HookWhere),
+            "On the first host of the rollout, on each host, or here, where the worker runs.",
+            default="one",
+        ),
+        Key("timeout", SOME_TIME, "How long it may take.", default="5m"),
+        Key("reversible", BOOLEAN, "Whether a rollback is safe after it; false closes the way back.", default="true"),
+        Key("on_rollback", COMMAND, "The command that undoes it, run when the release is rolled back."),
+    ),
+    make=Hook,
+    check=_can_go_back,
+)
+_HOOK_LIST = ListOf(HOOK, "a list of hooks such as [{run: bin/migrate}]")
+HOOKS = Keys(
+    "the hooks",
+    (
+        Key("before", _HOOK_LIST, "Once the release is on the hosts, before the first switch."),
+        Key("after", _HOOK_LIST, "After the last host is healthy."),
+    ),
+    make=Hooks,
+)
+KEEP = Keys(
+    "what is kept",
+    (Key("releases", COUNT, "How many old releases stay on each host.", default="5"),),
+    make=Keep,
+    refused=later("warm"),
+)
+LOGS = Keys(
+    "the logs",
+    (
+        Key("journal", UNIT_NAME, "The systemd unit whose journal holds the logs."),
+        Key(
+            "files",
+            ListOf(HOST_PATH, "a list of absolute paths such as [/srv/web/shared/log/*.log]", least=1),
+            "Log files on the hosts; * stands for any text, {environment} and {service} are filled in.",
+        ),
+    ),
+    make=Logs,
+    some_of=("journal", "files"),
+)
+ROLLBACK = Keys(
+    "the rollback policy",
+    (
+        Key("automatic", BOOLEAN, "Whether a deploy that fails takes itself back.", default="true"),
+        Key("max_unavailable", SHARE, "How many hosts go back at once.", default="100%"),
+        Key(
+            "on_unreachable",
+            ON_UNREACHABLE,
+            "What a rollback does about a host that can't be reached.",
+            default="continue",
+        ),
+    ),
+    make=RollbackPolicy,
+)
+
+_SERVICE_KEYS = (
+    Key("artifact", ARTIFACT, "What is shipped."),
+    Key(
+        "path",
+        HOST_PATH,
+        "The service's directory on the hosts (releases/, shared/, current); {environment}, {service} are filled in.",
+    ),
+    Key("unit", UNIT, "The systemd unit that runs the service."),
+    Key("commands", COMMANDS, "Shell commands that run the service where no unit does."),
+    Key("env", ENV, "Variables of the service; they come over those of the environment, key by key."),
+    Key("files", FILES, "Configuration files that become part of each release."),
+    Key("secrets", SECRETS, "Variables whose values are found elsewhere; this file never holds them."),
+    Key("health", HEALTH, "How one knows that the service is well."),
+    Key("strategy", STRATEGY, "How the hosts are moved to a new release.", default="rolling"),
+    Key("rollback", ROLLBACK, "How the hosts are moved back."),
+    Key("on_unreachable", ON_UNREACHABLE, "What a deploy does about a host that can't be reached.", default="stop"),
+    Key(
+        "on_orphan",
+        Choice(("resume", "hold", "roll_back")),
+        "What becomes of a deploy whose worker died.",
+        default="hold",
+    ),
+    Key("progress_deadline", SOME_TIME, "A deploy that gets no step done for so long is taken back.", default="10m"),
+    Key("hooks", HOOKS, "Commands around the switch."),
+    Key("keep", KEEP, "How much of the past stays on the hosts."),
+    Key("logs", LOGS, "Where the service's logs are."),
+)
+_SERVICE_LATER = later("container", "source", "builds", "router")
+OVERRIDE = Keys(
+    "a service in an environment",
+    _SERVICE_KEYS,
+    refused={**_SERVICE_LATER, "environments": "can't stand here: this is within one environment already"},
+)
+SERVICE = Keys(
+    "a service",
+    (
+        *_SERVICE_KEYS,
+        Key(
+            "environments",
+            MapOf(OVERRIDE, "a mapping of environments to what is different there", NAME, null=True),
+            "What differs in an environment (env, secrets, files are merged key by key); null: it is not there.",
+        ),
+    ),
+    refused=_SERVICE_LATER,
+)
+HOST = Keys(
+    "a host",
+    (
+        Key(
+            "ssh",
+            SSH_ADDRESS,
+            "What you would give to ssh: a name of your ~/.ssh/config, or [user@]address[:port].",
+            required=True,
+        ),
+        Key("labels", MapOf(TEXT, "a mapping of labels to text", LABEL), "Anything worth knowing about the host."),
+    ),
+    refused=later("docker", "swarm", "tls"),
+)
+ENVIRONMENT = Keys(
+    "an environment",
+    (
+        Key(
+            "hosts",
+            ListOf(NAME, "a list of hosts", least=1, distinct=True),
+            "Its hosts, in their order.",
+            required=True,
+        ),
+        Key("after", NAME, "Only a release that succeeded in this environment may come here."),
+        Key("soak", DURATION, "How long it must have run there before.", default="0"),
+        Key("env", ENV, "Variables of every service in this environment."),
+        Key("secrets", SECRETS, "Secrets of every service in this environment."),
+    ),
+    refused=later("approvals", "freezes", "require", "drills", "max_parallel"),
+)
+OPERATORS = Keys(
+    "the operators",
+    (
+        Key("view", ListOf(PERSON, "a list of users and @groups"), "Who may look. Without it: everybody."),
+        Key(
+            "deploy",
+            ListOf(PERSON, "a list of users and @groups"),
+            "Who may deploy and roll back. Without it: everybody.",
+        ),
+    ),
+    make=Operators,
+    refused=later("approve"),
+)
+SSH = Keys(
+    "ssh",
+    (
+        Key("config", ListOf(LocalPath(), "a list of files"), "SSH configuration files, instead of ~/.ssh/config."),
+        Key(
+            "known_hosts",
+            ListOf(LocalPath(), "a list of files"),
+            "Files of known host keys, instead of ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts.",
+        ),
+    ),
+)
+
+_PART_KEYS = (
+    Key(
+        "include",
+        ListOf(LocalPath(), "a list of files", distinct=True),
+        "Further files with hosts, environments, services.",
+    ),
+    Key("hosts", MapOf(HOST, "a mapping of names to hosts", NAME, json_key=scalars.NAME), "The machines."),
+    Key(
+        "environments",
+        MapOf(ENVIRONMENT, "a mapping of names to environments", NAME, json_key=scalars.NAME),
+        "The environments, in the order in which they are shown.",
+    ),
+    Key("services", MapOf(SERVICE, "a mapping of names to services", NAME, json_key=scalars.NAME), "The services."),
+)
+_FLEET_LATER = later("routers", "analyses", "notify", "runbooks")
+FLEET = Keys(
+    "a fleet file",
+    (
+        Key("fleet", NAME, "The fleet's name.", required=True),
+        Key(
+            "state",
+            LocalPath("the path of a directory"),
+            "The directory of the journal. Without it: quarterdeck/<fleet> in $XDG_STATE_HOME, or in ~/.local/state.",
+        ),
+        Key("operators", OPERATORS, "Who may do what: unix users and @groups of this machine."),
+        Key("ssh", SSH, "Which SSH files are used."),
+        *_PART_KEYS,
+    ),
+    refused=_FLEET_LATER,
+)
+PART = Keys(
+    "an included file",
+    _PART_KEYS,
+    refused={**_FLEET_LATER, **dict.fromkeys(("fleet", "state", "operators", "ssh"), ELSEWHERE)},
+)

@@ -1,0 +1,54 @@
+"""Reads a fleet file into typed values, or says everything that is wrong with it. It changes and runs nothing."""
+
+import os
+from pathlib import Path
+
+from quarterdeck.config.environments import environments_of, hosts_of
+from quarterdeck.config.include import read_all
+from quarterdeck.config.model import Fleet, Operators
+from quarterdeck.config.problems import FleetFileErrors, Problem, Problems
+from quarterdeck.config.shapes import Fields
+from quarterdeck.config.targets import Assembly
+
+__all__ = ["FleetFileErrors", "Problem", "load_fleet"]
+
+
+def load_fleet(path: Path) -> Fleet:
+    """The fleet that ``path`` and what it includes declare. Raises ``FleetFileErrors`` with all errors at once."""
+    problems = Problems()
+    declared = read_all(path, problems)
+    if declared is None:
+        problems.raise_if_any()
+        raise AssertionError("a file that can't be read must have a problem")
+    hosts = hosts_of(declared)
+    environments = environments_of(declared, problems)
+    targets = Assembly(declared, hosts, environments, problems).targets()
+    main = declared.main.values
+    state = main.get("state") or default_state(main.get("fleet", ""))
+    if state is None:
+        problems.add(declared.main.node, "`state` is missing, and there is no home directory for its default")
+    problems.raise_if_any()
+    assert state is not None  # else that was a problem
+    ssh = main["ssh"].values if isinstance(main.get("ssh"), Fields) else {}
+    return Fleet(
+        name=main["fleet"],
+        file=path.absolute(),
+        state=state,
+        hosts=hosts,
+        environments=environments,
+        services=tuple(declared.values["services"]),
+        targets=targets,
+        operators=main.get("operators", Operators()),
+        ssh_config=ssh.get("config", ()),
+        known_hosts=ssh.get("known_hosts", ()),
+    )
+
+
+def default_state(fleet: str) -> Path | None:
+    """$XDG_STATE_HOME/quarterdeck/<fleet>, or ~/.local/state/quarterdeck/<fleet>; None when there is no home either."""
+    given = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        base = Path(given) if given.startswith("/") else Path.home() / ".local" / "state"
+    except RuntimeError:
+        return None
+    return base / "quarterdeck" / fleet

@@ -1,0 +1,91 @@
+"""A YAML file as a tree in which every node knows its place and every scalar is still text. It interprets nothing."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+LINE_BREAK = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """One file that was read. ``path`` is written as the user would write it."""
+
+    path: Path
+    root: Path  # the directory of the main file, absolute
+    lines: tuple[str, ...] = ()
+
+    @property
+    def directory(self) -> Path:
+        """Where relative paths in this file start, absolute."""
+        return self.path.absolute().parent
+
+    def line(self, number: int) -> str:
+        """The text of a line, counted from 1; empty when there is no such line."""
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """``line`` and ``column`` count from 1, in characters."""
+
+    source: Source
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScalarNode(Node):
+    """``text`` is exactly what is written (of quoted text: between the quotes). What it means is up to its key."""
+
+    text: str
+    plain: bool
+
+    @property
+    def is_null(self) -> bool:
+        return self.plain and self.text in NULLS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceNode(Node):
+    items: tuple[Node, ...]
+
+
+class Entry(NamedTuple):
+    key: ScalarNode
+    value: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MappingNode(Node):
+    entries: Mapping[str, Entry]
+
+    def value(self, *names: str) -> Node:
+        """The node below these keys; where one is missing, the last mapping on the way. For the place of a problem."""
+        at: Node = self
+        for name in names:
+            if not isinstance(at, MappingNode) or name not in at.entries:
+                return at
+            at = at.entries[name].value
+        return at
+
+    def key(self, name: str) -> Node:
+        """The node of the key itself; this mapping when there is no such key."""
+        return self.entries[name].key if name in self.entries else self
+
+
+def describe(node: Node) -> str:
+    """What a node is, in words for an error: `text` in backquotes, "nothing", "a list", "a mapping"."""
+    match node:
+        case ScalarNode(plain=True, text=""):
+            return "nothing"
+        case ScalarNode(text=text):
+            shown = text if len(text) <= 60 else text[:57] + "…"
+            return f"`{shown}`" if shown.isprintable() else f"`{shown!r}`"
+        case SequenceNode():
+            return "a list"
+        case _:
+            return "a mapping"

@@ -1,0 +1,80 @@
+"""What is known of each host: its last observation, and what is still owed to it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from quarterdeck.history.chain import from_text, plain, to_text
+from quarterdeck.history.clock import now
+from quarterdeck.history.records import Debt, Observation
+from quarterdeck.history.requests import Requests
+
+OBSERVATION = "target, host, time, release, version, health, error, body"
+DEBT = "target, host, release, rollout, since, reason"
+
+
+class Hosts(Requests):
+    """Observations (no audit events: they are measurements, not deeds) and debts."""
+
+    def observe(self, observations: Sequence[Observation]) -> None:
+        """Replaces the last observation of each host, in one transaction."""
+        rows = [
+            (
+                seen.target,
+                seen.host,
+                seen.time,
+                seen.release,
+                seen.version,
+                seen.health,
+                None if seen.error is None else plain(seen.error),
+                to_text(seen.body),
+            )
+            for seen in observations
+        ]
+        if rows:
+            self._write(
+                lambda: self._connection.executemany(
+                    f"INSERT OR REPLACE INTO observation ({OBSERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+                    rows,
+                )
+            )
+
+    def observations(self, target: str | None = None) -> list[Observation]:
+        """The last observation of every host, of one target or all."""
+        condition, values = ("", []) if target is None else (" WHERE target = ?", [target])
+        rows = self._rows(f"SELECT {OBSERVATION} FROM observation{condition} ORDER BY target, host", values)  # noqa: S608 - constants
+        return [_to_observation(row) for row in rows]
+
+    def add_debt(self, target: str, host: str, release: str | None, rollout: int, reason: str) -> None:
+        """A host could not be brought to ``release``; event ``debt``. An older debt of the host is replaced."""
+
+        def change() -> None:
+            self._connection.execute(
+                f"INSERT OR REPLACE INTO debt ({DEBT}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+                (target, host, release, rollout, now(), plain(reason)),
+            )
+            self._event("debt", target, rollout, host, {"release": release, "reason": reason})
+
+        self._write(change, rollout=rollout, urgent=True)
+
+    def settle_debt(self, target: str, host: str) -> None:
+        """The host has what was owed to it; event ``debt.settled``. Nothing happens when nothing is owed."""
+
+        def change() -> None:
+            row: Any = self._row("SELECT release, rollout FROM debt WHERE target = ? AND host = ?", (target, host))
+            if row is None:
+                return
+            self._connection.execute("DELETE FROM debt WHERE target = ? AND host = ?", (target, host))
+            self._event("debt.settled", target, row[1], host, {"release": row[0]})
+
+        self._write(change, urgent=True)
+
+    def debts(self, target: str | None = None) -> list[Debt]:
+        """What is owed, of one target or all."""
+        condition, values = ("", []) if target is None else (" WHERE target = ?", [target])
+        rows = self._rows(f"SELECT {DEBT} FROM debt{condition} ORDER BY target, host", values)  # noqa: S608 - constants
+        return [Debt(*row) for row in rows]
+
+
+def _to_observation(row: tuple[Any, ...]) -> Observation:
+    target, host, time, release, version, health, error, body = row
+    return Observation(target, host, time, release, version, health, error, from_text(body))

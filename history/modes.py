@@ -1,0 +1,78 @@
+"""Keeps an affected SQLite and a WAL apart, also when qd runs with different SQLites on one journal."""
+
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from quarterdeck.history import engine
+from quarterdeck.history.errors import JournalError
+from quarterdeck.history.place import Place
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+class AffectedMark:
+    """A kernel lock held, shared, for as long as a connection of an affected SQLite is open; gone when its process is.
+
+    Nobody changes the file to WAL while one of them is there.
+    """
+
+    def __init__(self, place: Place) -> None:
+        path = place.locks / "affected-sqlite.lock"
+        place.make_file(path)
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def set(self) -> None:
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def is_set_by_others(self) -> bool:
+        """False also keeps others from setting it, until close()."""
+        if self._descriptor is None:
+            return True
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def settle(connection: "sqlite3.Connection", place: Place) -> tuple[str, AffectedMark | None]:
+    """Brings the file into a mode that is safe for everybody who has it open, and the connection with it.
+
+    Returns the mode (wal or persist), and the mark to be closed after the connection. Raises ``JournalError`` when this
+    SQLite is affected and others use the journal as a WAL.
+    """
+    if not engine.engine().affected:
+        return _settle_sound(connection, place), None
+    mark = AffectedMark(place)
+    try:
+        mark.set()
+        if engine.change_mode(connection, "persist"):
+            return "persist", mark
+        raise JournalError(
+            f"this SQLite ({engine.engine().version}) may damage a journal in WAL mode, and others use it in that mode now",
+            advice="Install pysqlite3 beside this qd, or wait until the others have ended",
+        )
+    except BaseException:
+        mark.close()
+        raise
+
+
+def _settle_sound(connection: "sqlite3.Connection", place: Place) -> str:
+    if engine.journal_mode(connection) == "wal":
+        return "wal"
+    mark = AffectedMark(place)
+    try:
+        if not mark.is_set_by_others() and engine.change_mode(connection, "wal"):
+            return "wal"
+    finally:
+        mark.close()
+    engine.change_mode(connection, "persist")
+    return engine.journal_mode(connection) if engine.journal_mode(connection) == "wal" else "persist"

@@ -1,0 +1,204 @@
+"""The rows of the journal as frozen values. Times are ISO 8601 UTC strings for people; order is given by numbers only."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quarterdeck.config.release import Release
+
+
+class RolloutKind(StrEnum):
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+    RESTART = "restart"
+    DRILL = "drill"
+    FLAG = "flag"
+
+
+class RolloutState(StrEnum):
+    ARMED = "armed"
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    BAKING = "baking"
+    ABORTING = "aborting"
+    ROLLING_BACK = "rolling_back"
+    ORPHANED = "orphaned"
+    SUCCEEDED = "succeeded"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
+ENDED = frozenset(
+    {
+        RolloutState.SUCCEEDED,
+        RolloutState.ROLLED_BACK,
+        RolloutState.FAILED,
+        RolloutState.CANCELLED,
+        RolloutState.SUPERSEDED,
+    }
+)
+ACTIVE = frozenset(RolloutState) - ENDED - {RolloutState.ARMED}  # at most one rollout of a target is in one of these
+
+
+class StepState(StrEnum):
+    PENDING = "pending"
+    STARTED = "started"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who acts. ``login`` is the real login behind sudo, where there is one; ``where`` the machine, and where from."""
+
+    name: str
+    uid: int
+    login: str | None = None
+    where: str = ""
+
+    @property
+    def label(self) -> str:
+        """``alice@bastion-2``: the person as far as known, and the machine's name."""
+        machine = self.where.split(" ", 1)[0]
+        person = self.login or self.name
+        return f"{person}@{machine}" if machine else person
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A target on its way from one release to another. ``outcome`` is the sentence why it ended or stands still."""
+
+    id: int
+    target: str
+    kind: RolloutKind
+    from_release: str | None
+    to_release: str | None
+    state: RolloutState
+    epoch: int
+    plan: Any
+    plan_hash: str
+    options: dict[str, Any]
+    requested_by: str
+    uid: int
+    reason: str
+    created: str
+    started: str | None
+    ended: str | None
+    outcome: str
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The process that works on a rollout. ``heartbeat`` is nanoseconds of CLOCK_BOOTTIME, of the boot ``boot_id``."""
+
+    rollout: int
+    pid: int
+    start_ticks: int
+    boot_id: str
+    heartbeat: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewStep:
+    """A step to be added to a rollout: what to do is in ``body``."""
+
+    seq: int
+    host: str
+    action: str
+    batch: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """``op_id`` is unique for ever and the same for every attempt, until an operator asks for another try."""
+
+    rollout: int
+    seq: int
+    host: str
+    action: str
+    batch: int
+    body: dict[str, Any]
+    op_id: str
+    state: StepState
+    attempt: int
+    epoch: int
+    outcome: dict[str, Any]
+    started: str | None
+    ended: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An operator's wish, the step it was aimed at, and what became of it. ``state`` is open, done or refused."""
+
+    id: int
+    rollout: int
+    step: int | None
+    kind: str
+    by: str
+    uid: int
+    time: str
+    arguments: dict[str, Any]
+    state: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One link of the audit chain and of the live feed."""
+
+    seq: int
+    time: str
+    uid: int
+    who: str
+    kind: str
+    target: str | None
+    rollout: int | None
+    host: str | None
+    body: dict[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a host was last seen running. ``health`` is healthy, unhealthy or unknown."""
+
+    target: str
+    host: str
+    time: str
+    release: str | None
+    version: str | None
+    health: str
+    error: str | None
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """A host that could not be finished: it must be brought to ``release`` before anything else happens to it."""
+
+    target: str
+    host: str
+    release: str | None
+    rollout: int
+    since: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """A release as the journal knows it. ``verdict`` is untried, good or bad."""
+
+    release: "Release"
+    id: str
+    verdict: str
+    verdict_reason: str
+    first_seen: str
+    last_good: str | None

@@ -1,0 +1,294 @@
+"""Every mistake is reported at its place, in words that help, together with all others."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.config.problems import FleetFileErrors, Problem, render, to_values
+from tests.config.conftest import Load, Refuse
+
+# A good file; each case replaces one line of it (or adds one at the end), and says where the problem is then.
+GOOD = """\
+fleet: acme
+hosts:
+  a: {ssh: deploy@10.0.0.1}
+  b: {ssh: b}
+environments:
+  dev: {hosts: [a]}
+  production: {hosts: [a, b], after: dev, soak: 1h, env: {LEVEL: info}, secrets: {KEY: {env: KEY}}}
+services:
+  api:
+    artifact: {tarball: "api-{version}.tgz"}
+    path: /srv/{environment}/{service}
+    unit: api.service
+    health: {http: {port: 80}}
+    strategy: rolling
+"""
+# line number, the line instead, column of the problem, part of the message, nearest
+CASES: list[tuple[int, str, int, str, str | None]] = [
+    (1, "fleet: Acme", 8, "expected a name", None),
+    (1, "fleet: [a]", 8, "found a list", None),
+    (1, "fleett: acme", 1, "unknown key `fleett` in a fleet file", "fleet"),
+    (1, "fleet: acme\nstate:", 7, "expected a path, found nothing".replace("a path", "the path of a directory"), None),
+    (1, "fleet: acme\nrouters: {}", 1, "`routers` is not supported by this version", None),
+    (1, "fleet: acme\nssh: {config: ~/.ssh/config}", 15, "write [~/.ssh/config]", None),
+    (1, "fleet: acme\nssh: {known_host: [x]}", 7, "unknown key `known_host`", "known_hosts"),
+    (1, "fleet: acme\noperators: {approve: [a]}", 13, "`approve` is not supported by this version", None),
+    (1, "fleet: acme\noperators: {view: ['@ops team']}", 20, "expected a unix user or @group", None),
+    (3, "  a: {}", 6, "`ssh` is missing in a host", None),
+    (3, "  a: {sssh: a}", 7, "unknown key `sssh`", "ssh"),
+    (3, "  a: a", 6, "expected a mapping (ssh, labels), found `a`", None),
+    (3, "  a: {docker: unix:///var/run/docker.sock}", 7, "`docker` is not supported by this version", None),
+    (3, "  a: {ssh: -oProxyCommand=id}", 12, "expected a name of your ~/.ssh/config", None),
+    (3, "  a: {ssh: ssh://a}", 12, "without ssh://", "a"),
+    (3, "  a: {ssh: 'a:70000'}", 12, "a port is a number from 1 to 65535", None),
+    (3, "  a: {ssh: 'fe80::1'}", 12, "expected a name of your ~/.ssh/config", None),
+    (3, "  a: {ssh: 'a b'}", 12, "expected a name of your ~/.ssh/config", None),
+    (3, "  a: {ssh: a, labels: {zone: }}", 31, "expected text, found nothing", None),
+    (4, "  a: {ssh: b}", 3, "`a` is here twice; first in line 3", None),
+    (4, "  b/c: {ssh: b}", 3, "expected a name", None),
+    (6, "  dev: {hosts: [aa]}", 17, "there is no host `aa`", "a"),
+    (6, "  dev: {hosts: [a, a]}", 20, "`a` is in this list twice", None),
+    (6, "  dev: {hosts: []}", 16, "found an empty list", None),
+    (6, "  dev: {hosts: a}", 16, "expected a list of hosts, found `a`: write [a]", None),
+    (6, "  dev: {}", 8, "`hosts` is missing in an environment", None),
+    (6, "  dev: {hosts: [a], soak: 1h}", 21, "`soak` needs `after`", None),
+    (6, "  dev: {hosts: [a], after: dev}", 28, "these environments wait for each other: dev → dev", None),
+    (6, "  dev: {hosts: [a], after: production}", 28, "dev → production → dev", None),
+    (6, "  dev: {hosts: [a], after: producton}", 28, "there is no environment `producton`", "production"),
+    (6, "  dev: {hosts: [a], freezes: []}", 21, "`freezes` is not supported by this version", None),
+    (6, "  dev: {hosts: [a], env: {1X: a}}", 27, "expected the name of a variable", None),
+    (6, "  dev: {hosts: [a], env: {QD_X: a}}", 27, "set by Quarterdeck", None),
+    (6, "  dev: {hosts: [a], env: {A: 1, A: 2}}", 33, "`A` is here twice; first in line 6", None),
+    (6, "  dev: {hosts: [a], env: {A: a}, secrets: {A: {env: A}}}", 45, "both a secret and an ordinary variable", None),
+    (6, "  dev: {hosts: [a], secrets: {A: x}}", 34, "expected a mapping (env, file, command, sops, age)", None),
+    (6, "  dev: {hosts: [a], secrets: {A: {}}}", 34, "a secret needs `env`, `file`, `command`, `sops` or `age`", None),
+    (6, "  dev: {hosts: [a], secrets: {A: {env: A, age: b}}}", 43, "only one of", None),
+    (6, "  dev: {hosts: [a], secrets: {A: {vault: x}}}", 35, "unknown key `vault`", None),
+    (6, "  dev: {hosts: [a], secrets: {A: {sops: file.yml}}}", 41, "expected FILE#key", None),
+    (10, "    artifact: {image: x}", 16, "`image` is not supported by this version", None),
+    (10, "    artifact: {tarball: 'http://x/a.tgz'}", 16, "`sha256` is missing", None),
+    (10, "    artifact: {tarball: 'sftp://x/a.tgz'}", 16, "`sha256` is missing", None),
+    (10, "    artifact: {tarball: 'https://u:p@x/a.tgz', sha256: a.sha256}", 25, "no password", None),
+    (10, "    artifact: {tarball: 'ftp://x/a.tgz', sha256: a.sha256}", 25, "https://, http:// or sftp://", None),
+    (10, "    artifact: {tarball: 'https:///a.tgz', sha256: a.sha256}", 25, "not a valid URL", None),
+    (10, "    artifact: {tarball: 'a-{verison}.tgz'}", 25, "{verison} can't be filled in here, only {version}", None),
+    (10, "    artifact: {tarball: a.tgz, sha256: 0123456789abcdef0123456789abcdef}", 40, "32 hex digits instead of 64", None),
+    (11, "    path: srv/api", 11, "expected an absolute path on the hosts", None),
+    (11, "    path: /srv/../etc", 11, "it must not contain ..", None),
+    (11, "    path: /", 11, "the root directory", None),
+    (11, "    path: /srv/{env}", 11, "{env} can't be filled in here, only {environment} and {service}", None),
+    (11, "    path: [/srv]", 11, "found a list", None),
+    (12, "    unit: api", 11, "expected the name of a systemd unit", None),
+    (12, "    unit: --now.service", 11, "expected the name of a systemd unit", None),
+    (12, "    unit: {user: true}", 11, "`name` is missing in a unit", None),
+    (12, "    unit: {name: a.service, usr: true}", 29, "unknown key `usr`", "user"),
+    (12, "    commands: {start: a}", 15, "`stop` is missing in the commands", None),
+    (12, "    commands: {start: a, stop: ''}", 32, "it is empty", None),
+    (13, "    health: {}", 13, "a health gate needs `http`, `tcp` or `command`", None),
+    (13, "    health: {interval: 5s}", 13, "a health gate needs", None),
+    (13, "    health: {http: {port: 0}}", 27, "expected a port from 1 to 65535, found `0`", None),
+    (13, "    health: {http: {port: 65536}}", 27, "expected a port", None),
+    (13, "    health: {http: {port: 0x50}}", 27, "expected a port", None),
+    (13, "    health: {http: {port: 8_0}}", 27, "expected a port", None),
+    (13, "    health: {http: {port: 80, status: 99}}", 39, "expected an HTTP status", None),
+    (13, "    health: {http: {port: 80, path: x}}", 37, "expected a path that begins with /", None),
+    (13, "    health: {http: {port: 80, host: 'a b'}}", 37, "expected a host name or an IP address", None),
+    (13, "    health: {http: {port: 80}, timeout: 5}", 41, "the unit is missing", "5s"),
+    (13, "    health: {http: {port: 80}, timeout: 0s}", 41, "it must be longer than 0", None),
+    (13, "    health: {http: {port: 80}, timeout: 1e3s}", 41, "expected a duration", None),
+    (13, "    health: {http: {port: 80}, timeout: 99999d}", 41, "longer than ten years", None),
+    (13, "    health: {http: {port: 80}, min_healthy_time: 2m}", 50, "must be shorter than healthy_deadline", None),
+    (13, "    health: {http: {port: 80}, healthy_deadline: 10m}", 50, "progress_deadline (600s) must be longer", None),
+    (13, "    health: {tcp: 80}\n    progress_deadline: 2m", 24, "must be longer than healthy_deadline (120s)", None),
+    (13, "    health: {http: {port: 80}, from: bastoin}", 38, "expected `host` or `bastion`", "bastion"),
+    (13, "    helth: {http: {port: 80}}", 5, "unknown key `helth` in a service", "health"),
+    (14, "    strategy: canary", 15, "`canary` is not supported by this version", None),
+    (14, "    strategy: {blue_green: {}}", 16, "`blue_green` is not supported by this version", None),
+    (14, "    strategy: rollling", 15, "expected `rolling` or `recreate`", "rolling"),
+    (14, "    strategy: {}", 15, "a strategy needs `rolling` or `recreate`", None),
+    (14, "    strategy: {rolling: {}, recreate: {}}", 29, "only one of `rolling` or `recreate`", None),
+    (14, "    strategy: {rolling: {batches: [0]}}", 36, "expected a number of hosts", None),
+    (14, "    strategy: {rolling: {batches: [101%]}}", 36, "expected a number of hosts", None),
+    (14, "    strategy: {rolling: {batches: [0%]}}", 36, "expected a number of hosts", None),
+    (14, "    strategy: {rolling: {batches: []}}", 35, "found an empty list", None),
+    (14, "    strategy: {rolling: {max_surge: 1}}", 26, "`max_surge` is not supported by this version", None),
+    (14, "    strategy: {rolling: {order: reverse}}", 33, "expected `listed`, `reversed` or `random`", "reversed"),
+    (14, "    container: {}", 5, "`container` is not supported by this version", None),
+    (14, "    keep: {releases: 0}", 22, "expected a whole number from 1 to 1000", None),
+    (14, "    keep: {warm: 1}", 12, "`warm` is not supported by this version", None),
+    (14, "    logs: {}", 11, "the logs needs `journal` or `files`".replace("the logs needs", "needs"), None),
+    (14, "    logs: {files: [log/*.log]}", 20, "expected an absolute path on the hosts", None),
+    (14, "    on_orphan: rollback", 16, "expected `resume`, `hold` or `roll_back`", "roll_back"),
+    (14, "    on_unreachable: ignore", 21, "expected `stop` or `continue`", None),
+    (14, "    rollback: {automatic: no}", 27, "expected `true` or `false`", "false"),
+    (14, "    hooks: {before: {run: x}}", 21, "expected a list of hooks", None),
+    (14, "    hooks: {before: [{where: one}]}", 22, "`run` is missing in a hook", None),
+    (14, "    hooks: {during: []}", 13, "unknown key `during`", None),
+    (14, "    hooks: {after: [{run: x, reversible: false, on_rollback: y}]}", 49, "contradicts", None),
+    (14, "    files: {/etc/x: {content: a}}", 13, "relative to the release's directory", None),
+    (14, "    files: {a/../../x: {content: a}}", 13, "leads out of the release's directory", None),
+    (14, "    files: {a/: {content: a}}", 13, "it must name a file", None),
+    (14, "    files: {qd.env: {content: a}}", 13, "Quarterdeck's own", None),
+    (14, "    files: {a: {content: a}, ./a: {content: b}}", 30, "the same as another key", None),
+    (14, "    files: {a: {content: a}, a/b: {content: b}}", 12, "can't be a file and the directory of", None),
+    (14, "    files: {a: {}}", 16, "a file needs `content` or `from`", None),
+    (14, "    files: {a: {content: a, from: b}}", 29, "only one of `content` or `from`", None),
+    (14, "    files: {a: {from: missing.ini}}", 23, "there is no file", None),
+    (14, "    files: {a: {from: /etc/hostname}}", 23, "keep it in the repository", None),
+    (14, "    files: {a: {content: a, mode: 0999}}", 35, "expected permissions", None),
+    (14, "    files: {a: {content: a, mode: 4755}}", 35, "expected permissions", None),
+    (14, "    environments: {prod: {}}", 20, "there is no environment `prod`", None),
+    (14, "    environments: {dve: {}}", 20, "there is no environment `dve`", "dev"),
+    (14, "    environments: {dev: }", 20, "write null", None),
+    (14, "    environments: {dev: {environments: {}}}", 26, "can't stand here", None),
+    (14, "    environments: {dev: {unit: a.service, commands: {start: a, stop: b}}}", 43, "can't both run the service", None),
+    (14, "    commands: {start: a, stop: b}", 5, "can't both run the service", None),
+    (14, "    <<: {unit: a.service}", 5, "a merge key `<<` is not allowed", None),
+    (14, "    strategy: !!str rolling", 15, "the tag tag:yaml.org,2002:str is not allowed", None),
+    (14, "    strategy: {rolling: {}", 27, "this is not YAML", None),
+    (14, "    ? [a]\n    : b", 7, "a key must be text", None),
+    (14, "  web: {artifact: {tarball: x}, path: /srv/dev/api, unit: x.service}", 39, "are both in /srv/dev/api on a", None),
+    (14, "  web: {artifact: {tarball: x}, path: /srv/dev, unit: x.service}", 39, "are both in /srv/dev on a", None),
+    (14, "  web: {artifact: {tarball: x}, path: /srv/dev/api/shared, unit: x.service}", 39, "dev/web and dev/api", None),
+    (14, "  web: {path: /srv/web, unit: x.service}", 3, "the service `web` needs `artifact`", None),
+    (14, "  web: {artifact: {tarball: x}, path: /x/{environment}}", 3, "needs `unit` or `commands`", None),
+    (14, "  web: {artifact: {tarball: x}, unit: x.service, environments: {dev: {path: /x}}}", 3, "`path` for production", None),
+]
+
+
+@pytest.mark.parametrize(("line", "instead", "column", "message", "nearest"), CASES, ids=[case[1] for case in CASES])
+def test_a_mistake_is_reported_at_its_place(
+    line: int, instead: str, column: int, message: str, nearest: str | None, refuse: Refuse
+) -> None:
+    lines = GOOD.splitlines()
+    lines[line - 1] = instead
+    problems = refuse("\n".join(lines) + "\n")
+    at = line + instead.count("\n") if "\n    :" not in instead else line
+    found = [(p.line, p.column) for p in problems if message in p.message]
+    assert (at, column) in found, render(problems)
+    one = next(p for p in problems if message in p.message)
+    assert one.text == instead.split("\n")[at - line]
+    assert one.nearest == nearest
+
+
+def test_the_good_file_is_good(load: Load) -> None:
+    assert list(load(GOOD).targets) == ["dev/api", "production/api"]
+
+
+def test_most_single_mistakes_give_a_single_problem(refuse: Refuse) -> None:
+    single = 0
+    for line, instead, *_ in CASES:
+        lines = GOOD.splitlines()
+        lines[line - 1] = instead
+        single += len(refuse("\n".join(lines) + "\n")) == 1
+    assert single > len(CASES) * 0.85  # one mistake must not bury the reader in its consequences
+
+
+def test_all_problems_are_reported_at_once_in_order(refuse: Refuse) -> None:
+    problems = refuse(
+        """\
+        fleet: Acme
+        hosts: {a: {shs: a}}
+        environments: {dev: {hosts: [b]}}
+        services:
+          api: {artifact: {tarball: x}, path: x, unit: api.service, keep: {releases: many}}
+        """
+    )
+    assert [p.line for p in problems] == [1, 2, 3, 5, 5]
+
+
+@pytest.mark.parametrize("ssh", ["b", "deploy@b", "root@b"])
+def test_two_names_of_one_machine_are_one_machine(ssh: str, refuse: Refuse) -> None:
+    changed = GOOD.replace("a: {ssh: deploy@10.0.0.1}", f"a: {{ssh: {ssh}}}")
+    assert [p.message for p in refuse(changed)] == ["production has the machine b twice, so /srv/production/api too"]
+
+
+def test_a_home_directory_is_one_for_each_login(load: Load) -> None:
+    changed = GOOD.replace("a: {ssh: deploy@10.0.0.1}", "a: {ssh: other@b}").replace("path: /srv/", "path: ~/srv/")
+    assert load(changed).targets["production/api"].path == "~/srv/production/api"
+
+
+def test_an_error_within_an_alias_is_reported_once_where_it_is_written(refuse: Refuse) -> None:
+    problems = refuse(
+        """\
+        fleet: x
+        hosts: {a: {ssh: a}}
+        environments: {dev: {hosts: [a]}}
+        services:
+          one: {artifact: {tarball: x}, path: /one, unit: a.service, health: &h {tcp: 99999}}
+          two: {artifact: {tarball: x}, path: /two, unit: a.service, health: *h}
+        """
+    )
+    assert [(p.line, p.message) for p in problems] == [(5, "expected a port from 1 to 65535, found `99999`")]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("", 1, "the file is empty"),
+        ("# only a comment\n", 1, "the file is empty"),
+        ("--- \n", 1, "expected a mapping"),
+        ("null", 1, "expected a mapping"),
+        ("- a\n", 1, "expected a mapping (fleet, state"),
+        ("fleet: a\n---\nfleet: b\n", 2, "a second document begins here"),
+        ("fleet: a\n...\n---\n", 3, "a second document begins here"),
+        ("fleet: a\n\tstate: b\n", 2, "indent with spaces, not with tabs"),
+        ("fleet: a\noperators: {view: [@ops]}\n", 2, "put text that begins with @, %, * or ` in quotes"),
+        ("fleet: a\nx: [*.log]\n", 2, "put text that begins with @, %, * or ` in quotes"),
+        ("fleet: a\nx: {tarball: a-{version}.tgz}\n", 2, "put text with {version} or the like in quotes"),
+        ("fleet: 'a\n", 1, "this is not YAML"),
+    ],
+)
+@pytest.mark.parametrize("parser", ["c", "python"])
+def test_a_file_that_is_no_fleet_file(
+    text: str, line: int, message: str, parser: str, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if parser == "python":
+        monkeypatch.setattr("yaml.__with_libyaml__", False)
+    problems = refuse(text)
+    assert message in problems[0].message
+    assert problems[0].line == line
+
+
+def test_a_million_mistakes_are_counted_not_listed(refuse: Refuse) -> None:
+    problems = refuse("fleet: x\n" + "".join(f"k{number}: 1\n" for number in range(20_000)))
+    assert len(problems) == 501
+    assert problems[-1].message == "and 19500 more errors"
+
+
+def test_rendering_shows_line_caret_and_suggestion() -> None:
+    problem = Problem(Path("fleet.yml"), 3, 5, "    helth: 日本", "unknown key `helth`", nearest="health")
+    assert render([problem]) == (
+        "fleet.yml:3:5: unknown key `helth`\n        helth: 日本\n        ^\n    did you mean `health`?"
+    )
+
+
+def test_the_caret_counts_wide_characters_and_long_lines_are_cut() -> None:
+    wide = render([Problem(Path("f"), 1, 3, "日本x", "m")]).splitlines()
+    assert wide[2] == "    " + " " * 4 + "^"
+    long = render([Problem(Path("f"), 1, 5001, "a" * 5000 + "X" + "b" * 5000, "m")]).splitlines()
+    assert len(long[1]) < 180
+    assert long[1][long[2].index("^")] == "X"
+
+
+def test_rendering_never_sends_control_characters() -> None:
+    hostile = "\x1b]0;owned\x07\r\u202e\x9b2J"
+    shown = render([Problem(Path(f"f{hostile}"), 1, 1, hostile, hostile, nearest=hostile)])
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert len(shown.splitlines()) == 4
+
+
+def test_problems_as_json_values(refuse: Refuse) -> None:
+    problems = refuse("fleet: x\nstat: y\n")
+    (value,) = json.loads(json.dumps(to_values(problems)))
+    assert {key: value[key] for key in ("line", "column", "text", "message", "nearest")} == {
+        "line": 2,
+        "column": 1,
+        "text": "stat: y",
+        "message": "unknown key `stat` in a fleet file",
+        "nearest": "state",
+    }
+    assert value["file"].endswith("fleet.yml")
+    assert str(FleetFileErrors(problems)).startswith("1 error; first: ")

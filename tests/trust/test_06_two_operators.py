@@ -1,0 +1,38 @@
+"""Promise 6: operators press rollback at once: one wins, the others are told who, and each host changes once.
+
+Taken out: without the unique index on active rollouts and the check of the plan's age, several of them would begin.
+"""
+
+import pytest
+
+from quarterdeck.history.identity import current_operator
+from quarterdeck.history.records import ENDED, RolloutState
+from quarterdeck.rollouts.control import Control
+from tests.field import TARGET, Field
+from tests.sshd import wait_for
+
+pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(600)]
+
+
+def test_four_rollbacks_at_once(field: Field, full: bool) -> None:
+    field.deploy("v1")
+    for _ in range(50 if full else 3):
+        field.deploy("v2", arguments=["--force", "--reason", "again"])
+        before = [len(field.starts(host)) for host in field.hosts.hosts]
+        with field.journal() as journal:
+            control = Control(field.fleet(), journal, current_operator())
+            racers = [control.arm_rollback(TARGET, to="v1").id for _ in range(4)]
+            wait_for(lambda: all(journal.rollout(racer).plan for racer in racers), "all are armed", 30)  # noqa: B023
+            for racer in racers:
+                journal.ask(racer, "go")
+            wait_for(lambda: all(journal.rollout(racer).state in ENDED for racer in racers), "all have ended", 30)  # noqa: B023
+            ended = [journal.rollout(racer) for racer in racers]
+        winners = [rollout for rollout in ended if rollout.state is RolloutState.SUCCEEDED]
+        losers = [rollout for rollout in ended if rollout.state is RolloutState.CANCELLED]
+        assert len(winners) == 1
+        assert len(losers) == 3
+        for loser in losers:
+            assert f"rollout {winners[0].id} " in loser.outcome
+            assert current_operator().label in loser.outcome
+        assert field.running() == ["v1"] * len(field.hosts)
+        assert [len(field.starts(host)) for host in field.hosts.hosts] == [count + 1 for count in before]

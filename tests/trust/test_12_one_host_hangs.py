@@ -1,0 +1,57 @@
+"""Promise 12: 1 of 50 hosts hangs: the other 49 are rolled back meanwhile, the one is named within the keepalive budget.
+
+Taken out: with keepalive off the hung host's step never ends; with one task for all hosts the others would wait for it.
+"""
+
+import time
+
+import pytest
+
+from quarterdeck.history.identity import current_operator
+from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.control import Control
+from tests.conftest import StartFleet
+from tests.field import TARGET, Field
+from tests.sshd import wait_for
+
+pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(300)]
+
+BUDGET = 15.0  # seconds until the host is named: keepalive's 12, and the time that this machine's two cores take for 50 hosts
+
+
+@pytest.mark.parametrize("when", ["before it is armed", "once it is armed"])
+def test_a_hung_host_delays_no_other(tmp_path, start_sshd_fleet: StartFleet, when: str, full: bool) -> None:  # type: ignore[no-untyped-def]  # tmp_path
+    count = 50 if full else 12
+    field = Field(tmp_path, start_sshd_fleet(count))
+    field.deploy("v1")
+    field.deploy("v2")
+    victim = field.hosts[3]
+    others = [v for i, v in enumerate(range(count)) if i != 3]
+    if when == "before it is armed":
+        victim.freeze()
+    try:
+        with field.journal() as journal:
+            control = Control(field.fleet(), journal, current_operator())
+            rollout = control.arm_rollback(TARGET).id
+            wait_for(lambda: journal.rollout(rollout).plan, "armed", 30)
+            if when == "once it is armed":
+                victim.freeze()
+            started = time.monotonic()
+            control.go(rollout)
+            wait_for(
+                lambda: [field.running()[i] for i in others] == ["v1"] * len(others), "the others are rolled back", 9
+            )
+            ended = field.ended(rollout, 30)
+            took = time.monotonic() - started
+        assert ended.state is RolloutState.FAILED
+        assert victim.name in ended.outcome
+        assert f"{count - 1} of {count} hosts run v1" in ended.outcome
+        assert took < BUDGET, took
+    finally:
+        victim.thaw()
+    with field.journal() as journal:
+        assert [debt.host for debt in journal.debts(TARGET)] == [victim.name]
+        again = Control(field.fleet(), journal, current_operator()).retry(rollout)
+        assert field.ended(again.id).state is RolloutState.SUCCEEDED
+        assert journal.debts(TARGET) == []
+    assert field.running() == ["v1"] * count

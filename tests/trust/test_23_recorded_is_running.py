@@ -1,0 +1,51 @@
+"""Promise 23: recorded = running. A host changed behind our back is drift at the next look; success only after reading back.
+
+Taken out: without the read-back (``VERIFY``, the switch's answer and the health check) the deploy below would succeed.
+"""
+
+import json
+import os
+
+import pytest
+
+from tests.field import TARGET, Field
+
+pytestmark = [pytest.mark.trust, pytest.mark.sshd]
+
+
+def status(field: Field) -> dict[str, object]:
+    document = json.loads(field.qd("status", TARGET, "--json", status=0).stdout)
+    target: dict[str, object] = document["targets"][0]
+    return target
+
+
+def test_a_host_changed_behind_our_back_is_seen(field: Field) -> None:
+    field.deploy("v1")
+    field.deploy("v2")
+    assert status(field)["health"] == "healthy"
+    changed = field.hosts[1]
+    home = field.home(changed)
+    old = next(entry for entry in os.listdir(home / "releases") if entry.startswith("v1-"))
+    os.unlink(home / "current")
+    os.symlink(f"releases/{old}", home / "current")
+    hosts = {host["host"]: host for host in status(field)["hosts"]}  # type: ignore[attr-defined]  # JSON
+    assert hosts[changed.name]["drift"] is True
+    assert hosts[changed.name]["version"] == "v1"
+    assert not any(host["drift"] for name, host in hosts.items() if name != changed.name)
+
+
+def test_exit_statuses_of_commands_are_not_success(field: Field) -> None:
+    field.deploy("v1")
+    result = field.deploy("bad", status=3)
+    assert result["status"] == "rolled_back"
+    assert field.running() == ["v1"] * len(field.hosts)
+
+
+def test_a_release_that_dies_in_an_early_batch_is_found_before_success(field: Field) -> None:
+    """The first host is healthy when its batch is done, and dead when the last batch is: no success."""
+    field.make_version("dies", start='echo "$QD_RELEASE" > ../../running; (sleep 1; rm -f ../../running) &')
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    field.deploy("v1")
+    result = field.deploy("dies", status=3)
+    assert field.hosts[0].name in str(result["reason"])
+    assert field.running() == ["v1"] * len(field.hosts)

@@ -1,0 +1,32 @@
+"""Promise 27: lose the bastion, lose nothing: the state directory is gone, `qd adopt` reads the hosts, rollback works.
+
+Taken out: without the manifests and good lists that each host keeps there would be nothing to adopt; without the fence read back from
+the hosts the new journal's first change would be refused.
+"""
+
+import json
+import shutil
+
+import pytest
+
+from tests.field import TARGET, Field
+
+pytestmark = [pytest.mark.trust, pytest.mark.sshd]
+
+
+def test_rollback_after_the_journal_is_lost(field: Field) -> None:
+    field.write(env={"GREETING": "old"})
+    field.deploy("v1")
+    field.write(env={"GREETING": "new"})
+    field.deploy("v2")
+    shutil.rmtree(field.state)
+    field.qd("adopt", "--json", status=0)
+    document = json.loads(field.qd("status", TARGET, "--json", status=0).stdout)["targets"][0]
+    assert document["version"] == "v2"
+    result = field.rollback()
+    assert result["status"] == "succeeded"
+    assert field.running() == ["v1"] * len(field.hosts)
+    for host in field.hosts.hosts:
+        assert 'GREETING="old"' in (field.home(host) / "current" / "qd.env").read_text()
+    field.deploy("v3")
+    assert field.running() == ["v3"] * len(field.hosts)

@@ -1,0 +1,119 @@
+"""What an operator sees before saying yes: from, to, hosts, steps, readiness, warnings. The plan of an armed rollout, as text."""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from quarterdeck.tui.cli.times import age, size
+
+if TYPE_CHECKING:
+    from quarterdeck.history.records import Rollout
+    from quarterdeck.tui.cli.printing import Printer
+    from quarterdeck.tui.cli.session import Session
+
+PREPARING = 180.0  # seconds: connecting, fetching and checking an artifact may take a while on a bad line
+
+
+def await_plan(session: "Session", rollout: int, timeout: float | None = None) -> "Rollout":
+    """The rollout once its plan is there, or as it ended without one; as it is when ``timeout`` seconds are over."""
+    from quarterdeck.history.lease import lock_is_held
+    from quarterdeck.history.records import ENDED
+
+    journal = session.journal
+    started = time.monotonic()
+    deadline = started + (PREPARING if timeout is None else timeout)
+    version, looked = -1, started
+    while True:
+        now_version = journal.data_version()
+        if now_version != version:
+            version = now_version
+            now = journal.rollout(rollout)
+            if now.plan is not None or now.state in ENDED:
+                return now
+        moment = time.monotonic()
+        if moment >= deadline:
+            return journal.rollout(rollout)
+        if moment - looked > 5.0:
+            looked = moment
+            now = journal.rollout(rollout)
+            if now.pid is not None and now.plan is None and not lock_is_held(journal.path.parent, rollout):
+                return journal.rollout(rollout)
+        time.sleep(0.01)
+
+
+def describe(rollout: "Rollout") -> dict[str, Any]:
+    """The card as JSON."""
+    plan: dict[str, Any] = dict(rollout.plan or {})
+    return {
+        "rollout": rollout.id,
+        "kind": str(rollout.kind),
+        "target": rollout.target,
+        "from": plan.get("from", rollout.from_release),
+        "to": plan.get("to", rollout.to_release),
+        "status": str(rollout.state),
+        "reason": rollout.reason,
+        "plan_hash": rollout.plan_hash,
+        **{
+            key: plan.get(key)
+            for key in (
+                "version",
+                "digest",
+                "strategy",
+                "summary",
+                "hosts",
+                "steps",
+                "readiness",
+                "secrets",
+                "warnings",
+            )
+        },
+    }
+
+
+def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, steps: bool) -> None:
+    """Prints the card; ``steps``: with every step."""
+    verb = {"rollback": "ROLL BACK", "deploy": "DEPLOY"}.get(str(card["kind"]), str(card["kind"]).upper())
+    printer.progress(f"{verb}  {card['target']}", "bold")
+    printer.progress(f"  from  {_release(session, card['from'])}")
+    printer.progress(f"  to    {_release(session, card['to'])}")
+    printer.progress(f"  how   {card.get('summary') or 'nothing to change'}")
+    readiness = card.get("readiness") or {}
+    state = str(readiness.get("state", "unknown"))
+    style = {"ready": "ok", "degraded": "warn"}.get(state, "bad")
+    printer.progress(f"  ready {state}", style)
+    for reason in readiness.get("reasons", ()):
+        printer.progress(f"        - {reason}", "warn")
+    for host in card.get("hosts") or ():
+        printer.progress(f"  {_host(host)}", "" if not host.get("error") else "bad")
+    for warning in card.get("warnings") or ():
+        printer.progress(f"  !     {warning}", "warn")
+    if steps:
+        printer.progress("  steps")
+        for step in card.get("steps") or ():
+            what = f" {step['release']}" if step.get("release") else f" {step['run']}" if step.get("run") else ""
+            printer.progress(f"    {step['seq']:>3}  wave {step['batch']:<3} {step['host']:<12} {step['action']}{what}")
+
+
+def _release(session: "Session", release: Any) -> str:
+    if not release:
+        return "nothing"
+    row = session.journal.release(str(release))
+    if row is None:
+        return str(release)
+    digest = row.release.artifact.sha256[:12]
+    who = f", by {row.release.created_by}" if row.release.created_by else ""
+    verdict = f"{row.verdict}, last good {age(row.last_good)} ago" if row.last_good else str(row.verdict)
+    return f"{row.id}  sha256:{digest}  {verdict}{who}"
+
+
+def _host(host: Mapping[str, Any]) -> str:
+    name = f"{host['host']:<12}"
+    if host.get("error"):
+        return f"? {name} {host['error']}"
+    runs = f"runs {host.get('current') or 'nothing'}"
+    if host.get("current") and host.get("running") is False:
+        runs = f"has {host['current']}, stopped"
+    copy = "has a copy" if host.get("has_release") else "no copy yet"
+    free = f", {size(host['free_bytes'])} free" if host.get("free_bytes") is not None else ""
+    problems = "".join(f"; {problem}" for problem in host.get("problems") or ())
+    return f"{'x' if problems else '='} {name} {runs}, {copy}{free}{problems}"

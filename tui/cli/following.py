@@ -1,0 +1,228 @@
+"""Following a rollout: one plain line for each thing that happens, until it has ended or the operator has seen enough.
+
+It reads the journal only; the rollout neither knows nor cares whether anybody follows.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from quarterdeck.tui.cli.exits import Exit, Interrupted
+from quarterdeck.tui.cli.times import clock, duration
+
+if TYPE_CHECKING:
+    from quarterdeck.history.records import Event, Rollout
+    from quarterdeck.tui.cli.session import Session
+
+HOST_COLUMNS = 12
+ACTION_COLUMNS = 10
+
+
+def add_waiting_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("waiting")
+    how = group.add_mutually_exclusive_group()
+    how.add_argument("--wait", action="store_true", help="follow it until it has ended (the default)")
+    how.add_argument("--detach", action="store_true", help="return as soon as it has begun; it goes on by itself")
+    group.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=positive_seconds,
+        help="wait no longer than this: exit status 7, the rollout goes on",
+    )
+
+
+def positive_seconds(text: str) -> float:
+    """Seconds, with or without a unit (``90``, ``90s``, ``5m``, ``1h``)."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
+    try:
+        value = float(number) * unit
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 90, 90s, 5m or 1h")
+    return value
+
+
+def follow(
+    session: "Session",
+    rollout: int,
+    *,
+    after: int = 0,
+    timeout: float | None = None,
+    show: "Callable[[Event], None] | None" = None,
+) -> "Rollout | None":
+    """Shows what happens to ``rollout`` until it has ended, or stands still for want of a decision (its worker died).
+
+    Returns it then, or None when ``timeout`` seconds are over. Raises Interrupted on Ctrl-C.
+    """
+    from quarterdeck.history.records import ENDED, RolloutState
+
+    show = show or _line_shower(session)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            for event in session.control.follow(rollout, after=after, timeout=left):
+                after = event.seq
+                show(event)
+            now = session.journal.rollout(rollout)
+            if now.state in ENDED:
+                return now
+            if deadline is not None and time.monotonic() >= deadline:
+                return None
+            # The worker is dead. What policy says about that is done now; a rollout that nobody may take up stands still.
+            if not session.read_only:
+                session.control.tend()
+                now = session.journal.rollout(rollout)
+            if now.state is RolloutState.ORPHANED or session.read_only:
+                return now
+            if session.control.await_state(rollout, ENDED, 0.3) is None:
+                continue
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; rollout {rollout} goes on. Follow it with: qd watch {rollout}") from None
+
+
+def _line_shower(session: "Session") -> "Callable[[Event], None]":
+    ended = False
+
+    def show(event: "Event") -> None:
+        nonlocal ended
+        line, style = describe(event)
+        if event.kind == "state":
+            ended = str(event.body.get("to")) in ENDS
+        if line and not (
+            ended and event.kind == "step.started"
+        ):  # cleaning up goes on after the end, and can't change it
+            session.printer.progress(f"{clock(event.time)} {line}", style)
+
+    return show
+
+
+def describe(event: "Event") -> tuple[str, str]:
+    """An event as ``host  step  outcome`` and the style it is shown in; an empty line for what is not worth one."""
+    body = event.body
+    kind = event.kind
+    if kind.startswith("step."):
+        return _columns(
+            event.host or "-", str(body.get("action", "")), *_step_outcome(kind.removeprefix("step."), body)
+        )
+    match kind:
+        case "state":
+            state = str(body.get("to", ""))
+            return _columns("-", state.replace("_", " "), str(body.get("outcome") or ""), STATE_STYLES.get(state, ""))
+        case "armed":
+            return _columns("-", "armed", str(body.get("summary") or body.get("to_release") or ""), "")
+        case "requested":
+            to = body.get("to_release") or (body.get("options") or {}).get("version") or "?"
+            why = f", because: {body['reason']}" if body.get("reason") else ""
+            return _columns("-", "requested", f"{body.get('kind')} to {to} by {event.who}{why}", "")
+        case "request":
+            return _columns("-", str(body.get("kind", "")), f"asked by {event.who}", "warn")
+        case "answer":
+            return _columns("-", str(body.get("kind", "")), f"{body.get('state')}: {body.get('answer')}", "warn")
+        case "note":
+            return _columns("-", "note", f"{body.get('text')} ({event.who})", "warn")
+        case "takeover":
+            return _columns("-", "takeover", f"by a new worker of {event.who}: it is {body.get('to')}", "warn")
+        case "verdict":
+            why = f": {body['reason']}" if body.get("reason") else ""
+            return _columns("-", "verdict", f"{body.get('release')} is {body.get('verdict')}{why}", "")
+        case "debt":
+            return _columns(event.host or "-", "owed", f"{body.get('release')}: {body.get('reason')}", "bad")
+        case "debt.settled":
+            return _columns(event.host or "-", "settled", f"has {body.get('release')} now", "ok")
+        case "adopted":
+            return _columns("-", "adopted", f"current {body.get('current')}, previous {body.get('previous')}", "")
+        case "release":
+            return _columns("-", "release", f"{body.get('release')} is new", "dim")
+        case "replanned":
+            return _columns("-", "replanned", f"because {body.get('because')}", "warn")
+        case "worker" | "fence":
+            return "", ""
+    words = ", ".join(f"{key} {value}" for key, value in body.items() if isinstance(value, str | int) and value != "")
+    return _columns(event.host or "-", kind, words, "")
+
+
+ENDS = frozenset({"succeeded", "rolled_back", "failed", "cancelled", "superseded"})
+STATE_STYLES = {
+    "succeeded": "ok",
+    "rolled_back": "warn",
+    "failed": "bad",
+    "cancelled": "warn",
+    "superseded": "warn",
+    "orphaned": "bad",
+    "paused": "warn",
+    "aborting": "warn",
+    "rolling_back": "warn",
+    "running": "moving",
+    "baking": "moving",
+}
+
+
+def _step_outcome(what: str, body: Mapping[str, Any]) -> tuple[str, str]:
+    outcome = body.get("outcome")
+    details = outcome if isinstance(outcome, Mapping) else body
+    if what == "started":
+        attempt = int(body.get("attempt", 1) or 1)
+        return ("begins" if attempt < 2 else f"begins, attempt {attempt}"), "dim"
+    text = outcome_text(details)
+    style = {"done": "ok", "failed": "bad"}.get(what, "warn")
+    return (f"{what}: {text}" if text else what), style
+
+
+def outcome_text(outcome: Mapping[str, Any]) -> str:
+    """A step's outcome in words: its own sentence, and how long it took."""
+    parts = [
+        str(outcome[key]) for key in ("error", "problem", "detail", "health", "reason", "output") if outcome.get(key)
+    ][:1]
+    seconds = outcome.get("seconds")
+    if isinstance(seconds, int | float):
+        parts.append(duration(float(seconds)))
+    return ", ".join(parts)
+
+
+def _columns(host: str, action: str, outcome: str, style: str) -> tuple[str, str]:
+    return f"{host:<{HOST_COLUMNS}} {action:<{ACTION_COLUMNS}} {outcome}".rstrip(), style
+
+
+def finish(session: "Session", rollout: int, *, detach: bool, timeout: float | None, after: int = 0) -> int:
+    """Waits for a rollout that has begun (unless ``detach``), prints how it ended, and gives the exit status of page 8."""
+    from quarterdeck.rollouts.outcome import result
+
+    printer = session.printer
+    if detach:
+        now = session.journal.rollout(rollout)
+        printer.document(result(session.journal, rollout))
+        printer.line(f"rollout {rollout}: {now.kind} of {now.target}, {now.state}; follow it with: qd watch {rollout}")
+        return Exit.DONE
+    ended = follow(session, rollout, after=after, timeout=timeout)
+    summary = result(session.journal, rollout)
+    printer.document(summary)
+    if ended is None:
+        now = session.journal.rollout(rollout)
+        why = f": {now.outcome}" if now.outcome else ""
+        printer.say(
+            f"qd: rollout {rollout} is still {now.state} after {duration(timeout or 0.0)}{why}; follow it with: qd watch {rollout}",
+            "warn",
+        )
+        return Exit.WAITING
+    status = int(summary["exit_status"])
+    sentence = ended_sentence(ended, summary)
+    if status == Exit.DONE:
+        printer.line(sentence, "ok")
+    else:
+        printer.say(f"qd: {sentence}", "bad")
+    return status
+
+
+def ended_sentence(rollout: "Rollout", summary: Mapping[str, Any]) -> str:
+    """How it ended, in one sentence."""
+    seconds = summary.get("seconds")
+    took = f" in {duration(float(seconds))}" if isinstance(seconds, int | float) else ""
+    what = f"rollout {rollout.id}, {rollout.kind} of {rollout.target}"
+    if rollout.to_release:
+        what += f" to {rollout.to_release}"
+    state = str(rollout.state).replace("_", " ")
+    return f"{what}: {state}{took}" + (f": {rollout.outcome}" if rollout.outcome else "")

@@ -1,0 +1,209 @@
+"""The tree of commands: which file has which command, its one line of summary, and the options that all of them take.
+
+A command's own file is imported only when that command is asked for, so that ``qd --version`` and a rollback start at once.
+"""
+
+import argparse
+import importlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from quarterdeck.tui.cli.exits import MEANINGS, UsageError
+
+if TYPE_CHECKING:
+    from quarterdeck.tui.cli.session import Session
+
+Run = Callable[["Session", argparse.Namespace], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``module`` (of this folder) has a function ``declare_<name>`` that describes the command's own arguments."""
+
+    name: str
+    module: str
+    summary: str
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("check", "fleetfile", "check the fleet file, all faults at once"),
+    Command("schema", "fleetfile", "print the JSON Schema of the fleet file"),
+    Command("doctor", "doctor", "test this machine and every host, with a fix for each fault"),
+    Command("status", "status", "what runs where, since when, by whom, and whether the way back is open"),
+    Command("deploy", "releasing", "put a version on a target"),
+    Command("rollback", "releasing", "put the last good release back"),
+    Command("pause", "steering", "hold a running rollout"),
+    Command("resume", "steering", "let a paused rollout, or one whose worker died, go on"),
+    Command("abort", "steering", "stop a rollout and take it back"),
+    Command("retry", "steering", "try again what a rollout could not do"),
+    Command("rollouts", "reading", "list rollouts, newest first"),
+    Command("show", "reading", "one rollout, whole: steps, requests, reasons"),
+    Command("watch", "reading", "follow a rollout live, a line for each step"),
+    Command("history", "past", "what ran when, and who did it"),
+    Command("releases", "past", "the releases of a target and what became of them"),
+    Command("diff", "past", "what differs between two releases"),
+    Command("logs", "logs", "logs of a target, from all its hosts, merged"),
+    Command("adopt", "adopt", "rebuild releases and fences from what the hosts say"),
+    Command("audit", "audit", "verify or export the audit chain"),
+    Command("note", "audit", "write a note into the timeline"),
+    Command("demo", "demo", "a playground fleet on this machine"),
+    Command("completion", "completion", "print the shell's completion script"),
+    Command("help", "helping", "the manual of a command"),
+)
+_BY_NAME = {command.name: command for command in COMMANDS}
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help as a manual page: at most 96 columns, descriptions and examples kept as they were written."""
+
+    def __init__(self, prog: str) -> None:
+        columns = min(int(os.environ.get("COLUMNS", "0") or 0) or _terminal_columns(), 96)
+        super().__init__(prog, max_help_position=26, width=max(columns - 2, 40))
+
+
+def _terminal_columns() -> int:
+    try:
+        return os.get_terminal_size(1).columns
+    except OSError:
+        return 80
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser whose errors are ours: one sentence, the nearest word, exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{_readable(message)}; see: {self.prog} --help")
+
+
+def _readable(message: str) -> str:
+    unknown = re.match(r"argument \S+: invalid choice: '([^']*)' \(choose from (.*)\)", message)
+    if unknown:
+        import difflib
+
+        choices = [choice.strip(" '") for choice in unknown.group(2).split(",")]
+        nearest = difflib.get_close_matches(unknown.group(1), choices, n=2, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(nearest)}?" if nearest else f"; there is {', '.join(choices)}"
+        return f"there is no {unknown.group(1)!r} here{hint}"
+    return message
+
+
+def add_command(
+    commands: "argparse._SubParsersAction[Parser]",
+    name: str,
+    *,
+    run: Run,
+    description: str,
+    example: str,
+    changes: bool = False,
+) -> Parser:
+    """The parser of a command, with a manual's parts. ``changes``: it is refused with --read-only."""
+    known = _BY_NAME.get(name)
+    summary = known.summary if known is not None else description.split("\n", 1)[0].rstrip(".")
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description.strip(),
+        epilog=f"example{'s' if example.strip().count(chr(10)) else ''}:\n" + _indented(example),
+        formatter_class=Formatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run, changes=changes, command=name)
+    add_global_options(parser, top=False)
+    return parser
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())
+
+
+def add_global_options(parser: argparse.ArgumentParser, *, top: bool) -> None:
+    """The options that stand before or after the command. Below the top they have no default: the outer value stays."""
+
+    def default(value: object) -> object:
+        return value if top else argparse.SUPPRESS
+
+    group = parser.add_argument_group("options of every command")
+    group.add_argument(
+        "--fleet",
+        metavar="FILE",
+        default=default(None),
+        help="fleet file (else $QD_FLEET, ./fleet.yml, ~/.config/quarterdeck/fleet.yml)",
+    )
+    group.add_argument(
+        "--json",
+        action="store_true",
+        default=default(False),
+        help="one JSON document on standard output, or one object a line",
+    )
+    group.add_argument(
+        "--read-only", action="store_true", default=default(False), help="refuse every command that changes something"
+    )
+    group.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default=default("auto"),
+        metavar="WHEN",
+        help="auto, always or never; NO_COLOR, TERM=dumb and pipes mean never",
+    )
+    group.add_argument("--debug", action="store_true", default=default(False), help="add the traceback to an error")
+    group.add_argument("-h", "--help", action="help", default=argparse.SUPPRESS, help="show this help")
+
+
+_DESCRIPTION = """\
+The control room for releases on machines you can SSH into: deploy, watch, roll back.
+
+One YAML file declares hosts, environments and services; a target is a service in an
+environment, written production/api. Every change is a rollout: journalled, done by a
+detached worker that outlives this terminal, and taken back when it turns out to be bad.
+"""
+
+
+def build(asked_for: str | None) -> Parser:
+    """The whole tree; only the command ``asked_for`` gets its arguments (None: all of them, for completion)."""
+    parser = Parser(
+        prog="qd",
+        description=_DESCRIPTION,
+        epilog=_epilog(),
+        formatter_class=Formatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=None, changes=False, command=None)
+    add_global_options(parser, top=True)
+    parser.add_argument("--version", dest="show_version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="qd", parser_class=Parser)
+    for command in COMMANDS:
+        if asked_for is None or asked_for == command.name:
+            module = importlib.import_module(f"quarterdeck.tui.cli.{command.module}")
+            getattr(module, f"declare_{command.name}")(commands)
+        else:
+            commands.add_parser(command.name, help=command.summary, add_help=False)
+    return parser
+
+
+def _epilog() -> str:
+    statuses = "\n".join(f"  {status.value:>3}  {meaning}" for status, meaning in MEANINGS.items())
+    return (
+        f"exit status:\n{statuses}\n\n"
+        "examples:\n"
+        "  qd demo up && qd deploy staging/web v2 --wait\n"
+        "  qd rollback production/api\n"
+        "  qd help rollback"
+    )
+
+
+def command_in(arguments: Sequence[str]) -> str | None:
+    """The first word of ``arguments`` that is a command, or "" when there is none. Values of global options are stepped over."""
+    skip = False
+    for word in arguments:
+        if skip:
+            skip = False
+        elif word in {"--fleet", "--color"}:
+            skip = True
+        elif not word.startswith("-"):
+            return word
+    return ""

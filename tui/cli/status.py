@@ -1,0 +1,127 @@
+"""``qd status``: what runs where, since when, by whom, how it is, and whether the way back is open."""
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from quarterdeck.tui.cli import completion
+from quarterdeck.tui.cli.exits import Exit
+from quarterdeck.tui.cli.parser import Parser, add_command
+from quarterdeck.tui.cli.times import age
+
+if TYPE_CHECKING:
+    from quarterdeck.tui.cli.printing import Printer
+    from quarterdeck.tui.cli.session import Session
+
+MARKS = {"healthy": ("=", "ok"), "degraded": ("~", "warn"), "down": ("x", "bad"), "unhealthy": ("x", "bad")}
+
+
+def declare_status(commands: "argparse._SubParsersAction[Parser]") -> None:
+    parser = add_command(
+        commands,
+        "status",
+        run=run_status,
+        description=(
+            "What runs on every target, since when, by whom, how healthy it is, and whether the way back is open.\n\n"
+            "The hosts are asked, within a few seconds; one that does not answer is shown with what was last\n"
+            "known of it and why. --cached asks nobody and shows what the journal knows.\n"
+            "Marks: = ok, > rolling, x down, ~ degraded or drifted, ? unknown."
+        ),
+        example="qd status\nqd status production\nqd status production/api --json",
+    )
+    completion.completes(
+        parser.add_argument("only", metavar="ENV or TARGET", nargs="?", help="else the whole fleet"),
+        completion.targets_and_environments,
+    )
+    parser.add_argument("--cached", action="store_true", help="ask no host: what the journal knows")
+
+
+def run_status(session: "Session", arguments: argparse.Namespace) -> int:
+    from quarterdeck.rollouts.status import status
+
+    names = session.targets(arguments.only)
+    if not arguments.cached and not session.read_only:
+        import asyncio
+
+        from quarterdeck.rollouts.status import observe
+
+        session.control.tend()
+        asyncio.run(observe(session.fleet, session.journal, names))
+    document = status(session.fleet, session.journal, only=arguments.only)
+    session.printer.document(document)
+    if not session.printer.json:
+        show(session.printer, document)
+    return Exit.DONE
+
+
+def show(printer: "Printer", document: Mapping[str, Any]) -> None:
+    """The table, and below it what does not fit into it."""
+    targets: list[dict[str, Any]] = document["targets"]
+    rows = [_row(target) for target in targets]
+    printer.table(
+        ("TARGET", "VERSION", "HEALTH", "SINCE", "HOSTS", "WAY BACK", "BY"),
+        [cells for cells, _ in rows],
+        [style for _, style in rows],
+    )
+    for target in targets:
+        for line, style in _remarks(target, whole=len(targets) == 1):
+            printer.line(line, style)
+
+
+def _row(target: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+    mark, style = MARKS.get(str(target["health"]), ("?", "warn"))
+    if target["rollout"]:
+        mark, style = ">", "moving"
+    elif target["release"] is None:
+        mark, style = "-", "dim"
+    hosts = target["hosts"]
+    running = sum(1 for host in hosts if host["release"] is not None and host["release"] == target["release"])
+    ready = target["ready"]
+    back = ready["state"] + (f" {_short(ready['to'])}" if ready["to"] else "")
+    return (
+        target["target"],
+        target["version"] or "-",
+        f"{mark} {target['health']}",
+        age(target["since"]),
+        f"{running}/{len(hosts)}",
+        back,
+        target["by"] or "-",
+    ), style
+
+
+def _short(release: str) -> str:
+    """The version of a release's id."""
+    return release.rpartition("-")[0] or release
+
+
+def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]:
+    """What does not fit into the row: a rollout under way, hosts that differ; ``whole``: every host, and why the way back is not open."""
+    found: list[tuple[str, str]] = []
+    name = target["target"]
+    rollout = target["rollout"]
+    if rollout:
+        why = f": {rollout['reason']}" if rollout.get("reason") else ""
+        found.append(
+            (
+                f"> {name}: rollout {rollout['rollout']} ({rollout['kind']}) by {rollout['by']} is {rollout['status']}{why}",
+                "moving",
+            )
+        )
+    for host in target["hosts"]:
+        seen = f", seen {age(host.get('seen'))} ago" if host.get("seen") else ""
+        runs = host["version"] or host["release"] or "nothing"
+        if host["error"]:
+            found.append((f"? {name} on {host['host']}: {host['error']} (last known: {runs}{seen})", "bad"))
+        elif host.get("drift"):
+            found.append(
+                (f"~ {name} on {host['host']}: runs {runs}, {target['version'] or 'nothing'} is recorded{seen}", "warn")
+            )
+        elif whole or (host["health"] not in {"healthy", "unknown"} and target["release"] is not None):
+            mark, style = MARKS.get(str(host["health"]), ("?", "warn"))
+            found.append((f"{mark} {name} on {host['host']}: {runs}, {host['health']}{seen}", style))
+    if whole or (target["ready"]["state"] == "degraded"):
+        found += [
+            (f"! {name}: way back {target['ready']['state']}: {reason}", "warn")
+            for reason in target["ready"]["reasons"]
+        ]
+    return found

@@ -1,0 +1,169 @@
+"""``qd pause``, ``resume``, ``abort`` and ``retry``: wishes for a running rollout; the answer says what they were acted on."""
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from quarterdeck.tui.cli import completion
+from quarterdeck.tui.cli.exits import Exit
+from quarterdeck.tui.cli.following import add_waiting_options, finish
+from quarterdeck.tui.cli.parser import Parser, add_command
+
+if TYPE_CHECKING:
+    from quarterdeck.history.records import Request, Rollout
+    from quarterdeck.tui.cli.session import Session
+
+ANSWER = 5.0  # seconds that a wish's answer is waited for: a live worker takes a fraction of one
+
+
+def _add(commands: "argparse._SubParsersAction[Parser]", name: str, run: str, description: str, *, waits: bool) -> None:
+    parser = add_command(
+        commands,
+        name,
+        run=globals()[run],
+        changes=True,
+        description=description,
+        example=f"qd {name} 128\nqd {name} production/api",
+    )
+    completion.completes(
+        parser.add_argument(
+            "rollout", metavar="ID", help="the rollout's number, or the target that it is under way on"
+        ),
+        completion.rollouts,
+    )
+    parser.add_argument("--reason", metavar="TEXT", default="", help="why, for the history")
+    if waits:
+        add_waiting_options(parser)
+
+
+def declare_pause(commands: "argparse._SubParsersAction[Parser]") -> None:
+    _add(
+        commands,
+        "pause",
+        "run_pause",
+        "Holds a running rollout once the steps that have begun are done. Nothing is taken back: hosts that\n"
+        "were changed keep the new release until the rollout is resumed or aborted.",
+        waits=False,
+    )
+
+
+def declare_resume(commands: "argparse._SubParsersAction[Parser]") -> None:
+    _add(
+        commands,
+        "resume",
+        "run_resume",
+        "Lets a paused rollout go on, or gives a rollout whose worker died a new worker, which looks at what\n"
+        "every host says before it does anything.",
+        waits=True,
+    )
+
+
+def declare_abort(commands: "argparse._SubParsersAction[Parser]") -> None:
+    _add(
+        commands,
+        "abort",
+        "run_abort",
+        "Stops a rollout and takes it back to what ran before. It always wins: over pauses, gates, an unhealthy\n"
+        "release, a dead worker.",
+        waits=True,
+    )
+
+
+def declare_retry(commands: "argparse._SubParsersAction[Parser]") -> None:
+    _add(
+        commands,
+        "retry",
+        "run_retry",
+        "Tries the failed step of a paused rollout again; of a rollout that has ended, does again what it could\n"
+        "not do: the hosts that it still owes, or all of it.",
+        waits=True,
+    )
+
+
+def run_pause(session: "Session", arguments: argparse.Namespace) -> int:
+    rollout = session.rollout(arguments.rollout)
+    request = session.control.ask(rollout.id, "pause", arguments=_reason(arguments))
+    return _report(session, rollout, _answered(session, request))
+
+
+def run_resume(session: "Session", arguments: argparse.Namespace) -> int:
+    rollout = session.rollout(arguments.rollout)
+    before = session.journal.head()[0]
+    now = session.control.resume(rollout.id)
+    session.printer.progress(f"resuming {_named(rollout)}")
+    return _finish(session, now, arguments, before)
+
+
+def run_abort(session: "Session", arguments: argparse.Namespace) -> int:
+    rollout = session.rollout(arguments.rollout)
+    before = session.journal.head()[0]
+    request = session.control.ask(rollout.id, "abort", arguments=_reason(arguments))
+    if arguments.detach:
+        return _report(session, rollout, _answered(session, request))
+    session.printer.progress(f"aborting {_named(rollout)}")
+    # An abort that ends in everything taken back is what was asked for; the rollout itself still counts as status 3.
+    return _finish(session, rollout, arguments, before)
+
+
+def run_retry(session: "Session", arguments: argparse.Namespace) -> int:
+    rollout = session.rollout(arguments.rollout)
+    now = session.control.retry(rollout.id)
+    session.printer.progress(f"retrying {_named(rollout)}" + (f" as rollout {now.id}" if now.id != rollout.id else ""))
+    return _finish(session, now, arguments, 0)
+
+
+def _finish(session: "Session", rollout: "Rollout", arguments: argparse.Namespace, after: int) -> int:
+    return finish(session, rollout.id, detach=arguments.detach, timeout=arguments.timeout, after=after)
+
+
+def _reason(arguments: argparse.Namespace) -> dict[str, str]:
+    return {"reason": arguments.reason} if arguments.reason else {}
+
+
+def _named(rollout: "Rollout") -> str:
+    to = f" to {rollout.to_release}" if rollout.to_release else ""
+    return f"rollout {rollout.id} ({rollout.kind} of {rollout.target}{to})"
+
+
+def _answered(session: "Session", request: "Request") -> "Request":
+    """The request once it was answered, or as it is after a few seconds."""
+    deadline = time.monotonic() + ANSWER
+    version = -1
+    while time.monotonic() < deadline:
+        now_version = session.journal.data_version()
+        if now_version != version:
+            version = now_version
+            request = session.journal.request(request.id)
+            if request.state != "open":
+                break
+        time.sleep(0.01)
+    return request
+
+
+def _report(session: "Session", rollout: "Rollout", request: "Request") -> int:
+    now = session.journal.rollout(rollout.id)
+    session.printer.document(
+        {
+            "request": request.id,
+            "kind": request.kind,
+            "state": request.state,
+            "answer": request.answer,
+            "rollout": now.id,
+            "target": now.target,
+            "status": str(now.state),
+            "by": request.by,
+            "time": request.time,
+        }
+    )
+    answer = f": {request.answer}" if request.answer else ""
+    match request.state:
+        case "done":
+            session.printer.line(f"{request.kind} of {_named(now)}{answer}; it is {now.state}")
+            return Exit.DONE
+        case "refused":
+            session.printer.say(f"qd: {request.kind} of {_named(now)} was refused{answer}; it is {now.state}", "bad")
+            return Exit.REFUSED
+    session.printer.line(
+        f"{request.kind} was asked of {_named(now)}, not answered yet; it is {now.state}; follow it with: qd watch {now.id}"
+    )
+    return Exit.DONE

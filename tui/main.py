@@ -1,0 +1,100 @@
+"""The entry of ``qd``: reads the command line, runs the command, turns what went wrong into one sentence and an exit status."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quarterdeck.tui.cli.printing import Printer
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and gives its exit status (see tui/cli/exits.py)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        from quarterdeck import __version__
+
+        print(f"qd {__version__}")
+        return 0
+    if "_ARGCOMPLETE" in os.environ:
+        from quarterdeck.tui.cli.completion import answer
+
+        answer()
+    from quarterdeck.tui.cli.exits import Exit
+
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader left (`qd rollouts | head`). Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+
+
+def _run(words: list[str]) -> int:
+    from quarterdeck.tui.cli.exits import Exit, explain
+    from quarterdeck.tui.cli.printing import Printer
+
+    debug = "--debug" in words
+    printer = Printer(json="--json" in words, colour=_colour(words))
+    try:
+        return _command(words, printer)
+    except BrokenPipeError:
+        raise
+    except SystemExit as leaving:  # argparse, after --help
+        return leaving.code if isinstance(leaving.code, int) else Exit.USAGE
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            import traceback
+
+            printer.error.write("".join(traceback.format_exception(error)))
+        explanation = explain(error)
+        for line in explanation.places.splitlines():
+            printer.say(line)
+        printer.say(f"qd: {explanation.text}", "bad")
+        return explanation.status
+
+
+def _command(words: list[str], printer: "Printer") -> int:
+    from quarterdeck.tui.cli.exits import Exit, UsageError
+    from quarterdeck.tui.cli.parser import build, command_in
+    from quarterdeck.tui.cli.session import Session
+
+    parser = build(command_in(words))
+    parsed = parser.parse_args(words)
+    if parsed.show_version:
+        from quarterdeck import __version__
+
+        printer.line(f"qd {__version__}")
+        printer.document({"version": __version__})
+        return Exit.DONE
+    if parsed.run is None:
+        for line in parser.format_help().splitlines():
+            printer.say(line)
+        raise UsageError("a command is missing; qd help shows them")
+    printer.json = parsed.json
+    if parsed.read_only and parsed.changes:
+        from quarterdeck.rollouts.control import Refused
+
+        raise Refused(f"qd {parsed.command} changes something, and --read-only was given")
+    session = Session(printer, fleet_file=parsed.fleet, read_only=parsed.read_only, debug=parsed.debug)
+    try:
+        return int(parsed.run(session, parsed))
+    finally:
+        session.close()
+
+
+def _colour(words: list[str]) -> str:
+    """--color as typed, found before the line is parsed, so that an error in it is coloured as wished."""
+    for index, word in enumerate(words):
+        if word.startswith("--color="):
+            return word.partition("=")[2]
+        if word == "--color" and index + 1 < len(words):
+            return words[index + 1]
+    return "auto"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
