@@ -56,7 +56,9 @@ def main() -> int:
         if ended is None or ended.state is not RolloutState.SUCCEEDED:
             print(f"it did not succeed: {ended}", file=sys.stderr)
             return 1
-        print(json.dumps({"arming": arming, "seconds": seconds, "worker_cpu": worker, "own_cpu": own, "rollout": rollout}))
+        print(
+            json.dumps({"arming": arming, "seconds": seconds, "worker_cpu": worker, "own_cpu": own, "rollout": rollout})
+        )
     return 0
 
 

@@ -65,7 +65,7 @@ class Floor:
         """Raises ``asyncssh.ProcessError`` when a host fails."""
         archive = b""
         if action == "deploy":
-            archive = Path(self._spec["artifacts"], f"app-{version}.tar.gz").read_bytes()
+            archive = _read(Path(self._spec["artifacts"], f"app-{version}.tar.gz"))
         command = _COMMAND.format(
             base=self._spec["base"],
             version=version,
@@ -79,6 +79,10 @@ class Floor:
         for connection in self._connections:
             connection.close()
         await asyncio.gather(*(connection.wait_closed() for connection in self._connections))
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def _processor_seconds() -> float:

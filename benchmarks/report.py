@@ -92,17 +92,21 @@ class Results:
 
     def text(self) -> str:
         """A Markdown table and sentences, as docs/performance.md shows them."""
-        lines = [f"{self.machine}; medians of {self.rounds} rounds (least to most)", ""]
-        header = ("action", "hosts", "what", "seconds", "× floor", "CPU tool", "CPU hosts", "peak MB", "executions")
+        lines = [f"{self.machine}; medians of {self.rounds} rounds (least to most).", ""]
+        header = ("action", "hosts", "what", "seconds", "/ floor", "CPU tool", "CPU hosts", "peak MB", "executions")
         rows = [list(header), ["---"] * len(header)]
         for action in ("rollback", "deploy"):
             for hosts in self.sizes():
                 rows += self._rows(action, hosts)
         widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-        lines += ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+        lines += [
+            "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+        ]
         lines.append("")
         for hosts, seconds in sorted(self.arming.items()):
-            lines.append(f"- arming a rollback on {hosts} hosts (before `go`, while the dialog is read): {statistics.median(seconds):.2f} s")
+            lines.append(
+                f"- arming a rollback on {hosts} hosts (before `go`, while the dialog is read): {statistics.median(seconds):.2f} s"
+            )
         if "share" in self.journal:
             lines.append(
                 f"- journal, deploy on {self.journal['hosts']:.0f} hosts: {self.journal['writes']:.0f} transactions, "
@@ -111,7 +115,9 @@ class Results:
         lines += [f"- {note}" for note in self.notes]
         lines += ["", "| goal | hosts | ratio | limit | met |", "| --- | --- | --- | --- | --- |"]
         for goal in self.goals():
-            lines.append(f"| {goal.words} | {goal.hosts} | {goal.ratio:.2f} | {goal.limit:g} | {'yes' if goal.met else 'NO'} |")
+            lines.append(
+                f"| {goal.words} | {goal.hosts} | {goal.ratio:.2f} | {goal.limit:g} | {'yes' if goal.met else 'NO'} |"
+            )
         return "\n".join(lines)
 
     def _rows(self, action: str, hosts: int) -> list[list[str]]:
@@ -128,7 +134,7 @@ class Results:
                     action,
                     str(hosts),
                     method,
-                    f"**{middle:.3f}** ({seconds[0]:.3f}–{seconds[-1]:.3f})",
+                    f"**{middle:.3f}** ({seconds[0]:.3f} to {seconds[-1]:.3f})",
                     f"{middle / floor:.2f}" if floor else "",
                     f"{_median([sample.tool_cpu for sample in samples]):.2f}",
                     f"{_median([sample.hosts_cpu for sample in samples]):.2f}",

@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from benchmarks import service
 from benchmarks.fleet import Hosts, floor_spec, start_hosts, write_fleet_file
@@ -24,7 +23,6 @@ from tests.sshd import free_port
 
 BASE = "v000"  # what every rollback goes back to
 TARGET = "bench/app"
-T = TypeVar("T")
 
 
 class Bench:
@@ -49,7 +47,9 @@ class Bench:
             name = f"floor-{base}-{self.count}"
             spec.write_text(json.dumps(floor_spec(self.hosts, self.count, self.artifacts, name, port=free_port())))
             self._specs[base] = spec
-        floor = Server([sys.executable, "-m", "benchmarks.floor", str(self._specs["open"])], self.directory / "floor.log")
+        floor = Server(
+            [sys.executable, "-m", "benchmarks.floor", str(self._specs["open"])], self.directory / "floor.log"
+        )
         try:
             floor.ask(f"deploy {BASE}")
             self._connecting("deploy", BASE)
@@ -65,24 +65,26 @@ class Bench:
         if not only_floor and self.count == 20:
             seconds = self.results.median(self.count, "deploy", COLD)
             assert seconds is not None
-            self.results.journal = journal_share(self.fleet_file, self.directory / "replay", seconds) | {"hosts": self.count}
+            self.results.journal = journal_share(self.fleet_file, self.directory / "replay", seconds) | {
+                "hosts": self.count
+            }
 
     def _round(self, floor: Server, version: str, next_version: str, only_floor: bool) -> None:
         for action, to in (("deploy", version), ("rollback", BASE)):
-            self._keep(action, FLOOR, lambda action=action, to=to: _of_server(floor.ask(f"{action} {to}")))  # type: ignore[misc] # mypy infers no default arguments of lambdas
-            self._keep(action, CONNECTING, lambda action=action, to=to: self._connecting(action, to))  # type: ignore[misc] # as above
+            self._keep(action, FLOOR, self._connected, floor, action, to)
+            self._keep(action, CONNECTING, self._connecting, action, to)
         self._remove(version)
         if only_floor:
             return
-        self._keep("deploy", COLD, lambda: self._qd("deploy", TARGET, version, "--wait"))
-        self._keep("rollback", COLD, lambda: self._qd("rollback", TARGET, "--yes", "--wait"))
-        self._keep("deploy", COLD, lambda: self._qd("deploy", TARGET, next_version, "--wait"))
+        self._keep("deploy", COLD, self._qd, "deploy", TARGET, version, "--wait")
+        self._keep("rollback", COLD, self._qd, "rollback", TARGET, "--yes", "--wait")
+        self._keep("deploy", COLD, self._qd, "deploy", TARGET, next_version, "--wait")
         self._keep("rollback", ARMED, self._armed)
 
-    def _keep(self, action: str, method: str, act: Callable[[], Cost]) -> None:
+    def _keep(self, action: str, method: str, act: Callable[..., Cost], *words: object) -> None:
         os.sync()  # what the one before wrote is not paid by this one
         before = self.hosts.used(self.count)
-        cost = act()
+        cost = act(*words)
         after = self.hosts.used(self.count)
         if not self._counts:
             return
@@ -99,6 +101,10 @@ class Bench:
                 executions=max(b - a for a, b in zip(before.executions, after.executions, strict=True)),
             ),
         )
+
+    def _connected(self, floor: Server, action: str, version: str) -> Cost:
+        told = floor.ask(f"{action} {version}")
+        return Cost(told["seconds"], told["cpu"], (int(told["peak"]), 0), "")
 
     def _connecting(self, action: str, version: str) -> Cost:
         command = [sys.executable, "-m", "benchmarks.floor", str(self._specs["cold"]), action, version]
@@ -124,10 +130,6 @@ class Bench:
                 shutil.rmtree(release)
 
 
-def _of_server(told: dict[str, float]) -> Cost:
-    return Cost(told["seconds"], told["cpu"], (int(told["peak"]), 0), "")
-
-
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -135,7 +137,8 @@ def say(text: str) -> None:
 def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores shared by hosts and tool, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{cores} cores shared by hosts and tool, {memory:.0f} GiB, {system}"
 
 
 def _numbers(text: str) -> list[int]:
@@ -153,12 +156,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--hosts", type=_numbers, default=[5, 20, 50], help="numbers of hosts (5,20,50)")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (3)")
-    parser.add_argument("--quick", action="store_true", help="5 and 20 hosts, one round: shows that it runs, measures little")
+    parser.add_argument(
+        "--quick", action="store_true", help="5 and 20 hosts, one round: shows that it runs, measures little"
+    )
     parser.add_argument("--only-floor", action="store_true", help="without qd")
-    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go (build/bench.json)")
-    parser.add_argument("--qd", default=str(Path(sys.executable).with_name("qd")), help="the qd that is measured (of this environment)")
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go (build/bench.json)"
+    )
+    parser.add_argument(
+        "--qd", default=str(Path(sys.executable).with_name("qd")), help="the qd that is measured (of this environment)"
+    )
     chosen = parser.parse_args()
-    sizes, rounds = (([5, 20], 1) if chosen.quick else (chosen.hosts, max(1, chosen.rounds)))
+    sizes, rounds = ([5, 20], 1) if chosen.quick else (chosen.hosts, max(1, chosen.rounds))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     tools = service.tools()
@@ -169,12 +178,18 @@ def main() -> int:
     status = 0
     try:
         say("making tarballs and hosts")
-        service.write_artifacts(directory / "artifacts", [BASE, *(f"v{number:03d}" for number in range(1, 2 * rounds + 3))])
+        service.write_artifacts(
+            directory / "artifacts", [BASE, *(f"v{number:03d}" for number in range(1, 2 * rounds + 3))]
+        )
         hosts = start_hosts(directory, max(sizes))
         seen_from = "on the host" if hosts.own_names else "from here (root is needed to ask on each host)"
         results.notes.append(f"the service is {tools.words}; qd asks for health {seen_from}, the floor on the host")
+        # Other work on the machine shows here, and in the distance from the least to the most of a row.
+        results.notes.append(f"load of the machine before the first measurement: {os.getloadavg()[0]:.1f}")
         for count in sizes:
-            Bench(directory, hosts, count, results, chosen.qd).measure(rounds, only_floor=chosen.only_floor, warm_up=count == sizes[0])
+            Bench(directory, hosts, count, results, chosen.qd).measure(
+                rounds, only_floor=chosen.only_floor, warm_up=count == sizes[0]
+            )
     except KeyboardInterrupt:
         say("interrupted: cleaning up")
         status = 130

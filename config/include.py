@@ -72,7 +72,13 @@ class _Reader:
 
     def _part(self, path: Path, item: ScalarNode, above: tuple[str, ...]) -> None:
         node = read_node(path, self.problems, included=item)
-        part = PART.read(node, self.problems) if node is not None else None
+        if node is None:
+            return
+        if not isinstance(node, MappingNode):
+            # Said here, without a word of its content: it is likely no file of ours.
+            self.problems.add(item, f"{path} has no {', '.join(KINDS)}", expected=PART.expected)
+            return
+        part = PART.read(node, self.problems)
         if isinstance(part, Fields):
             _join(self.declared, part, self.problems)
             self.follow(part, above)

@@ -294,6 +294,8 @@ class Keys(Shape):
 
     def _complete(self, node: MappingNode, meant: set[str], problems: Problems) -> bool:
         """Whether nothing is missing or too much. ``meant`` are keys that were mistyped: they are not missing as well."""
+        if any(name in self.refused for name in node.entries):
+            return False  # what stands there instead of the missing was reported
         complete = True
         for key in self.keys:
             if key.required and key.name not in node.entries and key.name not in meant:

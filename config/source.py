@@ -17,7 +17,7 @@ from quarterdeck.config.problems import Problems
 LARGEST_FILE = 5_000_000  # bytes
 DEEPEST = 40
 MOST_ALIASES = 100
-MOST_NODES = 250_000  # with every alias counted as what it stands for
+MOST_NODES = 200_000  # with every alias counted as what it stands for
 
 # Control characters, line breaks that only YAML sees, marks that reorder what a reviewer reads, and half characters.
 FORBIDDEN = re.compile(
@@ -256,6 +256,8 @@ def _compose(source: Source, text: str, problems: Problems) -> Node | None:
             source, 1, 1, f"this is not YAML: {_short(str(error).splitlines()[0] if str(error) else 'unknown')}"
         )
         return None
-    if composer.root is None:
+    root = composer.root
+    if root is None or (isinstance(root, ScalarNode) and root.plain and not root.text):
         problems.add_at(source, 1, 1, "the file is empty", expected="a fleet file")
-    return composer.root
+        return None
+    return root

@@ -126,7 +126,8 @@ class Assembly:
             if any(one in values for one in names):
                 continue
             complete = False
-            if not any(layer.has(one) for layer in layers for one in names):
+            # A container would need neither path nor unit; that there are none yet was reported.
+            if not any(layer.has(one) for layer in layers for one in (*names, "container")):
                 self.missing.setdefault((name, key), []).append(environment.name)
         return complete
 

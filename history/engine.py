@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 # Primary result codes of SQLite, the same in every release.
-BUSY, LOCKED, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB = 5, 6, 8, 10, 11, 13, 14, 26
+ERROR, BUSY, LOCKED, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, CONSTRAINT, NOTADB = 1, 5, 6, 8, 10, 11, 13, 14, 19, 26
 
 BUSY_SECONDS = 2.8  # how long a lock is waited for: the message about it comes within three seconds
 WAL_PAGES = 256  # checkpoint after so many: a small WAL leaves room when the disk is full
@@ -92,6 +92,7 @@ def connect(path: Path, *, read_only: bool = False) -> "sqlite3.Connection":
 
 def configure(connection: "sqlite3.Connection", mode: str) -> None:
     """Sets what a connection must have in this journal mode: every commit reaches the disk before it is acknowledged."""
+    connection.execute("PRAGMA busy_timeout=0")  # the store waits by itself, and more fairly
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA trusted_schema=OFF")  # other members of the group can write the file
     connection.execute("PRAGMA temp_store=MEMORY")  # a full disk must not stop a query

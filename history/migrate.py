@@ -22,18 +22,31 @@ def check_format(path: Path) -> int:
 
     Raises ``JournalTooNew``, and ``JournalError`` when it is somebody else's database.
     """
-    connection = engine.connect(path, read_only=True)
     try:
-        found = _format(connection)
-        owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
-        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    finally:
-        connection.close()
+        owner, found, empty = _look(path, read_only=True)
+    except engine.engine().error as error:
+        if engine.result_code(error) & 0xFF != engine.READONLY:
+            raise
+        # A writer was killed in the middle of a transaction, and a rollback journal has to be played back before anything can
+        # be read at all.
+        owner, found, empty = _look(path, read_only=False)
     if owner != APPLICATION and not (owner == 0 and found == 0 and empty):
         raise JournalError(f"{path} is a database, but not a journal of Quarterdeck: it was left as it is")
     if found > LATEST:
         raise JournalTooNew(str(path), found, LATEST)
     return found
+
+
+def _look(path: Path, *, read_only: bool) -> tuple[int, int, bool]:
+    """Whose file it is, its format, and whether it is empty, all at one moment: somebody else may be making it just now."""
+    connection = engine.connect(path, read_only=read_only)
+    try:
+        connection.execute("BEGIN")
+        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
+        return owner, _format(connection), empty
+    finally:
+        connection.close()
 
 
 def migrate(connection: "sqlite3.Connection", place: Place) -> None:
@@ -53,13 +66,7 @@ def migrate(connection: "sqlite3.Connection", place: Place) -> None:
             if found > 0 and not backed_up:
                 _back_up(place, found)
                 backed_up = True
-            for statement in _statements(steps[found + 1].read_text(encoding="utf-8")):
-                connection.execute(statement)
-            broken = connection.execute("PRAGMA foreign_key_check").fetchone()
-            if broken is not None:
-                raise JournalError(
-                    f"bringing the journal to format {found + 1} would leave table {broken[0]} inconsistent"
-                )
+            _apply(connection, steps[found + 1], found + 1)
             connection.execute(f"PRAGMA application_id={APPLICATION}")
             connection.execute(f"PRAGMA user_version={found + 1}")
             connection.execute("COMMIT")
@@ -67,6 +74,19 @@ def migrate(connection: "sqlite3.Connection", place: Place) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def _apply(connection: "sqlite3.Connection", script: Path, number: int) -> None:
+    try:
+        for statement in _statements(script.read_text(encoding="utf-8")):
+            connection.execute(statement)
+        broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+    except engine.engine().error as error:
+        if engine.result_code(error) & 0xFF not in (engine.ERROR, engine.CONSTRAINT):
+            raise
+        raise JournalError(f"the journal can't be brought to format {number}: {error}") from error
+    if broken is not None:
+        raise JournalError(f"the journal can't be brought to format {number}: table {broken[0]} would be inconsistent")
 
 
 def _back_up(place: Place, found: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from quarterdeck.history.errors import JournalOnNetwork
 
 MOUNT_TABLE = Path("/proc/self/mountinfo")
+MOST_STEPS = 1000  # more only in a circle of links, which opening will complain about
 
 # Network and cluster file systems, and folders that a virtual machine's host shares with it: several kernels, no common locks.
 REFUSED = frozenset(
@@ -28,11 +29,26 @@ def refuse_network(path: Path) -> None:
     except OSError:
         return  # no such table on this system: nothing can be told
     mounts = _parse(table)
-    # First the path as written: a dead server's mount must be refused without being touched, since touching it hangs.
-    for place in (os.path.abspath(path), os.path.realpath(path)):
-        found = _mount_of(place, mounts)
-        if found is not None and _is_refused(found[1]):
-            raise JournalOnNetwork(str(path), found[1], found[0])
+    # Link by link, and the mount before anything in it is touched: touching one whose server is dead hangs for ever.
+    place, rest = "/", os.path.abspath(path)[1:]
+    for _ in range(MOST_STEPS):
+        whole = os.path.normpath(os.path.join(place, rest))
+        point, kind = _mount_of(whole, mounts)
+        if _is_refused(kind):
+            raise JournalOnNetwork(str(path), kind, point)
+        if not _is_inside(place, point):
+            place, rest = point, whole[len(point) :]  # what lies above the mount may be on another one: not touched
+        part, _, rest = rest.lstrip("/").partition("/")
+        if not part:
+            return
+        place = os.path.normpath(os.path.join(place, part))
+        try:
+            target = os.readlink(place)
+        except OSError:
+            continue  # no link, or nothing there yet
+        rest = os.path.join(target, rest)
+        place = "/" if target.startswith("/") else os.path.dirname(place)
+        rest = rest.lstrip("/")
 
 
 def _parse(table: str) -> list[tuple[str, str]]:
@@ -46,14 +62,17 @@ def _parse(table: str) -> list[tuple[str, str]]:
     return mounts
 
 
-def _mount_of(path: str, mounts: list[tuple[str, str]]) -> tuple[str, str] | None:
+def _mount_of(path: str, mounts: list[tuple[str, str]]) -> tuple[str, str]:
     """The mount that ``path`` is in: the longest mount point above it, and of several there the last."""
-    best: tuple[str, str] | None = None
+    best = ("", "")
     for point, kind in mounts:
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        if inside and (best is None or len(point) >= len(best[0])):
+        if _is_inside(path, point) and len(point) >= len(best[0]):
             best = (point, kind)
     return best
+
+
+def _is_inside(path: str, point: str) -> bool:
+    return path == point or path.startswith(point.rstrip("/") + "/")
 
 
 def _is_refused(kind: str) -> bool:

@@ -38,7 +38,7 @@ class Store:
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows, in one short read: a reader that dawdles keeps the WAL from being reset."""
         try:
-            return self._connection.execute(sql, parameters).fetchall()
+            return self._patiently(sql, parameters).fetchall()
         except engine.engine().error as error:
             raise self._told(error) from error
 
@@ -80,10 +80,10 @@ class Store:
         connection = self._connection
         self._tip = None
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            self._patiently("BEGIN IMMEDIATE")
             try:
                 result = change()
-                connection.execute("COMMIT")
+                self._patiently("COMMIT")
             except BaseException:
                 if connection.in_transaction:  # some failures have rolled it back already
                     connection.execute("ROLLBACK")
@@ -91,6 +91,25 @@ class Store:
         except engine.engine().error as error:
             raise self._told(error) from error
         return result
+
+    def _patiently(self, sql: str, parameters: Sequence[Any] = ()) -> "sqlite3.Cursor":
+        """Executes, and while others hold a lock tries again, for BUSY_SECONDS.
+
+        SQLite's own waiting sleeps up to a tenth of a second between two tries: beside a busy writer, who is away from the lock
+        for microseconds only, it would never get its turn, and an operator's abort must.
+        """
+        deadline = 0.0
+        while True:
+            try:
+                return self._connection.execute(sql, parameters)
+            except engine.engine().error as error:
+                if engine.result_code(error) & 0xFF != engine.BUSY:
+                    raise
+                now = time.monotonic()
+                deadline = deadline or now + engine.BUSY_SECONDS
+                if now > deadline:
+                    raise
+                time.sleep((0.2 + os.urandom(1)[0] / 100) / 1000)  # 0.2 to 2.8 ms, not in step with others
 
     def _takes_back(self, rollout: int | None) -> bool:
         """Whether this rollout brings an old release back: it may use the reserve."""

@@ -16,6 +16,7 @@ from quarterdeck.history.records import ACTIVE, ENDED, Event, Operator, Request,
 from quarterdeck.rollouts import spawn
 from quarterdeck.rollouts.roles import groups_of
 
+TAKEOVER = 15.0  # seconds within which a new worker has taken an orphaned rollout over
 ARMED_FOR = 600.0  # seconds that an armed rollout waits for its ``go``
 
 
@@ -233,6 +234,7 @@ class Control:
             raise Refused(f"rollout {rollout} has ended ({now.state})")
         if not lock_is_held(self.journal.path.parent, rollout):
             self._start(rollout)
+            self.await_state(rollout, frozenset(RolloutState) - {RolloutState.ORPHANED}, TAKEOVER)
         elif now.state is not RolloutState.ARMED:
             self.ask(rollout, "resume")
         return self.journal.rollout(rollout)
@@ -241,6 +243,7 @@ class Control:
         """A paused rollout tries its failed step again; an ended one is armed anew for the hosts it still owes (all,
         when none)."""
         now = self.journal.rollout(rollout)
+        self._allowed(now.target)
         if now.state not in ENDED:
             self.ask(rollout, "retry")
             return now

@@ -210,12 +210,12 @@ async def _ask_target(connection: Any, target: Target, releases: dict[str, Relea
     health = UNKNOWN
     error = None
     if facts.current is None:
-        health = "down"
+        health = "unhealthy"
     elif facts.running is False:
-        health, error = "down", None
+        health = "unhealthy"
     elif release is not None and release.health is not None:
         outcome = await connection.check_health(release.health, release)
-        health = "healthy" if outcome.healthy else "down"
+        health = "healthy" if outcome.healthy else "unhealthy"
     elif facts.running:
         health = "healthy"
     return Observation(

@@ -56,7 +56,7 @@ def fleet_file(playground: Playground) -> str:
             f"        {{path: /healthz, port: {port}, status: 200, contains: {quoted(answer)}}}",
             "      interval: 1s",
             "      timeout: 3s",
-            "      healthy_deadline: 15s",
+            "      healthy_deadline: 8s",
             "    strategy: {rolling: {max_unavailable: 1}}",
             *_HOOKS.get(service, ()),
             "    keep: {releases: 5}",

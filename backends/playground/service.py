@@ -120,8 +120,7 @@ class Server:
         while not self._stopping:
             # A handler that raised could do so between accept() and the answer; this one only wakes the loop.
             select.select([self._listener.fileno(), woken], [], [])
-            self._accept_all()
-        self._accept_all()  # those who are connected already get their answer
+            self._accept_all()  # the last time after SIGTERM: those who are connected already get their answer
         self._listener.close()
         before = time.monotonic() + STOP_DEADLINE / 2
         while self._answering and time.monotonic() < before:

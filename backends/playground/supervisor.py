@@ -18,6 +18,7 @@ from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.playground import addresses, fleetfile, layout, processes
 
 WATCHED = {signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM}
+DIRECTORY_INTERVAL = 2.0  # seconds between two looks whether it is still there
 _BECOME_REAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
 
 
@@ -95,10 +96,17 @@ class Supervisor:
             os._exit(status)
 
     def watch(self) -> None:
-        """Reaps what ends until SIGTERM comes, then ends the hosts."""
+        """Reaps what ends until SIGTERM comes, then ends the hosts. Ends everything when its directory was removed."""
         while True:
-            number = signal.sigwait(WATCHED)
+            arrived = signal.sigtimedwait(WATCHED, DIRECTORY_INTERVAL)
             self._reap()
+            number = None if arrived is None else arrived.si_signo
+            if number is None and layout.read_mark(self._directory) != self._mark:
+                own = {os.getpid(): processes.start_ticks(os.getpid()) or 0}
+                while below := processes.descendants(own):
+                    processes.kill(below)
+                    processes.await_end(below, 1.0)
+                return
             if number == signal.SIGUSR1:
                 try:
                     self.start_missing()

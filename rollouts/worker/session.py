@@ -500,7 +500,7 @@ class Session:
             )
             return
         back = Counter(
-            str(step.body.get("release") or "nothing")
+            str(step.body["release"]) if step.action == Action.SWITCH else None
             for step in steps
             if step.action in (Action.SWITCH, Action.WITHDRAW)
         )

@@ -156,7 +156,7 @@ def test_only_an_active_rollout_can_be_taken_over(journal: Journal) -> None:
 
 
 def test_a_living_or_changed_rollout_is_not_marked_orphaned(journal: Journal) -> None:
-    rollout, epoch = begun(journal)
+    rollout, _ = begun(journal)
     seen = journal.rollout(rollout)
     assert journal.mark_orphaned(seen, lambda: True).state == RolloutState.RUNNING
     journal.take_over(rollout)

@@ -65,8 +65,20 @@ async def test_ten_megabytes_of_output_arrive_whole(connection: asyncssh.SSHClie
 
 
 async def test_input_that_nobody_reads_blocks_nothing(connection: asyncssh.SSHClientConnection) -> None:
-    ended = await connection.run("exec <&-; echo done", input=BIG, encoding=None)
-    assert ended.stdout == b"done\n"
+    def await_file(name: str) -> str:
+        return f"until [ -e {name} ]; do sleep 0.02; done"
+
+    command = f"{await_file('close')}; exec <&-; {await_file('end')}; rm close end; exit 7"
+    process = await connection.create_process(command, encoding=None)
+    process.stdin.write(BIG)
+    async with asyncio.timeout(DEADLINE):
+        # More than any pipe holds was taken. Nothing tells when the other side stops reading, so it is asked for.
+        while process.channel.get_write_buffer_size() > len(BIG) - 1_000_000:  # noqa: ASYNC110  # see above
+            await asyncio.sleep(0.01)
+        await connection.run("touch close")
+        await process.stdin.drain()  # all of it is taken, though nobody wants it
+        await connection.run("touch end")
+    assert (await process.wait(timeout=DEADLINE)).exit_status == 7
 
 
 async def test_a_command_sees_the_end_of_its_input_and_may_go_on(connection: asyncssh.SSHClientConnection) -> None:
@@ -162,10 +174,10 @@ async def test_keepalives_are_answered(playground: Playground) -> None:
         "dev-1",
         config=[str(playground.ssh_config)],
         known_hosts=str(playground.known_hosts),
-        keepalive_interval=0.05,
-        keepalive_count_max=1,
+        keepalive_interval=0.4,
+        keepalive_count_max=5,
     ) as connection:
-        assert (await connection.run("sleep 0.5; echo still here", timeout=DEADLINE)).stdout == "still here\n"
+        assert (await connection.run("sleep 3; echo still here", timeout=DEADLINE)).stdout == "still here\n"
 
 
 async def test_forwarding_goes_to_the_host_s_own_loopback_and_nowhere_else(

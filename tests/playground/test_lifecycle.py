@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -232,6 +233,15 @@ def test_a_start_that_is_killed_half_way_leaves_nothing_that_stop_does_not_find(
     assert not directory.exists()
 
 
+async def test_when_its_directory_is_removed_by_hand_everything_ends(directory: Path) -> None:
+    playground = start(directory)
+    await run(playground, "prod-1", "setsid sleep 300 </dev/null >/dev/null 2>&1 &")
+    processes = marked(playground)
+    assert len(processes) == 2 + len(playground.hosts)
+    shutil.rmtree(directory)
+    wait_for(lambda: not any(alive(pid) for pid in processes), "all of it has ended")
+
+
 def half_started(directory: Path) -> None:
     directory.mkdir()
     (directory / ".quarterdeck-playground").write_text("0123456789abcdef" * 2 + "\n")
@@ -248,10 +258,10 @@ def test_a_half_started_one_is_removed_and_started_anew(directory: Path) -> None
     stop(directory)
 
 
-def test_a_recycled_process_id_is_never_killed(directory: Path, sleeper: int) -> None:
+def test_a_recycled_process_id_is_never_killed(playground: Playground, directory: Path, sleeper: int) -> None:
     half_started(directory)
     (directory / "run" / "supervisor.pid").write_text(f"{sleeper} 1\n")  # the right id, another start
-    (directory / "playground.json").write_text("{}")
+    (directory / "playground.json").write_bytes((playground.directory / "playground.json").read_bytes())
     assert not is_running(directory)
     assert stop(directory)
     assert alive(sleeper)

@@ -156,7 +156,7 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
             ("root", ""),
             ("home", "runner"),
             ("opt", "pypi"),
-            ("tmp", "qd"),
+            ("tmp", "qd", ""),
         )
     ]
     registries = [

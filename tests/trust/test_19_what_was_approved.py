@@ -34,7 +34,7 @@ class Place:
         self.folder = tmp_path / "builds"
         self.folder.mkdir()
         self.file = self.folder / "web-1.0.tar.gz"
-        self.kind, self.site = kind, site
+        self.site = site
         base = {"path": str(self.folder), "http": site.url, "sftp": f"sftp://{fleet[0].name}{self.folder}"}[kind]
         url = f"{base}/web-{{version}}.tar.gz"
         self.artifact = Artifact(url, None if kind == "path" else f"{url}.sha256")
@@ -110,9 +110,8 @@ async def test_a_link_that_is_pointed_elsewhere_after_it_was_resolved_is_refused
         await fetch(resolved, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("place", ["http"], indirect=True)
 async def test_a_redirect_that_leads_elsewhere_after_it_was_resolved_is_refused(place: Place, tmp_path: Path) -> None:
-    if place.kind != "http":
-        return
     approved = place.publish(b"approved")
     resolved = await resolve(place.artifact, "1.0")
     place.site.answers["/web-1.0.tar.gz"] = lambda handler: handler.send(302, {"Location": "/other"})

@@ -85,7 +85,7 @@ def _readable(message: str) -> str:
 
         choices = [choice.strip(" '") for choice in unknown.group(2).split(",")]
         nearest = difflib.get_close_matches(unknown.group(1), choices, n=2, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(nearest)}?" if nearest else f"; there is {', '.join(choices)}"
+        hint = f"; did you mean {' or '.join(nearest)}?" if nearest and len(choices) > 5 else f"; there is {', '.join(choices)}"
         return f"there is no {unknown.group(1)!r} here{hint}"
     return message
 

@@ -35,7 +35,7 @@ def declare_show(commands: "argparse._SubParsersAction[Parser]") -> None:
         commands,
         "show",
         run=run_show,
-        description="Shows one rollout whole: every step on every host, what operators asked for and what became of it, the reasons.",
+        description="One rollout, whole: every step on every host, what operators asked for and what came of it, why.",
         example="qd show 128\nqd show production/api --json",
     )
     _add_id(parser)

@@ -40,12 +40,13 @@ def run_status(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.status import status
 
     names = session.targets(arguments.only)
+    if not session.read_only:
+        session.control.tend()
     if not arguments.cached and not session.read_only:
         import asyncio
 
         from quarterdeck.rollouts.status import observe
 
-        session.control.tend()
         asyncio.run(observe(session.fleet, session.journal, names))
     document = status(session.fleet, session.journal, only=arguments.only)
     session.printer.document(document)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncssh
 
-from quarterdeck.backends.errors import BackendError, Unreachable
+from quarterdeck.backends.errors import Unreachable
 from quarterdeck.backends.hosts.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES, prefix_can_be_cut
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
 from quarterdeck.backends.hosts.ssh.refusals import KeyWatch, explain
@@ -95,7 +95,7 @@ class SshBackend:
         self, host: str, way: Way, through: tuple[Destination, ...]
     ) -> tuple[asyncssh.SSHClientConnection, Release]:
         """The connection, and what gives its jump hosts back."""
-        if len(through) > _JUMPS_AT_MOST:
+        if len(through) > _JUMPS_AT_MOST or set(way.jumps) & set(through):
             raise Unreachable(
                 host,
                 _ACTION,
@@ -229,10 +229,8 @@ def _unusable(opening: asyncio.Task[_Chain]) -> bool:
 
 
 async def _close(opening: asyncio.Task[_Chain]) -> None:
+    """Closes the chain. One that is still being opened closes what it has by itself: it is not waited for, it may wait for us."""
     if not opening.done():
         opening.cancel()
-    try:
-        chain = await opening
-    except (asyncio.CancelledError, BackendError, OSError, ValueError, asyncssh.Error):
-        return
-    await chain.close()
+    elif not opening.cancelled() and opening.exception() is None:
+        await opening.result().close()

@@ -4,8 +4,10 @@ Always with a deadline, and never leaves a channel behind.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import asyncssh
@@ -81,7 +83,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
 
 
 async def open_channel(
-    connection: asyncssh.SSHClientConnection, factory: Callable[[], AnySession], command: str
+    connection: asyncssh.SSHClientConnection, factory: Callable[[], AnySession], command: str, *, kill: bool = False
 ) -> tuple[asyncssh.SSHClientChannel[bytes], AnySession]:
     """A channel on which ``command`` was started. When the caller is cancelled meanwhile, the channel is closed as soon as it is open."""
     opening = asyncio.ensure_future(
@@ -90,14 +92,16 @@ async def open_channel(
     try:
         channel, session = await asyncio.shield(opening)
     except asyncio.CancelledError:
-        opening.add_done_callback(_close_late)
+        opening.add_done_callback(partial(_close_late, kill))
         raise
     return channel, cast(AnySession, session)
 
 
-def _close_late(opening: "asyncio.Task[tuple[asyncssh.SSHClientChannel[Any], asyncssh.SSHClientSession[Any]]]") -> None:
+def _close_late(
+    kill: bool, opening: "asyncio.Task[tuple[asyncssh.SSHClientChannel[Any], asyncssh.SSHClientSession[Any]]]"
+) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        opening.result()[0].abort()
+        _give_up(opening.result()[0], kill)
 
 
 async def execute(
@@ -110,8 +114,12 @@ async def execute(
     deadline: float,
     payload: AsyncIterator[bytes] | None = None,
     asks: bytes = b"",
+    kill: bool = False,
 ) -> Ended:
     """Runs ``command`` with ``text`` on its standard input; ``payload`` follows once the host has answered ``asks``.
+
+    ``kill``: when nobody waits for it any more, the command is ended on the host as well. Never so for what goes through
+    the gate, which must run to its end.
 
     Raises ``CommandTimedOut`` after ``deadline`` seconds and ``Unreachable`` when the connection is lost.
     """
@@ -120,7 +128,7 @@ async def execute(
     sent_all = False
     try:
         async with asyncio.timeout(deadline):
-            channel, session = await open_channel(connection, lambda: _Session(loop, asks), command)
+            channel, session = await open_channel(connection, lambda: _Session(loop, asks), command, kill=kill)
             try:
                 channel.write(text)
                 if payload is None:
@@ -150,7 +158,15 @@ async def execute(
         raise lost(host, action, error, started=channel is not None) from None
     finally:
         if channel is not None:
-            channel.abort()
+            _give_up(channel, kill)
+
+
+def _give_up(channel: asyncssh.SSHClientChannel[Any], kill: bool) -> None:
+    if kill:
+        # sshd counts a session for as long as its command lives, whether its channel is closed or not.
+        with contextlib.suppress(OSError, asyncssh.Error):
+            channel.kill()
+    channel.abort()
 
 
 async def _send_payload(

@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import asyncssh
 
-from quarterdeck.backends.errors import BackendError, CommandTimedOut
+from quarterdeck.backends.errors import BackendError, CommandFailed
 from quarterdeck.backends.hosts.contract import (
     CommandOutcome,
     Fence,
@@ -282,14 +283,21 @@ class SshConnection:
         return follow_logs(self._connection, self._host, logs, release, lines=lines, follow=follow)
 
     async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:
-        """A bare command, as the login shell reads it, without the gate."""
+        """A bare command, read by the host's ``sh``, without the gate. Its output is that of both streams, one after the other."""
         started = time.monotonic()
         self._executions += 1
-        ended: Ended = await execute(self._connection, self._host, "run a command", command, input, deadline=deadline)
+        script = build("execute", {"command": command, "seconds": str(max(1, math.ceil(deadline)))})
+        ended: Ended = await execute(
+            self._connection,
+            self._host,
+            "run a command",
+            script.command,
+            script.text + input,
+            deadline=deadline,
+            kill=True,
+        )
         if ended.exit_status is None:
-            raise CommandTimedOut(
-                self._host, "run a command", "it ended without an exit status", exit_status=None, output=""
-            )
+            raise CommandFailed(self._host, "run a command", "it ended without an exit status", exit_status=None)
         output = (ended.stdout + ended.stderr)[-_OUTPUT_KEPT:].decode("utf-8", "replace")
         return CommandOutcome(ended.exit_status, clean(output), False, time.monotonic() - started)
 

@@ -75,7 +75,8 @@ async def explain(host: str, way: Way, error: Exception, watch: KeyWatch) -> Unr
 
 def _host_key(host: str, way: Way, error: asyncssh.HostKeyNotVerifiable, watch: KeyWatch) -> HostKeyRejected:
     place = way.key_name if way.port == 22 else f"[{way.key_name}]:{way.port}"
-    where = " ".join(name for name in way.trusted.files if os.path.exists(name)) or way.trusted.files[0]
+    files = [name for name in way.trusted.files if os.path.exists(name)] or list(way.trusted.files[:1])
+    where, first = ", ".join(files), files[0]
     reason = str(error.reason)
     if "revoked" in reason:
         return HostKeyRejected(
@@ -94,15 +95,15 @@ def _host_key(host: str, way: Way, error: asyncssh.HostKeyNotVerifiable, watch: 
             host,
             _ACTION,
             f"{place} shows another host key than the one in {where}: {kind} {fingerprint}, known is {known}",
-            advice=f"somebody may be listening in. If the host was really reinstalled: ssh-keygen -R {quote(place)} -f {quote(where.split(' ')[0])}, "
-            f"then add its new key after checking it",
+            advice="somebody may be listening in. If the host was really reinstalled: "
+            f"ssh-keygen -R {quote(place)} -f {quote(first)}, then add its new key after checking it",
         )
     line = " ".join(watch.shown.export_public_key().decode().split()[:2])
     return HostKeyRejected(
         host,
         _ACTION,
         f"the host key of {place} is unknown: {kind} {fingerprint} is not in {where}",
-        advice=f"check the fingerprint with the host's owner, then add this line to {where.split(' ')[0]}: {place} {line}",
+        advice=f"check the fingerprint with the host's owner, then add this line to {first}: {place} {line}",
     )
 
 

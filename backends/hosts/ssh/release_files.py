@@ -15,7 +15,7 @@ from quarterdeck.config.release import Release, canonical, to_json
 
 MANIFEST: Final = "qd.manifest.json"
 _OWN = ("qd.env", "qd.secrets.env", "qd.run", MANIFEST, "qd.sha256")
-_RELEASE_ID = re.compile(r"[A-Za-z0-9_+~@=,%-][A-Za-z0-9._+~@=,:%-]{0,200}\Z")
+_RELEASE_ID = re.compile(r"[A-Za-z0-9_+~@=,%][A-Za-z0-9._+~@=,:%-]{0,200}\Z")
 
 
 @dataclass(frozen=True, slots=True)

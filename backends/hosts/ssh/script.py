@@ -18,6 +18,7 @@ _PARTS: Final = {
     "finish": ("prelude", "layout", "gate", "finish"),
     "check": ("prelude", "service", "check"),
     "health": ("prelude", "health"),
+    "execute": ("execute",),
     "vitals": ("vitals",),
     "logs": ("logs",),
 }
@@ -69,7 +70,7 @@ def build(action: str, values: Mapping[str, str], *, extra: str = "") -> Script:
         head += _HOME
     defaults = "".join(f"qd_{name}=\n" for name in _DEFAULTS if name not in values)
     script = f"qd_mark={mark}\n{defaults}{head}{extra}{_body(action)}"
-    if action == "stage":
+    if action in ("stage", "execute"):
         return Script(STREAMING_COMMAND, (script + _PAYLOAD).encode("utf-8", "surrogateescape"), mark)
     run = "main\n" if action == "logs" else "main </dev/null\nexit $?\n"
     wrapped = f"main() {{\n{script}}}\n{run}"

@@ -1,5 +1,6 @@
 """Artifacts over HTTP: what may pass is tried again, the rest is one sentence, and a login goes to one host."""
 
+import asyncio
 import gzip
 import os
 import ssl
@@ -53,7 +54,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> bytes:
-    tarball(tmp_path / "web.tar.gz", {"run": b"#!/bin/sh\n", "data": os.urandom(300_000)})
+    tarball(tmp_path / "web.tar.gz", {"run": b"#!/bin/sh\n", "data": os.urandom(2_500_000)})
     return (tmp_path / "web.tar.gz").read_bytes()
 
 
@@ -150,7 +151,7 @@ def test_a_wait_that_the_server_asks_for_is_bounded() -> None:
 
 
 async def test_a_body_that_breaks_off_is_read_again_from_its_start(site: Site, archive: bytes) -> None:
-    site.answers["/a"] = in_turn(truncated(archive, 200_000), truncated(archive, 10), body(archive))
+    site.answers["/a"] = in_turn(truncated(archive, 2_200_000), truncated(archive, 10), body(archive))
     assert await read(f"{site.url}/a") == archive
 
 
@@ -193,6 +194,13 @@ async def test_a_file_above_the_limit_is_refused_whether_its_size_is_said_or_not
         assert await read(site.url + path) == b"x" * 1000
         with pytest.raises(ArtifactRefused, match="more than 999 bytes"):
             await read(site.url + path, limit=999)
+
+
+async def test_a_file_that_says_it_is_too_large_is_not_read_at_all(site: Site) -> None:
+    site.answers["/a"] = endless(b"x" * 100)  # says that it has 1100
+    async with asyncio.timeout(20):
+        with pytest.raises(ArtifactRefused, match="more than 1099 bytes"):
+            await read(f"{site.url}/a", limit=1099)
 
 
 async def test_the_bytes_are_those_of_the_file_whatever_the_server_says_of_them(site: Site) -> None:

@@ -12,6 +12,7 @@ from quarterdeck.backends.artifacts import SftpConnect, available, fetch, over_s
 from quarterdeck.backends.errors import (
     ArtifactMissing,
     ArtifactRefused,
+    BackendError,
     HostKeyRejected,
     LoginRefused,
     Unreachable,
@@ -113,9 +114,9 @@ async def test_a_refused_login_and_a_closed_port_are_told(sshd_fleet: SshdFleet,
 
 
 async def test_a_server_without_sftp_is_told_so(start_sshd_fleet: StartFleet) -> None:
-    fleet = start_sshd_fleet(1, options=["Subsystem sftp /bin/false"])
+    fleet = start_sshd_fleet(1, options=["ForceCommand /bin/false"])
     artifact = Artifact(f"sftp://{fleet[0].name}/etc/passwd", "0" * 64)
-    with pytest.raises(Unreachable, match="no connection, or it was lost"):
+    with pytest.raises(BackendError, match="does not answer to SFTP"):
         await resolve(artifact, "1.0", connect=connecting(fleet), deadline=20)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.backends.artifacts import ArchiveSummary, check, check_archive
-from quarterdeck.backends.artifacts.compression import Stopped
+from quarterdeck.backends.artifacts.compression import BadArchive, Stopped, TarStream
 from quarterdeck.backends.errors import ArtifactRefused, BackendError, Unreachable
 from tests.backends.artifacts.building import member, write_tarball
 
@@ -205,13 +205,22 @@ def test_a_header_that_leads_backwards_does_not_go_on_for_ever(tmp_path: Path) -
         check(write_tarball(tmp_path / "archive", [*GOOD, (info, b"content")]))
 
 
+def test_a_stream_is_never_read_backwards(tmp_path: Path) -> None:
+    source = TarStream(saved(tmp_path, b"x" * 2000), 10_000)
+    source.seek(1000)
+    with pytest.raises(BadArchive, match="leads backwards"):
+        source.seek(999)
+    source.close()
+
+
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress])
 def test_an_archive_that_was_cut_short_anywhere_is_refused(tmp_path: Path, compress: type[bytes]) -> None:
     content = os.urandom(3000)
     packed = compress(stream([(member("a", content), content), (member("b"), b"")]).rstrip(b"\0") + b"\0" * 1024)
     whole = check(saved(tmp_path, packed))
     assert whole.members == 2
-    for length in range(0, len(packed) - 1024 * (compress is bytes), 97):
+    ends = len(packed) - 1024 * (compress is bytes)
+    for length in [*range(0, ends, 97), *range(ends - 16, ends)]:
         with pytest.raises(ArtifactRefused, match=r"cut short|damaged|not a tarball|no file"):
             check(saved(tmp_path, packed[:length]))
 

@@ -4,7 +4,6 @@
 qd_locale=${LC_ALL-}
 LC_ALL=C
 export LC_ALL
-PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
 newline='
 '
 answer=

@@ -49,7 +49,6 @@ run_logged() { # release, seconds, word, command: output goes to the service's l
 }
 
 unit_control() { # argument…: systemctl, as another user only when that is what is missing
-    set -- --no-ask-password "$@"
     if [ "$run_scope" = user ]; then
         set -- --user "$@"
         if [ -z "${XDG_RUNTIME_DIR-}" ]; then
@@ -57,7 +56,7 @@ unit_control() { # argument…: systemctl, as another user only when that is wha
             export XDG_RUNTIME_DIR
         fi
     fi
-    unit_text=$($limit "$unit_seconds" systemctl "$@" 9>&- 2>&1 </dev/null)
+    unit_text=$($limit "$unit_seconds" systemctl --no-ask-password "$@" 9>&- 2>&1 </dev/null)
     unit_result=$?
     [ "$unit_result" -ne 0 ] && [ "$run_scope" = system ] && [ "$(id -u)" != 0 ] || return "$unit_result"
     case $unit_text in *uthentication* | *uthoriz* | *ccess\ denied* | *ermission\ denied* | *ermitted*) ;; *) return "$unit_result" ;; esac

@@ -1,0 +1,112 @@
+"""The scripts under the shells that hosts have, and what they do when a host lacks something."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.backends.errors import BackendError, CommandFailed
+from quarterdeck.backends.hosts.contract import Fence, SecretValues
+from quarterdeck.backends.hosts.ssh.backend import SshBackend
+from quarterdeck.config.model import Hook
+from tests.backends.ssh.releases import quick_release
+from tests.sshd import SshdFleet
+
+StartFleet = Callable[..., SshdFleet]
+SHELLS = [name for name in ("dash", "bash", "busybox") if shutil.which(name)]
+SCRIPTS = sorted(path.name for path in files("quarterdeck.backends.hosts.ssh").joinpath("scripts").iterdir())
+NO_SECRETS = SecretValues()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_is_read_by_every_shell(shell: str, script: str) -> None:
+    text = files("quarterdeck.backends.hosts.ssh").joinpath("scripts", script).read_text(encoding="utf-8")
+    command = ["busybox", "ash", "-n"] if shell == "busybox" else [shell, "-n"]
+    done = subprocess.run(command, input=text, text=True, capture_output=True, timeout=20)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _programs(directory: Path, shell: str, without: tuple[str, ...] = ()) -> Path:
+    """A PATH of one directory: the usual programs, ``sh`` being ``shell``; with busybox everything is busybox."""
+    directory.mkdir()
+    if shell == "busybox":
+        subprocess.run([str(shutil.which("busybox")), "--install", "-s", str(directory)], check=True, timeout=20)
+    else:
+        for place in ("/usr/bin", "/bin"):
+            for program in os.listdir(place):
+                if program not in without and not (directory / program).exists():
+                    (directory / program).symlink_to(f"{place}/{program}")
+        (directory / "sh").unlink()
+        (directory / "sh").symlink_to(str(shutil.which(shell)))
+    for program in without:
+        (directory / program).unlink(missing_ok=True)
+    return directory
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_whole_life_under_each_shell(start_sshd_fleet: StartFleet, tmp_path: Path, shell: str) -> None:
+    path = _programs(tmp_path / "bin", shell)
+    fleet = start_sshd_fleet(1, environment=[f"PATH={path}"])
+    connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    fence = Fence("test/web", 3, "me", "1:abc")
+    place = fleet[0].target
+    first, archive = quick_release(tmp_path, "v1", place, env={"A": 'it\'s $HOME "x" `id`'})
+    second, other = quick_release(tmp_path, "v2", place)
+    await connection.stage(first, archive, SecretValues({"B": "two\nlines"}), fence)
+    assert (await connection.stage(first, archive, NO_SECRETS, fence)).already
+    await connection.stage(second, other, NO_SECRETS, fence)
+    assert (await connection.switch(first, NO_SECRETS, fence, "1.1")).current == first.id
+    outcome = await connection.hook(Hook(""), 'printf "%s|%s" "$A" "$B"; exit 3', first, fence, "1.2")
+    assert (outcome.exit_status, outcome.output) == (3, 'it\'s $HOME "x" `id`|two\nlines')
+    assert (await connection.switch(second, NO_SECRETS, fence, "1.3")).previous == first.id
+    assert (await connection.switch(second, NO_SECRETS, fence, "1.3")).replayed
+    facts = await connection.facts("test/web", str(place))
+    assert (facts.current, facts.running, facts.epoch, facts.problems) == (second.id, True, 3, ())
+    assert [kept.intact for kept in facts.kept] == [True, True]
+    assert await connection.finish(second, [], fence, "1.4", prune_to=0) == (first.id,)
+    assert (await connection.withdraw(second, fence, "1.5")).current is None
+    assert (await connection.vitals(str(place))).cores > 0
+    await connection.close()
+
+
+@pytest.mark.parametrize("missing", ["flock", "tar", "timeout"])
+async def test_a_missing_program_is_named(start_sshd_fleet: StartFleet, tmp_path: Path, missing: str) -> None:
+    path = _programs(tmp_path / "bin", "dash", (missing,))
+    fleet = start_sshd_fleet(1, environment=[f"PATH={path}"])
+    connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    fence = Fence("test/web", 1, "me")
+    release, archive = quick_release(tmp_path, "v1", fleet[0].target)
+
+    async def use_it() -> None:
+        await connection.facts("test/web", str(fleet[0].target))
+        await connection.stage(release, archive, NO_SECRETS, fence)
+        await connection.switch(release, NO_SECRETS, fence, "1.1")
+
+    with pytest.raises(BackendError) as caught:
+        await use_it()
+    assert f"{missing} is missing on the host" in str(caught.value)
+    await connection.close()
+
+
+@pytest.mark.parametrize("command", ["/bin/false", "echo This account is not available.; exit 1", "no-such-program"])
+async def test_a_login_shell_that_runs_nothing(start_sshd_fleet: StartFleet, tmp_path: Path, command: str) -> None:
+    fleet = start_sshd_fleet(1, options=[f"ForceCommand {command}"])
+    connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    release, archive = quick_release(tmp_path, "v1", fleet[0].target)
+    with pytest.raises(CommandFailed, match=r"host-1: .*the host's shell did not run the command"):
+        await connection.facts("test/web", str(fleet[0].target))
+    with pytest.raises(CommandFailed, match=r"host-1: .*the host's shell did not run the command"):
+        await connection.stage(release, archive, NO_SECRETS, Fence("test/web", 1, "me"))
+    await connection.close()
+
+
+async def test_noise_of_a_login_shell_is_no_answer(start_sshd_fleet: StartFleet, tmp_path: Path) -> None:
+    fleet = start_sshd_fleet(1, options=['ForceCommand echo "Welcome"; echo "done 0"; eval "$SSH_ORIGINAL_COMMAND"'])
+    connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    assert (await connection.facts("test/web", str(fleet[0].target))).current is None
+    await connection.close()

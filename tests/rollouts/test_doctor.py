@@ -1,0 +1,145 @@
+"""What the doctor finds on this machine and, over real SSH, on a host; each fault comes with its fix."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.config.load import load_fleet
+from quarterdeck.history.identity import current_operator
+from quarterdeck.history.journal import Journal
+from quarterdeck.rollouts.doctor import Finding, Verdict, _detachment, examine, kills_user_processes
+from quarterdeck.rollouts.logs import open_backend
+from tests.conftest import StartFleet
+from tests.sshd import SshdFleet
+
+SECRET = "a-value-that-must-not-be-seen"
+
+
+def write(path: Path, hosts: SshdFleet, **names: str) -> Path:
+    host = hosts[0]
+    text = f"""\
+fleet: acme
+state: {path.parent}/state
+ssh: {{config: ["{hosts.ssh_config}"], known_hosts: ["{names.get("known_hosts", hosts.known_hosts)}"]}}
+hosts: {{{host.name}: {{ssh: "{names.get("ssh", host.name)}"}}}}
+environments: {{staging: {{hosts: [{host.name}]}}}}
+services:
+  web:
+    artifact: {{tarball: "{path.parent}/artifacts/web-{{version}}.tar.gz"}}
+    path: "{names.get("path", str(host.directory / "srv"))}"
+    {names.get("runner", "commands: {start: 'true', stop: 'true'}")}
+    secrets:
+      TOKEN: {{env: {names.get("secret", "QD_TEST_TOKEN")}}}
+"""
+    path.write_text(text)
+    return path
+
+
+async def findings(path: Path) -> dict[str, Finding]:
+    fleet = load_fleet(path)
+    said: list[Finding] = []
+    with Journal.open(fleet.state) as journal:
+        found = await examine(open_backend(fleet), fleet, journal, current_operator(), list(fleet.targets), said.append)
+    assert sorted(map(str, said)) == sorted(map(str, found))
+    assert SECRET not in str(found)
+    return {finding.subject: finding for finding in found}
+
+
+@pytest.fixture
+def hosts(start_sshd_fleet: StartFleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SshdFleet:
+    monkeypatch.setenv("QD_TEST_TOKEN", SECRET)
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "web-v1.tar.gz").write_bytes(b"x")
+    return start_sshd_fleet(1)
+
+
+@pytest.mark.sshd
+async def test_a_sound_fleet(hosts: SshdFleet, tmp_path: Path) -> None:
+    found = await findings(write(tmp_path / "fleet.yml", hosts))
+    assert {subject: str(finding.verdict) for subject, finding in found.items()} == dict.fromkeys(found, "ok")
+    assert {"fleet file", "journal engine", "state directory", "operator", "detachment", "host host-1"} <= set(found)
+    assert "v1" in found["artifact staging/web"].sentence
+
+
+@pytest.mark.sshd
+async def test_each_fault_has_its_fix(hosts: SshdFleet, tmp_path: Path) -> None:
+    empty = tmp_path / "known_hosts"
+    empty.write_text("")
+    path = tmp_path / "fleet.yml"
+
+    key = (await findings(write(path, hosts, known_hosts=str(empty))))["host host-1"]
+    assert (key.verdict, key.unreachable) == (Verdict.FAIL, True)
+    assert "key" in key.sentence
+    assert key.fix
+
+    nobody = (await findings(write(path, hosts, ssh="deploy@127.0.0.1:1")))["host host-1"]
+    assert (nobody.verdict, nobody.unreachable) == (Verdict.FAIL, True)
+    assert nobody.fix
+
+    place = (await findings(write(path, hosts, path="/proc/srv/web")))["host host-1"]
+    assert (place.verdict, place.unreachable) == (Verdict.FAIL, False)
+    assert "can't write" in place.sentence
+    assert "install -d" in place.fix
+
+    missing = await findings(write(path, hosts, secret="QD_TEST_NO_SUCH_TOKEN"))
+    assert missing["secret TOKEN of staging/web"].verdict is Verdict.FAIL
+
+    (tmp_path / "artifacts" / "web-v1.tar.gz").unlink()
+    assert (await findings(write(path, hosts)))["artifact staging/web"].verdict is Verdict.WARN
+
+
+@pytest.mark.sshd
+async def test_a_unit_that_systemd_does_not_know(hosts: SshdFleet, tmp_path: Path) -> None:
+    """``systemctl`` is a script here that answers as systemd does for a unit it has never heard of."""
+    found = await findings(write(tmp_path / "fleet.yml", hosts, runner="unit: no-such-thing.service"))
+    finding = found["host host-1"]
+    assert finding.verdict is Verdict.FAIL
+    assert "systemctl" in finding.sentence or "no-such-thing.service" in finding.sentence
+    assert finding.fix
+
+
+def test_whether_workers_outlive_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    booted, linger, logind = tmp_path / "booted", tmp_path / "linger", tmp_path / "logind.conf"
+    linger.mkdir()
+
+    def verdict() -> Verdict:
+        [finding] = _detachment(booted=booted, linger=linger, logind=logind)
+        return finding.verdict
+
+    assert verdict() is Verdict.OK  # no systemd
+    booted.mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("USER", "alice")
+    assert verdict() is Verdict.OK  # logind's default leaves processes alone
+    logind.write_text("[Login]\nKillUserProcesses=yes\n")
+    [finding] = _detachment(booted=booted, linger=linger, logind=logind)
+    assert (finding.verdict, finding.fix) == (Verdict.FAIL, "loginctl enable-linger alice")
+    (linger / "alice").touch()
+    assert verdict() is Verdict.OK
+
+
+def test_the_last_word_of_logind_counts(tmp_path: Path) -> None:
+    configuration = tmp_path / "logind.conf"
+    assert not kills_user_processes(configuration)
+    configuration.write_text("[Login]\n#KillUserProcesses=yes\n")
+    assert not kills_user_processes(configuration)
+    configuration.write_text("[Login]\nKillUserProcesses=yes\n")
+    assert kills_user_processes(configuration)
+    (tmp_path / "logind.conf.d").mkdir()
+    (tmp_path / "logind.conf.d" / "site.conf").write_text("[Login]\nKillUserProcesses=no\n")
+    assert not kills_user_processes(configuration)
+
+
+@pytest.mark.sshd
+async def test_rights_and_open_files(hosts: SshdFleet, tmp_path: Path) -> None:
+    path = write(tmp_path / "fleet.yml", hosts)
+    path.write_text(path.read_text() + 'operators: {deploy: ["@nobody-is-in-this-group"]}\n')
+    path.chmod(0o666)
+    state = tmp_path / "state"
+    Journal.open(state).close()
+    state.chmod(0o705)
+    found = await findings(path)
+    assert found["operator"].verdict is Verdict.WARN
+    assert found["fleet file"].fix.startswith("chmod o-w")
+    assert found["state directory"].fix.startswith("chmod o=")

@@ -1,0 +1,387 @@
+"""Whole rollouts over real sshd hosts, by the real command: what is said, what is journalled, what the hosts' disks hold."""
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history.identity import current_operator
+from quarterdeck.history.records import RolloutState, StepState
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.plan import Action
+from tests.field import TARGET, Field, tarball
+from tests.sshd import wait_for
+
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
+
+
+def everywhere(field: Field, version: str | None) -> list[str | None]:
+    return [version] * len(field.hosts)
+
+
+def test_deploy_bad_release_and_rollback(field: Field) -> None:
+    first = field.deploy("v1")
+    assert first["status"] == "succeeded"
+    assert {host["version"] for host in first["hosts"]} == {"v1"}
+    field.deploy("v2")
+    assert field.running() == everywhere(field, "v2")
+    bad = field.deploy("bad", status=3)
+    assert bad["status"] == "rolled_back"
+    assert "host-" in bad["reason"]
+    assert "does not run after it was started" in bad["reason"]
+    assert field.running() == everywhere(field, "v2")
+    back = field.rollback()
+    assert back["status"] == "succeeded"
+    assert field.running() == everywhere(field, "v1")
+
+
+def test_a_bad_first_release_leaves_nothing_running(field: Field) -> None:
+    result = field.deploy("bad", status=3)
+    assert "nothing" in result["reason"]
+    assert field.running() == everywhere(field, None)
+    for host in field.hosts.hosts:
+        assert not (field.home(host) / "current").exists()
+
+
+def test_a_release_that_was_bad_goes_out_again_only_by_force_with_a_reason(field: Field) -> None:
+    field.deploy("v1")
+    field.deploy("bad", status=3)
+    done = field.qd("deploy", TARGET, "bad", "--wait", status=5)
+    assert "marked bad" in done.stderr
+    refused = field.qd("deploy", TARGET, "bad", "--wait", "--force", status=5)
+    assert "--reason" in refused.stderr
+    field.deploy("bad", status=3, arguments=["--force", "--reason", "once more"])
+
+
+def test_rollback_puts_the_configuration_back_and_says_that_a_secret_has_changed(field: Field) -> None:
+    secret = field.directory / "password"
+    secret.write_text("first-value-of-it\n")
+    field.write(
+        env={"GREETING": "old"},
+        files={"conf/app.ini": {"content": "level=old\n"}},
+        secrets={"PASSWORD": {"file": str(secret)}},
+    )
+    field.deploy("v1")
+    field.write(env={"GREETING": "new"}, files={"conf/app.ini": {"content": "level=new\n"}})
+    field.deploy("v2")
+    secret.write_text("second-value-of-it\n")
+    done = field.qd("rollback", TARGET, "--plan", "--json", status=0)
+    plan = json.loads(done.stdout)
+    assert plan["secrets"] == {"PASSWORD": "changed"}
+    assert any("secret PASSWORD has changed" in warning for warning in plan["warnings"])
+    assert field.running() == everywhere(field, "v2"), "a plan changes nothing"
+    field.rollback()
+    for host in field.hosts.hosts:
+        current = field.home(host) / "current"
+        assert 'GREETING="old"' in (current / "qd.env").read_text()
+        assert (current / "conf" / "app.ini").read_text() == "level=old\n"
+        assert "second-value-of-it" in (current / "qd.secrets.env").read_text()
+        assert (current / "qd.secrets.env").stat().st_mode & 0o077 == 0
+    for path in [*field.state.rglob("*")]:
+        if path.is_file():
+            assert b"-value-of-it" not in path.read_bytes(), f"a secret's value is in {path}"
+
+
+def test_a_secret_that_can_not_be_read_stops_a_deploy_but_no_rollback(field: Field) -> None:
+    secret = field.directory / "password"
+    secret.write_text("the-value\n")
+    field.write(secrets={"PASSWORD": {"file": str(secret)}})
+    field.deploy("v1")
+    field.deploy("v2")
+    secret.unlink()
+    refused = field.qd("deploy", TARGET, "v3", "--wait")
+    assert refused.returncode != 0
+    assert "PASSWORD" in refused.stderr
+    assert field.running() == everywhere(field, "v2")
+    field.rollback()
+    assert field.running() == everywhere(field, "v1")
+    for host in field.hosts.hosts:
+        assert "the-value" in (field.home(host) / "current" / "qd.secrets.env").read_text()
+
+
+def test_hooks_run_where_they_say_and_reversible_ones_are_reversed(field: Field) -> None:
+    note = field.directory / "note"
+    field.write(
+        hooks={
+            "before": [{"run": "echo up >> ../../hooks", "where": "one", "on_rollback": "echo down >> ../../hooks"}],
+            "after": [
+                {"run": "echo warm >> ../../hooks", "where": "each"},
+                {"run": f'echo "$QD_VERSION" >> {note}', "where": "here"},
+            ],
+        }
+    )
+    field.deploy("v1")
+    field.deploy("v2")
+    hooks = [(field.home(host) / "hooks").read_text().split() for host in field.hosts.hosts]
+    assert hooks == [["up", "warm", "up", "warm"]] + [["warm", "warm"]] * (len(field.hosts) - 1)
+    assert note.read_text().split() == ["v1", "v2"]
+    field.rollback()
+    assert (field.home(field.hosts[0]) / "hooks").read_text().split()[-1] == "down"
+
+
+def test_a_failing_hook_takes_the_rollout_back_and_is_named(field: Field) -> None:
+    field.deploy("v1")
+    field.write(hooks={"after": [{"run": "echo out of luck; exit 7", "where": "one"}]})
+    result = field.deploy("v2", status=3)
+    assert "ended with 7: out of luck" in result["reason"]
+    assert field.running() == everywhere(field, "v1")
+
+
+def test_recreate_stops_everywhere_before_it_starts(field: Field) -> None:
+    field.write(strategy="recreate")
+    field.deploy("v1")
+    field.deploy("v2")
+    assert field.running() == everywhere(field, "v2")
+    with field.journal(read_only=True) as journal:
+        steps = journal.steps(journal.rollouts(TARGET, limit=1)[0].id)
+    stops = [step for step in steps if step.action == Action.STOP]
+    switches = [step for step in steps if step.action == Action.SWITCH]
+    assert len(stops) == len(switches) == len(field.hosts)
+    assert max(step.ended or "" for step in stops) <= min(step.started or "~" for step in switches)
+
+
+def test_pause_holds_between_batches_resume_goes_on_abort_takes_back(field: Field) -> None:
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    field.deploy("v1")
+    rollout = field.begin("deploy", "v2")
+    field.in_state(rollout, RolloutState.RUNNING)
+    paused = field.qd("pause", str(rollout), "--json", status=0)
+    assert json.loads(paused.stdout)
+    field.in_state(rollout, RolloutState.PAUSED)
+    assert "v1" in field.running()
+    field.qd("resume", str(rollout), status=0)
+    field.until(rollout, lambda now: now.state is not RolloutState.PAUSED)
+    assert field.ended(rollout).state is RolloutState.SUCCEEDED
+    again = field.begin("deploy", "v3")
+    field.in_state(again, RolloutState.RUNNING)
+    field.qd("abort", str(again), "--wait", status=3)
+    assert field.ended(again).state is RolloutState.ROLLED_BACK
+    assert field.running() == everywhere(field, "v2")
+    late = field.qd("abort", str(again))
+    assert late.returncode == 5
+    with field.journal(read_only=True) as journal:
+        assert journal.release(again_release(journal, again)).verdict == "untried"  # type: ignore[union-attr,arg-type]  # it is there
+
+
+def again_release(journal: object, rollout: int) -> str | None:
+    release: str | None = journal.rollout(rollout).to_release  # type: ignore[attr-defined]  # a Journal
+    return release
+
+
+def test_without_automatic_rollback_a_failure_stands_still_until_somebody_decides(field: Field) -> None:
+    field.write(
+        rollback={"automatic": False},
+        health={"command": "test -e ../../well", "interval": "1s", "healthy_deadline": "1s"},
+    )
+    for host in field.hosts.hosts:
+        field.home(host).mkdir(parents=True)
+        (field.home(host) / "well").touch()
+    field.deploy("v1")
+    sick = field.hosts[2]
+    (field.home(sick) / "well").unlink()
+    rollout = field.begin("deploy", "v2")
+    paused = field.in_state(rollout, RolloutState.PAUSED)
+    assert sick.name in paused.outcome
+    (field.home(sick) / "well").touch()
+    field.qd("retry", str(rollout), status=0)
+    assert field.ended(rollout).state is RolloutState.SUCCEEDED
+    assert field.running() == everywhere(field, "v2")
+
+
+def test_a_deploy_while_another_runs_is_refused_with_who_or_supersedes_it(field: Field) -> None:
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "5s"}})
+    field.deploy("v1")
+    first = field.begin("deploy", "v2")
+    field.in_state(first, RolloutState.RUNNING)
+    refused = field.qd("deploy", TARGET, "v3", "--wait", status=5)
+    assert f"rollout {first} " in refused.stderr
+    assert current_operator().label in refused.stderr
+    result = field.deploy("v3", arguments=["--supersede"])
+    assert result["status"] == "succeeded"
+    assert result["from"].startswith("v1-"), "from what was stable, not from what was half done"
+    assert field.ended(first).state is RolloutState.SUPERSEDED
+    assert field.running() == everywhere(field, "v3")
+
+
+def test_a_rollback_preempts_a_running_deploy(field: Field) -> None:
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "20s"}})
+    field.deploy("v1")
+    first = field.begin("deploy", "v2")
+    wait_for(lambda: "v2" in field.running(), "the first host has changed")
+    result = field.rollback()
+    assert result["status"] == "succeeded"
+    assert result["to"].startswith("v1-")
+    assert field.ended(first).state is RolloutState.SUPERSEDED
+    assert field.running() == everywhere(field, "v1")
+    assert [len(field.starts(host)) for host in field.hosts.hosts] == [3, 1, 1, 1, 1], "other hosts are not touched"
+
+
+def test_an_unreachable_host_stops_a_deploy_before_anything_changes(field: Field) -> None:
+    field.deploy("v1")
+    field.hosts[4].stop()
+    try:
+        done = field.qd("deploy", TARGET, "v2", "--wait", status=6)
+        assert field.hosts[4].name in done.stderr
+        assert "nothing was changed" in done.stderr
+        assert field.running() == everywhere(field, "v1")
+    finally:
+        field.hosts[4].start()
+
+
+def test_an_unreachable_host_does_not_stop_a_rollback_and_is_owed(field: Field) -> None:
+    field.deploy("v1")
+    field.deploy("v2")
+    field.hosts[4].stop()
+    try:
+        result = field.rollback(status=4)
+        assert field.hosts[4].name in result["reason"]
+        assert field.running() == ["v1"] * 4 + ["v2"]
+    finally:
+        field.hosts[4].start()
+    field.qd("retry", str(result["rollout"]), "--wait", status=0)
+    assert field.running() == everywhere(field, "v1")
+
+
+def test_an_sshd_that_is_restarted_in_the_middle_is_survived(field: Field) -> None:
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    field.deploy("v1")
+    rollout = field.begin("deploy", "v2")
+    wait_for(lambda: "v2" in field.running(), "the first host has changed")
+    field.hosts[3].restart()
+    assert field.ended(rollout).state is RolloutState.SUCCEEDED
+    assert field.running() == everywhere(field, "v2")
+
+
+def test_an_orphaned_deploy_is_held_and_named_and_can_be_resumed(field: Field) -> None:
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "3s"}})
+    field.deploy("v1")
+    rollout = field.begin("deploy", "v2")
+    wait_for(lambda: "v2" in field.running(), "the first host has changed")
+    field.kill_worker(rollout)
+    with field.journal() as journal:
+        control = Control(field.fleet(), journal, current_operator())
+        wait_for(lambda: control.tend(), "it is found", 5)
+    assert field.until(rollout, lambda now: True).state is RolloutState.ORPHANED
+    assert field.running().count("v2") == 1
+    field.qd("resume", str(rollout), "--wait", status=0)
+    assert field.running() == everywhere(field, "v2")
+
+
+def test_an_orphaned_rollback_is_resumed_by_itself(field: Field) -> None:
+    field.write(rollback={"max_unavailable": 1})
+    field.deploy("v1")
+    field.deploy("v2")
+    rollout = field.begin("rollback")
+    wait_for(lambda: "v1" in field.running(), "the first host is back")
+    field.kill_worker(rollout)
+    field.qd("status", "--cached", status=0)
+    assert field.ended(rollout).state is RolloutState.SUCCEEDED
+    assert field.running() == everywhere(field, "v1")
+
+
+def test_a_rollback_takes_at_most_three_executions_a_host(field: Field) -> None:
+    field.deploy("v1")
+    field.deploy("v2")
+    before = [host.log.count("Starting session: command") for host in field.hosts.hosts]
+    field.write(health={"tcp": {"port": field.hosts[0].port, "host": field.hosts[0].address}, "interval": "1s"})
+    field.deploy("v3")
+    middle = [host.log.count("Starting session: command") for host in field.hosts.hosts]
+    field.rollback(arguments=["--to", "v2"])
+    after = [host.log.count("Starting session: command") for host in field.hosts.hosts]
+    used = [now - then for now, then in zip(after, middle, strict=True)]
+    assert all(0 < count <= 4 for count in used), (
+        used
+    )  # the release's own health check is a command: one execution more
+    assert all(then > now for then, now in zip(middle, before, strict=True))
+
+
+def test_what_was_kept_for_a_rollback_is_never_removed(field: Field) -> None:
+    field.write(keep={"releases": 1})
+    field.deploy("v1")
+    for number in range(4):
+        field.make_version(f"w{number}")
+        field.deploy(f"w{number}")
+    host = field.hosts[0]
+    wait_for(lambda: len(os.listdir(field.home(host) / "releases")) <= 3, "old releases are removed", 5)
+    kept = sorted(name.rpartition("-")[0] for name in os.listdir(field.home(host) / "releases"))
+    assert {"w2", "w3"} <= set(kept)
+    field.rollback()
+    assert field.running() == everywhere(field, "w2")
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [("../outside", "outside"), ("/etc/outside", "outside"), ("link", "link")],
+)
+def test_a_tarball_that_leads_out_is_refused_before_anything_changes(field: Field, member: str, said: str) -> None:
+    field.deploy("v1")
+    path = field.directory / "artifacts" / "web-evil.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        entry = tarfile.TarInfo(member)
+        if member == "link":
+            entry.type, entry.linkname = tarfile.SYMTYPE, "../../../../etc"
+            archive.addfile(entry)
+        else:
+            entry.size = 1
+            archive.addfile(entry, io.BytesIO(b"x"))
+    import hashlib
+
+    Path(f"{path}.sha256").write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    done = field.qd("deploy", TARGET, "evil", "--wait")
+    assert done.returncode == 5
+    assert said in done.stderr
+    assert field.running() == everywhere(field, "v1")
+
+
+def test_a_wrong_checksum_a_missing_artifact_and_an_unknown_target_are_one_sentence_each(field: Field) -> None:
+    path = field.directory / "artifacts" / "web-v3.tar.gz"
+    tarball(path, {"start": "changed\n"})
+    wrong = field.qd("deploy", TARGET, "v3", "--wait", status=5)
+    missing = field.qd("deploy", TARGET, "v33", "--wait", status=2)
+    unknown = field.qd("deploy", "staging/wep", "v1", "--wait", status=2)
+    assert "v3" in missing.stderr
+    assert "staging/web" in unknown.stderr
+    for done in (wrong, missing, unknown):
+        assert "Traceback" not in done.stderr
+        assert len([line for line in done.stderr.splitlines() if line.startswith("qd: ")]) == 1
+    assert field.running() == everywhere(field, None)
+
+
+def test_an_operator_without_the_role_is_refused_for_every_verb(field: Field) -> None:
+    field.deploy("v1")
+    field.deploy("v2")
+    field.extra["operators"] = {"view": ["@nobody-at-all"], "deploy": ["somebody-else"]}
+    field.write()
+    for arguments in (
+        ["deploy", TARGET, "v3"],
+        ["rollback", TARGET, "--yes"],
+        ["abort", "1"],
+        ["pause", "1"],
+        ["resume", "1"],
+        ["retry", "1"],
+    ):
+        done = field.qd(*arguments, status=5)
+        assert current_operator().name in done.stderr
+    assert field.running() == everywhere(field, "v2")
+
+
+def test_the_order_of_environments_is_kept(field: Field) -> None:
+    names = [host.name for host in field.hosts.hosts]
+    field.extra["environments"] = {
+        "staging": {"hosts": names[:2]},
+        "production": {"hosts": names[2:], "after": "staging"},
+    }
+    field.write()
+    refused = field.qd("deploy", "production/web", "v1", "--wait", status=5)
+    assert "staging/web" in refused.stderr
+    field.deploy("v1")
+    field.qd("deploy", "production/web", "v1", "--wait", status=0)
+    assert field.running() == everywhere(field, "v1")
+    field.qd("deploy", "production/web", "v2", "--wait", "--override", "after", "--reason", "hotfix", status=0)
+    with field.journal(read_only=True) as journal:
+        newest = journal.rollouts("production/web", limit=1)[0]
+        assert newest.reason == "hotfix"
+        assert all(step.state is StepState.DONE for step in journal.steps(newest.id) if step.action != Action.FINISH)

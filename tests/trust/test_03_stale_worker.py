@@ -1,0 +1,42 @@
+"""Promise 3: a stale worker can't overwrite a newer release. SIGSTOP it in the middle, roll back meanwhile, SIGCONT.
+
+Taken out: without the fence (the journal's epoch check and the gate's on every host) the woken worker goes on with its own release.
+"""
+
+import os
+import signal
+
+import pytest
+
+from quarterdeck.history.records import RolloutState
+from tests.field import Field
+from tests.sshd import wait_for
+
+pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(900)]
+
+
+def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(field: Field, full: bool) -> None:
+    field.write(strategy={"rolling": {"batches": [1]}})
+    field.deploy("v1")
+    for number in range(50 if full else 3):
+        stale = field.begin("deploy", "v2", force=True, reason="again")
+        wait_for(lambda: "v2" in field.running(), "the first host has changed", 20)
+        worker = field.worker_pid(stale)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            newer = field.begin("rollback")
+            assert field.ended(newer).state is RolloutState.SUCCEEDED, number
+            assert field.running() == ["v1"] * len(field.hosts)
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        wait_for(lambda: not _alive(worker), "the stale worker has left", 30)  # noqa: B023
+        assert field.running() == ["v1"] * len(field.hosts)
+        assert field.ended(stale).state is RolloutState.SUPERSEDED
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

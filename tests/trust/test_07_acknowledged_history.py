@@ -1,0 +1,62 @@
+"""Promise 7: acknowledged history survives SIGKILL."""
+
+import itertools
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history import audit
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import NewStep, RolloutKind, RolloutState, StepState
+from tests.history.forks import Fork, Report
+
+pytestmark = pytest.mark.trust
+
+KILLS = 100
+
+
+def test_no_acknowledged_row_is_lost_when_a_busy_writer_is_killed(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    moments = random.Random(7)
+    acknowledged = 0
+
+    def busy(report: Report) -> None:
+        with Journal.open(state) as journal:
+            for number in itertools.count():
+                rollout = journal.arm(f"production/service-{number % 5}", RolloutKind.ROLLBACK).id
+                epoch = journal.begin(rollout, preempt="everything")
+                journal.add_steps(
+                    rollout, epoch, [NewStep(seq, f"web-{seq}", "switch", 0, {"pad": "x" * 300}) for seq in range(5)]
+                )
+                for seq in range(5):
+                    journal.start_steps(rollout, epoch, [seq])
+                    journal.end_step(rollout, epoch, seq, StepState.DONE, {"seconds": 0.1})
+                    report(f"step {rollout} {seq}")
+                journal.set_state(rollout, epoch, RolloutState.SUCCEEDED)
+                report(f"ended {rollout} 0")
+                seq, digest = journal.head()
+                report(f"event {seq} {digest}")
+
+    for kill in range(KILLS):
+        with Fork(busy) as writer:
+            lines = [writer.line()]
+            time.sleep(moments.uniform(0.0, 0.03))  # the moment of the kill, not a wait for something
+            writer.send(signal.SIGKILL)
+            lines += writer.rest()
+        with Journal.open(state) as journal:
+            for word, first, second in map(str.split, lines):
+                acknowledged += 1
+                match word:
+                    case "step":
+                        assert journal.steps(int(first))[int(second)].state == StepState.DONE
+                    case "ended":
+                        assert journal.rollout(int(first)).state == RolloutState.SUCCEEDED
+                    case "event":
+                        assert journal.events(int(first) - 1, limit=1)[0].hash == second
+            if kill % 10 == 9:
+                assert journal.integrity_faults() == []
+                assert audit.verify(journal).faults == []
+    assert acknowledged > KILLS
