@@ -11,6 +11,7 @@ CONNECTING = "asyncssh, connecting first"
 ARMED = "qd, armed"
 COLD = "qd, cold"
 METHODS = (FLOOR, CONNECTING, ARMED, COLD)
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,15 @@ class Results:
         }
         path.write_text(json.dumps(body, indent=1) + "\n")
 
+    def write_into(self, page: Path) -> None:
+        """Puts the text between the page's two marks. Raises ``ValueError`` where they are missing."""
+        text = page.read_text()
+        begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
+        page.write_text(f"{text[:begin]}\n{self.text()}\n{text[end:]}")
+
     def text(self) -> str:
         """A Markdown table and sentences, as docs/performance.md shows them."""
-        lines = [f"{self.machine}; medians of {self.rounds} rounds (least to most).", ""]
+        lines = [f"Machine class: {self.machine}; medians of {self.rounds} rounds (least to most).", ""]
         header = ("action", "hosts", "what", "seconds", "/ floor", "CPU tool", "CPU hosts", "peak MB", "executions")
         rows = [list(header), ["---"] * len(header)]
         for action in ("rollback", "deploy"):

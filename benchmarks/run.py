@@ -159,6 +159,7 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="5 and 20 hosts, one round: shows that it runs, measures little"
     )
+    parser.add_argument("--write-docs", action="store_true", help="put the figures into docs/performance.md")
     parser.add_argument("--only-floor", action="store_true", help="without qd")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go (build/bench.json)"
@@ -205,6 +206,8 @@ def main() -> int:
         shutil.rmtree(directory, ignore_errors=True)
     if status == 0:
         results.write(chosen.json)
+        if chosen.write_docs:
+            results.write_into(ROOT / "docs" / "performance.md")
         print(results.text())
         say(f"written: {chosen.json}")
     return status

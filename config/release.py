@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from quarterdeck.config.model import ConfigFile, Health, Hooks, Logs, Runner, SecretReference
@@ -27,9 +28,9 @@ class SecretRecord:
     fingerprint: str  # "<salt>:<hex of scrypt>"; see backends.secrets
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Release:
-    """Artifact + rendered configuration + how it is run. Rolling back puts all of it back."""
+    """Artifact + rendered configuration + how it is run. Rolling back puts all of it back. (No slots: its hash is kept.)"""
 
     target: str
     version: str
@@ -53,6 +54,11 @@ class Release:
 
     @property
     def digest(self) -> str:
+        """SHA-256 (hex) of what makes this release; see ``_digest``."""
+        return self._digest
+
+    @cached_property  # the name begins with _ so that it is no part of the JSON
+    def _digest(self) -> str:
         """SHA-256 (hex) over the canonical JSON of everything but when, by whom, the location and the fingerprints'
         salts."""
         body = to_json(self)

@@ -1,7 +1,10 @@
 """Keeps an affected SQLite and a WAL apart, also when qd runs with different SQLites on one journal."""
 
+import contextlib
 import fcntl
 import os
+import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from quarterdeck.history import engine
@@ -68,11 +71,37 @@ def settle(connection: "sqlite3.Connection", place: Place) -> tuple[str, Affecte
 def _settle_sound(connection: "sqlite3.Connection", place: Place) -> str:
     if engine.journal_mode(connection) == "wal":
         return "wal"
-    mark = AffectedMark(place)
+    with _one_at_a_time(place) as alone:
+        mark = AffectedMark(place)
+        try:
+            if alone and not mark.is_set_by_others() and engine.change_mode(connection, "wal"):
+                return "wal"
+        finally:
+            mark.close()
+    # Another one may change the file to WAL even now: to a sound SQLite either is right.
+    if engine.journal_mode(connection) != "wal" and engine.change_mode(connection, "persist"):
+        return "persist"
+    return "wal"
+
+
+@contextlib.contextmanager
+def _one_at_a_time(place: Place) -> Iterator[bool]:
+    """Sound ones that open a new journal together go through one by one, so as not to be taken for affected ones.
+
+    False when the one before is stuck.
+    """
+    path = place.locks / "journal-mode.lock"
+    place.make_file(path)
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        if not mark.is_set_by_others() and engine.change_mode(connection, "wal"):
-            return "wal"
+        deadline = time.monotonic() + engine.BUSY_SECONDS
+        alone = False
+        while not alone and time.monotonic() < deadline:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone = True
+            except BlockingIOError:
+                time.sleep(0.002)
+        yield alone
     finally:
-        mark.close()
-    engine.change_mode(connection, "persist")
-    return engine.journal_mode(connection) if engine.journal_mode(connection) == "wal" else "persist"
+        os.close(descriptor)

@@ -324,6 +324,14 @@ class Rollouts(Releases):
         self._connection.execute("UPDATE target SET fence = fence + 1 WHERE name = ?", (target,))
         return self._fence(target)
 
+    def last_begun(self, target: str, *, other_than: int) -> Rollout | None:
+        """The rollout that was the last to begin on ``target``, ``other_than`` left out."""
+        row = self._row(
+            f"{SELECT} WHERE r.target = ? AND r.epoch > 0 AND r.id <> ? ORDER BY r.epoch DESC LIMIT 1",
+            (target, other_than),
+        )
+        return None if row is None else to_rollout(row)
+
     def _check_epoch(self, found: Rollout, epoch: int) -> None:
         """Raises ``EpochLost`` unless ``epoch`` is the rollout's and still the highest of its target."""
         fence = self._fence(found.target)

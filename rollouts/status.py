@@ -209,9 +209,7 @@ async def _ask_target(connection: Any, target: Target, releases: dict[str, Relea
                 release = None
     health = UNKNOWN
     error = None
-    if facts.current is None:
-        health = "unhealthy"
-    elif facts.running is False:
+    if facts.current is None or facts.running is False:
         health = "unhealthy"
     elif release is not None and release.health is not None:
         outcome = await connection.check_health(release.health, release)

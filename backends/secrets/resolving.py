@@ -183,18 +183,7 @@ def _absolute(path: Path) -> Path:
 
 async def _output(arguments: Sequence[str], base: Path, name: str) -> bytes:
     """What a program prints. Its stderr may hold a value: nobody sees it. It and its children end at the deadline."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd=base,
-            start_new_session=True,  # no terminal to ask on, and a group that can be ended together
-        )
-    except OSError as error:
-        problem = f"{name} can't be started: {error.strerror or 'input/output error'}"
-        raise _Unavailable(problem) from None
+    process = await _start(arguments, base, name)
     assert process.stdout is not None
     data = bytearray()
     finished = False
@@ -214,6 +203,29 @@ async def _output(arguments: Sequence[str], base: Path, name: str) -> bytes:
             f"{name} {ended}", "Run it by hand to see why: its messages may hold values and are not shown"
         )
     return bytes(data)
+
+
+async def _start(arguments: Sequence[str], base: Path, name: str) -> asyncio.subprocess.Process:
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=base,
+            start_new_session=True,  # no terminal to ask on, and a group that can be ended together
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # asyncio would end the program that it has just started, and leave what that one started already.
+        with contextlib.suppress(OSError):
+            await _end(await starting)
+        raise
+    except OSError as error:
+        problem = f"{name} can't be started: {error.strerror or 'input/output error'}"
+        raise _Unavailable(problem) from None
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

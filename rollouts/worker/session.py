@@ -175,8 +175,7 @@ class Session:
 
     def _last_begun(self) -> Rollout | None:
         """The rollout, other than this one, that was the last to begin on the target: whether the hosts moved since."""
-        begun = [r for r in self.journal.reader.rollouts(self.target.name, limit=50) if r.epoch and r.id != self.id]
-        return max(begun, key=lambda r: r.epoch) if begun else None
+        return self.journal.reader.last_begun(self.target.name, other_than=self.id)
 
     async def _refuse_if_stale(self, begun_before: Rollout | None, request: Request | None) -> None:
         """A person said ``go`` to what they saw: when the target has moved since, their plan is about something that
@@ -369,8 +368,9 @@ class Session:
         journal = self.journal.journal
         name = armed.release.version
         await self._observe_steps(armed)
-        unfinished = list(dict.fromkeys([f.step.host for f in waves.failures] + self._left_out(armed)))
-        await self._owe_left_out(armed)
+        left_out = self._left_out(armed)
+        unfinished = list(dict.fromkeys([f.step.host for f in waves.failures] + [host.host for host in left_out]))
+        await self._owe(left_out, armed.release.id)
         if self.rollout.kind is RolloutKind.ROLLBACK and armed.leaving and armed.leaving != armed.release.id:
             await self.journal.do(
                 journal.judge,
@@ -408,25 +408,21 @@ class Session:
                     finish, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False
                 )
 
-    def _left_out(self, armed: Armed) -> list[str]:
-        switched = {
-            s.host
-            for s in self.journal.reader.steps(self.id)
-            if s.action == Action.SWITCH and s.state is StepState.DONE
-        }
-        return [host.host for host in armed.hosts if host.error is not None and host.host not in switched]
+    def _left_out(self, armed: Armed) -> list[HostNow]:
+        """Hosts that could not be asked when the plan was made, and did not come back in time."""
+        lost = [host for host in armed.hosts if host.error is not None]
+        if not lost:
+            return []
+        steps = self.journal.reader.steps(self.id)
+        switched = {s.host for s in steps if s.action == Action.SWITCH and s.state is StepState.DONE}
+        return [host for host in lost if host.host not in switched]
 
-    async def _owe_left_out(self, armed: Armed) -> None:
-        already = {debt.host for debt in self.journal.reader.debts(self.target.name)}
-        for host in armed.hosts:
-            if host.host in self._left_out(armed) and host.host not in already:
+    async def _owe(self, hosts: list[HostNow], release: str) -> None:
+        already = {debt.host for debt in self.journal.reader.debts(self.target.name)} if hosts else set()
+        for host in hosts:
+            if host.host not in already:
                 await self.journal.do(
-                    self.journal.journal.add_debt,
-                    self.target.name,
-                    host.host,
-                    armed.release.id,
-                    self.id,
-                    host.error or "",
+                    self.journal.journal.add_debt, self.target.name, host.host, release, self.id, host.error or ""
                 )
 
     # taking back

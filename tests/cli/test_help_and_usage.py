@@ -23,7 +23,7 @@ def test_every_command_has_a_manual_with_an_example(qd: Qd, name: str) -> None:
     assert f"qd {name}" in examples
     assert "--json" in shown.stdout
     assert "--fleet" in shown.stdout
-    assert max(map(len, shown.stdout.splitlines())) <= 104
+    assert max(map(len, shown.stdout.splitlines())) <= 80
     assert qd.inside("help", *name.split()).stdout == shown.stdout
     assert shown.stderr == ""
 

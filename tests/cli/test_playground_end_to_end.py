@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ENDED
 from tests.cli.qd_command import Qd
 
-pytestmark = pytest.mark.xdist_group("the command line on a playground")
+pytestmark = pytest.mark.xdist_group("cli_playground")
 LONG = 150.0  # seconds: the machine may be busy with other things
 
 
@@ -114,6 +115,13 @@ def test_detached_then_watched(play: Qd) -> None:
     assert runs(play, "dev/worker") == ["v2"]
 
 
+def test_a_timeout_ends_the_waiting_and_not_the_rollout(play: Qd) -> None:
+    told = play("deploy", "dev/api", "v2", "--timeout", "0.05", status=7, timeout=LONG).stderr
+    assert "follow it with: qd watch" in told
+    play("watch", "dev/api", status=0, timeout=LONG)
+    assert runs(play, "dev/api") == ["v2"]
+
+
 def answered(play: Qd, answer: str) -> tuple[int, str]:
     """``qd rollback dev/worker`` on a real pseudo-terminal, with ``answer`` typed once it asks."""
     leader, follower = pty.openpty()
@@ -158,34 +166,62 @@ def test_on_a_terminal_the_card_is_shown_and_yes_is_needed(play: Qd) -> None:
     assert runs(play, "dev/worker") == ["v1"]
 
 
-def test_pause_resume_and_abort(play: Qd) -> None:
-    """A deploy with a long pause between its hosts is held, goes on, and is taken back."""
+def wait_for(journal: Journal, rollout: int, *states: str) -> None:
+    deadline = time.monotonic() + LONG
+    while (now := journal.rollout(rollout)).state not in states:
+        assert now.state not in ENDED, now.outcome
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def held(play: Qd, journal: Journal) -> int:
+    """A deploy of v2 to staging/worker, paused by an operator when its first host has it and the second has not."""
     slow = play.directory / "slow.yml"
     text = playground(play).fleet_file.read_text()
-    slow.write_text(
-        text.replace("strategy: {rolling: {max_unavailable: 1}}", "strategy: {rolling: {batches: [1], pause: 120s}}")
-    )
-    rollout = json.loads(
-        play("--fleet", str(slow), "deploy", "staging/worker", "v2", "--detach", "--json", timeout=LONG).stdout
-    )["rollout"]
+    slow.write_text(text.replace("{rolling: {max_unavailable: 1}}", "{rolling: {batches: [1], pause: 4s}}"))
+    begun = play("--fleet", str(slow), "deploy", "staging/worker", "v2", "--detach", "--json", timeout=LONG)
+    rollout = int(json.loads(begun.stdout)["rollout"])
+    wait_for(journal, rollout, "running")
+    assert (
+        f"rollout {rollout}" in play("pause", str(rollout), timeout=LONG).stdout
+    )  # answered, or asked and not answered yet
+    wait_for(journal, rollout, "paused")
+    assert sorted(runs(play, "staging/worker")) in (["v1", "v1"], ["v1", "v2"])
+    return rollout
+
+
+def test_pause_and_resume(play: Qd) -> None:
     with Journal.open(playground(play).state) as journal:
-        deadline = time.monotonic() + LONG
-        while not any(step.action == "switch" and step.state == "done" for step in journal.steps(rollout)):
-            assert time.monotonic() < deadline
-            assert journal.rollout(rollout).state not in ENDED
-            time.sleep(0.02)
-        assert "rollout" in play("pause", str(rollout), timeout=LONG).stdout
-        assert "v2" in runs(play, "staging/worker")
-        refused = play("deploy", "staging/worker", "v2", status=5, timeout=LONG).stderr
-        assert f"rollout {rollout}" in refused
+        rollout = held(play, journal)
+        assert f"rollout {rollout}" in play("deploy", "staging/worker", "v2", status=5, timeout=LONG).stderr
+        [shown] = [
+            one
+            for one in json.loads(play("rollouts", "--active", "--json").stdout)["rollouts"]
+            if one["rollout"] == rollout
+        ]
+        assert shown["status"] == "paused"
+        play("resume", "staging/worker", "--wait", timeout=LONG)
+    assert runs(play, "staging/worker") == ["v2", "v2"]
+    play("rollback", "staging/worker", "--yes", timeout=LONG)
+
+
+def test_a_paused_rollout_whose_worker_died_can_be_aborted(play: Qd) -> None:
+    with Journal.open(playground(play).state) as journal:
+        for row in journal.releases("staging/worker"):
+            journal.judge(row.id, "good", "whatever the test before left")
+        rollout = held(play, journal)
+        worker = journal.worker(rollout)
+        assert worker is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        told = play("watch", str(rollout), status=7, timeout=LONG).stderr
+        assert "orphaned" in told
+        assert f"qd resume {rollout}" in told
         play("abort", "staging/worker", "--wait", status=3, timeout=LONG)
         assert journal.rollout(rollout).state == "rolled_back"
-        kinds = [
-            request.kind
-            for event in journal.events(rollout=rollout, kind="request")
-            for request in [journal.request(event.body["request"])]
+        asked = [
+            journal.request(event.body["request"]).kind for event in journal.events(rollout=rollout, kind="request")
         ]
-    assert kinds == ["pause", "abort"]
+    assert asked == ["pause", "abort"]
     assert runs(play, "staging/worker") == ["v1", "v1"]
 
 

@@ -1,9 +1,12 @@
 """The worker lock: free means dead, at once; looking at it keeps nobody out."""
 
+import fcntl
+import itertools
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,32 +64,35 @@ def test_a_program_that_a_worker_runs_does_not_inherit_the_lock(place: Path) -> 
         child.communicate(b"\n")
 
 
-def test_a_lock_on_a_removed_file_is_not_taken_for_the_lock(place: Path) -> None:
+def just_before(monkeypatch: pytest.MonkeyPatch, attempt: int, happens: Callable[[], None]) -> None:
+    """Lets something happen between the opening of the lock's file and the given attempt to lock it."""
+    lock, attempts = fcntl.flock, itertools.count(1)
+
+    def flock(descriptor: int, operation: int) -> None:
+        if next(attempts) == attempt:
+            happens()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+def test_a_lock_on_a_removed_file_is_not_taken_for_the_lock(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = WorkerLock.acquire(place, 7)
-    path = place / "locks" / "rollout-7.lock"
-    os.rename(path, path.with_suffix(".gone"))
+    just_before(monkeypatch, 1, first.release)
     second = WorkerLock.acquire(place, 7)
     assert lock_is_held(place, 7)
-    first._path = path.with_suffix(".gone")
-    first.release()
+    with pytest.raises(LockHeld):
+        WorkerLock.acquire(place, 7)
     second.release()
 
 
-def test_many_who_look_never_keep_a_worker_from_its_lock(place: Path) -> None:
-    def look(report: Report) -> None:
-        report("looking")
-        while True:
-            lock_is_held(place, 7)
-
-    lookers = [Fork(look) for _ in range(3)]
-    try:
-        for looker in lookers:
-            looker.line()
-        for _ in range(100):
-            WorkerLock.acquire(place, 7).release()
-    finally:
-        for looker in lookers:
-            looker.kill()
+def test_somebody_who_looks_keeps_no_worker_from_its_lock(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    WorkerLock.acquire(place, 7).release()
+    (place / "locks" / "rollout-7.lock").touch()
+    looking = os.open(place / "locks" / "rollout-7.lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    just_before(monkeypatch, 3, lambda: os.close(looking))
+    WorkerLock.acquire(place, 7).release()
 
 
 def test_of_several_workers_only_one_has_the_lock_at_a_time(place: Path) -> None:

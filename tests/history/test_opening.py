@@ -1,7 +1,9 @@
 """Opening a journal: where it lies, who may read it, which format it has. What is not ours or newer is never touched."""
 
 import hashlib
+import multiprocessing
 import os
+import sqlite3
 import stat
 import threading
 from pathlib import Path
@@ -202,19 +204,39 @@ def test_a_migration_that_fails_leaves_the_old_format(state: Path, request: pyte
         assert [journal.events(), journal.rollouts()] == content
 
 
-def test_a_new_journal_opened_by_many_at_once_is_made_once(state: Path) -> None:
-    def racer(report: Report) -> None:
-        with Journal.open(state) as journal:
-            journal.note("here")
-            report(journal.mode)
+def test_a_new_journal_opened_by_many_at_once_is_made_once(tmp_path: Path) -> None:
+    start = multiprocessing.get_context("fork").Barrier(4)
+    states = [tmp_path / str(number) for number in range(10)]
 
-    racers = [Fork(racer) for _ in range(6)]
-    modes = [one.rest() for one in racers]
-    assert [one.wait() for one in racers] == [0] * 6
-    assert len({tuple(found) for found in modes}) == 1
-    with Journal.open(state) as journal:
-        assert len(journal.events()) == 6
-        assert list(state.glob(".history*")) == []
+    def racer(report: Report) -> None:
+        for state in states:
+            start.wait(60)
+            with Journal.open(state) as journal:
+                journal.note("here")
+                report(journal.mode)
+
+    racers = [Fork(racer) for _ in range(4)]
+    modes = [one.rest(60) for one in racers]
+    assert [one.wait() for one in racers] == [0] * 4
+    assert all(found == modes[0] for found in modes)
+    for state in states:
+        with Journal.open(state) as journal:
+            assert len(journal.events()) == 4
+            assert list(state.glob(".history*")) == []
+
+
+def test_a_file_that_is_being_made_is_looked_at_in_one_moment(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner, format and content read one after the other would be those of a database that is not ours."""
+    format_of, within = migrate._format, []
+
+    def watched(connection: sqlite3.Connection) -> int:
+        within.append(connection.in_transaction)
+        return format_of(connection)
+
+    monkeypatch.setattr(migrate, "_format", watched)
+    Journal.open(state).close()
+    assert within
+    assert all(within)
 
 
 def test_a_forked_child_must_open_its_own(state: Path) -> None:

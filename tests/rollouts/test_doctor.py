@@ -1,14 +1,25 @@
 """What the doctor finds on this machine and, over real SSH, on a host; each fault comes with its fix."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from quarterdeck.config.load import load_fleet
+from quarterdeck.config.model import Artifact, Commands, Runner, Target
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.doctor import Finding, Verdict, _detachment, examine, kills_user_processes
+from quarterdeck.rollouts.doctor import (
+    Finding,
+    Verdict,
+    _detachment,
+    _path,
+    _questions,
+    _unit,
+    examine,
+    kills_user_processes,
+)
 from quarterdeck.rollouts.logs import open_backend
 from tests.conftest import StartFleet
 from tests.sshd import SshdFleet
@@ -77,11 +88,6 @@ async def test_each_fault_has_its_fix(hosts: SshdFleet, tmp_path: Path) -> None:
     assert (nobody.verdict, nobody.unreachable) == (Verdict.FAIL, True)
     assert nobody.fix
 
-    place = (await findings(write(path, hosts, path="/proc/srv/web")))["host host-1"]
-    assert (place.verdict, place.unreachable) == (Verdict.FAIL, False)
-    assert "can't write" in place.sentence
-    assert "install -d" in place.fix
-
     missing = await findings(write(path, hosts, secret="QD_TEST_NO_SUCH_TOKEN"))
     assert missing["secret TOKEN of staging/web"].verdict is Verdict.FAIL
 
@@ -90,13 +96,46 @@ async def test_each_fault_has_its_fix(hosts: SshdFleet, tmp_path: Path) -> None:
 
 
 @pytest.mark.sshd
-async def test_a_unit_that_systemd_does_not_know(hosts: SshdFleet, tmp_path: Path) -> None:
-    """``systemctl`` is a script here that answers as systemd does for a unit it has never heard of."""
+async def test_a_unit_that_does_not_exist(hosts: SshdFleet, tmp_path: Path) -> None:
     found = await findings(write(tmp_path / "fleet.yml", hosts, runner="unit: no-such-thing.service"))
     finding = found["host host-1"]
     assert finding.verdict is Verdict.FAIL
-    assert "systemctl" in finding.sentence or "no-such-thing.service" in finding.sentence
+    assert (
+        "systemctl" in finding.sentence or "no-such-thing.service" in finding.sentence
+    )  # with and without systemd here
     assert finding.fix
+
+
+def test_a_place_that_may_not_be_written() -> None:
+    """The script that hosts are asked with, run here as somebody who is not root."""
+    target = Target("staging", "web", (), "/etc/qd test/web", Artifact("/a"), Runner(commands=Commands("a", "b")))
+    command = ["/bin/sh", "-c", _questions([target])]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+    asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    answers = dict(
+        line.removeprefix("target 0 ").split(" ", 1)
+        for line in asked.stdout.splitlines()
+        if line.startswith("target 0 ")
+    )
+    assert answers["unwritable"] == "/etc"
+    assert int(answers["free"]) > 0
+    [finding] = _path("host web-1", target, {"unwritable": "/etc"})
+    assert finding.verdict is Verdict.FAIL
+    assert "'/etc/qd test/web'" in finding.fix
+
+
+def test_units_that_a_switch_could_not_handle() -> None:
+    system = Target("staging", "web", (), "/srv/web", Artifact("/a"), Runner(unit="web.service"))
+    user = Target("staging", "web", (), "/srv/web", Artifact("/a"), Runner(unit="web.service", user_unit=True))
+    assert _unit("host", system, {"unit": "loaded", "restart": "yes"}) == []
+    assert _unit("host", user, {"unit": "loaded", "linger": "yes"}) == []
+    [unknown] = _unit("host", system, {"unit": "not-found", "restart": "yes"})
+    assert (unknown.verdict, "daemon-reload" in unknown.fix) == (Verdict.FAIL, True)
+    [sudo] = _unit("host", system, {"unit": "loaded", "restart": "no deploy"})
+    assert (sudo.verdict, "NOPASSWD" in sudo.fix) == (Verdict.WARN, True)
+    [linger] = _unit("host", user, {"unit": "loaded", "linger": "no deploy"})
+    assert (linger.verdict, linger.fix) == (Verdict.FAIL, "on the host: loginctl enable-linger deploy")
 
 
 def test_whether_workers_outlive_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,11 @@
 """Lines of several hosts in one order."""
 
 from quarterdeck.backends.hosts.contract import LogLine
-from quarterdeck.rollouts.logs import Back, Silent, merge, time_of
+from quarterdeck.rollouts.logs import Back, Entry, Silent, merge, time_of
 
 
 def test_by_time_with_lines_without_a_time_staying_where_they_were() -> None:
-    entries = [
+    entries: list[Entry] = [
         LogLine("a", "a.log: 2026-11-23T10:00:00Z first"),
         LogLine("a", "a.log:   File price.py, line 88"),
         LogLine("a", "a.log: 2026-11-23T10:00:09Z last"),
@@ -13,7 +13,7 @@ def test_by_time_with_lines_without_a_time_staying_where_they_were() -> None:
         LogLine("b", "second", time="2026-11-23T10:00:05.000000Z"),
         LogLine("b", "and more of it"),
     ]
-    assert [(entry.host, getattr(entry, "text", "")[-4:]) for entry in merge(list(entries))] == [
+    assert [(entry.host, getattr(entry, "text", "")[-4:]) for entry in merge(entries)] == [
         ("c", ""),
         ("a", "irst"),
         ("a", "e 88"),

@@ -11,11 +11,14 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from quarterdeck.history.audit import verify
 from quarterdeck.history.identity import current_operator
+from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import ENDED, RolloutState
 from quarterdeck.rollouts.control import Control
@@ -25,7 +28,7 @@ from tests.sshd import wait_for
 pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(600)]
 
 
-def kill_when(field: Field, rollout: int, condition: object) -> bool:
+def kill_when(field: Field, rollout: int, condition: Callable[[Journal], bool]) -> bool:
     """SIGKILLs the worker as soon as ``condition(journal)`` holds; False when the rollout had ended before."""
     pid = field.worker_pid(rollout)
     with field.journal(read_only=True) as journal:
@@ -37,7 +40,7 @@ def kill_when(field: Field, rollout: int, condition: object) -> bool:
                 version = now
                 if journal.rollout(rollout).state in ENDED:
                     return False
-                if condition(journal):  # type: ignore[operator]  # a predicate over the journal
+                if condition(journal):
                     os.kill(pid, signal.SIGKILL)
                     return True
             time.sleep(0.0005)
@@ -52,8 +55,12 @@ def resume(field: Field, rollout: int) -> None:
             Control(field.fleet(), journal, current_operator()).resume(rollout)
 
 
-def steps_seen(journal: object, rollout: int) -> int:
-    return sum(1 for event in journal.events(rollout=rollout) if event.kind.startswith("step."))  # type: ignore[attr-defined]  # a Journal
+def steps_seen(journal: Journal, rollout: int) -> int:
+    return len([event for event in journal.events(rollout=rollout) if event.kind.startswith("step.")])
+
+
+def _reached(rollout: int, boundary: int, journal: Journal) -> bool:
+    return steps_seen(journal, rollout) >= boundary
 
 
 def assert_right(field: Field, rollout: int, version: str) -> None:
@@ -82,7 +89,7 @@ def test_killed_at_every_step_boundary(field: Field, full: bool) -> None:
     boundary = 0
     for version in itertools.cycle(["v2", "v1"]):
         rollout = field.begin("deploy", version)
-        killed = kill_when(field, rollout, lambda j, r=rollout, b=boundary: steps_seen(j, r) >= b)  # type: ignore[misc]  # bound by default
+        killed = kill_when(field, rollout, partial(_reached, rollout, boundary))
         if killed:
             resume(field, rollout)
         assert_right(field, rollout, version)
@@ -123,7 +130,7 @@ def test_a_retried_step_ran_once(field: Field) -> None:
     before = [len(field.starts(host)) for host in field.hosts.hosts]
     rollout = field.begin("deploy", "v2")
 
-    def switched_somewhere(journal: object) -> bool:
+    def switched_somewhere(journal: Journal) -> bool:
         return any(len(field.starts(host)) > count for host, count in zip(field.hosts.hosts, before, strict=True))
 
     kill_when(field, rollout, switched_somewhere)

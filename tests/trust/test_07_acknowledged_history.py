@@ -25,27 +25,33 @@ def test_no_acknowledged_row_is_lost_when_a_busy_writer_is_killed(tmp_path: Path
 
     def busy(report: Report) -> None:
         with Journal.open(state) as journal:
+
+            def acknowledged_now() -> None:
+                seq, digest = journal.head()
+                report(f"event {seq} {digest}")
+
             for number in itertools.count():
                 rollout = journal.arm(f"production/service-{number % 5}", RolloutKind.ROLLBACK).id
+                acknowledged_now()
                 epoch = journal.begin(rollout, preempt="everything")
-                journal.add_steps(
-                    rollout, epoch, [NewStep(seq, f"web-{seq}", "switch", 0, {"pad": "x" * 300}) for seq in range(5)]
-                )
+                acknowledged_now()
+                steps = [NewStep(seq, f"web-{seq}", "switch", 0, {"pad": "x" * 300}) for seq in range(5)]
+                journal.add_steps(rollout, epoch, steps)
                 for seq in range(5):
                     journal.start_steps(rollout, epoch, [seq])
+                    acknowledged_now()
                     journal.end_step(rollout, epoch, seq, StepState.DONE, {"seconds": 0.1})
                     report(f"step {rollout} {seq}")
                 journal.set_state(rollout, epoch, RolloutState.SUCCEEDED)
                 report(f"ended {rollout} 0")
-                seq, digest = journal.head()
-                report(f"event {seq} {digest}")
 
     for kill in range(KILLS):
         with Fork(busy) as writer:
-            lines = [writer.line()]
-            time.sleep(moments.uniform(0.0, 0.03))  # the moment of the kill, not a wait for something
+            lines = [writer.line() for _ in range(moments.randint(1, 40))]
+            time.sleep(moments.uniform(0.0, 0.002))  # the moment of the kill, not a wait for something
             writer.send(signal.SIGKILL)
             lines += writer.rest()
+            assert writer.wait() == -signal.SIGKILL, "the writer ended by itself"
         with Journal.open(state) as journal:
             for word, first, second in map(str.split, lines):
                 acknowledged += 1

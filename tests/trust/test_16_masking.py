@@ -19,7 +19,7 @@ CANARIES = {
     "url": "postgres://app:cAnary/9+k=ry@db.internal:5432/app?sslmode=require&x=1",
     "quotes": """ca'na"ry\\7$f3`a9! #%{x}""",
     "every mark": "~ca!n#$%^&*()_+-={}[]|:;<>?,./'\"\\`~ry 7",
-    "unicode": "canäry-ключ-秘密-7f3a",
+    "unicode": "canäry/ключ/秘密/7f3a",
     "long": "canary" + "".join(f"{number * 7919 % 99991:05d}" for number in range(60)),
     "lines": "canary-first-line-77\ncanary\tsecond 'line' 88\ncanary-third-line-99",
 }

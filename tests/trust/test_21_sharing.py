@@ -179,6 +179,18 @@ def test_what_root_makes_can_be_used_by_the_group(shared: Path) -> None:
     assert as_user(BOB, 0o077, write(shared, "b"))[0].endswith(f",{BOB} b")
 
 
+def test_what_root_makes_can_be_used_by_the_owner(public: Path) -> None:
+    state = public / "state"
+    state.mkdir(0o700)
+    os.chown(state, ALICE, ALICE)
+    with Journal.open(state) as journal:
+        journal.note("r")
+        assert as_user(ALICE, 0o077, write(state, "a"))[0].endswith(f",{ALICE} a")
+    WorkerLock.acquire(state, 7)  # never released: the file stays
+    assert as_user(ALICE, 0o077, lambda report: report(str(lock_is_held(state, 7)))) == ["True"]
+    assert as_user(ALICE, 0o077, write(state, "b"))[0].endswith(f",{ALICE} b")
+
+
 def test_a_private_journal_is_for_its_owner_alone(public: Path) -> None:
     home = public / "home"
     home.mkdir()

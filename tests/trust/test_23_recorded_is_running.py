@@ -43,7 +43,10 @@ def test_exit_statuses_of_commands_are_not_success(field: Field) -> None:
 
 def test_a_release_that_dies_in_an_early_batch_is_found_before_success(field: Field) -> None:
     """The first host is healthy when its batch is done, and dead when the last batch is: no success."""
-    field.make_version("dies", start='echo "$QD_RELEASE" > ../../running; (sleep 1; grep -q "$QD_RELEASE" ../../running && rm ../../running) &')
+    field.make_version(
+        "dies",
+        start='echo "$QD_RELEASE" > ../../running; (sleep 1; grep -q "$QD_RELEASE" ../../running && rm ../../running) &',
+    )
     field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
     field.deploy("v1")
     result = field.deploy("dies", status=3)

@@ -139,6 +139,8 @@ def describe(event: "Event") -> tuple[str, str]:
             return _columns("-", "release", f"{body.get('release')} is new", "dim")
         case "replanned":
             return _columns("-", "replanned", f"because {body.get('because')}", "warn")
+        case "pause.until":
+            return _columns("-", "pause", f"for {duration(float(body.get('seconds') or 0))}", "dim")
         case "worker" | "fence":
             return "", ""
     words = ", ".join(f"{key} {value}" for key, value in body.items() if isinstance(value, str | int) and value != "")

@@ -57,11 +57,19 @@ _BY_NAME = {command.name: command for command in COMMANDS}
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help as a manual page: at most 96 columns, descriptions and examples kept as they were written."""
+    """Help as a manual page: as wide as the terminal, at most 96 columns."""
 
     def __init__(self, prog: str) -> None:
         columns = min(int(os.environ.get("COLUMNS", "0") or 0) or _terminal_columns(), 96)
         super().__init__(prog, max_help_position=26, width=max(columns - 2, 40))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Paragraphs are filled to the width; what has indented lines (examples, tables) stays as it was written."""
+        import textwrap
+
+        blocks = text.split("\n\n")
+        kept = (block if "\n " in block else textwrap.fill(" ".join(block.split()), width) for block in blocks)
+        return "\n\n".join(indent + block for block in kept)
 
 
 def _terminal_columns() -> int:
@@ -85,7 +93,11 @@ def _readable(message: str) -> str:
 
         choices = [choice.strip(" '") for choice in unknown.group(2).split(",")]
         nearest = difflib.get_close_matches(unknown.group(1), choices, n=2, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(nearest)}?" if nearest and len(choices) > 5 else f"; there is {', '.join(choices)}"
+        hint = (
+            f"; did you mean {' or '.join(nearest)}?"
+            if nearest and len(choices) > 5
+            else f"; there is {', '.join(choices)}"
+        )
         return f"there is no {unknown.group(1)!r} here{hint}"
     return message
 

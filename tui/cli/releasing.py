@@ -63,7 +63,7 @@ def declare_rollback(commands: "argparse._SubParsersAction[Parser]") -> None:
         description=(
             "Puts the last good release back: artifact, configuration, environment and secrets' references.\n\n"
             "On a terminal it shows what would happen and asks; --yes goes at once. It takes the place of\n"
-            "a deploy that is under way, skips pauses and hooks' soak times, and never skips health checks.\n"
+            "a deploy that is under way, skips pauses and soak times, and never skips health checks.\n"
             "A host that can't be reached is recorded as owed and named; the others are rolled back."
         ),
         example=(
@@ -87,11 +87,12 @@ def declare_rollback(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("--plan", action="store_true", help="show steps and blast radius, change nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--reason", metavar="TEXT", default="", help="why, for the history")
-    parser.add_argument("--force", action="store_true", help="go to a release that was marked bad; needs --reason")
+    parser.add_argument("--force", action="store_true", help="go to a release that was marked bad")
     add_waiting_options(parser)
 
 
 def run_deploy(session: "Session", arguments: argparse.Namespace) -> int:
+    session.start_worker_ahead()
     rollout = session.control.arm_deploy(
         session.target(arguments.target).name,
         arguments.version,

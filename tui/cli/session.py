@@ -120,5 +120,7 @@ class Session:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def close(self) -> None:
+        if self._worker is not None and "control" not in self.__dict__:
+            self._worker.dismiss()  # nothing came of it; a control that has it lets it go when this process ends
         if "journal" in self.__dict__:
             self.journal.close()

@@ -166,7 +166,7 @@ class SshBackend:
                         **self._settings(way, watch),
                     )
             except (asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError) as error:
-                if attempt == _TRIES - 1:
+                if attempt == _TRIES - 1 or watch.only_weak_host_keys():
                     raise await explain(host, way, error, watch) from None
             except asyncssh.DisconnectError as error:
                 raise await explain(host, way, error, watch) from None

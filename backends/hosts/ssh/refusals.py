@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncssh
 
 from quarterdeck.backends.errors import HostKeyRejected, LoginRefused, Unreachable
+from quarterdeck.backends.hosts.ssh.algorithms import CERTIFICATES, SIGNATURES
 from quarterdeck.backends.hosts.ssh.quoting import quote
 from quarterdeck.backends.hosts.ssh.way import Way
 
@@ -21,6 +22,25 @@ class KeyWatch(asyncssh.SSHClient):
 
     def __init__(self) -> None:
         self.shown: asyncssh.SSHKey | None = None
+        self._connection: asyncssh.SSHClientConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self._connection = conn
+
+    def only_weak_host_keys(self) -> str:
+        """The kinds of host key that the server offered, where none of them is on our list. Such a server just hangs up.
+
+        Read from its first message of the key exchange (RFC 4253, section 7.1), which asyncssh keeps but does not show.
+        """
+        message: bytes = getattr(self._connection, "_server_kexinit", b"")
+        place = 1 + 16
+        kinds = b""
+        for _ in range(2):  # the list of key exchanges, then that of host keys
+            length = int.from_bytes(message[place : place + 4], "big")
+            kinds = message[place + 4 : place + 4 + length]
+            place += 4 + length
+        offered = kinds.decode("ascii", "replace").split(",")
+        return "" if not kinds or set(offered) & {*SIGNATURES, *CERTIFICATES} else ", ".join(offered)
 
     def validate_host_public_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
         self.shown = key
@@ -50,6 +70,13 @@ async def explain(host: str, way: Way, error: Exception, watch: KeyWatch) -> Unr
                 _ACTION,
                 f"its SSH server offers only algorithms that are too weak ({error.reason})",
                 advice="update the SSH server, or allow curve25519-sha256 and aes256-gcm@openssh.com there",
+            )
+        case asyncssh.ConnectionLost() | ConnectionResetError() if watch.only_weak_host_keys():
+            return Unreachable(
+                host,
+                _ACTION,
+                f"its SSH server has only host keys that are too weak ({watch.only_weak_host_keys()})",
+                advice="give it an Ed25519 host key (ssh-keygen -A), or update it",
             )
         case socket.gaierror():
             return Unreachable(

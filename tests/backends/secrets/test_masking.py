@@ -22,6 +22,7 @@ def test_short_values_are_left_alone() -> None:
 def test_values_that_overlap_leave_no_rest() -> None:
     assert Masker(["abcd1234", "1234wxyz"]).mask("-abcd1234wxyz-") == f"-{MASK}-"
     assert Masker(["pass", "password"]).mask("-password-") == f"-{MASK}-"
+    assert Masker(["my-pass-word", "pass"]).mask("-my-pass-word-") == f"-{MASK}-"
     assert Masker(["aaaa"]).mask("-aaaaaaa-") == f"-{MASK}-"
 
 

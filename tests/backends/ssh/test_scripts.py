@@ -36,6 +36,8 @@ def _programs(directory: Path, shell: str, without: tuple[str, ...] = ()) -> Pat
     directory.mkdir()
     if shell == "busybox":
         subprocess.run([str(shutil.which("busybox")), "--install", "-s", str(directory)], check=True, timeout=20)
+        if not (directory / "flock").exists():  # Debian's busybox is built without it, Alpine's with it
+            (directory / "flock").symlink_to(str(shutil.which("flock")))
     else:
         for place in ("/usr/bin", "/bin"):
             for program in os.listdir(place):

@@ -14,7 +14,7 @@ finish_release() {
     fi
     touched=yes
     if [ "$qd_good" = yes ]; then
-        replace "$control/good" "$good$qd_release$newline" || { refuse failed "cannot write $control/good"; return 1; }
+        replace "$control/good" "$good$qd_release$newline" || { refuse_write "cannot write $control/good"; return 1; }
     fi
     [ "$qd_prune" = yes ] || return 0
     others=0

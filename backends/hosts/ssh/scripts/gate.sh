@@ -16,7 +16,7 @@ open_control() {
 
 take_lock() {
     need flock || return 1
-    true >>"$control/lock" || { refuse failed "cannot write $control/lock"; return 1; }
+    true >>"$control/lock" || { refuse_write "cannot write $control/lock"; return 1; }
     exec 9>>"$control/lock"
     flock -n 9 && return 0
     if flock --version 2>/dev/null | grep -q util-linux; then
@@ -65,13 +65,13 @@ gate() { # function, its name in the ledger
     check_fence || return
     if [ "$seen" != "$qd_epoch" ] || [ "$seen_holder" != "$qd_holder" ] || [ "$seen_anchor" != "$qd_anchor" ]; then
         replace "$control/epoch" "$qd_epoch$newline$qd_holder$newline$qd_anchor$newline" || {
-            refuse failed "cannot write $control/epoch"
+            refuse_write "cannot write $control/epoch"
             return 1
         }
     fi
     gate_record=$control/ops/$qd_op
     if [ -s "$gate_record" ] && gate_replay; then return "$gate_status"; fi
-    note "begin $qd_op $qd_epoch $2 $qd_release" || { refuse failed "cannot write $control/ledger"; return 1; }
+    note "begin $qd_op $qd_epoch $2 $qd_release" || { refuse_write "cannot write $control/ledger"; return 1; }
     gate_before=$answer
     answer=
     touched=

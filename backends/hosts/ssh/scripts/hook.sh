@@ -5,7 +5,7 @@ run_hook() {
     timeout_tool || return
     load_run "$qd_release"
     output=$control/.output
-    true >"$output" || { refuse failed "cannot write $output"; return 1; }
+    true >"$output" || { refuse_write "cannot write $output"; return 1; }
     touched=yes
     in_release "$qd_release" "$qd_seconds" "$qd_command" >"$output" 2>&1 </dev/null
     hook_status=$?

@@ -16,8 +16,11 @@ look_at_link() { # sets $current to the release that the link points to, empty: 
     current=${current##*/}
 }
 
-point_link() { # release: the link is replaced by a rename, never absent, never half
+prepare_link() { # release: everything that needs room on the disk, before anything is stopped
     ln -sf "releases/$1" "$control/current.new" || { refuse failed "cannot make the new link"; return 1; }
+}
+
+point_link() { # the prepared link replaces the old one by a rename: never absent, never half
     for point_way in -T -h perl python3; do
         case $point_way in
         -*) mv -f "$point_way" "$control/current.new" "$qd_path/current" 2>"$control/.mv" ;;

@@ -22,6 +22,12 @@ refuse() { # kind sentence…: an answer that the bastion turns into an error
     return 1
 }
 
+refuse_write() { # sentence…: a file can't be written. dash's printf does not tell why, another program does
+    printf '%4096s' ' ' | tee "$control/.why" >/dev/null
+    rm -f "$control/.why"
+    refuse failed "$@"
+}
+
 have() { # program…: all of them are there
     for have_program do
         command -v "$have_program" >/dev/null 2>&1 || return 1

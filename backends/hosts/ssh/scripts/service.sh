@@ -36,8 +36,9 @@ ended_by_limit() { # status of in_release
 run_logged() { # release, seconds, word, command: output goes to the service's log, its end is shown when the command fails
     run_log=$qd_path/shared/log/service.log
     run_line="--- quarterdeck: $3 $1 ($qd_op)"
-    [ -d "$qd_path/shared/log" ] || mkdir -p -- "$qd_path/shared/log" || { refuse failed "cannot make $qd_path/shared/log"; return 1; }
-    printf '%s\n' "$run_line" >>"$run_log" || { refuse failed "cannot write $run_log"; return 1; }
+    [ -d "$qd_path/shared/log" ] || mkdir -p -- "$qd_path/shared/log"
+    # A log that can't be written does not keep a service from being started or stopped.
+    printf '%s\n' "$run_line" >>"$run_log" || { true >>"$run_log" || run_log=/dev/null; } 2>/dev/null
     in_release "$1" "$2" "$4" >>"$run_log" 2>&1 </dev/null
     run_result=$?
     [ "$run_result" -ne 0 ] || return 0

@@ -20,7 +20,7 @@ stage_prepare() {
 }
 
 stage_receive() {
-    cat >"$stage_new/archive" || { refuse failed "cannot write the archive"; return 1; }
+    cat >"$stage_new/archive" || { refuse_write "cannot write the archive"; return 1; }
     stage_sum=$($checksum "$stage_new/archive") || { refuse failed "cannot read the archive"; return 1; }
     stage_sum=${stage_sum%% *}
     [ "$stage_sum" = "$qd_sha256" ] || { refuse checksum "$stage_sum"; return 1; }
@@ -68,7 +68,7 @@ inside() { # path of a link in the tree, what it points to: it stays in the tree
 stage_place() {
     cd -- "$stage_new/tree" || return 1
     rm -f qd.env qd.secrets.env qd.run qd.manifest.json qd.sha256
-    write_files || { refuse failed "cannot write the release's files"; return 1; }
+    write_files || { refuse_write "cannot write the release's files"; return 1; }
     intact . || { refuse failed "the release's files are not as they were sent"; return 1; }
     cd / || return 1
     check_fence || return

@@ -13,7 +13,7 @@ renew_secrets() { # written anew where they differ; a running service keeps what
     [ -n "$qd_secrets" ] || return 0
     secrets_file=$qd_path/releases/$qd_release/qd.secrets.env
     if [ -f "$secrets_file" ] && [ "$(cat "$secrets_file" && echo .)" = "$qd_secrets." ]; then return 0; fi
-    (umask 077 && replace "$secrets_file" "$qd_secrets") || { refuse failed "cannot write $secrets_file"; return 1; }
+    (umask 077 && replace "$secrets_file" "$qd_secrets") || { refuse_write "cannot write $secrets_file"; return 1; }
     result secrets-renewed
 }
 
@@ -38,7 +38,9 @@ change() {
         before="$run_kind $run_unit $run_scope $run_stop $run_restart"
     fi
     load_run "$qd_release" || { refuse damaged "release $qd_release has no qd.run"; return 1; }
+    prepare_link "$qd_release" || return
     touched=yes
+    stopped=
     verb=start
     left=$qd_seconds
     if [ -n "$before" ]; then
@@ -46,6 +48,7 @@ change() {
             # The one that runs is stopped in its own way. A broken release must not stand in the way of the one before it:
             # what it answers is noted, and the way is gone on.
             load_run "$previous"
+            stopped=yes
             stop_seconds=$((left / 3 + 1))
             kept_answer=$answer
             stop_service "$previous" "$stop_seconds" || { answer=$kept_answer; output=; result "stop-failed $previous"; }
@@ -55,7 +58,10 @@ change() {
             verb=restart
         fi
     fi
-    point_link "$qd_release" || return
+    point_link || {
+        if [ -n "$stopped" ] && load_run "$previous"; then start_service "$previous" "$left" start; fi
+        return 1
+    }
     verb_status=0
     if [ "$qd_verb" != none ]; then
         start_service "$qd_release" "$left" "$verb" && await_running "$qd_release"
