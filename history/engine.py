@@ -62,10 +62,7 @@ def engine() -> Engine:
     wanted = os.environ.get("QD_SQLITE", "")
     if wanted not in ("", "stdlib", "bundled"):
         raise JournalError(f"QD_SQLITE is {wanted!r}", advice="It can be stdlib or bundled, or left out")
-    linked = importlib.import_module(
-        "_sqlite3"
-    ).sqlite_version  # of the standard library's; cheaper than all of sqlite3
-    if wanted == "bundled" or (wanted == "" and is_affected(_numbers(linked))):
+    if wanted == "bundled" or (wanted == "" and _standard_is_affected()):
         try:
             bundled = _engine("pysqlite3.dbapi2", "bundled")
         except ImportError:
@@ -131,6 +128,15 @@ def change_mode(connection: "sqlite3.Connection", mode: str) -> bool:
 def result_code(error: BaseException) -> int:
     """SQLite's extended result code, 0 when the error carries none."""
     return int(getattr(error, "sqlite_errorcode", 0) or 0)
+
+
+def _standard_is_affected() -> bool:
+    """Of the standard library's SQLite, asked without importing all of ``sqlite3``; one that is missing counts as affected."""
+    try:
+        version: str = importlib.import_module("_sqlite3").sqlite_version
+    except ImportError:
+        return True
+    return is_affected(_numbers(version))
 
 
 def _engine(module_name: str, name: str) -> Engine:

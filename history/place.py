@@ -56,12 +56,12 @@ class Place:
     def make_file(self, path: Path) -> None:
         """Makes an empty file that has the right mode from its first moment, or leaves the one that is there.
 
-        The file is never opened: closing one of SQLite's own files would drop the locks this process has on it.
+        Under its own name it is never opened: closing one of SQLite's files would drop the locks this process has on it.
         """
         if path.exists():
             return
         draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
-        os.mknod(draft, stat.S_IFREG | 0o600)
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         try:
             os.chmod(draft, self.file_mode)
             self._give(draft)

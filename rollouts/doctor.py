@@ -9,55 +9,27 @@ import shlex
 import stat
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quarterdeck.backends.errors import (
     ArtifactMissing,
     BackendError,
-    HostKeyRejected,
-    LoginRefused,
-    Unreachable,
 )
-from quarterdeck.backends.hosts.contract import Connection, HostBackend
 from quarterdeck.config.model import Fleet, Host, SecretReference, Target
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Operator
 from quarterdeck.rollouts.control import may
+from quarterdeck.rollouts.doctor_hosts import CONNECT, examine_host
+from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
 
 if TYPE_CHECKING:
     from asyncssh import SSHClientConnection
 
     from quarterdeck.backends.hosts.ssh.backend import SshBackend
 
-CONNECT = 10.0  # seconds
-ASK = 20.0
 RESOLVE = 20.0
-LITTLE_ROOM = 200 * 1024 * 1024  # bytes
-TOOLS = ("sh", "flock", "tar", "sha256sum", "timeout", "mktemp", "df", "find")
-
-
-class Verdict(StrEnum):
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``subject``: what was tested («host web-1», «journal»). ``fix`` is empty when there is nothing to do.
-
-    ``unreachable``: the fault is that a host does not answer or lets nobody in.
-    """
-
-    subject: str
-    verdict: Verdict
-    sentence: str
-    fix: str = ""
-    unreachable: bool = False
 
 
 async def examine(
@@ -79,7 +51,7 @@ async def examine(
     tell(await asyncio.to_thread(_fleet_file, fleet))
     tell(_journal(journal))
     tell([_rights(fleet, operator)])
-    tell(await asyncio.to_thread(_detachment))
+    tell(await asyncio.to_thread(detachment))
 
     async def then_tell(examination: Awaitable[list[Finding]]) -> None:
         tell(await examination)
@@ -88,7 +60,7 @@ async def examine(
     hosts = {host.name: host for target in declared for host in target.hosts}
     async with asyncio.TaskGroup() as group:
         for host in hosts.values():
-            group.create_task(then_tell(_host(backend, host, [t for t in declared if host in t.hosts])))
+            group.create_task(then_tell(examine_host(backend, host, [t for t in declared if host in t.hosts])))
         for target in declared:
             group.create_task(then_tell(_artifact(backend, journal, target)))
         group.create_task(then_tell(_secrets(fleet, declared)))
@@ -177,7 +149,7 @@ def _rights(fleet: Fleet, operator: Operator) -> Finding:
     )
 
 
-def _detachment(
+def detachment(
     *,
     booted: Path = Path("/run/systemd/system"),
     linger: Path = Path("/var/lib/systemd/linger"),
@@ -227,216 +199,6 @@ def kills_user_processes(configuration: Path) -> bool:
                 if key.strip() == "KillUserProcesses":
                     answer = value.strip().lower() in {"yes", "true", "1", "on"}
     return answer
-
-
-# hosts
-
-
-async def _host(backend: HostBackend, host: Host, targets: Sequence[Target]) -> list[Finding]:
-    subject = f"host {host.name}"
-    try:
-        async with asyncio.timeout(CONNECT + ASK):
-            connection = await backend.connect(host, deadline=CONNECT)
-            try:
-                return await _connected(subject, connection, targets)
-            finally:
-                with suppress(TimeoutError, OSError, BackendError):
-                    async with asyncio.timeout(2.0):
-                        await connection.close()
-    except TimeoutError:
-        return [
-            Finding(
-                subject,
-                Verdict.FAIL,
-                f"{host.name} let us in and did not answer within {ASK:g} s",
-                "look at its load and its disks",
-                unreachable=True,
-            )
-        ]
-    except BackendError as error:
-        return [
-            Finding(
-                subject,
-                Verdict.FAIL,
-                _problem(error),
-                error.advice or _fix(error, host),
-                unreachable=isinstance(error, Unreachable),
-            )
-        ]
-
-
-def _problem(error: BackendError) -> str:
-    return f"{error.action}: {error.problem}"
-
-
-def _fix(error: BackendError, host: Host) -> str:
-    match error:
-        case HostKeyRejected():
-            return (
-                f"compare it with the key on the host's console (ssh-keygen -lf), then add it: ssh-keyscan {host.ssh}"
-            )
-        case LoginRefused():
-            return f"try: ssh {host.ssh} true; put your public key into authorized_keys there, or the right user into the fleet file"
-        case Unreachable():
-            return f"try: ssh {host.ssh} true; is the address right, the host up, the port open?"
-    return f"try: ssh {host.ssh} true"
-
-
-async def _connected(subject: str, connection: Connection, targets: Sequence[Target]) -> list[Finding]:
-    answer = await connection.execute(_questions(targets), deadline=ASK)
-    lines = answer.output.splitlines()
-    found: list[Finding] = []
-    missing = [line.removeprefix("missing ") for line in lines if line.startswith("missing ")]
-    if missing:
-        found.append(
-            Finding(
-                subject,
-                Verdict.FAIL,
-                f"lacks {', '.join(missing)}",
-                "install them on the host (Debian: util-linux, tar, coreutils, findutils)",
-            )
-        )
-    for number, target in enumerate(targets):
-        said = {
-            key: value
-            for line in lines
-            if line.startswith(f"target {number} ")
-            for key, _, value in [line.removeprefix(f"target {number} ").partition(" ")]
-        }
-        found += _path(subject, target, said)
-        found += _unit(subject, target, said)
-    if "end" not in lines:
-        found.append(
-            Finding(
-                subject,
-                Verdict.FAIL,
-                "its shell did not answer as a POSIX shell does",
-                "the login shell must run sh scripts",
-            )
-        )
-    if all(finding.verdict is Verdict.OK for finding in found):
-        free = next((line.split()[-1] for line in lines if line.startswith("target 0 free ")), "")
-        room = f", {int(free) // 1024} MiB free" if free.isdigit() else ""
-        return [
-            Finding(
-                subject,
-                Verdict.OK,
-                f"connection, host key, tools, {len(targets)} target path{'s' if len(targets) != 1 else ''}{room}",
-            )
-        ]
-    return [finding for finding in found if finding.verdict is not Verdict.OK]
-
-
-def _questions(targets: Sequence[Target]) -> str:
-    """One script for all: it only looks. Paths are quoted, units too."""
-    lines = ["LC_ALL=C; export LC_ALL", "PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]
-    lines.append(f"for tool in {' '.join(TOOLS)}; do command -v $tool >/dev/null 2>&1 || echo missing $tool; done")
-    for number, target in enumerate(targets):
-        path = target.path
-        quoted = f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
-        lines += [
-            f"place={quoted}",
-            'while [ ! -d "$place" ] && [ "$place" != "${place%/*}" ]; do place=${place%/*}; done; place=${place:-/}',
-            f'[ -w "$place" ] && [ -x "$place" ] && echo "target {number} writable $place" || echo "target {number} unwritable $place"',
-            f'echo "target {number} free $(df -Pk -- "$place" | awk \'NR == 2 {{ print $4 }}\')"',
-        ]
-        if target.runner.unit is not None:
-            unit = shlex.quote(target.runner.unit)
-            scope = "--user " if target.runner.user_unit else ""
-            if target.runner.user_unit:
-                lines.append(
-                    '[ -n "${XDG_RUNTIME_DIR-}" ] || { XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; }'
-                )
-            lines += [
-                f"if ! command -v systemctl >/dev/null 2>&1; then echo 'target {number} systemctl missing'; else",
-                f"state=$(timeout 5 systemctl {scope}show --property=LoadState --value {unit} 2>/dev/null </dev/null)",
-                f'echo "target {number} unit ${{state:-unknown}}"',
-            ]
-            if target.runner.user_unit:
-                lines.append(
-                    f'[ -e "/var/lib/systemd/linger/$(id -un)" ] && echo "target {number} linger yes" '
-                    f'|| echo "target {number} linger no $(id -un)"'
-                )
-            else:
-                # `sudo -n -l COMMAND` says whether it would be allowed, and runs nothing.
-                lines.append(
-                    f'if [ "$(id -u)" = 0 ] || sudo -n -l systemctl restart {unit} >/dev/null 2>&1; '
-                    f'then echo "target {number} restart yes"; else echo "target {number} restart no $(id -un)"; fi'
-                )
-            lines.append("fi")
-    lines.append("echo end")
-    return "\n".join(lines)
-
-
-def _path(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
-    found = []
-    if "unwritable" in said:
-        found.append(
-            Finding(
-                subject,
-                Verdict.FAIL,
-                f"{target.name}: the login user can't write {said['unwritable']}, where {target.path} is to be",
-                f"on the host: sudo install -d -o LOGIN-USER {shlex.quote(target.path)}",
-            )
-        )
-    free = said.get("free", "")
-    if free.isdigit() and int(free) * 1024 < LITTLE_ROOM:
-        found.append(
-            Finding(
-                subject,
-                Verdict.WARN,
-                f"{target.name}: only {int(free) // 1024} MiB free below {target.path}",
-                "make room, or lower keep.releases",
-            )
-        )
-    return found
-
-
-def _unit(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
-    unit = target.runner.unit
-    if unit is None:
-        return []
-    if "systemctl" in said:
-        return [
-            Finding(
-                subject,
-                Verdict.FAIL,
-                f"{target.name}: there is no systemctl on the host",
-                "use commands: in place of unit:",
-            )
-        ]
-    found = []
-    if said.get("unit") not in {"loaded", None}:
-        found.append(
-            Finding(
-                subject,
-                Verdict.FAIL,
-                f"{target.name}: systemd does not know the unit {unit} ({said.get('unit')})",
-                f"put {unit} on the host and run: systemctl {'--user ' if target.runner.user_unit else ''}daemon-reload",
-            )
-        )
-    if said.get("linger", "").startswith("no"):
-        user = said["linger"].partition(" ")[2]
-        found.append(
-            Finding(
-                subject,
-                Verdict.FAIL,
-                f"{target.name}: the user unit {unit} would stop when {user} logs out",
-                f"on the host: loginctl enable-linger {user}",
-            )
-        )
-    if said.get("restart", "").startswith("no"):
-        user = said["restart"].partition(" ")[2]
-        found.append(
-            Finding(
-                subject,
-                Verdict.WARN,
-                f"{target.name}: {user} may not restart {unit} with sudo; unless polkit allows it, a switch will fail",
-                f"a line for sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl restart {unit}, /usr/bin/systemctl start {unit}, "
-                f"/usr/bin/systemctl stop {unit}",
-            )
-        )
-    return found
 
 
 # artifacts and secrets

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quarterdeck.backends.playground import Playground
+    from quarterdeck.backends.playground import BadVersions, Playground
+    from quarterdeck.backends.playground.load import LoadReport
     from quarterdeck.config.model import Fleet
     from quarterdeck.history.records import Rollout
     from quarterdeck.rollouts.control import Control
@@ -49,6 +50,22 @@ def running() -> "Playground":
     from quarterdeck.backends.playground import describe
 
     return describe()
+
+
+def bad_versions() -> "BadVersions":
+    """Which versions of the playground's services are bad, and how."""
+    from quarterdeck.backends.playground import bad_versions
+
+    return bad_versions()
+
+
+async def send_traffic(
+    target: str, *, seconds: float, rate: float, progress: "Callable[[LoadReport], None]"
+) -> "LoadReport":
+    """``rate`` requests a second to the target's hosts, for ``seconds``; ``progress`` once a second. Raises PlaygroundError."""
+    from quarterdeck.backends.playground.load import load
+
+    return await load(None, target, seconds=seconds, rate=rate, progress=progress)
 
 
 def _end_workers(state: Path) -> None:

@@ -575,15 +575,23 @@ async def test_a_bare_command(place: Place) -> None:
 
 
 async def test_cancelled_tasks_leave_no_channel_behind(place: Place) -> None:
-    """sshd allows 10 sessions on a connection: a single one that stayed open for each round would be noticed."""
-    for delay in [0.0, 0.001, 0.002, 0.004, 0.006, 0.01, 0.02, 0.05] * 4:
-        task = asyncio.create_task(place.connection.execute("sleep 60", deadline=1))
+    """sshd allows 10 sessions on a connection, and following a log would hold one for ever."""
+    release, _ = place.release("v1")
+    log = place.files / "service.log"
+    log.touch()
+
+    async def follow() -> None:
+        async for _ in place.connection.logs(Logs(files=(str(log),)), release, follow=True):
+            pass
+
+    for delay in [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.1] * 8:
+        task = asyncio.create_task(follow())
         await asyncio.sleep(delay)
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, CommandFailed):
             await task
     output = ""
-    async with asyncio.timeout(10):  # the host needs a moment to end them; left alone they would take a minute
+    async with asyncio.timeout(10):  # the host needs a moment to end what was started there
         while not output:
             with contextlib.suppress(CommandFailed):
                 output = (await place.connection.execute("echo still here", deadline=10)).output

@@ -13,10 +13,6 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.doctor import (
     Finding,
     Verdict,
-    _detachment,
-    _path,
-    _questions,
-    _unit,
     examine,
     kills_user_processes,
 )
@@ -109,7 +105,7 @@ async def test_a_unit_that_does_not_exist(hosts: SshdFleet, tmp_path: Path) -> N
 def test_a_place_that_may_not_be_written() -> None:
     """The script that hosts are asked with, run here as somebody who is not root."""
     target = Target("staging", "web", (), "/etc/qd test/web", Artifact("/a"), Runner(commands=Commands("a", "b")))
-    command = ["/bin/sh", "-c", _questions([target])]
+    command = ["/bin/sh", "-c", questions([target])]
     if os.geteuid() == 0:
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
     asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
@@ -120,7 +116,7 @@ def test_a_place_that_may_not_be_written() -> None:
     )
     assert answers["unwritable"] == "/etc"
     assert int(answers["free"]) > 0
-    [finding] = _path("host web-1", target, {"unwritable": "/etc"})
+    [finding] = path_findings("host web-1", target, {"unwritable": "/etc"})
     assert finding.verdict is Verdict.FAIL
     assert "'/etc/qd test/web'" in finding.fix
 
@@ -128,13 +124,13 @@ def test_a_place_that_may_not_be_written() -> None:
 def test_units_that_a_switch_could_not_handle() -> None:
     system = Target("staging", "web", (), "/srv/web", Artifact("/a"), Runner(unit="web.service"))
     user = Target("staging", "web", (), "/srv/web", Artifact("/a"), Runner(unit="web.service", user_unit=True))
-    assert _unit("host", system, {"unit": "loaded", "restart": "yes"}) == []
-    assert _unit("host", user, {"unit": "loaded", "linger": "yes"}) == []
-    [unknown] = _unit("host", system, {"unit": "not-found", "restart": "yes"})
+    assert unit_findings("host", system, {"unit": "loaded", "restart": "yes"}) == []
+    assert unit_findings("host", user, {"unit": "loaded", "linger": "yes"}) == []
+    [unknown] = unit_findings("host", system, {"unit": "not-found", "restart": "yes"})
     assert (unknown.verdict, "daemon-reload" in unknown.fix) == (Verdict.FAIL, True)
-    [sudo] = _unit("host", system, {"unit": "loaded", "restart": "no deploy"})
+    [sudo] = unit_findings("host", system, {"unit": "loaded", "restart": "no deploy"})
     assert (sudo.verdict, "NOPASSWD" in sudo.fix) == (Verdict.WARN, True)
-    [linger] = _unit("host", user, {"unit": "loaded", "linger": "no deploy"})
+    [linger] = unit_findings("host", user, {"unit": "loaded", "linger": "no deploy"})
     assert (linger.verdict, linger.fix) == (Verdict.FAIL, "on the host: loginctl enable-linger deploy")
 
 
@@ -143,7 +139,7 @@ def test_whether_workers_outlive_the_session(tmp_path: Path, monkeypatch: pytest
     linger.mkdir()
 
     def verdict() -> Verdict:
-        [finding] = _detachment(booted=booted, linger=linger, logind=logind)
+        [finding] = detachment(booted=booted, linger=linger, logind=logind)
         return finding.verdict
 
     assert verdict() is Verdict.OK  # no systemd
@@ -152,7 +148,7 @@ def test_whether_workers_outlive_the_session(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("USER", "alice")
     assert verdict() is Verdict.OK  # logind's default leaves processes alone
     logind.write_text("[Login]\nKillUserProcesses=yes\n")
-    [finding] = _detachment(booted=booted, linger=linger, logind=logind)
+    [finding] = detachment(booted=booted, linger=linger, logind=logind)
     assert (finding.verdict, finding.fix) == (Verdict.FAIL, "loginctl enable-linger alice")
     (linger / "alice").touch()
     assert verdict() is Verdict.OK

@@ -13,6 +13,7 @@ from quarterdeck.tui.cli.times import duration
 
 if TYPE_CHECKING:
     from quarterdeck.backends.playground import Playground
+    from quarterdeck.backends.playground.load import LoadReport
     from quarterdeck.history.records import Rollout
     from quarterdeck.tui.cli.session import Session
 
@@ -159,9 +160,9 @@ def run_down(session: "Session", _arguments: argparse.Namespace) -> int:
 def run_load(session: "Session", arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from quarterdeck.backends.playground.load import LoadReport, load
+    from quarterdeck.rollouts.playground import send_traffic
 
-    def tell(report: LoadReport) -> None:
+    def tell(report: "LoadReport") -> None:
         versions = ", ".join(f"{version} {count}" for version, count in sorted(report.versions.items()))
         session.printer.progress(
             f"{report.seconds:5.0f}s  {report.requests} requests, {report.failed} failed  ({versions})"
@@ -169,7 +170,7 @@ def run_load(session: "Session", arguments: argparse.Namespace) -> int:
 
     try:
         report = asyncio.run(
-            load(None, arguments.target, seconds=arguments.seconds, rate=arguments.rate, progress=tell)
+            send_traffic(arguments.target, seconds=arguments.seconds, rate=arguments.rate, progress=tell)
         )
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
@@ -198,8 +199,7 @@ def run_load(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 def run_break(session: "Session", arguments: argparse.Namespace) -> int:
-    from quarterdeck.backends.playground import bad_versions
-    from quarterdeck.rollouts.playground import running
+    from quarterdeck.rollouts.playground import bad_versions, running
 
     bad = bad_versions()
     here = on_playground(session, running())

@@ -9,7 +9,7 @@ from quarterdeck.tui.cli.exits import Exit
 from quarterdeck.tui.cli.parser import Parser, add_command
 
 if TYPE_CHECKING:
-    from quarterdeck.rollouts.doctor import Finding
+    from quarterdeck.rollouts.findings import Finding
     from quarterdeck.tui.cli.session import Session
 
 MARKS = {"ok": ("=", "ok"), "warn": ("!", "warn"), "fail": ("x", "bad")}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from quarterdeck.history.records import Event, Rollout
     from quarterdeck.tui.cli.session import Session
 
+WORKER_COMES = 20.0  # seconds that a worker which was just started may need on a busy machine
 HOST_COLUMNS = 12
 ACTION_COLUMNS = 10
 
@@ -52,15 +53,18 @@ def follow(
     after: int = 0,
     timeout: float | None = None,
     show: "Callable[[Event], None] | None" = None,
+    worker_comes: bool = False,
 ) -> "Rollout | None":
     """Shows what happens to ``rollout`` until it has ended, or stands still for want of a decision (its worker died).
 
+    ``worker_comes``: a new worker has just been started for it, and gets some seconds to take it up.
     Returns it then, or None when ``timeout`` seconds are over. Raises Interrupted on Ctrl-C.
     """
     from quarterdeck.history.records import ENDED, RolloutState
 
     show = show or _line_shower(session)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    began = time.monotonic()
+    deadline = None if timeout is None else began + timeout
     try:
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -72,6 +76,9 @@ def follow(
                 return now
             if deadline is not None and time.monotonic() >= deadline:
                 return None
+            if worker_comes and time.monotonic() - began < WORKER_COMES:
+                time.sleep(0.05)
+                continue
             # The worker is dead. What policy says about that is done now; a rollout that nobody may take up stands still.
             if not session.read_only:
                 session.control.tend()
@@ -189,7 +196,15 @@ def _columns(host: str, action: str, outcome: str, style: str) -> tuple[str, str
     return f"{host:<{HOST_COLUMNS}} {action:<{ACTION_COLUMNS}} {outcome}".rstrip(), style
 
 
-def finish(session: "Session", rollout: int, *, detach: bool, timeout: float | None, after: int = 0) -> int:
+def finish(
+    session: "Session",
+    rollout: int,
+    *,
+    detach: bool,
+    timeout: float | None,
+    after: int = 0,
+    worker_comes: bool = False,
+) -> int:
     """Waits for a rollout that has begun (unless ``detach``), prints how it ended, and gives the exit status of page 8."""
     from quarterdeck.rollouts.outcome import result
 
@@ -199,7 +214,7 @@ def finish(session: "Session", rollout: int, *, detach: bool, timeout: float | N
         printer.document(result(session.journal, rollout))
         printer.line(f"rollout {rollout}: {now.kind} of {now.target}, {now.state}; follow it with: qd watch {rollout}")
         return Exit.DONE
-    ended = follow(session, rollout, after=after, timeout=timeout)
+    ended = follow(session, rollout, after=after, timeout=timeout, worker_comes=worker_comes)
     summary = result(session.journal, rollout)
     printer.document(summary)
     if ended is None:

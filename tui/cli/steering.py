@@ -113,7 +113,9 @@ def run_retry(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 def _finish(session: "Session", rollout: "Rollout", arguments: argparse.Namespace, after: int) -> int:
-    return finish(session, rollout.id, detach=arguments.detach, timeout=arguments.timeout, after=after)
+    return finish(
+        session, rollout.id, detach=arguments.detach, timeout=arguments.timeout, after=after, worker_comes=True
+    )
 
 
 def _reason(arguments: argparse.Namespace) -> dict[str, str]:

@@ -26,7 +26,7 @@ def tell(session: "Session") -> int:
 
 
 def _chapters(here: "Session", told: list[dict[str, Any]]) -> int:
-    from quarterdeck.backends.playground import bad_versions
+    from quarterdeck.rollouts.playground import bad_versions
 
     say = here.printer.progress
     bad = bad_versions().at_once

@@ -187,6 +187,17 @@ async def test_cancelling_ends_the_command(tmp_path: Path) -> None:
     await until(lambda: not running(f"sleep {marker}"))
 
 
+async def test_cancelling_at_any_moment_of_the_start_leaves_nothing_running(tmp_path: Path) -> None:
+    marker = f"64{os.getpid()}"
+    for moment in range(60):
+        task = asyncio.create_task(one("command", f"sleep {marker}; true", tmp_path))
+        await asyncio.sleep(moment * 0.0002)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await until(lambda: not running(f"sleep {marker}"))
+
+
 def recorded(folder: Path, name: str, script: str) -> None:
     """Puts a program in ``folder`` that keeps its arguments, one a line, and does as ``script`` says."""
     folder.mkdir(exist_ok=True)

@@ -72,19 +72,19 @@ unit_verb() { # verb, seconds
     need systemctl || return 1
     unit_seconds=$2
     unit_control "$1" "$run_unit"
-    unit_result=$?
-    [ "$unit_result" -ne 0 ] || return 0
+    verb_result=$?
+    [ "$verb_result" -ne 0 ] || return 0
     output=$control/.output
     printf '%s\n' "$unit_text" >"$output"
-    if [ "$unit_result" = 77 ]; then
+    if [ "$verb_result" = 77 ]; then
         refuse sudo "systemctl $1 $run_unit"
-    elif ended_by_limit "$unit_result"; then
-        refuse timeout "$unit_result $2 systemctl $1 $run_unit"
+    elif ended_by_limit "$verb_result"; then
+        refuse timeout "$verb_result $2 systemctl $1 $run_unit"
     else
         unit_seconds=5
         unit_control status --no-pager --lines=10 "$run_unit"
         printf '%s\n' "$unit_text" >>"$output"
-        refuse command "$unit_result systemctl $1 $run_unit"
+        refuse command "$verb_result systemctl $1 $run_unit"
     fi
     return 1
 }
@@ -98,6 +98,7 @@ running() { # release, whose run_* are loaded. 0: it runs, 1: it does not, 2: th
         unit_control show --property=ActiveState,SubState,MainPID "$run_unit" || return 2
         running_words=$(printf '%s ' $unit_text)
         case $unit_text in
+        *SubState=auto-restart*) return 1 ;; # it has just ended, and systemd tries again
         *ActiveState=active* | *ActiveState=reloading* | *ActiveState=activating*) return 0 ;;
         *ActiveState=*) return 1 ;;
         *) return 2 ;;

@@ -1,0 +1,26 @@
+"""What a test of this machine or of a host found out, and how a fault is fixed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+LITTLE_ROOM = 200 * 1024 * 1024  # bytes free: with less, a release may not fit
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``subject``: what was tested («host web-1», «journal»). ``fix`` is empty when there is nothing to do.
+
+    ``unreachable``: the fault is that a host does not answer or lets nobody in.
+    """
+
+    subject: str
+    verdict: Verdict
+    sentence: str
+    fix: str = ""
+    unreachable: bool = False

@@ -1,0 +1,155 @@
+"""Units. There is no systemd where the tests run: a recorded ``systemctl`` stands in for it, everything else is real."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.backends.errors import CommandFailed, NotPermitted
+from quarterdeck.backends.hosts.contract import Fence, SecretValues
+from quarterdeck.backends.hosts.ssh.backend import SshBackend
+from quarterdeck.backends.hosts.ssh.connection import SshConnection
+from quarterdeck.config.model import Logs, Runner
+from quarterdeck.config.release import Release
+from tests.backends.ssh.releases import quick_release
+from tests.sshd import SshdFleet
+
+# What systemctl of systemd 252 answers in each case, and with which status.
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >>"$RECORD/calls"
+mode=$(cat "$RECORD/mode")
+for word do case $word in restart|start|stop|show|status) verb=$word ;; esac; done
+case $verb:$mode in
+show:*) cat "$RECORD/state" 2>/dev/null || printf 'ActiveState=inactive\\nSubState=dead\\nMainPID=0\\n' ;;
+status:*) echo "web.service - Web"; echo "main process exited, status=203/EXEC"; exit 3 ;;
+*:denied) echo "Failed to $verb web.service: Interactive authentication required." >&2; exit 1 ;;
+*:missing) echo "Failed to $verb web.service: Unit web.service not found." >&2; exit 5 ;;
+*:broken) echo "Job for web.service failed because the control process exited with error code." >&2; exit 1 ;;
+restart:dies) printf 'ActiveState=failed\\nSubState=failed\\nMainPID=0\\n' >"$RECORD/state" ;;
+restart:loops) printf 'ActiveState=activating\\nSubState=auto-restart\\nMainPID=0\\n' >"$RECORD/state" ;;
+restart:*) printf 'ActiveState=active\\nSubState=running\\nMainPID=4242\\n' >"$RECORD/state" ;;
+stop:*) rm -f "$RECORD/state" ;;
+esac
+"""
+ID = '#!/bin/sh\nif [ "$1" = -u ]; then echo 1000; else exec /usr/bin/id "$@"; fi\n'
+SUDO = '#!/bin/sh\n[ "$1" = -n ] && shift\necho "sudo: a password is required" >&2\nexit 1\n'
+JOURNALCTL = (
+    '#!/bin/sh\necho "$*" >>"$RECORD/calls"\necho \'2026-11-23T18:30:00+0000 host web[4242]: listening \x1b[31mnow\'\n'
+)
+FENCE = Fence("test/web", 1, "me")
+NO_SECRETS = SecretValues()
+
+
+@dataclass
+class Systemd:
+    connection: SshConnection
+    record: Path
+    programs: Path
+    files: Path
+    path: Path
+
+    def mode(self, mode: str) -> None:
+        (self.record / "mode").write_text(mode)
+
+    def program(self, name: str, text: str) -> None:
+        (self.programs / name).write_text(text)
+        (self.programs / name).chmod(0o755)
+
+    @property
+    def calls(self) -> list[str]:
+        return [line for line in (self.record / "calls").read_text().splitlines() if " show " not in f" {line} "]
+
+    async def staged(self, version: str, runner: Runner) -> Release:
+        release, archive = quick_release(self.files, version, self.path, runner=runner)
+        await self.connection.stage(release, archive, NO_SECRETS, FENCE)
+        return release
+
+
+@pytest.fixture
+async def systemd(start_sshd_fleet: Callable[..., SshdFleet], tmp_path: Path) -> Systemd:
+    record, programs = tmp_path / "record", tmp_path / "bin"
+    record.mkdir()
+    programs.mkdir()
+    path = f"{programs}:/usr/bin:/bin"
+    fleet = start_sshd_fleet(1, environment=[f"PATH={path}", f"RECORD={record}", "XDG_RUNTIME_DIR=/run/user/1000"])
+    connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    made = Systemd(connection, record, programs, tmp_path, tmp_path / "srv")
+    made.program("systemctl", SYSTEMCTL)
+    made.mode("ok")
+    return made
+
+
+@pytest.mark.parametrize("user_unit", [False, True])
+async def test_a_unit_is_restarted_and_read_back(systemd: Systemd, user_unit: bool) -> None:
+    runner = Runner(unit="web.service", user_unit=user_unit)
+    scope = "--user " if user_unit else ""
+    first, second = await systemd.staged("v1", runner), await systemd.staged("v2", runner)
+    await systemd.connection.switch(first, NO_SECRETS, FENCE, "1.1")
+    outcome = await systemd.connection.switch(second, NO_SECRETS, FENCE, "1.2")
+    assert (outcome.current, outcome.previous) == (second.id, first.id)
+    assert systemd.calls == [f"--no-ask-password {scope}restart web.service"] * 2
+    facts = await systemd.connection.facts("test/web", str(systemd.path), second)
+    assert facts.running is True
+    await systemd.connection.switch(second, NO_SECRETS, FENCE, "1.3", action="stop")
+    assert systemd.calls[-1] == f"--no-ask-password {scope}stop web.service"
+    assert (await systemd.connection.facts("test/web", str(systemd.path), second)).running is False
+
+
+async def test_a_unit_of_another_name_is_stopped_first(systemd: Systemd) -> None:
+    first = await systemd.staged("v1", Runner(unit="old.service"))
+    second = await systemd.staged("v2", Runner(unit="web.service"))
+    await systemd.connection.switch(first, NO_SECRETS, FENCE, "1.1")
+    await systemd.connection.switch(second, NO_SECRETS, FENCE, "1.2")
+    assert systemd.calls[1:] == ["--no-ask-password stop old.service", "--no-ask-password restart web.service"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("missing", "systemctl restart web.service ended with status 5"),
+        ("broken", "main process exited, status=203/EXEC"),
+        ("loops", "does not run after it was started .ActiveState=activating SubState=auto-restart"),
+        ("dies", "does not run after it was started .ActiveState=failed SubState=failed"),
+    ],
+)
+async def test_a_unit_that_does_not_start(systemd: Systemd, mode: str, words: str) -> None:
+    release = await systemd.staged("v1", Runner(unit="web.service"))
+    systemd.mode(mode)
+    with pytest.raises(CommandFailed, match=words):
+        await systemd.connection.switch(release, NO_SECRETS, FENCE, "1.1")
+
+
+async def test_a_user_who_may_not_restart_is_told_what_to_allow(systemd: Systemd) -> None:
+    systemd.program("id", ID)
+    systemd.program("sudo", SUDO)
+    release = await systemd.staged("v1", Runner(unit="web.service"))
+    systemd.mode("denied")
+    with pytest.raises(NotPermitted, match=r"systemctl restart web\.service: the login user may not .*sudoers"):
+        await systemd.connection.switch(release, NO_SECRETS, FENCE, "1.1")
+
+
+async def test_sudo_is_used_where_it_is_allowed_and_needed(systemd: Systemd) -> None:
+    systemd.program("id", ID)
+    systemd.program("sudo", f'#!/bin/sh\nshift\necho "sudo $*" >>"$RECORD/calls"\n{_rest("restart:*")}')
+    release = await systemd.staged("v1", Runner(unit="web.service"))
+    systemd.mode("denied")
+    await systemd.connection.switch(release, NO_SECRETS, FENCE, "1.1")
+    assert systemd.calls == [
+        "--no-ask-password restart web.service",
+        "sudo systemctl restart web.service",
+    ]
+
+
+def _rest(case: str) -> str:
+    """What the recorded systemctl does in ``case``."""
+    line = next(line for line in SYSTEMCTL.splitlines() if line.startswith(case))
+    return line.removeprefix(case + ")").removesuffix(";;")
+
+
+async def test_the_journal_is_read_with_its_times(systemd: Systemd) -> None:
+    systemd.program("journalctl", JOURNALCTL)
+    release = await systemd.staged("v1", Runner(unit="web.service"))
+    lines = [line async for line in systemd.connection.logs(Logs(journal="web.service"), release, lines=7)]
+    assert [(line.time, line.text) for line in lines] == [("2026-11-23T18:30:00Z", "host web[4242]: listening now")]
+    assert "--lines=7 --unit web.service" in systemd.calls[-1]
