@@ -232,7 +232,9 @@ class Control:
         self._allowed(now.target)
         if now.state in ENDED:
             raise Refused(f"rollout {rollout} has ended ({now.state})")
-        if not lock_is_held(self.journal.path.parent, rollout):
+        if now.state is RolloutState.PAUSED:
+            self.ask(rollout, "resume")
+        elif not lock_is_held(self.journal.path.parent, rollout):
             self._start(rollout)
             self.await_state(rollout, frozenset(RolloutState) - {RolloutState.ORPHANED}, TAKEOVER)
         elif now.state is not RolloutState.ARMED:

@@ -16,6 +16,7 @@ TOOLS = ("sh", "flock", "tar", "sha256sum", "timeout", "mktemp", "df", "find")
 
 
 async def examine_host(backend: HostBackend, host: Host, targets: Sequence[Target]) -> list[Finding]:
+    """What is wrong with the host, or one finding that says that nothing is. Raises nothing for a host."""
     subject = f"host {host.name}"
     try:
         async with asyncio.timeout(CONNECT + ASK):
@@ -152,6 +153,7 @@ def questions(targets: Sequence[Target]) -> str:
 
 
 def path_findings(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
+    """What the answers say of the target's path: may it be written, is there room."""
     found = []
     if "unwritable" in said:
         found.append(
@@ -176,6 +178,7 @@ def path_findings(subject: str, target: Target, said: dict[str, str]) -> list[Fi
 
 
 def unit_findings(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
+    """What the answers say of the target's unit: is it known, may it be restarted, does it outlive the login."""
     unit = target.runner.unit
     if unit is None:
         return []

@@ -183,7 +183,7 @@ async def _ask(
                     Observation(
                         target.name,
                         host,
-                        _now(),
+                        last.time if last else _now(),  # the age of what is shown, not of the failed look
                         last.release if last else None,
                         last.version if last else None,
                         UNKNOWN,
@@ -195,7 +195,7 @@ async def _ask(
 
 
 async def _ask_target(connection: Any, target: Target, releases: dict[str, Release]) -> Observation:
-    from quarterdeck.config.release import release_from_json
+    from quarterdeck.rollouts.manifest import release_in
 
     any_release = next(iter(releases.values()), None)
     facts = await connection.facts(target.name, target.path, any_release)
@@ -204,7 +204,7 @@ async def _ask_target(connection: Any, target: Target, releases: dict[str, Relea
         manifest = next((k.manifest for k in facts.kept if k.release == facts.current and k.intact), None)
         if manifest is not None:
             try:
-                release = release_from_json(manifest)
+                release = release_in(manifest)
             except ValueError:
                 release = None
     health = UNKNOWN

@@ -118,6 +118,7 @@ class SshHost:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env={**os.environ, **dict(variable.split("=", 1) for variable in self.environment[:1])},
         )
         wait_for(self._answers_or_ended, f"sshd of {self.name} answers")
         if self.process.poll() is not None:
@@ -187,6 +188,7 @@ class SshdFleet:
     directory: Path
     hosts: list[SshHost]
     tag: str
+    watchdog: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def ssh_config(self) -> Path:
@@ -219,7 +221,7 @@ class SshdFleet:
         self.ssh_config.write_text("\n".join(blocks))
 
     def tagged_processes(self) -> list[int]:
-        """Everything that was started through one of these servers and still runs."""
+        """The servers, and everything that was started through them and still runs."""
         wanted = f"{_TAG}={self.tag}".encode()
         found = []
         for pid, _ in _processes():
@@ -241,6 +243,28 @@ class SshdFleet:
             return not left
 
         wait_for(ended, "everything that was started on the hosts has ended")
+        if self.watchdog is not None:
+            self.watchdog.kill()  # nothing is left for it to do
+            self.watchdog.communicate(timeout=10)
+            self.watchdog = None
+
+
+def _start_watchdog(tag: str) -> subprocess.Popen[bytes]:
+    """Waits for the end of the tests, however they end (a killed run closes no fixture), and ends what they left behind."""
+    script = f"""cat >/dev/null
+for environment in /proc/[0-9]*/environ; do
+    if tr '\\0' '\\n' <"$environment" 2>/dev/null | grep -qx '{_TAG}={tag}'; then
+        process=${{environment#/proc/}}
+        kill -9 "${{process%/environ}}" 2>/dev/null
+    fi
+done"""
+    return subprocess.Popen(
+        ["sh", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def make_key(path: Path, comment: str, *kind: str) -> None:
@@ -283,7 +307,7 @@ def start_fleet(
     authorized_keys = directory / "authorized_keys"
     shutil.copy(directory / "id_ed25519.pub", authorized_keys)
     authorized_keys.chmod(0o600)
-    fleet = SshdFleet(directory, [], tag)
+    fleet = SshdFleet(directory, [], tag, _start_watchdog(tag))
     try:
         for index in range(count):
             name = names[index] if index < len(names) else f"host-{index + 1}"

@@ -17,9 +17,10 @@ from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.secrets import fingerprint, resolve_secrets, same
 from quarterdeck.config.model import Host, OnUnreachable, Target
-from quarterdeck.config.release import Release, ResolvedArtifact, canonical, release_from_json
+from quarterdeck.config.release import Release, ResolvedArtifact, canonical
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.declared import release_of
+from quarterdeck.rollouts.manifest import release_in
 from quarterdeck.rollouts.plan import HostNow, Plan, plan_deploy, plan_rollback, summary
 from quarterdeck.rollouts.policy import Sighting, refusal
 from quarterdeck.rollouts.worker.crew import Crew
@@ -278,7 +279,7 @@ class Arming:
         for kept in facts.kept:
             if kept.intact and kept.manifest is not None and kept.release not in self._from_hosts:
                 try:
-                    found = release_from_json(kept.manifest)
+                    found = release_in(kept.manifest)
                 except ValueError:
                     continue
                 if found.target == self.target.name:

@@ -565,7 +565,8 @@ class Session:
         if self.rollout.options["target"].get("on_orphan") == "roll_back" and self.rollout.kind is RolloutKind.DEPLOY:
             await self._take_back(armed, work, epoch, "its worker died, and policy is to take it back", at_fault=False)
             return
-        if state is RolloutState.PAUSED:
+        if state is RolloutState.PAUSED and before.state is not RolloutState.ORPHANED:
+            # (an orphan has a new worker because somebody said resume)
             waves = Waves(self.id, epoch, work, self.journal, self.wishes)
             try:
                 await waves.stand_still(before.outcome or "paused", "resume", "retry", "skip")

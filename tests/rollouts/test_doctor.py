@@ -10,12 +10,9 @@ from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Artifact, Commands, Runner, Target
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.doctor import (
-    Finding,
-    Verdict,
-    examine,
-    kills_user_processes,
-)
+from quarterdeck.rollouts.doctor import detachment, examine, kills_user_processes
+from quarterdeck.rollouts.doctor_hosts import path_findings, questions, unit_findings
+from quarterdeck.rollouts.findings import Finding, Verdict
 from quarterdeck.rollouts.logs import open_backend
 from tests.conftest import StartFleet
 from tests.sshd import SshdFleet

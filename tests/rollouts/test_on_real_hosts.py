@@ -385,3 +385,43 @@ def test_the_order_of_environments_is_kept(field: Field) -> None:
         newest = journal.rollouts("production/web", limit=1)[0]
         assert newest.reason == "hotfix"
         assert all(step.state is StepState.DONE for step in journal.steps(newest.id) if step.action != Action.FINISH)
+
+
+def test_an_unreachable_host_is_shown_with_what_was_last_seen_and_when(field: Field) -> None:
+    field.deploy("v1")
+    before = json.loads(field.qd("status", TARGET, "--json", status=0).stdout)["targets"][0]["hosts"][4]
+    field.hosts[4].stop()
+    try:
+        now = json.loads(field.qd("status", TARGET, "--json", status=0).stdout)["targets"][0]["hosts"][4]
+    finally:
+        field.hosts[4].start()
+    assert now["version"] == "v1"
+    assert now["health"] == "unknown"
+    assert field.hosts[4].name in now["error"]
+    assert now["seen"] == before["seen"]
+
+
+def test_an_orphan_that_was_paused_goes_on_with_one_resume(field: Field) -> None:
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}})
+    field.deploy("v1")
+    rollout = field.begin("deploy", "v2")
+    wait_for(lambda: "v2" in field.running(), "the first host has changed")
+    field.qd("pause", str(rollout))
+    field.in_state(rollout, RolloutState.PAUSED)
+    field.kill_worker(rollout)
+    with field.journal() as journal:
+        control = Control(field.fleet(), journal, current_operator())
+        wait_for(lambda: control.tend(), "it is found", 5)
+    field.qd("resume", str(rollout), "--wait", status=0)
+    assert field.running() == everywhere(field, "v2")
+
+
+def test_a_host_that_runs_a_release_the_journal_does_not_know_goes_back_to_it(field: Field) -> None:
+    """The journal is new, nothing was adopted: what the hosts run is known from their own manifests."""
+    import shutil
+
+    field.deploy("v1")
+    shutil.rmtree(field.state)
+    result = field.deploy("bad", status=3)
+    assert "taken back: v1 on" in result["reason"]
+    assert field.running() == everywhere(field, "v1")
