@@ -97,10 +97,11 @@ class Waves:
                 await asyncio.wait([running])
                 if heed_wishes and self.wishes.aborted.is_set():
                     raise Aborted
-                slow = next((s for s in steps if s.state is not StepState.DONE), steps[0])
+                now = {s.seq: s.state for s in self.journal.reader.steps(self.rollout)}
+                slow = next((s for s in steps if now[s.seq] is not StepState.DONE), steps[0])
                 raise StepFailed(
                     slow,
-                    f"no step was done within the progress deadline of {progress_deadline:g} s",
+                    f"{slow.host}: {slow.action} has not ended, and no step was done within {progress_deadline:g} s",
                     release_at_fault=True,
                 )
         finally:
