@@ -11,7 +11,7 @@ from typing import Any
 from quarterdeck.config.model import Fleet, Operators, Target
 from quarterdeck.config.release import to_json
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.lease import lock_is_held, orphans
+from quarterdeck.history.lease import lock_is_held, mark_orphaned, orphans
 from quarterdeck.history.records import ACTIVE, ENDED, Event, Operator, Request, Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts import spawn
 from quarterdeck.rollouts.roles import groups_of
@@ -44,7 +44,7 @@ _SENSIBLE: Mapping[str, frozenset[RolloutState]] = {
     "cancel": frozenset({RolloutState.ARMED, RolloutState.QUEUED}),
     "pause": frozenset({RolloutState.RUNNING, RolloutState.BAKING}),
     "resume": frozenset({RolloutState.PAUSED}),
-    "skip": frozenset({RolloutState.PAUSED, RolloutState.RUNNING}),
+    "skip": frozenset({RolloutState.PAUSED}),
     "retry": frozenset({RolloutState.PAUSED}),
     "abort": frozenset(ACTIVE | {RolloutState.ARMED}),
 }
@@ -110,6 +110,7 @@ class Control:
         only: Collection[str] = (),
         force: bool = False,
         detached_go: bool = False,
+        settle: bool = False,
     ) -> Rollout:
         """A rollback, journalled as armed, with its worker started. ``to``: a release's id or a version; None: the
         last good one.
@@ -122,12 +123,24 @@ class Control:
             raise Refused(busy(active), f"follow it with: qd watch {active.id}")
         release = self._way_back(declared, to)
         return self._arm(
-            declared, RolloutKind.ROLLBACK, reason, only, {"force": force, "go": detached_go}, to_release=release
+            declared,
+            RolloutKind.ROLLBACK,
+            reason,
+            only,
+            {"force": force, "go": detached_go, "settle": settle},
+            to_release=release,
         )
 
     def _way_back(self, target: Target, to: str | None) -> str | None:
         current = self.journal.current_release(target.name)
         active = self.journal.active(target.name)
+        last = self.journal.last_begun(target.name, other_than=0)
+        if to is None and active is None and last is not None and last.state is RolloutState.FAILED:
+            # What failed half-way is finished first: the way back leads to where it was going back to.
+            if last.kind is RolloutKind.ROLLBACK and last.to_release:
+                return last.to_release
+            if last.kind is RolloutKind.DEPLOY and current is not None and last.to_release != current:
+                return current
         if to is None:
             leaving = active.to_release if active is not None and active.kind is RolloutKind.DEPLOY else current
             row = self.journal.last_good(target.name, other_than=leaving)
@@ -249,18 +262,19 @@ class Control:
         if now.state not in ENDED:
             self.ask(rollout, "retry")
             return now
-        owed = [debt.host for debt in self.journal.debts(now.target) if debt.rollout == rollout]
+        debts = [debt for debt in self.journal.debts(now.target) if debt.rollout == rollout and debt.release]
+        owed = [debt.host for debt in debts]
         if now.state is RolloutState.SUCCEEDED and not owed:
             raise Refused(f"rollout {rollout} has succeeded: there is nothing to retry")
         if now.kind is RolloutKind.ROLLBACK or owed:
-            release = self.journal.debts(now.target)[0].release if owed else now.to_release
-            return self.arm_rollback(now.target, to=release, only=owed, reason=f"retry of {rollout}", detached_go=True)
+            release = debts[0].release if debts else now.to_release
+            reason = f"retry of {rollout}"
+            return self.arm_rollback(now.target, to=release, only=owed, reason=reason, detached_go=True, settle=True)
         return self.arm_deploy(
             now.target,
             str(now.options["version"]),
             reason=f"retry of {rollout}",
             only=owed,
-            force=True,
             detached_go=True,
         )
 
@@ -273,20 +287,15 @@ class Control:
         found = []
         for rollout in orphans(self.journal):
             if rollout.state is RolloutState.ARMED:
-                continue  # nothing was changed, and its time runs out by itself
+                mark_orphaned(self.journal, rollout)  # nothing was changed: it is cancelled
+                continue
             found.append(rollout)
             policy = str(rollout.options.get("target", {}).get("on_orphan", "hold"))
             if rollout.kind is RolloutKind.ROLLBACK or policy != "hold" or rollout.state in _TAKING_BACK:
                 if self._may_deploy():
                     self._start(rollout.id)
-            elif rollout.state is not RolloutState.ORPHANED:
-                self.journal.set_state(
-                    rollout.id,
-                    None,
-                    RolloutState.ORPHANED,
-                    outcome="its worker died; nothing changes until somebody decides: "
-                    f"qd resume {rollout.id}, or qd abort {rollout.id}",
-                )
+            else:
+                mark_orphaned(self.journal, rollout)
         return found
 
     # waiting
@@ -333,7 +342,7 @@ class Control:
 
     def _dead(self, rollout: int) -> bool:
         now = self.journal.rollout(rollout)
-        return now.state not in ENDED and now.pid is not None
+        return now.state not in ENDED and (now.pid is not None or any(r.id == rollout for r in orphans(self.journal)))
 
     # roles
 

@@ -151,6 +151,8 @@ def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hook
             for host in names:
                 build.add(host, Action.VERIFY, release=release)
             build.next_wave()
+    for host in sorted(settled):
+        build.add(host, Action.VERIFY, release=release, untouched=True)
     build.next_wave()
     for host_now in reachable:
         build.add(host_now.host, Action.FINISH, release=release)
@@ -170,10 +172,12 @@ def plan_rollback(
     among them are reversed at the end, in that release's directory, last one first.
     """
     reachable = [h for h in hosts if h.error is None or h.late]
-    settled = [h.host for h in reachable if h.current == release and h.running is not False and release in h.kept]
+    settled = [h.host for h in reachable if h.current == release and h.running is True and release in h.kept]
     moving = [h for h in reachable if h.host not in settled]
     build = _Builder()
     size = at_once.of(len(moving))
+    for host in settled:
+        build.add(host, Action.VERIFY, release=release, untouched=True)
     for index, host_now in enumerate(moving):
         if index and index % size == 0:
             build.next_wave()
@@ -209,6 +213,7 @@ class Touched:
 
     host: str
     back_to: str | None
+    has_copy: bool = True
 
 
 def plan_take_back(
@@ -227,7 +232,8 @@ def plan_take_back(
         if item.back_to is None:
             build.add(item.host, Action.WITHDRAW, release=leaving)
         else:
-            build.add(item.host, Action.SWITCH, release=item.back_to)
+            look_first = {} if item.has_copy else {"look_first": True}
+            build.add(item.host, Action.SWITCH, release=item.back_to, **look_first)
     _reverse(build, hooks_done, hooks)
     return Plan(tuple(build.steps), tuple(t.host for t in touched), ())
 

@@ -109,7 +109,7 @@ class Arming:
             release = await self._release(version, resolved, values)
             self._policy(release)
             hosts = await look
-            self._refuse_unreachable(hosts)
+            self.refuse_unreachable(hosts)
             try:
                 archive = await archive_task
                 await asyncio.to_thread(_inspect, archive)
@@ -168,7 +168,7 @@ class Arming:
         if why is not None:
             raise CannotBegin("policy", why)
 
-    def _refuse_unreachable(self, hosts: list[HostNow]) -> None:
+    def refuse_unreachable(self, hosts: list[HostNow]) -> None:
         lost = [host for host in hosts if host.error is not None]
         if lost and (self.target.on_unreachable is OnUnreachable.STOP or len(lost) == len(hosts)):
             raise CannotBegin("unreachable", unreachable_sentence(lost, len(hosts)))
@@ -198,6 +198,8 @@ class Arming:
         if active is not None and active.id != self.rollout.id and active.to_release:
             leaving = active.to_release
         leaving = leaving or most_common([h for h in hosts if h.current != release.id])
+        if self.rollout.options.get("settle"):
+            leaving = None  # hosts that are owed follow the others: nothing is left, no hook is reversed
         releases = self.known_releases(release)
         hooks = releases[leaving].hooks if leaving in releases else replace(self.target.hooks, before=(), after=())
         armed = Armed(

@@ -27,6 +27,12 @@ class Crew:
         """The open connection. Raises the ``BackendError`` that opening it ended with."""
         return await asyncio.shield(self._tasks[host])
 
+    def renew(self) -> None:
+        """Tries anew where connecting has failed: the host may be back."""
+        for name, task in self._tasks.items():
+            if task.done() and (task.cancelled() or task.exception() is not None):
+                self._tasks[name] = asyncio.create_task(self._backend.connect(self.hosts[name], deadline=RECONNECT))
+
     def was_open(self, host: str) -> bool:
         """Whether there has been a connection: a host that never answered is not asked a second time."""
         task = self._tasks[host]

@@ -15,7 +15,7 @@ from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.secrets import Masker, resolve_secrets
 from quarterdeck.config.model import OnUnreachable, Target
 from quarterdeck.config.release import Release
-from quarterdeck.history.errors import EpochLost, LockHeld, TargetBusy
+from quarterdeck.history.errors import EpochLost, JournalBusy, JournalError, JournalFull, LockHeld, TargetBusy
 from quarterdeck.history.identity import current_operator, process_identity
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import WorkerLock
@@ -119,13 +119,17 @@ class Session:
             for result in results:
                 if isinstance(result, Exception):
                     log.error("a task beside the rollout ended early, rollout=%d reason=%r", self.id, result)
-            with contextlib.suppress(EpochLost):
-                await self.wishes.refuse_all("the rollout had ended")
+            with contextlib.suppress(JournalError):
+                if self.journal.reader.rollout(self.id).state in ENDED:
+                    await self.wishes.refuse_all("the rollout had ended")
             await self.crew.close()
 
     async def _beat(self) -> None:
         while True:
-            await self.journal.do(self.journal.journal.heartbeat, self.id)
+            try:
+                await self.journal.do(self.journal.journal.heartbeat, self.id)
+            except JournalError as error:
+                log.warning("no heartbeat could be written, rollout=%d reason=%s", self.id, error)
             await asyncio.sleep(HEARTBEAT)
 
     # armed
@@ -185,7 +189,8 @@ class Session:
         for.
         """
         last = self._last_begun()
-        if request is None or last is None or (begun_before is not None and last.id == begun_before.id):
+        careless = self.rollout.kind is RolloutKind.ROLLBACK or bool(self.rollout.options.get("supersede"))
+        if (request is None and careless) or last is None or (begun_before is not None and last.id == begun_before.id):
             return
         if self.rollout.kind is RolloutKind.ROLLBACK and last.kind is RolloutKind.DEPLOY:
             return
@@ -193,7 +198,8 @@ class Session:
             f"{self.target.name} has moved since this was armed: rollout {last.id} ({last.kind}) "
             f"by {last.requested_by} is {last.state}"
         )
-        await self.wishes.answer(request, why, state="refused")
+        if request is not None:
+            await self.wishes.answer(request, why, state="refused")
         raise CannotBegin("busy", f"{why}; nothing was changed")
 
     async def _arm_or_cancel(self) -> Armed:
@@ -234,14 +240,17 @@ class Session:
     async def _look_again(self, armed: Armed, preempted: Rollout | None) -> None:
         """Another rollout was at work since the hosts were looked at: what was seen is old, so the plan is made
         anew."""
-        hosts = await self.arming.look(armed.release, patient=False)
+        deploy = self.rollout.kind is not RolloutKind.ROLLBACK
+        hosts = await self.arming.look(armed.release, patient=deploy)
+        if deploy:
+            self.arming.refuse_unreachable(hosts)
         moved: set[str] = set()
         if preempted is not None:
             # The old worker can't begin a further step, but one that it has begun may still be running on the host.
             moved = {
                 step.host
                 for step in self.journal.reader.steps(preempted.id)
-                if step.action in (Action.STOP, Action.SWITCH, Action.WITHDRAW) and step.state is not StepState.PENDING
+                if step.action in (Action.STOP, Action.SWITCH, Action.WITHDRAW) and step.attempt > 0
             }
         hosts = [_unsettled(host) if host.host in moved else host for host in hosts]
         armed.hosts = hosts
@@ -340,6 +349,12 @@ class Session:
         except StepFailed as failure:
             await self._take_back(armed, work, epoch, failure.why, at_fault=failure.release_at_fault)
             return
+        except (JournalFull, JournalBusy) as error:
+            if rollback:
+                raise
+            # Taking back may use the journal's reserve; half a deploy must not be left standing.
+            await self._take_back(armed, work, epoch, str(error), at_fault=False)
+            return
         await self._finished(armed, waves, epoch, [step for step in steps if step.action == Action.FINISH])
 
     def _fresh(self, steps: list[Step]) -> list[Step]:
@@ -348,33 +363,45 @@ class Session:
 
     async def _ask_what_to_do(self, waves: Waves, failure: StepFailed) -> None:
         way = await waves.stand_still(f"{failure.why}; retry, skip or abort", "retry", "skip", "resume")
-        journal = self.journal.journal
-        failed = [step for step in self.journal.reader.steps(self.id) if step.state is StepState.FAILED]
-        for step in failed:
-            await self.journal.do(journal.retry_step, self.id, waves.epoch, step.seq)
-            if way == "skip":
-                await self.journal.do(
-                    journal.end_step,
-                    self.id,
-                    waves.epoch,
-                    step.seq,
-                    StepState.SKIPPED,
-                    {"why": "skipped by an operator"},
-                )
+        await self._try_failed_again(waves.epoch, skip=failure.step.seq if way == "skip" else None)
+        self.crew.renew()
         waves.failures.clear()
         waves.lost.clear()
+
+    async def _try_failed_again(self, epoch: int, *, skip: int | None = None, since: int = 0) -> None:
+        """Failed steps (from ``since`` on) are pending again, under a new op_id; ``skip`` is passed over for good."""
+        journal = self.journal.journal
+        for step in self.journal.reader.steps(self.id):
+            if step.state is not StepState.FAILED or step.action == Action.FINISH or step.seq < since:
+                continue
+            await self.journal.do(journal.retry_step, self.id, epoch, step.seq)
+            if step.seq == skip:
+                why = {"why": "skipped by an operator"}
+                await self.journal.do(journal.end_step, self.id, epoch, step.seq, StepState.SKIPPED, why)
 
     async def _finished(self, armed: Armed, waves: Waves, epoch: int, finish: list[Step]) -> None:
         journal = self.journal.journal
         name = armed.release.version
         await self._observe_steps(armed)
         left_out = self._left_out(armed)
-        unfinished = list(dict.fromkeys([f.step.host for f in waves.failures] + [host.host for host in left_out]))
+        skipped = [
+            step.host
+            for step in self.journal.reader.steps(self.id)
+            if step.action == Action.SWITCH and step.state is StepState.SKIPPED
+        ]
+        unfinished = list(
+            dict.fromkeys([f.step.host for f in waves.failures] + [host.host for host in left_out] + skipped)
+        )
+        finish = [step for step in finish if step.host not in unfinished]
         await self._owe(left_out, armed.release.id)
-        if self.rollout.kind is RolloutKind.ROLLBACK and armed.leaving and armed.leaving != armed.release.id:
+        for debt in self.journal.reader.debts(self.target.name):
+            if debt.host in self.crew.hosts and debt.host not in unfinished:
+                await self.journal.do(journal.settle_debt, self.target.name, debt.host)
+        leaving = armed.leaving if armed.leaving and self.journal.reader.release(armed.leaving) is not None else None
+        if self.rollout.kind is RolloutKind.ROLLBACK and leaving is not None and leaving != armed.release.id:
             await self.journal.do(
                 journal.judge,
-                armed.leaving,
+                leaving,
                 "bad",
                 self.rollout.reason or f"rolled back by rollout {self.id}",
                 rollout=self.id,
@@ -418,7 +445,8 @@ class Session:
         return [host for host in lost if host.host not in switched]
 
     async def _owe(self, hosts: list[HostNow], release: str) -> None:
-        already = {debt.host for debt in self.journal.reader.debts(self.target.name)} if hosts else set()
+        debts = self.journal.reader.debts(self.target.name) if hosts else []
+        already = {debt.host for debt in debts if debt.rollout == self.id}
         for host in hosts:
             if host.host not in already:
                 await self.journal.do(
@@ -447,18 +475,12 @@ class Session:
         seen = {host.host: host for host in armed.hosts}
         stable = armed.leaving if armed.leaving != armed.release.id else None
         touched = [
-            Touched(name, back_to(seen[name], stable))
+            _touched(seen[name], stable)
             for name in dict.fromkeys(
-                step.host
-                for step in steps
-                if step.action in (Action.STOP, Action.SWITCH) and step.state is not StepState.PENDING
+                step.host for step in steps if step.action in (Action.STOP, Action.SWITCH) and step.attempt > 0
             )
         ]
-        hooks_done = [
-            {"host": s.host, **s.body}
-            for s in steps
-            if s.action == Action.HOOK and s.state in (StepState.DONE, StepState.FAILED, StepState.STARTED)
-        ]
+        hooks_done = [{"host": s.host, **s.body} for s in steps if s.action == Action.HOOK and s.attempt > 0]
         plan = plan_take_back(
             touched, hooks_done, armed.release.hooks, self.target.rollback.max_unavailable, leaving=armed.release.id
         )
@@ -472,9 +494,12 @@ class Session:
         journal = self.journal.journal
         await self.journal.do(journal.set_state, self.id, epoch, RolloutState.ROLLING_BACK, outcome=why)
         work.taking_back = True
+        self.crew.renew()
         for name in {str(step.body["release"]) for step in steps if step.body.get("release")}:
             if name not in work.secrets and name in work.releases:
                 work.secrets = {**work.secrets, name: await self._secrets_of(work.releases[name])}
+        values = [value for secrets in work.secrets.values() for value in secrets.values.values()]
+        work.masker = Masker(values)
         waves = Waves(self.id, epoch, work, self.journal, self.wishes)
         try:
             await waves.carry_out(
@@ -560,19 +585,26 @@ class Session:
             if first is None:
                 await self._take_back(armed, work, epoch, before.outcome or "its worker died", at_fault=False)
             else:
-                await self._go_back([s for s in steps if s.seq >= first], armed, work, epoch, before.outcome)
+                await self._try_failed_again(epoch, since=first)
+                again = [s for s in self.journal.reader.steps(self.id) if s.seq >= first]
+                await self._go_back(again, armed, work, epoch, before.outcome)
             return
         if self.rollout.options["target"].get("on_orphan") == "roll_back" and self.rollout.kind is RolloutKind.DEPLOY:
             await self._take_back(armed, work, epoch, "its worker died, and policy is to take it back", at_fault=False)
             return
+        way = "resume"
         if state is RolloutState.PAUSED and before.state is not RolloutState.ORPHANED:
             # (an orphan has a new worker because somebody said resume)
             waves = Waves(self.id, epoch, work, self.journal, self.wishes)
             try:
-                await waves.stand_still(before.outcome or "paused", "resume", "retry", "skip")
+                way = await waves.stand_still(before.outcome or "paused", "resume", "retry", "skip", heed_older=True)
             except Aborted:
                 await self._aborted(armed, work, epoch)
                 return
+        # What had failed is not done: only what is tried again, and observed, may count as success.
+        failed = [s.seq for s in steps if s.state is StepState.FAILED and s.action != Action.FINISH]
+        await self._try_failed_again(epoch, skip=failed[0] if way == "skip" and failed else None)
+        steps = self.journal.reader.steps(self.id)
         await self._carry_out([s for s in steps if s.state is not StepState.SKIPPED], armed, work, epoch)
 
     def _first_step_back(self, steps: list[Step]) -> int | None:
@@ -621,6 +653,11 @@ def _version(armed: Armed, release: str | None) -> str:
         return "nothing"
     known = armed.releases.get(release)
     return known.version if known else release
+
+
+def _touched(host: HostNow, stable: str | None) -> Touched:
+    back = back_to(host, stable)
+    return Touched(host.host, back, has_copy=back is None or back in host.kept)
 
 
 def _id(rollout: Rollout | None) -> int | None:

@@ -2,6 +2,7 @@
 done."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -62,7 +63,8 @@ class Archives:
         self._tasks: dict[str, asyncio.Task[Path]] = {}
 
     async def of(self, release: Release) -> Path:
-        if release.id not in self._tasks:
+        known = self._tasks.get(release.id)
+        if known is None or (known.done() and (known.cancelled() or known.exception() is not None)):
             self._tasks[release.id] = asyncio.create_task(self._fetch(release))
         return await asyncio.shield(self._tasks[release.id])
 
@@ -138,7 +140,7 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
     try:
         outcome = await connection.switch(release, work.secrets_of(release.id), work.fence, step.op_id, action=action)
     except CommandFailed as error:
-        raise StepFailed(step, work.masker.mask(str(error)), release_at_fault=True) from error
+        raise StepFailed(step, work.masker.mask(str(error)), release_at_fault=error.exit_status is not None) from error
     if outcome.current != release.id:
         raise StepFailed(
             step,
@@ -148,7 +150,7 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
     result: dict[str, Any] = {"current": outcome.current, "previous": outcome.previous, "seconds": outcome.seconds}
     health = await _healthy(step, work, connection, release)
     if health is not None:
-        result |= {"health": health.detail, "healthy_after": round(health.seconds, 3)}
+        result |= {"health": work.masker.mask(health.detail), "healthy_after": round(health.seconds, 3)}
     return result
 
 
@@ -188,8 +190,8 @@ async def _verify(step: Step, work: Work, connection: Connection) -> dict[str, A
         if not outcome.healthy:
             raise StepFailed(
                 step,
-                f"{step.host}: {release.version} is no longer healthy: {work.masker.mask(outcome.detail)}",
-                release_at_fault=True,
+                f"{step.host}: {release.version} is not healthy: {work.masker.mask(outcome.detail)}",
+                release_at_fault=not step.body.get("untouched"),
             )
     return {"current": facts.current}
 
@@ -248,7 +250,8 @@ async def _hook_here(step: Step, work: Work) -> dict[str, Any]:
         async with asyncio.timeout(hook.timeout):
             output, _ = await process.communicate()
     except (TimeoutError, asyncio.CancelledError) as error:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # its leader may have ended and left others behind
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         if isinstance(error, asyncio.CancelledError):
             raise

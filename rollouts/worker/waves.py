@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from quarterdeck.backends.errors import BackendError, Fenced, HostKeyRejected, LoginRefused, Unreachable
+from quarterdeck.backends.errors import BackendError, Fenced, HostKeyRejected, HostLockBusy, LoginRefused, Unreachable
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.identity import process_identity
 from quarterdeck.history.records import RolloutState, Step, StepState
@@ -26,6 +26,7 @@ from quarterdeck.rollouts.worker.wishes import Wishes
 
 log = logging.getLogger("quarterdeck.worker")
 
+LOCK_PATIENCE = 150.0  # seconds: longer than any switch may take
 QUICK_LOSS = 7.0  # seconds: lost sooner than keepalive can tell, so the other side closed it and may be back
 
 
@@ -85,7 +86,8 @@ class Waves:
                 for chain in chains.values():
                     group.create_task(self._chain(chain, stop_at_failure, on_unreachable, progress))
 
-        progress = _Progress(progress_deadline)
+        waits = all(step.action == Action.PAUSE for step in steps)
+        progress = _Progress(None if waits else progress_deadline)
         running = asyncio.create_task(everything())
         watchers: list[asyncio.Task[Any]] = [asyncio.create_task(progress.overdue())]
         if heed_wishes:
@@ -102,7 +104,7 @@ class Waves:
                 raise StepFailed(
                     slow,
                     f"{slow.host}: {slow.action} has not ended, and no step was done within {progress_deadline:g} s",
-                    release_at_fault=True,
+                    release_at_fault=slow.action in (Action.SWITCH, Action.VERIFY, Action.HOOK),
                 )
         finally:
             for task in (running, *watchers):
@@ -128,7 +130,7 @@ class Waves:
             except asyncio.CancelledError:
                 await self._end(step, StepState.FAILED, {"error": "interrupted: what it did was not waited for"})
                 raise
-            except (StepFailed, BackendError) as error:
+            except (StepFailed, BackendError, OSError) as error:
                 if isinstance(error, Fenced):
                     raise
                 failure = self._as_failure(step, error)
@@ -149,13 +151,18 @@ class Waves:
                 await self._settle(step)
             progress.made()
 
-    async def _persistently(self, step: Step) -> dict[str, object]:
+    async def _persistently(self, step: Step, since: float | None = None) -> dict[str, object]:
         """Once more on a new connection when the old one was cut (a restarted sshd); the op_id makes that harmless."""
         if step.action == Action.PAUSE:
             step = await self._with_end(step)
-        started = time.monotonic()
+        started = time.monotonic() if since is None else since
         try:
             return await perform(step, self.work)
+        except HostLockBusy:
+            # What an abort or another worker left behind still runs there. Nothing was changed: the same operation again.
+            if time.monotonic() - started > LOCK_PATIENCE:
+                raise
+            return await self._persistently(step, started)
         except (HostKeyRejected, LoginRefused):
             raise
         except Unreachable as error:
@@ -184,12 +191,12 @@ class Waves:
         )
         return dataclasses.replace(step, body={**step.body, "until": until})
 
-    def _as_failure(self, step: Step, error: StepFailed | BackendError) -> StepFailed:
+    def _as_failure(self, step: Step, error: StepFailed | BackendError | OSError) -> StepFailed:
         if isinstance(error, StepFailed):
             return error
         return StepFailed(
             step,
-            self.work.masker.mask(str(error)),
+            self.work.masker.mask(str(error) if isinstance(error, BackendError) else f"{step.host}: {error}"),
             release_at_fault=False,
             unreachable=isinstance(error, Unreachable),
         )
@@ -198,7 +205,10 @@ class Waves:
         await self.journal.do(self.journal.journal.end_step, self.rollout, self.epoch, step.seq, state, outcome)
 
     async def _owe(self, step: Step, failure: StepFailed) -> None:
-        release = str(step.body.get("release") or "")
+        if step.body.get("reverse") or step.action == Action.WITHDRAW:
+            return  # no release is owed: the host has its own already, or is to have none
+        moves = step.action in (Action.SWITCH, Action.STAGE)
+        release = str(step.body["release"]) if moves else self.work.release.id
         await self.journal.do(
             self.journal.journal.add_debt, self.work.target.name, step.host, release, self.rollout, failure.why
         )
@@ -210,13 +220,20 @@ class Waves:
     async def _stand_still_if_asked(self) -> None:
         if self.wishes.aborted.is_set():
             raise Aborted
-        request = self.wishes.pending("pause")
-        if request is not None:
+        by = ""
+        while (request := self.wishes.pending("pause")) is not None:
+            by = by or request.by
             await self.wishes.answer(request, "paused after the steps that were under way")
-            await self.stand_still(f"paused by {request.by}", "resume")
+        if by:
+            await self.stand_still(f"paused by {by}", "resume")
 
-    async def stand_still(self, why: str, *ways_on: str) -> str:
-        """Paused until an operator says one of ``ways_on`` (which is given back), or aborts (Aborted)."""
+    async def stand_still(self, why: str, *ways_on: str, heed_older: bool = False) -> str:
+        """Paused until an operator says one of ``ways_on`` (which is given back), or aborts (Aborted).
+
+        Wishes from before are about something else, and are refused, but for a worker that takes over (``heed_older``).
+        """
+        while not heed_older and (late := self.wishes.pending("resume", "retry", "skip")) is not None:
+            await self.wishes.answer(late, "it did not stand still when this was asked", state="refused")
         await self._state(RolloutState.PAUSED, why)
         wish = asyncio.create_task(self.wishes.next(*ways_on))
         abort = asyncio.create_task(self.wishes.aborted.wait())

@@ -2,8 +2,10 @@
 answered."""
 
 import asyncio
+import contextlib
 import logging
 
+from quarterdeck.history.errors import JournalError, RequestRefused
 from quarterdeck.history.records import Request
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 
@@ -20,6 +22,7 @@ class Wishes:
         self._journal = journal
         self._rollout = rollout
         self._open: dict[int, Request] = {}
+        self._answered: set[int] = set()
         self._changed = asyncio.Event()
         self.aborted = asyncio.Event()
         self.abort_request: Request | None = None
@@ -30,14 +33,18 @@ class Wishes:
         version = -1
         reader = self._journal.reader
         while True:
-            now = reader.data_version()
-            if now != version:
-                version = now
-                self._read()
+            try:
+                now = reader.data_version()
+                if now != version:
+                    self._read()
+                    version = now
+            except JournalError as error:  # busy for a while: an abort must be heard all the same, at the next look
+                log.warning("the journal could not be read, rollout=%d reason=%s", self._rollout, error)
             await asyncio.sleep(EAGER if self.eager else CALM)
 
     def _read(self) -> None:
-        fresh = {request.id: request for request in self._journal.reader.open_requests(self._rollout)}
+        waiting = self._journal.reader.open_requests(self._rollout)
+        fresh = {request.id: request for request in waiting if request.id not in self._answered}
         if fresh.keys() != self._open.keys():
             self._open = fresh
             for request in fresh.values():
@@ -64,7 +71,9 @@ class Wishes:
     async def answer(self, request: Request, answer: str, *, state: str = "done") -> None:
         """Journals what became of the wish. ``state``: done or refused."""
         self._open.pop(request.id, None)
-        await self._journal.do(self._journal.journal.answer, request.id, state, answer)
+        self._answered.add(request.id)
+        with contextlib.suppress(RequestRefused):  # answered already, by a worker before this one
+            await self._journal.do(self._journal.journal.answer, request.id, state, answer)
 
     async def refuse_all(self, why: str) -> None:
         """What is still open when the rollout ends did nothing, and says so."""

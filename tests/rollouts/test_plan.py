@@ -114,7 +114,7 @@ def test_a_host_that_runs_it_already_is_left_alone_only_when_it_is_known_to_run(
 def test_a_rollback_moves_all_hosts_at_once_and_stages_only_where_the_copy_is_gone() -> None:
     hosts = [running("a", "v2-b", "v1-a"), running("b", "v2-b"), running("c", "v1-a")]
     plan = plan_rollback(hosts, "v1-a", Share(percent=100))
-    assert shape(plan) == [["a:switch", "b:stage", "b:switch"], ["a:finish", "b:finish"]]
+    assert shape(plan) == [["c:verify", "a:switch", "b:stage", "b:switch"], ["a:finish", "b:finish"]]
     assert plan.untouched == ("c",)
 
 

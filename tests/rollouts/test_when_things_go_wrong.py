@@ -1,0 +1,150 @@
+"""Scenarios in which a rollout stands half-way: nothing that was not observed may be called success, and the way on must lead there."""
+
+import pytest
+
+from quarterdeck.history.identity import current_operator
+from quarterdeck.history.lease import lock_is_held
+from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.control import Control
+from tests.field import TARGET, Field
+from tests.sshd import wait_for
+
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
+
+GATED = {"command": "test ! -e ../../sick", "interval": "1s", "healthy_deadline": "1s"}
+
+
+def make_sick(field: Field, index: int, *, sick: bool = True) -> None:
+    mark = field.home(field.hosts[index]) / "sick"
+    mark.touch() if sick else mark.unlink()
+
+
+def verdict(field: Field, version: str) -> str:
+    with field.journal(read_only=True) as journal:
+        return next(row.verdict for row in journal.releases(TARGET) if row.release.version == version)
+
+
+def test_a_step_that_failed_before_the_worker_died_is_not_called_done(field: Field) -> None:
+    field.write(health=GATED, rollback={"max_unavailable": 1})
+    field.deploy("v1")
+    field.deploy("v2")
+    make_sick(field, 0)
+    rollout = field.begin("rollback")
+    wait_for(lambda: field.running()[1] == "v1", "the second host is back", 20)
+    field.kill_worker(rollout)
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone", 5)
+    field.qd("status", "--cached")
+    ended = field.ended(rollout)
+    assert ended.state is RolloutState.FAILED
+    assert field.hosts[0].name in ended.outcome
+
+
+def test_a_paused_failure_is_tried_again_after_a_takeover(field: Field) -> None:
+    field.write(health=GATED, rollback={"automatic": False})
+    field.deploy("v1")
+    make_sick(field, 2)
+    rollout = field.begin("deploy", "v2")
+    field.in_state(rollout, RolloutState.PAUSED)
+    field.kill_worker(rollout)
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone", 5)
+    with field.journal() as journal:
+        Control(field.fleet(), journal, current_operator()).resume(rollout)
+    name = field.hosts[2].name
+    field.until(rollout, lambda now: now.epoch > 2 and now.state is RolloutState.PAUSED and name in now.outcome, 40)
+    make_sick(field, 2, sick=False)
+    field.qd("retry", str(rollout), status=0)
+    assert field.ended(rollout).state is RolloutState.SUCCEEDED
+
+
+def test_what_was_not_wholly_taken_back_is_finished_by_a_rollback_to_the_stable_release(field: Field) -> None:
+    field.deploy("v1")
+    field.deploy("v2")
+    field.make_version("cuts", start="touch ../../sick; exit 0")
+    field.write(
+        strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}},
+        health={
+            "command": 'test ! -e ../../sick && test "$(cat ../../running)" = "$QD_RELEASE"',
+            "interval": "1s",
+            "healthy_deadline": "1s",
+        },
+    )
+    field.deploy("v3")
+    make_sick(field, 4)
+    # the last host is unhealthy with the new release, and with the old one too: it can't be taken back
+    result = field.deploy("v2", status=4)
+    assert field.hosts[4].name in result["reason"]
+    make_sick(field, 4, sick=False)
+    back = field.rollback()
+    assert back["to"].startswith("v3-")
+    assert verdict(field, "v3") == "good"
+    assert field.running() == ["v3"] * len(field.hosts)
+
+
+def test_a_host_that_a_deploy_owes_follows_without_a_word_against_the_old_release(field: Field) -> None:
+    note = field.directory / "reversed"
+    field.write(
+        on_unreachable="continue",
+        hooks={"before": [{"run": "true", "where": "here", "on_rollback": f"touch {note}"}]},
+    )
+    field.deploy("v1")
+    field.hosts[2].stop()
+    try:
+        result = field.deploy("v2")
+        assert "owed" in result["reason"]
+    finally:
+        field.hosts[2].start()
+    field.qd("retry", str(result["rollout"]), "--wait", status=0)
+    assert field.running() == ["v2"] * len(field.hosts)
+    assert verdict(field, "v1") == "good"
+    assert not note.exists()
+    with field.journal(read_only=True) as journal:
+        assert journal.debts(TARGET) == []
+
+
+def test_abort_wins_while_the_new_release_is_still_starting(field: Field) -> None:
+    field.make_version("slow", start='sleep 40; echo "$QD_RELEASE" > ../../running')
+    field.deploy("v1")
+    rollout = field.begin("deploy", "slow")
+    wait_for(lambda: len(field.starts(field.hosts[0])) == 2, "it starts", 20)
+    field.qd("abort", str(rollout))
+    ended = field.ended(rollout, 120)
+    assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
+    assert field.running() == ["v1"] * len(field.hosts)
+
+
+def test_a_pause_is_no_lack_of_progress(field: Field) -> None:
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "5s"}}, progress_deadline="3s")
+    field.deploy("v1")
+    assert field.running() == ["v1"] * len(field.hosts)
+
+
+def test_retry_connects_anew(field: Field) -> None:
+    field.write(rollback={"automatic": False}, strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    field.deploy("v1")
+    rollout = field.begin("deploy", "v2")
+    wait_for(lambda: "v2" in field.running(), "the first host has changed")
+    field.hosts[3].stop()
+    try:
+        field.in_state(rollout, RolloutState.PAUSED)
+    finally:
+        field.hosts[3].start()
+    field.qd("retry", str(rollout), status=0)
+    assert field.ended(rollout).state is RolloutState.SUCCEEDED
+    assert field.running() == ["v2"] * len(field.hosts)
+
+
+def test_a_hook_here_that_leaves_a_daemon_behind_fails_as_a_hook(field: Field) -> None:
+    field.deploy("v1")
+    field.write(hooks={"before": [{"run": "setsid sleep 5 & exit 0", "where": "here", "timeout": "1s"}]})
+    result = field.deploy("v2", status=3)
+    assert "took longer than 1 s" in result["reason"]
+    assert field.running() == ["v1"] * len(field.hosts)
+
+
+def test_a_host_that_runs_the_release_already_must_be_healthy_too(field: Field) -> None:
+    field.write(health=GATED)
+    field.deploy("v1")
+    make_sick(field, 1)
+    result = field.deploy("v1", status=3)
+    assert field.hosts[1].name in result["reason"]
+    assert verdict(field, "v1") == "good"
