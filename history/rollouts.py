@@ -280,7 +280,9 @@ class Rollouts(Releases):
                     found, RolloutState.CANCELLED, f"{process} ended before the go; nothing was changed", {}
                 )
             else:
-                self._change_state(found, RolloutState.ORPHANED, f"{process} died while it was {found.state}", {})
+                way_on = f"nothing changes until somebody decides: qd resume {found.id}, or qd abort {found.id}"
+                outcome = f"{process} died while it was {found.state}; {way_on}"
+                self._change_state(found, RolloutState.ORPHANED, outcome, {})
             return self._known(rollout.id)
 
         return self._write(change, rollout=rollout.id, urgent=True)

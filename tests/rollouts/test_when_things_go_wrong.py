@@ -49,8 +49,14 @@ def test_a_paused_failure_is_tried_again_after_a_takeover(field: Field) -> None:
     wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone", 5)
     with field.journal() as journal:
         Control(field.fleet(), journal, current_operator()).resume(rollout)
-    name = field.hosts[2].name
-    field.until(rollout, lambda now: now.epoch > 2 and now.state is RolloutState.PAUSED and name in now.outcome, 40)
+
+    def failed_again() -> bool:
+        with field.journal(read_only=True) as journal:
+            failures = journal.events(rollout=rollout, kind="step.failed", limit=500)
+            return len([event for event in failures if event.host == field.hosts[2].name]) > 1
+
+    wait_for(failed_again, "it was tried again, and is still unhealthy", 40)
+    field.in_state(rollout, RolloutState.PAUSED)
     make_sick(field, 2, sick=False)
     field.qd("retry", str(rollout), status=0)
     assert field.ended(rollout).state is RolloutState.SUCCEEDED
