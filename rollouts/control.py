@@ -52,11 +52,18 @@ _SENSIBLE: Mapping[str, frozenset[RolloutState]] = {
 
 class Control:
     """``worker``: one that was started ahead (``spawn.start_worker``) to save time; it takes the first rollout that
-    is armed."""
+    is armed. ``read_only``: every wish is refused, whoever asks."""
 
     def __init__(
-        self, fleet: Fleet, journal: Journal, operator: Operator, *, worker: spawn.WaitingWorker | None = None
+        self,
+        fleet: Fleet,
+        journal: Journal,
+        operator: Operator,
+        *,
+        worker: spawn.WaitingWorker | None = None,
+        read_only: bool = False,
     ) -> None:
+        self.read_only = read_only
         self.fleet = fleet
         self.journal = journal
         self.operator = operator
@@ -347,6 +354,8 @@ class Control:
     # roles
 
     def _allowed(self, target: str) -> Target:
+        if self.read_only:
+            raise Refused("this is a read-only session, nothing was changed", "start it again without --read-only")
         if not self._may_deploy():
             raise Refused(
                 f"{self.operator.name} may not change anything in fleet {self.fleet.name}",
@@ -358,7 +367,7 @@ class Control:
         return declared
 
     def _may_deploy(self) -> bool:
-        return may(self.fleet.operators, self.operator)
+        return not self.read_only and may(self.fleet.operators, self.operator)
 
 
 _TAKING_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLING_BACK})

@@ -62,7 +62,13 @@ def _command(words: list[str], printer: "Printer") -> int:
     from quarterdeck.tui.cli.parser import build, command_in
     from quarterdeck.tui.cli.session import Session
 
-    parser = build(command_in(words))
+    asked_for = command_in(words)
+    if asked_for == "" or (asked_for is not None and "/" in asked_for):
+        from quarterdeck.tui.cli.room import wants_room
+
+        if (status := wants_room(words, printer)) is not None:
+            return status
+    parser = build(asked_for)
     parsed = parser.parse_args(words)
     if parsed.show_version:
         from quarterdeck import __version__

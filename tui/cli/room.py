@@ -1,0 +1,45 @@
+"""``qd`` without a command: the control room, opened on the whole fleet or on a target."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from quarterdeck.tui.cli.parser import Parser, add_global_options
+from quarterdeck.tui.cli.printing import Printer
+
+
+def wants_room(words: Sequence[str], printer: Printer) -> int | None:
+    """Opens the control room and gives its exit status; None where this is no call for it (help, --version, no terminal)."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()) or {"--help", "-h", "--version", "--json"} & set(words):
+        return None
+    parsed = _parser().parse_args(list(words))
+    from quarterdeck.tui.cli.session import Session
+    from quarterdeck.tui.room.app import Opening, look_for
+    from quarterdeck.tui.room.open import open_room
+
+    session = Session(printer, fleet_file=parsed.fleet, read_only=parsed.read_only, debug=parsed.debug)
+    target = session.target(parsed.target).name if parsed.target else None
+    look = look_for(os.environ, parsed.look, slow=parsed.slow)
+    return open_room(
+        Opening(
+            session.fleet, session.operator, read_only=parsed.read_only, look=look, target=target, slow=parsed.slow
+        ),
+        mouse=parsed.mouse,
+    )
+
+
+def _parser() -> Parser:
+    from quarterdeck.tui.room.looks import LOOKS
+
+    parser = Parser(prog="qd", add_help=False, allow_abbrev=False)
+    add_global_options(parser, top=True)
+    parser.add_argument("target", nargs="?", metavar="TARGET")
+    parser.add_argument("--look", choices=tuple(LOOKS), default=None, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--slow", action="store_true", help="for a slow line: fewer bytes, no colours but the terminal's"
+    )
+    parser.add_argument(
+        "--mouse", action="store_true", help="take the mouse (off: the terminal keeps it for selecting)"
+    )
+    return parser

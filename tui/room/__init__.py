@@ -1,0 +1,1 @@
+"""The control room: the full-screen Textual application that `qd` opens."""

@@ -1,0 +1,358 @@
+"""The application: holds what is known and what is chosen, lays the panes out, and hands every key to the action that it
+stands for. It changes nothing by itself and waits for nothing: the journal is read by the desk, hosts are changed by workers."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
+
+from rich.style import Style
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.theme import BUILTIN_THEMES, Theme
+
+from quarterdeck.config.model import Fleet
+from quarterdeck.history.errors import JournalError
+from quarterdeck.history.records import Event, Operator
+from quarterdeck.rollouts.control import Refused, UnknownTarget
+from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
+from quarterdeck.tui.room.actions import ACTIONS, BY_ID
+from quarterdeck.tui.room.boxes import frame, zoomed
+from quarterdeck.tui.room.deeds import Words, all_handlers
+from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
+from quarterdeck.tui.room.looks import DARK, LOOKS, NO_COLOUR, Look
+from quarterdeck.tui.room.pane import Pane
+from quarterdeck.tui.room.permission import Standing, refusal, standing
+from quarterdeck.tui.room.rows import Role
+from quarterdeck.tui.room.views import VIEWS, View
+
+TICK = 1.0  # seconds: ages and the clock
+PLACES = 100  # that one can go back to
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one is: a view, the target and the rollout that are chosen, and whether a pane fills the screen."""
+
+    view: str = "overview"
+    target: str | None = None
+    rollout: int | None = None
+    zoom: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How the room is opened."""
+
+    fleet: Fleet
+    operator: Operator
+    read_only: bool = False
+    look: str = "dark"
+    target: str | None = None
+    slow: bool = False
+
+
+class Companion(Protocol):
+    """Something that lives as long as the room: follows logs, observes hosts, tells others who is here."""
+
+    def place_changed(self, place: Place) -> None: ...
+
+    def news_came(self, news: News) -> None: ...
+
+    def close(self) -> None:
+        """Ends at once whatever it started; called once, also when the terminal is gone."""
+        ...
+
+
+class NewsCame(Message):
+    """From the desk's thread."""
+
+    def __init__(self, news: News) -> None:
+        super().__init__()
+        self.news = news
+
+
+class Room(App[int]):
+    """``opening`` says on what. ``panes`` by name are made once and shown where the view has a box for them."""
+
+    CSS = """
+    Screen { layers: base over; background: $background; color: $foreground; }
+    """
+    ENABLE_COMMAND_PALETTE = False  # the palette is made from the registry, like everything else
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(",".join(action.keys), f"act('{action.id}')", action.title, id=action.id, show=False)
+        for action in ACTIONS
+        if action.keys
+    ]
+
+    def __init__(self, opening: Opening) -> None:
+        look = LOOKS[opening.look]
+        super().__init__(ansi_color=look.ansi)
+        self.opening = opening
+        self.fleet = opening.fleet
+        self.look: Look = look
+        self.standing: Standing = standing(self.fleet.operators, opening.operator, read_only=opening.read_only)
+        self.picture: Picture = empty_picture(self.fleet)
+        self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
+        self.fault = ""  # why the journal can't be read
+        self.said = ""  # what the last action came to: shown in the alert band until the next key
+        self.companions: list[Companion] = []
+        self.desk = Desk(self.fleet, opening.operator, read_only=opening.read_only, tell=self._told)
+        self._handlers = all_handlers()
+        self._styles: dict[Role, Style] = {}
+        self._places = [Place(target=opening.target or next(iter(self.fleet.targets), None))]
+        self._at = 0
+        self._panes: dict[str, Pane] = {}
+        for each in LOOKS.values():
+            self.register_theme(textual_theme(each))
+        self.theme = f"qd-{look.name}"
+
+    # what is there
+
+    @property
+    def place(self) -> Place:
+        return self._places[self._at]
+
+    @property
+    def view(self) -> View:
+        return VIEWS[self.place.view]
+
+    @property
+    def target(self) -> TargetSeen | None:
+        """The chosen target as it is now; None in an empty fleet, or when it went from the fleet file."""
+        return self.picture.targets.get(self.place.target or "")
+
+    @property
+    def focused_pane(self) -> Pane | None:
+        return self.focused if isinstance(self.focused, Pane) else None
+
+    def pane(self, name: str) -> Pane:
+        return self._panes[name]
+
+    def visible_panes(self) -> Iterator[Pane]:
+        return (pane for pane in self._panes.values() if pane.display)
+
+    def style_of(self, role: Role) -> Style:
+        """The style of a role in the look that is worn."""
+        found = self._styles.get(role)
+        if found is None:
+            found = self._styles[role] = Style.parse(self.look.styles[role] or "none")
+        return found
+
+    # life
+
+    def compose(self) -> ComposeResult:
+        from quarterdeck.tui.room.panes.all import make_panes
+
+        self._panes = {pane.name_of: pane for pane in make_panes()}
+        yield from self._panes.values()
+
+    def on_mount(self) -> None:
+        self._lay_out()
+        self._focus_first()
+        self.desk.start()
+        self.set_interval(TICK, self._tick)
+
+    def on_unmount(self) -> None:
+        for companion in self.companions:
+            companion.close()
+        self.desk.close()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        self._lay_out()
+
+    def _tick(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Every pane on the screen shows what is known now; each repaints only the cells that differ."""
+        for pane in self.visible_panes():
+            pane.renew()
+
+    # news
+
+    def _told(self, news: News) -> None:
+        self.post_message(NewsCame(news))  # safe from another thread
+
+    def on_news_came(self, message: NewsCame) -> None:
+        news = message.news
+        self.fault = news.fault
+        if not news.fault:
+            self.picture = news.picture
+        self.recent.extend(news.events)
+        for companion in self.companions:
+            companion.news_came(news)
+        self.renew()
+
+    # places
+
+    def visit(self, view: str, *, target: str | None = None, rollout: int | None = None) -> None:
+        """Goes there; the place that is left is remembered."""
+        here = self.place
+        self._go(replace(here, view=view, target=target or here.target, rollout=rollout or here.rollout, zoom=None))
+
+    def choose(self, target: str | None = None, *, rollout: int | None = None) -> None:
+        """Chooses another target or rollout where one is. No new place: moving a cursor is not a journey."""
+        here = self.place
+        self._places[self._at] = replace(here, target=target or here.target, rollout=rollout or here.rollout)
+        self._place_changed()
+
+    def toggle_zoom(self) -> None:
+        pane = self.focused_pane
+        zoom = None if self.place.zoom is not None or pane is None else pane.name_of
+        self._places[self._at] = replace(self.place, zoom=zoom)
+        self._lay_out()
+        self._place_changed()
+
+    def go_back(self) -> None:
+        """Closes a zoomed pane, else returns to the place before, else to the overview."""
+        if self.place.zoom is not None:
+            self.toggle_zoom()
+        elif self._at > 0:
+            self.travel(-1)
+        elif self.place.view != "overview":
+            self.visit("overview")
+
+    def travel(self, by: int) -> None:
+        at = self._at + by
+        if 0 <= at < len(self._places) and at != self._at:
+            self._at = at
+            self._arrived()
+
+    def _go(self, place: Place) -> None:
+        if place == self.place:
+            return
+        self._places = [*self._places[: self._at + 1], place][-PLACES:]
+        self._at = len(self._places) - 1
+        self._arrived()
+
+    def _arrived(self) -> None:
+        self._lay_out()
+        self._focus_first()
+        self._place_changed()
+
+    def _place_changed(self) -> None:
+        for companion in self.companions:
+            companion.place_changed(self.place)
+        self.renew()
+
+    # layout and focus
+
+    def _lay_out(self) -> None:
+        width, height = self.size
+        boxes = frame(width, height)
+        boxes |= zoomed(width, height, self.place.zoom) if self.place.zoom else self.view.layout(width, height)
+        for name, pane in self._panes.items():
+            box = boxes.get(name)
+            pane.display = box is not None and box.width > 0 and box.height > 0
+            if box is not None:
+                pane.styles.offset = (box.x, box.y)
+                pane.styles.width = box.width
+                pane.styles.height = box.height
+        if self.focused is not None and not self.focused.display:
+            self._focus_first()
+
+    def _focusable(self) -> list[Pane]:
+        return [pane for pane in self.visible_panes() if pane.can_focus]
+
+    def _focus_first(self) -> None:
+        wanted = self._panes.get(self.place.zoom or self.view.first)
+        if wanted is None or not wanted.display:
+            wanted = next(iter(self._focusable()), None)
+        if wanted is not None:
+            self.set_focus(wanted)
+
+    def focus_pane(self, by: int) -> None:
+        panes = self._focusable()
+        if panes:
+            here = panes.index(self.focused_pane) if self.focused_pane in panes else -by
+            self.set_focus(panes[(here + by) % len(panes)])
+
+    def pane_focused(self, pane: Pane) -> None:
+        """The footer shows what can be done in it."""
+        footer = self._panes.get("footer")
+        if footer is not None and footer is not pane:
+            footer.renew()
+
+    # acting
+
+    async def action_act(self, id: str, words: Words = ()) -> None:
+        """What every key, `:` command and entry of the palette comes to."""
+        action = BY_ID[id]
+        if action.pane and (self.focused_pane is None or self.focused_pane.name_of != action.pane):
+            return
+        self.say("")
+        why = refusal(action, self.standing, (self.size.width, self.size.height))
+        if why:
+            self.say(why)
+            return
+        handler = self._handlers.get(id)
+        if handler is None:
+            raise AssertionError(f"nothing carries out {id}")
+        try:
+            await handler(self, words)
+        except (Refused, UnknownTarget, JournalError) as error:
+            self.say(str(error))
+        except TimeoutError:
+            self.say(f"{action.title}: the journal did not answer in time; nothing was changed, try again")
+
+    def say(self, text: str) -> None:
+        """One sentence for the operator, until the next key."""
+        if text != self.said:
+            self.said = text
+            alert = self._panes.get("alert")
+            if alert is not None:
+                alert.renew()
+
+    def target_in(self, words: Words) -> str | None:
+        """The target that was typed, else the chosen one. Raises UnknownTarget with the nearest names."""
+        if not words:
+            return self.place.target
+        if words[0] in self.fleet.targets:
+            return words[0]
+        import difflib
+
+        raise UnknownTarget(words[0], difflib.get_close_matches(words[0], list(self.fleet.targets), n=3, cutoff=0.5))
+
+    # looks
+
+    def wear(self, name: str) -> None:
+        """Changes the look."""
+        self.look = LOOKS[name]
+        self._styles.clear()
+        self.ansi_color = self.look.ansi
+        self.theme = f"qd-{name}"
+        for pane in self._panes.values():
+            pane.refresh()
+
+
+def textual_theme(look: Look) -> Theme:
+    """The same look for Textual's own widgets (the lines that one types into)."""
+    if look.ansi:
+        return replace(BUILTIN_THEMES["ansi-dark" if look.dark else "ansi-light"], name=f"qd-{look.name}")
+    blue = look.styles[Role.KEY].split()[-1]
+    return Theme(
+        name=f"qd-{look.name}",
+        primary=blue,
+        secondary=look.styles[Role.NEW].split()[-1],
+        warning=look.styles[Role.WARN].split()[-1],
+        error=look.styles[Role.BAD].split()[-1],
+        success=look.styles[Role.OK].split()[-1],
+        accent=blue,
+        foreground=look.foreground,
+        background=look.background,
+        surface=look.background,
+        panel=look.background,
+        dark=look.dark,
+    )
+
+
+def look_for(environment: Mapping[str, str], wanted: str | None, *, slow: bool) -> str:
+    """The look's name: as wished, but NO_COLOR wins, and a slow line gets the short codes."""
+    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return NO_COLOUR.name
+    if wanted is not None:
+        return wanted
+    return "ansi-dark" if slow else DARK.name

@@ -1,0 +1,98 @@
+"""Where things lie on the screen: pure arithmetic, used by the first paint and by the application alike, so that nothing
+jumps when the one takes over from the other."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of cells. Never smaller than nothing."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+SMALLEST: Final = (60, 16)
+"""Columns and lines below which keys that change something are off: a card would not be readable."""
+
+MIDDLE_WIDTH: Final = 110
+WIDE_WIDTH: Final = 170
+MIDDLE_HEIGHT: Final = 30
+
+
+def big_enough(width: int, height: int) -> bool:
+    return width >= SMALLEST[0] and height >= SMALLEST[1]
+
+
+def frame(width: int, height: int) -> dict[str, Box]:
+    """What every view has: header, tabs, alert band on top, footer (and the command line over it) at the bottom, body."""
+    return {
+        "header": Box(0, 0, width, 1),
+        "tabs": Box(0, 1, width, 1),
+        "alert": Box(0, 2, width, 1),
+        "body": Box(0, 3, width, max(height - 4, 0)),
+        "footer": Box(0, max(height - 1, 0), width, 1),
+    }
+
+
+def columns(box: Box, left: int) -> tuple[Box, Box]:
+    """Two boxes beside each other with a column between them."""
+    left = max(0, min(left, box.width))
+    return (
+        Box(box.x, box.y, left, box.height),
+        Box(box.x + left + 1, box.y, max(box.width - left - 1, 0), box.height),
+    )
+
+
+def lines(box: Box, *heights: int) -> list[Box]:
+    """Boxes below each other: of the given heights, ``0`` for the one that takes what is left. Those that don't fit are 0 high."""
+    left = box.height - sum(heights)
+    result = []
+    y = box.y
+    for height in heights:
+        room = max(box.y + box.height - y, 0)
+        tall = min(height if height else max(left, 0), room)
+        result.append(Box(box.x, y, box.width, tall))
+        y += tall
+    return result
+
+
+def overview(width: int, height: int) -> dict[str, Box]:
+    """The first view: what is shown grows with the terminal, and nothing ever changes its meaning."""
+    body = frame(width, height)["body"]
+    if width >= WIDE_WIDTH and height >= 45:
+        top, middle, logs, diff, card = lines(body, max(12, body.height * 2 // 5), 11, 0, 5, 5)
+        matrix, rollouts = columns(top, width * 58 // 100)
+        health, timeline = columns(middle, width * 58 // 100)
+        return {
+            "matrix": matrix,
+            "rollouts": rollouts,
+            "health": health,
+            "timeline": timeline,
+            "logs": logs,
+            "diff": diff,
+            "card": card,
+        }
+    if width >= MIDDLE_WIDTH and height >= MIDDLE_HEIGHT:
+        top, middle, logs, card = lines(body, max(9, body.height * 2 // 5), 6, 0, 5)
+        matrix, rollouts = columns(top, width * 55 // 100)
+        health, timeline = columns(middle, width * 55 // 100)
+        return {
+            "matrix": matrix,
+            "rollouts": rollouts,
+            "health": health,
+            "timeline": timeline,
+            "logs": logs,
+            "card": card,
+        }
+    rest = 5 if height >= 24 else 3
+    matrix, card, rollouts = lines(body, 0, 5 if height >= 20 else 3, rest)
+    return {"matrix": matrix, "card": card, "rollouts": rollouts}
+
+
+def zoomed(width: int, height: int, pane: str) -> dict[str, Box]:
+    """One pane over the whole body."""
+    return {pane: frame(width, height)["body"]}

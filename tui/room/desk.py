@@ -1,0 +1,137 @@
+"""The control room's only way to the journal: a thread that follows it, and one that answers questions and carries out what
+operators ask for. The screen's own loop never waits for a disk."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from quarterdeck.config.model import Fleet
+from quarterdeck.history.errors import JournalError, JournalMissing
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Event, Operator
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.picture import Picture, empty_picture, renew, take_picture
+
+T = TypeVar("T")
+
+LOOK_EVERY = 0.05  # seconds between two looks at the journal's version: 5 µs each
+OBSERVATIONS_EVERY = 0.5  # seconds: what hosts were last seen running is read no oftener
+RECENT_EVENTS = 400  # that a screen has at once; older ones are asked for by the page
+ANSWER_DEADLINE = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The picture as it is now, and what has been journalled since the last news (all that is recent, the first time)."""
+
+    picture: Picture
+    events: tuple[Event, ...]
+    fault: str = ""  # why the journal can't be read; the picture is the last one that could
+
+
+class Desk:
+    """``tell`` is called from a thread of the desk; it must only hand over."""
+
+    def __init__(self, fleet: Fleet, operator: Operator, *, read_only: bool, tell: Callable[[News], None]) -> None:
+        self.fleet = fleet
+        self.operator = operator
+        self.read_only = read_only
+        self._tell = tell
+        self._stop = threading.Event()
+        self._nudge = threading.Event()
+        self._follower = threading.Thread(target=self._follow, name="follow the journal", daemon=True)
+        self._clerk = ThreadPoolExecutor(1, thread_name_prefix="ask the journal")
+        self._journal: Journal | None = None
+        self._fleet_changed = False
+
+    def start(self) -> None:
+        self._follower.start()
+
+    def close(self) -> None:
+        """Stops both threads; a question that is being answered is not waited for longer than a moment."""
+        self._stop.set()
+        self._nudge.set()
+        self._clerk.shutdown(wait=False, cancel_futures=True)
+        self._follower.join(timeout=1.0)
+
+    def change_fleet(self, fleet: Fleet) -> None:
+        """The fleet file was edited: the picture is taken anew."""
+        self.fleet = fleet
+        self._fleet_changed = True
+        self._nudge.set()
+
+    # questions
+
+    async def ask(self, question: Callable[[Journal], T]) -> T:
+        """What ``question`` finds in the journal. Raises JournalError, TimeoutError."""
+        return await self._answered(lambda: question(self._opened()))
+
+    async def act(self, wish: Callable[[Control], T]) -> T:
+        """Carries out what an operator asks for. Raises Refused and its kin, JournalError, TimeoutError."""
+        return await self._answered(
+            lambda: wish(Control(self.fleet, self._opened(), self.operator, read_only=self.read_only))
+        )
+
+    async def _answered(self, work: Callable[[], T]) -> T:
+        async with asyncio.timeout(ANSWER_DEADLINE):
+            return await asyncio.get_running_loop().run_in_executor(self._clerk, work)
+
+    def _opened(self) -> Journal:
+        """The clerk's own connection, opened in the clerk's thread. A journal that does not exist is made by who may write."""
+        if self._journal is None:
+            self._journal = Journal.open(self.fleet.state, operator=self.operator, read_only=self.read_only)
+        return self._journal
+
+    # following
+
+    def _follow(self) -> None:
+        """Runs until it is stopped; a journal that is missing, busy or broken is tried again, and said."""
+        fault = ""
+        while not self._stop.is_set():
+            try:
+                with Journal.open(self.fleet.state, operator=self.operator, create=False, read_only=True) as journal:
+                    self._follow_open(journal)
+                    return
+            except JournalMissing:
+                now = ""  # nothing was ever released: an empty room is the truth
+                if fault == "" and not self._stop.is_set():
+                    self._tell(News(empty_picture(self.fleet), ()))
+                fault = " "
+            except JournalError as error:
+                now = str(error)
+                if now != fault:
+                    self._tell(News(empty_picture(self.fleet), (), now))
+                fault = now
+            self._stop.wait(0.5)
+
+    def _follow_open(self, journal: Journal) -> None:
+        version = journal.data_version()
+        picture = take_picture(self.fleet, journal)
+        recent = journal.events(limit=RECENT_EVENTS, newest_first=True)
+        self._tell(News(picture, tuple(reversed(recent))))
+        since_looked = 0.0
+        while not self._stop.is_set():
+            self._nudge.wait(LOOK_EVERY)
+            self._nudge.clear()
+            since_looked += LOOK_EVERY
+            if self._fleet_changed:
+                self._fleet_changed = False
+                picture = take_picture(self.fleet, journal)
+                self._tell(News(picture, ()))
+                continue
+            now = journal.data_version()
+            if now == version:
+                continue
+            events = journal.events(picture.head, limit=1000)
+            looked = since_looked >= OBSERVATIONS_EVERY
+            if not events and not looked:
+                continue  # seen again with the next look: ``version`` stays as it was
+            if looked:
+                version, since_looked = now, 0.0
+            renewed = renew(picture, self.fleet, journal, events, looked=looked)
+            if events or renewed != picture:
+                picture = renewed
+                self._tell(News(picture, tuple(events)))

@@ -1,0 +1,13 @@
+"""All panes, in the order in which Tab goes through them."""
+
+from quarterdeck.tui.room.pane import Pane
+from quarterdeck.tui.room.panes.alert import AlertBand
+from quarterdeck.tui.room.panes.footer import Footer
+from quarterdeck.tui.room.panes.header import Header
+from quarterdeck.tui.room.panes.matrix import Matrix
+from quarterdeck.tui.room.panes.tabs import Tabs
+
+
+def make_panes() -> list[Pane]:
+    """New ones, for one application."""
+    return [Header(), Tabs(), AlertBand(), Matrix(), Footer()]

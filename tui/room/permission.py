@@ -1,0 +1,45 @@
+"""Whether an action may be done here and now, in words for the screen. A convenience only: what counts is refused below, by
+the Control that carries it out. Pure."""
+
+from dataclasses import dataclass
+
+from quarterdeck.config.model import Operators
+from quarterdeck.history.records import Operator
+from quarterdeck.rollouts.control import may
+from quarterdeck.tui.room.actions import Action
+from quarterdeck.tui.room.boxes import SMALLEST, big_enough
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who sits there. ``may_change``: by the fleet file's roles; ``read_only``: started so."""
+
+    operator: Operator
+    may_change: bool
+    read_only: bool = False
+
+    @property
+    def role(self) -> str:
+        """For the header: what this person may do in this session."""
+        if self.read_only:
+            return "read-only"
+        return "operator" if self.may_change else "viewer"
+
+
+def standing(operators: Operators, operator: Operator, *, read_only: bool) -> Standing:
+    return Standing(operator, may(operators, operator), read_only)
+
+
+def refusal(action: Action, standing: Standing, size: tuple[int, int]) -> str:
+    """Why ``action`` can't be done, as one sentence; empty: it can."""
+    if not action.changes:
+        return ""
+    if standing.read_only:
+        return f"{action.title}: this session is read-only; start qd without --read-only to change something"
+    if not standing.may_change:
+        return f"{action.title}: {standing.operator.name} may not change anything; operators.deploy in the fleet file says who may"
+    if not big_enough(*size):
+        return (
+            f"{action.title}: the terminal is too small to show what would change; it needs {SMALLEST[0]}x{SMALLEST[1]}"
+        )
+    return ""
