@@ -1,0 +1,68 @@
+"""What a typed filter lets through."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quarterdeck.tui.room.matching import matcher
+from quarterdeck.tui.room.rows import Role, Span, plain
+
+CASES = [
+    # typed, text, let through
+    ("", "anything", True),
+    ("!", "anything", True),
+    ("-f", "anything", True),
+    ("api", "production/API", True),
+    ("API", "production/api", False),
+    ("API", "production/API", True),
+    ("!api", "production/api", False),
+    ("! api", "production/web", True),
+    ("^web", "web-1 ready", True),
+    ("^web", "a web-1", False),
+    ("5..", "http 503", True),
+    ("!5..", "http 503", False),
+    ("[oops", "an [oops here", True),
+    ("-f prdapi", "production/api", True),
+    ("-f apiprd", "production/api", False),
+    ("-f !prdapi", "production/api", False),
+    ("!-f prdapi", "production/api", False),
+    ("-x", "tar -x", True),
+    ("a.c", "a.c", True),
+    ("café", "CAFÉ", True),
+    ("i", "İ", False),
+]
+
+
+@pytest.mark.parametrize(("typed", "text", "passes"), CASES)
+def test_what_is_let_through(typed: str, text: str, passes: bool) -> None:
+    found = matcher(typed)
+    assert found.matches(text) is passes
+    assert found.test()(text) is passes
+
+
+def test_a_broken_regular_expression_is_text_and_says_so() -> None:
+    assert "[oops" in matcher("[oops").fault
+    assert matcher("[o]ops").fault == ""
+
+
+def test_what_matched_is_marked() -> None:
+    assert matcher("rr").highlighted("an error", Role.BAD) == [
+        Span("an e", Role.BAD),
+        Span("rr", Role.MATCH),
+        Span("or", Role.BAD),
+    ]
+    assert matcher("-f ae").spans("an error") == [(0, 1), (3, 4)]
+    assert matcher("!rr").spans("an error") == ()
+
+
+def test_fuzzy_puts_the_closest_first() -> None:
+    assert matcher("-f abc").keep(["a-b-c", "xabc", "a--b--c", "cba"]) == ["xabc", "a-b-c", "a--b--c"]
+
+
+@given(st.text(max_size=12), st.text(max_size=60))
+def test_marking_loses_no_letter_and_test_means_matches(typed: str, text: str) -> None:
+    found = matcher(typed)
+    assert plain(found.highlighted(text, Role.PLAIN)) == text
+    assert found.test()(text) is found.matches(text)
+    for start, end in found.spans(text):
+        assert 0 <= start < end <= len(text)
