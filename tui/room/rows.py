@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from quarterdeck.backends.text_cleaning import clean
+
 
 class Role(StrEnum):
     """What a piece of text is. A look (see looks.py) says how that is shown; no pane knows a colour."""
@@ -80,12 +82,14 @@ def width_of(spans: Iterable[Span]) -> int:
 
 
 def fit(spans: Sequence[Span], width: int) -> Row:
-    """The row in exactly ``width`` columns."""
+    """The row in exactly ``width`` columns, and the last guard: nothing that is not printable gets to a terminal."""
     fitted: list[Span] = []
     left = width
     for span in spans:
         if left <= 0:
             break
+        if not span.text.isprintable():
+            span = Span(clean(span.text).replace("\n", " "), span.role)
         used = cells(span.text)
         if used > left:
             fitted.append(Span(crop(span.text, left), span.role))

@@ -2,6 +2,7 @@
 
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
+from quarterdeck.tui.room.panes.history import History
 from quarterdeck.tui.room.views import VIEWS
 
 
@@ -21,9 +22,19 @@ def _view_of_target(name: str) -> Handler:
     return show
 
 
+async def _events(room: Room, words: Words) -> None:
+    """The history of the target; from there once more: of the whole fleet again."""
+    target = room.target_in(words)
+    history = room.pane("history")
+    assert isinstance(history, History)
+    again = room.place.view == "history" and not words and history.of_target == target
+    room.visit("history", target=target)
+    history.show_only(None if again else target)
+
+
 HANDLERS: dict[str, Handler] = {
     **{f"view-{view.number}": _view(view.name) for view in VIEWS.values()},
     "logs": _view_of_target("logs"),
     "health": _view_of_target("health"),
-    "events": _view_of_target("history"),
+    "events": _events,
 }

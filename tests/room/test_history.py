@@ -1,0 +1,100 @@
+"""The timeline and the history: what is shown of events, and that the chosen one stays chosen."""
+
+from quarterdeck.history.records import Event
+from quarterdeck.tui.room.matching import matcher
+from quarterdeck.tui.room.panes.history import History
+from quarterdeck.tui.room.panes.plots import bars
+from quarterdeck.tui.room.rows import plain
+from quarterdeck.tui.room.timeline import Pages, entry_rows, long_row, shown
+from tests.cli.qd_command import EVIL, Qd
+from tests.room.conftest import MakeRoom
+from tests.room.seen import pane_text, until
+
+
+def event(seq: int, kind: str = "note", target: str | None = "production/api", **body: object) -> Event:
+    return Event(seq, "2026-11-24T10:00:00.000Z", 1, "alice@b", kind, target, 7, None, dict(body), "0" * 64)
+
+
+def test_details_are_left_out_but_a_failed_step_never_is() -> None:
+    events = [event(1, "step.done", action="switch"), event(2, "step.failed", action="switch"), event(3, "worker")]
+    assert [e.seq for e in shown(events)] == [2]
+    assert [e.seq for e in shown(events, details=True)] == [1, 2, 3]
+
+
+def test_a_target_and_a_filter_narrow_it() -> None:
+    events = [event(1, text="disk full"), event(2, text="calm"), event(3, text="disk", target="staging/api")]
+    assert [e.seq for e in shown(events, target="production/api", find=matcher("disk"))] == [1]
+    assert [e.seq for e in shown(events, find=matcher("!disk"))] == [2]
+
+
+def test_pages_grow_at_both_ends_and_hold_each_event_once() -> None:
+    pages = Pages()
+    pages.add_news([event(8), event(9)])
+    pages.add_older([event(8), event(7), event(6)], complete=False)
+    pages.add_news([event(9), event(10)])
+    assert [e.seq for e in pages.events] == [10, 9, 8, 7, 6]
+
+
+def test_rows_fit_and_foreign_text_is_harmless() -> None:
+    for width in (40, 79, 120):
+        text = plain(long_row(event(1, text=EVIL * 5), width, chosen=True))
+        assert text.isprintable()
+    assert all(plain(row).isprintable() for row in entry_rows(event(1, text=EVIL, more={"a": [EVIL]}), 60))
+
+
+def test_bars_never_show_something_as_nothing() -> None:
+    assert bars([0, 1, 1000], 10)[1] != " "
+    assert bars([0.0, 0.0], 10) == "  "
+
+
+async def test_the_history_shows_what_happened_and_the_chosen_entry_stays_chosen(
+    make_room: MakeRoom, filled: Qd
+) -> None:
+    room = make_room(target="production/api")
+    async with room.run_test(size=(120, 35)) as pilot:
+        await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
+        await pilot.press("e")
+        await until(pilot, lambda: "history of production/api" in pane_text(room, "history"), "the target's history")
+        await pilot.press("j", "j")
+        history = room.pane("history")
+        assert isinstance(history, History)
+        chosen = history.chosen()
+        assert chosen is not None
+        with filled.journal() as journal:
+            journal.note("something new", "production/api")
+        await until(pilot, lambda: "something new" in pane_text(room, "history"), "the note")
+        assert history.chosen() == chosen
+        assert str(chosen.seq) in pane_text(room, "entry")
+        await pilot.press("e")
+        await until(pilot, lambda: "the whole fleet" in pane_text(room, "history"), "the whole history")
+
+
+async def test_older_pages_are_read_when_the_end_comes_near(make_room: MakeRoom, filled: Qd) -> None:
+    with filled.journal() as journal:
+        for number in range(1200):
+            journal.note(f"note {number}")
+    room = make_room()
+    async with room.run_test(size=(120, 35)) as pilot:
+        await pilot.press("5")
+        await until(pilot, lambda: "note 1199" in pane_text(room, "history"), "the newest")
+        for _ in range(60):
+            await pilot.press("G")
+            await pilot.pause(0.02)
+            if "requested" in pane_text(room, "history"):
+                break
+        assert "requested" in pane_text(room, "history")
+
+
+async def test_drift_readiness_and_artifacts_show_what_is_known(make_room: MakeRoom) -> None:
+    room = make_room(target="production/api")
+    async with room.run_test(size=(120, 35)) as pilot:
+        await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
+        await pilot.press("6")
+        await until(pilot, lambda: "web-2" in pane_text(room, "drift"), "the host that is lost")
+        assert "no answer" in pane_text(room, "drift")
+        await pilot.press("7")
+        await until(pilot, lambda: "production/api" in pane_text(room, "readiness"), "readiness")
+        assert "v1" in pane_text(room, "readiness")
+        await pilot.press("8")
+        await until(pilot, lambda: "bad" in pane_text(room, "builds"), "the release that was taken back")
+        assert "1/2" in pane_text(room, "builds")

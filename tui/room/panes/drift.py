@@ -1,0 +1,94 @@
+"""Drift: every host that does not run what was released to it, and every host that can't be asked, with its age."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from quarterdeck.rollouts.picture import HostSeen, Picture, TargetSeen
+from quarterdeck.tui.cli.times import age
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
+
+
+def drifting(picture: Picture) -> list[tuple[TargetSeen, HostSeen]]:
+    """What differs first, then what is not known; the last environment (production) before the others."""
+    order = {name: -number for number, name in enumerate(picture.environments)}
+    found = [
+        (seen, host)
+        for seen in picture.targets.values()
+        for host in seen.hosts
+        if seen.release is not None and (host.drift or host.error is not None)
+    ]
+    return sorted(
+        found, key=lambda pair: (not pair[1].drift, order.get(pair[0].environment, 0), pair[0].target, pair[1].host)
+    )
+
+
+def drift_rows(picture: Picture, chosen: tuple[str, str] | None, width: int) -> list[Row]:
+    found = drifting(picture)
+    if not found:
+        known = sum(host.seen is not None for seen in picture.targets.values() for host in seen.hosts)
+        text = f"no drift: {known} hosts of targets run what was released" if known else "no host has been seen yet"
+        return [(Span(f" = {text}", Role.OK if known else Role.DIM),)]
+    rows: list[Row] = [
+        (
+            Span(
+                f"   {pad('TARGET', 22)} {pad('HOST', 14)} {pad('RELEASED', 14)} {pad('RUNS', 14)} {pad('SEEN', 8)} WHY",
+                Role.DIM,
+            ),
+        )
+    ]
+    for seen, host in found:
+        here = chosen == (seen.target, host.host)
+        role = Role.DRIFT if host.drift else Role.STALE
+        why = host.error or "somebody changed it: deploy or roll back puts it right"
+        line = (
+            f"{pad(seen.target, 22)} {pad(host.host, 14)} {pad(seen.version or '-', 14)}"
+            f" {pad(host.version or host.release or 'nothing', 14)} {pad(age(host.seen), 8)} "
+        )
+        mark = "~" if host.drift else "?"
+        rows.append(
+            (
+                Span(f"{'>' if here else ' '}{mark} ", role),
+                Span(line, Role.STRONG if here else Role.PLAIN),
+                Span(ellipsis(why, max(width - len(line) - 3, 0)), role),
+            )
+        )
+    return rows
+
+
+class Drift(Pane):
+    """The chosen host is known by its target and name."""
+
+    name_of: ClassVar[str] = "drift"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.host: tuple[str, str] | None = None
+
+    def heading(self) -> str:
+        return "drift: declared against running"
+
+    def _keys(self) -> list[tuple[str, str]]:
+        return [(seen.target, host.host) for seen, host in drifting(self.room.picture)]
+
+    def chosen(self) -> tuple[str, str] | None:
+        keys = self._keys()
+        return self.host if self.host in keys else (keys[0] if keys else None)
+
+    def build(self, size: Size) -> Sequence[Row]:
+        return drift_rows(self.room.picture, self.chosen(), size.width)
+
+    def chosen_row(self) -> int | None:
+        chosen = self.chosen()
+        return self._keys().index(chosen) + 1 if chosen is not None else None
+
+    def move(self, by: int) -> None:
+        keys, chosen = self._keys(), self.chosen()
+        if chosen is not None:
+            self.host = keys[max(0, min(keys.index(chosen) + by, len(keys) - 1))]
+            self.room.choose(self.host[0])
+
+    def open_chosen(self) -> None:
+        chosen = self.chosen()
+        if chosen is not None:
+            self.room.visit("health", target=chosen[0])

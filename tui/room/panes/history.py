@@ -1,0 +1,160 @@
+"""The history: every event that is worth a line, of the fleet or of one target, and the chosen one whole beside it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import ClassVar
+
+from quarterdeck.history.errors import JournalError
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Event, Rollout
+from quarterdeck.rollouts.statistics import Statistics, statistics
+from quarterdeck.tui.room.matching import EVERYTHING, matcher
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.panes.plots import plot_rows
+from quarterdeck.tui.room.rows import Role, Row, Span
+from quarterdeck.tui.room.timeline import Pages, entry_rows, long_row, shown
+
+PAGE = 400  # events a page
+NEAR_THE_END = 20  # rows before the end at which the next page is asked for
+COUNTED = 2000  # rollouts that the figures are made from
+
+
+class History(Pane):
+    """The chosen event is known by its number: news above it move nothing."""
+
+    name_of: ClassVar[str] = "history"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seq: int | None = None
+        self.of_target: str | None = None  # None: of the whole fleet
+        self.details = False
+        self.find = EVERYTHING
+        self._pages = Pages()
+        self._shown: list[Event] = []
+        self._fault = ""
+
+    # what is in it
+
+    def show_only(self, target: str | None) -> None:
+        """Of one target, or of the whole fleet."""
+        if target != self.of_target:
+            self.of_target = target
+            self._pages, self.seq, self.top = Pages(), None, 0
+            self._ask_for_older()
+        self.renew()
+
+    def set_filter(self, words: str) -> None:
+        self.find = matcher(words)
+        self.seq, self.top = None, 0
+        self.renew()
+
+    @property
+    def filter_words(self) -> str:
+        return self.find.words
+
+    def chosen(self) -> Event | None:
+        return next((event for event in self._shown if event.seq == self.seq), self._shown[0] if self._shown else None)
+
+    def heading(self) -> str:
+        of = self.of_target or "the whole fleet"
+        found = f" find {self.find.words}" if self.find.active else ""
+        steps = ", with steps" if self.details else ""
+        return f"history of {of}{steps}{found}"
+
+    def heading_right(self) -> str:
+        return f"{len(self._shown)}{'' if self._pages.complete else '+'}"
+
+    def build(self, size: Size) -> Sequence[Row]:
+        self._pages.add_news([e for e in self.room.recent if self.of_target is None or e.target == self.of_target])
+        self._shown = shown(self._pages.events, details=self.details, find=self.find)
+        if not self._pages.complete and len(self._shown) < self.top + size.height + NEAR_THE_END:
+            self._ask_for_older()
+        if not self._shown:
+            text = self._fault or ("nothing has happened yet" if self._pages.complete else "reading ...")
+            return [(Span(f" {text}", Role.BAD if self._fault else Role.DIM),)]
+        chosen = self.chosen()
+        return [long_row(event, size.width, chosen=event is chosen, find=self.find) for event in self._shown]
+
+    def _ask_for_older(self) -> None:
+        if self.is_mounted and not self._fault:
+            self.run_worker(self._read_older, group="older events", exclusive=True, exit_on_error=False)
+
+    async def _read_older(self) -> None:
+        pages, target, before = self._pages, self.of_target, self._pages.oldest
+
+        def read(journal: Journal) -> list[Event]:
+            return journal.events(limit=PAGE, target=target, newest_first=True, before=before)
+
+        try:
+            page = await self.room.desk.ask(read)
+        except (JournalError, TimeoutError) as error:
+            self._fault = str(error) or "the journal did not answer in time"
+            self.renew()
+            return
+        pages.add_older(page, complete=len(page) < PAGE)
+        self.renew()
+
+    # moving
+
+    def chosen_row(self) -> int | None:
+        chosen = self.chosen()
+        return self._shown.index(chosen) if chosen is not None else None
+
+    def move(self, by: int) -> None:
+        if not self._shown:
+            return
+        at = max(0, min((self.chosen_row() or 0) + by, len(self._shown) - 1))
+        self.seq = self._shown[at].seq
+        self.renew()
+        self.room.pane("entry").renew()
+
+    def open_chosen(self) -> None:
+        chosen = self.chosen()
+        if chosen is not None and chosen.rollout is not None:
+            self.room.visit("rollouts", target=chosen.target, rollout=chosen.rollout)
+
+    def copy_text(self) -> str:
+        chosen = self.chosen()
+        return (
+            "" if chosen is None else "\n".join("".join(span.text for span in line) for line in entry_rows(chosen, 200))
+        )
+
+
+class Entry(Pane):
+    """The chosen event whole, and the figures of its target below."""
+
+    name_of: ClassVar[str] = "entry"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._figures: Statistics | None = None
+        self._figures_of: tuple[str | None, int] | None = None
+
+    def heading(self) -> str:
+        return "entry"
+
+    def build(self, size: Size) -> Sequence[Row]:
+        history = self.room.pane("history")
+        assert isinstance(history, History)
+        chosen = history.chosen()
+        rows = entry_rows(chosen, size.width) if chosen is not None else [(Span(" nothing is chosen", Role.DIM),)]
+        ended = max((seen.id for seen in self.room.picture.rollouts if seen.rollout.ended), default=0)
+        wanted = (history.of_target, ended)
+        if self._figures_of != wanted:
+            self._figures_of = wanted
+            self.run_worker(partial(self._count, history.of_target), group="figures", exclusive=True, exit_on_error=False)
+        if self._figures is not None:
+            rows += [(), *plot_rows(self._figures, size.width, history.of_target or "the whole fleet")]
+        return rows
+
+    async def _count(self, target: str | None) -> None:
+        def read(journal: Journal) -> list[Rollout]:
+            return journal.rollouts(target, limit=COUNTED)
+
+        try:
+            self._figures = statistics(await self.room.desk.ask(read), datetime.now(UTC))
+        except (JournalError, TimeoutError):
+            self._figures = None  # the header says what is wrong with the journal
+        self.renew()

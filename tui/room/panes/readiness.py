@@ -1,0 +1,88 @@
+"""Readiness: for every target, whether the way back is open, where it leads, what is in its way, how long it took before."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from quarterdeck.rollouts.picture import Picture, TargetSeen
+from quarterdeck.tui.cli.times import duration
+from quarterdeck.tui.room.matching import EVERYTHING, Matcher, matcher
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
+
+_WORST = {"closed": 0, "degraded": 1, "ready": 2}
+_ROLES = {"closed": Role.BAD, "degraded": Role.WARN, "ready": Role.OK}
+_MARKS = {"closed": "x", "degraded": "~", "ready": "="}
+
+
+def by_readiness(picture: Picture, find: Matcher = EVERYTHING) -> list[TargetSeen]:
+    """Targets on which something runs, the least ready first; the last environment (production) before the others."""
+    order = {name: -number for number, name in enumerate(picture.environments)}
+    found = [seen for seen in picture.targets.values() if seen.release is not None and find.matches(seen.target)]
+    return sorted(
+        found, key=lambda seen: (_WORST.get(seen.back.state, 0), order.get(seen.environment, 0), seen.service)
+    )
+
+
+def readiness_rows(targets: Sequence[TargetSeen], chosen: str | None, width: int) -> list[Row]:
+    if not targets:
+        return [(Span(" nothing has been released yet", Role.DIM),)]
+    rows: list[Row] = [
+        (
+            Span(
+                f"   {pad('TARGET', 22)} {pad('RUNS', 12)} {pad('ROLL BACK TO', 14)} {pad('READY', 9)} {pad('TOOK', 8)} WHY NOT",
+                Role.DIM,
+            ),
+        )
+    ]
+    for seen in targets:
+        here = seen.target == chosen
+        back, role = seen.back, _ROLES.get(seen.back.state, Role.BAD)
+        took = duration(back.seconds) if back.seconds is not None else "never"
+        line = f"{pad(seen.target, 22)} {pad(seen.version or '-', 12)} {pad(back.version or '-', 14)} "
+        why = "; ".join(back.reasons)
+        rows.append(
+            (
+                Span(f"{'>' if here else ' '}{_MARKS.get(back.state, 'x')} ", role),
+                Span(line, Role.STRONG if here else Role.PLAIN),
+                Span(f"{pad(back.state, 9)} ", role),
+                Span(f"{pad(took, 8)} ", Role.DIM),
+                Span(ellipsis(why, max(width - len(line) - 22, 0)), role),
+            )
+        )
+    rows += [(), (Span(" drills: there is no `qd drill` yet; TOOK is the median of real rollbacks", Role.DIM),)]
+    return rows
+
+
+class Readiness(Pane):
+    name_of: ClassVar[str] = "readiness"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.find = EVERYTHING
+
+    def heading(self) -> str:
+        return "readiness: is the way back open"
+
+    def set_filter(self, words: str) -> None:
+        self.find = matcher(words)
+        self.renew()
+
+    @property
+    def filter_words(self) -> str:
+        return self.find.words
+
+    def build(self, size: Size) -> Sequence[Row]:
+        return readiness_rows(by_readiness(self.room.picture, self.find), self.room.place.target, size.width)
+
+    def _names(self) -> list[str]:
+        return [seen.target for seen in by_readiness(self.room.picture, self.find)]
+
+    def chosen_row(self) -> int | None:
+        names, chosen = self._names(), self.room.place.target
+        return names.index(chosen) + 1 if chosen in names else None
+
+    def move(self, by: int) -> None:
+        names, chosen = self._names(), self.room.place.target
+        if names:
+            at = names.index(chosen) + by if chosen in names else 0
+            self.room.choose(names[max(0, min(at, len(names) - 1))])

@@ -1,0 +1,24 @@
+"""The timeline in the overview: what happened last, the newest on top."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.rows import Role, Row, Span
+from quarterdeck.tui.room.timeline import short_row, shown
+
+
+class Timeline(Pane):
+    name_of: ClassVar[str] = "timeline"
+
+    def heading(self) -> str:
+        return "timeline"
+
+    def build(self, size: Size) -> Sequence[Row]:
+        events = shown(reversed(self.room.recent))
+        if not events:
+            return [(Span(" nothing has happened yet", Role.DIM),)]
+        return [short_row(event, size.width) for event in events]
+
+    def open_chosen(self) -> None:
+        self.room.visit("history")
