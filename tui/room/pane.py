@@ -1,6 +1,6 @@
 """A pane: rows painted by line, changed cells only. The content is a pure function; nothing here reads a journal or a host."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.segment import Segment
@@ -8,6 +8,7 @@ from textual import events
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.worker import Worker
 
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, fit, title
 
@@ -117,6 +118,10 @@ class Pane(Widget, can_focus=True):
 
     def on_mouse_scroll_up(self, _event: events.MouseScrollUp) -> None:
         self.move(-3)
+
+    def fetch(self, work: Callable[[], Coroutine[None, None, None]], group: str) -> Worker[None]:
+        """Starts ``work``, which asks the desk for something and then calls ``renew``. A newer one of the group replaces it."""
+        return self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
 
     # moving (the keys come from the registry of actions)
 

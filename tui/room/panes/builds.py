@@ -87,7 +87,7 @@ class Builds(Pane):
         )
         if self._asked != wanted:
             self._asked = wanted
-            self.run_worker(partial(self._read, *wanted), group="releases", exclusive=True, exit_on_error=False)
+            self.fetch(partial(self._read, *wanted), "releases")
         if self._known.target != seen.target:
             return [(Span(" reading ...", Role.DIM),)]
         if self._known.fault:

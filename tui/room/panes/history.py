@@ -79,7 +79,7 @@ class History(Pane):
 
     def _ask_for_older(self) -> None:
         if self.is_mounted and not self._fault:
-            self.run_worker(self._read_older, group="older events", exclusive=True, exit_on_error=False)
+            self.fetch(self._read_older, "older events")
 
     async def _read_older(self) -> None:
         pages, target, before = self._pages, self.of_target, self._pages.oldest
@@ -144,7 +144,7 @@ class Entry(Pane):
         wanted = (history.of_target, ended)
         if self._figures_of != wanted:
             self._figures_of = wanted
-            self.run_worker(partial(self._count, history.of_target), group="figures", exclusive=True, exit_on_error=False)
+            self.fetch(partial(self._count, history.of_target), "figures")
         if self._figures is not None:
             rows += [(), *plot_rows(self._figures, size.width, history.of_target or "the whole fleet")]
         return rows
