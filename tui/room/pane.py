@@ -78,7 +78,7 @@ class Pane(Widget, can_focus=True):
     def _all_rows(self, width: int, height: int) -> list[Row]:
         head = [title(self.heading(), width, focused=self.has_focus, right=self.heading_right())] if self.titled else []
         room = max(height - len(head), 0)
-        content = list(self.build(Size(width, room)))
+        content = self.build(Size(width, room))
         self._keep_in_sight(len(content), room)
         shown = [fit(line, width) for line in content[self.top : self.top + room]]
         shown += [fit(EMPTY, width)] * (room - len(shown))

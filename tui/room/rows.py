@@ -1,9 +1,9 @@
 """Rows of text that panes are made of: pure values with a role instead of a colour. Imports no screen library: the first
 paint uses them before one is loaded."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from quarterdeck.backends.text_cleaning import clean
 
@@ -39,6 +39,28 @@ class Span(NamedTuple):
 
 Row = tuple[Span, ...]
 EMPTY: Row = ()
+
+
+class Lazily(Sequence[Row]):
+    """Rows of a long list of which only those on the screen are made."""
+
+    def __init__(self, count: int, make: Callable[[int], Row]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self._make(at) for at in range(*index.indices(self._count))]
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        return self._make(index % self._count)
 
 
 def row(*parts: "Span | str") -> Row:

@@ -134,12 +134,16 @@ class Pages:
         self.complete = False  # there is nothing older
 
     @property
+    def newest(self) -> int:
+        return self.events[0].seq if self.events else 0
+
+    @property
     def oldest(self) -> int | None:
         return self.events[-1].seq if self.events else None
 
     def add_news(self, events: Sequence[Event]) -> None:
         """``events`` in the order they happened."""
-        newest = self.events[0].seq if self.events else 0
+        newest = self.newest
         self.events[:0] = [event for event in reversed(events) if event.seq > newest]
 
     def add_older(self, page: Sequence[Event], *, complete: bool) -> None:

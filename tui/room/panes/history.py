@@ -12,7 +12,7 @@ from quarterdeck.rollouts.statistics import Statistics, statistics
 from quarterdeck.tui.room.matching import EVERYTHING, matcher
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.panes.plots import plot_rows
-from quarterdeck.tui.room.rows import Role, Row, Span
+from quarterdeck.tui.room.rows import Lazily, Role, Row, Span
 from quarterdeck.tui.room.timeline import Pages, entry_rows, long_row, shown
 
 PAGE = 400  # events a page
@@ -33,6 +33,7 @@ class History(Pane):
         self.find = EVERYTHING
         self._pages = Pages()
         self._shown: list[Event] = []
+        self._made_of: object = None
         self._fault = ""
 
     # what is in it
@@ -67,15 +68,26 @@ class History(Pane):
         return f"{len(self._shown)}{'' if self._pages.complete else '+'}"
 
     def build(self, size: Size) -> Sequence[Row]:
-        self._pages.add_news([e for e in self.room.recent if self.of_target is None or e.target == self.of_target])
-        self._shown = shown(self._pages.events, details=self.details, find=self.find)
+        self._take_news()
+        made_of = (len(self._pages.events), self._pages.newest, self.details, self.find)
+        if self._made_of != made_of:
+            self._made_of = made_of
+            self._shown = shown(self._pages.events, details=self.details, find=self.find)
         if not self._pages.complete and len(self._shown) < self.top + size.height + NEAR_THE_END:
             self._ask_for_older()
         if not self._shown:
             text = self._fault or ("nothing has happened yet" if self._pages.complete else "reading ...")
             return [(Span(f" {text}", Role.BAD if self._fault else Role.DIM),)]
         chosen = self.chosen()
-        return [long_row(event, size.width, chosen=event is chosen, find=self.find) for event in self._shown]
+        events = self._shown
+        return Lazily(
+            len(events), lambda at: long_row(events[at], size.width, chosen=events[at] is chosen, find=self.find)
+        )
+
+    def _take_news(self) -> None:
+        recent = self.room.recent
+        if recent and recent[-1].seq > self._pages.newest:
+            self._pages.add_news([e for e in recent if self.of_target is None or e.target == self.of_target])
 
     def _ask_for_older(self) -> None:
         if self.is_mounted and not self._fault:

@@ -1,11 +1,12 @@
 """The timeline in the overview: what happened last, the newest on top."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import ClassVar
 
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span
-from quarterdeck.tui.room.timeline import short_row, shown
+from quarterdeck.tui.room.timeline import is_detail, short_row
 
 
 class Timeline(Pane):
@@ -15,7 +16,7 @@ class Timeline(Pane):
         return "timeline"
 
     def build(self, size: Size) -> Sequence[Row]:
-        events = shown(reversed(self.room.recent))
+        events = list(islice((event for event in reversed(self.room.recent) if not is_detail(event)), size.height))
         if not events:
             return [(Span(" nothing has happened yet", Role.DIM),)]
         return [short_row(event, size.width) for event in events]
