@@ -20,7 +20,7 @@ from quarterdeck.config.shapes import Either, Key, Keys, ListOf, MapOf, Shape
 from quarterdeck.config.source import read_node
 
 FLOOR = Path(__file__).resolve().parents[2] / "config"
-EXAMPLES = sorted((FLOOR / "examples").glob("*.yml"))
+EXAMPLES = sorted(path for path in (FLOOR / "examples").glob("*.yml") if path.name != "settings.yml")
 
 
 def test_there_are_examples() -> None:
