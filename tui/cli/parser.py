@@ -31,6 +31,7 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("check", "fleetfile", "check the fleet file, all faults at once"),
     Command("schema", "fleetfile", "print the JSON Schema of the fleet file"),
+    Command("settings", "settings", "check the control room's settings file, or print an example"),
     Command("doctor", "doctor", "test this machine and every host, with a fix for each fault"),
     Command("status", "status", "what runs where, since when, by whom, and whether the way back is open"),
     Command("deploy", "releasing", "put a version on a target"),

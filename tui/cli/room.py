@@ -4,9 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from quarterdeck.tui.cli.parser import Parser, add_global_options
 from quarterdeck.tui.cli.printing import Printer
+
+if TYPE_CHECKING:
+    from quarterdeck.config.settings import Settings
 
 
 def wants_room(words: Sequence[str], printer: Printer) -> int | None:
@@ -20,12 +24,34 @@ def wants_room(words: Sequence[str], printer: Printer) -> int | None:
 
     session = Session(printer, fleet_file=parsed.fleet, read_only=parsed.read_only, debug=parsed.debug)
     target = session.target(parsed.target).name if parsed.target else None
-    look = look_for(os.environ, parsed.look, slow=parsed.slow)
+    settings, notice = _settings()
     return open_room(
         Opening(
-            session.fleet, session.operator, read_only=parsed.read_only, look=look, target=target, slow=parsed.slow
+            session.fleet,
+            session.operator,
+            read_only=parsed.read_only,
+            look=look_for(os.environ, parsed.look, slow=parsed.slow, usual=settings.look),
+            target=target,
+            slow=parsed.slow,
+            settings=settings,
+            notice=notice,
         ),
-        mouse=parsed.mouse,
+        mouse=parsed.mouse or settings.mouse,
+    )
+
+
+def _settings() -> "tuple[Settings, str]":
+    """The operator's, and what is wrong with them in one sentence: they never keep the room from opening."""
+    from quarterdeck.config.settings import read_settings, settings_path
+    from quarterdeck.tui.room.keymap import known
+
+    settings, problems = read_settings(settings_path(), known())
+    if not problems:
+        return settings, ""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return (
+        settings,
+        f"settings: {problems[0].file.name}:{problems[0].line}:{problems[0].column}: {problems[0].message}{more}; qd settings",
     )
 
 

@@ -305,7 +305,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         footer=17,
     ),
     Action("command", "cmd", "Type a command; Tab completes, arrows recall.", _ROOM, keys=("colon",), footer=16),
-    Action("palette", "palette", "Find an action by its name.", _ROOM, keys=("ctrl+p",)),
+    Action("palette", "palette", "Find an action by its name.", _ROOM, keys=("ctrl+p",), command="palette"),
     Action(
         "help",
         "help",
@@ -338,6 +338,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     ),
     Action("refresh", "refresh", "Ask the hosts on the screen now.", _ROOM, keys=("r",), command="refresh"),
     Action("guide", "guide", "Play the guided first incident of the playground again.", _ROOM, command="guide"),
+    Action("suspend", "suspend", "Go back to the shell for a while; fg comes back.", _ROOM, keys=("ctrl+z",)),
+    Action("interrupt", "nothing", "Does nothing but say how to leave.", _ROOM, keys=("ctrl+c",)),
     Action("quit", "quit", "Leave the control room. Rollouts go on.", _ROOM, keys=("Q", "ctrl+q"), command="quit"),
 )
 BY_ID: Final = {action.id: action for action in ACTIONS}

@@ -2,29 +2,36 @@
 stands for. It changes nothing by itself and waits for nothing: the journal is read by the desk, hosts are changed by workers."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 from rich.style import Style
 from textual import events
 from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
 
 from quarterdeck.config.model import Fleet
+from quarterdeck.config.settings import DEFAULTS, Settings
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
-from quarterdeck.tui.room.actions import ACTIONS, BY_ID
+from quarterdeck.tui.room.actions import BY_ID
 from quarterdeck.tui.room.boxes import frame, zoomed
+from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.deeds import Words, all_handlers
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
+from quarterdeck.tui.room.editing import Complete
+from quarterdeck.tui.room.keymap import ALWAYS, Keymap
 from quarterdeck.tui.room.looks import DARK, LOOKS, NO_COLOUR, Look
+from quarterdeck.tui.room.own_files import own_directory
 from quarterdeck.tui.room.pane import Pane
 from quarterdeck.tui.room.permission import Standing, refusal, standing
+from quarterdeck.tui.room.prompt import OnText, Prompt
 from quarterdeck.tui.room.rows import Role
 from quarterdeck.tui.room.views import VIEWS, View
 
@@ -44,7 +51,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How the room is opened."""
+    """How the room is opened. ``notice``: what the operator should know first (a settings file with faults)."""
 
     fleet: Fleet
     operator: Operator
@@ -52,6 +59,8 @@ class Opening:
     look: str = "dark"
     target: str | None = None
     slow: bool = False
+    settings: Settings = DEFAULTS
+    notice: str = ""
 
 
 class Companion(Protocol):
@@ -74,28 +83,33 @@ class NewsCame(Message):
         self.news = news
 
 
-class Room(App[int]):
+class Base(Screen[None], inherit_bindings=False):
+    """The screen that the panes are on. It has no keys of Textual's own."""
+
+
+class Room(App[int], inherit_bindings=False):
     """``opening`` says on what. ``panes`` by name are made once and shown where the view has a box for them."""
 
     CSS = """
     Screen { layers: base over; background: $background; color: $foreground; }
     """
     ENABLE_COMMAND_PALETTE = False  # the palette is made from the registry, like everything else
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(",".join(action.keys), f"act('{action.id}')", action.title, id=action.id, show=False)
-        for action in ACTIONS
-        if action.keys
-    ]
+    ALLOW_SELECT = False
+    ESCAPE_TO_MINIMIZE = False
 
     def __init__(self, opening: Opening) -> None:
         look = LOOKS[opening.look]
         super().__init__(ansi_color=look.ansi)
+        self.animation_level = "none"
         self.opening = opening
+        self.settings = opening.settings
+        self.keymap = Keymap(opening.settings.keymap)
         self.fleet = opening.fleet
         self.look: Look = look
         self.standing: Standing = standing(self.fleet.operators, opening.operator, read_only=opening.read_only)
         self.picture: Picture = empty_picture(self.fleet)
         self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
+        self.notice = opening.notice  # stands in the alert band while nothing worse does
         self.fault = ""  # why the journal can't be read
         self.said = ""  # what the last action came to: shown in the alert band until the next key
         self.companions: list[Companion] = []
@@ -104,6 +118,7 @@ class Room(App[int]):
         self._styles: dict[Role, Style] = {}
         self._places = [Place(target=opening.target or next(iter(self.fleet.targets), None))]
         self._at = 0
+        self._prompt: Prompt | None = None
         self._panes: dict[str, Pane] = {}
         for each in LOOKS.values():
             self.register_theme(textual_theme(each))
@@ -142,6 +157,9 @@ class Room(App[int]):
         return found
 
     # life
+
+    def get_default_screen(self) -> Screen[Any]:
+        return Base(id="_default")
 
     def compose(self) -> ComposeResult:
         from quarterdeck.tui.room.panes.all import make_panes
@@ -207,8 +225,12 @@ class Room(App[int]):
         self._place_changed()
 
     def go_back(self) -> None:
-        """Closes a zoomed pane, else returns to the place before, else to the overview."""
-        if self.place.zoom is not None:
+        """Clears a filter, else closes a zoomed pane, else returns to the place before, else to the overview."""
+        pane = self.focused_pane
+        if pane is not None and pane.matcher.active:
+            pane.set_filter("")
+            self.renew()
+        elif self.place.zoom is not None:
             self.toggle_zoom()
         elif self._at > 0:
             self.travel(-1)
@@ -276,7 +298,95 @@ class Room(App[int]):
         if footer is not None and footer is not pane:
             footer.renew()
 
+    # keys
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys are taken here in the order in which they came, before any widget has them: what is typed ahead of a slow
+        line goes where it would have gone on a quick one."""
+        if isinstance(event, events.Key) and not event.is_forwarded and await self._take_key(event):
+            return
+        if isinstance(event, events.Paste) and not event.is_forwarded and self._prompt is not None:
+            self._prompt.take_paste(event.text)
+            return
+        await super().on_event(event)
+
+    async def _take_key(self, event: events.Key) -> bool:
+        """Whether the key was for the room; a card has all others."""
+        if self._prompt is not None and event.key not in ("ctrl+q", "ctrl+z"):
+            self._prompt.take_key(event)
+            return True
+        on_base = len(self.screen_stack) == 1
+        id = ALWAYS.get(event.key)
+        if id is None and on_base:
+            pane = self.focused_pane
+            action = self.keymap.action_of(event.key, pane.name_of if pane is not None else "")
+            id = action.id if action is not None else None
+        if id is not None:
+            await self.action_act(id)
+        return id is not None or on_base
+
+    def prompt(
+        self,
+        label: str,
+        initial: str = "",
+        *,
+        on_change: OnText | None = None,
+        on_done: OnText | None = None,
+        on_cancel: Callable[[], None] | None = None,
+        complete: Complete | None = None,
+        history: Sequence[str] = (),
+        hint: Callable[[str], str] | None = None,
+    ) -> Prompt:
+        """Asks for a line, over the footer of what is on top. ``on_change`` with each key, ``on_done`` at Enter; Escape cancels.
+
+        An answer that is awaitable is carried out beside the screen, and what goes wrong in it is said.
+        """
+        if self._prompt is not None:
+            self._prompt.end(done=False)
+        self._prompt = Prompt(
+            label,
+            initial,
+            on_change=on_change,
+            on_done=on_done,
+            on_cancel=on_cancel,
+            complete=complete,
+            history=history,
+            hint=hint,
+        )
+        self.screen.mount(self._prompt)
+        return self._prompt
+
+    def prompt_ended(self, prompt: Prompt) -> None:
+        if self._prompt is prompt:
+            self._prompt = None
+
+    @cached_property
+    def commands(self) -> Commands:
+        """What was typed behind `:` before, in this session and in earlier ones."""
+        return Commands(own_directory() / "commands", self.beside)
+
     # acting
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Runs ``work`` in a thread: for the room's own small files. It must not raise, nor touch the screen."""
+        self.run_worker(work, thread=True, group="own files", exit_on_error=False)
+
+    def write_sequence(self, sequence: str) -> None:
+        """Sends a control sequence of our own making to the terminal."""
+        if self._driver is not None:
+            self._driver.write(sequence)
+
+    def carry_out(self, title: str, work: Awaitable[None]) -> None:
+        """Lets ``work`` run beside the screen; what goes wrong in it is said, as for an action."""
+        self.run_worker(self._saying(title, work), group="carry out", exit_on_error=True)
+
+    async def _saying(self, title: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except (Refused, UnknownTarget, JournalError) as error:
+            self.say(str(error))
+        except TimeoutError:
+            self.say(f"{title}: the journal did not answer in time; nothing was changed, try again")
 
     async def action_act(self, id: str, words: Words = ()) -> None:
         """What every key, `:` command and entry of the palette comes to."""
@@ -291,12 +401,7 @@ class Room(App[int]):
         handler = self._handlers.get(id)
         if handler is None:
             raise AssertionError(f"nothing carries out {id}")
-        try:
-            await handler(self, words)
-        except (Refused, UnknownTarget, JournalError) as error:
-            self.say(str(error))
-        except TimeoutError:
-            self.say(f"{action.title}: the journal did not answer in time; nothing was changed, try again")
+        await self._saying(action.title, handler(self, words))
 
     def say(self, text: str) -> None:
         """One sentence for the operator, until the next key."""
@@ -349,10 +454,12 @@ def textual_theme(look: Look) -> Theme:
     )
 
 
-def look_for(environment: Mapping[str, str], wanted: str | None, *, slow: bool) -> str:
-    """The look's name: as wished, but NO_COLOR wins, and a slow line gets the short codes."""
+def look_for(environment: Mapping[str, str], wanted: str | None, *, slow: bool, usual: str | None = None) -> str:
+    """The look's name: as wished, but NO_COLOR wins, and a slow line gets the short codes. ``usual``: of the settings."""
     if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
         return NO_COLOUR.name
     if wanted is not None:
         return wanted
-    return "ansi-dark" if slow else DARK.name
+    if slow:
+        return usual if usual is not None and LOOKS[usual].ansi else "ansi-dark"
+    return usual if usual is not None else DARK.name

@@ -10,7 +10,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import Worker
 
-from quarterdeck.tui.room.rows import EMPTY, Role, Row, fit, title
+from quarterdeck.tui.room.matching import EVERYTHING, matcher
+from quarterdeck.tui.room.rows import EMPTY, Role, Row, fit, plain, title
 
 if TYPE_CHECKING:
     from quarterdeck.tui.room.app import Room
@@ -27,10 +28,14 @@ class Pane(Widget, can_focus=True):
     DEFAULT_CSS = "Pane { position: absolute; width: 1; height: 1; }"
     name_of: ClassVar[str] = ""  # the pane's name in layouts, settings and help
     titled: ClassVar[bool] = True
+    filterable: ClassVar[bool] = (
+        False  # whether ``build`` asks ``matcher`` (or the pane has a ``set_filter`` of its own)
+    )
 
     def __init__(self) -> None:
         super().__init__(id=f"pane-{self.name_of}")
         self.top = 0  # the first row that is shown
+        self.matcher = EVERYTHING
         self._rows: list[Row] = []
 
     @property
@@ -52,6 +57,19 @@ class Pane(Widget, can_focus=True):
     def chosen_row(self) -> int | None:
         """Which of the rows that ``build`` gave last is the chosen one: it is kept on the screen."""
         return None
+
+    def set_filter(self, words: str) -> None:
+        """Shows only what matches; empty: everything. Never changes what is chosen."""
+        self.matcher = matcher(words)
+        self.renew()
+
+    def copy_text(self) -> str:
+        """What `y` copies: of most panes the chosen row, else everything that is shown."""
+        chosen = self.chosen_row()
+        shown = self._rows[1:] if self.titled else self._rows
+        if chosen is not None and 0 <= chosen - self.top < len(shown):
+            shown = [shown[chosen - self.top]]
+        return "\n".join(plain(line).rstrip() for line in shown).strip("\n")
 
     # painting
 

@@ -1,15 +1,101 @@
-"""What concerns the room itself: help, filter, command line, looks, zoom, leaving."""
+"""What concerns the room itself: help, filter, command line, looks, zoom, copying, leaving."""
 
+import os
+
+from quarterdeck.tui.room import clipboard
 from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.command_line import Mistyped, completions, hint, names_of, parse
 from quarterdeck.tui.room.deeds import Handler, Words
+from quarterdeck.tui.room.looks import LOOKS
 
 
 async def _zoom(room: Room, _words: Words) -> None:
     room.toggle_zoom()
 
 
+async def _filter(room: Room, words: Words) -> None:
+    pane = room.focused_pane
+    if pane is None or not pane.filterable:
+        room.say(f"{pane.name_of if pane is not None else 'this'} can't be filtered; Tab goes to another pane")
+        return
+    if words:
+        pane.set_filter(" ".join(words))
+        room.renew()
+        return
+
+    def change(text: str) -> None:
+        pane.set_filter(text)
+        room.say(pane.matcher.fault)
+        room.renew()
+
+    def clear() -> None:
+        change("")
+
+    room.prompt("/", pane.matcher.words, on_change=change, on_done=change, on_cancel=clear)
+
+
+async def _command(room: Room, _words: Words) -> None:
+    names = names_of(room.picture, [pane.name_of for pane in room.visible_panes()])
+
+    async def done(line: str) -> None:
+        try:
+            command = parse(line, names)
+        except Mistyped as error:
+            room.say(str(error))
+            return
+        if command is not None:
+            room.commands.add(line, kept=command.kept)
+            await room.action_act(command.action.id, command.words)
+
+    room.prompt(
+        ":", on_done=done, complete=lambda text: completions(text, names), history=room.commands.lines, hint=hint
+    )
+
+
+async def _look(room: Room, words: Words) -> None:
+    if words:
+        room.wear(words[0])
+    room.say(f"look {room.look.name}: {room.look.summary}" + ("" if words else f"; there is {', '.join(LOOKS)}"))
+
+
+async def _copy(room: Room, _words: Words) -> None:
+    pane = room.focused_pane
+    text = pane.copy_text() if pane is not None else ""
+    if not text:
+        room.say("there is nothing to copy here")
+        return
+
+    async def copy() -> None:
+        try:
+            room.say((await clipboard.copy(text, room.write_sequence)).said)
+        except OSError as error:
+            room.say(f"nothing was copied: {error.strerror or error}")
+
+    room.carry_out("copy", copy())
+
+
+async def _interrupt(room: Room, _words: Words) -> None:
+    room.say(f"{room.keymap.key_of('quit') or 'ctrl-q'} leaves the control room; rollouts go on")
+
+
+async def _suspend(room: Room, _words: Words) -> None:
+    if os.getsid(0) == os.getpgrp():  # the terminal's first program: nobody is there to let it go on
+        room.say("there is no shell to go back to; Q leaves")
+        return
+    room.action_suspend_process()
+
+
 async def _quit(room: Room, _words: Words) -> None:
-    room.exit()
+    room.exit(0)
 
 
-HANDLERS: dict[str, Handler] = {"zoom": _zoom, "quit": _quit}
+HANDLERS: dict[str, Handler] = {
+    "zoom": _zoom,
+    "filter": _filter,
+    "command": _command,
+    "look": _look,
+    "copy": _copy,
+    "interrupt": _interrupt,
+    "suspend": _suspend,
+    "quit": _quit,
+}

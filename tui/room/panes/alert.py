@@ -46,4 +46,5 @@ class AlertBand(Pane, can_focus=False):
     titled: ClassVar[bool] = False
 
     def build(self, size: Size) -> Sequence[Row]:
-        return [alert_row(worst(self.room.picture), self.room.said, size.width)]
+        seen = worst(self.room.picture)
+        return [alert_row(seen, self.room.said or (self.room.notice if seen is None else ""), size.width)]

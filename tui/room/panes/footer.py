@@ -1,46 +1,41 @@
-"""The last line: the keys for what can be done here, made from the registry."""
+"""The last line: the keys for what can be done here and now, made from the registry and the operator's keymap."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
-from quarterdeck.tui.room.actions import ACTIONS, Action
+from quarterdeck.tui.room.actions import ACTIONS, BY_ID, Action, Subject
+from quarterdeck.tui.room.keymap import Keymap
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.permission import Standing, refusal
-from quarterdeck.tui.room.rows import Role, Row, Span
-
-_SHOWN = {
-    "slash": "/",
-    "colon": ":",
-    "question_mark": "?",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "escape": "esc",
-    "tab": "Tab",
-}
+from quarterdeck.tui.room.rows import Role, Row, Span, cells, fit, spread, width_of
 
 
-def key_text(key: str) -> str:
-    """A key as it is written for people: Textual's names are long."""
-    return _SHOWN.get(key, key.replace("ctrl+", "ctrl-"))
-
-
-def footer_row(actions: Sequence[Action], standing: Standing, size: tuple[int, int], pane: str) -> Row:
-    """What fits, the most important first; what is refused anyway is not offered."""
+def footer_row(
+    actions: Sequence[Action], keymap: Keymap, standing: Standing, size: tuple[int, int], pane: str, *, moving: bool
+) -> Row:
+    """What fits, the pane's own first; what is refused anyway, or has no rollout to act on, is not offered. Help always is."""
+    width = size[0]
+    right = _spans(keymap, BY_ID["help"])
     spans: list[Span] = []
-    left = size[0]
+    left = width - width_of(right)
     wanted = sorted(
-        (a for a in actions if (a.footer or (pane and a.pane == pane)) and a.keys),
-        key=lambda a: (a.pane != pane, a.footer),
+        (a for a in actions if a.pane in ("", pane) and (a.footer or a.pane) and keymap.keys(a) and a.id != "help"),
+        key=lambda a: (a.pane != pane or not a.pane, a.footer),
     )
     for action in wanted:
-        if refusal(action, standing, size):
+        if refusal(action, standing, size) or (action.subject is Subject.ROLLOUT and not moving):
             continue
-        key, text = key_text(action.keys[0]), f" {action.title} "
-        if len(key) + len(text) + 1 > left:
+        item = _spans(keymap, action)
+        if width_of(item) > left:
             break
-        spans += [Span(f" {key}", Role.KEY), Span(text)]
-        left -= len(key) + len(text) + 1
-    return tuple(spans)
+        spans += item
+        left -= width_of(item)
+    return spread(spans, right, width) if right else fit(spans, width)
+
+
+def _spans(keymap: Keymap, action: Action) -> list[Span]:
+    key = keymap.shown(action)
+    return [Span(f" {key}", Role.KEY), Span(f" {action.title} ")] if cells(key) else []
 
 
 class Footer(Pane, can_focus=False):
@@ -48,6 +43,9 @@ class Footer(Pane, can_focus=False):
     titled: ClassVar[bool] = False
 
     def build(self, size: Size) -> Sequence[Row]:
-        pane = self.room.focused_pane
-        screen = (size.width, self.room.size.height)
-        return [footer_row(ACTIONS, self.room.standing, screen, pane.name_of if pane is not None else "")]
+        room = self.room
+        pane = room.focused_pane
+        moving = room.place.view == "rollouts" or (room.target is not None and room.target.moving is not None)
+        screen = (size.width, room.size.height)
+        name = pane.name_of if pane is not None else ""
+        return [footer_row(ACTIONS, room.keymap, room.standing, screen, name, moving=moving)]

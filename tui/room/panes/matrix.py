@@ -82,14 +82,23 @@ def matrix_rows(picture: Picture, chosen: str | None, services: Sequence[str], w
 
 class Matrix(Pane):
     name_of: ClassVar[str] = "matrix"
+    filterable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
         self.services: list[str] = []
 
     def build(self, size: Size) -> Sequence[Row]:
-        self.services = by_risk(self.room.picture)
+        self.services = [service for service in by_risk(self.room.picture) if self.matcher.matches(service)]
         return matrix_rows(self.room.picture, self.room.place.target, self.services, size.width)
+
+    def copy_text(self) -> str:
+        """The target, its version, its release and the digest of its artifact."""
+        seen = self.room.target
+        if seen is None:
+            return ""
+        digest = f"sha256:{seen.digest}" if seen.digest else None
+        return " ".join(word for word in (seen.target, seen.version, seen.release, digest) if word)
 
     def chosen_row(self) -> int | None:
         chosen = self.room.place.target

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from quarterdeck.rollouts.picture import Mark, Picture
 from quarterdeck.tui.room.pane import Pane, Size
-from quarterdeck.tui.room.rows import Role, Row, Span, fit
+from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, fit, row, spread
 from quarterdeck.tui.room.views import VIEWS
 
 
@@ -17,13 +17,17 @@ def counts(picture: Picture) -> Mapping[str, int]:
     }
 
 
-def tabs_row(current: str, waiting: Mapping[str, int], width: int) -> Row:
+def tabs_row(current: str, waiting: Mapping[str, int], width: int, filter: str = "") -> Row:
     spans = []
     for view in VIEWS.values():
         count = f"({waiting[view.name]})" if waiting.get(view.name) else ""
         text = f"{view.number} {view.title}{count}"
         spans.append(Span(f"[{text}]", Role.STRONG) if view.name == current else Span(f" {text} ", Role.DIM))
-    return fit(spans, width)
+    return (
+        spread(spans, row(Span(f" filter: {ellipsis(filter, width // 3)} ", Role.WARN)), width)
+        if filter
+        else fit(spans, width)
+    )
 
 
 class Tabs(Pane, can_focus=False):
@@ -31,4 +35,9 @@ class Tabs(Pane, can_focus=False):
     titled: ClassVar[bool] = False
 
     def build(self, size: Size) -> Sequence[Row]:
-        return [tabs_row(self.room.place.view, counts(self.room.picture), size.width)]
+        return [tabs_row(self.room.place.view, counts(self.room.picture), size.width, self._filter())]
+
+    def _filter(self) -> str:
+        """Of the pane that has the keys."""
+        pane = self.room.focused_pane
+        return pane.matcher.words if pane is not None else ""
