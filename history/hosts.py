@@ -17,6 +17,11 @@ class Hosts(Requests):
 
     def observe(self, observations: Sequence[Observation]) -> None:
         """Replaces the last observation of each host, in one transaction."""
+        if observations:
+            self._write(lambda: self._put_observations(observations))
+
+    def _put_observations(self, observations: Sequence[Observation]) -> None:
+        """Within the open transaction."""
         rows = [
             (
                 seen.target,
@@ -30,13 +35,10 @@ class Hosts(Requests):
             )
             for seen in observations
         ]
-        if rows:
-            self._write(
-                lambda: self._connection.executemany(
-                    f"INSERT OR REPLACE INTO observation ({OBSERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
-                    rows,
-                )
-            )
+        self._connection.executemany(
+            f"INSERT OR REPLACE INTO observation ({OBSERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+            rows,
+        )
 
     def observations(self, target: str | None = None) -> list[Observation]:
         """The last observation of every host, of one target or all."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 APPLICATION = 0x51444A31  # "QDJ1": SQLite's mark of whose file this is
 DIRECTORY = Path(__file__).parent / "migrations"
-LATEST = 1  # the highest number there; known here so that an ordinary start reads no directory
+LATEST = 2  # the highest number there; known here so that an ordinary start reads no directory
 
 
 def check_format(path: Path) -> int:
@@ -66,9 +66,12 @@ def migrate(connection: "sqlite3.Connection", place: Place) -> None:
             if found > 0 and not backed_up:
                 _back_up(place, found)
                 backed_up = True
-            _apply(connection, steps[found + 1], found + 1)
+            # A new file is made in one go: nobody who opens it meanwhile finds an old one, and backs it up.
+            reached = max(steps) if found == 0 else found + 1
+            for number in range(found + 1, reached + 1):
+                _apply(connection, steps[number], number)
             connection.execute(f"PRAGMA application_id={APPLICATION}")
-            connection.execute(f"PRAGMA user_version={found + 1}")
+            connection.execute(f"PRAGMA user_version={reached}")
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

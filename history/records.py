@@ -180,6 +180,47 @@ class Observation:
     body: dict[str, Any]
 
 
+class Metric(StrEnum):
+    """What a sample measures. Of a target on a host: latency, failure. Of a host: the others."""
+
+    LATENCY = "latency"  # seconds that a health check that passed took
+    FAILURE = "failure"  # seconds until a health check failed
+    LOAD = "load"  # of the last minute
+    CPU = "cpu"  # percent of all cores
+    MEMORY = "memory"  # percent that is used
+    DISK = "disk"  # percent that is used, where the target lies
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement. ``target`` is empty for a whole host; ``boottime`` is nanoseconds of CLOCK_BOOTTIME of this boot."""
+
+    target: str
+    host: str
+    release: str | None
+    metric: str
+    value: float
+    time: str
+    boottime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A control room that is open. ``heartbeat``, ``looked`` and ``asked`` are nanoseconds of boot time; 0: never."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    who: str
+    uid: int
+    view: str
+    target: str | None
+    since: str
+    heartbeat: int
+    looked: int = 0
+    asked: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Debt:
     """A host that could not be finished: it must be brought to ``release`` before anything else happens to it."""

@@ -99,6 +99,13 @@ class Releases(Feed):
         found: str | None = after if state == "succeeded" else before
         return found
 
+    def settled(self, target: str) -> int:
+        """The event that ended the last rollout which could change the target's hosts; 0 when there was none."""
+        row = self._row(
+            "SELECT max(ended_seq) FROM rollout WHERE target = ? AND ended_seq IS NOT NULL AND epoch > 0", (target,)
+        )
+        return int(row[0] or 0)
+
     def _proved(self, id: str, time: str, seq: int) -> None:
         self._connection.execute("UPDATE release SET last_good = ?, last_good_seq = ? WHERE id = ?", (time, seq, id))
 

@@ -89,6 +89,8 @@ class Vitals:
     disk_total: int  # of the target's path
     disk_free: int
     uptime: float  # seconds
+    cpu_busy: int = 0  # ticks of all cores since the start, to be compared with an earlier look
+    cpu_total: int = 0  # likewise; 0: not told
 
 
 @dataclass(frozen=True, slots=True)

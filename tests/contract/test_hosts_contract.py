@@ -507,6 +507,7 @@ async def test_vitals_are_plausible(place: Place) -> None:
     assert 0 < vitals.disk_free <= vitals.disk_total
     assert vitals.uptime > 0
     assert vitals.load_1m >= 0
+    assert 0 < vitals.cpu_busy < vitals.cpu_total
 
 
 async def test_logs_of_files(place: Place) -> None:

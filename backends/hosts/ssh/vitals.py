@@ -13,6 +13,8 @@ def read_vitals(host: str, answer: Answer) -> Vitals:
             for name, _, rest in (line.strip().partition(" ") for line in answer.every("memory"))
         }
         disk_total, disk_free = (int(value) * 1024 for value in (answer.one("disk") or "").split())
+        # user nice system idle iowait irq softirq steal; what guests take is in user already
+        ticks = [int(value) for value in (answer.one("cpu") or "").split()[:8]]
         return Vitals(
             load_1m=float((answer.one("load") or "").split()[0]),
             cores=int(answer.one("cores") or ""),
@@ -21,6 +23,8 @@ def read_vitals(host: str, answer: Answer) -> Vitals:
             disk_total=disk_total,
             disk_free=disk_free,
             uptime=float((answer.one("uptime") or "").split()[0]),
+            cpu_busy=sum(ticks) - sum(ticks[3:5]),
+            cpu_total=sum(ticks),
         )
     except (ValueError, IndexError, KeyError):
         raise CommandFailed(

@@ -7,7 +7,11 @@ IFS= read -r vitals_uptime </proc/uptime
 printf '%s uptime %s\n' "$qd_mark" "$vitals_uptime"
 vitals_cores=0
 while IFS= read -r vitals_line; do
-    case $vitals_line in cpu[0-9]*) vitals_cores=$((vitals_cores + 1)) ;; esac
+    case $vitals_line in
+    cpu[0-9]*) vitals_cores=$((vitals_cores + 1)) ;;
+    cpu\ *) printf '%s cpu %s\n' "$qd_mark" "${vitals_line#cpu}" ;;
+    intr*) break ;;
+    esac
 done </proc/stat
 printf '%s cores %s\n' "$qd_mark" "$vitals_cores"
 while IFS= read -r vitals_line; do
