@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from quarterdeck.backends.errors import BackendError
 from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import Release
+from quarterdeck.history.clock import now
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Observation, Rollout
+from quarterdeck.rollouts.looking import UNKNOWN, look, unseen
 from quarterdeck.rollouts.outcome import seconds
 
-UNKNOWN = "unknown"
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.contract import HostBackend
+
 LOOK = 15.0  # seconds for one host, from connecting to its answer
 
 
@@ -19,7 +23,7 @@ def status(fleet: Fleet, journal: Journal, *, only: str | None = None) -> dict[s
     """The whole document. ``only``: a target, or an environment's name."""
     return {
         "fleet": fleet.name,
-        "time": _now(),
+        "time": now(),
         "targets": [_target(target, journal) for target in chosen(fleet, only)],
     }
 
@@ -71,7 +75,7 @@ def _host(name: str, seen: Observation | None, current: str | None) -> dict[str,
         "release": seen.release,
         "version": seen.version,
         "health": seen.health,
-        "seen": seen.time,
+        "seen": None if seen.body.get("never") else seen.time,
         "drift": seen.error is None and seen.release != current,
         "error": seen.error,
     }
@@ -148,85 +152,37 @@ async def observe(fleet: Fleet, journal: Journal, targets: Collection[str]) -> N
             hosts.setdefault(host.name, []).append(fleet.targets[name])
     releases = {name: {row.id: row.release for row in journal.releases(name, limit=200)} for name in targets}
     before = {(o.target, o.host): o for name in targets for o in journal.observations(name)}
+    head, _ = journal.head()
     answers = await asyncio.gather(
-        *(_ask(backend, fleet, host, asked, releases, before) for host, asked in hosts.items())
+        *(_ask(backend, fleet, host, asked, releases, before, head) for host, asked in hosts.items())
     )
     journal.observe([observation for answer in answers for observation in answer])
 
 
 async def _ask(
-    backend: Any,
+    backend: "HostBackend",
     fleet: Fleet,
     host: str,
     targets: list[Target],
     releases: dict[str, dict[str, Release]],
     before: dict[tuple[str, str], Observation],
+    head: int,
 ) -> list[Observation]:
-    from quarterdeck.backends.errors import BackendError
-
     done: list[Observation] = []
     try:
         async with asyncio.timeout(LOOK):
             connection = await backend.connect(fleet.hosts[host], deadline=LOOK)
             try:
                 for target in targets:
-                    done.append(await _ask_target(connection, target, releases[target.name]))
+                    done.append((await look(connection, target, releases[target.name], head)).observation)
             finally:
                 await connection.close()
     except (BackendError, TimeoutError) as error:
         reason = str(error) or f"no answer within {LOOK:g} s"
         answered = {o.target for o in done}
-        for target in targets:
-            if target.name not in answered:
-                last = before.get((target.name, host))
-                done.append(
-                    Observation(
-                        target.name,
-                        host,
-                        last.time if last else _now(),  # the age of what is shown, not of the failed look
-                        last.release if last else None,
-                        last.version if last else None,
-                        UNKNOWN,
-                        reason,
-                        dict(last.body) if last else {},
-                    )
-                )
+        done += [
+            unseen(target.name, host, before.get((target.name, host)), reason)
+            for target in targets
+            if target.name not in answered
+        ]
     return done
-
-
-async def _ask_target(connection: Any, target: Target, releases: dict[str, Release]) -> Observation:
-    from quarterdeck.rollouts.manifest import release_in
-
-    any_release = next(iter(releases.values()), None)
-    facts = await connection.facts(target.name, target.path, any_release)
-    release = releases.get(facts.current) if facts.current else None
-    if release is None and facts.current:
-        manifest = next((k.manifest for k in facts.kept if k.release == facts.current and k.intact), None)
-        if manifest is not None:
-            try:
-                release = release_in(manifest)
-            except ValueError:
-                release = None
-    health = UNKNOWN
-    error = None
-    if facts.current is None or facts.running is False:
-        health = "unhealthy"
-    elif release is not None and release.health is not None:
-        outcome = await connection.check_health(release.health, release)
-        health = "healthy" if outcome.healthy else "unhealthy"
-    elif facts.running:
-        health = "healthy"
-    return Observation(
-        target.name,
-        connection.host,
-        _now(),
-        facts.current,
-        release.version if release else None,
-        health,
-        error,
-        {"kept": sorted(k.release for k in facts.kept if k.intact), "epoch": facts.epoch, "running": facts.running},
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,78 @@
+"""One look at a target on a host: what runs there and how it is, as an observation for the journal. Changes nothing anywhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.hosts.contract import Connection, HealthOutcome
+from quarterdeck.config.model import Target
+from quarterdeck.config.release import Release
+from quarterdeck.history.clock import now
+from quarterdeck.history.records import Observation
+from quarterdeck.rollouts.manifest import release_in
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """``probe``: the round of health checks, None where none was made (nothing runs, or none is declared)."""
+
+    observation: Observation
+    probe: HealthOutcome | None
+
+
+async def look(
+    connection: Connection, target: Target, releases: Mapping[str, Release], head: int, *, deadline: float = 20.0
+) -> Look:
+    """Asks the host. ``releases``: those of the target that are known, by id; health checks are those of the release that runs.
+
+    ``head`` is the last event of the journal before the look: with it a later rollout is told from drift. Raises BackendError.
+    """
+    any_release = next(iter(releases.values()), None)
+    facts = await connection.facts(target.name, target.path, any_release, deadline=deadline)
+    release = releases.get(facts.current) if facts.current else None
+    if release is None and facts.current:
+        manifest = next((k.manifest for k in facts.kept if k.release == facts.current and k.intact), None)
+        if manifest is not None:
+            try:
+                release = release_in(manifest)
+            except ValueError:
+                release = None
+    health, detail = UNKNOWN, ""
+    probe: HealthOutcome | None = None
+    if facts.current is None:
+        health, detail = "unhealthy", "no release is there"
+    elif facts.running is False:
+        health, detail = "unhealthy", "the service does not run"
+    elif release is not None and release.health is not None:
+        probe = await connection.check_health(release.health, release)
+        health, detail = "healthy" if probe.healthy else "unhealthy", probe.detail
+    elif facts.running:
+        health, detail = "healthy", "the service runs"
+    body = {
+        "kept": sorted(k.release for k in facts.kept if k.intact),
+        "epoch": facts.epoch,
+        "running": facts.running,
+        "detail": detail,
+        "seq": head,
+    }
+    version = release.version if release else None
+    return Look(Observation(target.name, connection.host, now(), facts.current, version, health, None, body), probe)
+
+
+def unseen(target: str, host: str, last: Observation | None, reason: str) -> Observation:
+    """The host could not be asked: what was last known of it stays, with the age of that and not of the failed look.
+
+    ``body["never"]`` is there when the host was never seen: the time is then that of the first try.
+    """
+    if last is None:
+        return Observation(target, host, now(), None, None, UNKNOWN, reason, {"never": True})
+    return Observation(target, host, last.time, last.release, last.version, UNKNOWN, reason, dict(last.body))
+
+
+def reason_of(error: BaseException, seconds: float) -> str:
+    """Why a host can't be asked, in words."""
+    if isinstance(error, BackendError):
+        return str(error)
+    return f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"

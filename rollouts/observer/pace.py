@@ -1,0 +1,31 @@
+"""How often which target is looked at: what somebody has open most often, what nobody looks at hardly ever. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from quarterdeck.config.model import Fleet
+from quarterdeck.history.records import Presence
+
+VIEWS_OF_ALL: Final = frozenset({"overview", "health", "drift", "readiness"})
+"""Views of the control room that show every target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two looks. ``many``: with more hosts than that, what nobody has open is looked at rarely."""
+
+    chosen: float = 2.0  # targets that somebody has open, or that a rollout is changing
+    shown: float = 10.0  # targets that somebody sees in a list
+    rest: float = 60.0
+    vitals: float = 5.0  # of hosts of chosen targets; of the others at most as often as they are looked at
+    many: int = 50
+
+
+def intervals(fleet: Fleet, presences: Iterable[Presence], moving: Collection[str], pace: Pace) -> Mapping[str, float]:
+    """Seconds between two looks, for every target of the fleet."""
+    here = list(presences)
+    close = {one.target for one in here} | set(moving)
+    listed = len(fleet.hosts) <= pace.many and any(one.view in VIEWS_OF_ALL for one in here)
+    other = pace.shown if listed else pace.rest
+    return {name: pace.chosen if name in close else other for name in fleet.targets}
