@@ -1,5 +1,6 @@
 """Fixtures for the control room: a filled journal to open it on, without hosts that answer."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 from quarterdeck.config.load import load_fleet
 from quarterdeck.tui.room.app import Opening, Room
 from tests.cli.qd_command import OPERATOR, Qd, fill
+from tests.room.acme import LENA, NOW, fill_acme, fleet_text
 
 MakeRoom = Callable[..., Room]
+MakeAcme = Callable[..., Room]
 
 
 @pytest.fixture
@@ -28,5 +31,32 @@ def make_room(filled: Qd) -> MakeRoom:
 
     def make(**options: object) -> Room:
         return Room(Opening(load_fleet(filled.fleet_file), OPERATOR, **options))  # type: ignore[arg-type] # passed through
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _acme_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    state = tmp_path_factory.mktemp("acme") / "state"
+    fill_acme(state)
+    return state
+
+
+@pytest.fixture
+def acme(tmp_path: Path, _acme_state: Path) -> Qd:
+    """The fleet of tests.room.acme with a journal of its own, whose times never change."""
+    qd = Qd(tmp_path)
+    shutil.copytree(_acme_state, qd.state)
+    qd.fleet_file.write_text(fleet_text(qd.state))
+    return qd
+
+
+@pytest.fixture
+def make_acme(acme: Qd) -> MakeAcme:
+    """Makes a room on it whose clock stands still, as ``make_room`` does."""
+
+    def make(**options: object) -> Room:
+        options = {"clock": lambda: NOW} | options
+        return Room(Opening(load_fleet(acme.fleet_file), LENA, **options))  # type: ignore[arg-type] # passed through
 
     return make

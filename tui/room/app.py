@@ -4,6 +4,7 @@ stands for. It changes nothing by itself and waits for nothing: the journal is r
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -49,6 +50,10 @@ class Place:
     zoom: str | None = None
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """How the room is opened. ``notice``: what the operator should know first (a settings file with faults)."""
@@ -61,6 +66,7 @@ class Opening:
     slow: bool = False
     settings: Settings = DEFAULTS
     notice: str = ""
+    clock: Callable[[], datetime] = utc_now  # what every age on the screen is reckoned from
 
 
 class Companion(Protocol):
@@ -142,6 +148,10 @@ class Room(App[int], inherit_bindings=False):
     @property
     def focused_pane(self) -> Pane | None:
         return self.focused if isinstance(self.focused, Pane) else None
+
+    def now(self) -> datetime:
+        """The time in UTC, as the screen has it."""
+        return self.opening.clock()
 
     def pane(self, name: str) -> Pane:
         return self._panes[name]

@@ -1,8 +1,7 @@
 """The first line: fleet, how live it is, who one is and may do what, freezes, where this runs, the clock in UTC."""
 
-import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar
 
 from quarterdeck.tui.room.pane import Pane, Size
@@ -31,5 +30,5 @@ class Header(Pane, can_focus=False):
 
     def build(self, size: Size) -> Sequence[Row]:
         room = self.room
-        where = os.uname().nodename.split(".")[0]
-        return [header_row(room.fleet.name, "", room.fault, room.standing, where, datetime.now(UTC), size.width)]
+        where = room.standing.operator.where.split(" ")[0].split(".")[0]
+        return [header_row(room.fleet.name, "", room.fault, room.standing, where, room.now(), size.width)]

@@ -1,0 +1,119 @@
+"""Pictures of the screen that a test compares with the kept ones below ``snapshots/``: the text once for each size, and for each
+look which cells are shown in which style. ``QD_SNAPSHOTS=update`` writes them anew; look at the difference before it is committed.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.style import Style
+from textual._compositor import LayoutUpdate
+from textual.pilot import Pilot
+from textual.strip import Strip
+
+from quarterdeck.tui.room.app import Room
+from tests.room.seen import until
+
+SNAPSHOTS: Final = Path(__file__).parent / "snapshots"
+SIZES: Final = ((80, 24), (120, 35), (200, 60))
+PICTURED_LOOKS: Final = ("dark", "ansi-dark", "no-colour")
+UPDATE: Final = os.environ.get("QD_SNAPSHOTS") == "update"
+
+
+def _always(_room: Room) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One to be pictured: opened on ``target``, ``keys`` pressed one after the other, then waited for until ``ready``."""
+
+    name: str
+    keys: tuple[str, ...] = ()
+    target: str | None = "production/api"
+    ready: Callable[[Room], bool] = _always
+    sizes: tuple[tuple[int, int], ...] = SIZES
+
+    def __str__(self) -> str:
+        return self.name
+
+
+async def compare(room: Room, screen: Screen, size: tuple[int, int]) -> None:
+    """Opens ``room`` at ``size`` and compares what it shows with what is kept."""
+    async with room.run_test(size=size) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal to be read")
+        for key in screen.keys:
+            await pilot.press(key)
+        await until(pilot, lambda: screen.ready(room), f"{screen.name} to be ready")
+        text, styles = await _settled(pilot, room)
+    stem = f"{screen.name}.{size[0]}x{size[1]}"
+    told = [_compared(f"{stem}.txt", text), _compared(f"{stem}.{room.look.name}.styles", styles)]
+    if wrong := [line for line in told if line]:
+        raise AssertionError("\n\n".join(wrong))
+
+
+async def _settled(pilot: Pilot[Any], room: Room) -> tuple[str, str]:
+    """What the screen shows once it shows the same twice."""
+    last: tuple[str, str] | None = None
+
+    def same() -> bool:
+        nonlocal last
+        before, last = last, picture_of(room)
+        return before == last
+
+    await until(pilot, same, "the screen to stand still")
+    assert last is not None
+    return last
+
+
+def picture_of(room: Room) -> tuple[str, str]:
+    """The text of the screen, and its styles: ``3: 0-4 a`` says that columns 0 to 3 of row 3 are in the style a."""
+    update = room.screen._compositor.render_update(full=True, screen_stack=room._background_screens)
+    assert isinstance(update, LayoutUpdate)
+    text, styles, names = [], [], dict[str, str]()
+    for y, parts in enumerate(update.strips):
+        strip = Strip.join(parts)
+        text.append(strip.text.rstrip())
+        runs: list[tuple[int, int, str]] = []
+        at = 0
+        for segment in strip:
+            style = str(_bare(segment.style))
+            end = at + segment.cell_length
+            if runs and runs[-1][2] == style:
+                runs[-1] = (runs[-1][0], end, style)
+            else:
+                runs.append((at, end, style))
+            at = end
+        shown = [f"{start}-{end} {names.setdefault(style, _letter(len(names)))}" for start, end, style in runs]
+        styles.append(f"{y}: {' '.join(shown)}")
+    legend = [f"{letter} = {style}" for style, letter in names.items()]
+    return "\n".join(text) + "\n", "\n".join([*legend, "", *styles]) + "\n"
+
+
+def _bare(style: Style | None) -> Style:
+    """Without what Textual keeps in it for the mouse."""
+    return Style() if style is None else style.clear_meta_and_links()
+
+
+def _letter(number: int) -> str:
+    return "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[number]
+
+
+def _compared(name: str, now: str) -> str:
+    """What differs from the kept picture, empty when nothing does."""
+    import difflib
+
+    path = SNAPSHOTS / name
+    if UPDATE:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(now, encoding="utf-8")
+        return ""
+    if not path.exists():
+        return f"{name} is not kept yet: QD_SNAPSHOTS=update writes it"
+    kept = path.read_text(encoding="utf-8")
+    if kept == now:
+        return ""
+    lines = difflib.unified_diff(kept.splitlines(), now.splitlines(), f"kept {name}", "shown", lineterm="", n=0)
+    return "\n".join(lines)
