@@ -46,6 +46,10 @@ class Hosts(Requests):
         rows = self._rows(f"SELECT {OBSERVATION} FROM observation{condition} ORDER BY target, host", values)  # noqa: S608 - constants
         return [_to_observation(row) for row in rows]
 
+    def observed(self) -> list[tuple[str, str, str, str | None, str | None, str, str | None]]:
+        """Target, host, time, release, version, health and error of every last observation: enough to see which are new."""
+        return self._rows("SELECT target, host, time, release, version, health, error FROM observation")
+
     def add_debt(self, target: str, host: str, release: str | None, rollout: int, reason: str) -> None:
         """A host could not be brought to ``release``; event ``debt``. An older debt of the host is replaced."""
 

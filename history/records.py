@@ -94,6 +94,42 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """What is told of a rollout that has ended, without its plan and options."""
+
+    id: int
+    target: str
+    kind: RolloutKind
+    state: RolloutState
+    from_release: str | None
+    to_release: str | None
+    requested_by: str
+    reason: str
+    started: str | None
+    ended: str | None
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a target stands. ``since``, ``by``, ``reason``: of the rollout that brought what runs; ``back``: the release that was
+    good last before it; ``back_seconds``: how long going back usually took; ``last``: the rollout that ended last."""
+
+    target: str
+    current: str | None = None
+    version: str | None = None
+    digest: str | None = None
+    since: str | None = None
+    by: str | None = None
+    reason: str = ""
+    back: str | None = None
+    back_version: str | None = None
+    back_seconds: float | None = None
+    last: Ended | None = None
+    active: Rollout | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
     """The process that works on a rollout. ``heartbeat`` is nanoseconds of CLOCK_BOOTTIME, of the boot ``boot_id``."""
 

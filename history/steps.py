@@ -8,13 +8,13 @@ from quarterdeck.history.chain import from_text, to_text
 from quarterdeck.history.clock import now
 from quarterdeck.history.errors import RequestRefused
 from quarterdeck.history.records import NewStep, Rollout, Step, StepState
-from quarterdeck.history.rollouts import Rollouts
+from quarterdeck.history.standings import Standings
 
 COLUMNS = "rollout, seq, host, action, batch, body, op_id, state, attempt, epoch, outcome, started, ended"
 FINAL = frozenset({StepState.DONE, StepState.SKIPPED})
 
 
-class Steps(Rollouts):
+class Steps(Standings):
     """Steps, written by the worker that holds the epoch. All raise ``EpochLost`` when it does not any more."""
 
     def add_steps(self, rollout: int, epoch: int, steps: Sequence[NewStep]) -> None:

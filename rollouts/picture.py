@@ -1,17 +1,29 @@
 """The picture that a screen shows of a fleet: frozen values, made from the journal alone. Nothing here asks a host."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeVar
 
 from quarterdeck.config.model import Fleet, Target
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import ENDED, Event, Observation, Rollout, RolloutKind, RolloutState, Step, StepState
-from quarterdeck.rollouts.outcome import seconds
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.history.records import (
+    ENDED,
+    Debt,
+    Ended,
+    Event,
+    Observation,
+    Rollout,
+    RolloutState,
+    Standing,
+    Step,
+    StepState,
+)
+
+_OfTarget = TypeVar("_OfTarget", Debt, Observation)
 
 RECENT_ROLLOUTS = 30
-MOVES = frozenset({str(Action.SWITCH), str(Action.WITHDRAW)})  # steps that change what a host runs
+MOVES = frozenset({"switch", "withdraw"})  # actions of steps that change what a host runs (see plan.Action)
 
 
 class Mark(StrEnum):
@@ -88,7 +100,8 @@ class TargetSeen:
     hosts: tuple[HostSeen, ...] = ()
     back: WayBack = WayBack()
     moving: RolloutSeen | None = None
-    last: Rollout | None = None  # the last one that ended
+    last: Ended | None = None  # the last one that ended after it had begun
+    owed: tuple[Debt, ...] = ()  # hosts that could not be finished
 
     @property
     def mark(self) -> Mark:
@@ -98,7 +111,7 @@ class TargetSeen:
         if self.last is not None and self.last.state is RolloutState.FAILED:
             return Mark.FAILED
         if self.release is None:
-            return Mark.NOTHING
+            return Mark.DRIFT if any(host.release is not None for host in self.hosts) else Mark.NOTHING
         if self.health in ("degraded", "down") and any(host.health == "unhealthy" for host in self.hosts):
             return Mark.FAILED
         if any(host.drift for host in self.hosts):
@@ -142,6 +155,11 @@ class Picture:
     rollouts: tuple[RolloutSeen, ...] = ()  # those that have not ended, newest first, then the newest ended ones
     head: int = 0
 
+    @property
+    def production(self) -> str:
+        """The last environment of the promotion order; empty in an empty fleet."""
+        return self.environments[-1] if self.environments else ""
+
     def rollout(self, id: int) -> RolloutSeen | None:
         return next((seen for seen in self.rollouts if seen.id == id), None)
 
@@ -156,64 +174,111 @@ def empty_picture(fleet: Fleet) -> Picture:
         name: TargetSeen(name, target.environment, target.service, hosts=tuple(HostSeen(h.name) for h in target.hosts))
         for name, target in fleet.targets.items()
     }
-    return Picture(fleet.name, tuple(fleet.environments), fleet.services, targets)
+    return Picture(fleet.name, promotion_order(fleet), fleet.services, targets)
 
 
-def take_picture(fleet: Fleet, journal: Journal) -> Picture:
-    """The whole picture as the journal has it now."""
+def promotion_order(fleet: Fleet) -> tuple[str, ...]:
+    """The environments as a release goes through them, the last one being production; equals in the order of the file."""
+
+    def depth(name: str | None) -> int:
+        steps = 0
+        while name is not None and (environment := fleet.environments.get(name)) is not None:
+            name, steps = environment.after, steps + 1
+        return steps
+
+    return tuple(sorted(fleet.environments, key=depth))
+
+
+def take_picture(fleet: Fleet, journal: Journal, only: Collection[str] | None = None) -> Picture:
+    """The whole picture as the journal has it now. ``only``: no other targets than these are in it."""
     head, _ = journal.head()
-    seen: dict[str, list[Observation]] = {}
-    for observation in journal.observations():
-        seen.setdefault(observation.target, []).append(observation)
-    targets = {name: _target(target, journal, seen.get(name, ())) for name, target in fleet.targets.items()}
+    wanted = {name: target for name, target in fleet.targets.items() if only is None or name in only}
+    standings = journal.standings(None if only is None else tuple(wanted))
+    owed = _by_target(journal.debts())
+    seen = _by_target(journal.observations() if only is None else _observations(journal, wanted))
+    targets = {
+        name: _target(target, standings.get(name, Standing(name)), seen.get(name, ()), owed.get(name, ()), journal)
+        for name, target in wanted.items()
+    }
     return replace(empty_picture(fleet), targets=targets, rollouts=_rollouts(fleet, journal), head=head)
 
 
 def renew(picture: Picture, fleet: Fleet, journal: Journal, events: Iterable[Event], *, looked: bool) -> Picture:
-    """``picture`` brought up to what ``events`` tell. ``looked``: hosts' observations are read anew as well."""
+    """``picture`` brought up to what ``events`` tell; what they don't concern stays the same object.
+
+    ``looked``: what hosts were last seen running may have changed as well. ``picture`` itself when nothing did.
+    """
     news = list(events)
-    changed = {event.target for event in news if event.target in fleet.targets}
-    seen: dict[str, list[Observation]] = {}
-    if looked or changed:
-        for observation in journal.observations():
-            seen.setdefault(observation.target, []).append(observation)
+    told = {event.target for event in news if event.target in fleet.targets}
+    looked_at = _changed_observations(picture, journal) if looked else set()
+    if not news and not looked_at:
+        return picture
     targets = dict(picture.targets)
-    for name, target in fleet.targets.items():
-        observations = seen.get(name, ())
-        if name in changed:
-            targets[name] = _target(target, journal, observations)
-        elif looked:
-            hosts = _hosts(target, observations, targets[name].release)
-            if hosts != targets[name].hosts:
-                targets[name] = _target(target, journal, observations)
-    rollouts = _rollouts(fleet, journal) if any(event.rollout is not None for event in news) else picture.rollouts
+    named = [str(name) for name in told]
+    standings = journal.standings(named) if named else {}
+    seen = _by_target(_observations(journal, told | looked_at))
+    owed = _by_target(journal.debts()) if told else {}
+    for name in told | looked_at:
+        target, observations = fleet.targets[str(name)], seen.get(str(name), ())
+        if name in told:
+            standing = standings.get(str(name), Standing(str(name)))
+            targets[str(name)] = _target(target, standing, observations, owed.get(str(name), ()), journal)
+        elif (known := targets.get(str(name))) is not None:
+            targets[str(name)] = _looked(known, _hosts(target, observations, known.release))
+    concerned = {event.rollout for event in news if event.rollout is not None}
+    rollouts = _renewed_rollouts(picture.rollouts, concerned, fleet, journal) if concerned else picture.rollouts
     return replace(picture, targets=targets, rollouts=rollouts, head=news[-1].seq if news else picture.head)
 
 
-def _target(target: Target, journal: Journal, observations: Iterable[Observation]) -> TargetSeen:
-    current = journal.current_release(target.name)
-    row = journal.release(current) if current else None
-    history = journal.rollouts(target.name, limit=20)
-    brought = next((r for r in history if r.to_release == current and r.state is RolloutState.SUCCEEDED), None)
-    last = next((r for r in history if r.state in ENDED and r.epoch > 0), None)
-    active = journal.active(target.name)
-    hosts = _hosts(target, observations, current)
+def _observations(journal: Journal, targets: Iterable[str | None]) -> list[Observation]:
+    return [observation for name in targets if name is not None for observation in journal.observations(name)]
+
+
+def _changed_observations(picture: Picture, journal: Journal) -> set[str]:
+    """Targets with a host that was seen, or failed to be seen, since the picture was made."""
+    known = {
+        (name, host.host): (host.seen, host.release, host.version, host.health, host.error)
+        for name, seen in picture.targets.items()
+        for host in seen.hosts
+    }
+    changed = set()
+    for target, host, *now in journal.observed():
+        before = known.get((target, host))
+        if before is None or before == tuple(now):
+            continue
+        if before[0] is None and before[-1] is not None and before[1:] == tuple(now[1:]):
+            continue  # never seen, and again not: the time is that of the last try
+        changed.add(target)
+    return changed
+
+
+def _target(
+    target: Target, standing: Standing, observations: Iterable[Observation], owed: Sequence[Debt], journal: Journal
+) -> TargetSeen:
+    hosts = _hosts(target, observations, standing.current)
     return TargetSeen(
         target.name,
         target.environment,
         target.service,
-        release=current,
-        version=row.release.version if row else None,
-        digest=row.release.artifact.sha256 if row else None,
-        since=brought.ended if brought else (row.last_good if row else None),
-        by=brought.requested_by if brought else None,
-        reason=brought.reason if brought else "",
+        release=standing.current,
+        version=standing.version,
+        digest=standing.digest,
+        since=standing.since,
+        by=standing.by,
+        reason=standing.reason,
         health=health_of([host.health for host in hosts]),
         hosts=hosts,
-        back=_way_back(target, journal, hosts, current, history),
-        moving=_seen(active, journal) if active is not None else None,
-        last=last,
+        back=_way_back(WayBack("", standing.back, standing.back_version, (), standing.back_seconds), hosts, owed),
+        moving=_seen(standing.active, journal) if standing.active is not None else None,
+        last=standing.last,
+        owed=tuple(owed),
     )
+
+
+def _looked(known: TargetSeen, hosts: tuple[HostSeen, ...]) -> TargetSeen:
+    """The target with what its hosts were seen running now; all else is as the journal told it."""
+    health = health_of([host.health for host in hosts])
+    return replace(known, hosts=hosts, health=health, back=_way_back(known.back, hosts, known.owed))
 
 
 def _hosts(target: Target, observations: Iterable[Observation], current: str | None) -> tuple[HostSeen, ...]:
@@ -230,7 +295,7 @@ def _host(name: str, seen: Observation | None, current: str | None) -> HostSeen:
         seen.release,
         seen.version,
         seen.health,
-        seen.time,
+        None if seen.body.get("never") else seen.time,
         seen.error,
         drift=seen.error is None and seen.release != current,
         kept=frozenset(kept) if kept is not None else None,
@@ -248,34 +313,47 @@ def health_of(states: Iterable[str]) -> str:
     return "degraded" if "healthy" in known else "down"
 
 
-def _way_back(
-    target: Target, journal: Journal, hosts: Iterable[HostSeen], current: str | None, history: Iterable[Rollout]
-) -> WayBack:
-    row = journal.last_good(target.name, other_than=current)
-    took = sorted(
-        s
-        for r in history
-        if r.kind is RolloutKind.ROLLBACK and r.state is RolloutState.SUCCEEDED and (s := seconds(r)) is not None
-    )
-    middle = took[len(took) // 2] if took else None
-    if row is None:
-        return WayBack("closed", reasons=("no earlier release that worked",), seconds=middle)
+def _way_back(to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt]) -> WayBack:
+    """Whether the way to the release of ``to`` is open, by what was last seen of the hosts."""
+    if to.release is None:
+        return WayBack("closed", reasons=("no earlier release that worked",), seconds=to.seconds)
     reasons: list[str] = []
     for host in hosts:
-        if host.kept is None:
+        if host.kept is not None:
+            if to.release not in host.kept:
+                reasons.append(f"{host.host}: no copy of {to.version}")
+        elif host.seen is None or host.error is not None:
             reasons.append(f"{host.host}: not seen")
-        elif row.id not in host.kept:
-            reasons.append(f"{host.host}: no copy of {row.release.version}")
-    reasons += [f"{debt.host}: owed since {debt.since}" for debt in journal.debts(target.name)]
-    return WayBack("degraded" if reasons else "ready", row.id, row.release.version, tuple(reasons), middle)
+        # else a rollout has just left it, and did not count the copies: it keeps the one that a rollback needs
+    reasons += [f"{debt.host}: owed since {debt.since}" for debt in owed]
+    return replace(to, state="degraded" if reasons else "ready", reasons=tuple(reasons))
 
 
 def _rollouts(fleet: Fleet, journal: Journal) -> tuple[RolloutSeen, ...]:
-    recent = [r for r in journal.rollouts(limit=RECENT_ROLLOUTS) if r.target in fleet.targets]
     living = [r for r in journal.living() if r.target in fleet.targets]
     known = {r.id for r in living}
+    recent = [r for r in journal.rollouts(limit=RECENT_ROLLOUTS) if r.target in fleet.targets]
     ended = [r for r in recent if r.id not in known and r.state in ENDED]
     return tuple(_seen(rollout, journal) for rollout in [*reversed(living), *ended])
+
+
+def _renewed_rollouts(
+    before: tuple[RolloutSeen, ...], concerned: Collection[int], fleet: Fleet, journal: Journal
+) -> tuple[RolloutSeen, ...]:
+    """Only those that events told of are read anew."""
+    known = {seen.id: seen for seen in before}
+    ended = [seen for seen in before if seen.rollout.state in ENDED]
+    living = []
+    for rollout in reversed([r for r in journal.living() if r.target in fleet.targets]):
+        old = known.get(rollout.id)
+        same = old is not None and rollout.id not in concerned
+        living.append(old if same and old is not None else _seen(rollout, journal))
+    ids = {seen.id for seen in (*living, *ended)}
+    for id in sorted(concerned):
+        if id not in ids and (rollout := journal.rollout(id)).state in ENDED and rollout.target in fleet.targets:
+            ended.append(_seen(rollout, journal))
+    ended.sort(key=lambda seen: seen.id, reverse=True)
+    return (*living, *ended[:RECENT_ROLLOUTS])
 
 
 def _seen(rollout: Rollout, journal: Journal) -> RolloutSeen:
@@ -290,3 +368,10 @@ def version_of(release: str | None) -> str | None:
         return None
     head, dash, tail = release.rpartition("-")
     return head if dash and len(tail) == 10 and all(c in "0123456789abcdef" for c in tail) else release
+
+
+def _by_target(rows: Iterable[_OfTarget]) -> dict[str, list[_OfTarget]]:
+    found: dict[str, list[_OfTarget]] = {}
+    for row in rows:
+        found.setdefault(row.target, []).append(row)
+    return found

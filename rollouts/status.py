@@ -1,7 +1,7 @@
 """What runs where: the document of ``qd status``, from the journal, and the look at the hosts that refreshes it."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.backends.errors import BackendError
@@ -10,8 +10,8 @@ from quarterdeck.config.release import Release
 from quarterdeck.history.clock import now
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Observation, Rollout
-from quarterdeck.rollouts.looking import UNKNOWN, look, unseen
-from quarterdeck.rollouts.outcome import seconds
+from quarterdeck.rollouts.looking import look, unseen
+from quarterdeck.rollouts.picture import HostSeen, TargetSeen, take_picture
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.contract import HostBackend
@@ -20,12 +20,10 @@ LOOK = 15.0  # seconds for one host, from connecting to its answer
 
 
 def status(fleet: Fleet, journal: Journal, *, only: str | None = None) -> dict[str, Any]:
-    """The whole document. ``only``: a target, or an environment's name."""
-    return {
-        "fleet": fleet.name,
-        "time": now(),
-        "targets": [_target(target, journal) for target in chosen(fleet, only)],
-    }
+    """The whole document. ``only``: a target, or an environment's name. Raises ``KeyError`` for another name."""
+    names = [target.name for target in chosen(fleet, only)]
+    picture = take_picture(fleet, journal, None if only is None else names)
+    return {"fleet": fleet.name, "time": now(), "targets": [_target(picture.targets[name]) for name in names]}
 
 
 def chosen(fleet: Fleet, only: str | None) -> list[Target]:
@@ -37,92 +35,39 @@ def chosen(fleet: Fleet, only: str | None) -> list[Target]:
     return [fleet.targets[only]]
 
 
-def _target(target: Target, journal: Journal) -> dict[str, Any]:
-    seen = {observation.host: observation for observation in journal.observations(target.name)}
-    current = journal.current_release(target.name)
-    row = journal.release(current) if current else None
-    ended = [r for r in journal.rollouts(target.name, limit=20) if r.to_release == current and r.state == "succeeded"]
-    active = journal.active(target.name)
-    hosts = [_host(host.name, seen.get(host.name), current) for host in target.hosts]
-    back = journal.last_good(target.name, other_than=current)
+def _target(seen: TargetSeen) -> dict[str, Any]:
     return {
-        "target": target.name,
-        "release": current,
-        "version": row.release.version if row else None,
-        "digest": row.release.artifact.sha256 if row else None,
-        "since": ended[0].ended if ended else (row.last_good if row else None),
-        "by": ended[0].requested_by if ended else None,
-        "health": health_of(hosts),
-        "ready": _ready(target, journal, seen, back.id if back else None),
-        "hosts": hosts,
-        "rollout": _rollout(active),
+        "target": seen.target,
+        "release": seen.release,
+        "version": seen.version,
+        "digest": seen.digest,
+        "since": seen.since,
+        "by": seen.by,
+        "health": seen.health,
+        "ready": {
+            "state": seen.back.state,
+            "to": seen.back.release,
+            "reasons": list(seen.back.reasons),
+            "seconds": seen.back.seconds,
+        },
+        "hosts": [_host(host) for host in seen.hosts],
+        "rollout": _rollout(seen.moving.rollout) if seen.moving is not None else None,
     }
 
 
-def _host(name: str, seen: Observation | None, current: str | None) -> dict[str, Any]:
-    if seen is None:
-        return {
-            "host": name,
-            "release": None,
-            "version": None,
-            "health": UNKNOWN,
-            "seen": None,
-            "drift": False,
-            "error": None,
-        }
+def _host(seen: HostSeen) -> dict[str, Any]:
     return {
-        "host": name,
+        "host": seen.host,
         "release": seen.release,
         "version": seen.version,
         "health": seen.health,
-        "seen": None if seen.body.get("never") else seen.time,
-        "drift": seen.error is None and seen.release != current,
+        "seen": seen.seen,
+        "drift": seen.drift,
         "error": seen.error,
     }
 
 
-def health_of(hosts: Iterable[dict[str, Any]]) -> str:
-    """healthy: all hosts are; down: none of those that are known; unknown: nothing is known; else degraded."""
-    states = [str(host["health"]) for host in hosts]
-    known = [state for state in states if state != UNKNOWN]
-    if not known:
-        return UNKNOWN
-    if all(state == "healthy" for state in states):
-        return "healthy"
-    return "degraded" if "healthy" in known else "down"
-
-
-def _ready(target: Target, journal: Journal, seen: dict[str, Observation], back: str | None) -> dict[str, Any]:
-    """Whether the way back is open, by what was last seen of the hosts. ``seconds``: the median of earlier
-    rollbacks."""
-    reasons: list[str] = []
-    state = "ready"
-    if back is None:
-        state = "closed"
-        reasons.append("no earlier release that worked")
-    else:
-        for host in target.hosts:
-            observation = seen.get(host.name)
-            kept = observation.body.get("kept") if observation is not None else None
-            if observation is None or (kept is None and observation.error is not None):
-                reasons.append(f"{host.name}: not seen")
-            elif kept is not None and back not in kept:
-                reasons.append(f"{host.name}: no copy of {back}")
-        debts = journal.debts(target.name)
-        reasons += [f"{debt.host}: owed since {debt.since}" for debt in debts]
-        if reasons:
-            state = "degraded"
-    took = sorted(
-        s
-        for r in journal.rollouts(target.name, limit=50)
-        if r.kind == "rollback" and r.state == "succeeded" and (s := seconds(r)) is not None
-    )
-    return {"state": state, "to": back, "reasons": reasons, "seconds": took[len(took) // 2] if took else None}
-
-
-def _rollout(active: Rollout | None) -> dict[str, Any] | None:
-    if active is None:
-        return None
+def _rollout(active: Rollout) -> dict[str, Any]:
     return {
         "rollout": active.id,
         "kind": str(active.kind),

@@ -1,0 +1,71 @@
+"""How all targets stand, asked for the whole fleet, says what the single questions say."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import RolloutKind, RolloutState
+from tests.cli.qd_command import release
+
+ENDS = (
+    RolloutState.SUCCEEDED,
+    RolloutState.ROLLED_BACK,
+    RolloutState.FAILED,
+    RolloutState.CANCELLED,
+    RolloutState.SUPERSEDED,
+)
+TARGETS = ("staging/api", "production/api")
+
+rollouts = st.tuples(
+    st.sampled_from(TARGETS),
+    st.sampled_from((RolloutKind.DEPLOY, RolloutKind.ROLLBACK)),
+    st.integers(1, 4),  # version
+    st.sampled_from(ENDS),
+    st.booleans(),  # judged bad afterwards
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(done=st.lists(rollouts, max_size=12), under_way=st.booleans())
+def test_it_says_what_the_single_questions_say(
+    tmp_path_factory: pytest.TempPathFactory,
+    done: list[tuple[str, RolloutKind, int, RolloutState, bool]],
+    under_way: bool,
+) -> None:
+    with Journal.open(tmp_path_factory.mktemp("journal") / "state") as journal:
+        for target, kind, version, ends, bad in done:
+            made = release(f"v{version}", target=target)
+            journal.put_release(made)
+            before = journal.current_release(target)
+            rollout = journal.arm(target, kind, from_release=before, to_release=made.id, reason=f"to {version}")
+            if ends is RolloutState.CANCELLED:
+                journal.set_state(rollout.id, None, ends, outcome="nobody said go")
+            else:
+                epoch = journal.begin(rollout.id, preempt="nothing")
+                journal.set_state(rollout.id, epoch, ends, outcome=f"so it ended: {ends}")
+            if bad:
+                journal.judge(made.id, "bad", "it was")
+        if under_way:
+            journal.begin(journal.arm(TARGETS[0], RolloutKind.DEPLOY).id, preempt="nothing")
+        standings = journal.standings()
+        assert {name: journal.standings([name]).get(name) for name in standings} == standings
+        for target in TARGETS:
+            if target not in standings:
+                assert not journal.rollouts(target)
+                continue
+            found = standings[target]
+            current = journal.current_release(target)
+            row = journal.release(current) if current else None
+            assert found.current == current
+            assert found.version == (row.release.version if row else None)
+            assert found.digest == (row.release.artifact.sha256 if row else None)
+            back = journal.last_good(target, other_than=current)
+            assert (found.back, found.back_version) == ((back.id, back.release.version) if back else (None, None))
+            assert found.active == journal.active(target)
+            history = journal.rollouts(target)
+            brought = next((r for r in history if r.to_release == current and r.state == "succeeded"), None)
+            assert found.since == (brought.ended if brought else row.last_good if row else None)
+            assert found.reason == (brought.reason if brought else "")
+            last = next((r for r in history if r.ended and r.epoch > 0), None)
+            assert (found.last.id if found.last else None) == (last.id if last else None)
