@@ -7,6 +7,11 @@ from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.command_line import Mistyped, completions, hint, names_of, parse
 from quarterdeck.tui.room.deeds import Handler, Words
 from quarterdeck.tui.room.looks import LOOKS
+from quarterdeck.tui.room.manual import help_rows
+from quarterdeck.tui.room.palette import Palette, entries
+from quarterdeck.tui.room.permission import refusal
+from quarterdeck.tui.room.rows import Row
+from quarterdeck.tui.room.sheet import Sheet
 
 
 async def _zoom(room: Room, _words: Words) -> None:
@@ -74,6 +79,27 @@ async def _copy(room: Room, _words: Words) -> None:
     room.carry_out("copy", copy())
 
 
+async def _help(room: Room, _words: Words) -> None:
+    name = room.focused_pane.name_of if room.focused_pane is not None else ""
+    size = (room.size.width, room.size.height)
+
+    def rows(width: int) -> list[Row]:
+        return help_rows(name, room.keymap, room.standing, size, width)
+
+    room.push_screen(Sheet(f"help, keys of the pane {name}" if name else "help", rows))
+
+
+async def _palette(room: Room, _words: Words) -> None:
+    name = room.focused_pane.name_of if room.focused_pane is not None else ""
+    size = (room.size.width, room.size.height)
+
+    def chosen(id: str | None) -> None:
+        if id is not None:
+            room.carry_out(id, room.action_act(id))
+
+    room.push_screen(Palette(entries(name, room.keymap, lambda action: refusal(action, room.standing, size))), chosen)
+
+
 async def _interrupt(room: Room, _words: Words) -> None:
     room.say(f"{room.keymap.key_of('quit') or 'ctrl-q'} leaves the control room; rollouts go on")
 
@@ -95,6 +121,8 @@ HANDLERS: dict[str, Handler] = {
     "command": _command,
     "look": _look,
     "copy": _copy,
+    "help": _help,
+    "palette": _palette,
     "interrupt": _interrupt,
     "suspend": _suspend,
     "quit": _quit,
