@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quarterdeck.history.records import Rollout
+    from quarterdeck.history.records import Request, Rollout
 
 
 class JournalError(Exception):
@@ -118,6 +118,14 @@ class RequestRefused(JournalError):
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.why = why
+
+
+class Withdrawn(RequestRefused):
+    """An operator took the rollout back before it began: nothing was changed. ``request`` is that wish."""
+
+    def __init__(self, rollout: int, request: "Request") -> None:
+        super().__init__(f"rollout {rollout} does not begin: {request.by} has asked to {request.kind} it")
+        self.request = request
 
 
 class LockHeld(JournalError):

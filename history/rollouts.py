@@ -4,14 +4,15 @@ import os
 from collections.abc import Callable
 from typing import Any, Literal
 
+from quarterdeck.history.asked import Asked
 from quarterdeck.history.chain import from_text, plain, to_text
 from quarterdeck.history.clock import boot_id, boottime, now
-from quarterdeck.history.errors import EpochLost, RequestRefused, TargetBusy, UnknownRollout
+from quarterdeck.history.errors import EpochLost, RequestRefused, TargetBusy, UnknownRollout, Withdrawn
 from quarterdeck.history.records import ENDED, Rollout, RolloutKind, RolloutState, Worker
-from quarterdeck.history.releases import Releases
 
 ENDED_SQL = "('succeeded', 'rolled_back', 'failed', 'cancelled', 'superseded')"
 ACTIVE_SQL = "state NOT IN ('armed', 'succeeded', 'rolled_back', 'failed', 'cancelled', 'superseded')"
+TAKEN_BACK = frozenset({RolloutState.ROLLED_BACK, RolloutState.FAILED, RolloutState.CANCELLED})  # ends of an abort
 BEFORE_BEGIN = (RolloutState.ARMED, RolloutState.QUEUED)
 START_SECONDS = 30  # a rollout just written down has so long until its worker must hold the lock
 
@@ -24,7 +25,7 @@ SELECT = (
 Preempt = Literal["nothing", "deploys", "everything"]
 
 
-class Rollouts(Releases):
+class Rollouts(Asked):
     """The life of rollouts, from armed to ended."""
 
     def arm(
@@ -100,13 +101,17 @@ class Rollouts(Releases):
         """Takes the target: armed or queued becomes running, with a new epoch, which is returned. One transaction.
 
         ``preempt`` says which active rollout of the target may be superseded: none, any but a rollback, or any.
-        Raises ``TargetBusy`` (nothing was changed) and ``RequestRefused`` when the rollout has begun or ended already.
+        Raises ``TargetBusy`` (nothing was changed), ``Withdrawn`` when it is to be cancelled or aborted, however late that
+        was asked, and ``RequestRefused`` when the rollout has begun or ended already.
         """
 
         def change() -> int:
             mine = self._known(rollout)
             if mine.state not in BEFORE_BEGIN:
                 raise RequestRefused(f"rollout {rollout} can't begin: it is {mine.state}")
+            withdrawn = [request for request in self.open_requests(rollout) if request.kind in ("cancel", "abort")]
+            if withdrawn:
+                raise Withdrawn(rollout, withdrawn[0])
             other = self.active(mine.target)
             if other is not None and other.id != rollout:
                 if preempt == "nothing" or (preempt == "deploys" and other.kind == RolloutKind.ROLLBACK):
@@ -298,6 +303,7 @@ class Rollouts(Releases):
         told = {"from": str(found.state), "to": str(state), "outcome": outcome, **body}
         event = self._event("state", found.target, found.id, None, told)
         if state in ENDED:
+            self._close_requests(found, state, outcome)
             self._connection.execute(
                 "UPDATE rollout SET state = ?, outcome = ?, ended = ?, ended_seq = ? WHERE id = ?",
                 (str(state), plain(outcome), event.time, event.seq, found.id),
@@ -317,6 +323,18 @@ class Rollouts(Releases):
             self._connection.execute(
                 "UPDATE release SET verdict = 'good' WHERE id = ? AND verdict = 'untried'", (found.to_release,)
             )
+
+    def _close_requests(self, found: Rollout, state: RolloutState, outcome: str) -> None:
+        """What is still asked of a rollout that ends is answered with its end: no wish stays open for ever."""
+        for request in self.open_requests(found.id):
+            done = request.kind in ("abort", "cancel") and state in TAKEN_BACK
+            if state == RolloutState.SUPERSEDED:
+                answer = f"the rollout was {outcome}"
+            elif request.kind == "abort" and state == RolloutState.SUCCEEDED:
+                answer = f"it had succeeded already; to take it back: qd rollback {found.target}"
+            else:
+                answer = f"the rollout {'has' if done else 'had'} ended: {state.replace('_', ' ')}"
+            self._close(request, found.target, "done" if done else "refused", answer)
 
     def _fence(self, target: str) -> int:
         row = self._row("SELECT fence FROM target WHERE name = ?", (target,))

@@ -240,7 +240,7 @@ class Control:
             raise Refused(f"there is nothing called {kind!r} to ask of a rollout")
         if now.state not in sensible:
             raise Refused(f"rollout {rollout} ({now.kind} of {now.target}) is {now.state}: there is nothing to {kind}")
-        request = self.journal.ask(rollout, kind, step=step, arguments=dict(arguments or {}))
+        request = self.journal.ask(rollout, kind, step=step, arguments=dict(arguments or {}), states=sensible)
         if not lock_is_held(self.journal.path.parent, rollout) and now.state is not RolloutState.ARMED:
             self._start(rollout)  # nobody would read it: the worker is dead
         return request

@@ -7,7 +7,7 @@ import logging
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from quarterdeck.backends.errors import BackendError, Fenced
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
@@ -15,7 +15,15 @@ from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.secrets import Masker, resolve_secrets
 from quarterdeck.config.model import OnUnreachable, Target
 from quarterdeck.config.release import Release
-from quarterdeck.history.errors import EpochLost, JournalBusy, JournalError, JournalFull, LockHeld, TargetBusy
+from quarterdeck.history.errors import (
+    EpochLost,
+    JournalBusy,
+    JournalError,
+    JournalFull,
+    LockHeld,
+    TargetBusy,
+    Withdrawn,
+)
 from quarterdeck.history.identity import current_operator, process_identity
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import WorkerLock
@@ -119,9 +127,6 @@ class Session:
             for result in results:
                 if isinstance(result, Exception):
                     log.error("a task beside the rollout ended early, rollout=%d reason=%r", self.id, result)
-            with contextlib.suppress(JournalError):
-                if self.journal.reader.rollout(self.id).state in ENDED:
-                    await self.wishes.refuse_all("the rollout had ended")
             await self.crew.close()
 
     async def _beat(self) -> None:
@@ -158,6 +163,8 @@ class Session:
         preempted = self.journal.reader.active(self.target.name)
         try:
             epoch = await self.journal.do(journal.begin, self.id, preempt=self._preempt(preempted))
+        except Withdrawn as error:
+            await self._cancelled(error.request)
         except TargetBusy as error:
             if request is not None:
                 await self.wishes.answer(request, busy(error.active), state="refused")
@@ -210,7 +217,6 @@ class Session:
             if arming.done():
                 return arming.result()
             await self._cancelled(cancelled.result())
-            raise AssertionError("unreachable")
         finally:
             arming.cancel()
             cancelled.cancel()
@@ -233,7 +239,7 @@ class Session:
             await self._cancelled(request)
         return request
 
-    async def _cancelled(self, request: Request) -> None:
+    async def _cancelled(self, request: Request) -> NoReturn:
         await self.wishes.answer(request, "cancelled before the first change")
         raise CannotBegin("cancelled", f"cancelled by {request.by}; nothing was changed")
 
@@ -333,6 +339,8 @@ class Session:
                         heed_wishes=True,
                         progress_deadline=None if rollback else self.target.progress_deadline,
                     )
+                    if not rollback and self.wishes.heard_abort():
+                        raise Aborted  # asked after the last step had begun: it wins as long as success is not written
                     break
                 except StepFailed as failure:
                     if rollback or self.target.rollback.automatic:
@@ -463,8 +471,6 @@ class Session:
             await self._end(epoch, RolloutState.FAILED, f"rollback aborted by {by}: {self._mixed()}", cause="aborted")
         else:
             await self._take_back(armed, work, epoch, f"aborted by {by}", at_fault=False)
-        if request is not None:
-            await self.wishes.answer(request, "aborted")
 
     async def _take_back(self, armed: Armed, work: Work, epoch: int, why: str, *, at_fault: bool) -> None:
         journal = self.journal.journal

@@ -53,6 +53,11 @@ class Wishes:
                     self.aborted.set()
             self._changed.set()
 
+    def heard_abort(self) -> bool:
+        """Whether an abort is asked for now, without waiting for the next look."""
+        self._read()
+        return self.aborted.is_set()
+
     async def next(self, *kinds: str) -> Request:
         """The oldest open wish of one of ``kinds``; waits for one."""
         while True:
@@ -74,9 +79,3 @@ class Wishes:
         self._answered.add(request.id)
         with contextlib.suppress(RequestRefused):  # answered already, by a worker before this one
             await self._journal.do(self._journal.journal.answer, request.id, state, answer)
-
-    async def refuse_all(self, why: str) -> None:
-        """What is still open when the rollout ends did nothing, and says so."""
-        self._read()
-        for request in list(self._open.values()):
-            await self.answer(request, why, state="refused")

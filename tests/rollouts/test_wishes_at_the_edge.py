@@ -1,0 +1,89 @@
+"""Wishes that come in the last instant: before the beginning, before success. Each is heard or refused, none stays open."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from quarterdeck.history.identity import current_operator
+from quarterdeck.history.records import Request, RolloutKind, RolloutState
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.worker import session, waves, wishes
+from tests.field import TARGET, Field
+from tests.sshd import wait_for
+
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+
+
+def asked(field: Field, rollout: int, kind: str) -> Request:
+    with field.journal() as journal:
+        return Control(field.fleet(), journal, current_operator()).ask(rollout, kind)
+
+
+def answer(field: Field, request: Request) -> Request:
+    with field.journal(read_only=True) as journal:
+        assert journal.open_requests(request.rollout) == []
+        return journal.request(request.id)
+
+
+def test_a_cancel_between_the_go_and_the_beginning_wins(field: Field) -> None:
+    field.deploy("v1")
+    with field.journal() as journal:
+        control = Control(field.fleet(), journal, current_operator())
+        rollout = control.arm_rollback(TARGET, to="v1").id
+        wait_for(lambda: journal.rollout(rollout).plan is not None, "it is armed", 20)
+        worker = field.worker_pid(rollout)
+        os.kill(worker, signal.SIGSTOP)  # so that it finds both wishes at once, the go first
+        go, cancel = control.go(rollout), control.cancel(rollout)
+        os.kill(worker, signal.SIGCONT)
+    ended = field.ended(rollout)
+    assert (ended.state, ended.epoch) == (RolloutState.CANCELLED, 0), ended.outcome
+    assert answer(field, cancel).state == "done"
+    assert answer(field, go).state == "refused"
+
+
+@pytest.mark.parametrize("when", ["before the last look", "after it"])
+def test_an_abort_in_the_last_instant_is_done_or_refused(
+    field: Field, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    field.deploy("v1")
+    if when == "before the last look":
+        monkeypatch.setattr(wishes, "CALM", 60.0)  # the worker does not hear it on its own any more
+    with field.journal() as journal:
+        options = dict(journal.rollouts(TARGET, limit=1)[0].options) | {"version": "v2"}
+        rollout = journal.arm(TARGET, RolloutKind.DEPLOY, options=options).id
+    requests: list[Request] = []
+
+    def switched() -> None:
+        requests.append(asked(field, rollout, "abort"))
+
+    carry_out, finished = waves.Waves.carry_out, session.Session._finished
+
+    async def then_abort(self: waves.Waves, *arguments: object, **more: object) -> None:
+        await carry_out(self, *arguments, **more)  # type: ignore[arg-type]
+        if not requests:
+            switched()
+
+    async def abort_then(self: session.Session, *arguments: object) -> None:
+        switched()
+        await finished(self, *arguments)  # type: ignore[arg-type]
+
+    if when == "before the last look":
+        monkeypatch.setattr(waves.Waves, "carry_out", then_abort)
+    else:
+        monkeypatch.setattr(session.Session, "_finished", abort_then)
+    worker = threading.Thread(target=session.run, args=(field.state, rollout))
+    worker.start()
+    worker.join(60)
+    assert not worker.is_alive()
+    told = answer(field, requests[0])
+    with field.journal(read_only=True) as journal:
+        state = journal.rollout(rollout).state
+    if when == "before the last look":
+        assert (state, told.state) == (RolloutState.ROLLED_BACK, "done")
+        assert field.running() == ["v1"] * len(field.hosts)
+    else:
+        assert (state, told.state) == (RolloutState.SUCCEEDED, "refused")
+        assert f"qd rollback {TARGET}" in told.answer
+        assert field.running() == ["v2"] * len(field.hosts)
