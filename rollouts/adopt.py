@@ -1,6 +1,6 @@
 """Rebuilds releases, current and previous ones, verdicts and fences from what the hosts say: for a journal that was lost.
 
-It changes no host. Doing it twice does nothing the second time; what the journal knows better (a bad release) is kept.
+It changes no host. Doing it twice does nothing the second time; a verdict that the journal has already is kept.
 """
 
 import asyncio
@@ -105,7 +105,10 @@ def _adopt_target(journal: Journal, target: str, told: Sequence[Told]) -> Adopte
     before = journal.head()[0]
     gathered = _gather(target, told)
     heard = [one for one in told if one.facts is not None]
-    good = merged_order([one.facts.good for one in heard if one.facts is not None])
+    bad = held_for_bad([one.facts for one in heard if one.facts is not None])
+    good = [
+        name for name in merged_order([one.facts.good for one in heard if one.facts is not None]) if name not in bad
+    ]
     currents = [one.facts.current for one in heard if one.facts is not None and one.facts.current is not None]
     known = journal.current_release(target)
     proved = [name for name in currents if name in good]
@@ -122,6 +125,10 @@ def _adopt_target(journal: Journal, target: str, told: Sequence[Told]) -> Adopte
         row = journal.release(name)
         if row is not None and row.verdict == "untried":
             journal.judge(name, "good", "adopted: a host says that it proved itself there")
+    for name in sorted(bad):
+        row = journal.release(name)
+        if row is not None and row.verdict == "untried":
+            journal.judge(name, "bad", "adopted: a host says that it was left because it was bad")
     epoch = max((one.facts.epoch for one in heard if one.facts is not None), default=0)
     if epoch:
         journal.seed_epoch(target, epoch)
@@ -222,6 +229,17 @@ def _disagreements(heard: Sequence[Told], current: str | None, good: Sequence[st
         elif one.facts.running is False:
             found.append(f"{one.host}: {current} is there and does not run")
     return found
+
+
+def held_for_bad(said: Sequence[TargetFacts]) -> set[str]:
+    """The releases that were left because they were bad. Where hosts disagree, those with the highest epoch were there when
+    the last word was spoken; of hosts with the same epoch, the warning counts."""
+    verdicts: dict[str, str] = {}
+    for epoch in sorted({facts.epoch for facts in said}):
+        of_epoch = [facts for facts in said if facts.epoch == epoch]
+        verdicts.update((name, "good") for facts in of_epoch for name in facts.good)
+        verdicts.update((name, "bad") for facts in of_epoch for name in facts.bad)
+    return {name for name, verdict in verdicts.items() if verdict == "bad"}
 
 
 def merged_order(lists: Sequence[Sequence[str]]) -> list[str]:

@@ -45,6 +45,7 @@ class TargetFacts:
     good: tuple[str, ...]  # releases that proved themselves here, newest last
     free_bytes: int | None
     problems: tuple[str, ...] = ()  # missing tools or permissions, in words
+    bad: tuple[str, ...] = ()  # releases that were left because they were bad, as far as this host was told
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +187,12 @@ class Connection(Protocol):
         op_id: str,
         *,
         good: bool = True,
+        bad: Sequence[str] = (),
         prune_to: int = 5,
         deadline: float = 120.0,
     ) -> tuple[str, ...]:
-        """One execution: marks the release good and removes old ones; gives the ids that were removed.
+        """One execution: marks the release good, those of ``bad`` as bad, and removes old ones; gives the ids that were
+        removed.
 
         Never removes current, ``keep`` or the newest ``prune_to`` others.
         """

@@ -295,7 +295,11 @@ class Session:
             return await fetch(release.artifact, cache, connect=self.arming.sftp)
 
         values = [value for secrets in armed.secrets.values() for value in secrets.values.values()]
-        good = {row.id for row in self.journal.reader.releases(self.target.name, limit=50) if row.verdict == "good"}
+        rows = self.journal.reader.releases(self.target.name, limit=50)
+        good = {row.id for row in rows if row.verdict == "good"}
+        bad = {row.id for row in rows if row.verdict == "bad"}
+        if self.rollout.kind is RolloutKind.ROLLBACK and armed.leaving is not None:
+            bad.add(armed.leaving)  # what a rollback leaves is judged bad when it has succeeded, before hosts are told
         last = self.journal.reader.last_good(self.target.name, other_than=armed.release.id)
         keep = {
             name
@@ -313,6 +317,7 @@ class Session:
             base=self.arming.base,
             masker=Masker(values),
             good=frozenset(keep),
+            bad=frozenset(bad - {armed.release.id}),
             release=armed.release,
         )
 

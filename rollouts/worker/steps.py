@@ -49,6 +49,7 @@ class Work:
     masker: Masker
     release: Release  # what the rollout is about
     good: frozenset[str] = frozenset()  # releases that must stay on the hosts
+    bad: frozenset[str] = frozenset()  # what hosts are told, for a bastion that has lost its journal
     taking_back: bool = False
 
     def secrets_of(self, release: str) -> SecretValues:
@@ -106,7 +107,12 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
             return await _verify(step, work, connection)
         case Action.FINISH:
             removed = await connection.finish(
-                _release(step, work), sorted(work.good), work.fence, step.op_id, prune_to=work.target.keep.releases
+                _release(step, work),
+                sorted(work.good),
+                work.fence,
+                step.op_id,
+                bad=sorted(work.bad),
+                prune_to=work.target.keep.releases,
             )
             return {"removed": list(removed)}
     raise AssertionError(f"no such action: {action}")

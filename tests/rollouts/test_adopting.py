@@ -145,6 +145,24 @@ async def test_what_the_journal_knows_to_be_bad_stays_bad(journal: Journal) -> N
     assert row.verdict == "bad"
 
 
+async def test_what_the_hosts_hold_for_bad_is_not_offered_for_a_way_back(journal: Journal) -> None:
+    said = replace(facts(V3, [V1, V3], V1, V2, V3), bad=(V2.id,))
+    owed = facts(V3, [V1, V2, V3], V1, V2, V3, epoch=5)  # was away when v2 was left
+    found = await adopted(journal, owed, said, said)
+    assert (found.current, found.previous) == (V3.id, V1.id)
+    row = journal.release(V2.id)
+    assert row is not None
+    assert row.verdict == "bad"
+    assert not (await adopted(journal, owed, said, said)).changed
+
+
+async def test_a_release_that_proved_itself_since_is_good_again(journal: Journal) -> None:
+    before = replace(facts(V1, [V1], V1, V2), bad=(V2.id,))
+    since = facts(V2, [V1, V2], V1, V2, epoch=9)  # shipped again, by force, and good
+    found = await adopted(journal, before, since, since)
+    assert (found.current, found.previous) == (V2.id, V1.id)
+
+
 async def test_a_silent_host_is_named_and_the_rest_is_adopted(journal: Journal) -> None:
     found = await adopted(journal, facts(V2, [V1, V2], V1, V2), None, None)
     assert found.current == V2.id

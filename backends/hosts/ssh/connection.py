@@ -132,6 +132,7 @@ class SshConnection:
             holder=answer.one("holder") or "",
             anchor=answer.one("anchor") or "",
             good=tuple(answer.every("good")),
+            bad=tuple(answer.every("bad")),
             free_bytes=int(disk) * 1024 if disk.isdigit() else None,
             problems=tuple(answer.every("problem")),
         )
@@ -252,17 +253,19 @@ class SshConnection:
         op_id: str,
         *,
         good: bool = True,
+        bad: Sequence[str] = (),
         prune_to: int = 5,
         deadline: float = 120.0,
     ) -> tuple[str, ...]:
-        """One execution: marks the release good and removes old ones; gives the ids that were removed."""
+        """One execution: marks the release good, others bad, and removes old ones; gives the ids that were removed."""
         action = f"finish {release.id}"
         check_names(self._host, action, release)
-        for name in keep:
+        for name in (*keep, *bad):
             check_release_id(self._host, action, name)
         values = {
             **self._gated(release.path, release.id, fence, op_id, deadline),
             "good": "yes" if good else "no",
+            "bad": "\n".join(bad),
             "prune": "yes",
             "prune_to": str(max(0, prune_to)),
             "keep": "\n".join(keep),

@@ -17,9 +17,10 @@ facts() {
     check_facts_fence
     look_at_link || return
     result "current $current"
-    if [ -f "$control/good" ]; then
-        while IFS= read -r facts_line; do result "good $facts_line"; done <"$control/good"
-    fi
+    for facts_word in good bad; do
+        [ -f "$control/$facts_word" ] || continue
+        while IFS= read -r facts_line; do result "$facts_word $facts_line"; done <"$control/$facts_word"
+    done
     for facts_directory in "$qd_path"/releases/*/; do
         facts_directory=${facts_directory%/}
         [ -s "$facts_directory/qd.manifest.json" ] || continue

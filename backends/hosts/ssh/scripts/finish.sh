@@ -1,4 +1,4 @@
-# Marks a release as good and removes old ones: never the current one, those that are to be kept, the last good one
+# Marks a release as good and others as bad, and removes old ones: never the current one, those that are to be kept, the last good one
 # before it, and the newest qd_prune_to others. A removal that fails is told, and fails nothing.
 
 finish_release() {
@@ -8,13 +8,26 @@ finish_release() {
     if [ -f "$control/good" ]; then
         while IFS= read -r line; do
             [ "$line" = "$qd_release" ] && [ "$qd_good" = yes ] && continue
+            case "$newline$qd_bad$newline" in *"$newline$line$newline"*) continue ;; esac
             good=$good$line$newline
             [ "$line" = "$current" ] || [ "$line" = "$qd_release" ] || last_good=$line
         done <"$control/good"
     fi
+    bad=
+    if [ -f "$control/bad" ]; then
+        while IFS= read -r line; do
+            [ "$line" = "$qd_release" ] && [ "$qd_good" = yes ] && continue
+            case "$newline$qd_bad$newline" in *"$newline$line$newline"*) continue ;; esac
+            bad=$bad$line$newline
+        done <"$control/bad"
+    fi
     touched=yes
-    if [ "$qd_good" = yes ]; then
-        replace "$control/good" "$good$qd_release$newline" || { refuse_write "cannot write $control/good"; return 1; }
+    if [ -n "$qd_bad" ] || [ -f "$control/bad" ]; then
+        replace "$control/bad" "$bad${qd_bad:+$qd_bad$newline}" || { refuse_write "cannot write $control/bad"; return 1; }
+    fi
+    [ "$qd_good" = no ] || good=$good$qd_release$newline
+    if [ "$qd_good" = yes ] || [ -n "$qd_bad" ]; then
+        replace "$control/good" "$good" || { refuse_write "cannot write $control/good"; return 1; }
     fi
     [ "$qd_prune" = yes ] || return 0
     others=0
