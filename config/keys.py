@@ -122,7 +122,12 @@ _SERVICE_KEYS = (
         "What becomes of a deploy whose worker died.",
         default="hold",
     ),
-    Key("progress_deadline", SOME_TIME, "A deploy that gets no step done for so long is taken back.", default="10m"),
+    Key(
+        "progress_deadline",
+        SOME_TIME,
+        "A deploy that gets no step done for so long is taken back; longer than any hook or health gate may take.",
+        default="10m",
+    ),
     Key("hooks", HOOKS, "Commands around the switch."),
     Key("keep", KEEP, "How much of the past stays on the hosts."),
     Key("logs", LOGS, "Where the service's logs are."),

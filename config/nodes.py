@@ -77,13 +77,18 @@ class MappingNode(Node):
         return self.entries[name].key if name in self.entries else self
 
 
+def shortened(text: str) -> str:
+    """A text from the file as an error may show it: at most 60 characters."""
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
 def describe(node: Node) -> str:
     """What a node is, in words for an error: `text` in backquotes, "nothing", "a list", "a mapping"."""
     match node:
         case ScalarNode(plain=True, text=""):
             return "nothing"
         case ScalarNode(text=text):
-            shown = text if len(text) <= 60 else text[:57] + "…"
+            shown = shortened(text)
             return f"`{shown}`" if shown.isprintable() else f"`{shown!r}`"
         case SequenceNode():
             return "a list"

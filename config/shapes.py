@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from quarterdeck.config.nodes import MappingNode, Node, ScalarNode, SequenceNode, describe
+from quarterdeck.config.nodes import MappingNode, Node, ScalarNode, SequenceNode, describe, shortened
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit, either
 
@@ -316,10 +316,9 @@ class Keys(Shape):
         if name in self.refused:
             problems.add(key_node, f"`{name}` {self.refused[name]}")
             return None
-        shown = name if len(name) <= 60 else name[:57] + "…"
         known = [key.name for key in self.keys]
         near = problems.nearest(name, known)
-        problems.add(key_node, f"unknown key `{shown}` in {self.title}", nearest=near)
+        problems.add(key_node, f"unknown key `{shortened(name)}` in {self.title}", nearest=near)
         return near
 
     def schema(self, definitions: dict[str, Schema], /) -> Schema:

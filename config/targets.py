@@ -10,6 +10,7 @@ from quarterdeck.config.keys import OVERRIDE
 from quarterdeck.config.model import (
     Environment,
     Health,
+    Hooks,
     Host,
     Keep,
     Logs,
@@ -17,7 +18,7 @@ from quarterdeck.config.model import (
     Runner,
     Target,
 )
-from quarterdeck.config.nodes import MappingNode, Node
+from quarterdeck.config.nodes import MappingNode, Node, SequenceNode, shortened
 from quarterdeck.config.parts import DEFAULT_STRATEGY
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Fields, Nothing
@@ -156,16 +157,28 @@ class Assembly:
                 above, slash, _ = above.rpartition("/")
 
     def _check_deadlines(self, layers: Sequence[Fields], values: Mapping[str, Any]) -> None:
-        health: Health | None = values.get("health")
+        """No single step may be allowed to take as long as a deploy may stand still: it would be taken back for nothing."""
         progress = values.get("progress_deadline", OVERRIDE.default("progress_deadline"))
-        if health is None or health.healthy_deadline < progress:
-            return
-        given = any(layer.has("progress_deadline") for layer in layers)
-        at = _where(layers, "progress_deadline") if given else _where(layers, "health", "healthy_deadline")
-        message = (
-            f"progress_deadline ({progress:g}s) must be longer than healthy_deadline ({health.healthy_deadline:g}s)"
-        )
-        self.problems.add(at, message)
+        given = _where(layers, "progress_deadline") if any(layer.has("progress_deadline") for layer in layers) else None
+        rule = f"progress_deadline ({progress:g}s) must be longer than"
+        health: Health | None = values.get("health")
+        if health is not None and health.healthy_deadline + health.min_healthy_time >= progress:
+            longest = f"healthy_deadline ({health.healthy_deadline:g}s)"
+            if health.min_healthy_time:
+                longest += f" and min_healthy_time ({health.min_healthy_time:g}s) together"
+            self.problems.add(given or _where(layers, "health", "healthy_deadline"), f"{rule} {longest}")
+        hooks: Hooks = values.get("hooks", Hooks())
+        for phase, listed in (("before", hooks.before), ("after", hooks.after)):
+            nodes = _where(layers, "hooks", phase)
+            for index, hook in enumerate(listed):
+                if hook.timeout < progress:
+                    continue
+                at = nodes.items[index] if isinstance(nodes, SequenceNode) else nodes
+                if isinstance(at, MappingNode) and "timeout" in at.entries:
+                    at = at.value("timeout")
+                elif given is not None:
+                    at = given
+                self.problems.add(at, f"{rule} the timeout of the hook `{shortened(hook.run)}` ({hook.timeout:g}s)")
 
     def _occupy(self, environment: Environment, service: str, path: str, at: Node) -> None:
         """Two targets may share a host, not a directory: neither may be the other's, nor lie in it."""
