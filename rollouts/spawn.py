@@ -78,5 +78,9 @@ def survivor_prefix(
     return ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"]
 
 
+def artifact_cache(state: Path) -> Path:
+    return state / "artifacts"
+
+
 def worker_log(state: Path, rollout: int) -> Path:
     return state / "workers" / f"rollout-{rollout}.log"

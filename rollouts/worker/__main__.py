@@ -31,11 +31,16 @@ def main() -> int:
 
 
 def _log_to(state: Path, rollout: int) -> None:
-    from quarterdeck.rollouts.spawn import worker_log
+    from quarterdeck.history.place import Place
+    from quarterdeck.rollouts.spawn import artifact_cache, worker_log
 
     path = worker_log(state, rollout)
-    path.parent.mkdir(exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    # Another operator of a shared directory may take the rollout over, and use what was fetched for it.
+    place = Place(state)
+    place.make_directory(path.parent)
+    place.make_directory(artifact_cache(state))
+    place.make_file(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     with contextlib.suppress(OSError):
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)

@@ -49,6 +49,7 @@ from quarterdeck.rollouts.plan import (
     plan_rollback,
     plan_take_back,
 )
+from quarterdeck.rollouts.spawn import artifact_cache
 from quarterdeck.rollouts.worker.arming import Armed, Arming, CannotBegin, describe, hosts_from_body
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
@@ -106,7 +107,7 @@ class Session:
         only = set(options.get("only") or ())
         self.crew = Crew(backend, [h for h in self.target.hosts if not only or h.name in only])
         self.wishes = Wishes(journal, rollout.id)
-        self.arming = Arming(rollout, self.target, self.crew, journal, backend=backend, cache=state / "artifacts")
+        self.arming = Arming(rollout, self.target, self.crew, journal, backend=backend, cache=artifact_cache(state))
 
     async def live(self) -> None:
         self.crew.connect_all()
@@ -285,7 +286,7 @@ class Session:
 
     def _work(self, armed: Armed, epoch: int) -> Work:
         seq, hash_ = self.journal.reader.head()
-        cache = self.state_directory / "artifacts"
+        cache = artifact_cache(self.state_directory)
 
         async def fetch_archive(release: Release) -> Path:
             from quarterdeck.backends.artifacts import fetch
