@@ -208,7 +208,7 @@ class Arming:
             leaving,
             hosts,
             plan_rollback(hosts, release.id, self.target.rollback.max_unavailable, leaving=leaving, hooks=hooks),
-            {release.id: values},
+            {release.id: values, **await self.secrets_to_mask(releases.get(leaving or ""))},
             releases,
         )
         for phase in (*hooks.before, *hooks.after):
@@ -233,6 +233,12 @@ class Arming:
             }
         )
         return values, states
+
+    async def secrets_to_mask(self, leaving: Release | None) -> dict[str, SecretValues]:
+        """Values that the reverse hooks of the release that is left can print: they run in its environment."""
+        if leaving is None or not any(hook.on_rollback for hook in (*leaving.hooks.before, *leaving.hooks.after)):
+            return {}
+        return {leaving.id: (await self._old_secrets(leaving))[0]}
 
     # both
 

@@ -579,7 +579,10 @@ class Session:
             self.rollout.from_release,
             hosts_from_body(body),
             Plan((), (), ()),
-            {row.release.id: await self._secrets_of(row.release)},
+            {
+                row.release.id: await self._secrets_of(row.release),
+                **await self.arming.secrets_to_mask(releases.get(self.rollout.from_release or "")),
+            },
             releases,
             body=dict(body),
         )
