@@ -22,6 +22,10 @@ from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.health_gate import become_healthy
 
 
+MASKED = 65536  # bytes of a hook's output that are looked at
+SHOWN = 2000  # characters of it that are kept
+
+
 class StepFailed(Exception):
     """A step that did not reach its result. ``why`` names host and check; ``release_at_fault``: the release itself
     was refuted."""
@@ -215,7 +219,7 @@ async def _hook(step: Step, work: Work, connection: Connection) -> dict[str, Any
         outcome = await connection.hook(hook, command, release, work.fence, step.op_id)
     except CommandFailed as error:
         raise StepFailed(step, work.masker.mask(f"hook {command!r}: {error}"), release_at_fault=True) from error
-    output = work.masker.mask(outcome.output[-2000:])
+    output = work.masker.mask(outcome.output)[-SHOWN:]  # masked whole: half a secret would not be recognised
     if outcome.exit_status != 0:
         raise StepFailed(
             step,
@@ -264,7 +268,7 @@ async def _hook_here(step: Step, work: Work) -> dict[str, Any]:
         raise StepFailed(
             step, f"hook {command!r} here took longer than {hook.timeout:g} s", release_at_fault=True
         ) from error
-    text = work.masker.mask(output[-2000:].decode(errors="replace"))
+    text = work.masker.mask(output[-MASKED:].decode(errors="replace"))[-SHOWN:]
     if process.returncode != 0:
         raise StepFailed(
             step, f"hook {command!r} here ended with {process.returncode}: {text.strip()[-400:]}", release_at_fault=True

@@ -9,6 +9,22 @@ pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
 SECRET = "s3cret-of-the-left-release"
 
 
+@pytest.mark.parametrize("where", ["one", "here"])
+def test_a_secret_that_the_end_of_an_output_cuts_in_two_is_masked_whole(field: Field, where: str) -> None:
+    environment = {"QD_TEST_LEFT": SECRET}
+    ending = "x" * 1990  # with what is kept, the output begins in the middle of the secret
+    command = f'test -e qd.secrets.env && . ./qd.secrets.env; echo "${{LEFT:-$QD_TEST_LEFT}}{ending}"'
+    field.write(
+        secrets={"LEFT": {"env": "QD_TEST_LEFT"}},
+        hooks={"after": [{"run": command, "where": where}]},
+    )
+    field.qd("deploy", TARGET, "v1", environment=environment, status=0)
+    with field.journal(read_only=True) as journal:
+        told = str([event.body for event in journal.events(limit=5000, kind="step.done")])
+    assert ending in told
+    assert "release" + ending not in told
+
+
 def test_secrets_of_the_release_that_is_left_are_masked_in_its_reverse_hooks(field: Field) -> None:
     environment = {"QD_TEST_LEFT": SECRET}
     field.deploy("v1")
