@@ -6,7 +6,7 @@ from quarterdeck.history.chain import from_text, plain, to_text
 from quarterdeck.history.clock import now
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.feed import Feed
-from quarterdeck.history.records import ReleaseRow
+from quarterdeck.history.records import ReleaseRow, is_partial
 
 if TYPE_CHECKING:
     from quarterdeck.config.release import Release
@@ -88,16 +88,20 @@ class Releases(Feed):
 
     def current_release(self, target: str) -> str | None:
         """What the target runs as a whole, as far as the journal knows: where its last deploy or rollback ended well."""
-        row = self._row(
-            "SELECT state, from_release, to_release FROM rollout WHERE target = ? AND ended_seq IS NOT NULL"
-            " AND kind IN ('deploy', 'rollback') AND state IN ('succeeded', 'rolled_back') ORDER BY ended_seq DESC LIMIT 1",
-            (target,),
-        )
-        if row is None:
-            return None
-        state, before, after = row
-        found: str | None = after if state == "succeeded" else before
-        return found
+        last = 1 << 62
+        while True:
+            row = self._row(
+                "SELECT state, from_release, to_release, options, ended_seq FROM rollout WHERE target = ? AND ended_seq < ?"
+                " AND kind IN ('deploy', 'rollback') AND state IN ('succeeded', 'rolled_back')"
+                " ORDER BY ended_seq DESC LIMIT 1",
+                (target, last),
+            )
+            if row is None:
+                return None
+            state, before, after, options, last = row
+            if not is_partial(from_text(options)):
+                found: str | None = after if state == "succeeded" else before
+                return found
 
     def settled(self, target: str) -> int:
         """The event that ended the last rollout which could change the target's hosts; 0 when there was none."""

@@ -317,6 +317,7 @@ class Rollouts(Asked):
         if (
             state == RolloutState.SUCCEEDED
             and found.to_release
+            and not found.partial
             and found.kind in (RolloutKind.DEPLOY, RolloutKind.ROLLBACK)
         ):
             self._proved(found.to_release, event.time, event.seq)

@@ -122,13 +122,27 @@ class Control:
         """A rollback, journalled as armed, with its worker started. ``to``: a release's id or a version; None: the
         last good one.
 
-        Raises UnknownTarget, Refused (role, no release to go back to, somebody else's rollback under way).
+        Raises UnknownTarget, Refused (role, no release to go back to, a bad one without ``force`` and a reason, somebody
+        else's rollback under way, or a deploy that would be left half-way on the hosts that ``only`` does not name).
         """
         declared = self._allowed(target)
+        if force and not reason:
+            raise Refused("--force needs a reason", "give it with --reason")
         active = self.journal.active(target)
         if active is not None and active.kind is RolloutKind.ROLLBACK and active.state is not RolloutState.ORPHANED:
             raise Refused(busy(active), f"follow it with: qd watch {active.id}")
+        if active is not None and len(set(only)) not in (0, len(declared.hosts)):
+            raise Refused(
+                busy(active),
+                f"its other hosts would be left half-way: roll all of {target} back, or first: qd abort {active.id}",
+            )
         release = self._way_back(declared, to)
+        row = self.journal.release(release) if release is not None else None
+        if to is not None and row is not None and row.verdict == "bad" and not force:
+            raise Refused(
+                f"release {row.id} was marked bad ({row.verdict_reason or 'no reason recorded'})",
+                "to go there all the same: --force --reason …",
+            )
         return self._arm(
             declared,
             RolloutKind.ROLLBACK,
@@ -245,43 +259,56 @@ class Control:
             self._start(rollout)  # nobody would read it: the worker is dead
         return request
 
-    def resume(self, rollout: int) -> Rollout:
+    def resume(self, rollout: int, reason: str = "") -> Rollout:
         """Takes up a rollout that stands still: asks a paused one to go on, gives one whose worker died a new
         worker."""
         now = self.journal.rollout(rollout)
         self._allowed(now.target)
         if now.state in ENDED:
             raise Refused(f"rollout {rollout} has ended ({now.state})")
+        arguments = {"reason": reason} if reason else None
         if now.state is RolloutState.PAUSED:
-            self.ask(rollout, "resume")
+            self.ask(rollout, "resume", arguments=arguments)
         elif not lock_is_held(self.journal.path.parent, rollout):
+            if reason:  # no request is made: the operator's word is a note
+                self.journal.note(f"resumed: {reason}", target=now.target, rollout=rollout)
             self._start(rollout)
             self.await_state(rollout, frozenset(RolloutState) - {RolloutState.ORPHANED}, TAKEOVER)
         elif now.state is not RolloutState.ARMED:
-            self.ask(rollout, "resume")
+            self.ask(rollout, "resume", arguments=arguments)
         return self.journal.rollout(rollout)
 
-    def retry(self, rollout: int) -> Rollout:
-        """A paused rollout tries its failed step again; an ended one is armed anew for the hosts it still owes (all,
-        when none)."""
+    def retry(self, rollout: int, reason: str = "") -> Rollout:
+        """A paused rollout tries its failed step again; an ended one is armed anew for the hosts it still owes (all that
+        it was about, when none)."""
         now = self.journal.rollout(rollout)
         self._allowed(now.target)
         if now.state not in ENDED:
-            self.ask(rollout, "retry")
+            self.ask(rollout, "retry", arguments={"reason": reason} if reason else None)
             return now
         debts = [debt for debt in self.journal.debts(now.target) if debt.rollout == rollout and debt.release]
         owed = [debt.host for debt in debts]
         if now.state is RolloutState.SUCCEEDED and not owed:
             raise Refused(f"rollout {rollout} has succeeded: there is nothing to retry")
+        told = f"retry of {rollout}" + (f": {reason}" if reason else "")
+        force = bool(now.options.get("force"))
         if now.kind is RolloutKind.ROLLBACK or owed:
-            release = debts[0].release if debts else now.to_release
-            reason = f"retry of {rollout}"
-            return self.arm_rollback(now.target, to=release, only=owed, reason=reason, detached_go=True, settle=True)
+            return self.arm_rollback(
+                now.target,
+                to=debts[0].release if debts else now.to_release,
+                only=owed or now.options.get("only", ()),
+                reason=told,
+                force=force and now.kind is RolloutKind.ROLLBACK,
+                detached_go=True,
+                settle=not now.partial,
+            )
         return self.arm_deploy(
             now.target,
             str(now.options["version"]),
-            reason=f"retry of {rollout}",
-            only=owed,
+            reason=told,
+            force=force,
+            override=now.options.get("override", ()),
+            only=now.options.get("only", ()),
             detached_go=True,
         )
 

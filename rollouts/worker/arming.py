@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,12 @@ from quarterdeck.backends.errors import ArtifactMissing, BackendError, SecretUna
 from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.secrets import fingerprint, resolve_secrets, same
-from quarterdeck.config.model import Host, OnUnreachable, Target
+from quarterdeck.config.model import Hooks, Host, OnUnreachable, Target
 from quarterdeck.config.release import Release, ResolvedArtifact, canonical
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.declared import release_of
 from quarterdeck.rollouts.manifest import release_in
-from quarterdeck.rollouts.plan import HostNow, Plan, plan_deploy, plan_rollback, summary
+from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, Plan, plan_deploy, plan_rollback, summary
 from quarterdeck.rollouts.policy import Sighting, refusal
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
@@ -201,7 +201,7 @@ class Arming:
         if self.rollout.options.get("settle"):
             leaving = None  # hosts that are owed follow the others: nothing is left, no hook is reversed
         releases = self.known_releases(release)
-        hooks = releases[leaving].hooks if leaving in releases else replace(self.target.hooks, before=(), after=())
+        hooks = self.hooks_to_reverse(leaving, releases)
         armed = Armed(
             self.target,
             release,
@@ -233,6 +233,11 @@ class Arming:
             }
         )
         return values, states
+
+    def hooks_to_reverse(self, leaving: str | None, known: Mapping[str, Release]) -> Hooks:
+        """Those of the release that is left; none while other hosts go on with it."""
+        left = known.get(leaving) if leaving is not None else None
+        return left.hooks if left is not None and not self.rollout.partial else NO_HOOKS
 
     async def secrets_to_mask(self, leaving: Release | None) -> dict[str, SecretValues]:
         """Values that the reverse hooks of the release that is left can print: they run in its environment."""

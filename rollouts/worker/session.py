@@ -264,7 +264,7 @@ class Session:
         if self.rollout.kind is RolloutKind.ROLLBACK:
             leaving = armed.leaving
             known = self.arming.known_releases(armed.release)
-            hooks = known[leaving].hooks if leaving in known else self.target.hooks
+            hooks = self.arming.hooks_to_reverse(leaving, known)
             armed.plan = plan_rollback(
                 hosts, armed.release.id, self.target.rollback.max_unavailable, leaving=leaving, hooks=hooks
             )
@@ -299,7 +299,7 @@ class Session:
         rows = self.journal.reader.releases(self.target.name, limit=50)
         good = {row.id for row in rows if row.verdict == "good"}
         bad = {row.id for row in rows if row.verdict == "bad"}
-        if self.rollout.kind is RolloutKind.ROLLBACK and armed.leaving is not None:
+        if self.rollout.kind is RolloutKind.ROLLBACK and armed.leaving is not None and not self.rollout.partial:
             bad.add(armed.leaving)  # what a rollback leaves is judged bad when it has succeeded, before hosts are told
         last = self.journal.reader.last_good(self.target.name, other_than=armed.release.id)
         keep = {
@@ -412,7 +412,9 @@ class Session:
             if debt.host in self.crew.hosts and debt.host not in unfinished:
                 await self.journal.do(journal.settle_debt, self.target.name, debt.host)
         leaving = armed.leaving if armed.leaving and self.journal.reader.release(armed.leaving) is not None else None
-        if self.rollout.kind is RolloutKind.ROLLBACK and leaving is not None and leaving != armed.release.id:
+        partial = self.rollout.partial  # then the other hosts go on with what is left here, which is no word against it
+        rollback = self.rollout.kind is RolloutKind.ROLLBACK
+        if rollback and leaving is not None and leaving != armed.release.id and not partial:
             await self.journal.do(
                 journal.judge,
                 leaving,
@@ -435,7 +437,8 @@ class Session:
                 cause="partly",
             )
             return
-        await self.journal.do(journal.judge, armed.release.id, "good", "", rollout=self.id)
+        if not partial:
+            await self.journal.do(journal.judge, armed.release.id, "good", "", rollout=self.id)
         owed = f"; owed: {', '.join(unfinished)} (qd retry {self.id})" if unfinished else ""
         await self._end(
             epoch,

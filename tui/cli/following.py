@@ -126,7 +126,9 @@ def describe(event: "Event") -> tuple[str, str]:
             why = f", because: {body['reason']}" if body.get("reason") else ""
             return _columns("-", "requested", f"{body.get('kind')} to {to} by {event.who}{why}", "")
         case "request":
-            return _columns("-", str(body.get("kind", "")), f"asked by {event.who}", "warn")
+            asked = (body.get("arguments") or {}).get("reason")
+            because = f", because: {asked}" if asked else ""
+            return _columns("-", str(body.get("kind", "")), f"asked by {event.who}{because}", "warn")
         case "answer":
             return _columns("-", str(body.get("kind", "")), f"{body.get('state')}: {body.get('answer')}", "warn")
         case "note":

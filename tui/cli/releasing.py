@@ -87,7 +87,7 @@ def declare_rollback(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("--plan", action="store_true", help="show steps and blast radius, change nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--reason", metavar="TEXT", default="", help="why, for the history")
-    parser.add_argument("--force", action="store_true", help="go to a release that was marked bad")
+    parser.add_argument("--force", action="store_true", help="go to a release that was marked bad; needs --reason")
     add_waiting_options(parser)
 
 

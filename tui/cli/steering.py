@@ -89,7 +89,7 @@ def run_pause(session: "Session", arguments: argparse.Namespace) -> int:
 def run_resume(session: "Session", arguments: argparse.Namespace) -> int:
     rollout = session.rollout(arguments.rollout)
     before = session.journal.head()[0]
-    now = session.control.resume(rollout.id)
+    now = session.control.resume(rollout.id, arguments.reason)
     session.printer.progress(f"resuming {_named(rollout)}")
     return _finish(session, now, arguments, before)
 
@@ -107,7 +107,7 @@ def run_abort(session: "Session", arguments: argparse.Namespace) -> int:
 
 def run_retry(session: "Session", arguments: argparse.Namespace) -> int:
     rollout = session.rollout(arguments.rollout)
-    now = session.control.retry(rollout.id)
+    now = session.control.retry(rollout.id, arguments.reason)
     session.printer.progress(f"retrying {_named(rollout)}" + (f" as rollout {now.id}" if now.id != rollout.id else ""))
     return _finish(session, now, arguments, 0)
 
