@@ -159,33 +159,37 @@ class _Reader:
         self.queue = queue
 
     async def run(self, lines: int, *, follow: bool) -> None:
-        silent = False
         try:
-            while True:
+            await self._read(lines, follow=follow)
+        except Exception as error:  # a fault of ours must not look like a host that has nothing to say
+            await self.queue.put(Silent(self.host.name, f"{self.host.name}: {type(error).__name__}: {error}"))
+        if not follow:
+            # Waits for room: whoever gathers reads on until this has come from every reader.
+            await self.queue.put(None)
+
+    async def _read(self, lines: int, *, follow: bool) -> None:
+        silent = False
+        while True:
+            try:
+                connection = await self.backend.connect(self.host, deadline=CONNECT)
                 try:
-                    connection = await self.backend.connect(self.host, deadline=CONNECT)
-                    try:
-                        if silent:
-                            silent = False
-                            await self.queue.put(Back(self.host.name))
-                        await self._pass_on(connection, lines, follow=follow)
-                    finally:
-                        await _close(connection)
-                    if not follow:
-                        return
-                    reason = "the log command ended on the host"
-                except (BackendError, TimeoutError) as error:
-                    reason = str(error) or f"no answer within {READ:g} s"
-                if not silent:
-                    await self.queue.put(Silent(self.host.name, reason))
+                    if silent:
+                        silent = False
+                        await self.queue.put(Back(self.host.name))
+                    await self._pass_on(connection, lines, follow=follow)
+                finally:
+                    await _close(connection)
                 if not follow:
                     return
-                silent, lines = True, 0
-                await asyncio.sleep(AGAIN)
-        finally:
+                reason = "the log command ended on the host"
+            except (BackendError, TimeoutError) as error:
+                reason = str(error) or f"no answer within {READ:g} s"
+            if not silent:
+                await self.queue.put(Silent(self.host.name, reason))
             if not follow:
-                with suppress(asyncio.QueueFull):
-                    self.queue.put_nowait(None)
+                return
+            silent, lines = True, 0
+            await asyncio.sleep(AGAIN)
 
     async def _pass_on(self, connection: Connection, lines: int, *, follow: bool) -> None:
         release = self.release or await self._release_on(connection)
