@@ -15,10 +15,11 @@ DEBT = "target, host, release, rollout, since, reason"
 class Hosts(Requests):
     """Observations (no audit events: they are measurements, not deeds) and debts."""
 
-    def observe(self, observations: Sequence[Observation]) -> None:
-        """Replaces the last observation of each host, in one transaction."""
+    def observe(self, observations: Sequence[Observation], rollout: int | None = None) -> None:
+        """Replaces the last observation of each host, in one transaction. ``rollout``: which of them has seen it; one that
+        takes something back finds room in the reserve."""
         if observations:
-            self._write(lambda: self._put_observations(observations))
+            self._write(lambda: self._put_observations(observations), rollout=rollout)
 
     def _put_observations(self, observations: Sequence[Observation]) -> None:
         """Within the open transaction."""

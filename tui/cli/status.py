@@ -45,9 +45,14 @@ def run_status(session: "Session", arguments: argparse.Namespace) -> int:
     if not arguments.cached and not session.read_only:
         import asyncio
 
+        from quarterdeck.history.errors import JournalBusy, JournalFull
         from quarterdeck.rollouts.status import observe
 
-        asyncio.run(observe(session.fleet, session.journal, names))
+        try:
+            asyncio.run(observe(session.fleet, session.journal, names))
+        except (JournalBusy, JournalFull) as error:
+            # In an incident something must be seen: what was known before, and why it is not newer.
+            session.printer.say(f"qd: the hosts were asked, but what they said could not be kept: {error}", "warn")
     document = status(session.fleet, session.journal, only=arguments.only)
     session.printer.document(document)
     if not session.printer.json:
