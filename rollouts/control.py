@@ -8,13 +8,13 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from quarterdeck.config.model import Fleet, Operators, Target
+from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import to_json
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held, mark_orphaned, orphans
 from quarterdeck.history.records import ACTIVE, ENDED, Event, Operator, Request, Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts import spawn
-from quarterdeck.rollouts.roles import groups_of
+from quarterdeck.rollouts.roles import may_change
 
 TAKEOVER = 15.0  # seconds within which a new worker has taken an orphaned rollout over
 ARMED_FOR = 600.0  # seconds that an armed rollout waits for its ``go``
@@ -394,18 +394,10 @@ class Control:
         return declared
 
     def _may_deploy(self) -> bool:
-        return not self.read_only and may(self.fleet.operators, self.operator)
+        return not self.read_only and may_change(self.fleet.operators, self.operator)
 
 
 _TAKING_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLING_BACK})
-
-
-def may(operators: Operators, operator: Operator) -> bool:
-    """Whether ``operator`` may change things: named by ``operators.deploy``, by user or @group; None: everybody."""
-    if operators.deploy is None:
-        return True
-    names = {operator.name} | {f"@{group}" for group in groups_of(operator.uid)}
-    return bool(names & set(operators.deploy))
 
 
 def busy(active: Rollout) -> str:

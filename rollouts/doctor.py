@@ -20,9 +20,9 @@ from quarterdeck.config.model import Fleet, Host, SecretReference, Target
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Operator
-from quarterdeck.rollouts.control import may
 from quarterdeck.rollouts.doctor_hosts import CONNECT, examine_host
 from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
+from quarterdeck.rollouts.roles import may_change
 
 if TYPE_CHECKING:
     from asyncssh import SSHClientConnection
@@ -139,7 +139,7 @@ def _journal(journal: Journal | JournalError) -> list[Finding]:
 
 
 def _rights(fleet: Fleet, operator: Operator) -> Finding:
-    if may(fleet.operators, operator):
+    if may_change(fleet.operators, operator):
         return Finding("operator", Verdict.OK, f"{operator.label} (uid {operator.uid}) may deploy")
     return Finding(
         "operator",

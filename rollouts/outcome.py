@@ -7,6 +7,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ENDED, Rollout, RolloutState
 
 DONE = 0
+FAULT = 1
 USAGE = 2
 TAKEN_BACK = 3
 NOT_TAKEN_BACK = 4
@@ -14,7 +15,15 @@ REFUSED = 5
 UNREACHABLE = 6
 WAITING = 7
 
-_CANCELLED = {"usage": USAGE, "unreachable": UNREACHABLE, "hosts": REFUSED, "cancelled": TAKEN_BACK}
+# Why nothing was begun, in the words of the worker. Any other (artifact, secrets, hosts, a worker that died): a fault.
+_CANCELLED = {
+    "usage": USAGE,
+    "cancelled": TAKEN_BACK,
+    "policy": REFUSED,
+    "busy": REFUSED,
+    "silence": REFUSED,
+    "unreachable": UNREACHABLE,
+}
 
 
 def cause(journal: Journal, rollout: int) -> str:
@@ -33,7 +42,7 @@ def exit_status(rollout: Rollout, cause: str = "") -> int:
         case RolloutState.FAILED:
             return NOT_TAKEN_BACK
         case RolloutState.CANCELLED:
-            return _CANCELLED.get(cause, REFUSED)
+            return _CANCELLED.get(cause, FAULT)
         case RolloutState.SUPERSEDED:
             return TAKEN_BACK
         case _:

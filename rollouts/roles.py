@@ -1,9 +1,29 @@
-"""The unix groups of an operator. Identity on a shared bastion is the kernel's word: the uid, never a name that
+"""What an operator may do, by unix user and group. Identity on a shared bastion is the kernel's word: the uid, never a name that
 somebody typed."""
 
 import grp
 import os
 import pwd
+from collections.abc import Collection
+
+from quarterdeck.config.model import Operators
+from quarterdeck.history.records import Operator
+
+
+def may_change(operators: Operators, operator: Operator) -> bool:
+    """Whether ``operator`` may change things: named by ``operators.deploy``, by user or @group; None: everybody."""
+    return operators.deploy is None or _is_named(operator, operators.deploy)
+
+
+def may_look(operators: Operators, operator: Operator) -> bool:
+    """Whether ``operator`` may see what runs and what happened: named by ``operators.view``, or may change it; None: everybody."""
+    if operators.view is None:
+        return True
+    return _is_named(operator, (*operators.view, *(operators.deploy or ())))
+
+
+def _is_named(operator: Operator, names: Collection[str]) -> bool:
+    return not ({operator.name} | {f"@{group}" for group in groups_of(operator.uid)}).isdisjoint(names)
 
 
 def groups_of(uid: int) -> frozenset[str]:

@@ -89,7 +89,7 @@ class Arming:
     # deploy
 
     async def _arm_deploy(self) -> Armed:
-        from quarterdeck.backends.artifacts import fetch, resolve
+        from quarterdeck.backends.artifacts import check_archive, fetch, resolve
 
         options = self.rollout.options
         version = str(options["version"])
@@ -112,7 +112,7 @@ class Arming:
             self.refuse_unreachable(hosts)
             try:
                 archive = await archive_task
-                await asyncio.to_thread(_inspect, archive)
+                await check_archive(archive)
             except BackendError as error:
                 raise CannotBegin("artifact", str(error)) from error
         finally:
@@ -174,7 +174,8 @@ class Arming:
             raise CannotBegin("unreachable", unreachable_sentence(lost, len(hosts)))
         faulty = [host for host in hosts if host.error is None and host.problems]
         if faulty:
-            raise CannotBegin("hosts", "; ".join(f"{host.host}: {', '.join(host.problems)}" for host in faulty))
+            faults = "; ".join(f"{host.host}: {', '.join(host.problems)}" for host in faulty)
+            raise CannotBegin("hosts", f"{faults}; nothing was changed; see: qd doctor {self.target.name}")
 
     # rollback
 
@@ -400,9 +401,3 @@ def unreachable_sentence(lost: list[HostNow], total: int) -> str:
     first = lost[0].error or ""
     more = f" (and {len(lost) - 1} more: {', '.join(h.host for h in lost[1:])})" if len(lost) > 1 else ""
     return f"{len(lost)} of {total} hosts can't be reached: {first}{more}; nothing was changed"
-
-
-def _inspect(archive: Path) -> None:
-    from quarterdeck.backends.artifacts.tar_safety import check
-
-    check(archive)

@@ -289,11 +289,13 @@ class Session:
         cache = artifact_cache(self.state_directory)
 
         async def fetch_archive(release: Release) -> Path:
-            from quarterdeck.backends.artifacts import fetch
+            from quarterdeck.backends.artifacts import check_archive, fetch
 
             if armed.archive is not None and release.id == armed.release.id:
                 return armed.archive
-            return await fetch(release.artifact, cache, connect=self.arming.sftp)
+            archive = await fetch(release.artifact, cache, connect=self.arming.sftp)
+            await check_archive(archive)  # a release that was adopted has its checksum from a host, not from a deploy
+            return archive
 
         values = [value for secrets in armed.secrets.values() for value in secrets.values.values()]
         rows = self.journal.reader.releases(self.target.name, limit=50)
@@ -652,7 +654,7 @@ class Session:
                 body={"rollout": self.id},
             )
         if seen:
-            await self.journal.do(self.journal.journal.observe, list(seen.values()))
+            await self.journal.do(self.journal.journal.observe, list(seen.values()), self.id)
 
     async def _end(self, epoch: int | None, state: RolloutState, outcome: str, *, cause: str = "") -> None:
         await self.journal.do(

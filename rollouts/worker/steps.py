@@ -21,7 +21,6 @@ from quarterdeck.rollouts.plan import BASTION, Action
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.health_gate import become_healthy
 
-
 MASKED = 65536  # bytes of a hook's output that are looked at
 SHOWN = 2000  # characters of it that are kept
 

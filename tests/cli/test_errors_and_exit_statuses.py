@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import pwd
 import signal
 import subprocess
 from pathlib import Path
@@ -138,6 +139,19 @@ def test_a_role_that_may_not_deploy(filled: Qd) -> None:
     filled.fleet_file.write_text(filled.fleet_file.read_text() + 'operators: {deploy: ["@nobody-is-in-this-group"]}\n')
     for words in (["deploy", "staging/api", "v1"], ["rollback", "production/api", "--yes"], ["abort", "4"], ["adopt"]):
         assert "may not change anything" in filled.inside(*words, status=5).stderr
+
+
+def test_a_role_that_may_not_even_look(filled: Qd) -> None:
+    text = filled.fleet_file.read_text()
+    filled.fleet_file.write_text(text + 'operators: {view: ["@nobody-is-in-this-group"]}\n')
+    for words in (["status", "--cached"], ["rollouts"], ["show", "4"], ["audit", "export"], ["logs", "production/api"]):
+        done = filled.inside(*words, status=5)
+        assert "may not look" in done.stderr
+        assert done.stdout == ""
+    filled.inside("check")  # the file itself is theirs to read
+    me = pwd.getpwuid(os.getuid()).pw_name
+    filled.fleet_file.write_text(text + f"operators: {{view: [], deploy: [{me}]}}\n")
+    filled.inside("rollouts")  # who may change things may look at them
 
 
 def test_a_busy_target_names_who_holds_it(filled: Qd) -> None:

@@ -304,7 +304,7 @@ def test_traffic(play: Qd) -> None:
     )
     assert (document["failed"], document["target"]) == (0, "production/web")
     assert document["requests"] >= 10
-    assert play("demo", "load", "production/nope", "--seconds", "1", status=1).stderr
+    assert play("demo", "load", "production/nope", "--seconds", "1", status=2).stderr
 
 
 def test_the_story(play: Qd) -> None:

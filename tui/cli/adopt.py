@@ -36,10 +36,11 @@ def run_adopt(session: "Session", arguments: argparse.Namespace) -> int:
     import asyncio
 
     from quarterdeck.rollouts.adopt import adopt
-    from quarterdeck.rollouts.control import Refused, may
+    from quarterdeck.rollouts.control import Refused
     from quarterdeck.rollouts.logs import open_backend
+    from quarterdeck.rollouts.roles import may_change
 
-    if not may(session.fleet.operators, session.operator):
+    if not may_change(session.fleet.operators, session.operator):
         raise Refused(
             f"{session.operator.name} may not change anything in fleet {session.fleet.name}",
             "the fleet file's operators.deploy says who may",

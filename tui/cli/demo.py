@@ -160,7 +160,9 @@ def run_down(session: "Session", _arguments: argparse.Namespace) -> int:
 def run_load(session: "Session", arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from quarterdeck.rollouts.playground import send_traffic
+    from quarterdeck.rollouts.playground import running, send_traffic
+
+    on_playground(session, running()).target(arguments.target)  # an unknown one is named with the nearest
 
     def tell(report: "LoadReport") -> None:
         versions = ", ".join(f"{version} {count}" for version, count in sorted(report.versions.items()))

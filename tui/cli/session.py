@@ -67,9 +67,17 @@ class Session:
 
     @cached_property
     def journal(self) -> "Journal":
-        """Raises JournalError and its kinds."""
+        """Raises JournalError and its kinds; Refused for somebody whom ``operators.view`` does not name."""
         from quarterdeck.history.journal import Journal
+        from quarterdeck.rollouts.roles import may_look
 
+        if not may_look(self.fleet.operators, self.operator):
+            from quarterdeck.rollouts.control import Refused
+
+            raise Refused(
+                f"{self.operator.name} may not look at fleet {self.fleet.name}",
+                "the fleet file's operators.view says who may",
+            )
         return Journal.open(self.fleet.state, operator=self.operator, read_only=self.read_only)
 
     @cached_property
