@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.backends.errors import HostKeyRejected, Unreachable
 from quarterdeck.config.load import load_fleet
-from quarterdeck.config.model import Artifact, Commands, Runner, Target
+from quarterdeck.config.model import Artifact, Commands, Host, Runner, Target
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.doctor import detachment, examine, kills_user_processes
-from quarterdeck.rollouts.doctor_hosts import path_findings, questions, unit_findings
+from quarterdeck.rollouts.doctor_hosts import fix, path_findings, questions, unit_findings
 from quarterdeck.rollouts.findings import Finding, Verdict
 from quarterdeck.rollouts.logs import open_backend
 from tests.conftest import StartFleet
@@ -47,7 +48,8 @@ async def findings(path: Path) -> dict[str, Finding]:
         found = await examine(open_backend(fleet), fleet, journal, current_operator(), list(fleet.targets), said.append)
     assert sorted(map(str, said)) == sorted(map(str, found))
     assert SECRET not in str(found)
-    return {finding.subject: finding for finding in found}
+    worst = [Verdict.OK, Verdict.WARN, Verdict.FAIL]
+    return {finding.subject: finding for finding in sorted(found, key=lambda one: worst.index(one.verdict))}
 
 
 @pytest.fixture
@@ -92,11 +94,19 @@ async def test_each_fault_has_its_fix(hosts: SshdFleet, tmp_path: Path) -> None:
 async def test_a_unit_that_does_not_exist(hosts: SshdFleet, tmp_path: Path) -> None:
     found = await findings(write(tmp_path / "fleet.yml", hosts, runner="unit: no-such-thing.service"))
     finding = found["host host-1"]
-    assert finding.verdict is Verdict.FAIL
+    assert finding.verdict is Verdict.FAIL  # and not the warning about sudo, which only root does not get
     assert (
         "systemctl" in finding.sentence or "no-such-thing.service" in finding.sentence
     )  # with and without systemd here
     assert finding.fix
+
+
+def test_commands_that_can_be_pasted() -> None:
+    lost = Unreachable("web-1", "connect", "refused")
+    assert fix(lost, Host("web-1", "deploy@10.0.0.1:2200")).startswith("try: ssh -p 2200 deploy@10.0.0.1 true;")
+    assert fix(lost, Host("web-1", "web-1")).startswith("try: ssh web-1 true;")
+    changed = HostKeyRejected("web-1", "connect", "unknown")
+    assert fix(changed, Host("web-1", "deploy@[2001:db8::1]:2200")).endswith("ssh-keyscan -p 2200 2001:db8::1")
 
 
 def test_a_place_that_may_not_be_written() -> None:
