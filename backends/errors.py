@@ -15,8 +15,12 @@ class BackendError(Exception):
         self.advice = advice
 
     def __str__(self) -> str:
-        parts = [f"{self.host}: {self.action}: {self.problem}", self.left, self.advice]
+        parts = [f"{self.host}: {self.action}: {self.problem}", *(_as_sentence(p) for p in (self.left, self.advice))]
         return ". ".join(part for part in parts if part)
+
+
+def _as_sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 class Unreachable(BackendError):

@@ -24,9 +24,13 @@ class Refused(Exception):
     """A policy, a role or somebody else's rollout says no. ``why`` and ``advice`` are sentences without a full stop."""
 
     def __init__(self, why: str, advice: str = "") -> None:
-        super().__init__(f"{why}. {advice}" if advice else why)
+        super().__init__(f"{why}; {advice}" if advice else why)
         self.why = why
         self.advice = advice
+
+
+class UnknownPart(Refused):
+    """The target has no such host or release: a mistake in what was typed, no policy."""
 
 
 class UnknownTarget(Exception):
@@ -181,7 +185,7 @@ class Control:
             return (good or matches)[0].id
         nearest = difflib.get_close_matches(to, [row.release.version for row in rows] + [row.id for row in rows])
         hint = f"did you mean {' or '.join(dict.fromkeys(nearest))}?" if nearest else f"see: qd releases {target.name}"
-        raise Refused(f"{target.name} has no release {to!r}", hint)
+        raise UnknownPart(f"{target.name} has no release {to!r}", hint)
 
     def _arm(
         self,
@@ -195,7 +199,7 @@ class Control:
     ) -> Rollout:
         unknown = sorted(set(only) - {host.name for host in target.hosts})
         if unknown:
-            raise Refused(
+            raise UnknownPart(
                 f"{target.name} has no host {unknown[0]}", f"its hosts: {', '.join(h.name for h in target.hosts)}"
             )
         environment = self.fleet.environments[target.environment]

@@ -14,7 +14,7 @@ from quarterdeck.backends.hosts.contract import Connection, HostBackend, LogLine
 from quarterdeck.config.model import Fleet, Host, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.control import Refused, UnknownPart
 from quarterdeck.rollouts.manifest import release_in
 
 if TYPE_CHECKING:
@@ -107,11 +107,11 @@ async def _gather(queue: "asyncio.Queue[Entry | None]", readers: int) -> list[En
 
 
 def chosen_hosts(target: Target, only: Collection[str]) -> list[Host]:
-    """The target's hosts that ``only`` names, or all. Raises Refused for another name."""
+    """The target's hosts that ``only`` names, or all. Raises UnknownPart for another name."""
     names = [host.name for host in target.hosts]
     unknown = [name for name in only if name not in names]
     if unknown:
-        raise Refused(f"{target.name} has no host {unknown[0]}", f"its hosts: {', '.join(names)}")
+        raise UnknownPart(f"{target.name} has no host {unknown[0]}", f"its hosts: {', '.join(names)}")
     return [host for host in target.hosts if not only or host.name in only]
 
 

@@ -5,6 +5,7 @@ Nothing is unpacked here, and no client of a protocol is imported before a URL a
 
 from quarterdeck.backends.artifacts.cache import CacheBounds
 from quarterdeck.backends.artifacts.fetching import fetch
+from quarterdeck.backends.artifacts.location import check_version
 from quarterdeck.backends.artifacts.over_ssh import over_ssh
 from quarterdeck.backends.artifacts.places import SftpConnect
 from quarterdeck.backends.artifacts.resolving import available, resolve
@@ -17,6 +18,7 @@ __all__ = [
     "available",
     "check",
     "check_archive",
+    "check_version",
     "fetch",
     "over_ssh",
     "resolve",

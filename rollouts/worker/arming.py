@@ -89,10 +89,14 @@ class Arming:
     # deploy
 
     async def _arm_deploy(self) -> Armed:
-        from quarterdeck.backends.artifacts import check_archive, fetch, resolve
+        from quarterdeck.backends.artifacts import check_archive, check_version, fetch, resolve
 
         options = self.rollout.options
         version = str(options["version"])
+        try:
+            check_version(version)
+        except BackendError as error:
+            raise CannotBegin("usage", str(error)) from error
         look = asyncio.create_task(self.look(None, patient=True))
         archive_task: asyncio.Task[Path] | None = None
         try:

@@ -168,9 +168,9 @@ def test_force_and_override_need_a_reason(filled: Qd) -> None:
 
 def test_no_way_back(filled: Qd) -> None:
     assert "no earlier release" in filled.inside("rollback", "staging/api", "--yes", status=5).stderr
-    assert "did you mean" in filled.inside("rollback", "production/api", "--to", "v11", "--yes", status=5).stderr
+    assert "did you mean" in filled.inside("rollback", "production/api", "--to", "v11", "--yes", status=2).stderr
     assert (
-        "has no host web-9" in filled.inside("rollback", "production/api", "--only", "web-9", "--yes", status=5).stderr
+        "has no host web-9" in filled.inside("rollback", "production/api", "--only", "web-9", "--yes", status=2).stderr
     )
 
 

@@ -342,9 +342,10 @@ def test_a_wrong_checksum_a_missing_artifact_and_an_unknown_target_are_one_sente
     wrong = field.qd("deploy", TARGET, "v3", "--wait", status=1)
     missing = field.qd("deploy", TARGET, "v33", "--wait", status=2)
     unknown = field.qd("deploy", "staging/wep", "v1", "--wait", status=2)
+    nonsense = field.qd("deploy", TARGET, "v1;rm", "--wait", status=2)
     assert "v3" in missing.stderr
     assert "staging/web" in unknown.stderr
-    for done in (wrong, missing, unknown):
+    for done in (wrong, missing, unknown, nonsense):
         assert "Traceback" not in done.stderr
         assert len([line for line in done.stderr.splitlines() if line.startswith("qd: ")]) == 1
     assert field.running() == everywhere(field, None)

@@ -94,10 +94,10 @@ def _of_config(error: BaseException) -> Explanation | None:
 
 
 def _of_rollouts(error: BaseException) -> Explanation | None:
-    from quarterdeck.rollouts.control import Refused, UnknownTarget
+    from quarterdeck.rollouts.control import Refused, UnknownPart, UnknownTarget
 
     match error:
-        case UnknownTarget():
+        case UnknownTarget() | UnknownPart():
             return Explanation(str(error), Exit.USAGE)
         case Refused():
             return Explanation(str(error), Exit.REFUSED)

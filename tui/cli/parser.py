@@ -84,7 +84,8 @@ class Parser(argparse.ArgumentParser):
     """argparse's parser whose errors are ours: one sentence, the nearest word, exit status 2."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{_readable(message)}; see: {self.prog} --help")
+        readable = _readable(message)
+        raise UsageError(f"{readable}{' See' if readable.endswith('?') else '; see'}: {self.prog} --help")
 
 
 def _readable(message: str) -> str:
