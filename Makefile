@@ -4,7 +4,7 @@
 .PHONY: help setup demo test trust lint format bench lock clean
 
 BIN := .venv/bin
-# Tests run in so many processes; ARGS is handed on: make test ARGS="tests/config -k anchors"
+# Tests run in so many processes, those of a file in one (they share a playground, or hosts); ARGS is handed on: make test ARGS="tests/config -k anchors"
 JOBS ?= 2
 ARGS ?=
 UV_VERSION := 0.13.9
@@ -21,11 +21,11 @@ demo: ## starts a playground fleet on this machine (no root, no Docker) and show
 
 test: ## runs the tests (ARGS="…" goes to pytest, JOBS=n processes)
 	@sh bootstrap.sh development
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 trust: ## the tests that keep the README's promises, at their full counts (long)
 	@sh bootstrap.sh development
-	@QD_TRUST=full $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m trust $(ARGS)
+	@QD_TRUST=full $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m trust $(ARGS)
 
 lint: ## style, types, and that imports only go down a floor
 	@sh bootstrap.sh development
