@@ -17,7 +17,6 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ENDED
 from tests.cli.qd_command import Qd
 
-pytestmark = pytest.mark.xdist_group("cli_playground")
 LONG = 150.0  # seconds: the machine may be busy with other things
 
 
