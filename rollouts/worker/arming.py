@@ -404,4 +404,4 @@ def most_common(hosts: list[HostNow]) -> str | None:
 def unreachable_sentence(lost: list[HostNow], total: int) -> str:
     first = lost[0].error or ""
     more = f" (and {len(lost) - 1} more: {', '.join(h.host for h in lost[1:])})" if len(lost) > 1 else ""
-    return f"{len(lost)} of {total} hosts can't be reached: {first}{more}; nothing was changed"
+    return f"{len(lost)} of {total} hosts can't be reached, nothing was changed: {first}{more}"
