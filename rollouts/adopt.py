@@ -16,6 +16,7 @@ from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import RolloutKind, RolloutState
+from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.manifest import release_in
 
 CONNECT = 10.0  # seconds
@@ -87,9 +88,7 @@ async def _ask(backend: HostBackend, host: Host, targets: Sequence[Target]) -> l
                     except BackendError as failed:
                         told.append(Told(target.name, host.name, None, str(failed)))
             finally:
-                with suppress(TimeoutError, OSError, BackendError):
-                    async with asyncio.timeout(2.0):
-                        await connection.close()
+                await leave(connection)
     answered = {one.target for one in told}
     return told + [Told(target.name, host.name, None, error) for target in targets if target.name not in answered]
 

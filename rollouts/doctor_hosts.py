@@ -3,12 +3,12 @@
 import asyncio
 import shlex
 from collections.abc import Sequence
-from contextlib import suppress
 
 from quarterdeck.backends.errors import BackendError, HostKeyRejected, LoginRefused, Unreachable
 from quarterdeck.backends.hosts.contract import Connection, HostBackend
 from quarterdeck.config.model import Host, Target
 from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
+from quarterdeck.rollouts.leaving import leave
 
 CONNECT = 10.0  # seconds
 ASK = 20.0
@@ -24,9 +24,7 @@ async def examine_host(backend: HostBackend, host: Host, targets: Sequence[Targe
             try:
                 return await _connected(subject, connection, targets)
             finally:
-                with suppress(TimeoutError, OSError, BackendError):
-                    async with asyncio.timeout(2.0):
-                        await connection.close()
+                await leave(connection)
     except TimeoutError:
         return [
             Finding(

@@ -5,7 +5,6 @@ import asyncio
 import heapq
 import re
 from collections.abc import AsyncGenerator, Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from quarterdeck.config.model import Fleet, Host, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Refused, UnknownPart
+from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.manifest import release_in
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class _Reader:
                         await self.queue.put(Back(self.host.name))
                     await self._pass_on(connection, lines, follow=follow)
                 finally:
-                    await _close(connection)
+                    await leave(connection)
                 if not follow:
                     return
                 reason = "the log command ended on the host"
@@ -211,12 +211,6 @@ class _Reader:
                 except ValueError:
                     return None
         return None
-
-
-async def _close(connection: Connection) -> None:
-    with suppress(TimeoutError, OSError, BackendError):
-        async with asyncio.timeout(2.0):
-            await connection.close()
 
 
 def _release(journal: Journal, target: str) -> Release | None:

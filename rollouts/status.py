@@ -10,6 +10,7 @@ from quarterdeck.config.release import Release
 from quarterdeck.history.clock import now
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Observation, Rollout
+from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.looking import look, unseen
 from quarterdeck.rollouts.picture import HostSeen, TargetSeen, take_picture
 
@@ -121,7 +122,7 @@ async def _ask(
                 for target in targets:
                     done.append((await look(connection, target, releases[target.name], head)).observation)
             finally:
-                await connection.close()
+                await leave(connection)
     except (BackendError, TimeoutError) as error:
         reason = str(error) or f"no answer within {LOOK:g} s"
         answered = {o.target for o in done}

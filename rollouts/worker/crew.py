@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Iterable
 
-from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import Connection, HostBackend
 from quarterdeck.config.model import Host
+from quarterdeck.rollouts.leaving import leave
 
 CONNECT = 9.0  # seconds: the same as it takes to find out that an open connection is dead
 RECONNECT = 5.0
@@ -42,7 +42,7 @@ class Crew:
         """A new connection after the old one was lost; raises ``Unreachable``."""
         old = self._tasks[host]
         if old.done() and not old.cancelled() and old.exception() is None:
-            await _close(old.result())
+            await leave(old.result())
         self._tasks[host] = asyncio.create_task(self._backend.connect(self.hosts[host], deadline=RECONNECT))
         return await self.connection(host)
 
@@ -52,12 +52,4 @@ class Crew:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         opened = [t.result() for t in self._tasks.values() if not t.cancelled() and t.exception() is None]
-        await asyncio.gather(*(_close(connection) for connection in opened))
-
-
-async def _close(connection: Connection) -> None:
-    try:
-        async with asyncio.timeout(2.0):
-            await connection.close()
-    except (TimeoutError, OSError, BackendError):
-        return  # it is being left behind: the kernel closes the socket with the process
+        await asyncio.gather(*(leave(connection) for connection in opened))

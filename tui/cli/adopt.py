@@ -26,10 +26,7 @@ def declare_adopt(commands: "argparse._SubParsersAction[Parser]") -> None:
         ),
         example="qd adopt\nqd adopt production --json",
     )
-    completion.completes(
-        parser.add_argument("only", metavar="ENV or TARGET", nargs="?", help="else the whole fleet"),
-        completion.targets_and_environments,
-    )
+    completion.add_target_or_environment(parser, "only")
 
 
 def run_adopt(session: "Session", arguments: argparse.Namespace) -> int:

@@ -58,6 +58,14 @@ def completes(action: argparse.Action, completer: Completer) -> None:
     action.completer = completer  # type: ignore[attr-defined]  # argcomplete looks for exactly this attribute
 
 
+def add_target_or_environment(parser: Parser, name: str) -> None:
+    """The argument ``name`` of commands that are about one target, an environment's, or all."""
+    completes(
+        parser.add_argument(name, metavar="ENV or TARGET", nargs="?", help="else of the whole fleet"),
+        targets_and_environments,
+    )
+
+
 def targets(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     """Names of the fleet file's targets."""
     return _quietly(lambda: list(_session(parsed_args).fleet.targets))

@@ -28,10 +28,7 @@ def declare_doctor(commands: "argparse._SubParsersAction[Parser]") -> None:
         ),
         example="qd doctor\nqd doctor production --json | jq '.findings[] | select(.verdict != \"ok\")'",
     )
-    completion.completes(
-        parser.add_argument("only", metavar="ENV or TARGET", nargs="?", help="else the whole fleet"),
-        completion.targets_and_environments,
-    )
+    completion.add_target_or_environment(parser, "only")
 
 
 def run_doctor(session: "Session", arguments: argparse.Namespace) -> int:

@@ -26,10 +26,7 @@ def declare_history(commands: "argparse._SubParsersAction[Parser]") -> None:
         ),
         example="qd history production/api\nqd history --limit 200 --json",
     )
-    completion.completes(
-        parser.add_argument("target", metavar="ENV or TARGET", nargs="?", help="else of the whole fleet"),
-        completion.targets_and_environments,
-    )
+    completion.add_target_or_environment(parser, "target")
     parser.add_argument("--steps", action="store_true", help="with every step, worker and fence")
     add_limit(parser, 40)
 
@@ -42,10 +39,7 @@ def declare_releases(commands: "argparse._SubParsersAction[Parser]") -> None:
         description="The releases of a target, newest first: verdict, when it was last good, which hosts were seen running it.",
         example="qd releases production/api\nqd releases production/api --json",
     )
-    completion.completes(
-        parser.add_argument("target", metavar="ENV or TARGET", nargs="?", help="else of the whole fleet"),
-        completion.targets_and_environments,
-    )
+    completion.add_target_or_environment(parser, "target")
     add_limit(parser, 20)
 
 

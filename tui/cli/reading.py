@@ -22,10 +22,7 @@ def declare_rollouts(commands: "argparse._SubParsersAction[Parser]") -> None:
         description="Lists rollouts, newest first: what was asked for, by whom, and how it ended.",
         example="qd rollouts production/api --limit 5\nqd rollouts --active --json",
     )
-    completion.completes(
-        parser.add_argument("target", metavar="ENV or TARGET", nargs="?", help="else of the whole fleet"),
-        completion.targets_and_environments,
-    )
+    completion.add_target_or_environment(parser, "target")
     parser.add_argument("--active", action="store_true", help="only what is under way")
     add_limit(parser, 20)
 

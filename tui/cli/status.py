@@ -29,10 +29,7 @@ def declare_status(commands: "argparse._SubParsersAction[Parser]") -> None:
         ),
         example="qd status\nqd status production\nqd status production/api --json",
     )
-    completion.completes(
-        parser.add_argument("only", metavar="ENV or TARGET", nargs="?", help="else the whole fleet"),
-        completion.targets_and_environments,
-    )
+    completion.add_target_or_environment(parser, "only")
     parser.add_argument("--cached", action="store_true", help="ask no host: what the journal knows")
 
 
