@@ -1,6 +1,5 @@
 """The rows of the journal as frozen values. Times are ISO 8601 UTC strings for people; order is given by numbers only."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -96,13 +95,7 @@ class Rollout:
     @property
     def partial(self) -> bool:
         """Whether it is about some hosts of the target only: whatever comes of it, the target as a whole runs what it ran."""
-        return is_partial(self.options)
-
-
-def is_partial(options: Mapping[str, Any]) -> bool:
-    """Not so for hosts that are owed what the others run already (``settle``), nor where every host was named."""
-    only, target = options.get("only") or (), options.get("target") or {}
-    return bool(only) and not options.get("settle") and len(only) < len(target.get("hosts", ()))
+        return self.options.get("partial") is True
 
 
 @dataclass(frozen=True, slots=True)

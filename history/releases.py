@@ -6,12 +6,15 @@ from quarterdeck.history.chain import from_text, plain, to_text
 from quarterdeck.history.clock import now
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.feed import Feed
-from quarterdeck.history.records import ReleaseRow, is_partial
+from quarterdeck.history.records import ReleaseRow
 
 if TYPE_CHECKING:
     from quarterdeck.config.release import Release
 
 COLUMNS = "id, body, verdict, verdict_reason, first_seen, last_good"
+# Options are canonical JSON, and in a text within them quotes are escaped: nothing else can look like this.
+WHOLE_SQL = "instr(options, '\"partial\":true') = 0"
+SETTLED_SQL = f"ended_seq IS NOT NULL AND kind IN ('deploy', 'rollback') AND state IN ('succeeded', 'rolled_back') AND {WHOLE_SQL}"
 
 
 class Releases(Feed):
@@ -88,27 +91,16 @@ class Releases(Feed):
 
     def current_release(self, target: str) -> str | None:
         """What the target runs as a whole, as far as the journal knows: where its last deploy or rollback ended well."""
-        last = 1 << 62
-        while True:
-            row = self._row(
-                "SELECT state, from_release, to_release, options, ended_seq FROM rollout WHERE target = ? AND ended_seq < ?"
-                " AND kind IN ('deploy', 'rollback') AND state IN ('succeeded', 'rolled_back')"
-                " ORDER BY ended_seq DESC LIMIT 1",
-                (target, last),
-            )
-            if row is None:
-                return None
-            state, before, after, options, last = row
-            if not is_partial(from_text(options)):
-                found: str | None = after if state == "succeeded" else before
-                return found
-
-    def settled(self, target: str) -> int:
-        """The event that ended the last rollout which could change the target's hosts; 0 when there was none."""
         row = self._row(
-            "SELECT max(ended_seq) FROM rollout WHERE target = ? AND ended_seq IS NOT NULL AND epoch > 0", (target,)
+            f"SELECT state, from_release, to_release FROM rollout WHERE target = ? AND {SETTLED_SQL}"  # noqa: S608 - constants
+            " ORDER BY ended_seq DESC LIMIT 1",
+            (target,),
         )
-        return int(row[0] or 0)
+        if row is None:
+            return None
+        state, before, after = row
+        found: str | None = after if state == "succeeded" else before
+        return found
 
     def _proved(self, id: str, time: str, seq: int) -> None:
         self._connection.execute("UPDATE release SET last_good = ?, last_good_seq = ? WHERE id = ?", (time, seq, id))

@@ -7,20 +7,20 @@ from datetime import datetime
 from typing import Any
 
 from quarterdeck.history.records import Ended, RolloutKind, RolloutState, Standing
+from quarterdeck.history.releases import SETTLED_SQL, WHOLE_SQL
 from quarterdeck.history.rollouts import ACTIVE_SQL, SELECT, Rollouts, to_rollout
 
 ONE_BY_ONE = 40  # targets: asking for more of them singly costs more than reading all
 ROLLBACKS = 5  # of a target, the newest: their median is how long the next one may take
 
 _ENDED = "o.id, o.target, o.kind, o.state, o.from_release, o.to_release, o.requested_by, o.reason, o.started, o.ended, o.outcome"
-_SETTLED_SQL = "ended_seq IS NOT NULL AND kind IN ('deploy', 'rollback') AND state IN ('succeeded', 'rolled_back')"
 _CURRENT = "CASE o.state WHEN 'succeeded' THEN o.to_release ELSE o.from_release END"
 
 # Each one goes through the targets, and from there by an index to the few rows that are meant. {one}: all targets, or a condition.
 _NAMES = "SELECT t.name FROM target t {one}"
 _SETTLED = (
     f"SELECT {_ENDED}, {_CURRENT}, e.version, e.body, e.last_good FROM target t JOIN rollout o ON o.id ="  # noqa: S608 - constants
-    f" (SELECT id FROM rollout WHERE target = t.name AND {_SETTLED_SQL} ORDER BY ended_seq DESC LIMIT 1)"
+    f" (SELECT id FROM rollout WHERE target = t.name AND {SETTLED_SQL} ORDER BY ended_seq DESC LIMIT 1)"
     f" LEFT JOIN release e ON e.id = {_CURRENT} {{one}}"
 )
 _LAST = (
@@ -98,7 +98,8 @@ class Standings(Rollouts):
             return settled
         row = self._row(
             f"SELECT {_ENDED} FROM rollout o WHERE o.target = ? AND o.to_release = ? AND o.state = 'succeeded'"  # noqa: S608 - constants
-            " AND o.kind IN ('deploy', 'rollback') AND o.ended_seq IS NOT NULL ORDER BY o.ended_seq DESC LIMIT 1",
+            " AND o.kind IN ('deploy', 'rollback') AND o.ended_seq IS NOT NULL"
+            f" AND {WHOLE_SQL} ORDER BY o.ended_seq DESC LIMIT 1",
             (settled.target, release),
         )
         return None if row is None else _ended(row)

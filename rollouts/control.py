@@ -203,6 +203,8 @@ class Control:
                 f"{target.name} has no host {unknown[0]}", f"its hosts: {', '.join(h.name for h in target.hosts)}"
             )
         environment = self.fleet.environments[target.environment]
+        if only and not options.get("settle") and len(set(only)) < len(target.hosts):
+            options["partial"] = True  # not so for hosts that are owed what the others run already
         options |= {
             "target": to_json(target),
             "ssh_config": [str(path) for path in self.fleet.ssh_config],

@@ -14,6 +14,7 @@ from quarterdeck.config.model import Host, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.clock import boottime, now
 from quarterdeck.history.records import Metric, Sample
+from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.looking import Look, look, reason_of
 
 CONNECT = 10.0  # seconds
@@ -217,7 +218,7 @@ class HostWatch:
         connection, self._connection = self._connection, None
         if connection is not None:
             self.executions += connection.executions
-            await connection.close()
+            await leave(connection)
 
     def _next(self, now: float, seconds: float) -> float:
         """When it is due again: with all other hosts where it is looked at often, so that they are written down together;

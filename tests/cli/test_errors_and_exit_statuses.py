@@ -222,6 +222,7 @@ def test_ctrl_c_while_watching_says_that_it_goes_on(filled: Qd) -> None:
     lock = WorkerLock.acquire(filled.state, 4)
     process = subprocess.Popen(
         filled.command("watch", "4"),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests that run in the background ignore it
         cwd=filled.directory,
         env=filled.environ(),
         stdout=subprocess.PIPE,

@@ -23,6 +23,7 @@ rollouts = st.tuples(
     st.integers(1, 4),  # version
     st.sampled_from(ENDS),
     st.booleans(),  # judged bad afterwards
+    st.booleans(),  # about some hosts only
 )
 
 
@@ -30,15 +31,22 @@ rollouts = st.tuples(
 @given(done=st.lists(rollouts, max_size=12), under_way=st.booleans())
 def test_it_says_what_the_single_questions_say(
     tmp_path_factory: pytest.TempPathFactory,
-    done: list[tuple[str, RolloutKind, int, RolloutState, bool]],
+    done: list[tuple[str, RolloutKind, int, RolloutState, bool, bool]],
     under_way: bool,
 ) -> None:
     with Journal.open(tmp_path_factory.mktemp("journal") / "state") as journal:
-        for target, kind, version, ends, bad in done:
+        for target, kind, version, ends, bad, partial in done:
             made = release(f"v{version}", target=target)
             journal.put_release(made)
             before = journal.current_release(target)
-            rollout = journal.arm(target, kind, from_release=before, to_release=made.id, reason=f"to {version}")
+            rollout = journal.arm(
+                target,
+                kind,
+                from_release=before,
+                to_release=made.id,
+                reason=f"to {version}",
+                options={"partial": True} if partial else {},
+            )
             if ends is RolloutState.CANCELLED:
                 journal.set_state(rollout.id, None, ends, outcome="nobody said go")
             else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from quarterdeck.config.model import Operators
 from quarterdeck.history.records import Operator
-from quarterdeck.rollouts.control import may
+from quarterdeck.rollouts.roles import may_change
 from quarterdeck.tui.room.actions import Action
 from quarterdeck.tui.room.boxes import SMALLEST, big_enough
 
@@ -27,7 +27,7 @@ class Standing:
 
 
 def standing(operators: Operators, operator: Operator, *, read_only: bool) -> Standing:
-    return Standing(operator, may(operators, operator), read_only)
+    return Standing(operator, may_change(operators, operator), read_only)
 
 
 def refusal(action: Action, standing: Standing, size: tuple[int, int]) -> str:
