@@ -403,7 +403,7 @@ def test_an_unreachable_host_is_shown_with_what_was_last_seen_and_when(field: Fi
 
 
 def test_an_orphan_that_was_paused_goes_on_with_one_resume(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "6s"}})
     field.deploy("v1")
     rollout = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
