@@ -56,7 +56,7 @@ def test_the_palette_finds_by_name_then_by_what_it_does() -> None:
     ids = {entry.action.id for entry in every}
     assert {"rollback", "deploy", "help", "look", "quit"} <= ids
     assert "follow" not in ids  # a pane that has not the keys
-    assert [e.action.id for e in found(every, "roll")][0] == "rollback"
+    assert next(e.action.id for e in found(every, "roll")) == "rollback"
     assert [e.action.id for e in found(every, "worker died")] == ["resume"]
     assert found(every, "rlbk")[0].action.id == "rollback"
     assert found(every, "xyzzy") == []
