@@ -72,7 +72,9 @@ def test_it_says_what_the_single_questions_say(
             assert (found.back, found.back_version) == ((back.id, back.release.version) if back else (None, None))
             assert found.active == journal.active(target)
             history = journal.rollouts(target)
-            brought = next((r for r in history if r.to_release == current and r.state == "succeeded"), None)
+            brought = next(
+                (r for r in history if r.to_release == current and r.state == "succeeded" and not r.partial), None
+            )
             assert found.since == (brought.ended if brought else row.last_good if row else None)
             assert found.reason == (brought.reason if brought else "")
             last = next((r for r in history if r.ended and r.epoch > 0), None)
