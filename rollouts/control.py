@@ -222,18 +222,22 @@ class Control:
             options=options,
             reason=reason,
         )
-        self._start(rollout.id)
+        self._start(rollout)
         return rollout
 
-    def _start(self, rollout: int) -> None:
+    def _start(self, rollout: Rollout) -> None:
+        options = rollout.options
+        only = set(options.get("only") or ())
+        declared = options["target"]["hosts"]
+        hosts = [(str(host["name"]), str(host["ssh"])) for host in declared if not only or host["name"] in only]
         waiting, self._worker = self._worker, None
         if waiting is not None:
             try:
-                waiting.assign(self.journal.path.parent, rollout)
+                waiting.assign(self.journal.path.parent, rollout.id, hosts, options)
                 return
             except OSError:
                 pass  # it died while it waited: a fresh one takes the rollout
-        spawn.start_worker().assign(self.journal.path.parent, rollout)
+        spawn.start_worker().assign(self.journal.path.parent, rollout.id, hosts, options)
 
     # acting on a rollout
 
@@ -262,7 +266,7 @@ class Control:
             raise Refused(f"rollout {rollout} ({now.kind} of {now.target}) is {now.state}: there is nothing to {kind}")
         request = self.journal.ask(rollout, kind, step=step, arguments=dict(arguments or {}), states=sensible)
         if not lock_is_held(self.journal.path.parent, rollout) and now.state is not RolloutState.ARMED:
-            self._start(rollout)  # nobody would read it: the worker is dead
+            self._start(now)  # nobody would read it: the worker is dead
         return request
 
     def resume(self, rollout: int, reason: str = "") -> Rollout:
@@ -278,7 +282,7 @@ class Control:
         elif not lock_is_held(self.journal.path.parent, rollout):
             if reason:  # no request is made: the operator's word is a note
                 self.journal.note(f"resumed: {reason}", target=now.target, rollout=rollout)
-            self._start(rollout)
+            self._start(now)
             self.await_state(rollout, frozenset(RolloutState) - {RolloutState.ORPHANED}, TAKEOVER)
         elif now.state is not RolloutState.ARMED:
             self.ask(rollout, "resume", arguments=arguments)
@@ -333,7 +337,7 @@ class Control:
             policy = str(rollout.options.get("target", {}).get("on_orphan", "hold"))
             if rollout.kind is RolloutKind.ROLLBACK or policy != "hold" or rollout.state in _TAKING_BACK:
                 if self._may_deploy():
-                    self._start(rollout.id)
+                    self._start(rollout)
             else:
                 mark_orphaned(self.journal, rollout)
         return found

@@ -2,14 +2,17 @@
 
 import asyncio
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from quarterdeck.backends.errors import BackendError
-from quarterdeck.backends.hosts.contract import Connection
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.contract import Connection
 
 CLOSE = 2.0  # seconds
 
 
-async def leave(connection: Connection) -> None:
+async def leave(connection: "Connection") -> None:
     """Closes it. Raises nothing for a host that does not answer: the kernel closes the socket with the process."""
     with suppress(TimeoutError, OSError, BackendError):
         async with asyncio.timeout(CLOSE):

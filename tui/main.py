@@ -1,12 +1,28 @@
 """The entry of ``qd``: reads the command line, runs the command, turns what went wrong into one sentence and an exit status."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from quarterdeck.rollouts.spawn import WaitingWorker
     from quarterdeck.tui.cli.printing import Printer
+
+_GARBAGE = 20_000  # objects between two looks for garbage: loading modules makes many, and leaves none behind
+
+
+def entry() -> NoReturn:
+    """The process ``qd``. It leaves without taking the interpreter apart: everything is flushed and closed by then."""
+    gc.set_threshold(_GARBAGE, 20, 20)
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue  # nobody reads it any more
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +74,24 @@ def _run(words: list[str]) -> int:
 
 
 def _command(words: list[str], printer: "Printer") -> int:
+    worker = _worker_ahead(words)
+    try:
+        return _with_worker(words, printer, worker)
+    finally:
+        if worker is not None:
+            worker.dismiss()  # where nothing came of it
+
+
+def _worker_ahead(words: list[str]) -> "WaitingWorker | None":
+    """The worker that a deploy or a rollback will need, started before anything else is loaded: the two load side by side."""
+    if not words or words[0] not in ("deploy", "rollback") or {"-h", "--help", "--read-only"} & set(words):
+        return None
+    from quarterdeck.rollouts.spawn import start_worker
+
+    return start_worker()
+
+
+def _with_worker(words: list[str], printer: "Printer", worker: "WaitingWorker | None") -> int:
     from quarterdeck.tui.cli.exits import Exit, UsageError
     from quarterdeck.tui.cli.parser import build, command_in
     from quarterdeck.tui.cli.session import Session
@@ -85,7 +119,7 @@ def _command(words: list[str], printer: "Printer") -> int:
         from quarterdeck.rollouts.control import Refused
 
         raise Refused(f"qd {parsed.command} changes something, and --read-only was given")
-    session = Session(printer, fleet_file=parsed.fleet, read_only=parsed.read_only, debug=parsed.debug)
+    session = Session(printer, fleet_file=parsed.fleet, read_only=parsed.read_only, debug=parsed.debug, worker=worker)
     try:
         return int(parsed.run(session, parsed))
     finally:
@@ -103,4 +137,4 @@ def _colour(words: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

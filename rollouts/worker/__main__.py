@@ -1,28 +1,44 @@
-"""The worker's process: waits for the line that names its rollout, takes the rollout's lock, runs it, leaves."""
+"""The worker's process: waits for the line that names its rollout, connects to its hosts, takes the rollout's lock, runs it, leaves.
 
-import contextlib
+What connecting needs is loaded first, and the rest while the line is waited for and the hosts answer.
+"""
+
+import asyncio
+import gc
 import json
 import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
+from typing import Any
+
+GARBAGE = 20_000  # objects between two looks for garbage: loading modules makes many, and leaves none behind
 
 
 def main() -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.chdir("/")
+    gc.set_threshold(GARBAGE, 20, 20)
     # The libraries load while the command that started this process still reads its fleet file.
-    from quarterdeck.rollouts.worker.session import run
+    from quarterdeck.backends.hosts.ssh.loading import load_asyncssh
 
+    load_asyncssh()
+    import quarterdeck.backends.hosts.ssh.backend
+    import quarterdeck.rollouts.worker.crew  # noqa: F401
+
+    rest = threading.Thread(target=_load_the_rest, name="loading", daemon=True)
+    rest.start()
     line = sys.stdin.buffer.readline()
     if not line.strip():
-        return 0
+        os._exit(0)  # nothing was begun; the thread may be in the middle of an import
     task = json.loads(line)
     state, rollout = Path(task["state"]), int(task["rollout"])
     _log_to(state, rollout)
     try:
-        return run(state, rollout)
+        return asyncio.run(_connect_and_run(state, rollout, task, rest))
     except Exception:
         logging.getLogger("quarterdeck.worker").exception(
             "the worker ended on an error of its own, rollout=%d", rollout
@@ -30,7 +46,35 @@ def main() -> int:
         return 1
 
 
+def _load_the_rest() -> None:
+    import msgspec  # noqa: F401
+
+    import quarterdeck.rollouts.worker.session  # noqa: F401
+
+
+async def _connect_and_run(state: Path, rollout: int, task: dict[str, Any], rest: threading.Thread) -> int:
+    """Exit status of the process. Connecting changes nothing, so it needs neither the rollout's lock nor the journal."""
+    from quarterdeck.backends.hosts.ssh.backend import SshBackend
+    from quarterdeck.rollouts.worker.crew import Crew, Known
+
+    backend = SshBackend(
+        ssh_config=tuple(Path(path) for path in task["ssh_config"]),
+        known_hosts=tuple(Path(path) for path in task["known_hosts"]),
+    )
+    crew = Crew(backend, [Known(name, ssh) for name, ssh in task["hosts"]])
+    crew.connect_all()
+    try:
+        await asyncio.to_thread(rest.join)
+        from quarterdeck.rollouts.worker.session import run
+
+        return await run(state, rollout, backend, crew)
+    finally:
+        await crew.close()
+
+
 def _log_to(state: Path, rollout: int) -> None:
+    from contextlib import suppress
+
     from quarterdeck.history.place import Place
     from quarterdeck.rollouts.spawn import artifact_cache, worker_log
 
@@ -41,7 +85,7 @@ def _log_to(state: Path, rollout: int) -> None:
     place.make_directory(artifact_cache(state))
     place.make_file(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
     os.close(descriptor)

@@ -2,20 +2,30 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
-from quarterdeck.backends.hosts.contract import Connection, HostBackend
-from quarterdeck.config.model import Host
 from quarterdeck.rollouts.leaving import leave
+
+if TYPE_CHECKING:  # connecting begins before these are loaded
+    from quarterdeck.backends.hosts.contract import Connection
+    from quarterdeck.backends.hosts.ssh.backend import SshBackend
 
 CONNECT = 9.0  # seconds: the same as it takes to find out that an open connection is dead
 RECONNECT = 5.0
 
 
+class Known(NamedTuple):
+    """As much of a host as connecting needs."""
+
+    name: str
+    ssh: str
+
+
 class Crew:
-    def __init__(self, backend: HostBackend, hosts: Iterable[Host]) -> None:
+    def __init__(self, backend: "SshBackend", hosts: Iterable[Known]) -> None:
         self._backend = backend
         self.hosts = {host.name: host for host in hosts}
-        self._tasks: dict[str, asyncio.Task[Connection]] = {}
+        self._tasks: "dict[str, asyncio.Task[Connection]]" = {}
 
     def connect_all(self) -> None:
         for name, host in self.hosts.items():
@@ -23,7 +33,7 @@ class Crew:
                 self._backend.connect(host, deadline=CONNECT), name=f"connect {name}"
             )
 
-    async def connection(self, host: str) -> Connection:
+    async def connection(self, host: str) -> "Connection":
         """The open connection. Raises the ``BackendError`` that opening it ended with."""
         return await asyncio.shield(self._tasks[host])
 
@@ -38,7 +48,7 @@ class Crew:
         task = self._tasks[host]
         return task.done() and not task.cancelled() and task.exception() is None
 
-    async def reconnect(self, host: str) -> Connection:
+    async def reconnect(self, host: str) -> "Connection":
         """A new connection after the old one was lost; raises ``Unreachable``."""
         old = self._tasks[host]
         if old.done() and not old.cancelled() and old.exception() is None:
@@ -47,9 +57,11 @@ class Crew:
         return await self.connection(host)
 
     async def close(self) -> None:
-        """Closes what is open, within a few seconds whatever the hosts do."""
-        for task in self._tasks.values():
+        """Closes what is open, within a few seconds whatever the hosts do. Twice does no harm."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        opened = [t.result() for t in self._tasks.values() if not t.cancelled() and t.exception() is None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        opened = [t.result() for t in tasks if not t.cancelled() and t.exception() is None]
         await asyncio.gather(*(leave(connection) for connection in opened))

@@ -63,9 +63,9 @@ HEARTBEAT = 2.0  # seconds
 TAKING_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLING_BACK})
 
 
-def run(state: Path, rollout: int) -> int:
-    """Runs the rollout to its end, or to where it stands still. Exit status of the process; never raises for a
-    rollout's failure."""
+async def run(state: Path, rollout: int, backend: SshBackend, crew: Crew) -> int:
+    """Runs the rollout to its end, or to where it stands still, on connections that ``crew`` is opening. Exit status of the process;
+    never raises for a rollout's failure."""
     try:
         lock = WorkerLock.acquire(state, rollout)
     except LockHeld:
@@ -82,7 +82,7 @@ def run(state: Path, rollout: int) -> int:
             journal.set_worker(rollout, os.getpid(), *process_identity(os.getpid()))
             thread = JournalThread(journal, reader)
             try:
-                asyncio.run(Session(state, now, thread).live())
+                await Session(state, now, thread, backend, crew).live()
             finally:
                 thread.close()
     finally:
@@ -91,7 +91,7 @@ def run(state: Path, rollout: int) -> int:
 
 
 class Session:
-    def __init__(self, state: Path, rollout: Rollout, journal: JournalThread) -> None:
+    def __init__(self, state: Path, rollout: Rollout, journal: JournalThread, backend: SshBackend, crew: Crew) -> None:
         import msgspec
 
         self.state_directory = state
@@ -99,18 +99,11 @@ class Session:
         self.id = rollout.id
         self.journal = journal
         self.target: Target = msgspec.convert(rollout.options["target"], Target)
-        options = rollout.options
-        backend = SshBackend(
-            ssh_config=tuple(Path(p) for p in options["ssh_config"]),
-            known_hosts=tuple(Path(p) for p in options["known_hosts"]),
-        )
-        only = set(options.get("only") or ())
-        self.crew = Crew(backend, [h for h in self.target.hosts if not only or h.name in only])
+        self.crew = crew
         self.wishes = Wishes(journal, rollout.id)
-        self.arming = Arming(rollout, self.target, self.crew, journal, backend=backend, cache=artifact_cache(state))
+        self.arming = Arming(rollout, self.target, crew, journal, backend=backend, cache=artifact_cache(state))
 
     async def live(self) -> None:
-        self.crew.connect_all()
         beside = [asyncio.create_task(self._beat()), asyncio.create_task(self.wishes.follow())]
         try:
             if self.rollout.state is RolloutState.ARMED:

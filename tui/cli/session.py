@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """``fleet_file``: --fleet as typed. ``read_only``: the journal is opened for reading only. ``quiet``: says nothing by the way."""
+    """``fleet_file``: --fleet as typed. ``read_only``: the journal is opened for reading only. ``quiet``: says nothing by the way.
+    ``worker``: one that was started ahead."""
 
     def __init__(
         self,
@@ -27,13 +28,14 @@ class Session:
         read_only: bool = False,
         debug: bool = False,
         quiet: bool = False,
+        worker: "WaitingWorker | None" = None,
     ) -> None:
         self.printer = printer if printer is not None else Printer()
         self.fleet_file = fleet_file
         self.read_only = read_only
         self.debug = debug
         self.quiet = quiet
-        self._worker: WaitingWorker | None = None
+        self._worker = worker
 
     @cached_property
     def fleet_path(self) -> Path:
@@ -88,9 +90,10 @@ class Session:
 
     def start_worker_ahead(self) -> None:
         """Starts the worker process now, so that it loads its libraries while the fleet file is read. It leaves when unused."""
-        from quarterdeck.rollouts.spawn import start_worker
+        if self._worker is None:
+            from quarterdeck.rollouts.spawn import start_worker
 
-        self._worker = start_worker()
+            self._worker = start_worker()
 
     def target(self, name: str) -> "Target":
         """The declared target. Raises UnknownName with the nearest names."""
@@ -128,7 +131,7 @@ class Session:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def close(self) -> None:
-        if self._worker is not None and "control" not in self.__dict__:
-            self._worker.dismiss()  # nothing came of it; a control that has it lets it go when this process ends
+        if self._worker is not None:
+            self._worker.dismiss()  # where nothing came of it
         if "journal" in self.__dict__:
             self.journal.close()

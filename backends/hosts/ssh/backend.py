@@ -5,16 +5,17 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncssh
 
 from quarterdeck.backends.errors import Unreachable
 from quarterdeck.backends.hosts.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES, prefix_can_be_cut
-from quarterdeck.backends.hosts.ssh.connection import SshConnection
 from quarterdeck.backends.hosts.ssh.refusals import KeyWatch, explain
 from quarterdeck.backends.hosts.ssh.way import Destination, Way, find_way, parse_destination
-from quarterdeck.config.model import Host
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.ssh.connection import SshConnection
 
 HANDSHAKES_AT_ONCE: Final = 10
 """Per server or jump host: OpenSSH's ``MaxStartups`` drops more by default."""
@@ -30,6 +31,16 @@ asyncssh.set_log_level("ERROR")  # its INFO records cost time on every channel
 
 Release = Callable[[], Awaitable[None]]
 """Gives back what a connection is reached through, once it is closed."""
+
+
+class Reachable(Protocol):
+    """As much of a host as connecting needs."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ssh(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -65,7 +76,7 @@ class SshBackend:
         self._handshakes: dict[object, asyncio.Semaphore] = {}
         self._jumps: dict[object, _Jump] = {}
 
-    async def connect(self, host: Host, *, deadline: float = 20.0) -> SshConnection:
+    async def connect(self, host: Reachable, *, deadline: float = 20.0) -> "SshConnection":
         """An open connection, logged in. Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``."""
         try:
             async with asyncio.timeout(deadline):
@@ -82,6 +93,9 @@ class SshBackend:
             raise Unreachable(
                 host.name, _ACTION, str(error), advice="correct the host's ssh entry or ~/.ssh/config"
             ) from None
+        # Not needed for the handshakes, which take longer.
+        from quarterdeck.backends.hosts.ssh.connection import SshConnection
+
         return SshConnection(host.name, connection, way.address, release)
 
     async def _way(self, host: str, destination: Destination) -> Way:
