@@ -25,7 +25,7 @@ class Crew:
     def __init__(self, backend: "SshBackend", hosts: Iterable[Known]) -> None:
         self._backend = backend
         self.hosts = {host.name: host for host in hosts}
-        self._tasks: "dict[str, asyncio.Task[Connection]]" = {}
+        self._tasks: dict[str, asyncio.Task[Connection]] = {}
 
     def connect_all(self) -> None:
         for name, host in self.hosts.items():

@@ -60,6 +60,7 @@ from quarterdeck.rollouts.worker.wishes import Wishes
 log = logging.getLogger("quarterdeck.worker")
 
 HEARTBEAT = 2.0  # seconds
+CLEAN_UP_AFTER = 0.25  # seconds between the end that is journalled and the removal of old releases
 TAKING_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLING_BACK})
 
 
@@ -441,7 +442,9 @@ class Session:
             f"{name} runs on {total - len(unfinished)} of {total} hosts, read back and healthy{owed}",
         )
         if finish:
-            # The rollout is over and said so: cleaning up changes nothing about that, whatever happens to it.
+            # The rollout is over and said so: cleaning up changes nothing about that, whatever happens to it. Those who wait for
+            # the end have the machine first.
+            await asyncio.sleep(CLEAN_UP_AFTER)
             with contextlib.suppress(EpochLost, Fenced, StepFailed):
                 await waves.carry_out(
                     finish, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False

@@ -113,21 +113,22 @@ def host_files(release: Release, secrets: Mapping[str, str], host: str, action: 
 
 
 def writing_function(files: list[HostFile]) -> str:
-    """A shell function ``write_files`` that writes them into the current directory.
+    """A shell function ``write_files`` that writes them into the current directory, in a process of its own (for the umask).
 
     Secrets travel in it: it goes to a shell's standard input only.
     """
-    lines = ["write_files() {"]
+    lines = ["write_files() ("]
     for file in files:
         target = quote("./" + file.path)
         parent = str(PurePosixPath(file.path).parent)
         if parent != ".":
-            lines.append(f"mkdir -p {quote('./' + parent)} || return 1")
-        umask = f"{0o777 & ~file.mode:03o}"
-        lines.append(
-            f"rm -f {target} && (umask {umask} && printf %s {quote(file.content)} >{target}) && chmod {file.mode:o} {target} || return 1"
-        )
-    lines.append("}")
+            lines.append(f"mkdir -p {quote('./' + parent)} || exit 1")
+        # Made anew, never written through a link of the archive; no program is started where there is nothing to remove.
+        lines.append(f"if [ -e {target} ] || [ -L {target} ]; then rm -f {target}; fi")
+        lines.append(f"umask {0o777 & ~file.mode:03o} && printf %s {quote(file.content)} >{target} || exit 1")
+        if file.mode & 0o111:  # a shell makes no file that can be executed
+            lines.append(f"chmod {file.mode:o} {target} || exit 1")
+    lines.append(")")
     return "\n".join(lines) + "\n"
 
 

@@ -30,7 +30,7 @@ COMMAND: Final = "exec sh"
 STREAMING_COMMAND: Final = (
     'exec sh -c \'eval "$(while IFS= read -r l; do test "$l" = "#payload" && break; printf "%s\\n" "$l"; done)"\''
 )
-"""For an action that goes on reading: takes the script line by line (a shell reads ahead in its own script, ``read`` does not)."""
+"""For input that follows at once: takes the script line by line (a shell reads ahead in its own script, ``read`` does not)."""
 
 _PAYLOAD: Final = "#payload\n"
 
@@ -70,8 +70,9 @@ def build(action: str, values: Mapping[str, str], *, extra: str = "") -> Script:
         head += _HOME
     defaults = "".join(f"qd_{name}=\n" for name in _DEFAULTS if name not in values)
     script = f"qd_mark={mark}\n{defaults}{head}{extra}{_body(action)}"
-    if action in ("stage", "execute"):
+    if action == "execute":
         return Script(STREAMING_COMMAND, (script + _PAYLOAD).encode("utf-8", "surrogateescape"), mark)
-    run = "main\n" if action == "logs" else "main </dev/null\nexit $?\n"
+    # What stage is sent comes after it has asked for it: nothing of it can be taken for the script.
+    run = "main\n" if action in ("logs", "stage") else "main </dev/null\nexit $?\n"
     wrapped = f"main() {{\n{script}}}\n{run}"
     return Script(COMMAND, wrapped.encode("utf-8", "surrogateescape"), mark)

@@ -1,5 +1,6 @@
 # Puts a release on the host, beside the others and outside the lock. The archive follows this text on the standard input,
-# after this script has said `send`; until then nothing is uploaded.
+# after this script has said `send`; until then nothing is uploaded, so that a shell which reads ahead in its script takes
+# nothing of it.
 
 stage_prepare() {
     need tar || return
@@ -11,8 +12,15 @@ stage_prepare() {
         result already
         return 1
     fi
-    mkdir -p -- "$qd_path/releases" "$qd_path/shared/log" || { refuse failed "cannot make $qd_path/releases"; return 1; }
-    stage_free=$(df -Pk -- "$qd_path/releases" | { read -r stage_head; read -r stage_fs stage_size stage_used stage_left stage_rest; echo "$stage_left"; })
+    if [ ! -d "$qd_path/releases" ] || [ ! -d "$qd_path/shared/log" ]; then
+        mkdir -p -- "$qd_path/releases" "$qd_path/shared/log" || { refuse failed "cannot make $qd_path/releases"; return 1; }
+    fi
+    {
+        read -r stage_head
+        read -r stage_fs stage_size stage_used stage_free stage_rest
+    } <<END
+$(df -Pk -- "$qd_path/releases")
+END
     case $stage_free in '' | *[!0-9]*) stage_free=$qd_need ;; esac
     [ "$stage_free" -ge "$qd_need" ] || { refuse space "$stage_free $qd_need"; return 1; }
     stage_new=$qd_path/releases/.staging-$qd_release-$qd_unique
@@ -30,20 +38,18 @@ stage_receive() {
         refuse archive "$(tail -n 1 "$stage_new/tar")"
         return 1
     fi
-    if grep -iq 'removing leading\|contains .*\.\.\|unsafe' "$stage_new/tar"; then
+    if [ -s "$stage_new/tar" ] && grep -iq 'removing leading\|contains .*\.\.\|unsafe' "$stage_new/tar"; then
         refuse archive "$(grep -i 'removing leading\|contains .*\.\.\|unsafe' "$stage_new/tar" | tail -n 1)"
         return 1
     fi
-    rm -f "$stage_new/archive"
-    stage_odd=$(find "$stage_new/tree" ! -type f ! -type d ! -type l | head -n 1)
-    [ -z "$stage_odd" ] || { refuse archive "${stage_odd#"$stage_new/tree/"} is neither a file, a directory nor a link"; return 1; }
-    find "$stage_new/tree" -type l >"$stage_new/links"
-    while IFS= read -r stage_link; do
-        stage_to=$(readlink "$stage_link") && inside "${stage_link#"$stage_new/tree/"}" "$stage_to" || {
-            refuse archive "the link ${stage_link#"$stage_new/tree/"} leads out of the release"
+    find "$stage_new/tree" ! -type f ! -type d >"$stage_new/odd" || { refuse failed "cannot look through the release"; return 1; }
+    while IFS= read -r stage_odd; do
+        [ -L "$stage_odd" ] || { refuse archive "${stage_odd#"$stage_new/tree/"} is neither a file, a directory nor a link"; return 1; }
+        stage_to=$(readlink "$stage_odd") && inside "${stage_odd#"$stage_new/tree/"}" "$stage_to" || {
+            refuse archive "the link ${stage_odd#"$stage_new/tree/"} leads out of the release"
             return 1
         }
-    done <"$stage_new/links"
+    done <"$stage_new/odd"
 }
 
 inside() { # path of a link in the tree, what it points to: it stays in the tree
@@ -67,7 +73,6 @@ inside() { # path of a link in the tree, what it points to: it stays in the tree
 
 stage_place() {
     cd -- "$stage_new/tree" || return 1
-    rm -f qd.env qd.secrets.env qd.run qd.manifest.json qd.sha256
     write_files || { refuse_write "cannot write the release's files"; return 1; }
     intact . || { refuse failed "the release's files are not as they were sent"; return 1; }
     cd / || return 1
@@ -81,7 +86,7 @@ stage_place() {
         mv -f "$stage_home" "$qd_path/releases/.removing-$qd_release-$qd_unique" || { refuse failed "cannot move the damaged release aside"; return 1; }
     fi
     mv -f "$stage_new/tree" "$stage_home" || { refuse failed "cannot rename the release into place"; return 1; }
-    rm -rf "$qd_path/releases/.removing-$qd_release-$qd_unique"
+    [ ! -d "$qd_path/releases/.removing-$qd_release-$qd_unique" ] || rm -rf "$qd_path/releases/.removing-$qd_release-$qd_unique"
 }
 
 stage() {
