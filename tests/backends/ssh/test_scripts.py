@@ -112,3 +112,32 @@ async def test_noise_of_a_login_shell_is_no_answer(start_sshd_fleet: StartFleet,
     connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
     assert (await connection.facts("test/web", str(fleet[0].target))).current is None
     await connection.close()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_only_the_release_that_was_changed_is_damaged(
+    start_sshd_fleet: StartFleet, tmp_path: Path, shell: str
+) -> None:
+    fleet = start_sshd_fleet(1, environment=[f"PATH={_programs(tmp_path / 'bin', shell)}"])
+    connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    place = fleet[0].target
+    names = []
+    for version in ("v1", "v2", "v3"):
+        release, archive = quick_release(tmp_path, version, place)
+        await connection.stage(release, archive, NO_SECRETS, Fence("test/web", 1, "me"))
+        names.append(release.id)
+
+    async def intact() -> dict[str, bool]:
+        kept = (await connection.facts("test/web", str(place))).kept
+        return {found.release: found.intact for found in kept}
+
+    assert await intact() == dict.fromkeys(names, True)
+    with (place / "releases" / names[1] / "qd.run").open("a") as file:
+        file.write("run_start=true\n")
+    assert await intact() == {names[0]: True, names[1]: False, names[2]: True}
+    # A record that holds no checksum at all proves nothing, whatever stands beside it.
+    (place / "releases" / names[1] / "qd.sha256").write_text("nothing\n")
+    assert await intact() == {names[0]: True, names[1]: False, names[2]: True}
+    (place / "releases" / names[1] / "qd.sha256").write_text("")
+    assert await intact() == {names[0]: True, names[1]: False, names[2]: True}
+    await connection.close()
