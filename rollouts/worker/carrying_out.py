@@ -1,0 +1,148 @@
+"""Carrying the plan out to its end: success, what is still owed, or taking it back. Success is only what was read back."""
+
+import asyncio
+import contextlib
+
+from quarterdeck.backends.errors import Fenced
+from quarterdeck.config.model import OnUnreachable
+from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
+from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepState
+from quarterdeck.rollouts.plan import Action, HostNow
+from quarterdeck.rollouts.worker.arming import Armed
+from quarterdeck.rollouts.worker.steps import StepFailed, Work
+from quarterdeck.rollouts.worker.taking_back import TakingBack
+from quarterdeck.rollouts.worker.waves import Aborted, Waves
+
+CLEAN_UP_AFTER = 0.25  # seconds between the end that is journalled and the removal of old releases
+
+
+class CarryingOut(TakingBack):
+    async def _carry_out(self, steps: list[Step], armed: Armed, work: Work, epoch: int) -> None:
+        waves = Waves(self.id, epoch, work, self.journal, self.wishes)
+        rollback = self.rollout.kind is RolloutKind.ROLLBACK
+        main = [step for step in steps if step.action != Action.FINISH]
+        try:
+            while True:
+                try:
+                    await waves.carry_out(
+                        self._fresh(main),
+                        stop_at_failure=not rollback,
+                        on_unreachable=self.target.rollback.on_unreachable if rollback else self.target.on_unreachable,
+                        heed_wishes=True,
+                        progress_deadline=None if rollback else self.target.progress_deadline,
+                    )
+                    if not rollback and self.wishes.heard_abort():
+                        raise Aborted  # asked after the last step had begun: it wins as long as success is not written
+                    break
+                except StepFailed as failure:
+                    if rollback or self.target.rollback.automatic:
+                        raise
+                    await self._ask_what_to_do(waves, failure)
+        except Fenced as error:
+            await self._end(
+                epoch, RolloutState.FAILED, f"{error}: somebody drives this target from another journal", cause="fenced"
+            )
+            return
+        except Aborted:
+            await self._aborted(armed, work, epoch)
+            return
+        except StepFailed as failure:
+            await self._take_back(armed, work, epoch, failure.why, at_fault=failure.release_at_fault)
+            return
+        except (JournalFull, JournalBusy) as error:
+            if rollback:
+                raise
+            # Taking back may use the journal's reserve; half a deploy must not be left standing.
+            await self._take_back(armed, work, epoch, str(error), at_fault=False)
+            return
+        await self._finished(armed, waves, epoch, [step for step in steps if step.action == Action.FINISH])
+
+    def _fresh(self, steps: list[Step]) -> list[Step]:
+        wanted = {step.seq for step in steps}
+        return [step for step in self.journal.reader.steps(self.id) if step.seq in wanted]
+
+    async def _ask_what_to_do(self, waves: Waves, failure: StepFailed) -> None:
+        way = await waves.stand_still(f"{failure.why}; retry, skip or abort", "retry", "skip", "resume")
+        await self._try_failed_again(waves.epoch, skip=failure.step.seq if way == "skip" else None)
+        self.crew.renew()
+        waves.failures.clear()
+        waves.lost.clear()
+
+    async def _finished(self, armed: Armed, waves: Waves, epoch: int, finish: list[Step]) -> None:
+        journal = self.journal.journal
+        name = armed.release.version
+        await self._observe_steps(armed)
+        left_out = self._left_out(armed)
+        skipped = [
+            step.host
+            for step in self.journal.reader.steps(self.id)
+            if step.action == Action.SWITCH and step.state is StepState.SKIPPED
+        ]
+        unfinished = list(
+            dict.fromkeys([f.step.host for f in waves.failures] + [host.host for host in left_out] + skipped)
+        )
+        finish = [step for step in finish if step.host not in unfinished]
+        await self._owe(left_out, armed.release.id)
+        for debt in self.journal.reader.debts(self.target.name):
+            if debt.host in self.crew.hosts and debt.host not in unfinished:
+                await self.journal.do(journal.settle_debt, self.target.name, debt.host)
+        leaving = armed.leaving if armed.leaving and self.journal.reader.release(armed.leaving) is not None else None
+        partial = self.rollout.partial  # then the other hosts go on with what is left here, which is no word against it
+        rollback = self.rollout.kind is RolloutKind.ROLLBACK
+        if rollback and leaving is not None and leaving != armed.release.id and not partial:
+            await self.journal.do(
+                journal.judge,
+                leaving,
+                "bad",
+                self.rollout.reason or f"rolled back by rollout {self.id}",
+                rollout=self.id,
+            )
+        total = len(self.crew.hosts)
+        if unfinished and self.rollout.kind is RolloutKind.ROLLBACK:
+            why = "; ".join(
+                dict.fromkeys(
+                    [f.why for f in waves.failures] + [f"{h.host}: {h.error}" for h in armed.hosts if h.error]
+                )
+            )
+            await self._end(
+                epoch,
+                RolloutState.FAILED,
+                f"{total - len(unfinished)} of {total} hosts run {name}; not {', '.join(unfinished)}: {why}. "
+                f"When they are back: qd retry {self.id}",
+                cause="partly",
+            )
+            return
+        if not partial:
+            await self.journal.do(journal.judge, armed.release.id, "good", "", rollout=self.id)
+        owed = f"; owed: {', '.join(unfinished)} (qd retry {self.id})" if unfinished else ""
+        await self._end(
+            epoch,
+            RolloutState.SUCCEEDED,
+            f"{name} runs on {total - len(unfinished)} of {total} hosts, read back and healthy{owed}",
+        )
+        if finish:
+            # The rollout is over and said so: cleaning up changes nothing about that, whatever happens to it. Those who wait for
+            # the end have the machine first.
+            await asyncio.sleep(CLEAN_UP_AFTER)
+            with contextlib.suppress(EpochLost, Fenced, StepFailed):
+                await waves.carry_out(
+                    finish, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False
+                )
+
+    def _left_out(self, armed: Armed) -> list[HostNow]:
+        """Hosts that could not be asked when the plan was made, and did not come back in time."""
+        lost = [host for host in armed.hosts if host.error is not None]
+        if not lost:
+            return []
+        steps = self.journal.reader.steps(self.id)
+        switched = {s.host for s in steps if s.action == Action.SWITCH and s.state is StepState.DONE}
+        return [host for host in lost if host.host not in switched]
+
+    async def _owe(self, hosts: list[HostNow], release: str) -> None:
+        debts = self.journal.reader.debts(self.target.name) if hosts else []
+        already = {debt.host for debt in debts if debt.rollout == self.id}
+        for host in hosts:
+            if host.host not in already:
+                await self.journal.do(
+                    self.journal.journal.add_debt, self.target.name, host.host, release, self.id, host.error or ""
+                )

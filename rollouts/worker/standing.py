@@ -1,0 +1,155 @@
+"""What every part of a worker's life stands on: rollout, journal, hosts and work, and the words in which it is journalled.
+
+Decides nothing and changes no host.
+"""
+
+import logging
+from pathlib import Path
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.hosts.contract import Fence, SecretValues
+from quarterdeck.backends.hosts.ssh.backend import SshBackend
+from quarterdeck.backends.secrets import Masker, resolve_secrets
+from quarterdeck.config.model import Target
+from quarterdeck.config.release import Release
+from quarterdeck.history.records import NewStep, Observation, Rollout, RolloutKind, RolloutState, Step, StepState
+from quarterdeck.rollouts.plan import Action, Plan
+from quarterdeck.rollouts.spawn import artifact_cache
+from quarterdeck.rollouts.worker.arming import Armed, Arming
+from quarterdeck.rollouts.worker.crew import Crew
+from quarterdeck.rollouts.worker.journal_thread import JournalThread
+from quarterdeck.rollouts.worker.steps import Archives, Work
+from quarterdeck.rollouts.worker.wishes import Wishes
+
+log = logging.getLogger("quarterdeck.worker")
+
+
+class Standing:
+    def __init__(self, state: Path, rollout: Rollout, journal: JournalThread, backend: SshBackend, crew: Crew) -> None:
+        import msgspec
+
+        self.state_directory = state
+        self.rollout = rollout
+        self.id = rollout.id
+        self.journal = journal
+        self.target: Target = msgspec.convert(rollout.options["target"], Target)
+        self.crew = crew
+        self.wishes = Wishes(journal, rollout.id)
+        self.arming = Arming(rollout, self.target, crew, journal, backend=backend, cache=artifact_cache(state))
+
+    def _work(self, armed: Armed, epoch: int) -> Work:
+        seq, hash_ = self.journal.reader.head()
+        cache = artifact_cache(self.state_directory)
+
+        async def fetch_archive(release: Release) -> Path:
+            from quarterdeck.backends.artifacts import check_archive, fetch
+
+            if armed.archive is not None and release.id == armed.release.id:
+                return armed.archive
+            archive = await fetch(release.artifact, cache, connect=self.arming.sftp)
+            await check_archive(archive)  # a release that was adopted has its checksum from a host, not from a deploy
+            return archive
+
+        values = [value for secrets in armed.secrets.values() for value in secrets.values.values()]
+        rows = self.journal.reader.releases(self.target.name, limit=50)
+        good = {row.id for row in rows if row.verdict == "good"}
+        bad = {row.id for row in rows if row.verdict == "bad"}
+        if self.rollout.kind is RolloutKind.ROLLBACK and armed.leaving is not None and not self.rollout.partial:
+            bad.add(armed.leaving)  # what a rollback leaves is judged bad when it has succeeded, before hosts are told
+        last = self.journal.reader.last_good(self.target.name, other_than=armed.release.id)
+        keep = {
+            name
+            for name in (armed.leaving, last.id if last else None)
+            if name is not None and (name in good or not good)
+        }
+        return Work(
+            target=self.target,
+            kind=self.rollout.kind,
+            crew=self.crew,
+            releases=armed.releases,
+            secrets=armed.secrets,
+            fence=Fence(self.target.name, epoch, f"rollout {self.id}, {self.rollout.requested_by}", f"{seq}:{hash_}"),
+            archives=Archives(fetch_archive),
+            base=self.arming.base,
+            masker=Masker(values),
+            good=frozenset(keep),
+            bad=frozenset(bad - {armed.release.id}),
+            release=armed.release,
+        )
+
+    async def _add_steps(self, epoch: int, plan: Plan, *, after: int = 0, wave: int = 0) -> list[Step]:
+        new = []
+        for seq, step in enumerate(plan.steps, after + 1):
+            body = dict(step.body)
+            new.append(NewStep(seq, step.host, str(step.action), wave + step.wave, body))
+        await self.journal.do(self.journal.journal.add_steps, self.id, epoch, new)
+        added = {step.seq for step in new}
+        return [step for step in self.journal.reader.steps(self.id) if step.seq in added]
+
+    async def _try_failed_again(self, epoch: int, *, skip: int | None = None, since: int = 0) -> None:
+        """Failed steps (from ``since`` on) are pending again, under a new op_id; ``skip`` is passed over for good."""
+        journal = self.journal.journal
+        for step in self.journal.reader.steps(self.id):
+            if step.state is not StepState.FAILED or step.action == Action.FINISH or step.seq < since:
+                continue
+            await self.journal.do(journal.retry_step, self.id, epoch, step.seq)
+            if step.seq == skip:
+                why = {"why": "skipped by an operator"}
+                await self.journal.do(journal.end_step, self.id, epoch, step.seq, StepState.SKIPPED, why)
+
+    async def _secrets_of(self, release: Release) -> SecretValues:
+        try:
+            return await resolve_secrets(
+                {name: record.reference for name, record in release.secrets.items()},
+                base=self.arming.base,
+                deadline=5.0,
+            )
+        except BackendError as error:
+            log.warning("secrets of %s kept as they are on the hosts, reason=%s", release.id, error)
+            return SecretValues({})
+
+    async def _observe_steps(self, armed: Armed) -> None:
+        """The last known state of every host that this rollout changed, from what its steps read back."""
+        seen: dict[str, Observation] = {}
+        for step in self.journal.reader.steps(self.id):
+            if step.action not in (Action.SWITCH, Action.WITHDRAW, Action.STOP) or step.ended is None:
+                continue
+            release = str(step.body.get("release") or "") or None
+            done = step.state is StepState.DONE
+            seen[step.host] = Observation(
+                target=self.target.name,
+                host=step.host,
+                time=step.ended,
+                release=release if done else None,
+                version=version_of(armed, release) if done and release else None,
+                health="healthy" if done and step.action == Action.SWITCH else "unknown",
+                error=None if done else str(step.outcome.get("error", "")),
+                body={"rollout": self.id},
+            )
+        if seen:
+            await self.journal.do(self.journal.journal.observe, list(seen.values()), self.id)
+
+    def _mixed(self) -> str:
+        """Which host runs what, by the last thing that was read back."""
+        now = {o.host: o.version or o.release or "unknown" for o in self.journal.reader.observations(self.target.name)}
+        return (
+            "now: " + ", ".join(f"{host} {version}" for host, version in sorted(now.items())) if now else "now: unknown"
+        )
+
+    async def _end(self, epoch: int | None, state: RolloutState, outcome: str, *, cause: str = "") -> None:
+        await self.journal.do(
+            self.journal.journal.set_state,
+            self.id,
+            epoch,
+            state,
+            outcome=outcome,
+            body={"cause": cause} if cause else {},
+        )
+        log.info("ended, rollout=%d state=%s outcome=%s", self.id, state, outcome)
+
+
+def version_of(armed: Armed, release: str | None) -> str:
+    if release is None:
+        return "nothing"
+    known = armed.releases.get(release)
+    return known.version if known else release

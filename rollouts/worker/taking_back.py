@@ -1,0 +1,93 @@
+"""Taking a rollout back: an abort, or a failure that policy answers by itself. No wish of an operator stops it."""
+
+from collections import Counter
+
+from quarterdeck.backends.errors import Fenced
+from quarterdeck.backends.secrets import Masker
+from quarterdeck.config.model import OnUnreachable
+from quarterdeck.history.records import RolloutKind, RolloutState, Step
+from quarterdeck.rollouts.plan import Action, HostNow, Touched, back_to, plan_take_back
+from quarterdeck.rollouts.worker.arming import Armed
+from quarterdeck.rollouts.worker.standing import Standing, version_of
+from quarterdeck.rollouts.worker.steps import Work
+from quarterdeck.rollouts.worker.waves import Waves
+
+
+class TakingBack(Standing):
+    async def _aborted(self, armed: Armed, work: Work, epoch: int) -> None:
+        request = self.wishes.abort_request
+        by = request.by if request else "an operator"
+        if self.rollout.kind is RolloutKind.ROLLBACK:
+            await self._observe_steps(armed)
+            await self._end(epoch, RolloutState.FAILED, f"rollback aborted by {by}: {self._mixed()}", cause="aborted")
+        else:
+            await self._take_back(armed, work, epoch, f"aborted by {by}", at_fault=False)
+
+    async def _take_back(self, armed: Armed, work: Work, epoch: int, why: str, *, at_fault: bool) -> None:
+        journal = self.journal.journal
+        await self.journal.do(journal.set_state, self.id, epoch, RolloutState.ABORTING, outcome=why)
+        if at_fault:
+            await self.journal.do(journal.judge, armed.release.id, "bad", why, rollout=self.id)
+        steps = self.journal.reader.steps(self.id)
+        seen = {host.host: host for host in armed.hosts}
+        stable = armed.leaving if armed.leaving != armed.release.id else None
+        touched = [
+            _touched(seen[name], stable)
+            for name in dict.fromkeys(
+                step.host for step in steps if step.action in (Action.STOP, Action.SWITCH) and step.attempt > 0
+            )
+        ]
+        hooks_done = [{"host": s.host, **s.body} for s in steps if s.action == Action.HOOK and s.attempt > 0]
+        plan = plan_take_back(
+            touched, hooks_done, armed.release.hooks, self.target.rollback.max_unavailable, leaving=armed.release.id
+        )
+        last_wave = max((step.batch for step in steps), default=0)
+        last_seq = max((step.seq for step in steps), default=0)
+        new = await self._add_steps(epoch, plan, after=last_seq, wave=last_wave + 1)
+        await self._go_back(new, armed, work, epoch, why)
+
+    async def _go_back(self, steps: list[Step], armed: Armed, work: Work, epoch: int, why: str) -> None:
+        """Carries the steps of taking back out; no wish of an operator stops it and no host waits for another."""
+        journal = self.journal.journal
+        await self.journal.do(journal.set_state, self.id, epoch, RolloutState.ROLLING_BACK, outcome=why)
+        work.taking_back = True
+        self.crew.renew()
+        for name in {str(step.body["release"]) for step in steps if step.body.get("release")}:
+            if name not in work.secrets and name in work.releases:
+                work.secrets = {**work.secrets, name: await self._secrets_of(work.releases[name])}
+        values = [value for secrets in work.secrets.values() for value in secrets.values.values()]
+        work.masker = Masker(values)
+        waves = Waves(self.id, epoch, work, self.journal, self.wishes)
+        try:
+            await waves.carry_out(
+                steps, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False
+            )
+        except Fenced as error:
+            await self._end(epoch, RolloutState.FAILED, f"{why}; taking it back was refused: {error}", cause="fenced")
+            return
+        await self._observe_steps(armed)
+        if waves.failures:
+            names = ", ".join(dict.fromkeys(f.step.host for f in waves.failures))
+            reasons = "; ".join(f.why for f in waves.failures)
+            await self._end(
+                epoch,
+                RolloutState.FAILED,
+                f"{why}; not taken back on {names}: {reasons}. {self._mixed()}. "
+                f"To finish: qd rollback {self.target.name}",
+                cause="partly",
+            )
+            return
+        back = Counter(
+            str(step.body["release"]) if step.action == Action.SWITCH else None
+            for step in steps
+            if step.action in (Action.SWITCH, Action.WITHDRAW)
+        )
+        where = ", ".join(
+            f"{version_of(armed, name)} on {count} host{'s' if count != 1 else ''}" for name, count in back.items()
+        )
+        await self._end(epoch, RolloutState.ROLLED_BACK, f"{why}; taken back: {where or 'no host had been changed'}")
+
+
+def _touched(host: HostNow, stable: str | None) -> Touched:
+    back = back_to(host, stable)
+    return Touched(host.host, back, has_copy=back is None or back in host.kept)
