@@ -1,15 +1,18 @@
 """Wishes that come in the last instant: before the beginning, before success. Each is heard or refused, none stays open."""
 
+import asyncio
 import os
 import signal
 import threading
 
 import pytest
 
+from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import Request, RolloutKind, RolloutState
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.worker import session, waves, wishes
+from quarterdeck.rollouts.worker.crew import Crew, Known
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
 
@@ -25,6 +28,15 @@ def answer(field: Field, request: Request) -> Request:
     with field.journal(read_only=True) as journal:
         assert journal.open_requests(request.rollout) == []
         return journal.request(request.id)
+
+
+async def carried_out(field: Field, rollout: int) -> None:
+    """What the worker's process does, in this one."""
+    fleet = field.fleet()
+    backend = SshBackend(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+    crew = Crew(backend, [Known(host.name, host.ssh) for host in fleet.targets[TARGET].hosts])
+    crew.connect_all()
+    assert await session.run(field.state, rollout, backend, crew) == 0
 
 
 def test_a_cancel_between_the_go_and_the_beginning_wins(field: Field) -> None:
@@ -73,7 +85,7 @@ def test_an_abort_in_the_last_instant_is_done_or_refused(
         monkeypatch.setattr(waves.Waves, "carry_out", then_abort)
     else:
         monkeypatch.setattr(session.Session, "_finished", abort_then)
-    worker = threading.Thread(target=session.run, args=(field.state, rollout))
+    worker = threading.Thread(target=lambda: asyncio.run(carried_out(field, rollout)))
     worker.start()
     worker.join(60)
     assert not worker.is_alive()
