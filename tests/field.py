@@ -30,6 +30,11 @@ from quarterdeck.rollouts.control import Control
 from tests.sshd import SshdFleet, SshHost, wait_for
 
 START = 'echo "$QD_RELEASE" >> ../../starts; sh ./start'
+HEALTH = {
+    "command": 'test "$(cat ../../running)" = "$QD_RELEASE"',
+    "interval": "1s",
+    "healthy_deadline": "2s",
+}
 TARGET = "staging/web"
 
 
@@ -93,11 +98,7 @@ class Field:
                         "stop": "rm -f ../../running",
                         "status": "test -s ../../running",
                     },
-                    "health": {
-                        "command": 'test "$(cat ../../running)" = "$QD_RELEASE"',
-                        "interval": "1s",
-                        "healthy_deadline": "2s",
-                    },
+                    "health": HEALTH,
                     "strategy": {"rolling": {"max_unavailable": "100%"}},
                     **self.service,
                 }
