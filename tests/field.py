@@ -6,6 +6,7 @@ the tests read:
 ``srv/running`` names the release that runs, ``srv/starts`` has a line for every start.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -29,6 +30,11 @@ from quarterdeck.rollouts.control import Control
 from tests.sshd import SshdFleet, SshHost, wait_for
 
 START = 'echo "$QD_RELEASE" >> ../../starts; sh ./start'
+HEALTH = {
+    "command": 'test "$(cat ../../running)" = "$QD_RELEASE"',
+    "interval": "1s",
+    "healthy_deadline": "2s",
+}
 TARGET = "staging/web"
 
 
@@ -92,11 +98,7 @@ class Field:
                         "stop": "rm -f ../../running",
                         "status": "test -s ../../running",
                     },
-                    "health": {
-                        "command": 'test "$(cat ../../running)" = "$QD_RELEASE"',
-                        "interval": "1s",
-                        "healthy_deadline": "2s",
-                    },
+                    "health": HEALTH,
                     "strategy": {"rolling": {"max_unavailable": "100%"}},
                     **self.service,
                 }
@@ -187,9 +189,12 @@ class Field:
         """The version that runs on each host, by the service's own word and the link; «mixed» where they differ."""
         found: list[str | None] = []
         for host in self.hosts.hosts:
-            link, word = self.home(host) / "current", self.home(host) / "running"
-            said = word.read_text().strip() if word.exists() else None
-            linked = os.readlink(link).rpartition("/")[2] if link.is_symlink() else None
+            # Looked at while a host is being switched: either may vanish between one call and the next.
+            said = linked = None
+            with contextlib.suppress(FileNotFoundError):
+                said = (self.home(host) / "running").read_text().strip()
+            with contextlib.suppress(FileNotFoundError):
+                linked = os.readlink(self.home(host) / "current").rpartition("/")[2]
             found.append(said.rpartition("-")[0] if said and said == linked else (None if said is linked else "mixed"))
         return found
 

@@ -1,5 +1,5 @@
 """Promises 1 and 2: SIGKILL the worker at any boundary, or at random: a new one resumes and the end state is right; a step that was
-retried ran once, unless it was killed inside itself.
+retried ran once. No event that was written is lost.
 
 Taken out: without the journalled steps (``start_steps``/``end_step``) a resumed worker would not know what is done; without the
 recorded outcome on the host (``ops/``) the ledger below shows the same op_id twice.
@@ -8,120 +8,130 @@ recorded outcome on the host (``ops/``) the ledger below shows the same op_id tw
 import itertools
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from quarterdeck.history.audit import verify
 from quarterdeck.history.identity import current_operator
-from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held
-from quarterdeck.history.records import ENDED, RolloutState
+from quarterdeck.history.records import ENDED, Rollout, RolloutState
 from quarterdeck.rollouts.control import Control
 from tests.field import Field
 from tests.sshd import wait_for
 
 pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(600)]
 
-
-def kill_when(field: Field, rollout: int, condition: Callable[[Journal], bool]) -> bool:
-    """SIGKILLs the worker as soon as ``condition(journal)`` holds; False when the rollout had ended before."""
-    pid = field.worker_pid(rollout)
-    with field.journal(read_only=True) as journal:
-        version = -1
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            now = journal.data_version()
-            if now != version:
-                version = now
-                if journal.rollout(rollout).state in ENDED:
-                    return False
-                if condition(journal):
-                    os.kill(pid, signal.SIGKILL)
-                    return True
-            time.sleep(0.0005)
-    raise AssertionError("nothing happened for 30 s")
+DYING = Path(__file__).parent / "dying"
+BOUNDARIES = 15  # a deploy to five hosts in three batches has more, however its writes are gathered
+Head = tuple[str, int, str]
+"""Where it was read, the number of the last event, its hash."""
 
 
-def resume(field: Field, rollout: int) -> None:
-    """A new worker, as soon as the killed one is gone: its lock is free then."""
+def resume(field: Field, rollout: int) -> Head:
+    """A new worker, as soon as the killed one is gone: its lock is free then. Gives what the dead one had written last."""
     wait_for(lambda: not lock_is_held(field.state, rollout), "the dead worker's lock is free", 2)
     with field.journal() as journal:
+        head: Head = ("the killed worker", *journal.head())
         if journal.rollout(rollout).state not in ENDED:
             Control(field.fleet(), journal, current_operator()).resume(rollout)
+    return head
 
 
-def steps_seen(journal: Journal, rollout: int) -> int:
-    return len([event for event in journal.events(rollout=rollout) if event.kind.startswith("step.")])
-
-
-def _reached(rollout: int, boundary: int, journal: Journal) -> bool:
-    return steps_seen(journal, rollout) >= boundary
-
-
-def assert_right(field: Field, rollout: int, version: str) -> None:
+def assert_right(field: Field, rollout: int, version: str, heads: list[Head]) -> None:
     ended = field.ended(rollout)
     assert ended.state is RolloutState.SUCCEEDED, ended.outcome
     assert field.running() == [version] * len(field.hosts)
     with field.journal(read_only=True) as journal:
-        report = verify(journal)
+        report = verify(journal, heads)
         assert report.ok, report.faults
 
 
-def ledger(field: Field) -> Counter[str]:
-    """How often each op_id ran on a host, by the host's own ledger."""
+def operations_that_ran_twice(field: Field) -> dict[str, int]:
+    """By the hosts' own ledgers. A killed worker ends no action on a host, so that there is no excuse for any."""
     seen: Counter[str] = Counter()
     for host in field.hosts.hosts:
         for line in (field.home(host) / ".quarterdeck" / "ledger").read_text().splitlines():
             _, what, op_id, *_ = line.split()
             if what == "begin":
                 seen[f"{host.name} {op_id}"] += 1
-    return seen
+    return {operation: count for operation, count in seen.items() if count > 1}
 
 
-def test_killed_at_every_step_boundary(field: Field, full: bool) -> None:
+def forget_release(field: Field, version: str) -> None:
+    """The hosts have no copy of it any more, so that it must be sent again."""
+    for host in field.hosts.hosts:
+        for release in (field.home(host) / "releases").glob(f"{version}-*"):
+            shutil.rmtree(release)
+
+
+def _alternately() -> Iterator[str]:
+    return itertools.cycle(["v2", "v1"])
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_every_boundary(
+    field: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool
+) -> None:
+    """Between what was done and its being written down, and between what was written down and its being done."""
     field.write(strategy={"rolling": {"batches": [1, "50%", "100%"]}})
     field.deploy("v1")
-    boundary = 0
-    for version in itertools.cycle(["v2", "v1"]):
-        rollout = field.begin("deploy", version)
-        killed = kill_when(field, rollout, partial(_reached, rollout, boundary))
-        if killed:
-            resume(field, rollout)
-        assert_right(field, rollout, version)
-        if not killed:
+    boundary = 2  # the first write tells who the worker is: before it nobody has begun to work
+    died = tmp_path / "died"
+    for version in _alternately():
+        forget_release(field, version)
+        with monkeypatch.context() as dying:
+            dying.setenv("PYTHONPATH", str(DYING))
+            dying.setenv("QD_TEST_DIES", f"{moment} {boundary}")
+            dying.setenv("QD_TEST_DIED", str(died))
+            rollout = field.begin("deploy", version)
+        wait_for(lambda: _worked_and_left(field, rollout), "the worker has died or left", 30)  # noqa: B023
+        if not died.exists():
             break
-        boundary += 1 if full else 4
-    assert boundary > 20, "the deploy has more boundaries than that: nothing was killed"
+        died.unlink()
+        assert_right(field, rollout, version, [resume(field, rollout)])
+        boundary += 1 if full else 5
+    assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
+    assert operations_that_ran_twice(field) == {}
+
+
+def _worked_and_left(field: Field, rollout: int) -> bool:
+    with field.journal(read_only=True) as journal:
+        worked = journal.rollout(rollout).pid is not None
+    return worked and not lock_is_held(field.state, rollout)
 
 
 def test_killed_at_random_again_and_again(field: Field, full: bool) -> None:
     field.deploy("v1")
     chance = random.Random(7)
     kills = 0
-    versions = ["v2", "v1"]
-    round_number = 0
+    versions = _alternately()
     while kills < (200 if full else 16):
-        version = versions[round_number % 2]
-        round_number += 1
+        version = next(versions)
+        forget_release(field, version)
         rollout = field.begin("deploy", version)
+        heads = []
         for _ in range(4):
             pid = field.worker_pid(rollout)
-            time.sleep(chance.uniform(0.0, 0.5))
+            time.sleep(chance.uniform(0.0, 0.5))  # the moment of the kill, not a wait for something
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 break
             kills += 1
-            resume(field, rollout)
-            field.until(rollout, lambda now, old=pid: now.pid != old or now.state in ENDED)  # type: ignore[misc]  # bound by default
-        assert_right(field, rollout, version)
-    again = {op: count for op, count in ledger(field).items() if count > 1}
-    assert len(again) <= kills, again  # only a step that was killed inside itself may stand there twice
+            heads.append(resume(field, rollout))
+            field.until(rollout, lambda now, old=pid: _is_another_or_ended(now, old))  # type: ignore[misc]  # bound by default
+        assert_right(field, rollout, version, heads)
+    assert operations_that_ran_twice(field) == {}
+
+
+def _is_another_or_ended(now: Rollout, old: int) -> bool:
+    return now.pid != old or now.state in ENDED
 
 
 def test_a_retried_step_ran_once(field: Field) -> None:
@@ -130,12 +140,12 @@ def test_a_retried_step_ran_once(field: Field) -> None:
     before = [len(field.starts(host)) for host in field.hosts.hosts]
     rollout = field.begin("deploy", "v2")
 
-    def switched_somewhere(journal: Journal) -> bool:
+    def switched_somewhere() -> bool:
         return any(len(field.starts(host)) > count for host, count in zip(field.hosts.hosts, before, strict=True))
 
-    kill_when(field, rollout, switched_somewhere)
-    time.sleep(0.3)  # what runs on the hosts ends there: the worker's death does not stop it
-    resume(field, rollout)
-    assert_right(field, rollout, "v2")
-    twice = {op: count for op, count in ledger(field).items() if count > 1}
-    assert not twice, twice
+    pid = field.worker_pid(rollout)
+    wait_for(switched_somewhere, "a host is being switched", 30)
+    os.kill(pid, signal.SIGKILL)
+    assert_right(field, rollout, "v2", [resume(field, rollout)])
+    assert operations_that_ran_twice(field) == {}
+    assert [len(field.starts(host)) for host in field.hosts.hosts] == [count + 1 for count in before]

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,28 @@ async def test_a_full_or_read_only_disk(sshd_fleet: SshdFleet, tmp_path: Path, s
         await connection.close()
 
 
+@contextlib.contextmanager
+def watched(link: Path) -> Iterator[set[str]]:
+    """Everything that the link was seen to point to, «nowhere» when it was not there."""
+    seen: set[str] = set()
+    enough = threading.Event()
+
+    def look() -> None:
+        while not enough.is_set():
+            try:
+                seen.add(os.readlink(link))
+            except FileNotFoundError:
+                seen.add("nowhere")
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield seen
+    finally:
+        enough.set()
+        looking.join(10)
+
+
 @pytest.mark.parametrize("free", [4096, 8192, 12288, 16384, 20480, 24576])
 async def test_a_disk_that_fills_up_at_any_point_leaves_one_release_or_the_other(
     sshd_fleet: SshdFleet, tmp_path: Path, small_disk: Path, free: int
@@ -116,7 +139,9 @@ async def test_a_disk_that_fills_up_at_any_point_leaves_one_release_or_the_other
     filler = small_disk / "filler"
     os.truncate(filler, filler.stat().st_size - free)
     switch = connections[1].switch(pair[1], NO_SECRETS, Fence("test/web", 2, "me"), "2.1")
-    (outcome,) = await asyncio.gather(switch, return_exceptions=True)
+    with watched(path / "current") as seen:
+        (outcome,) = await asyncio.gather(switch, return_exceptions=True)
+    assert seen <= {f"releases/{release.id}" for release in pair}, "the link was away, or led elsewhere"
     failed = isinstance(outcome, BaseException)
     if failed:
         assert isinstance(outcome, (NoSpace, CommandFailed)), outcome
