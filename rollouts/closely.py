@@ -26,13 +26,17 @@ MOST_EVENTS = 300
 
 @dataclass(frozen=True, slots=True)
 class HostMove:
-    """A host of the rollout. ``before``: what it ran when the plan was made; ``state``: of the step that moves it."""
+    """A host of the rollout. ``before``: what it ran when the plan was made; ``state``: of the step that moves it.
+
+    ``back``: that step takes the host back, ``before`` is what the rollout had put there.
+    """
 
     host: str
     before: str | None
     after: str | None
     state: StepState | None = None  # None: nothing is to be done there
     error: str | None = None
+    back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +100,22 @@ def look_closely(journal: Journal, id: int) -> Closely:
 def _hosts(rollout: Rollout, steps: tuple[Step, ...]) -> tuple[HostMove, ...]:
     moves = {step.host: step for step in steps if step.action in MOVES}
     plan = rollout.plan if isinstance(rollout.plan, dict) else {}
+    last = max((step.seq for step in steps if step.action == Action.FINISH), default=None)  # of the plan itself
     found = []
     for item in plan.get("hosts") or ():
         name = str(item["host"])
         step = moves.get(name)
         after = None if step is None or step.action == Action.WITHDRAW else str(step.body.get("release") or "") or None
+        back = step is not None and last is not None and step.seq > last
         error = str(step.outcome.get("error") or "") if step is not None else ""
         found.append(
             HostMove(
                 name,
-                version_of(item.get("current")),
+                version_of(rollout.to_release if back else item.get("current")),
                 version_of(after or (rollout.to_release if step is None else None)),
                 step.state if step is not None else None,
                 error or item.get("error"),
+                back,
             )
         )
     return tuple(found)
@@ -151,6 +158,8 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
             return (WayOn("resume", "starts a new worker: nobody works on it now"),), ""
         case RolloutState.SUCCEEDED if not seen.debts:
             return (), f"rollout {rollout.id} has succeeded: nothing is left to do"
+        case RolloutState.ROLLED_BACK if not seen.debts and rollout.kind is RolloutKind.DEPLOY:
+            return (), f"rollout {rollout.id} was taken back: deploy it again with D"
         case state if state in ENDED and state not in (RolloutState.CANCELLED, RolloutState.SUPERSEDED):
             if seen.debts:
                 names = " ".join(debt.host for debt in seen.debts)

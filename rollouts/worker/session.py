@@ -378,11 +378,17 @@ class Session:
         return [step for step in self.journal.reader.steps(self.id) if step.seq in wanted]
 
     async def _ask_what_to_do(self, waves: Waves, failure: StepFailed) -> None:
-        way = await waves.stand_still(f"{failure.why}; retry, skip or abort", "retry", "skip", "resume")
-        await self._try_failed_again(waves.epoch, skip=failure.step.seq if way == "skip" else None)
+        why = f"{failure.why}; retry, skip or abort"
+        request = await waves.stand_still(why, "retry", "skip", "resume", at=self._failed())
+        skip = request.step or failure.step.seq if request.kind == "skip" else None
+        await self._try_failed_again(waves.epoch, skip=skip)
         self.crew.renew()
         waves.failures.clear()
         waves.lost.clear()
+
+    def _failed(self) -> list[int]:
+        steps = self.journal.reader.steps(self.id)
+        return [step.seq for step in steps if step.state is StepState.FAILED and step.action != Action.FINISH]
 
     async def _try_failed_again(self, epoch: int, *, skip: int | None = None, since: int = 0) -> None:
         """Failed steps (from ``since`` on) are pending again, under a new op_id; ``skip`` is passed over for good."""
@@ -392,8 +398,16 @@ class Session:
                 continue
             await self.journal.do(journal.retry_step, self.id, epoch, step.seq)
             if step.seq == skip:
-                why = {"why": "skipped by an operator"}
-                await self.journal.do(journal.end_step, self.id, epoch, step.seq, StepState.SKIPPED, why)
+                await self._pass_over(epoch, step)
+
+    async def _pass_over(self, epoch: int, failed: Step) -> None:
+        """A hook is passed over alone; a host that could not be moved is left out of all that comes later."""
+        alone = failed.action in (Action.HOOK, Action.PAUSE)
+        why = {"why": "skipped by an operator"}
+        for step in self.journal.reader.steps(self.id):
+            later = step.host == failed.host and step.seq > failed.seq and step.state is StepState.PENDING
+            if step.seq == failed.seq or (later and not alone and step.action != Action.FINISH):
+                await self.journal.do(self.journal.journal.end_step, self.id, epoch, step.seq, StepState.SKIPPED, why)
 
     async def _finished(self, armed: Armed, waves: Waves, epoch: int, finish: list[Step]) -> None:
         journal = self.journal.journal
@@ -403,13 +417,14 @@ class Session:
         skipped = [
             step.host
             for step in self.journal.reader.steps(self.id)
-            if step.action == Action.SWITCH and step.state is StepState.SKIPPED
+            if step.action in (Action.SWITCH, Action.VERIFY) and step.state is StepState.SKIPPED
         ]
         unfinished = list(
             dict.fromkeys([f.step.host for f in waves.failures] + [host.host for host in left_out] + skipped)
         )
         finish = [step for step in finish if step.host not in unfinished]
-        await self._owe(left_out, armed.release.id)
+        passed_over = [HostNow(host, error="skipped by an operator") for host in dict.fromkeys(skipped)]
+        await self._owe([*left_out, *passed_over], armed.release.id)
         for debt in self.journal.reader.debts(self.target.name):
             if debt.host in self.crew.hosts and debt.host not in unfinished:
                 await self.journal.do(journal.settle_debt, self.target.name, debt.host)
@@ -612,18 +627,20 @@ class Session:
         if self.rollout.options["target"].get("on_orphan") == "roll_back" and self.rollout.kind is RolloutKind.DEPLOY:
             await self._take_back(armed, work, epoch, "its worker died, and policy is to take it back", at_fault=False)
             return
-        way = "resume"
+        way, at = "resume", None
         if state is RolloutState.PAUSED and before.state is not RolloutState.ORPHANED:
             # (an orphan has a new worker because somebody said resume)
             waves = Waves(self.id, epoch, work, self.journal, self.wishes)
             try:
-                way = await waves.stand_still(before.outcome or "paused", "resume", "retry", "skip", heed_older=True)
+                outcome = before.outcome or "paused"
+                wish = await waves.stand_still(outcome, "resume", "retry", "skip", heed_older=True, at=self._failed())
+                way, at = wish.kind, wish.step
             except Aborted:
                 await self._aborted(armed, work, epoch)
                 return
         # What had failed is not done: only what is tried again, and observed, may count as success.
-        failed = [s.seq for s in steps if s.state is StepState.FAILED and s.action != Action.FINISH]
-        await self._try_failed_again(epoch, skip=failed[0] if way == "skip" and failed else None)
+        failed = self._failed()
+        await self._try_failed_again(epoch, skip=(at or failed[0]) if way == "skip" and failed else None)
         steps = self.journal.reader.steps(self.id)
         await self._carry_out([s for s in steps if s.state is not StepState.SKIPPED], armed, work, epoch)
 

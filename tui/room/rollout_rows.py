@@ -45,18 +45,19 @@ def state_words(state: RolloutState) -> str:
 
 
 def progress_row(seen: Closely, width: int) -> Row:
-    """``[#####.....] 2 of 5 hosts``: hosts whose move has ended well."""
+    """``[#####.....] 2 of 5 hosts``: hosts whose move has ended well; those that were taken back again are not among them."""
     moves = [host for host in seen.hosts if host.state is not None]
-    done = sum(host.state is StepState.DONE for host in moves)
+    done = sum(host.state is StepState.DONE and not host.back for host in moves)
     failed = sum(host.state is StepState.FAILED for host in moves)
-    words = f" {done} of {len(moves)} hosts" + (f", {failed} failed" if failed else "")
+    back = sum(host.state is StepState.DONE and host.back for host in moves)
+    words = f" {done} of {len(moves)} hosts"
+    words += f", {failed} failed" if failed else ""
+    words += f", {back} taken back" if back else ""
     room = max(min(width - len(words) - 2, 40), 4)
     full = round(room * done / len(moves)) if moves else (room if seen.rollout.state is RolloutState.SUCCEEDED else 0)
+    role = Role.BAD if failed else Role.PLAIN if seen.ended else Role.MOVING
     return (
-        Span(
-            "[" + "#" * full + "." * (room - full) + "]",
-            Role.BAD if failed else Role.MOVING if not seen.ended else Role.PLAIN,
-        ),
+        Span("[" + "#" * full + "." * (room - full) + "]", role),
         Span(words, Role.BAD if failed else Role.PLAIN),
     )
 
@@ -90,6 +91,8 @@ def host_rows(hosts: Iterable[HostMove], width: int) -> list[Row]:
         else:
             moves = f"{host.before or 'nothing'} -> {host.after or 'nothing'}"
         word = str(host.state) if host.state is not None else ""
+        if host.back:
+            word = f"taking back: {host.state}" if host.state is not StepState.DONE else "taken back"
         text = f" {pad(one_line(host.host), 12)} {pad(moves, 22)} {word}"
         if host.error:
             text += f" {one_line(host.error)}"

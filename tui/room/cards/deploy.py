@@ -11,8 +11,8 @@ from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.tui.cli.times import duration
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.checks import Check, deploy_checks
-from quarterdeck.tui.room.cards.difference import DifferenceCard
 from quarterdeck.tui.room.cards.picker import VersionPicker
+from quarterdeck.tui.room.cards.reading import difference_card
 from quarterdeck.tui.room.cards.words import WordsCard
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, row
@@ -57,7 +57,7 @@ class DeployCard(ArmedCard):
             self._pick()
         elif key == "d":
             self.room.push_screen(
-                DifferenceCard(self.target, self.facts.difference if self.facts is not None else None)
+                difference_card(self.target, self.facts.difference if self.facts is not None else None)
             )
 
     def _pick(self) -> None:

@@ -11,8 +11,8 @@ from quarterdeck.rollouts.way_facts import ReleaseFacts
 from quarterdeck.tui.cli.times import age, duration
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.checks import Check, rollback_checks
-from quarterdeck.tui.room.cards.difference import DifferenceCard
 from quarterdeck.tui.room.cards.picker import VersionPicker
+from quarterdeck.tui.room.cards.reading import difference_card
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, row
 
@@ -57,7 +57,7 @@ class RollbackCard(ArmedCard):
             self._pick()
         elif key == "d":
             self.room.push_screen(
-                DifferenceCard(self.target, self.facts.difference if self.facts is not None else None)
+                difference_card(self.target, self.facts.difference if self.facts is not None else None)
             )
 
     def _take(self, version: str) -> None:
