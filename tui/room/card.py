@@ -116,14 +116,23 @@ def _edge(left: str, right: str, width: int, line: str, role: Role) -> Row:
     )
 
 
-def keys_row(*keys: tuple[str, str], dead: bool = False) -> Row:
-    """``y roll back   esc no``. ``dead``: the first one does not work yet, and says so."""
-    spans: list[Span] = []
+def keys_rows(width: int, *keys: tuple[str, str], dead: bool = False) -> list[Row]:
+    """``y roll back   esc no``, over as many lines as it needs. ``dead``: the first one does not work yet, and says so."""
+    rows: list[list[Span]] = [[]]
+    left = width
     for number, (key, does) in enumerate(keys):
         off = dead and number == 0
-        does = "wait".ljust(len(does)) if off else does
-        spans += [Span(f" {key} ", Role.DIM if off else Role.KEY), Span(f"{does}  ", Role.DIM if off else Role.PLAIN)]
-    return tuple(spans)
+        spans = [
+            Span(f" {key} ", Role.DIM if off else Role.KEY),
+            Span(f"{'wait'.ljust(len(does)) if off else does}  ", Role.DIM if off else Role.PLAIN),
+        ]
+        needs = sum(cells(span.text) for span in spans)
+        if needs - 2 > left and rows[-1]:
+            rows.append([])
+            left = width
+        rows[-1] += spans
+        left -= needs
+    return [tuple(spans) for spans in rows]
 
 
 def said_row(text: str, width: int, role: Role = Role.WARN) -> Row:

@@ -15,7 +15,7 @@ from quarterdeck.history.records import Rollout, RolloutState
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
 from quarterdeck.rollouts.control import Control, Refused
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
-from quarterdeck.tui.room.card import Card, Sheet, keys_row, said_row
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.cards.checks import Check, check_rows, is_production, place_words, reds
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard
 from quarterdeck.tui.room.cards.words import ReasonCard
@@ -63,6 +63,9 @@ class ArmedCard(Card):
     async def pressed_while_armed(self, key: str) -> None:
         """A key of ``more_keys``."""
 
+    def refusal_words(self) -> str:
+        return one_line(self.not_begun)
+
     def refused_keys(self) -> tuple[tuple[str, str], ...]:
         """What helps when it was not let begin."""
         return (("r", "look again"),)
@@ -109,7 +112,7 @@ class ArmedCard(Card):
             rollout = await self.room.desk.act(self.wish())
         except Refused as error:
             if number == self._arming:
-                self.refused = str(error)
+                self.refused = error.why if "--" in error.advice else str(error)  # a card has keys, not options
                 self.renew()
             return
         if number != self._arming or self.gone:
@@ -258,10 +261,10 @@ class ArmedCard(Card):
         foot: list[Row] = [EMPTY]
         if self.said:
             foot.append(said_row(self.said, width))
-        foot += self._confirming(checks)
+        foot += self._confirming(width, checks)
         return Sheet(title, check_rows(checks, width), foot, self.ends(width), right=right, production=production)
 
-    def _confirming(self, checks: Sequence[Check]) -> list[Row]:
+    def _confirming(self, width: int, checks: Sequence[Check]) -> list[Row]:
         if self.went:
             return [row(Span("let go; waiting for the worker to begin", Role.MOVING))]
         if self.typed is not None:
@@ -269,18 +272,18 @@ class ArmedCard(Card):
             return [
                 row(Span(f"Red lines: type {self.service} to {self.doing}; it goes with the last letter. ", Role.WARN)),
                 row(Span("> ", Role.KEY), self.typed, Span("_", Role.CURSOR), Span(wait, Role.DIM)),
-                keys_row(("esc", "no")),
+                *keys_rows(width, ("esc", "no")),
             ]
         wants_name = bool(reds(checks))
         label = f"{self.doing}, by typing {self.service}" if wants_name else self.doing
         dead = not (self.guard.open and self.planned)
-        return [keys_row(("y", label), *self.more_keys(), ("esc", "no"), dead=dead)]
+        return keys_rows(width, ("y", label), *self.more_keys(), ("esc", "no"), dead=dead)
 
     def _refusal(self, width: int) -> tuple[list[Row], list[Row]]:
-        why = one_line(self.not_begun)
+        why = self.refusal_words()
         body: list[Row] = [row(Span("Nothing was started.", Role.BAD)), EMPTY]
         body += [row(Span(piece, Role.WARN)) for piece in textwrap.wrap(why, width) or [""]]
-        return body, [EMPTY, keys_row(*self.refused_keys(), ("2", "rollouts"), ("esc", "close"))]
+        return body, [EMPTY, *keys_rows(width, *self.refused_keys(), ("2", "rollouts"), ("esc", "close"))]
 
     def _live(self, width: int) -> tuple[list[Row], list[Row]]:
         assert self.seen is not None
@@ -298,17 +301,16 @@ class ArmedCard(Card):
         if self.said:
             foot.append(said_row(self.said, width))
         if seen.ended:
-            foot.append(keys_row(("n", "reason"), ("2", "rollout"), *self._way_on(seen), ("esc", "close")))
+            foot += keys_rows(width, ("n", "reason"), ("2", "rollout"), *self._way_on(seen), ("esc", "close"))
         else:
-            foot.append(
-                keys_row(
-                    ("P", "pause"),
-                    ("A", "abort"),
-                    *self._way_on(seen),
-                    ("n", "reason"),
-                    ("2", "rollout"),
-                    ("esc", "close, it goes on"),
-                )
+            foot += keys_rows(
+                width,
+                ("P", "pause"),
+                ("A", "abort"),
+                *self._way_on(seen),
+                ("n", "reason"),
+                ("2", "rollout"),
+                ("esc", "close, it goes on"),
             )
         return body, foot
 

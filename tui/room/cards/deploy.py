@@ -80,6 +80,12 @@ class DeployCard(ArmedCard):
         moving = seen.moving if seen is not None else None
         return bool(self.refused) and moving is not None and moving.rollout.kind is RolloutKind.DEPLOY
 
+    def refusal_words(self) -> str:
+        words = one_line(self.not_begun)
+        if self._way_round is None:
+            return words
+        return f"{words.rpartition('; ')[0]}. It can be set aside, with a reason: o"  # a card has keys, not options
+
     def refused_keys(self) -> tuple[tuple[str, str], ...]:
         keys: list[tuple[str, str]] = []
         if self._way_round is not None:

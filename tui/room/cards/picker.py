@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.versions import KnownVersion, known_versions
 from quarterdeck.tui.cli.times import age
-from quarterdeck.tui.room.card import Card, Sheet, keys_row, said_row
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, row
 
@@ -97,10 +97,10 @@ class VersionPicker(Card):
             foot.append(said_row(self.said, width))
         if self.typed is not None:
             foot.append(row(Span("version: ", Role.KEY), self.typed, Span("_", Role.CURSOR)))
-            foot.append(keys_row(("enter", "take it"), ("esc", "back")))
+            foot += keys_rows(width, ("enter", "take it"), ("esc", "back"))
         else:
             typing = (("t", "type a version"),) if self.may_type else ()
-            foot.append(keys_row(("enter", "take it; nothing starts"), ("j k", "choose"), *typing, ("esc", "back")))
+            foot += keys_rows(width, ("enter", "take it; nothing starts"), ("j k", "choose"), *typing, ("esc", "back"))
         return Sheet(f"versions of {self.target}", body, foot, top=[row(Span(HEAD, Role.DIM))], width=96)
 
 

@@ -7,7 +7,7 @@ from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Step
 from quarterdeck.rollouts.releases_diff import Difference, lines
 from quarterdeck.tui.cli.times import day_and_clock
-from quarterdeck.tui.room.card import Card, Sheet, keys_row
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.rollout_rows import STEP_MARKS, one_line, step_seconds
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, pad, row
 
@@ -23,7 +23,7 @@ class ReadingCard(Card):
         self.rows = list(rows)
 
     def sheet(self, width: int) -> Sheet:
-        foot = [EMPTY, keys_row(("j k", "scroll"), ("esc", "back"))]
+        foot = [EMPTY, *keys_rows(width, ("j k", "scroll"), ("esc", "back"))]
         return Sheet(self.heading, self.rows, foot, width=max(width, 78))
 
     async def pressed(self, key: str) -> None:

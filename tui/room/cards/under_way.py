@@ -7,7 +7,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.rollouts.closely import Closely, WayOn, look_closely, ways_on
 from quarterdeck.rollouts.plan import Action
-from quarterdeck.tui.room.card import Card, Sheet, keys_row, said_row
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.cards.checks import is_production, place_words
 from quarterdeck.tui.room.desk import News
 from quarterdeck.tui.room.rollout_rows import host_rows, one_line, progress_row, state_row
@@ -108,7 +108,7 @@ class AbortCard(RolloutCard):
     def sheet(self, width: int) -> Sheet:
         if self.seen is None:
             return self.headed(
-                "ABORT", [], [row(Span("? reading the journal", Role.STALE))], [EMPTY, keys_row(("esc", "no"))]
+                "ABORT", [], [row(Span("? reading the journal", Role.STALE))], [EMPTY, *keys_rows(width, ("esc", "no"))]
             )
         body: list[Row] = [row(Span(one_line(words), Role.STRONG)) for words in abort_words(self.seen)]
         body += [EMPTY, *host_rows(self.seen.hosts, width)]
@@ -116,7 +116,7 @@ class AbortCard(RolloutCard):
         if self.said:
             foot.append(said_row(self.said, width))
         keys = (("y", "abort it"), ("esc", "no")) if self.useful else (("esc", "close"),)
-        foot.append(keys_row(*keys, dead=self.useful and not self.guard.open))
+        foot += keys_rows(width, *keys, dead=self.useful and not self.guard.open)
         return self.headed("ABORT", [state_row(self.seen, width), progress_row(self.seen, width), EMPTY], body, foot)
 
 
@@ -146,7 +146,10 @@ class WaysOnCard(RolloutCard):
     def sheet(self, width: int) -> Sheet:
         if self.seen is None:
             return self.headed(
-                "GO ON", [], [row(Span("? reading the journal", Role.STALE))], [EMPTY, keys_row(("esc", "close"))]
+                "GO ON",
+                [],
+                [row(Span("? reading the journal", Role.STALE))],
+                [EMPTY, *keys_rows(width, ("esc", "close"))],
             )
         ways, why = ways_on(self.seen)
         body: list[Row] = [
@@ -162,8 +165,7 @@ class WaysOnCard(RolloutCard):
         if self.said:
             foot.append(said_row(self.said, width))
         keys = [(KEYS[way.kind], way.kind) for way in ways]
-        spans = keys_row(*keys, ("esc", "no"), dead=bool(keys) and not self.guard.open)
-        foot.append(spans)
+        foot += keys_rows(width, *keys, ("esc", "no"), dead=bool(keys) and not self.guard.open)
         return self.headed("GO ON", [state_row(self.seen, width), progress_row(self.seen, width), EMPTY], body, foot)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from quarterdeck.tui.room.card import Card, Sheet, keys_row, said_row
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, crop, row
 
@@ -59,7 +59,7 @@ class WordsCard(Card):
         foot = [EMPTY]
         if self.said:
             foot.append(said_row(self.said, width))
-        foot.append(keys_row(("enter", self.does), ("esc", "no")))
+        foot += keys_rows(width, ("enter", self.does), ("esc", "no"))
         return Sheet(self.title_text, [row(Span(self.hint, Role.DIM)), EMPTY, *lines], foot)
 
 
