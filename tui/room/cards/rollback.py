@@ -1,7 +1,7 @@
 """The rollback card: `R`, look, `y`. Where it leads, what differs, and whether anything stands in the way."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from quarterdeck.history.records import Rollout
 from quarterdeck.rollouts.control import Control
@@ -9,12 +9,19 @@ from quarterdeck.rollouts.picture import TargetSeen, version_of
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.way_facts import ReleaseFacts
 from quarterdeck.tui.cli.times import age, duration
+from quarterdeck.tui.room.boxes import Box
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.checks import Check, rollback_checks
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.cards.reading import difference_card
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, row
+
+if TYPE_CHECKING:
+    from quarterdeck.tui.room.cards.runbook import Runbook
+
+LEAST_RUNBOOK = 60  # columns that it needs beside the card
+MOST_RUNBOOK = 90  # columns: longer lines are hard to read
 
 
 class RollbackCard(ArmedCard):
@@ -27,6 +34,7 @@ class RollbackCard(ArmedCard):
         super().__init__(target)
         self.before = before
         self.to = to
+        self._runbook: Runbook | None = None
 
     def wish(self) -> Callable[[Control], Rollout]:
         target, to = self.target, self.to
@@ -38,7 +46,8 @@ class RollbackCard(ArmedCard):
         )
 
     def more_keys(self) -> tuple[tuple[str, str], ...]:
-        return ("v", "other version"), ("d", "diff")
+        runbook = (("b", "runbook"),) if self.service in self.room.fleet.runbooks and not self._runbook_beside else ()
+        return ("v", "other version"), ("d", "diff"), *runbook
 
     def refused_keys(self) -> tuple[tuple[str, str], ...]:
         return (("v", "other version"), ("r", "look again"))
@@ -55,6 +64,10 @@ class RollbackCard(ArmedCard):
     async def pressed_while_armed(self, key: str) -> None:
         if key == "v":
             self._pick()
+        elif key == "b" and (path := self.room.fleet.runbooks.get(self.service)) is not None:
+            from quarterdeck.tui.room.cards.runbook import RunbookCard
+
+            self.room.push_screen(RunbookCard(self.service, path))
         elif key == "d":
             self.room.push_screen(
                 difference_card(self.target, self.facts.difference if self.facts is not None else None)
@@ -63,6 +76,32 @@ class RollbackCard(ArmedCard):
     def _take(self, version: str) -> None:
         self.to = version
         self.arm()
+
+    # the runbook beside it
+
+    @property
+    def _runbook_beside(self) -> bool:
+        return self._runbook is not None and self._runbook.display
+
+    def place_of(self, columns: int, lines: int) -> Box:
+        """With a runbook, and room for it: on the left, and the runbook on the right."""
+        box = super().place_of(columns, lines)
+        path = self.room.fleet.runbooks.get(self.service)
+        wide = path is not None and columns - box.width - 3 >= LEAST_RUNBOOK
+        if path is not None and wide and self._runbook is None and self.is_mounted:
+            from quarterdeck.tui.room.cards.runbook import Runbook  # Markdown is slow to import
+
+            self._runbook = Runbook(path)
+            self.mount(self._runbook)
+        if self._runbook is None:
+            return box
+        self._runbook.display = wide
+        if not wide:
+            return box
+        left = max((columns - box.width - MOST_RUNBOOK) // 2, 1)
+        width = min(columns - left - box.width - 2, MOST_RUNBOOK)
+        self._runbook.put(Box(left + box.width + 1, box.y, width, max(box.height, min(lines - box.y - 1, 30))))
+        return Box(left, box.y, box.width, box.height)
 
     # what is shown
 

@@ -163,6 +163,17 @@ async def _write_note(room: Room, text: str, target: str | None, rollout: int | 
     room.say("the note is in the timeline")
 
 
+async def _runbook(room: Room, words: Words) -> None:
+    service = (room.target_in(words) or "").partition("/")[2]
+    path = room.fleet.runbooks.get(service)
+    if path is None:
+        room.say(f"no runbook: the fleet file names none for {service or 'it'}, under runbooks")
+        return
+    from quarterdeck.tui.room.cards.runbook import RunbookCard
+
+    room.push_screen(RunbookCard(service, path))
+
+
 HANDLERS: dict[str, Handler] = {
     "rollback": _rollback,
     "deploy": _deploy,
@@ -175,4 +186,5 @@ HANDLERS: dict[str, Handler] = {
     "approve": _approve,
     "freeze": _freeze,
     "note": _note,
+    "runbook": _runbook,
 }
