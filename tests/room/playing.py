@@ -30,11 +30,14 @@ class Play:
         return self.qd.directory / "xdg" / "quarterdeck" / "playground"
 
     def room(
-        self, *words: str, size: tuple[int, int] = (80, 24), environment: Mapping[str, str] | None = None
+        self,
+        *words: str,
+        size: tuple[int, int] = (80, 24),
+        environment: Mapping[str, str] | None = None,
+        fleet: str = "fleet.yml",
     ) -> Terminal:
         """``qd`` in a terminal of its own."""
-        fleet = str(self.directory / "fleet.yml")
-        command = self.qd.command("--fleet", fleet, *words)
+        command = self.qd.command("--fleet", str(self.directory / fleet), *words)
         return Terminal(command, size=size, environment=self.qd.environ(environment))
 
     def journal(self) -> Journal:
@@ -52,6 +55,17 @@ class Play:
             Path(os.readlink(host.home / service / "current")).name.partition("-")[0]
             for host in describe(self.directory).hosts_of(environment)
         ]
+
+    def slow(self, pause: str) -> str:
+        """A fleet file in which hosts move one after the other, with a pause between them; its name."""
+        text = (self.directory / "fleet.yml").read_text()
+        quick = "strategy: {rolling: {max_unavailable: 1}}"
+        assert quick in text
+        name = "slow.yml"
+        (self.directory / name).write_text(
+            text.replace(quick, f"strategy: {{rolling: {{batches: [1], pause: {pause}}}}}")
+        )
+        return name
 
     def ship(self, target: str, *versions: str) -> None:
         for version in versions:

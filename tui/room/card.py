@@ -180,10 +180,10 @@ class Card(ModalScreen[None]):
         """The content for ``width`` columns. Called often: no waiting here."""
         raise NotImplementedError
 
-    async def pressed(self, key: str) -> None:
-        """A key, in Textual's name. Only keys for which ``self.guard.open`` was asked may change anything."""
+    def pressed(self, key: str) -> None:
+        """A key, in Textual's name. Only keys for which ``self.guard.open`` was asked may change anything; what waits, ``begin``s."""
 
-    async def type_key(self, key: str, character: str | None) -> None:
+    def type_key(self, key: str, character: str | None) -> None:
         """A key while ``typing``; ``character`` where it is one that can be seen."""
 
     def move(self, by: int) -> None:
@@ -217,7 +217,8 @@ class Card(ModalScreen[None]):
         face = self._face.styles
         face.offset = (box.x, box.y)
         face.width, face.height = box.width, box.height
-        self._face.renew()
+        if (self._face.size.width, self._face.size.height) == (box.width, box.height):
+            self._face.renew()  # else it is painted when it has its new size: never half a card
 
     def place_of(self, columns: int, lines: int) -> Box:
         return box_for(self.sheet(min(WIDEST, columns - 4)), columns, lines)
@@ -256,20 +257,20 @@ class Card(ModalScreen[None]):
 
     # keys
 
-    async def on_key(self, event: events.Key) -> None:
+    def on_key(self, event: events.Key) -> None:
         """All keys are the card's: none goes to what lies behind it."""
         event.stop()
         event.prevent_default()
         if self.gone:
             return
         if self.typing:
-            await self.type_key(event.key, event.character if event.is_printable else None)
+            self.type_key(event.key, event.character if event.is_printable else None)
         elif event.key in ("j", "down"):
             self.move(1)
         elif event.key in ("k", "up"):
             self.move(-1)
         else:
-            await self.pressed(event.key)
+            self.pressed(event.key)
         if not self.guard.open:
             self.guard.restart()
         self.renew()

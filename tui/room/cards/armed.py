@@ -60,7 +60,7 @@ class ArmedCard(Card):
         """Between the confirming key and `esc`."""
         return ()
 
-    async def pressed_while_armed(self, key: str) -> None:
+    def pressed_while_armed(self, key: str) -> None:
         """A key of ``more_keys``."""
 
     def refusal_words(self) -> str:
@@ -169,18 +169,18 @@ class ArmedCard(Card):
     def typing(self) -> bool:
         return self.typed is not None
 
-    async def pressed(self, key: str) -> None:
+    def pressed(self, key: str) -> None:
         self.said = ""
         if key in ("escape", "q"):
             self.leave()
         elif self.begun:
-            await self._pressed_while_live(key)
+            self._pressed_while_live(key)
         elif self.not_begun:
-            await self.pressed_when_refused(key)
+            self.pressed_when_refused(key)
         elif key == "y":
             self._confirm()
         elif self.guard.open and not self.went:
-            await self.pressed_while_armed(key)
+            self.pressed_while_armed(key)
 
     def _confirm(self) -> None:
         if self.went or not self.guard.open:
@@ -193,7 +193,7 @@ class ArmedCard(Card):
         else:
             self._go()
 
-    async def type_key(self, key: str, character: str | None) -> None:
+    def type_key(self, key: str, character: str | None) -> None:
         assert self.typed is not None
         if key == "escape":
             self.typed = None
@@ -220,7 +220,7 @@ class ArmedCard(Card):
             self.arm()  # anew: what was shown is no more
             self.say(f"nothing was started: {error}")
 
-    async def pressed_when_refused(self, key: str) -> None:
+    def pressed_when_refused(self, key: str) -> None:
         if key == "r":
             self.arm()
         elif key == "2":
@@ -228,7 +228,7 @@ class ArmedCard(Card):
             self.leave()
             self.room.visit("rollouts", target=self.target, rollout=other)
 
-    async def _pressed_while_live(self, key: str) -> None:
+    def _pressed_while_live(self, key: str) -> None:
         assert self.seen is not None
         id = self.seen.rollout.id
         match key:
@@ -236,8 +236,7 @@ class ArmedCard(Card):
                 self.room.push_screen(ReasonCard(id, self.target))
             case "P" if not self.seen.ended:
                 step = self.seen.under_way.seq if self.seen.under_way is not None else None
-                await self.room.asked.ask(id, "pause", step)
-                self.said = f"pause was asked of rollout {id}"
+                self.begin(self.room.asked.ask(id, "pause", step), "ask")
             case "A" if not self.seen.ended:
                 self.room.push_screen(AbortCard(id, self.target))
             case "p":

@@ -52,7 +52,7 @@ class DeployCard(ArmedCard):
     def more_keys(self) -> tuple[tuple[str, str], ...]:
         return ("v", "other version"), ("d", "diff")
 
-    async def pressed_while_armed(self, key: str) -> None:
+    def pressed_while_armed(self, key: str) -> None:
         if key == "v":
             self._pick()
         elif key == "d":
@@ -94,7 +94,7 @@ class DeployCard(ArmedCard):
             keys.append(("s", "take its place"))
         return (*keys, ("v", "other version"), ("r", "look again"))
 
-    async def pressed_when_refused(self, key: str) -> None:
+    def pressed_when_refused(self, key: str) -> None:
         if key == "o" and (way := self._way_round) is not None:
             self.room.push_screen(
                 WordsCard(f"reason  {self.target} {self.version}", f"{way.words} is set aside. Why?", self._aside)
@@ -105,7 +105,7 @@ class DeployCard(ArmedCard):
         elif key == "v":
             self._pick()
         else:
-            await super().pressed_when_refused(key)
+            super().pressed_when_refused(key)
 
     async def _aside(self, reason: str) -> None:
         way = self._way_round

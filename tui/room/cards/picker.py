@@ -56,7 +56,7 @@ class VersionPicker(Card):
             self.chosen = names[max(0, min(at + by, len(names) - 1))]
             self.top = max(0, names.index(self.chosen) - 4)
 
-    async def type_key(self, key: str, character: str | None) -> None:
+    def type_key(self, key: str, character: str | None) -> None:
         assert self.typed is not None
         if key == "escape":
             self.typed = None
@@ -67,7 +67,7 @@ class VersionPicker(Card):
         elif character and not character.isspace():
             self.typed = (self.typed + character)[:LONGEST]
 
-    async def pressed(self, key: str) -> None:
+    def pressed(self, key: str) -> None:
         match key:
             case "escape" | "q":
                 self.leave()

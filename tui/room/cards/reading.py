@@ -26,7 +26,7 @@ class ReadingCard(Card):
         foot = [EMPTY, *keys_rows(width, ("j k", "scroll"), ("esc", "back"))]
         return Sheet(self.heading, self.rows, foot, width=max(width, 78))
 
-    async def pressed(self, key: str) -> None:
+    def pressed(self, key: str) -> None:
         page = max(self.app.size.height - 8, 1)
         match key:
             case "escape" | "q" | "d" | "enter":

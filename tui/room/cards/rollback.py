@@ -52,16 +52,16 @@ class RollbackCard(ArmedCard):
     def refused_keys(self) -> tuple[tuple[str, str], ...]:
         return (("v", "other version"), ("r", "look again"))
 
-    async def pressed_when_refused(self, key: str) -> None:
+    def pressed_when_refused(self, key: str) -> None:
         if key == "v":
             self._pick()
         else:
-            await super().pressed_when_refused(key)
+            super().pressed_when_refused(key)
 
     def _pick(self) -> None:
         self.room.push_screen(VersionPicker(self.target, self._take, typed=False))
 
-    async def pressed_while_armed(self, key: str) -> None:
+    def pressed_while_armed(self, key: str) -> None:
         if key == "v":
             self._pick()
         elif key == "b" and (path := self.room.fleet.runbooks.get(self.service)) is not None:

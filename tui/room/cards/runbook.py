@@ -78,7 +78,7 @@ class RunbookCard(Card):
     def move(self, by: int) -> None:
         self.runbook.scroll_relative(y=by, animate=False)
 
-    async def pressed(self, key: str) -> None:
+    def pressed(self, key: str) -> None:
         match key:
             case "escape" | "q":
                 self.leave()

@@ -95,7 +95,7 @@ class AbortCard(RolloutCard):
     def useful(self) -> bool:
         return self.seen is not None and not self.seen.ended
 
-    async def pressed(self, key: str) -> None:
+    def pressed(self, key: str) -> None:
         if key in ("escape", "q"):
             self.leave()
         elif key == "y" and self.guard.open and self.useful:
@@ -130,7 +130,7 @@ class WaysOnCard(RolloutCard):
     def ways(self) -> Sequence[WayOn]:
         return ways_on(self.seen)[0] if self.seen is not None else ()
 
-    async def pressed(self, key: str) -> None:
+    def pressed(self, key: str) -> None:
         if key in ("escape", "q"):
             self.leave()
             return

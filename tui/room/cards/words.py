@@ -29,7 +29,7 @@ class WordsCard(Card):
     def pasted(self, text: str) -> None:
         self.text = (self.text + one_line(text))[:LONGEST]
 
-    async def type_key(self, key: str, character: str | None) -> None:
+    def type_key(self, key: str, character: str | None) -> None:
         match key:
             case "escape":
                 self.leave()
