@@ -7,8 +7,14 @@ import time
 
 import pytest
 
+from quarterdeck.config.load import load_fleet
+from quarterdeck.history.identity import current_operator
+from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
+from quarterdeck.tui.room.app import Opening, Room
+from quarterdeck.tui.room.cards.rollback import RollbackCard
 from tests.room.playing import GROUP, LONG, Play, eventually, play
+from tests.room.seen import until
 from tests.room.terminal import Terminal
 
 __all__ = ["play"]
@@ -153,6 +159,47 @@ def test_of_two_rooms_one_wins_and_the_other_is_told_who(play: Play) -> None:
     assert play.runs("production/worker") == ["v1"] * 3
 
 
+async def test_a_stale_plan_is_refused_and_armed_anew(play: Play) -> None:
+    play.ship("dev/web", "v2")
+    fleet = load_fleet(play.directory / "fleet.yml")
+    room = Room(Opening(fleet, current_operator(), target="dev/web"))
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await pilot.press("R")
+        card = next(room.cards())
+        assert isinstance(card, RollbackCard)
+        await until(pilot, lambda: card.planned and card.guard.open, "the card to be ready")
+        shown = card.rollout_id
+        assert shown is not None
+        assert card.seen is not None
+        now = card.seen.rollout
+        card.news = lambda _news: None  # type: ignore[method-assign, assignment]  # what changes now is not seen before the key
+        with Journal.open(play.directory / "state", operator=current_operator()) as journal:
+            journal.set_plan(shown, now.plan, "f" * 64, to_release=now.to_release, from_release=now.from_release)
+        await pilot.press("y")
+        del card.news
+        await until(pilot, lambda: card.rollout_id not in (None, shown), "it to be armed anew")
+        assert "has changed since it was shown" in card.said
+        await until(pilot, lambda: card.planned and card.guard.open, "the new plan")
+        assert play.runs("dev/web") == ["v2"]
+        await pilot.press("y")
+        await until(pilot, lambda: card.seen is not None and card.seen.ended, "the rollback")
+    assert play.runs("dev/web") == ["v1"]
+    states = {rollout.id: rollout.state for rollout in play.rollouts("dev/web")}
+    assert states[shown] is RolloutState.CANCELLED
+
+
+def test_leaving_the_room_gives_up_what_is_armed(play: Play) -> None:
+    play.ship("dev/api", "v2")
+    with play.room("dev/api") as terminal:
+        terminal.wait_for("[=v2")
+        opened(terminal, "dev/api")
+        terminal.send("\x11")  # ctrl-q
+        assert terminal.wait_ended() == 0
+    eventually(lambda: play.rollouts("dev/api")[0].state is RolloutState.CANCELLED, "the armed worker to leave")
+    assert play.runs("dev/api") == ["v2"]
+
+
 def test_a_red_line_asks_for_the_services_name(play: Play) -> None:
     play.ship("staging/worker", "v2")
     play.qd("rollback", "staging/worker", "--yes", timeout=LONG)  # v2 is marked bad by it, and v1 is all that is left
@@ -164,6 +211,10 @@ def test_a_red_line_asks_for_the_services_name(play: Play) -> None:
         terminal.send("v")
         terminal.wait_for("BAD")
         terminal.send("\r")
+        terminal.wait_for("was marked bad")
+        terminal.send("o")
+        terminal.wait_for("is set aside. Why?")
+        terminal.send("v1 is worse\r")
         terminal.wait_for("v2 was bad")
         terminal.wait_for("y roll back, by typing worker")
         terminal.send("y")

@@ -14,6 +14,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Rollout, RolloutState
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
 from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.cards.checks import Check, check_rows, is_production, place_words, reds
@@ -39,6 +40,7 @@ class ArmedCard(Card):
         self.seen: Closely | None = None
         self.facts: WayFacts | None = None
         self.refused = ""  # why there is no rollout
+        self.way_round: WayRound | None = None  # what would set that refusal aside, with a reason
         self.went = False  # it was let go
         self.typed: str | None = None  # the name, as far as it is typed
         self._arming = 0  # which try: an older one that comes late is given up
@@ -77,6 +79,12 @@ class ArmedCard(Card):
         return self.seen is not None and bool(self.seen.rollout.plan_hash) and bool(self.seen.plan)
 
     @property
+    def looked(self) -> str | None:
+        """When the hosts were asked what the plan is made from."""
+        events = self.seen.events if self.seen is not None else ()
+        return next((event.time for event in events if event.kind == "armed"), None)
+
+    @property
     def begun(self) -> bool:
         return self.seen is not None and self.seen.rollout.epoch > 0
 
@@ -104,6 +112,7 @@ class ArmedCard(Card):
         self.give_up()
         self._arming += 1
         self.rollout_id, self.seen, self.facts, self.refused, self.went, self.typed = None, None, None, "", False, None
+        self.way_round = None
         self.guard.restart()
         self.begin(self._arm(self._arming), "arm")
 
@@ -112,6 +121,7 @@ class ArmedCard(Card):
             rollout = await self.room.desk.act(self.wish())
         except Refused as error:
             if number == self._arming:
+                self.way_round = way_round(str(error))
                 self.refused = error.why if "--" in error.advice else str(error)  # a card has keys, not options
                 self.renew()
             return

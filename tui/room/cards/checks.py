@@ -13,6 +13,7 @@ from quarterdeck.rollouts.picture import version_of
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.releases_diff import Difference
 from quarterdeck.rollouts.way_facts import WayFacts
+from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
 
 PRODUCTION_NAMES = ("prod", "live")
@@ -71,8 +72,11 @@ def place_words(target: str, environments: Sequence[str]) -> str:
     return f"{service} @ {loud}"
 
 
-def rollback_checks(plan: Mapping[str, Any], facts: WayFacts | None, me: str) -> list[Check]:
-    """``plan`` is the worker's; empty while it still looks. ``me``: who sits there, as the journal names people."""
+def rollback_checks(
+    plan: Mapping[str, Any], facts: WayFacts | None, me: str, *, looked: str | None = None
+) -> list[Check]:
+    """``plan`` is the worker's; empty while it still looks. ``me``: who sits there, as the journal names people.
+    ``looked``: when the hosts were asked (ISO 8601)."""
     if not plan or facts is None:
         return [
             Check(Level.UNKNOWN, text)
@@ -94,11 +98,13 @@ def rollback_checks(plan: Mapping[str, Any], facts: WayFacts | None, me: str) ->
         *_secrets(plan),
         _hooks(facts),
         _other(facts.other, me, "is stopped first"),
-        *_hosts(plan),
+        *_hosts(plan, looked),
     ]
 
 
-def deploy_checks(plan: Mapping[str, Any], facts: WayFacts | None, me: str, overridden: Sequence[str]) -> list[Check]:
+def deploy_checks(
+    plan: Mapping[str, Any], facts: WayFacts | None, me: str, overridden: Sequence[str], *, looked: str | None = None
+) -> list[Check]:
     if not plan or facts is None:
         return [Check(Level.UNKNOWN, text) for text in ("artifact", "policy", "config and secrets", "hosts")]
     checks = [Check(Level.OK, f"artifact found, sha256 {str(plan.get('digest') or '')[:12]}")]
@@ -124,7 +130,7 @@ def deploy_checks(plan: Mapping[str, Any], facts: WayFacts | None, me: str, over
         _config(facts.difference),
         *_secrets(plan),
         _other(facts.other, me, "is taken the place of"),
-        *_hosts(plan),
+        *_hosts(plan, looked),
     ]
 
 
@@ -198,7 +204,7 @@ def _other(other: Rollout | None, me: str, becomes: str) -> Check:
     return Check(level, f"{what} is under way ({state}): it {becomes}")
 
 
-def _hosts(plan: Mapping[str, Any]) -> list[Check]:
+def _hosts(plan: Mapping[str, Any], looked: str | None) -> list[Check]:
     hosts = plan.get("hosts") or ()
     lost = [f"{host['host']}: {host['error']}" for host in hosts if host.get("error")]
     ill = [
@@ -210,5 +216,6 @@ def _hosts(plan: Mapping[str, Any]) -> list[Check]:
     found += [Check(Level.RED, text) for text in ill]
     if not lost:
         count = len(hosts)
-        found.append(Check(Level.OK, f"{count} of {count} hosts answered"))
+        ago = f", {age(looked)} ago" if looked else ""
+        found.append(Check(Level.OK, f"{count} of {count} hosts answered{ago}"))
     return found

@@ -45,7 +45,7 @@ class DeployCard(ArmedCard):
     def checks(self) -> Sequence[Check]:
         plan = self.seen.plan if self.seen is not None else {}
         aside = [*(["the mark «bad»"] if self.force else []), *(f"policy «{name}»" for name in self.override)]
-        return deploy_checks(plan, self.facts, self.room.standing.operator.label, aside)
+        return deploy_checks(plan, self.facts, self.room.standing.operator.label, aside, looked=self.looked)
 
     # keys
 

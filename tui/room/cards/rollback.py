@@ -14,6 +14,7 @@ from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.checks import Check, rollback_checks
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.cards.reading import difference_card
+from quarterdeck.tui.room.cards.words import WordsCard
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, row
 
@@ -34,27 +35,31 @@ class RollbackCard(ArmedCard):
         super().__init__(target)
         self.before = before
         self.to = to
+        self.reason = ""  # why a release that was marked bad is wanted all the same; asked for nothing else
         self._runbook: Runbook | None = None
 
     def wish(self) -> Callable[[Control], Rollout]:
-        target, to = self.target, self.to
-        return lambda control: control.arm_rollback(target, to=to, force=to is not None)
+        target, to, reason = self.target, self.to, self.reason
+        return lambda control: control.arm_rollback(target, to=to, reason=reason, force=bool(reason))
 
     def checks(self) -> Sequence[Check]:
-        return rollback_checks(
-            self.seen.plan if self.seen is not None else {}, self.facts, self.room.standing.operator.label
-        )
+        plan = self.seen.plan if self.seen is not None else {}
+        return rollback_checks(plan, self.facts, self.room.standing.operator.label, looked=self.looked)
 
     def more_keys(self) -> tuple[tuple[str, str], ...]:
         runbook = (("b", "runbook"),) if self.service in self.room.fleet.runbooks and not self._runbook_beside else ()
         return ("v", "other version"), ("d", "diff"), *runbook
 
     def refused_keys(self) -> tuple[tuple[str, str], ...]:
-        return (("v", "other version"), ("r", "look again"))
+        aside = (("o", "go there all the same, with a reason"),) if self.way_round is not None else ()
+        return (*aside, ("v", "other version"), ("r", "look again"))
 
     def pressed_when_refused(self, key: str) -> None:
         if key == "v":
             self._pick()
+        elif key == "o" and self.way_round is not None:
+            hint = f"{self.way_round.words} is set aside. Why?"
+            self.room.push_screen(WordsCard(f"reason  roll back {self.target}", hint, self._aside))
         else:
             super().pressed_when_refused(key)
 
@@ -73,8 +78,12 @@ class RollbackCard(ArmedCard):
                 difference_card(self.target, self.facts.difference if self.facts is not None else None)
             )
 
+    async def _aside(self, reason: str) -> None:
+        self.reason = reason
+        self.arm()
+
     def _take(self, version: str) -> None:
-        self.to = version
+        self.to, self.reason = version, ""
         self.arm()
 
     # the runbook beside it
