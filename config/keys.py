@@ -22,7 +22,7 @@ from quarterdeck.config.kinds import (
     TEXT,
     UNIT_NAME,
 )
-from quarterdeck.config.locations import LocalPath
+from quarterdeck.config.locations import LocalPath, LocalText
 from quarterdeck.config.model import Hook, Hooks, HookWhere, Keep, Logs, OnUnreachable, Operators, RollbackPolicy
 from quarterdeck.config.nodes import MappingNode
 from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SECRETS, STRATEGY, UNIT, later
@@ -218,7 +218,7 @@ _PART_KEYS = (
     ),
     Key("services", MapOf(SERVICE, "a mapping of names to services", NAME, json_key=scalars.NAME), "The services."),
 )
-_FLEET_LATER = later("routers", "analyses", "notify", "runbooks")
+_FLEET_LATER = later("routers", "analyses", "notify")
 FLEET = Keys(
     "a fleet file",
     (
@@ -230,6 +230,16 @@ FLEET = Keys(
         ),
         Key("operators", OPERATORS, "Who may do what: unix users and @groups of this machine."),
         Key("ssh", SSH, "Which SSH files are used."),
+        Key(
+            "runbooks",
+            MapOf(
+                LocalText("the path of a Markdown file"),
+                "a mapping of services to Markdown files",
+                NAME,
+                json_key=scalars.NAME,
+            ),
+            "What to do when a service is ill: shown beside its rollback card, and by `:runbook`.",
+        ),
         *_PART_KEYS,
     ),
     refused=_FLEET_LATER,
@@ -237,5 +247,5 @@ FLEET = Keys(
 PART = Keys(
     "an included file",
     _PART_KEYS,
-    refused={**_FLEET_LATER, **dict.fromkeys(("fleet", "state", "operators", "ssh"), ELSEWHERE)},
+    refused={**_FLEET_LATER, **dict.fromkeys(("fleet", "state", "operators", "ssh", "runbooks"), ELSEWHERE)},
 )

@@ -1,11 +1,13 @@
 """Reads a fleet file into typed values, or says everything that is wrong with it. It changes and runs nothing."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from quarterdeck.config.environments import environments_of, hosts_of
-from quarterdeck.config.include import read_all
+from quarterdeck.config.include import Declared, read_all
 from quarterdeck.config.model import Fleet, Operators
+from quarterdeck.config.nodes import MappingNode
 from quarterdeck.config.problems import FleetFileErrors, Problem, Problems
 from quarterdeck.config.shapes import Fields
 from quarterdeck.config.targets import Assembly
@@ -24,6 +26,7 @@ def load_fleet(path: Path) -> Fleet:
     environments = environments_of(declared, problems)
     targets = Assembly(declared, hosts, environments, problems).targets()
     main = declared.main.values
+    runbooks = _runbooks_of(declared, problems)
     state = main.get("state") or default_state(main.get("fleet", ""))
     if state is None:
         problems.add(declared.main.node, "`state` is missing, and there is no home directory for its default")
@@ -41,7 +44,20 @@ def load_fleet(path: Path) -> Fleet:
         operators=main.get("operators", Operators()),
         ssh_config=ssh.get("config", ()),
         known_hosts=ssh.get("known_hosts", ()),
+        runbooks=runbooks,
     )
+
+
+def _runbooks_of(declared: Declared, problems: Problems) -> Mapping[str, Path]:
+    """The runbooks by service; a service that is not there is a problem."""
+    known = declared.places["services"]
+    written = declared.main.node.value("runbooks") if declared.main.has("runbooks") else None
+    for entry in written.entries.values() if isinstance(written, MappingNode) else ():
+        name = entry.key.text
+        if name not in known:
+            problems.add(entry.key, f"there is no service `{name}`", nearest=problems.nearest(name, known))
+    found: Mapping[str, Path] = declared.main.values.get("runbooks", {})
+    return found
 
 
 def default_state(fleet: str) -> Path | None:

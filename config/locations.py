@@ -69,6 +69,34 @@ class LocalFileText(FromText):
 
 
 @dataclass(frozen=True)
+class LocalText(FromText):
+    """The path of a text file on this machine, made absolute. It must be there; it is read again when it is shown."""
+
+    expected: str = "the path of a text file"
+
+    def value_of(self, node: ScalarNode) -> Path:
+        path = local_path(node, node.text)
+        text = read_text(path)
+        if isinstance(text, Unfit):
+            raise text
+        return path
+
+    def schema(self, _definitions: dict[str, Schema], /) -> Schema:
+        return dict(PATH_SCHEMA)
+
+
+def read_text(path: Path) -> str | Unfit:
+    """What is in the file, as UTF-8; or why it can't be had."""
+    data = read_bytes(path, LARGEST_CONFIG_FILE)
+    if isinstance(data, str):
+        return Unfit(data)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return Unfit("it is not UTF-8 text")
+
+
+@dataclass(frozen=True)
 class SecretFile(FromText):
     """A path for a secret; with ``fragment`` it is FILE#key. It is never opened here.
 

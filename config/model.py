@@ -238,3 +238,4 @@ class Fleet:
     operators: Operators = Operators()
     ssh_config: tuple[Path, ...] = ()  # empty: ~/.ssh/config
     known_hosts: tuple[Path, ...] = ()  # empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
+    runbooks: Mapping[str, Path] = field(default_factory=dict)  # by service: a Markdown file

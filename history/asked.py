@@ -20,6 +20,10 @@ class Asked(Releases):
             for row in self._rows(f"{SELECT} WHERE rollout = ? AND state = 'open' ORDER BY id", (rollout,))
         ]
 
+    def requests(self, rollout: int) -> list[Request]:
+        """All that was asked of it, the oldest first."""
+        return [to_request(row) for row in self._rows(f"{SELECT} WHERE rollout = ? ORDER BY id", (rollout,))]
+
     def request(self, id: int) -> Request:
         """Raises ``RequestRefused`` when there is none of this number."""
         row = self._row(f"{SELECT} WHERE id = ?", (id,))

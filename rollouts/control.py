@@ -269,9 +269,9 @@ class Control:
             self._start(now)  # nobody would read it: the worker is dead
         return request
 
-    def resume(self, rollout: int, reason: str = "") -> Rollout:
+    def resume(self, rollout: int, reason: str = "", *, wait: bool = True) -> Rollout:
         """Takes up a rollout that stands still: asks a paused one to go on, gives one whose worker died a new
-        worker."""
+        worker (``wait``: until that has taken it)."""
         now = self.journal.rollout(rollout)
         self._allowed(now.target)
         if now.state in ENDED:
@@ -283,7 +283,8 @@ class Control:
             if reason:  # no request is made: the operator's word is a note
                 self.journal.note(f"resumed: {reason}", target=now.target, rollout=rollout)
             self._start(now)
-            self.await_state(rollout, frozenset(RolloutState) - {RolloutState.ORPHANED}, TAKEOVER)
+            if wait:
+                self.await_state(rollout, frozenset(RolloutState) - {RolloutState.ORPHANED}, TAKEOVER)
         elif now.state is not RolloutState.ARMED:
             self.ask(rollout, "resume", arguments=arguments)
         return self.journal.rollout(rollout)
@@ -342,6 +343,18 @@ class Control:
                 mark_orphaned(self.journal, rollout)
         return found
 
+    # words
+
+    def note(self, text: str, *, target: str | None = None, rollout: int | None = None) -> Event:
+        """Writes a note into the timeline. Raises Refused (role)."""
+        self._not_a_reader()
+        return self.journal.note(text, target, rollout)
+
+    def give_reason(self, rollout: int, reason: str) -> None:
+        """Writes down why a rollout was asked for, also after it has ended. Raises Refused (role)."""
+        self._not_a_reader()
+        self.journal.set_reason(rollout, reason)
+
     # waiting
 
     def await_state(self, rollout: int, states: Collection[RolloutState], timeout: float) -> Rollout | None:
@@ -390,7 +403,7 @@ class Control:
 
     # roles
 
-    def _allowed(self, target: str) -> Target:
+    def _not_a_reader(self) -> None:
         if self.read_only:
             raise Refused("this is a read-only session, nothing was changed", "start it again without --read-only")
         if not self._may_deploy():
@@ -398,6 +411,9 @@ class Control:
                 f"{self.operator.name} may not change anything in fleet {self.fleet.name}",
                 "the fleet file's operators.deploy says who may",
             )
+
+    def _allowed(self, target: str) -> Target:
+        self._not_a_reader()
         declared = self.fleet.targets.get(target)
         if declared is None:
             raise UnknownTarget(target, difflib.get_close_matches(target, list(self.fleet.targets), n=3, cutoff=0.5))

@@ -4,6 +4,7 @@ None."""
 from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from quarterdeck.config.release import Release
 
@@ -58,3 +59,19 @@ def refusal(
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+class WayRound(StrEnum):
+    """What sets a refusal aside; always with a reason."""
+
+    FORCE = "--force"
+    AFTER = "--override after"
+
+    @property
+    def words(self) -> str:
+        return "that the release was marked bad" if self is WayRound.FORCE else "the order of the environments"
+
+
+def way_round(refused: str) -> WayRound | None:
+    """What would set aside a refusal that ``refusal`` worded; None: nothing does."""
+    return next((way for way in WayRound if f"{way} --reason" in refused), None)

@@ -19,6 +19,8 @@ def fleet_file(playground: Playground) -> str:
         "ssh:",
         f"  config: [{quoted(str(playground.ssh_config))}]",
         f"  known_hosts: [{quoted(str(playground.known_hosts))}]",
+        "runbooks:",
+        *(f"  {service}: runbooks/{service}.md" for service in playground.services),
         "",
         "hosts:",
         *(f"  {host.name}: {{ssh: {host.name}}}" for host in playground.hosts),
@@ -64,6 +66,30 @@ def fleet_file(playground: Playground) -> str:
         ]
     return "\n".join(lines) + "\n"
 
+
+def write_runbooks(playground: Playground) -> None:
+    """One Markdown file a service, named by the fleet file: they must be there before it."""
+    directory = playground.directory / "runbooks"
+    directory.mkdir(exist_ok=True)
+    for service, port in playground.services.items():
+        write_atomically(directory / f"{service}.md", _RUNBOOK.format(service=service, port=port), 0o644)
+
+
+_RUNBOOK = """\
+# {service} is ill
+
+1. **Which release did it?** The matrix shows what changed last; `d` shows how.
+2. Errors began with a release: press `R`, read the card, press `y`.
+3. Then look: `l` its logs, `h` its health. Every answer of {service} names its version.
+
+## How to see it yourself
+- `/healthz` on port {port} of each host says 200 when it is well.
+- `v3` of the playground fails its health check, `v4` fails only under traffic.
+
+## It did not help
+- `A` aborts a rollout that is under way, and takes it back.
+- Write down what you saw: `n`. The next one on call reads it.
+"""
 
 _HOOKS = {
     "api": (

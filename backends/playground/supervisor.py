@@ -54,6 +54,7 @@ class Supervisor:
         layout.write_atomically(identity.with_suffix(".pub"), client.export_public_key().decode(), 0o644)
         public = {name: key.export_public_key().decode().strip() for name, key in self._host_keys.items()}
         fleetfile.write_ssh_files(self.playground, public)
+        fleetfile.write_runbooks(self.playground)
         fleetfile.write_fleet_file(self.playground)
 
     def start_missing(self) -> None:

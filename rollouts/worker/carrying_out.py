@@ -62,8 +62,10 @@ class CarryingOut(TakingBack):
         return [step for step in self.journal.reader.steps(self.id) if step.seq in wanted]
 
     async def _ask_what_to_do(self, waves: Waves, failure: StepFailed) -> None:
-        way = await waves.stand_still(f"{failure.why}; retry, skip or abort", "retry", "skip", "resume")
-        await self._try_failed_again(waves.epoch, skip=failure.step.seq if way == "skip" else None)
+        why = f"{failure.why}; retry, skip or abort"
+        request = await waves.stand_still(why, "retry", "skip", "resume", at=self._failed())
+        skip = request.step or failure.step.seq if request.kind == "skip" else None
+        await self._try_failed_again(waves.epoch, skip=skip)
         self.crew.renew()
         waves.failures.clear()
         waves.lost.clear()
@@ -76,13 +78,14 @@ class CarryingOut(TakingBack):
         skipped = [
             step.host
             for step in self.journal.reader.steps(self.id)
-            if step.action == Action.SWITCH and step.state is StepState.SKIPPED
+            if step.action in (Action.SWITCH, Action.VERIFY) and step.state is StepState.SKIPPED
         ]
         unfinished = list(
             dict.fromkeys([f.step.host for f in waves.failures] + [host.host for host in left_out] + skipped)
         )
         finish = [step for step in finish if step.host not in unfinished]
-        await self._owe(left_out, armed.release.id)
+        passed_over = [HostNow(host, error="skipped by an operator") for host in dict.fromkeys(skipped)]
+        await self._owe([*left_out, *passed_over], armed.release.id)
         for debt in self.journal.reader.debts(self.target.name):
             if debt.host in self.crew.hosts and debt.host not in unfinished:
                 await self.journal.do(journal.settle_debt, self.target.name, debt.host)

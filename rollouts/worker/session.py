@@ -269,18 +269,20 @@ class Session(CarryingOut):
         if self.rollout.options["target"].get("on_orphan") == "roll_back" and self.rollout.kind is RolloutKind.DEPLOY:
             await self._take_back(armed, work, epoch, "its worker died, and policy is to take it back", at_fault=False)
             return
-        way = "resume"
+        way, at = "resume", None
         if state is RolloutState.PAUSED and before.state is not RolloutState.ORPHANED:
             # (an orphan has a new worker because somebody said resume)
             waves = Waves(self.id, epoch, work, self.journal, self.wishes)
             try:
-                way = await waves.stand_still(before.outcome or "paused", "resume", "retry", "skip", heed_older=True)
+                outcome = before.outcome or "paused"
+                wish = await waves.stand_still(outcome, "resume", "retry", "skip", heed_older=True, at=self._failed())
+                way, at = wish.kind, wish.step
             except Aborted:
                 await self._aborted(armed, work, epoch)
                 return
         # What had failed is not done: only what is tried again, and observed, may count as success.
-        failed = [s.seq for s in steps if s.state is StepState.FAILED and s.action != Action.FINISH]
-        await self._try_failed_again(epoch, skip=failed[0] if way == "skip" and failed else None)
+        failed = self._failed()
+        await self._try_failed_again(epoch, skip=(at or failed[0]) if way == "skip" and failed else None)
         steps = self.journal.reader.steps(self.id)
         await self._carry_out([s for s in steps if s.state is not StepState.SKIPPED], armed, work, epoch)
 

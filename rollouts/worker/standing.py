@@ -86,6 +86,11 @@ class Standing:
         added = {step.seq for step in new}
         return [step for step in self.journal.reader.steps(self.id) if step.seq in added]
 
+    def _failed(self) -> list[int]:
+        """The steps that a rollout stands at."""
+        steps = self.journal.reader.steps(self.id)
+        return [step.seq for step in steps if step.state is StepState.FAILED and step.action != Action.FINISH]
+
     async def _try_failed_again(self, epoch: int, *, skip: int | None = None, since: int = 0) -> None:
         """Failed steps (from ``since`` on) are pending again, under a new op_id; ``skip`` is passed over for good."""
         journal = self.journal.journal
@@ -94,8 +99,16 @@ class Standing:
                 continue
             await self.journal.do(journal.retry_step, self.id, epoch, step.seq)
             if step.seq == skip:
-                why = {"why": "skipped by an operator"}
-                await self.journal.do(journal.end_step, self.id, epoch, step.seq, StepState.SKIPPED, why)
+                await self._pass_over(epoch, step)
+
+    async def _pass_over(self, epoch: int, failed: Step) -> None:
+        """A hook is passed over alone; a host that could not be moved is left out of all that comes later."""
+        alone = failed.action in (Action.HOOK, Action.PAUSE)
+        why = {"why": "skipped by an operator"}
+        for step in self.journal.reader.steps(self.id):
+            later = step.host == failed.host and step.seq > failed.seq and step.state is StepState.PENDING
+            if step.seq == failed.seq or (later and not alone and step.action != Action.FINISH):
+                await self.journal.do(self.journal.journal.end_step, self.id, epoch, step.seq, StepState.SKIPPED, why)
 
     async def _secrets_of(self, release: Release) -> SecretValues:
         try:

@@ -11,14 +11,14 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
 
 from quarterdeck.backends.errors import BackendError, Fenced, HostKeyRejected, HostLockBusy, LoginRefused, Unreachable
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.identity import process_identity
-from quarterdeck.history.records import RolloutState, Step, StepState
+from quarterdeck.history.records import Request, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import BASTION, Action
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.steps import StepFailed, Work, perform
@@ -227,15 +227,16 @@ class Waves:
         if by:
             await self.stand_still(f"paused by {by}", "resume")
 
-    async def stand_still(self, why: str, *ways_on: str, heed_older: bool = False) -> str:
-        """Paused until an operator says one of ``ways_on`` (which is given back), or aborts (Aborted).
+    async def stand_still(self, why: str, *ways_on: str, heed_older: bool = False, at: Collection[int] = ()) -> Request:
+        """Paused until an operator says one of ``ways_on`` (that wish is given back), or aborts (Aborted).
 
         Wishes from before are about something else, and are refused, but for a worker that takes over (``heed_older``).
+        So is one that names a step but none of those it stands ``at``, and one that makes no sense here.
         """
         while not heed_older and (late := self.wishes.pending("resume", "retry", "skip")) is not None:
             await self.wishes.answer(late, "it did not stand still when this was asked", state="refused")
         await self._state(RolloutState.PAUSED, why)
-        wish = asyncio.create_task(self.wishes.next(*ways_on))
+        wish = asyncio.create_task(self._sensible(ways_on, at))
         abort = asyncio.create_task(self.wishes.aborted.wait())
         try:
             await asyncio.wait([wish, abort], return_when=asyncio.FIRST_COMPLETED)
@@ -247,7 +248,19 @@ class Waves:
             abort.cancel()
         await self._state(RolloutState.RUNNING, f"{request.kind} by {request.by}")
         await self.wishes.answer(request, f"{request.kind}: done")
-        return request.kind
+        return request
+
+    async def _sensible(self, ways_on: Sequence[str], at: Collection[int]) -> Request:
+        """The first wish that is about this standstill; the others are answered."""
+        while True:
+            request = await self.wishes.next("resume", "retry", "skip")
+            if request.kind not in ways_on:
+                why = f"nothing has failed here, there is nothing to {request.kind}: resume it, or abort it"
+            elif request.step is not None and at and request.step not in at:
+                why = f"it stands at step {min(at)} now, and this was asked at step {request.step}"
+            else:
+                return request
+            await self.wishes.answer(request, why, state="refused")
 
     async def _state(self, state: RolloutState, outcome: str) -> None:
         await self.journal.do(self.journal.journal.set_state, self.rollout, self.epoch, state, outcome=outcome)

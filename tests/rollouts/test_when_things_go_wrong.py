@@ -4,7 +4,7 @@ import pytest
 
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.lease import lock_is_held
-from quarterdeck.history.records import RolloutState
+from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
@@ -154,3 +154,47 @@ def test_a_host_that_runs_the_release_already_must_be_healthy_too(field: Field) 
     result = field.deploy("v1", status=3)
     assert field.hosts[1].name in result["reason"]
     assert verdict(field, "v1") == "good"
+
+
+def test_a_host_that_is_skipped_is_left_out_owed_and_retried(field: Field) -> None:
+    field.write(health=GATED, rollback={"automatic": False}, strategy={"rolling": {"max_unavailable": 1}})
+    field.deploy("v1")
+    make_sick(field, 1)
+    rollout = field.begin("deploy", "v2")
+    field.in_state(rollout, RolloutState.PAUSED)
+    sick = field.hosts[1].name
+    with field.journal() as journal:
+        control = Control(field.fleet(), journal, current_operator())
+        failed = next(s for s in journal.steps(rollout) if s.state is StepState.FAILED)
+        assert failed.host == sick
+        late = control.ask(rollout, "skip", step=failed.seq - 1)
+        wait_for(lambda: journal.request(late.id).state == "refused", "a wish about another step is refused")
+        assert f"it stands at step {failed.seq} now" in journal.request(late.id).answer
+        asked = control.ask(rollout, "skip", step=failed.seq)
+        wait_for(lambda: journal.request(asked.id).state == "done", "the skip is answered")
+    ended = field.ended(rollout)
+    assert (ended.state, sick in ended.outcome) == (RolloutState.SUCCEEDED, True)
+    others = [version for index, version in enumerate(field.running()) if index != 1]
+    assert others == ["v2"] * len(others)
+    with field.journal() as journal:
+        assert [debt.host for debt in journal.debts(TARGET)] == [sick]
+        make_sick(field, 1, sick=False)
+        again = Control(field.fleet(), journal, current_operator()).retry(rollout)
+    assert field.ended(again.id).state is RolloutState.SUCCEEDED
+    assert set(field.running()) == {"v2"}
+
+
+def test_a_wish_that_makes_no_sense_is_refused_and_changes_nothing(field: Field) -> None:
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}})
+    field.deploy("v1")
+    rollout = field.begin("deploy", "v2")
+    with field.journal() as journal:
+        control = Control(field.fleet(), journal, current_operator())
+        field.in_state(rollout, RolloutState.RUNNING)
+        control.ask(rollout, "pause")
+        field.in_state(rollout, RolloutState.PAUSED)
+        senseless = control.ask(rollout, "skip")
+        wait_for(lambda: journal.request(senseless.id).state == "refused", "there is nothing to skip")
+        assert journal.rollout(rollout).state is RolloutState.PAUSED
+        control.resume(rollout)
+    assert field.ended(rollout).state is RolloutState.SUCCEEDED

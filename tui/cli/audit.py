@@ -133,7 +133,7 @@ def run_note(session: "Session", arguments: argparse.Namespace) -> int:
     if arguments.rollout is not None:
         rollout = session.journal.rollout(arguments.rollout)
         target = target or rollout.target
-    event = session.journal.note(text, target=target, rollout=arguments.rollout)
+    event = session.control.note(text, target=target, rollout=arguments.rollout)
     session.printer.document(
         {
             "seq": event.seq,

@@ -22,7 +22,9 @@ from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
 from quarterdeck.tui.room.actions import BY_ID
+from quarterdeck.tui.room.asked import Asked
 from quarterdeck.tui.room.boxes import frame, zoomed
+from quarterdeck.tui.room.card import Card
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.deeds import Words, all_handlers
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
@@ -33,6 +35,7 @@ from quarterdeck.tui.room.own_files import own_directory
 from quarterdeck.tui.room.pane import Pane
 from quarterdeck.tui.room.permission import Standing, refusal, standing
 from quarterdeck.tui.room.prompt import OnText, Prompt
+from quarterdeck.tui.room.ringing import Ringing
 from quarterdeck.tui.room.rows import Role
 from quarterdeck.tui.room.views import VIEWS, View
 
@@ -118,7 +121,9 @@ class Room(App[int], inherit_bindings=False):
         self.notice = opening.notice  # stands in the alert band while nothing worse does
         self.fault = ""  # why the journal can't be read
         self.said = ""  # what the last action came to: shown in the alert band until the next key
-        self.companions: list[Companion] = []
+        self.asked = Asked(self)
+        self.ringing = Ringing(self)
+        self.companions: list[Companion] = [self.asked, self.ringing]
         self.desk = Desk(self.fleet, opening.operator, read_only=opening.read_only, tell=self._told)
         self._handlers = all_handlers()
         self._styles: dict[Role, Style] = {}
@@ -198,6 +203,12 @@ class Room(App[int], inherit_bindings=False):
         """Every pane on the screen shows what is known now; each repaints only the cells that differ."""
         for pane in self.visible_panes():
             pane.renew()
+        for card in self.cards():
+            card.renew()
+
+    def cards(self) -> Iterator[Card]:
+        """The cards that are open, the topmost last."""
+        return (screen for screen in self.screen_stack if isinstance(screen, Card))
 
     # news
 
@@ -212,6 +223,8 @@ class Room(App[int], inherit_bindings=False):
         self.recent.extend(news.events)
         for companion in self.companions:
             companion.news_came(news)
+        for card in self.cards():
+            card.news(news)
         self.renew()
 
     # places

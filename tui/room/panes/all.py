@@ -9,6 +9,7 @@ from quarterdeck.tui.room.panes.header import Header
 from quarterdeck.tui.room.panes.history import Entry, History
 from quarterdeck.tui.room.panes.matrix import Matrix
 from quarterdeck.tui.room.panes.readiness import Readiness
+from quarterdeck.tui.room.panes.rollout import RolloutList, RolloutWhole
 from quarterdeck.tui.room.panes.tabs import Tabs
 from quarterdeck.tui.room.panes.timeline import Timeline
 
@@ -21,6 +22,8 @@ def make_panes() -> list[Pane]:
         AlertBand(),
         Matrix(),
         Timeline(),
+        RolloutList(),
+        RolloutWhole(),
         History(),
         Entry(),
         Drift(),

@@ -1,0 +1,175 @@
+"""One rollout looked at closely: steps, hosts, wishes, worker and events as one frozen value, made from the journal alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.lease import lock_is_held
+from quarterdeck.history.records import (
+    ENDED,
+    Debt,
+    Event,
+    Request,
+    Rollout,
+    RolloutKind,
+    RolloutState,
+    Step,
+    StepState,
+    Worker,
+)
+from quarterdeck.rollouts.picture import MOVES, version_of
+from quarterdeck.rollouts.plan import Action
+
+MOST_EVENTS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class HostMove:
+    """A host of the rollout. ``before``: what it ran when the plan was made; ``state``: of the step that moves it.
+
+    ``back``: that step takes the host back, ``before`` is what the rollout had put there.
+    """
+
+    host: str
+    before: str | None
+    after: str | None
+    state: StepState | None = None  # None: nothing is to be done there
+    error: str | None = None
+    back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closely:
+    """``alive``: a process holds the rollout's lock now. ``events``: the newest ones, oldest first."""
+
+    rollout: Rollout
+    from_version: str | None
+    to_version: str | None
+    steps: tuple[Step, ...] = ()
+    requests: tuple[Request, ...] = ()
+    events: tuple[Event, ...] = ()
+    hosts: tuple[HostMove, ...] = ()
+    debts: tuple[Debt, ...] = ()
+    worker: Worker | None = None
+    alive: bool = False
+    cause: str = ""  # why it ended, in the worker's word
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        return self.rollout.plan if isinstance(self.rollout.plan, dict) else {}
+
+    @property
+    def ended(self) -> bool:
+        return self.rollout.state in ENDED
+
+    @property
+    def stands_at(self) -> Step | None:
+        """The first step that failed and was not passed over: what a rollout that asks is asking about."""
+        return next((s for s in self.steps if s.state is StepState.FAILED and s.action != Action.FINISH), None)
+
+    @property
+    def under_way(self) -> Step | None:
+        """The newest step that has begun: what a wish is aimed at, so that one that comes late is known as late."""
+        begun = [s for s in self.steps if s.state is not StepState.PENDING]
+        return begun[-1] if begun else (self.steps[0] if self.steps else None)
+
+
+def look_closely(journal: Journal, id: int) -> Closely:
+    """Raises UnknownRollout, JournalError."""
+    rollout = journal.rollout(id)
+    steps = tuple(journal.steps(id))
+    events = tuple(reversed(journal.events(rollout=id, limit=MOST_EVENTS, newest_first=True)))
+    wanted = rollout.to_release or (str(rollout.options.get("version") or "") or None)
+    ends = [e for e in events if e.kind == "state"]
+    return Closely(
+        rollout,
+        version_of(rollout.from_release),
+        version_of(wanted),
+        steps=steps,
+        requests=tuple(journal.requests(id)),
+        events=events,
+        hosts=_hosts(rollout, steps),
+        debts=tuple(debt for debt in journal.debts(rollout.target) if debt.rollout == id),
+        worker=journal.worker(id),
+        alive=lock_is_held(journal.state, id),
+        cause=str(ends[-1].body.get("cause", "")) if ends else "",
+    )
+
+
+def _hosts(rollout: Rollout, steps: tuple[Step, ...]) -> tuple[HostMove, ...]:
+    moves = {step.host: step for step in steps if step.action in MOVES}
+    plan = rollout.plan if isinstance(rollout.plan, dict) else {}
+    last = max((step.seq for step in steps if step.action == Action.FINISH), default=None)  # of the plan itself
+    found = []
+    for item in plan.get("hosts") or ():
+        name = str(item["host"])
+        step = moves.get(name)
+        after = None if step is None or step.action == Action.WITHDRAW else str(step.body.get("release") or "") or None
+        back = step is not None and last is not None and step.seq > last
+        error = str(step.outcome.get("error") or "") if step is not None else ""
+        found.append(
+            HostMove(
+                name,
+                version_of(rollout.to_release if back else item.get("current")),
+                version_of(after or (rollout.to_release if step is None else None)),
+                step.state if step is not None else None,
+                error or item.get("error"),
+                back,
+            )
+        )
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class WayOn:
+    """One thing that can be asked of a rollout now. ``does``: what will happen, in words; ``step``: what it is aimed at."""
+
+    kind: str  # resume | retry | skip
+    does: str
+    step: int | None = None
+
+
+def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
+    """What makes sense to ask of a rollout that stands still, the most usual first; and why nothing, where nothing does."""
+    rollout = seen.rollout
+    failed = seen.stands_at
+    match rollout.state:
+        case RolloutState.PAUSED if failed is not None:
+            hosts = len({s.host for s in seen.steps if s.state is StepState.FAILED and s.action != Action.FINISH})
+            return (
+                WayOn(
+                    "retry", f"tries {failed.action} on {failed.host} again{_others(hosts)}, then goes on", failed.seq
+                ),
+                WayOn(
+                    "skip",
+                    f"goes on without {failed.action} on {failed.host}: that host is left as it is, and owed",
+                    failed.seq,
+                ),
+            ), ""
+        case RolloutState.PAUSED:
+            left = sum(s.state is StepState.PENDING for s in seen.steps)
+            return (WayOn("resume", f"goes on with the {left} steps that are left"),), ""
+        case RolloutState.ORPHANED:
+            return (
+                WayOn("resume", "starts a new worker, which asks every host what it runs before it does anything"),
+            ), ""
+        case state if state not in ENDED and state is not RolloutState.ARMED and not seen.alive:
+            return (WayOn("resume", "starts a new worker: nobody works on it now"),), ""
+        case RolloutState.SUCCEEDED if not seen.debts:
+            return (), f"rollout {rollout.id} has succeeded: nothing is left to do"
+        case RolloutState.ROLLED_BACK if not seen.debts and rollout.kind is RolloutKind.DEPLOY:
+            return (), f"rollout {rollout.id} was taken back: deploy it again with D"
+        case state if state in ENDED and state not in (RolloutState.CANCELLED, RolloutState.SUPERSEDED):
+            if seen.debts:
+                names = " ".join(debt.host for debt in seen.debts)
+                return (WayOn("retry", f"a new rollout brings {names} to what the others run"),), ""
+            if rollout.kind is RolloutKind.ROLLBACK:
+                return (WayOn("retry", f"a new rollback to {seen.to_version} on all its hosts"),), ""
+            return (WayOn("retry", f"a new deploy of {seen.to_version}, from the start"),), ""
+        case _:
+            return (), f"rollout {rollout.id} is {str(rollout.state).replace('_', ' ')}: it does not wait for anybody"
+
+
+def _others(hosts: int) -> str:
+    return f" (and on {hosts - 1} more)" if hosts > 1 else ""

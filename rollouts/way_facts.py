@@ -1,0 +1,110 @@
+"""What a card says about the two ends of a rollout before it goes: how good each release was, who brought it, what differs,
+what stands in between. Read from the journal alone; what only hosts can know is in the worker's plan."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import ReleaseRow, Rollout, RolloutKind, RolloutState
+from quarterdeck.rollouts.outcome import seconds
+from quarterdeck.rollouts.releases_diff import Difference, compare
+
+LOOKED_BACK = 200  # rollouts of the target
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFacts:
+    """``since``/``by``: when, and by whom, it was last put there; ``ran``: seconds until something else came."""
+
+    row: ReleaseRow
+    since: str | None = None
+    by: str | None = None
+    ran: float | None = None
+
+    @property
+    def version(self) -> str:
+        return self.row.release.version
+
+    @property
+    def digest(self) -> str:
+        return self.row.release.artifact.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class WayFacts:
+    """``other``: a rollout that is under way on the target and would be stopped. ``took``: the median of earlier rollbacks, in
+    seconds. ``irreversible``: commands of hooks that ran since and can't be undone. ``last_good``: the id."""
+
+    leaving: ReleaseFacts | None = None
+    to: ReleaseFacts | None = None
+    difference: Difference | None = None
+    other: Rollout | None = None
+    last_good: str | None = None
+    irreversible: tuple[str, ...] = ()
+    took: float | None = None
+
+
+def way_facts(journal: Journal, rollout: Rollout) -> WayFacts:
+    """About ``rollout``, armed or begun. Raises JournalError."""
+    history = journal.rollouts(rollout.target, limit=LOOKED_BACK)
+    leaving = _release(journal, rollout.from_release, history)
+    to = _release(journal, rollout.to_release, history)
+    active = journal.active(rollout.target)
+    good = journal.last_good(rollout.target, other_than=rollout.from_release)
+    took = sorted(
+        s
+        for r in history
+        if r.kind is rollout.kind and r.state is RolloutState.SUCCEEDED and (s := seconds(r)) is not None
+    )
+    return WayFacts(
+        leaving=leaving,
+        to=to,
+        difference=compare(leaving.row.release, to.row.release) if leaving is not None and to is not None else None,
+        other=active if active is not None and active.id != rollout.id else None,
+        last_good=good.id if good is not None else None,
+        irreversible=_irreversible(journal, rollout, history),
+        took=took[len(took) // 2] if took else None,
+    )
+
+
+def _release(journal: Journal, id: str | None, history: list[Rollout]) -> ReleaseFacts | None:
+    row = journal.release(id) if id else None
+    if row is None:
+        return None
+    until: str | None = None
+    for past in history:  # newest first: what began after it ended its time
+        if past.to_release == id and past.state is RolloutState.SUCCEEDED and past.ended is not None:
+            return ReleaseFacts(row, past.ended, past.requested_by, _between(past.ended, until))
+        if past.started is not None and past.to_release != id and past.epoch > 0:
+            until = past.started
+    return ReleaseFacts(row)
+
+
+def _between(start: str, end: str | None) -> float | None:
+    return (
+        None if end is None else max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    )
+
+
+def _irreversible(journal: Journal, rollout: Rollout, history: list[Rollout]) -> tuple[str, ...]:
+    """Hooks of every release that came to the target since ``to`` was left, and of the one that is left now."""
+    if rollout.kind is not RolloutKind.ROLLBACK:
+        return ()
+    found: dict[str, None] = {}
+    came = [rollout.from_release]
+    for past in history:
+        if past.id == rollout.id or past.epoch == 0:
+            continue
+        if past.to_release == rollout.to_release and past.state is RolloutState.SUCCEEDED:
+            break
+        came.append(past.to_release)
+    for id in dict.fromkeys(came):
+        row = journal.release(id) if id and id != rollout.to_release else None
+        if row is not None:
+            hooks = row.release.hooks
+            found |= {
+                f"{hook.run} ({row.release.version})": None
+                for hook in (*hooks.before, *hooks.after)
+                if not hook.reversible
+            }
+    return tuple(found)

@@ -1,0 +1,246 @@
+"""What cards say, as pure rows; how they lie on small and large terminals; that foreign text can't break them."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+
+from quarterdeck.history.errors import JournalError
+from quarterdeck.history.records import ReleaseRow, Rollout, RolloutKind, RolloutState
+from quarterdeck.rollouts.closely import look_closely, ways_on
+from quarterdeck.rollouts.policy import WayRound, way_round
+from quarterdeck.rollouts.releases_diff import compare
+from quarterdeck.rollouts.way_facts import ReleaseFacts, WayFacts, way_facts
+from quarterdeck.tui.room.card import Card, Sheet, box_for, keys_rows, sheet_rows
+from quarterdeck.tui.room.cards.checks import Level, check_rows, is_production, place_words, reds, rollback_checks
+from quarterdeck.tui.room.cards.picker import VersionPicker
+from quarterdeck.tui.room.cards.reading import difference_card, step_card
+from quarterdeck.tui.room.cards.rollback import RollbackCard
+from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard, abort_words
+from quarterdeck.tui.room.panes.rollout import whole_rows
+from quarterdeck.tui.room.rows import Role, plain, row
+from tests.cli.qd_command import EVIL, Qd, release
+from tests.room.conftest import MakeRoom
+from tests.room.seen import pane_text, until
+
+ME = "alice@bastion-2"
+
+
+def facts(**different: Any) -> WayFacts:
+    old, new = release("v1"), release("v2")
+    made = WayFacts(
+        leaving=ReleaseFacts(ReleaseRow(new, new.id, "good", "", "2026-11-23T10:00:00Z", "2026-11-23T10:01:00Z")),
+        to=ReleaseFacts(ReleaseRow(old, old.id, "good", "", "2026-11-22T10:00:00Z", "2026-11-22T10:01:00Z")),
+        difference=compare(new, dataclasses.replace(new, version="v1")),
+        last_good=old.id,
+    )
+    return dataclasses.replace(made, **different)
+
+
+def plan(**different: Any) -> Mapping[str, Any]:
+    hosts: list[dict[str, Any]] = [
+        {"host": f"web-{n}", "has_release": True, "error": None, "problems": []} for n in (1, 2)
+    ]
+    made: dict[str, Any] = {
+        "to": release("v1").id,
+        "version": "v1",
+        "hosts": hosts,
+        "steps": [{"host": "web-1", "action": "switch", "batch": 0}],
+        "secrets": {},
+    }
+    return {**made, **different}
+
+
+def other(by: str) -> Rollout:
+    return Rollout(
+        7, "production/api", RolloutKind.DEPLOY, None, "v3-0123456789", RolloutState.RUNNING, 3, None, "", {}, by, 0, "",
+        "2026-11-23T10:00:00Z", None, None, "", 1,
+    )  # fmt: skip
+
+
+def test_with_nothing_in_the_way_no_line_is_red() -> None:
+    checks = rollback_checks(plan(), facts(), ME)
+    assert reds(checks) == []
+    assert {check.level for check in checks} == {Level.OK}
+
+
+RED: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any], str]] = {
+    "no copy": (plan(hosts=[{"host": "web-1", "has_release": False, "error": None, "problems": []}]), {}, "not on web-1"),
+    "unreachable": (plan(hosts=[{"host": "web-1", "has_release": False, "error": "no answer", "problems": []}]), {}, "not reached"),
+    "a hook": (plan(), {"irreversible": ("bin/drop (v2)",)}, "can't be undone: bin/drop"),
+    "somebody else": (plan(), {"other": other("maya@laptop")}, "rollout 7 (deploy v3) by maya@laptop"),
+    "older": (plan(), {"last_good": "v2-abcdef0123"}, "not the last good one: that is v2"),
+    "ill host": (plan(hosts=[{"host": "web-1", "has_release": True, "error": None, "problems": ["disk full"]}]), {}, "disk full"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RED)
+def test_what_is_red(case: str) -> None:
+    body, different, words = RED[case]
+    found = reds(rollback_checks(body, facts(**different), ME))
+    assert [check for check in found if words in check.text], found
+
+
+def test_a_rollout_of_ones_own_is_worth_a_note_only() -> None:
+    checks = rollback_checks(plan(), facts(other=other(ME)), ME)
+    assert reds(checks) == []
+    assert [check.level for check in checks if "is stopped first" in check.text] == [Level.WARN]
+
+
+def test_what_is_not_known_yet_is_a_question_mark_and_nothing_is_said_to_be_well() -> None:
+    assert {check.level for check in rollback_checks({}, None, ME)} == {Level.UNKNOWN}
+
+
+def test_red_lines_come_first() -> None:
+    rows = check_rows(rollback_checks(plan(), facts(last_good="v2-abcdef0123"), ME), 70)
+    assert plain(rows[0]).startswith("NO")
+    assert rows[0][0].role is Role.BAD
+
+
+@pytest.mark.parametrize(
+    ("environments", "name", "loud"),
+    [
+        (("dev", "production"), "production", "api @ PRODUCTION"),
+        (("dev", "prod-eu", "prod-us"), "prod-eu", "api @ PROD-EU (PRODUCTION)"),
+        (("dev", "customers"), "customers", "api @ CUSTOMERS (PRODUCTION)"),
+        (("dev", "production", "lab"), "lab", "api @ LAB"),
+        (("dev", "production"), "dev", "api @ DEV"),
+    ],
+)
+def test_production_is_said_by_word(environments: tuple[str, ...], name: str, loud: str) -> None:
+    assert place_words(f"{name}/api", environments) == loud
+    assert is_production(name, environments) == ("PRODUCTION" in loud)
+
+
+def test_a_small_terminal_scrolls_the_body_and_never_the_ends() -> None:
+    sheet = Sheet("card", [row(f"line {n}") for n in range(40)], [row("y keys")], top=[row("from")], production=True)
+    box = box_for(sheet, 80, 24)
+    assert (box.width, box.height) == (80, 24)
+    for top in (0, 5, 1000):
+        lines = [plain(line) for line in sheet_rows(sheet, box.width, box.height, top)]
+        assert len(lines) == 24
+        assert all(len(line) == 80 for line in lines)
+        assert "from" in lines[1]
+        assert "y keys" in lines[-2]
+    assert "more lines: j" in plain(sheet_rows(sheet, 80, 24, 0)[-1])
+    assert "lines above: k" in plain(sheet_rows(sheet, 80, 24, 1000)[-1])
+    assert plain(sheet_rows(sheet, 80, 24, 0)[0]).startswith("+=")
+
+
+def test_keys_that_do_not_fit_go_to_the_next_line() -> None:
+    lines = keys_rows(26, ("y", "roll back"), ("v", "other version"), ("esc", "no"), dead=True)
+    assert [plain(line).strip() for line in lines] == ["y wait", "v other version   esc no"]
+
+
+def test_a_refusal_of_policy_names_its_way_round() -> None:
+    assert way_round("v3 was marked bad; to ship it all the same: --force --reason …") is WayRound.FORCE
+    assert way_round("only from staging; ship it there first, or: --override after --reason …") is WayRound.AFTER
+    assert way_round("web-1 can't be reached") is None
+
+
+# on a filled journal
+
+
+def painted(card: Card) -> bool:
+    return bool(card._face._rows)
+
+
+def printable(card: Card) -> str:
+    """The rows of a card as they are painted."""
+    rows = card._face._rows
+    assert rows
+    for line in rows:
+        assert all(span.text.isprintable() for span in line), line
+    return "\n".join(plain(line) for line in rows)
+
+
+async def test_foreign_text_breaks_no_card_and_no_pane(filled: Qd, make_room: MakeRoom) -> None:
+    with filled.journal() as journal:
+        seen = look_closely(journal, 3)
+        assert "\x1b" not in json.dumps(seen.rollout.outcome)
+        evil = dataclasses.replace(seen.steps[0], host=f"web{EVIL}", outcome={"error": EVIL, "output": f"a\n{EVIL}"})
+    room = make_room(target="production/api")
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        difference = compare(release("v1"), release("v2", greeting=EVIL, config=f"x: {EVIL}\n"))
+        cards: list[Card] = [
+            RollbackCard("production/api", room.picture.targets["production/api"]),
+            VersionPicker("production/api", lambda _: None, typed=True),
+            AbortCard(4, "production/web"),
+            WaysOnCard(4, "production/web"),
+            difference_card(f"production/api{EVIL}", difference),
+            step_card("production/api", evil, 70),
+        ]
+        for card in cards:
+            room.push_screen(card)
+            await until(pilot, partial(painted, card), "the card")
+            await pilot.pause(0.2)
+            printable(card)
+            await pilot.press("escape")
+            await until(pilot, lambda: len(room.screen_stack) == 1, "the card to go")
+        room.visit("rollouts", rollout=3)
+        await until(pilot, lambda: "rollout 3" in pane_text(room, "rollout"), "the rollout")
+        assert "http 500" in pane_text(room, "rollout")
+        rows, where = whole_rows(dataclasses.replace(seen, steps=(evil,)), 80, None)
+        assert len(where) == 1
+        assert rows
+
+
+async def test_escape_gives_up_what_was_armed_and_says_so_in_the_journal(filled: Qd, make_room: MakeRoom) -> None:
+    room = make_room(target="production/api")
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await pilot.press("R")
+        card = next(room.cards())
+        assert isinstance(card, RollbackCard)
+        await until(pilot, lambda: bool(card._face._rows), "the first frame")
+        assert "ROLL BACK  api @ PRODUCTION" in printable(card)
+        await until(pilot, lambda: card.rollout_id is not None, "it to be armed")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(room.screen_stack) == 1, "the card to go")
+
+        def cancelled() -> bool:
+            with filled.journal() as journal:
+                return journal.rollout(card.rollout_id or 0).state is RolloutState.CANCELLED
+
+        await until(pilot, cancelled, "the worker to leave")
+
+
+async def test_what_is_typed_wrongly_behind_a_colon_names_the_nearest(filled: Qd, make_room: MakeRoom) -> None:
+    room = make_room(target="production/api")
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await room.action_act("rollback", ("production/apj",))
+        assert "did you mean production/api" in room.said
+        await room.action_act("rollback", ("production/api", "v22"))
+        await until(pilot, lambda: "has no release 'v22'" in room.said, "the refusal")
+        assert "v2" in room.said
+        await room.action_act("pause", ("4",))
+        await until(pilot, lambda: "paused: there is nothing to pause" in room.said, "the refusal")
+        await room.action_act("skip", ("4",))
+        await until(pilot, lambda: "what makes sense: resume" in room.said, "the refusal")
+        await room.action_act("resume", ("999",))
+        await until(pilot, lambda: "999" in room.said, "no such rollout")
+        await room.action_act("approve")
+        assert "nothing waits for an approval" in room.said
+        await room.action_act("freeze")
+        assert "no freeze" in room.said
+
+
+def test_what_an_abort_will_do_and_what_makes_sense(filled: Qd) -> None:
+    with filled.journal() as journal:
+        paused = look_closely(journal, 4)
+        assert "There is nothing to abort" in abort_words(look_closely(journal, 1))[0]
+        assert "Its worker is dead: a new one is started for this." in abort_words(paused)
+        assert [way.kind for way in ways_on(paused)[0]] == ["resume"]
+        assert ways_on(look_closely(journal, 3)) == ((), "rollout 3 was taken back: deploy it again with D")
+        found = way_facts(journal, journal.rollout(2))
+        assert found.leaving is not None
+        assert found.leaving.version == "v1"
+        assert found.difference is not None
+        assert [change.name for change in found.difference.env] == ["GREETING"]
+        with pytest.raises(JournalError):
+            look_closely(journal, 999)

@@ -1,0 +1,106 @@
+"""Deploying from the screen, and what can be asked of a rollout under way: on real hosts, in a real terminal."""
+
+import pytest
+
+from quarterdeck.history.records import RolloutState
+from tests.room.playing import GROUP, Play, eventually, play
+
+__all__ = ["play"]
+pytestmark = pytest.mark.xdist_group(GROUP)
+
+
+def test_deploy_pause_resume_abort(play: Play) -> None:
+    with play.room("staging/web", fleet=play.slow("3s")) as terminal:
+        terminal.wait_for("[=v1")
+        terminal.send("D")
+        terminal.wait_for("versions of staging/web")
+        terminal.wait_for("commits: not known")
+        terminal.send("tv2\r")
+        terminal.wait_for("DEPLOY  web @ STAGING")
+        terminal.wait_for("rolling: 2 of 2 hosts change")
+        for words in ("1  stg-1", "2  pause 3.0s", "3  stg-2", "policy allows it"):
+            terminal.wait_for(words)
+        terminal.wait_for("y deploy")
+        terminal.send("y")
+        terminal.wait_for("1 of 2 hosts")
+        terminal.send("P")
+        terminal.wait_for("paused after the steps that were under way")
+        terminal.wait_for("paused  deploy v1 -> v2")
+        rollout = play.rollouts("staging/web")[0]
+        assert rollout.state is RolloutState.PAUSED
+
+        # pressed again it does nothing, and says why
+        terminal.send("P")
+        terminal.wait_for("there is nothing to pause")
+
+        terminal.send("\x1b")
+        terminal.wait_gone("DEPLOY")
+        terminal.send("2")
+        terminal.wait_for(f"rollout {rollout.id}  staging/web")
+        terminal.wait_for(", alive")
+        terminal.wait_for("p resume   A abort")
+        terminal.send("p")
+        terminal.wait_for("GO ON")
+        terminal.wait_for("goes on with the")
+        terminal.send("r")  # dead for a moment, and a key that comes too early is dropped
+        terminal.wait_for("r resume")
+        terminal.send("r")
+        terminal.wait_gone("GO ON")
+        eventually(lambda: play.rollouts("staging/web")[0].state is not RolloutState.PAUSED, "it to go on")
+
+        terminal.send(":")
+        terminal.send(f"abort {rollout.id}\r")
+        terminal.wait_for("It stops now")
+        terminal.wait_for("Taken back to v1: stg-1")
+        terminal.wait_for("y abort it")
+        terminal.send("y")
+        terminal.wait_gone("ABORT  web")
+        eventually(lambda: play.rollouts("staging/web")[0].state is RolloutState.ROLLED_BACK, "it to be taken back")
+        terminal.wait_for("taken back: v1 on")
+        terminal.send("A")
+        terminal.wait_for("has ended")
+    assert play.runs("staging/web") == ["v1", "v1"]
+    with play.journal() as journal:
+        asked = [(request.kind, request.state) for request in journal.requests(rollout.id)]
+    assert asked == [("go", "done"), ("pause", "done"), ("resume", "done"), ("abort", "done")]
+
+
+def test_policy_refuses_and_is_set_aside_with_a_reason_only(play: Play) -> None:
+    with play.room("production/api") as terminal:
+        terminal.wait_for("[=v1")
+        terminal.send(":")
+        terminal.send("deploy production/api v2\r")
+        terminal.wait_for("takes only what has succeeded in staging/api")
+        assert "--override" not in terminal.text, "a card has keys, not options"
+        terminal.send("o")
+        terminal.wait_for("the order of the environments is set aside. Why?")
+        terminal.send("\r")  # no reason: nothing
+        terminal.send("customers wait\r")
+        terminal.wait_for("set aside for this rollout, with your reason")
+        terminal.wait_for("y deploy, by typing api")
+        terminal.send("y")
+        terminal.wait_for("type api to deploy")
+        terminal.wait_until(lambda: "(wait)" not in terminal.text, "the dead time to end")
+        terminal.send("api")
+        terminal.wait_for("succeeded  deploy v1 -> v2")
+        terminal.wait_for("why   customers wait")
+    assert play.runs("production/api") == ["v2"] * 3
+
+
+def test_steps_are_shown_whole_at_80x24(play: Play) -> None:
+    bad = play.qd("demo", "break", "staging/worker", status=3, timeout=150)
+    assert "rolled back" in bad.stderr
+    with play.room("staging/worker", environment={"NO_COLOR": "1"}) as terminal:
+        terminal.wait_for("[=v1")
+        terminal.send("2")
+        terminal.wait_for("rolled back  deploy v1 -> v3")
+        terminal.wait_for("1 taken back")
+        terminal.send("\r" + "jjj")
+        terminal.wait_for(">x")
+        terminal.send("\r")
+        terminal.wait_for("operation")
+        terminal.wait_for("did not become healthy within")
+        terminal.send("\x1b")
+        terminal.wait_gone("operation")
+        terminal.send("Q")
+        assert terminal.wait_ended() == 0

@@ -1,0 +1,221 @@
+"""What stands in the way of a rollback or a deploy, as lines of a card: ok, worth knowing, or red. Pure.
+
+A red line does not forbid anything: it turns the key that confirms into typing the service's name.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from quarterdeck.history.records import Rollout, RolloutState
+from quarterdeck.rollouts.picture import version_of
+from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.releases_diff import Difference
+from quarterdeck.rollouts.way_facts import WayFacts
+from quarterdeck.tui.cli.times import age
+from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
+
+PRODUCTION_NAMES = ("prod", "live")
+
+
+class Level(StrEnum):
+    """In the order of importance; the value is the word that the line begins with."""
+
+    RED = "NO"
+    WARN = "note"
+    UNKNOWN = "?"
+    OK = "ok"
+
+
+_ROLES = {Level.RED: Role.BAD, Level.WARN: Role.WARN, Level.UNKNOWN: Role.STALE, Level.OK: Role.OK}
+_ORDER = list(Level)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    level: Level
+    text: str
+
+
+def check_rows(checks: Sequence[Check], width: int) -> list[Row]:
+    """The worst first, so that it is seen where a small terminal cuts the end off."""
+    ordered = sorted(checks, key=lambda check: _ORDER.index(check.level))
+    return [
+        (
+            Span(f"{check.level:<5}", _ROLES[check.level]),
+            Span(
+                ellipsis(check.text, max(width - 5, 0)),
+                Role.PLAIN if check.level is Level.OK else _ROLES[check.level],
+            ),
+        )
+        for check in ordered
+    ]
+
+
+def reds(checks: Collection[Check]) -> list[Check]:
+    return [check for check in checks if check.level is Level.RED]
+
+
+def is_production(environment: str, environments: Sequence[str]) -> bool:
+    """By its name, or else the last one of the fleet file: releases end there."""
+    named = [name for name in environments if name.lower().startswith(PRODUCTION_NAMES)]
+    return environment in named if named else bool(environments) and environment == environments[-1]
+
+
+def place_words(target: str, environments: Sequence[str]) -> str:
+    """``api @ PRODUCTION``; the word stands there whatever the environment is called."""
+    environment, _, service = target.partition("/")
+    loud = environment.upper()
+    if is_production(environment, environments) and "PRODUCTION" not in loud:
+        loud += " (PRODUCTION)"
+    return f"{service} @ {loud}"
+
+
+def rollback_checks(
+    plan: Mapping[str, Any], facts: WayFacts | None, me: str, *, looked: str | None = None
+) -> list[Check]:
+    """``plan`` is the worker's; empty while it still looks. ``me``: who sits there, as the journal names people.
+    ``looked``: when the hosts were asked (ISO 8601)."""
+    if not plan or facts is None:
+        return [
+            Check(Level.UNKNOWN, text)
+            for text in (
+                "copies on the hosts",
+                "config and secrets",
+                "hooks that can't be undone",
+                "other rollouts on it",
+                "hosts that can be reached",
+            )
+        ]
+    version = str(plan.get("version") or "")
+    moves = [step for step in plan.get("steps") or () if step.get("action") == Action.SWITCH]
+    return [
+        *([] if moves else [Check(Level.WARN, f"{version} runs there already: nothing would change")]),
+        *_way_checks(plan, facts),
+        _copies(plan, version),
+        _config(facts.difference),
+        *_secrets(plan),
+        _hooks(facts),
+        _other(facts.other, me, "is stopped first"),
+        *_hosts(plan, looked),
+    ]
+
+
+def deploy_checks(
+    plan: Mapping[str, Any], facts: WayFacts | None, me: str, overridden: Sequence[str], *, looked: str | None = None
+) -> list[Check]:
+    if not plan or facts is None:
+        return [Check(Level.UNKNOWN, text) for text in ("artifact", "policy", "config and secrets", "hosts")]
+    checks = [Check(Level.OK, f"artifact found, sha256 {str(plan.get('digest') or '')[:12]}")]
+    if overridden:
+        checks.append(Check(Level.RED, f"set aside for this rollout, with your reason: {', '.join(overridden)}"))
+    else:
+        checks.append(Check(Level.OK, "policy allows it"))
+    if facts.to is not None and facts.to.row.verdict == "bad":
+        checks.append(
+            Check(Level.RED, f"{facts.to.version} was bad: {facts.to.row.verdict_reason or 'no reason recorded'}")
+        )
+    hooks = [hook for hook in _planned_hooks(plan) if hook]
+    if facts.to is not None and (
+        lost := [
+            h.run for h in (*facts.to.row.release.hooks.before, *facts.to.row.release.hooks.after) if not h.reversible
+        ]
+    ):
+        checks.append(Check(Level.WARN, f"no way back without loss after: {', '.join(lost)}"))
+    elif hooks:
+        checks.append(Check(Level.OK, f"hooks: {', '.join(dict.fromkeys(hooks))}"))
+    return [
+        *checks,
+        _config(facts.difference),
+        *_secrets(plan),
+        _other(facts.other, me, "is taken the place of"),
+        *_hosts(plan, looked),
+    ]
+
+
+def _planned_hooks(plan: Mapping[str, Any]) -> list[str]:
+    return [str(step.get("run") or "") for step in plan.get("steps") or () if step.get("action") == Action.HOOK]
+
+
+def _way_checks(plan: Mapping[str, Any], facts: WayFacts) -> list[Check]:
+    to = facts.to
+    if to is None:
+        return [Check(Level.RED, f"the journal does not know {plan.get('to')}")]
+    if to.row.verdict == "bad":
+        return [Check(Level.RED, f"{to.version} was bad: {to.row.verdict_reason or 'no reason recorded'}")]
+    if to.row.last_good is None:
+        return [Check(Level.RED, f"{to.version} has never been good here")]
+    if facts.last_good is not None and to.row.id != facts.last_good:
+        return [Check(Level.RED, f"{to.version} is not the last good one: that is {version_of(facts.last_good)}")]
+    return []
+
+
+def _copies(plan: Mapping[str, Any], version: str) -> Check:
+    asked = [host for host in plan.get("hosts") or () if not host.get("error")]
+    without = [str(host["host"]) for host in asked if not host.get("has_release")]
+    total = len(plan.get("hosts") or ())
+    text = f"copy of {version} on {len(asked) - len(without)}/{total} hosts"
+    if without:
+        return Check(Level.RED, f"{text}; not on {' '.join(without)}: it is fetched first")
+    return Check(Level.OK, text)
+
+
+def _config(difference: Difference | None) -> Check:
+    if difference is None:
+        return Check(Level.WARN, "config: nothing to compare with")
+    parts = [
+        f"{len(items)} {name}"
+        for name, items in (("env", difference.env), ("files", difference.files), *difference.settings.items())
+        if items
+    ]
+    if not parts:
+        return Check(Level.OK, "config same")
+    return Check(Level.WARN, f"config changes with it: {', '.join(parts)} (d shows them)")
+
+
+def _secrets(plan: Mapping[str, Any]) -> list[Check]:
+    states: Mapping[str, str] = plan.get("secrets") or {}
+    found = []
+    for state, words in (
+        ("changed", "have other values now: the new ones are used"),
+        ("unavailable", "can't be read now: what lies on the hosts is kept"),
+    ):
+        names = [name for name, is_ in states.items() if is_ == state]
+        if names:
+            found.append(Check(Level.WARN, f"secrets {' '.join(names)} {words}"))
+    if not found:
+        found.append(Check(Level.OK, f"secrets same ({len(states)})" if states else "no secrets"))
+    return found
+
+
+def _hooks(facts: WayFacts) -> Check:
+    if facts.irreversible:
+        return Check(Level.RED, f"ran since, and can't be undone: {'; '.join(facts.irreversible)}")
+    return Check(Level.OK, "no hook in between that can't be undone")
+
+
+def _other(other: Rollout | None, me: str, becomes: str) -> Check:
+    if other is None:
+        return Check(Level.OK, "nobody else is at work on it; freezes: none")
+    what = f"rollout {other.id} ({other.kind} {version_of(other.to_release) or ''}) by {other.requested_by}"
+    state = "its worker died" if other.state is RolloutState.ORPHANED else str(other.state).replace("_", " ")
+    level = Level.WARN if other.requested_by == me else Level.RED
+    return Check(level, f"{what} is under way ({state}): it {becomes}")
+
+
+def _hosts(plan: Mapping[str, Any], looked: str | None) -> list[Check]:
+    hosts = plan.get("hosts") or ()
+    lost = [f"{host['host']}: {host['error']}" for host in hosts if host.get("error")]
+    ill = [
+        f"{host['host']}: {', '.join(host['problems'])}"
+        for host in hosts
+        if host.get("problems") and not host.get("error")
+    ]
+    found = [Check(Level.RED, f"not reached, and owed until it is back: {text}") for text in lost]
+    found += [Check(Level.RED, text) for text in ill]
+    if not lost:
+        count = len(hosts)
+        ago = f", {age(looked)} ago" if looked else ""
+        found.append(Check(Level.OK, f"{count} of {count} hosts answered{ago}"))
+    return found

@@ -1,0 +1,240 @@
+"""The rollout screen: all rollouts, those that live first, and the chosen one whole beside it, live."""
+
+import textwrap
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar
+
+from quarterdeck.history.errors import JournalError
+from quarterdeck.history.records import ENDED, RolloutState, Step
+from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
+from quarterdeck.rollouts.picture import RolloutSeen
+from quarterdeck.tui.cli.times import age, clock, day_and_clock
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.rollout_rows import (
+    STATE_ROLES,
+    host_rows,
+    one_line,
+    progress_row,
+    request_row,
+    state_row,
+    state_words,
+    step_row,
+)
+from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, row
+from quarterdeck.tui.room.timeline import is_detail, text_of
+
+_ABORT = (Span("   A", Role.KEY), Span(" abort"))
+LOOK_AGAIN = 2  # ticks of the room: whether the worker lives is told by no event
+
+
+def chosen_rollout(place: int | None, rollouts: Sequence[RolloutSeen]) -> int | None:
+    """The one that was chosen, else the first of the list."""
+    return place if place is not None else (rollouts[0].id if rollouts else None)
+
+
+def list_row(seen: RolloutSeen, width: int, *, chosen: bool) -> Row:
+    """``>812 production/api rollback v2 -> v1 running 1/3  maya``."""
+    rollout = seen.rollout
+    done, total = seen.progress
+    words = state_words(rollout.state) + (f" {done}/{total}" if total and rollout.state not in ENDED else "")
+    when = age(rollout.ended or rollout.started or rollout.created)
+    head = f"{rollout.id:>4} {pad(rollout.target, min(20, max(width // 4, 12)))} "
+    what = f"{pad(rollout.kind, 8)} {seen.from_version or '-'} -> {seen.to_version or '?'}"
+    who = one_line(rollout.requested_by).split("@", 1)[0]
+    middle = f" {when:>4} {who}  {what}"
+    return (
+        Span(">" if chosen else " ", Role.STRONG),
+        Span(head, Role.CURSOR if chosen else Role.PLAIN),
+        Span(pad(words, 16), STATE_ROLES[rollout.state]),
+        Span(ellipsis(middle, max(width - len(head) - 17, 0))),
+    )
+
+
+class RolloutList(Pane):
+    name_of: ClassVar[str] = "rollout-list"
+
+    def heading(self) -> str:
+        living = len(self.room.picture.moving)
+        return f"rollouts, {living} under way" if living else "rollouts, none under way"
+
+    def build(self, size: Size) -> Sequence[Row]:
+        rollouts = self.room.picture.rollouts
+        if not rollouts:
+            return [row(Span(" nothing was ever rolled out", Role.DIM))]
+        chosen = chosen_rollout(self.room.place.rollout, rollouts)
+        return [list_row(seen, size.width, chosen=seen.id == chosen) for seen in rollouts]
+
+    def chosen_row(self) -> int | None:
+        rollouts = self.room.picture.rollouts
+        chosen = chosen_rollout(self.room.place.rollout, rollouts)
+        return next((at for at, seen in enumerate(rollouts) if seen.id == chosen), None)
+
+    def move(self, by: int) -> None:
+        rollouts = self.room.picture.rollouts
+        if rollouts:
+            at = max(0, min((self.chosen_row() or 0) + by, len(rollouts) - 1))
+            self.room.choose(target=rollouts[at].rollout.target, rollout=rollouts[at].id)
+
+    def open_chosen(self) -> None:
+        """Into the rollout: its steps have the keys then."""
+        chosen = chosen_rollout(self.room.place.rollout, self.room.picture.rollouts)
+        if chosen is not None:
+            self.room.choose(rollout=chosen)
+            self.room.set_focus(self.room.pane("rollout"))
+
+    def copy_text(self) -> str:
+        chosen = chosen_rollout(self.room.place.rollout, self.room.picture.rollouts)
+        return f"rollout {chosen}" if chosen is not None else ""
+
+
+class RolloutWhole(Pane):
+    """One rollout, asked of the journal when something happens to it."""
+
+    name_of: ClassVar[str] = "rollout"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Closely | None = None
+        self.step: int | None = None  # the step that the cursor is on, by its number
+        self._asked: tuple[int, int] | None = None  # which rollout, up to which event
+        self._ticks = 0
+        self._fault = ""
+        self._step_rows: dict[int, int] = {}  # by the step's number: its row
+
+    def heading(self) -> str:
+        if self.seen is None:
+            return "rollout"
+        return f"rollout {self.seen.rollout.id}  {self.seen.rollout.target}"
+
+    def heading_right(self) -> str:
+        return "enter: a step whole" if self.has_focus and self.step is not None else ""
+
+    def build(self, size: Size) -> Sequence[Row]:
+        self._ask()
+        if self._fault:
+            return [row(Span(f" {self._fault}", Role.BAD))]
+        if self.seen is None:
+            words = "reading ..." if self.room.picture.rollouts else "nothing was ever rolled out"
+            return [row(Span(f" {words}", Role.DIM))]
+        rows, self._step_rows = whole_rows(self.seen, size.width, self.step)
+        return rows
+
+    def _ask(self) -> None:
+        """Asks for the chosen rollout when another one was chosen, something happened to it, or its worker may have died."""
+        room = self.room
+        chosen = chosen_rollout(room.place.rollout, room.picture.rollouts)
+        if chosen is None or not self.is_mounted:
+            return
+        head = max((event.seq for event in room.recent if event.rollout == chosen), default=0)
+        self._ticks += 1
+        stale = self.seen is not None and not self.seen.ended and self._ticks > LOOK_AGAIN
+        if self._asked != (chosen, head) or stale:
+            if self._asked is None or self._asked[0] != chosen:
+                self.step, self.top = None, 0
+            self._asked, self._ticks = (chosen, head), 0
+            self.fetch(partial(self._look, chosen), "rollout")
+
+    async def _look(self, id: int) -> None:
+        try:
+            self.seen = await self.room.desk.ask(lambda journal: look_closely(journal, id))
+            self._fault = ""
+        except (JournalError, TimeoutError) as error:
+            self._fault = str(error) or "the journal did not answer in time"
+        self.renew()
+
+    # moving
+
+    def _steps(self) -> Sequence[Step]:
+        return self.seen.steps if self.seen is not None else ()
+
+    def chosen_row(self) -> int | None:
+        return self._step_rows.get(self.step) if self.step is not None else None
+
+    def move(self, by: int) -> None:
+        numbers = [step.seq for step in sorted(self._steps(), key=lambda step: (step.batch, step.seq))]
+        if not numbers:
+            super().move(by)
+            return
+        if self.step not in numbers:
+            under_way = self.seen.under_way if self.seen is not None else None
+            self.step = under_way.seq if under_way is not None and not (self.seen and self.seen.ended) else numbers[0]
+        else:
+            self.step = numbers[max(0, min(numbers.index(self.step) + by, len(numbers) - 1))]
+        self.renew()
+
+    def open_chosen(self) -> None:
+        from quarterdeck.tui.room.cards.reading import step_card
+
+        step = next((step for step in self._steps() if step.seq == self.step), None)
+        if step is not None and self.seen is not None:
+            self.room.push_screen(step_card(self.seen.rollout.target, step, self.room.size.width - 8))
+
+    def copy_text(self) -> str:
+        return f"rollout {self.seen.rollout.id}: {self.seen.rollout.outcome}" if self.seen is not None else ""
+
+
+def whole_rows(seen: Closely, width: int, chosen: int | None) -> tuple[list[Row], dict[int, int]]:
+    """All rows of a rollout, and the row of each step by its number."""
+    rollout = seen.rollout
+    rows: list[Row] = [_indented(state_row(seen, width - 1)), _indented(progress_row(seen, width - 1))]
+    rows += _said("", one_line(rollout.outcome), width, STATE_ROLES[rollout.state])
+    rows += _said("why", one_line(rollout.reason), width, Role.PLAIN)
+    rows.append(_worker_row(seen, width))
+    ways, _ = ways_on(seen)
+    if ways and rollout.state is not RolloutState.SUCCEEDED:
+        words = " or ".join(way.kind for way in ways)
+        rows.append(row(" ", Span("p", Role.KEY), f" {words}", *(() if seen.ended else _ABORT)))
+    elif not seen.ended:
+        rows.append(row(" ", Span("P", Role.KEY), " pause   ", Span("A", Role.KEY), " abort"))
+    if seen.debts:
+        rows += _said("owed", " ".join(debt.host for debt in seen.debts), width, Role.BAD)
+    rows += [_heading("hosts"), *(_indented(line) for line in host_rows(seen.hosts, width - 1))] if seen.hosts else []
+    if seen.requests:
+        rows += [_heading("asked for"), *(_indented(request_row(request, width - 1)) for request in seen.requests)]
+    where: dict[int, int] = {}
+    wave = None
+    for step in sorted(seen.steps, key=lambda step: (step.batch, step.seq)):
+        if step.batch != wave:
+            wave = step.batch
+            rows.append(_heading(f"wave {wave + 1}"))
+        where[step.seq] = len(rows)
+        rows.append(step_row(step, width, chosen=step.seq == chosen))
+    rows.append(_heading("what happened"))
+    for event in reversed(seen.events):
+        if not is_detail(event):
+            text, role = text_of(event)
+            rows.append(row(Span(f" {clock(event.time)} ", Role.DIM), Span(ellipsis(text, max(width - 10, 0)), role)))
+    return rows, where
+
+
+def _worker_row(seen: Closely, width: int) -> Row:
+    rollout = seen.rollout
+    asked = f" asked {day_and_clock(rollout.created)} by {one_line(rollout.requested_by)}"
+    pid = f"worker {seen.worker.pid}" if seen.worker is not None else "no worker yet"
+    if seen.ended:
+        state, role = f"{pid}, ended", Role.DIM
+    elif seen.alive:
+        state, role = f"{pid}, alive", Role.OK
+    else:
+        state, role = (f"{pid} is DEAD" if seen.worker is not None else pid), Role.BAD
+    return row(Span(f" {state}", role), Span(ellipsis(f"  {asked}", max(width - len(state) - 1, 0)), Role.DIM))
+
+
+def _said(label: str, text: str, width: int, role: Role) -> list[Row]:
+    if not text:
+        return []
+    head = f" {label} " if label else " "
+    pieces = textwrap.wrap(text, max(width - len(head), 20))
+    return [
+        row(Span(head if number == 0 else " " * len(head), Role.DIM), Span(piece, role))
+        for number, piece in enumerate(pieces)
+    ]
+
+
+def _heading(text: str) -> Row:
+    return row(Span(f" {text}", Role.STRONG))
+
+
+def _indented(line: Row) -> Row:
+    return (Span(" "), *line) if line else EMPTY

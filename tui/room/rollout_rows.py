@@ -1,0 +1,138 @@
+"""A rollout as rows: state, progress, hosts, steps, wishes. For the card that has become live and for the rollout screen. Pure."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.history.records import Request, RolloutState, Step, StepState
+from quarterdeck.rollouts.closely import Closely, HostMove
+from quarterdeck.rollouts.plan import Action
+from quarterdeck.tui.cli.following import outcome_text
+from quarterdeck.tui.cli.times import age, clock, duration, seconds_between
+from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
+
+STATE_ROLES = {
+    RolloutState.ARMED: Role.STALE,
+    RolloutState.QUEUED: Role.STALE,
+    RolloutState.RUNNING: Role.MOVING,
+    RolloutState.BAKING: Role.MOVING,
+    RolloutState.PAUSED: Role.WARN,
+    RolloutState.ABORTING: Role.WARN,
+    RolloutState.ROLLING_BACK: Role.WARN,
+    RolloutState.ORPHANED: Role.BAD,
+    RolloutState.SUCCEEDED: Role.OK,
+    RolloutState.ROLLED_BACK: Role.WARN,
+    RolloutState.FAILED: Role.BAD,
+    RolloutState.CANCELLED: Role.DIM,
+    RolloutState.SUPERSEDED: Role.WARN,
+}
+STEP_MARKS = {
+    StepState.PENDING: (".", Role.DIM),
+    StepState.STARTED: (">", Role.MOVING),
+    StepState.DONE: ("=", Role.OK),
+    StepState.FAILED: ("x", Role.BAD),
+    StepState.SKIPPED: ("-", Role.WARN),
+}
+
+
+def one_line(text: object) -> str:
+    """Foreign words on one line."""
+    return " ".join(clean(str(text)).split())
+
+
+def state_words(state: RolloutState) -> str:
+    return str(state).replace("_", " ")
+
+
+def progress_row(seen: Closely, width: int) -> Row:
+    """``[#####.....] 2 of 5 hosts``: hosts whose move has ended well; those that were taken back again are not among them."""
+    moves = [host for host in seen.hosts if host.state is not None]
+    done = sum(host.state is StepState.DONE and not host.back for host in moves)
+    failed = sum(host.state is StepState.FAILED for host in moves)
+    back = sum(host.state is StepState.DONE and host.back for host in moves)
+    words = f" {done} of {len(moves)} hosts"
+    words += f", {failed} failed" if failed else ""
+    words += f", {back} taken back" if back else ""
+    room = max(min(width - len(words) - 2, 40), 4)
+    full = round(room * done / len(moves)) if moves else (room if seen.rollout.state is RolloutState.SUCCEEDED else 0)
+    role = Role.BAD if failed else Role.PLAIN if seen.ended else Role.MOVING
+    return (
+        Span("[" + "#" * full + "." * (room - full) + "]", role),
+        Span(words, Role.BAD if failed else Role.PLAIN),
+    )
+
+
+def took(seen: Closely, now: datetime | None = None) -> str:
+    """How long it has been at work, or was."""
+    rollout = seen.rollout
+    if rollout.started is None:
+        return ""
+    end = rollout.ended or (now or datetime.now(UTC)).isoformat()
+    seconds = seconds_between(rollout.started, end)
+    return duration(seconds) if seconds is not None else ""
+
+
+def state_row(seen: Closely, width: int) -> Row:
+    rollout = seen.rollout
+    words = state_words(rollout.state)
+    about = f"  {rollout.kind} {seen.from_version or 'nothing'} -> {seen.to_version or '?'}  {took(seen)}"
+    return (Span(words, STATE_ROLES[rollout.state]), Span(ellipsis(about, max(width - len(words), 0))))
+
+
+def host_rows(hosts: Iterable[HostMove], width: int) -> list[Row]:
+    """``= prod-1  v3 -> v2``; a host that failed says why."""
+    rows: list[Row] = []
+    for host in hosts:
+        mark, role = STEP_MARKS[host.state] if host.state is not None else ("?" if host.error else ".", Role.DIM)
+        if host.error:
+            role = Role.BAD
+        if host.state is None:
+            moves = f"{host.before or 'nothing'}, not moved"
+        else:
+            moves = f"{host.before or 'nothing'} -> {host.after or 'nothing'}"
+        word = str(host.state) if host.state is not None else ""
+        if host.back:
+            word = f"taking back: {host.state}" if host.state is not StepState.DONE else "taken back"
+        text = f" {pad(one_line(host.host), 12)} {pad(moves, 22)} {word}"
+        if host.error:
+            text += f" {one_line(host.error)}"
+        rows.append((Span(mark, role), Span(ellipsis(text, max(width - 1, 0)), Role.PLAIN if not host.error else role)))
+    return rows
+
+
+def step_words(step: Step) -> str:
+    outcome = one_line(outcome_text(step.outcome))
+    return f"{step.state}{f': {outcome}' if outcome else ''}"
+
+
+def step_seconds(step: Step) -> str:
+    if step.started is None:
+        return ""
+    if step.ended is None:
+        return age(step.started)
+    seconds = seconds_between(step.started, step.ended)
+    return duration(seconds) if seconds is not None else ""
+
+
+def step_row(step: Step, width: int, *, chosen: bool = False) -> Row:
+    """``> 12 prod-1 switch  started 3s``."""
+    mark, role = STEP_MARKS[step.state]
+    what = str(step.action) + (" (undo)" if step.body.get("reverse") else "")
+    if step.action == Action.PAUSE:
+        what = f"pause {duration(float(step.body.get('seconds') or 0))}"
+    head = f" {step.seq:>3} {pad(one_line(step.host), 10)} {pad(what, 10)} {step_seconds(step):>6} "
+    return (
+        Span(">" if chosen else " ", Role.STRONG),
+        Span(mark, role),
+        Span(head, Role.STRONG if chosen else Role.PLAIN),
+        Span(ellipsis(step_words(step), max(width - len(head) - 2, 0)), role),
+    )
+
+
+def request_row(request: Request, width: int) -> Row:
+    """What was asked, by whom, and what became of it."""
+    role = {"open": Role.MOVING, "done": Role.OK}.get(request.state, Role.WARN)
+    became = {"open": "not answered yet", "done": ""}.get(request.state, "refused: ") + one_line(request.answer)
+    at = f" at step {request.step}" if request.step is not None else ""
+    head = f"{clock(request.time)} {request.kind}{at} by {one_line(request.by)}: "
+    return (Span(head), Span(ellipsis(became, max(width - len(head), 0)), role))
