@@ -21,7 +21,7 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
-from quarterdeck.tui.room.actions import BY_ID
+from quarterdeck.tui.room.actions import BY_ID, Action, Subject
 from quarterdeck.tui.room.boxes import frame, zoomed
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.deeds import Words, all_handlers
@@ -404,7 +404,7 @@ class Room(App[int], inherit_bindings=False):
         if action.pane and (self.focused_pane is None or self.focused_pane.name_of != action.pane):
             return
         self.say("")
-        why = refusal(action, self.standing, (self.size.width, self.size.height))
+        why = refusal(action, self.standing, (self.size.width, self.size.height)) or self._lost(action, words)
         if why:
             self.say(why)
             return
@@ -412,6 +412,13 @@ class Room(App[int], inherit_bindings=False):
         if handler is None:
             raise AssertionError(f"nothing carries out {id}")
         await self._saying(action.title, handler(self, words))
+
+    def _lost(self, action: Action, words: Words) -> str:
+        """Why ``action`` has nothing to act on: the chosen target left the fleet file meanwhile."""
+        chosen = self.place.target
+        if action.subject is not Subject.TARGET or words or chosen is None or chosen in self.fleet.targets:
+            return ""
+        return f"{action.title}: {chosen} is not in the fleet file (any more); choose another target"
 
     def say(self, text: str) -> None:
         """One sentence for the operator, until the next key."""
