@@ -2,7 +2,7 @@
 stands for. It changes nothing by itself and waits for nothing: the journal is read by the desk, hosts are changed by workers."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,14 +21,16 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
+from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.actions import BY_ID, Action, Subject
 from quarterdeck.tui.room.boxes import frame, zoomed
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.deeds import Words, all_handlers
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
 from quarterdeck.tui.room.editing import Complete
+from quarterdeck.tui.room.fleet_cache import remember
 from quarterdeck.tui.room.keymap import ALWAYS, Keymap
-from quarterdeck.tui.room.looks import DARK, LOOKS, NO_COLOUR, Look
+from quarterdeck.tui.room.looks import LOOKS, Look
 from quarterdeck.tui.room.own_files import own_directory
 from quarterdeck.tui.room.pane import Pane
 from quarterdeck.tui.room.permission import Standing, refusal, standing
@@ -182,6 +184,9 @@ class Room(App[int], inherit_bindings=False):
         self._focus_first()
         self.desk.start()
         self.set_interval(TICK, self._tick)
+        self.call_after_refresh(first_paint.ready)
+        fleet, look = self.fleet, self.look.name
+        self.beside(lambda: remember(fleet, look))
 
     def on_unmount(self) -> None:
         for companion in self.companions:
@@ -469,14 +474,3 @@ def textual_theme(look: Look) -> Theme:
         panel=look.background,
         dark=look.dark,
     )
-
-
-def look_for(environment: Mapping[str, str], wanted: str | None, *, slow: bool, usual: str | None = None) -> str:
-    """The look's name: as wished, but NO_COLOR wins, and a slow line gets the short codes. ``usual``: of the settings."""
-    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
-        return NO_COLOUR.name
-    if wanted is not None:
-        return wanted
-    if slow:
-        return usual if usual is not None and LOOKS[usual].ansi else "ansi-dark"
-    return usual if usual is not None else DARK.name
