@@ -25,6 +25,7 @@ from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.actions import BY_ID, Action, Subject
 from quarterdeck.tui.room.boxes import frame, zoomed
 from quarterdeck.tui.room.commands import Commands
+from quarterdeck.tui.room.cropping import Cropping
 from quarterdeck.tui.room.deeds import Words, all_handlers
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
 from quarterdeck.tui.room.editing import Complete
@@ -92,7 +93,11 @@ class NewsCame(Message):
 
 
 class Base(Screen[None], inherit_bindings=False):
-    """The screen that the panes are on. It has no keys of Textual's own."""
+    """The screen that the panes are on. It has no keys of Textual's own, and sends nothing but the cells that changed."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._compositor = Cropping()
 
 
 class Room(App[int], inherit_bindings=False):
