@@ -29,7 +29,6 @@ from quarterdeck.tui.room.cropping import Cropping
 from quarterdeck.tui.room.deeds import Words, all_handlers
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
 from quarterdeck.tui.room.editing import Complete
-from quarterdeck.tui.room.fleet_cache import remember
 from quarterdeck.tui.room.keymap import ALWAYS, Keymap
 from quarterdeck.tui.room.looks import LOOKS, Look
 from quarterdeck.tui.room.own_files import own_directory
@@ -190,8 +189,6 @@ class Room(App[int], inherit_bindings=False):
         self.desk.start()
         self.set_interval(TICK, self._tick)
         self.call_after_refresh(first_paint.ready)
-        fleet, look = self.fleet, self.look.name
-        self.beside(lambda: remember(fleet, look))
 
     def on_unmount(self) -> None:
         for companion in self.companions:

@@ -159,9 +159,11 @@ def painted_already() -> bool:
 
 
 def ready() -> None:
-    """The room takes keys: what was made so far stays for good, and is not looked through again."""
-    gc.freeze()
-    gc.enable()
+    """The room takes keys: what was made so far stays for good, and is not looked through again. For ``open_room``, which has
+    switched the collector off."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def give_back() -> None:

@@ -1,12 +1,14 @@
 """Opens the control room on a terminal, and gives the exit status when it is left."""
 
 import gc
+import threading
 
 from textual.driver import Driver
 
 from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.ansi import ALTERNATE_SCREEN
 from quarterdeck.tui.room.app import Opening, Room
+from quarterdeck.tui.room.fleet_cache import remember
 
 
 def open_room(opening: Opening, *, mouse: bool = False) -> int:
@@ -15,7 +17,13 @@ def open_room(opening: Opening, *, mouse: bool = False) -> int:
     room = Room(opening)
     if first_paint.painted_already():
         room.driver_class = taking_over(room.driver_class)
-    return room.run(mouse=mouse) or 0
+    threading.Thread(target=remember, args=(opening.fleet, opening.look), daemon=True).start()
+    try:
+        return room.run(mouse=mouse) or 0
+    finally:
+        remember(
+            room.fleet, room.look.name
+        )  # of a fleet file that was edited, or with another look: for the next start
 
 
 def taking_over(driver: type[Driver]) -> type[Driver]:
