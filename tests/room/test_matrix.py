@@ -36,7 +36,7 @@ CELLS = [
     (_seen(_host()), 12, True, (), "[=v9]"),
     (_seen(_host(seen=AGES_AGO)), 12, False, (), " ?v9 old 12m"),
     (_seen(_host(seen=AGES_AGO)), 11, False, (), " ?v9 old12m"),
-    (_seen(_host(seen=AGES_AGO, error="no answer")), 12, False, (), " ?v9 stale.."),
+    (_seen(_host(seen=AGES_AGO, error="no answer")), 12, False, (), " ?v9 12m"),
     (_seen(_host(seen=AGES_AGO, error="no answer")), 13, False, (), " ?v9 stale12m"),
     (GONE, 12, False, (), " =v9 GONE"),
     (GONE, 8, False, (), " =v9 !!"),

@@ -155,9 +155,9 @@ def why(seen: TargetSeen, now: datetime) -> tuple[str, Role]:
         return "nothing was ever released here", Role.DIM
     if seen.health == "unknown" or seen.oldest is None:
         return "not every host was looked at yet", Role.STALE
+    every = f"all {len(seen.hosts)} hosts" if len(seen.hosts) != 1 else f"{seen.hosts[0].host}"
+    if mark_now(seen, too_old(now)) is Mark.STALE:
+        return f"nobody looked for {age(seen.oldest, now)}: {every} {seen.health} then", Role.STALE
     if seen.last is not None and seen.last.state is RolloutState.ROLLED_BACK:
-        return (
-            f"all {len(seen.hosts)} hosts healthy; rollout {seen.last.id} was taken back: {seen.last.outcome}",
-            Role.OK,
-        )
-    return f"all {len(seen.hosts)} hosts {seen.health}, seen {age(seen.oldest, now)} ago", Role.OK
+        return f"{every} healthy; rollout {seen.last.id} was taken back: {seen.last.outcome}", Role.OK
+    return f"{every} {seen.health}, seen {age(seen.oldest, now)} ago", Role.OK

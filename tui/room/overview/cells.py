@@ -91,14 +91,16 @@ def cell_words(seen: TargetSeen, now: datetime, old: str) -> tuple[str, str]:
 
 
 def _joined(words: str, more: str, room: int, *, cut: bool = True) -> str:
-    """``more`` behind ``words``; where there is no room for it ``stale7m``, ``0/1``, or cut, or not at all."""
+    """``more`` behind ``words``; where there is no room for it shorter: ``stale7m``, ``7m``, ``0/1``, cut, or not at all."""
     if not more:
         return words
-    for short in (more, more.replace(" ", "") if more[0].isalpha() else more.partition(" ")[0]):
-        if cells(words) + 1 + cells(short) <= room:
+    first, _, last = more.partition(" ")
+    shorter = (more.replace(" ", ""), last) if more[0].isalpha() else (first,)
+    for short in (more, *shorter):
+        if short and cells(words) + 1 + cells(short) <= room:
             return f"{words} {short}"
     left = room - cells(words) - 1
-    return f"{words} {ellipsis(more, left)}" if cut and left >= 4 else words
+    return f"{words} {ellipsis(more, left)}" if cut and left >= 4 and not last else words
 
 
 def cell(
