@@ -3,10 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from quarterdeck.config.model import Fleet, Target
-from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import (
     ENDED,
     Debt,
@@ -19,6 +17,10 @@ from quarterdeck.history.records import (
     Step,
     StepState,
 )
+
+if TYPE_CHECKING:  # the first paint has a description of the fleet of its own, and no time for what reads fleet files
+    from quarterdeck.config.model import Fleet, Target
+    from quarterdeck.history.journal import Journal
 
 _OfTarget = TypeVar("_OfTarget", Debt, Observation)
 
@@ -168,7 +170,7 @@ class Picture:
         return tuple(seen for seen in self.rollouts if seen.rollout.state not in ENDED)
 
 
-def empty_picture(fleet: Fleet) -> Picture:
+def empty_picture(fleet: "Fleet") -> Picture:
     """What can be shown before the journal was read."""
     targets = {
         name: TargetSeen(name, target.environment, target.service, hosts=tuple(HostSeen(h.name) for h in target.hosts))
@@ -177,7 +179,7 @@ def empty_picture(fleet: Fleet) -> Picture:
     return Picture(fleet.name, promotion_order(fleet), fleet.services, targets)
 
 
-def promotion_order(fleet: Fleet) -> tuple[str, ...]:
+def promotion_order(fleet: "Fleet") -> tuple[str, ...]:
     """The environments as a release goes through them, the last one being production; equals in the order of the file."""
 
     def depth(name: str | None) -> int:
@@ -189,7 +191,7 @@ def promotion_order(fleet: Fleet) -> tuple[str, ...]:
     return tuple(sorted(fleet.environments, key=depth))
 
 
-def take_picture(fleet: Fleet, journal: Journal, only: Collection[str] | None = None) -> Picture:
+def take_picture(fleet: "Fleet", journal: "Journal", only: Collection[str] | None = None) -> Picture:
     """The whole picture as the journal has it now. ``only``: no other targets than these are in it."""
     head, _ = journal.head()
     wanted = {name: target for name, target in fleet.targets.items() if only is None or name in only}
@@ -203,7 +205,7 @@ def take_picture(fleet: Fleet, journal: Journal, only: Collection[str] | None = 
     return replace(empty_picture(fleet), targets=targets, rollouts=_rollouts(fleet, journal), head=head)
 
 
-def renew(picture: Picture, fleet: Fleet, journal: Journal, events: Iterable[Event], *, looked: bool) -> Picture:
+def renew(picture: Picture, fleet: "Fleet", journal: "Journal", events: Iterable[Event], *, looked: bool) -> Picture:
     """``picture`` brought up to what ``events`` tell; what they don't concern stays the same object.
 
     ``looked``: what hosts were last seen running may have changed as well. ``picture`` itself when nothing did.
@@ -230,11 +232,11 @@ def renew(picture: Picture, fleet: Fleet, journal: Journal, events: Iterable[Eve
     return replace(picture, targets=targets, rollouts=rollouts, head=news[-1].seq if news else picture.head)
 
 
-def _observations(journal: Journal, targets: Iterable[str | None]) -> list[Observation]:
+def _observations(journal: "Journal", targets: Iterable[str | None]) -> list[Observation]:
     return [observation for name in targets if name is not None for observation in journal.observations(name)]
 
 
-def _changed_observations(picture: Picture, journal: Journal) -> set[str]:
+def _changed_observations(picture: Picture, journal: "Journal") -> set[str]:
     """Targets with a host that was seen, or failed to be seen, since the picture was made."""
     known = {
         (name, host.host): (host.seen, host.release, host.version, host.health, host.error)
@@ -253,7 +255,7 @@ def _changed_observations(picture: Picture, journal: Journal) -> set[str]:
 
 
 def _target(
-    target: Target, standing: Standing, observations: Iterable[Observation], owed: Sequence[Debt], journal: Journal
+    target: "Target", standing: Standing, observations: Iterable[Observation], owed: Sequence[Debt], journal: "Journal"
 ) -> TargetSeen:
     hosts = _hosts(target, observations, standing.current)
     return TargetSeen(
@@ -281,7 +283,7 @@ def _looked(known: TargetSeen, hosts: tuple[HostSeen, ...]) -> TargetSeen:
     return replace(known, hosts=hosts, health=health, back=_way_back(known.back, hosts, known.owed))
 
 
-def _hosts(target: Target, observations: Iterable[Observation], current: str | None) -> tuple[HostSeen, ...]:
+def _hosts(target: "Target", observations: Iterable[Observation], current: str | None) -> tuple[HostSeen, ...]:
     known = {observation.host: observation for observation in observations}
     return tuple(_host(host.name, known.get(host.name), current) for host in target.hosts)
 
@@ -329,7 +331,7 @@ def _way_back(to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt]) -> W
     return replace(to, state="degraded" if reasons else "ready", reasons=tuple(reasons))
 
 
-def _rollouts(fleet: Fleet, journal: Journal) -> tuple[RolloutSeen, ...]:
+def _rollouts(fleet: "Fleet", journal: "Journal") -> tuple[RolloutSeen, ...]:
     living = [r for r in journal.living() if r.target in fleet.targets]
     known = {r.id for r in living}
     recent = [r for r in journal.rollouts(limit=RECENT_ROLLOUTS) if r.target in fleet.targets]
@@ -338,7 +340,7 @@ def _rollouts(fleet: Fleet, journal: Journal) -> tuple[RolloutSeen, ...]:
 
 
 def _renewed_rollouts(
-    before: tuple[RolloutSeen, ...], concerned: Collection[int], fleet: Fleet, journal: Journal
+    before: tuple[RolloutSeen, ...], concerned: Collection[int], fleet: "Fleet", journal: "Journal"
 ) -> tuple[RolloutSeen, ...]:
     """Only those that events told of are read anew."""
     known = {seen.id: seen for seen in before}
@@ -356,7 +358,7 @@ def _renewed_rollouts(
     return (*living, *ended[:RECENT_ROLLOUTS])
 
 
-def _seen(rollout: Rollout, journal: Journal) -> RolloutSeen:
+def _seen(rollout: Rollout, journal: "Journal") -> RolloutSeen:
     steps = () if rollout.state in ENDED else tuple(journal.steps(rollout.id))
     wanted = rollout.to_release or (str(rollout.options.get("version") or "") or None)
     return RolloutSeen(rollout, version_of(rollout.from_release), version_of(wanted), steps)

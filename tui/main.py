@@ -37,6 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from quarterdeck.tui.cli.completion import answer
 
         answer()
+    if not words or words[0].startswith("-") or "/" in words[0]:
+        from quarterdeck.tui.room import first_paint
+
+        if first_paint.paint(words):
+            try:
+                return _main(words)
+            finally:
+                first_paint.give_back()
+    return _main(words)
+
+
+def _main(words: list[str]) -> int:
     from quarterdeck.tui.cli.exits import Exit
 
     try:
@@ -62,6 +74,9 @@ def _run(words: list[str]) -> int:
     except SystemExit as leaving:  # argparse, after --help
         return leaving.code if isinstance(leaving.code, int) else Exit.USAGE
     except (Exception, KeyboardInterrupt) as error:
+        from quarterdeck.tui.room.first_paint import give_back
+
+        give_back()  # what is said now must stay on the screen
         if debug:
             import traceback
 

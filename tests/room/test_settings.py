@@ -5,8 +5,8 @@ from pathlib import Path
 
 from quarterdeck.config.settings import DEFAULTS, describe, read_settings
 from quarterdeck.tui.room.actions import ACTIONS, BY_ID
-from quarterdeck.tui.room.app import look_for
 from quarterdeck.tui.room.keymap import ALWAYS, Keymap, key_text, known, shared_keys
+from quarterdeck.tui.room.looks import look_for
 from tests.cli.qd_command import Qd
 from tests.room.conftest import MakeRoom
 from tests.room.seen import pane_text, until

@@ -19,7 +19,8 @@ def wants_room(words: Sequence[str], printer: Printer) -> int | None:
         return None
     parsed = _parser().parse_args(list(words))
     from quarterdeck.tui.cli.session import Session
-    from quarterdeck.tui.room.app import Opening, look_for
+    from quarterdeck.tui.room.app import Opening
+    from quarterdeck.tui.room.looks import look_for
     from quarterdeck.tui.room.open import open_room
 
     session = Session(printer, fleet_file=parsed.fleet, read_only=parsed.read_only, debug=parsed.debug)

@@ -2,7 +2,7 @@
 stands for. It changes nothing by itself and waits for nothing: the journal is read by the desk, hosts are changed by workers."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,16 +21,18 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
-from quarterdeck.tui.room.actions import BY_ID
+from quarterdeck.tui.room import first_paint
+from quarterdeck.tui.room.actions import BY_ID, Action, Subject
 from quarterdeck.tui.room.asked import Asked
 from quarterdeck.tui.room.boxes import frame, zoomed
 from quarterdeck.tui.room.card import Card
 from quarterdeck.tui.room.commands import Commands
+from quarterdeck.tui.room.cropping import Cropping
 from quarterdeck.tui.room.deeds import Words, all_handlers
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
 from quarterdeck.tui.room.editing import Complete
 from quarterdeck.tui.room.keymap import ALWAYS, Keymap
-from quarterdeck.tui.room.looks import DARK, LOOKS, NO_COLOUR, Look
+from quarterdeck.tui.room.looks import LOOKS, Look
 from quarterdeck.tui.room.own_files import own_directory
 from quarterdeck.tui.room.pane import Pane
 from quarterdeck.tui.room.permission import Standing, refusal, standing
@@ -93,7 +95,11 @@ class NewsCame(Message):
 
 
 class Base(Screen[None], inherit_bindings=False):
-    """The screen that the panes are on. It has no keys of Textual's own."""
+    """The screen that the panes are on. It has no keys of Textual's own, and sends nothing but the cells that changed."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._compositor = Cropping()
 
 
 class Room(App[int], inherit_bindings=False):
@@ -187,6 +193,7 @@ class Room(App[int], inherit_bindings=False):
         self._focus_first()
         self.desk.start()
         self.set_interval(TICK, self._tick)
+        self.call_after_refresh(first_paint.ready)
 
     def on_unmount(self) -> None:
         for companion in self.companions:
@@ -417,7 +424,7 @@ class Room(App[int], inherit_bindings=False):
         if action.pane and (self.focused_pane is None or self.focused_pane.name_of != action.pane):
             return
         self.say("")
-        why = refusal(action, self.standing, (self.size.width, self.size.height))
+        why = refusal(action, self.standing, (self.size.width, self.size.height)) or self._lost(action, words)
         if why:
             self.say(why)
             return
@@ -425,6 +432,13 @@ class Room(App[int], inherit_bindings=False):
         if handler is None:
             raise AssertionError(f"nothing carries out {id}")
         await self._saying(action.title, handler(self, words))
+
+    def _lost(self, action: Action, words: Words) -> str:
+        """Why ``action`` has nothing to act on: the chosen target left the fleet file meanwhile."""
+        chosen = self.place.target
+        if action.subject is not Subject.TARGET or words or chosen is None or chosen in self.fleet.targets:
+            return ""
+        return f"{action.title}: {chosen} is not in the fleet file (any more); choose another target"
 
     def say(self, text: str) -> None:
         """One sentence for the operator, until the next key."""
@@ -475,14 +489,3 @@ def textual_theme(look: Look) -> Theme:
         panel=look.background,
         dark=look.dark,
     )
-
-
-def look_for(environment: Mapping[str, str], wanted: str | None, *, slow: bool, usual: str | None = None) -> str:
-    """The look's name: as wished, but NO_COLOR wins, and a slow line gets the short codes. ``usual``: of the settings."""
-    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
-        return NO_COLOUR.name
-    if wanted is not None:
-        return wanted
-    if slow:
-        return usual if usual is not None and LOOKS[usual].ansi else "ansi-dark"
-    return usual if usual is not None else DARK.name

@@ -64,33 +64,40 @@ def overview(width: int, height: int) -> dict[str, Box]:
     """The first view: what is shown grows with the terminal, and nothing ever changes its meaning."""
     body = frame(width, height)["body"]
     if width >= WIDE_WIDTH and height >= 45:
-        top, middle, logs, diff, card = lines(body, max(12, body.height * 2 // 5), 11, 0, 5, 5)
-        matrix, rollouts = columns(top, width * 58 // 100)
-        health, timeline = columns(middle, width * 58 // 100)
-        return {
-            "matrix": matrix,
-            "rollouts": rollouts,
-            "health": health,
-            "timeline": timeline,
-            "logs": logs,
-            "diff": diff,
-            "card": card,
-        }
+        return _wide(body, width)
     if width >= MIDDLE_WIDTH and height >= MIDDLE_HEIGHT:
-        top, middle, logs, card = lines(body, max(9, body.height * 2 // 5), 6, 0, 5)
-        matrix, rollouts = columns(top, width * 55 // 100)
-        health, timeline = columns(middle, width * 55 // 100)
-        return {
-            "matrix": matrix,
-            "rollouts": rollouts,
-            "health": health,
-            "timeline": timeline,
-            "logs": logs,
-            "card": card,
-        }
-    rest = 5 if height >= 24 else 3
-    matrix, card, rollouts = lines(body, 0, 5 if height >= 20 else 3, rest)
+        return _middle(body, width)
+    if width >= MIDDLE_WIDTH:
+        top, card = lines(body, 0, min(5, max(body.height - 8, 2)))
+        matrix, rollouts = columns(top, width * 60 // 100)
+        return {"matrix": matrix, "rollouts": rollouts, "card": card}
+    if height >= 36:
+        matrix, card, rollouts, logs = lines(body, max(12, body.height * 2 // 5), 5, max(6, body.height // 6), 0)
+        return {"matrix": matrix, "card": card, "rollouts": rollouts, "logs": logs}
+    matrix, card, rollouts = lines(body, 0, 5 if height >= 20 else 3, 5 if height >= 24 else 3)
     return {"matrix": matrix, "card": card, "rollouts": rollouts}
+
+
+def _middle(body: Box, width: int) -> dict[str, Box]:
+    top, middle, logs, card = lines(body, max(9, body.height * 2 // 5), 6, 0, 5)
+    matrix, rollouts = columns(top, width * 58 // 100)
+    health, timeline = columns(middle, width * 58 // 100)
+    return {"matrix": matrix, "rollouts": rollouts, "health": health, "timeline": timeline, "logs": logs, "card": card}
+
+
+def _wide(body: Box, width: int) -> dict[str, Box]:
+    top, middle, logs, diff, card = lines(body, max(12, body.height * 2 // 5), 11, 0, 5, 6)
+    matrix, rollouts = columns(top, width * 58 // 100)
+    health, timeline = columns(middle, width * 58 // 100)
+    return {
+        "matrix": matrix,
+        "rollouts": rollouts,
+        "health": health,
+        "timeline": timeline,
+        "logs": logs,
+        "diff": diff,
+        "card": card,
+    }
 
 
 def zoomed(width: int, height: int, pane: str) -> dict[str, Box]:

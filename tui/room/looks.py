@@ -160,3 +160,14 @@ NO_COLOUR: Final = _look("no-colour", "bold, underline and reverse only, as NO_C
 LOOKS: Final[Mapping[str, Look]] = MappingProxyType(
     {look.name: look for look in (DARK, LIGHT, ANSI_DARK, ANSI_LIGHT, COLOUR_BLIND, NO_COLOUR)}
 )
+
+
+def look_for(environment: Mapping[str, str], wanted: str | None, *, slow: bool, usual: str | None = None) -> str:
+    """The look's name: as wished, but NO_COLOR wins, and a slow line gets the short codes. ``usual``: of the settings."""
+    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return NO_COLOUR.name
+    if wanted is not None:
+        return wanted
+    if slow:
+        return usual if usual is not None and LOOKS[usual].ansi else "ansi-dark"
+    return usual if usual is not None else DARK.name

@@ -54,6 +54,10 @@ class Pane(Widget, can_focus=True):
         """All rows of the content, as wide as ``size``, which also says how many lines are there. Called often: no waiting here."""
         raise NotImplementedError
 
+    def has_title(self, _height: int) -> bool:
+        """Whether the first of so many lines is the title's."""
+        return self.titled
+
     def chosen_row(self) -> int | None:
         """Which of the rows that ``build`` gave last is the chosen one: it is kept on the screen."""
         return None
@@ -66,7 +70,7 @@ class Pane(Widget, can_focus=True):
     def copy_text(self) -> str:
         """What `y` copies: of most panes the chosen row, else everything that is shown."""
         chosen = self.chosen_row()
-        shown = self._rows[1:] if self.titled else self._rows
+        shown = self._rows[1:] if self.has_title(len(self._rows)) else self._rows
         if chosen is not None and 0 <= chosen - self.top < len(shown):
             shown = [shown[chosen - self.top]]
         return "\n".join(plain(line).rstrip() for line in shown).strip("\n")
@@ -94,7 +98,8 @@ class Pane(Widget, can_focus=True):
             self.refresh(*regions)
 
     def _all_rows(self, width: int, height: int) -> list[Row]:
-        head = [title(self.heading(), width, focused=self.has_focus, right=self.heading_right())] if self.titled else []
+        titled = self.has_title(height)
+        head = [title(self.heading(), width, focused=self.has_focus, right=self.heading_right())] if titled else []
         room = max(height - len(head), 0)
         content = self.build(Size(width, room))
         self._keep_in_sight(len(content), room)
@@ -159,7 +164,7 @@ class Pane(Widget, can_focus=True):
 
     @property
     def page(self) -> int:
-        return max(self.size.height - (1 if self.titled else 0), 2)
+        return max(self.size.height - (1 if self.has_title(self.size.height) else 0), 2)
 
 
 def changed_columns(old: Row, new: Row, width: int) -> tuple[int, int]:

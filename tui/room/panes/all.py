@@ -3,6 +3,8 @@
 from quarterdeck.tui.room.pane import Pane
 from quarterdeck.tui.room.panes.alert import AlertBand
 from quarterdeck.tui.room.panes.builds import Builds
+from quarterdeck.tui.room.panes.card import TargetCard
+from quarterdeck.tui.room.panes.diff import Diff
 from quarterdeck.tui.room.panes.drift import Drift
 from quarterdeck.tui.room.panes.footer import Footer
 from quarterdeck.tui.room.panes.header import Header
@@ -10,6 +12,7 @@ from quarterdeck.tui.room.panes.history import Entry, History
 from quarterdeck.tui.room.panes.matrix import Matrix
 from quarterdeck.tui.room.panes.readiness import Readiness
 from quarterdeck.tui.room.panes.rollout import RolloutList, RolloutWhole
+from quarterdeck.tui.room.panes.rollouts import Rollouts
 from quarterdeck.tui.room.panes.tabs import Tabs
 from quarterdeck.tui.room.panes.timeline import Timeline
 
@@ -21,6 +24,9 @@ def make_panes() -> list[Pane]:
         Tabs(),
         AlertBand(),
         Matrix(),
+        TargetCard(),
+        Rollouts(),
+        Diff(),
         Timeline(),
         RolloutList(),
         RolloutWhole(),

@@ -1,0 +1,131 @@
+"""A short description of each fleet that was opened, kept so that the first paint need not read YAML: names, hosts, where the
+journal is. Holds no secret, is for this user only, and is taken for nothing when anything about it is odd."""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from quarterdeck.config.model import Fleet
+
+FORMAT: Final = 1
+MOST_BYTES: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHost:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEnvironment:
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTarget:
+    name: str
+    environment: str
+    service: str
+    hosts: tuple[KnownHost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFleet:
+    """What a picture needs of a fleet, by the same names (see config.model.Fleet). ``look``: the one worn last."""
+
+    name: str
+    state: Path
+    environments: Mapping[str, KnownEnvironment]
+    services: tuple[str, ...]
+    targets: Mapping[str, KnownTarget]
+    look: str
+
+
+def cache_path(fleet_file: Path, environment: Mapping[str, str] | None = None) -> Path:
+    """$XDG_CACHE_HOME/quarterdeck/fleet-<hash of the fleet file's path>.json."""
+    variables = os.environ if environment is None else environment
+    given = variables.get("XDG_CACHE_HOME", "")
+    home = variables.get("HOME") or os.path.expanduser("~")
+    base = Path(given) if given.startswith("/") else Path(home) / ".cache"
+    name = hashlib.sha256(os.fsencode(os.path.abspath(fleet_file))).hexdigest()[:16]
+    return base / "quarterdeck" / f"fleet-{name}.json"
+
+
+def _key(fleet_file: Path) -> list[Any]:
+    """What changes when the file does. (Files that it includes are not looked at: the room itself reads them a moment later.)"""
+    found = os.stat(fleet_file)
+    return [FORMAT, os.path.abspath(fleet_file), found.st_mtime_ns, found.st_size]
+
+
+def remember(fleet: "Fleet", look: str, environment: Mapping[str, str] | None = None) -> None:
+    """Writes it down for the next start, unless the same is there. Never raises: it is a convenience."""
+    from quarterdeck.tui.room.own_files import write_own
+
+    try:
+        text = json.dumps(
+            {
+                "key": _key(fleet.file),
+                "name": fleet.name,
+                "state": str(fleet.state),
+                "look": look,
+                "environments": [[name, each.after] for name, each in fleet.environments.items()],
+                "services": list(fleet.services),
+                "targets": [
+                    [target.environment, target.service, [host.name for host in target.hosts]]
+                    for target in fleet.targets.values()
+                ],
+            }
+        )
+        path = cache_path(fleet.file, environment)
+        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+            write_own(path, text)
+    except (OSError, ValueError, TypeError):
+        return
+
+
+def recall(fleet_file: Path, environment: Mapping[str, str] | None = None) -> KnownFleet | None:
+    """The description of that very file as it is now, None when there is none that can be trusted."""
+    try:
+        descriptor = os.open(
+            cache_path(fleet_file, environment), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        )
+        with open(descriptor, encoding="utf-8") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+                return None
+            if found.st_size > MOST_BYTES:
+                return None
+            body = json.load(file)
+        if body["key"] != _key(fleet_file):
+            return None
+        return _known(body)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _known(body: dict[str, Any]) -> KnownFleet:
+    """Raises ValueError, KeyError, TypeError for what has another shape."""
+    environments = {
+        _text(name): KnownEnvironment(None if after is None else _text(after)) for name, after in body["environments"]
+    }
+    targets = {}
+    for environment, service, hosts in body["targets"]:
+        name = f"{_text(environment)}/{_text(service)}"
+        targets[name] = KnownTarget(name, environment, service, tuple(KnownHost(_text(host)) for host in hosts))
+    state = Path(_text(body["state"]))
+    if not state.is_absolute() or not targets:
+        raise ValueError("state")
+    services = tuple(_text(name) for name in body["services"])
+    return KnownFleet(_text(body["name"]), state, environments, services, targets, _text(body["look"]))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value

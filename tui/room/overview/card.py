@@ -1,0 +1,163 @@
+"""The card of the chosen target: what runs now, the way back, why it is as it is, what happened last. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
+from quarterdeck.tui.cli.times import age, clock, duration
+from quarterdeck.tui.room.overview.cells import ROLES, back_words, mark_now, too_old
+from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
+
+WIDE: Final = 150  # columns from which on the path of a rollback and older versions are told
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """A release that once worked, beside the current one and the way back: on how many hosts it still lies."""
+
+    version: str
+    on: int
+    of: int
+
+    @property
+    def words(self) -> str:
+        state = "ok" if self.on == self.of else "GONE" if self.on == 0 else f"{self.on}/{self.of}"
+        return f"{self.version} {state}"
+
+
+def title_of(seen: TargetSeen | None, chosen: str | None) -> str:
+    if seen is None:
+        return f"{chosen or 'no target'}: not in the fleet file" if chosen else "no target is chosen"
+    return f"{seen.service} @ {seen.environment.upper()}"
+
+
+def card_rows(
+    seen: TargetSeen | None,
+    picture: Picture,
+    width: int,
+    now: datetime,
+    *,
+    last: str = "",
+    older: Sequence[Older] = (),
+    others: Sequence[str] = (),
+) -> list[Row]:
+    """The most important first: whatever there is no room for is left out from below. ``last``: the last thing that happened."""
+    if seen is None:
+        return [(Span(" choose a target in the matrix: keys act on nothing until then", Role.DIM),)]
+    rows = [_now(seen, width, now), _back(seen, width, older), _why(seen, width, now)]
+    if width >= WIDE and (path := _path(seen, picture)):
+        rows.insert(2, _line("path", [Span(path)], width))
+    if others:
+        last = f"{last}   also here: {', '.join(others)}" if last else f"also here: {', '.join(others)}"
+    if last:
+        rows.append(_line("last", [Span(last, Role.DIM)], width))
+    return rows
+
+
+def _line(name: str, spans: Sequence[Span], width: int) -> Row:
+    """Cut at the right, with ``..``."""
+    found = [Span(f" {name:4} ", Role.DIM)]
+    left = width - cells(found[0].text)
+    for span in spans:
+        if left <= 0:
+            break
+        found.append(Span(ellipsis(span.text, left), span.role))
+        left -= cells(span.text)
+    return tuple(found)
+
+
+def _now(seen: TargetSeen, width: int, now: datetime) -> Row:
+    mark = mark_now(seen, too_old(now))
+    short = 7 if width < WIDE else 19
+    digest = f" sha256:{seen.digest[: short - 3]}.." if seen.digest else ""
+    spans = [Span(f"{mark}{seen.version or 'nothing'}", ROLES[mark]), Span(digest, Role.DIM)]
+    if seen.moving is not None:
+        spans += [Span("  "), Span(_moving(seen.moving), Role.MOVING)]
+        return _line("now", [*spans, Span(_by(seen.moving.rollout.requested_by, seen.moving.rollout.reason))], width)
+    if seen.release is not None:
+        since = f"since {age(seen.since, now)}" if seen.since else "since unknown"
+        spans.append(
+            Span(f"  {seen.word if mark is not Mark.STALE else 'stale'}, {since}{_by(seen.by or '', seen.reason)}")
+        )
+    return _line("now", spans, width)
+
+
+def _by(who: str, reason: str) -> str:
+    return (f"  {who.split('@')[0]}" if who else "") + (f"  {reason}" if reason else "")
+
+
+def _moving(moving: RolloutSeen) -> str:
+    rollout = moving.rollout
+    done, total = moving.progress
+    started = f" since {clock(rollout.started)}" if rollout.started else ""
+    hosts = f" {done}/{total} hosts" if total else ""
+    state = str(rollout.state).replace("_", " ")
+    return f"{rollout.id} {rollout.kind} -> {moving.to_version or '?'} {state}{hosts}{started}"
+
+
+def _back(seen: TargetSeen, width: int, older: Sequence[Older]) -> Row:
+    words, role = back_words(seen)
+    back = seen.back
+    if back.release is None:
+        return _line("back", [Span("closed  ", Role.WARN), Span("; ".join(back.reasons) or "nothing runs here")], width)
+    there = sum(host.kept is not None and back.release in host.kept for host in seen.hosts)
+    spans = [Span(words, role)]
+    if back.state == "ready":
+        spans.append(Span(f"  last good, copy on {there or len(seen.hosts)}/{len(seen.hosts)} hosts"))
+    else:
+        spans.append(Span(f"  {'; '.join(back.reasons)}", Role.WARN))
+    if back.seconds is not None:
+        spans.append(Span(f", about {duration(back.seconds)}"))
+    if older and width >= WIDE:
+        spans.append(Span(f"   older: {', '.join(one.words for one in older)}", Role.DIM))
+    return _line("back", spans, width)
+
+
+def _path(seen: TargetSeen, picture: Picture) -> str:
+    """What a rollback would do."""
+    if seen.back.release is None:
+        return ""
+    target = f"{seen.back.version}"
+    first = f"stop rollout {seen.moving.id} -> " if seen.moving is not None else ""
+    word = "" if seen.environment != picture.production else " in production"
+    return f"R, then y: {first}switch {len(seen.hosts)} hosts to {target}{word} -> check their health -> unlock"
+
+
+def _why(seen: TargetSeen, width: int, now: datetime) -> Row:
+    return _line("why", [Span(*why(seen, now))], width)
+
+
+def why(seen: TargetSeen, now: datetime) -> tuple[str, Role]:
+    """What is wrong, or that nothing is, in one sentence."""
+    ill = [host.host for host in seen.hosts if host.health == "unhealthy"]
+    lost = [host for host in seen.hosts if host.error is not None]
+    drifted = [host for host in seen.hosts if host.drift]
+    if seen.moving is not None and seen.moving.rollout.outcome:
+        return seen.moving.rollout.outcome, (
+            Role.BAD if seen.moving.rollout.state is RolloutState.ORPHANED else Role.WARN
+        )
+    if seen.moving is None and seen.last is not None and seen.last.state is RolloutState.FAILED:
+        return f"rollout {seen.last.id} failed: {seen.last.outcome}", Role.BAD
+    if ill:
+        return f"{len(ill)} of {len(seen.hosts)} hosts unhealthy: {' '.join(ill)}", Role.BAD
+    if drifted and seen.moving is None:
+        runs = ", ".join(f"{host.host} runs {host.version or host.release or 'nothing'}" for host in drifted)
+        return f"drift: {runs}, {seen.version or 'nothing'} was released", Role.DRIFT
+    if lost:
+        return (
+            f"{', '.join(f'{host.host}: {host.error} (seen {age(host.seen, now)} ago)' for host in lost)}",
+            Role.STALE,
+        )
+    if seen.release is None:
+        return "nothing was ever released here", Role.DIM
+    if seen.health == "unknown" or seen.oldest is None:
+        return "not every host was looked at yet", Role.STALE
+    every = f"all {len(seen.hosts)} hosts" if len(seen.hosts) != 1 else f"{seen.hosts[0].host}"
+    if mark_now(seen, too_old(now)) is Mark.STALE:
+        return f"nobody looked for {age(seen.oldest, now)}: {every} {seen.health} then", Role.STALE
+    if seen.last is not None and seen.last.state is RolloutState.ROLLED_BACK:
+        return f"{every} healthy; rollout {seen.last.id} was taken back: {seen.last.outcome}", Role.OK
+    return f"{every} {seen.health}, seen {age(seen.oldest, now)} ago", Role.OK

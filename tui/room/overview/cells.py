@@ -1,0 +1,166 @@
+"""A target in a few characters: mark, version, a word where it is not simply good, how the way back stands. Pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from quarterdeck.rollouts.picture import Mark, TargetSeen
+from quarterdeck.tui.cli.times import age
+from quarterdeck.tui.room.rows import Role, Span, cells, ellipsis
+
+_GONE: Final = "GONE"
+_SHORT: Final = {_GONE: "!!", "back?": "!"}  # where there is no room for the word
+STALE_AFTER: Final = 300.0  # seconds: what was seen longer ago is not called good any more
+
+ROLES: Final = {
+    Mark.OK: Role.OK,
+    Mark.ROLLING: Role.MOVING,
+    Mark.FAILED: Role.BAD,
+    Mark.DRIFT: Role.DRIFT,
+    Mark.STALE: Role.STALE,
+    Mark.FROZEN: Role.FROZEN,
+    Mark.NOTHING: Role.DIM,
+}
+
+
+def too_old(now: datetime) -> str:
+    """The time before which something must have been seen to be stale, to be compared with the times of a picture as text."""
+    return (now.astimezone(UTC) - timedelta(seconds=STALE_AFTER)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def mark_now(seen: TargetSeen, old: str) -> Mark:
+    """The target's mark; nothing is good that nobody has looked at for long. ``old``: see ``too_old``."""
+    mark = seen.mark
+    if mark is Mark.OK and (oldest := seen.oldest) is not None and oldest < old:
+        return Mark.STALE
+    return mark
+
+
+def ill(seen: TargetSeen) -> list[str]:
+    return [host.host for host in seen.hosts if host.health == "unhealthy"]
+
+
+def in_trouble(seen: TargetSeen) -> bool:
+    """Failed, or on the way and a host is ill already."""
+    return seen.mark is Mark.FAILED or (seen.moving is not None and bool(ill(seen)))
+
+
+def back_words(seen: TargetSeen) -> tuple[str, Role]:
+    """The way back: ``v142 ok``, ``v8 GONE`` (on no host), ``v8 3/4`` (on so many), ``v8 ?`` (not known), ``none``."""
+    back = seen.back
+    if seen.release is None:
+        return "-", Role.DIM
+    if back.release is None:
+        return "none", Role.WARN
+    version = back.version or ""
+    if back.state == "ready":
+        return f"{version} ok", Role.OK
+    missing = [host.host for host in seen.hosts if host.kept is not None and back.release not in host.kept]
+    if missing and len(missing) == len(seen.hosts):
+        return f"{version} GONE", Role.BAD
+    if missing:
+        return f"{version} {len(seen.hosts) - len(missing)}/{len(seen.hosts)}", Role.WARN
+    return (f"{version} owed" if seen.owed else f"{version} ?"), Role.WARN
+
+
+def back_mark(seen: TargetSeen) -> str:
+    """In a cell: nothing where the way back is open, else a word for it."""
+    if seen.release is None or seen.moving is not None or seen.back.state == "ready":
+        return ""
+    if seen.back.release is None:
+        return ""  # the first release: there is nothing to go back to, and nothing is wrong
+    return _GONE if back_words(seen)[0].endswith(_GONE) else "back?"
+
+
+def cell_words(seen: TargetSeen, now: datetime, old: str) -> tuple[str, str]:
+    """``=v143``, and what is said beside it: ``2/4``, ``failed``, ``stale 7m``."""
+    mark = mark_now(seen, old)
+    version = seen.version or ""
+    extra = ""
+    if seen.moving is not None:
+        done, total = seen.moving.progress
+        version = seen.moving.to_version or version
+        state = "" if seen.word in ("running", "queued") else seen.word
+        extra = f"{done}/{total} {state}".strip() if total else seen.word
+    elif mark is Mark.STALE:
+        since = seen.oldest
+        extra = f"{'old' if seen.mark is Mark.OK else seen.word} {age(since, now)}" if since else seen.word
+    elif mark in (Mark.FAILED, Mark.DRIFT):
+        extra = seen.word
+    return f"{mark}{version}", extra
+
+
+def _joined(words: str, more: str, room: int, *, cut: bool = True) -> str:
+    """``more`` behind ``words``; where there is no room for it shorter: ``stale7m``, ``7m``, ``0/1``, cut, or not at all."""
+    if not more:
+        return words
+    first, _, last = more.partition(" ")
+    shorter = (more.replace(" ", ""), last) if more[0].isalpha() else (first,)
+    for short in (more, *shorter):
+        if short and cells(words) + 1 + cells(short) <= room:
+            return f"{words} {short}"
+    left = room - cells(words) - 1
+    return f"{words} {ellipsis(more, left)}" if cut and left >= 4 and not last else words
+
+
+def cell(
+    seen: TargetSeen | None,
+    width: int,
+    now: datetime,
+    old: str,
+    *,
+    chosen: bool,
+    others: Sequence[str] = (),
+    back: bool = True,
+) -> list[Span]:
+    """The cell in exactly ``width`` columns, brackets of the chosen one included. ``others``: who else has it open; ``back``:
+    whether the way back is told here."""
+    if seen is None:
+        return [Span(f"{'[]' if chosen else ''}".ljust(width), Role.CURSOR if chosen else Role.DIM)]
+    head, extra = cell_words(seen, now, old)
+    room = width - 2 if chosen else width - 1
+    tail = back_mark(seen) if back else ""
+    if tail and cells(head) + cells(extra) + len(tail) + 2 > room:
+        tail = _SHORT[tail]
+    if tail and cells(head) + 1 + len(tail) > room:
+        tail = ""
+    left = room - (len(tail) + 1 if tail else 0)
+    words = _joined(head, extra, left)
+    if others:
+        words = _joined(words, f"@{others[0].partition('@')[0] if len(others) == 1 else len(others)}", left, cut=False)
+    words = ellipsis(words, left)
+    role = ROLES[mark_now(seen, old)]
+    spans: list[Span] = []
+    if chosen:
+        spans.append(Span(f"[{words}{f' {tail}' if tail else ''}]", Role.CURSOR))
+    else:
+        spans.append(Span(f" {words}", role))
+        if tail:
+            spans.append(Span(f" {tail}", Role.BAD if tail in (_GONE, _SHORT[_GONE]) else Role.WARN))
+    left = width - sum(cells(span.text) for span in spans)
+    return [*spans, Span(" " * left)] if left > 0 else spans
+
+
+def health_words(seen: TargetSeen | None, now: datetime, old: str) -> tuple[str, Role]:
+    """``ok``, ``3/4 ok !``, ``down !``, ``stale 7m``."""
+    if seen is None or (seen.release is None and seen.moving is None):
+        return "-", Role.DIM
+    bad = ill(seen)
+    if bad:
+        good = sum(host.health == "healthy" for host in seen.hosts)
+        return (f"{good}/{len(seen.hosts)} ok !" if good else "down !"), Role.BAD
+    if mark_now(seen, old) is Mark.STALE or seen.health == "unknown":
+        since = seen.oldest
+        return (f"stale {age(since, now)}" if since else "unknown"), Role.STALE
+    return ("ok", Role.OK) if seen.health == "healthy" else (seen.health, Role.WARN)
+
+
+def hosts_words(seen: TargetSeen | None) -> tuple[str, Role]:
+    """``4``: all run the release; ``3/4``."""
+    if seen is None:
+        return "-", Role.DIM
+    total = len(seen.hosts)
+    running = sum(seen.release is not None and host.release == seen.release for host in seen.hosts)
+    if running == total or seen.release is None:
+        return str(total), Role.PLAIN
+    return f"{running}/{total}", Role.MOVING if seen.moving is not None else Role.WARN

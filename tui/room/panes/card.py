@@ -1,0 +1,87 @@
+"""The card of the chosen target, below the matrix."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from quarterdeck.history.errors import JournalError
+from quarterdeck.history.journal import Journal
+from quarterdeck.rollouts.picture import TargetSeen
+from quarterdeck.tui.cli.times import clock
+from quarterdeck.tui.room.overview.card import WIDE, Older, card_rows, title_of
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.panes.matrix import Matrix
+from quarterdeck.tui.room.rows import Row
+from quarterdeck.tui.room.timeline import shown, text_of
+
+OLDER = 3  # releases before the way back
+
+
+class TargetCard(Pane, can_focus=False):
+    name_of: ClassVar[str] = "card"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._older: tuple[str, str | None, list[tuple[str, str]]] | None = (
+            None  # target, its release, earlier good ones
+        )
+
+    def heading(self) -> str:
+        return title_of(self.room.target, self.room.place.target)
+
+    def renew(self) -> None:
+        seen = self.room.target
+        if seen is not None and self.is_mounted and self.size.width >= WIDE:
+            wanted = (seen.target, seen.release)
+            if self._older is None or self._older[:2] != wanted:
+                self._older = (*wanted, [])
+                self.fetch(self._read_older, "older releases")
+        super().renew()
+
+    async def _read_older(self) -> None:
+        if self._older is None:
+            return
+        target, release, _ = self._older
+
+        def read(journal: Journal) -> list[tuple[str, str]]:
+            return [
+                (row.id, row.release.version) for row in journal.releases(target) if row.last_good and row.id != release
+            ]
+
+        try:
+            found = await self.room.desk.ask(read)
+        except (JournalError, TimeoutError):
+            found = []  # the header says what is wrong with the journal
+        if self._older is not None and self._older[:2] == (target, release):
+            self._older = (target, release, found)
+            self.renew()
+
+    def build(self, size: Size) -> Sequence[Row]:
+        room, seen = self.room, self.room.target
+        target = room.place.target or ""
+        matrix = room.pane("matrix")
+        others = matrix.others().get(target, ()) if isinstance(matrix, Matrix) else ()
+        return card_rows(
+            seen,
+            room.picture,
+            size.width,
+            room.now(),
+            last=self._last(target),
+            older=self._counted(seen) if seen is not None else (),
+            others=others,
+        )
+
+    def _counted(self, seen: TargetSeen) -> list[Older]:
+        if self._older is None or self._older[0] != seen.target:
+            return []
+        found = [(id, version) for id, version in self._older[2] if id != seen.back.release]
+        return [
+            Older(version, sum(id in host.kept for host in seen.hosts if host.kept is not None), len(seen.hosts))
+            for id, version in found[:OLDER]
+        ]
+
+    def _last(self, target: str) -> str:
+        """The last event of the target that is worth a line."""
+        for event in reversed(self.room.recent):
+            if event.target == target and shown([event]):
+                return f"{clock(event.time)} {text_of(event)[0]}"
+        return ""
