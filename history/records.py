@@ -113,6 +113,7 @@ class Ended:
     started: str | None
     ended: str | None
     outcome: str
+    seq: int = 0  # the event that ended it
 
 
 @dataclass(frozen=True, slots=True)
