@@ -21,7 +21,7 @@ SMALLEST: Final = (60, 16)
 MIDDLE_WIDTH: Final = 110
 WIDE_WIDTH: Final = 170
 MIDDLE_HEIGHT: Final = 30
-CLOCK_WIDTH: Final = 11
+CLOCK_WIDTH: Final = 10
 
 
 def big_enough(width: int, height: int) -> bool:

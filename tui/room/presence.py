@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FIRST_AGAIN, LONGEST_AGAIN = 1.0, 30.0  # seconds until an observer that died is started again
 SETTLED = 60.0  # seconds after which one that lives is taken for sound
+SLOWEST_CHOSEN = 15.0  # seconds between two looks at what is chosen: else it could not be called live
 FIGURES = ("health", "vitals")  # panes that show a target's figures
 
 
@@ -96,7 +97,7 @@ class Observing:
 def pace_of(observe: float) -> Pace:
     """``observe``: seconds between two looks at what is listed on the screen; what is chosen is looked at five times as often."""
     return Pace(
-        chosen=min(max(1.0, observe / 5), observe),
+        chosen=min(max(1.0, observe / 5), observe, SLOWEST_CHOSEN),
         shown=observe,
         rest=max(60.0, 6 * observe),
         vitals=max(1.0, observe / 2),

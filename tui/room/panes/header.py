@@ -47,20 +47,19 @@ def live(picture: Picture, way: Way, now: datetime) -> Span:
 
 def reachable(picture: Picture, now: datetime) -> tuple[int, int, str]:
     """How many hosts can be asked, how many there are, and the one that has been lost longest: ``mail-1 stale 7m``."""
-    errors: dict[str, bool] = {}
+    fine: set[str] = set()
     seen: dict[str, str] = {}
     for target in picture.targets.values():
         for host in target.hosts:
-            fine = host.error is None and host.seen is not None
-            errors[host.host] = errors.get(host.host, False) or not fine
-            if not fine:
-                seen[host.host] = max(seen.get(host.host, ""), host.seen or "")
-    lost = sorted((name for name, wrong in errors.items() if wrong), key=lambda name: (seen[name], name))
+            seen[host.host] = max(seen.get(host.host, ""), host.seen or "")
+            if host.error is None and host.seen is not None:
+                fine.add(host.host)
+    lost = sorted(seen.keys() - fine, key=lambda name: (seen[name] or "~", name))  # those never seen come last
     words = ""
     if lost:
         words = f"{lost[0]} stale {age(seen[lost[0]], now)}" if seen[lost[0]] else f"{lost[0]} never seen"
         words += f" +{len(lost) - 1}" if len(lost) > 1 else ""
-    return len(errors) - len(lost), len(errors), words
+    return len(fine), len(seen), words
 
 
 def others(picture: Picture, pid: int, *, wide: bool) -> str:
@@ -99,6 +98,8 @@ def header_row(
         needed = width_of(left) + 3 + len(part.text) + 1 + width_of(right)
         if part.text and (needed <= width or len(left) <= 4):
             left += [Span(" | "), part]
+    if width_of(left) + 1 + width_of(right) > width:
+        right = row("|")
     return spread([*left, Span(" ")], right, width)
 
 

@@ -34,14 +34,8 @@ def list_rows(
     names = min(
         max([len("TARGET"), *(len(seen.target) for seen in targets)]), max(width - (39 if with_age else 33), 10)
     )
-    rows = [
-        row(
-            Span(
-                f"   {pad('TARGET', names)} {pad('HEALTH', 9)} {'HOSTS':>6} {'FAIL':>5} {'P95':>6} {'SEEN':>5}",
-                Role.DIM,
-            )
-        )
-    ]
+    head = f"   {pad('TARGET', names)} {pad('HEALTH', 9)} {'HOSTS':>6} {'FAIL':>5} {'P95':>6}"
+    rows = [row(Span(head + ("  SEEN" if with_age else ""), Role.DIM))]
     return rows + [
         _row(seen, probes.get(seen.target), names, now if with_age else None, here=seen.target == chosen)
         for seen in targets
