@@ -296,12 +296,15 @@ def _changed_observations(picture: Picture, journal: Journal) -> set[str]:
         for host in seen.hosts
     }
     changed = set()
-    for target, host, *now in journal.observed():
+    for target, host, time, release, version, health, error in journal.observed():
         before = known.get((target, host))
-        if before is None or before == tuple(now):
+        now = (time, release, version, health, None if error is None else clean(error))
+        if before is None or before == now:
             continue
-        if before[0] is None and before[-1] is not None and before[1:] == tuple(now[1:]):
+        if before[0] is None and before[-1] is not None and before[1:] == now[1:]:
             continue  # never seen, and again not: the time is that of the last try
+        if before[:3] == now[:3] and before[3:] == ("unknown", None) and now[3:] == ("unhealthy", None):
+            continue  # the same answer: it was given before the last rollout ended (see Expected.health)
         changed.add(target)
     return changed
 
