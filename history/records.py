@@ -113,6 +113,7 @@ class Ended:
     started: str | None
     ended: str | None
     outcome: str
+    seq: int = 0  # the event that ended it
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,10 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measurement. ``target`` is empty for a whole host; ``boottime`` is nanoseconds of CLOCK_BOOTTIME of this boot."""
+    """One measurement. ``target`` is empty for a whole host; ``boottime`` is nanoseconds of CLOCK_BOOTTIME of this boot.
+
+    ``id`` grows with each one that is written; 0: it is not written yet.
+    """
 
     target: str
     host: str
@@ -243,6 +247,7 @@ class Sample:
     value: float
     time: str
     boottime: int
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ KEPT_SECONDS: Final = 3600
 KEPT_ROWS: Final = 150_000  # however many hosts there are
 PRUNED_AT_ONCE: Final = 20_000  # rows: a transaction stays short
 COLUMNS = "target, host, release, metric, value, time, boottime"
+READ = f"SELECT {COLUMNS}, id FROM sample WHERE"  # noqa: S608 - constants
 
 
 class Samples(Hosts):
@@ -43,20 +44,20 @@ class Samples(Hosts):
             ],
         )
 
-    def samples(self, target: str, hosts: Collection[str], seconds: float) -> list[Sample]:
-        """What was measured of a target on these hosts, and of the hosts themselves, in the last ``seconds``; oldest first."""
+    def samples(self, target: str, hosts: Collection[str], seconds: float, *, after: int = 0) -> list[Sample]:
+        """What was measured of a target on these hosts, and of the hosts themselves, in the last ``seconds``; in the order in which it
+        was written. ``after``: only what was written after the sample of that id."""
         places = ", ".join("?" * len(hosts))
         rows = self._rows(
-            f"SELECT {COLUMNS} FROM sample WHERE target IN (?, '') AND host IN ({places}) AND boottime > ? AND boot_id = ?"  # noqa: S608 - constants
-            " ORDER BY id",
-            [target, *hosts, boottime() - int(seconds * SECOND), boot_id()],
+            f"{READ} target IN (?, '') AND host IN ({places}) AND boottime > ? AND boot_id = ? AND id > ? ORDER BY id",
+            [target, *hosts, boottime() - int(seconds * SECOND), boot_id(), after],
         )
         return [Sample(*row) for row in rows]
 
     def probes(self, seconds: float, *, limit: int = 20_000) -> list[Sample]:
         """Outcomes of health checks of all targets in the last ``seconds`` (of the newest ``limit`` samples); oldest first."""
         rows = self._rows(
-            f"SELECT {COLUMNS} FROM sample WHERE id > (SELECT coalesce(max(id), 0) FROM sample) - ?"  # noqa: S608 - constants
+            f"{READ} id > (SELECT coalesce(max(id), 0) FROM sample) - ?"  # noqa: S608 - constants
             " AND boottime > ? AND boot_id = ? AND metric IN (?, ?) ORDER BY id",
             [limit, boottime() - int(seconds * SECOND), boot_id(), str(Metric.LATENCY), str(Metric.FAILURE)],
         )

@@ -13,7 +13,10 @@ from quarterdeck.history.rollouts import ACTIVE_SQL, SELECT, Rollouts, to_rollou
 ONE_BY_ONE = 40  # targets: asking for more of them singly costs more than reading all
 ROLLBACKS = 5  # of a target, the newest: their median is how long the next one may take
 
-_ENDED = "o.id, o.target, o.kind, o.state, o.from_release, o.to_release, o.requested_by, o.reason, o.started, o.ended, o.outcome"
+_ENDED = (
+    "o.id, o.target, o.kind, o.state, o.from_release, o.to_release, o.requested_by, o.reason, o.started, o.ended, o.outcome,"
+    " o.ended_seq"
+)
 _CURRENT = "CASE o.state WHEN 'succeeded' THEN o.to_release ELSE o.from_release END"
 
 # Each one goes through the targets, and from there by an index to the few rows that are meant. {one}: all targets, or a condition.
@@ -115,7 +118,7 @@ class Standings(Rollouts):
 
 
 def _ended(row: "tuple[Any, ...] | list[Any]") -> Ended:
-    return Ended(row[0], row[1], RolloutKind(row[2]), RolloutState(row[3]), *row[4:11])
+    return Ended(row[0], row[1], RolloutKind(row[2]), RolloutState(row[3]), *row[4:12])
 
 
 def _artifact(body: str) -> str | None:

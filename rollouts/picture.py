@@ -1,10 +1,12 @@
 """The picture that a screen shows of a fleet: frozen values, made from the journal alone. Nothing here asks a host."""
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
+from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import (
     ENDED,
     Debt,
@@ -51,6 +53,7 @@ class HostSeen:
     seen: str | None = None
     error: str | None = None
     drift: bool = False
+    detail: str = ""  # what its health check said
     kept: frozenset[str] | None = None  # releases that lie there intact; None: not known
 
 
@@ -147,6 +150,28 @@ class TargetSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomSeen:
+    """A control room that is open: whose it is, and what it shows."""
+
+    who: str
+    pid: int
+    view: str
+    target: str | None
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is there beside the fleet. ``here``: the control rooms that are open; ``looked``: boot time (nanoseconds) when an observer
+    last wrote what hosts said, 0: not known; ``workers``: that are alive; ``journal_bytes``: its file, to a tenth of a megabyte."""
+
+    here: tuple[RoomSeen, ...] = ()
+    looked: int = 0
+    workers: int = 0
+    journal_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """The fleet as one value. ``head``: the last event that is in it."""
 
@@ -156,6 +181,11 @@ class Picture:
     targets: Mapping[str, TargetSeen] = field(default_factory=dict)
     rollouts: tuple[RolloutSeen, ...] = ()  # those that have not ended, newest first, then the newest ended ones
     head: int = 0
+    around: Around = Around()
+
+    def others_on(self, target: str, pid: int) -> tuple[str, ...]:
+        """Who has this target open, in another control room than that of process ``pid``."""
+        return tuple(one.who for one in self.around.here if one.target == target and one.pid != pid)
 
     @property
     def production(self) -> str:
@@ -202,7 +232,9 @@ def take_picture(fleet: "Fleet", journal: "Journal", only: Collection[str] | Non
         name: _target(target, standings.get(name, Standing(name)), seen.get(name, ()), owed.get(name, ()), journal)
         for name, target in wanted.items()
     }
-    return replace(empty_picture(fleet), targets=targets, rollouts=_rollouts(fleet, journal), head=head)
+    return replace(
+        empty_picture(fleet), targets=targets, rollouts=_rollouts(fleet, journal), head=head, around=around(journal)
+    )
 
 
 def renew(picture: Picture, fleet: "Fleet", journal: "Journal", events: Iterable[Event], *, looked: bool) -> Picture:
@@ -214,7 +246,7 @@ def renew(picture: Picture, fleet: "Fleet", journal: "Journal", events: Iterable
     told = {event.target for event in news if event.target in fleet.targets}
     looked_at = _changed_observations(picture, journal) if looked else set()
     if not news and not looked_at:
-        return picture
+        return _with_around(picture, journal) if looked else picture
     targets = dict(picture.targets)
     named = [str(name) for name in told]
     standings = journal.standings(named) if named else {}
@@ -226,10 +258,33 @@ def renew(picture: Picture, fleet: "Fleet", journal: "Journal", events: Iterable
             standing = standings.get(str(name), Standing(str(name)))
             targets[str(name)] = _target(target, standing, observations, owed.get(str(name), ()), journal)
         elif (known := targets.get(str(name))) is not None:
-            targets[str(name)] = _looked(known, _hosts(target, observations, known.release))
+            targets[str(name)] = _looked(known, _hosts(target, observations, _expected(known)))
     concerned = {event.rollout for event in news if event.rollout is not None}
     rollouts = _renewed_rollouts(picture.rollouts, concerned, fleet, journal) if concerned else picture.rollouts
-    return replace(picture, targets=targets, rollouts=rollouts, head=news[-1].seq if news else picture.head)
+    renewed = replace(picture, targets=targets, rollouts=rollouts, head=news[-1].seq if news else picture.head)
+    return _with_around(renewed, journal) if looked else renewed
+
+
+def around(journal: "Journal") -> Around:
+    """Who else is here, whether somebody looks at the hosts, how many workers are alive."""
+    from quarterdeck.history.lease import lock_is_held  # only here: the first paint stays quick
+
+    rooms = journal.presences()
+    try:
+        size = os.stat(journal.path).st_size
+    except OSError:
+        size = 0
+    return Around(
+        tuple(RoomSeen(clean(one.who), one.pid, one.view, one.target, one.since) for one in rooms),
+        max((one.looked for one in rooms), default=0),
+        sum(lock_is_held(journal.state, rollout.id) for rollout in journal.living()),
+        size // 100_000 * 100_000,
+    )
+
+
+def _with_around(picture: Picture, journal: "Journal") -> Picture:
+    now = around(journal)
+    return picture if now == picture.around else replace(picture, around=now)
 
 
 def _observations(journal: "Journal", targets: Iterable[str | None]) -> list[Observation]:
@@ -244,12 +299,15 @@ def _changed_observations(picture: Picture, journal: "Journal") -> set[str]:
         for host in seen.hosts
     }
     changed = set()
-    for target, host, *now in journal.observed():
+    for target, host, time, release, version, health, error in journal.observed():
         before = known.get((target, host))
-        if before is None or before == tuple(now):
+        now = (time, release, version, health, None if error is None else clean(error))
+        if before is None or before == now:
             continue
-        if before[0] is None and before[-1] is not None and before[1:] == tuple(now[1:]):
+        if before[0] is None and before[-1] is not None and before[1:] == now[1:]:
             continue  # never seen, and again not: the time is that of the last try
+        if before[:3] == now[:3] and before[3:] == ("unknown", None) and now[3:] == ("unhealthy", None):
+            continue  # the same answer: it was given before the last rollout ended (see Expected.health)
         changed.add(target)
     return changed
 
@@ -257,7 +315,8 @@ def _changed_observations(picture: Picture, journal: "Journal") -> set[str]:
 def _target(
     target: "Target", standing: Standing, observations: Iterable[Observation], owed: Sequence[Debt], journal: "Journal"
 ) -> TargetSeen:
-    hosts = _hosts(target, observations, standing.current)
+    settled = standing.last.seq if standing.last is not None else 0
+    hosts = _hosts(target, observations, Expected(standing.current, settled, standing.active))
     return TargetSeen(
         target.name,
         target.environment,
@@ -283,12 +342,39 @@ def _looked(known: TargetSeen, hosts: tuple[HostSeen, ...]) -> TargetSeen:
     return replace(known, hosts=hosts, health=health, back=_way_back(known.back, hosts, known.owed))
 
 
-def _hosts(target: "Target", observations: Iterable[Observation], current: str | None) -> tuple[HostSeen, ...]:
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What hosts should run: ``current`` since the event ``settled``; while ``moving`` goes on, also what it moves from and to."""
+
+    current: str | None
+    settled: int
+    moving: Rollout | None
+
+    def is_drift(self, seen: Observation) -> bool:
+        """Whether the host runs something that nobody put there. What it said before the last rollout ended tells nothing."""
+        if seen.error is not None or seen.release == self.current or self._is_older(seen):
+            return False
+        return self.moving is None or seen.release not in (self.moving.from_release, self.moving.to_release)
+
+    def health(self, seen: Observation) -> str:
+        """As it was seen; a service that was down while it was being moved is not known to be down afterwards."""
+        return "unknown" if seen.health == "unhealthy" and self._is_older(seen) else seen.health
+
+    def _is_older(self, seen: Observation) -> bool:
+        return self.moving is None and int(seen.body.get("seq", self.settled)) < self.settled
+
+
+def _expected(seen: TargetSeen) -> Expected:
+    settled = seen.last.seq if seen.last is not None else 0
+    return Expected(seen.release, settled, seen.moving.rollout if seen.moving is not None else None)
+
+
+def _hosts(target: "Target", observations: Iterable[Observation], expected: Expected) -> tuple[HostSeen, ...]:
     known = {observation.host: observation for observation in observations}
-    return tuple(_host(host.name, known.get(host.name), current) for host in target.hosts)
+    return tuple(_host(host.name, known.get(host.name), expected) for host in target.hosts)
 
 
-def _host(name: str, seen: Observation | None, current: str | None) -> HostSeen:
+def _host(name: str, seen: Observation | None, expected: Expected) -> HostSeen:
     if seen is None:
         return HostSeen(name)
     kept = seen.body.get("kept")
@@ -296,10 +382,11 @@ def _host(name: str, seen: Observation | None, current: str | None) -> HostSeen:
         name,
         seen.release,
         seen.version,
-        seen.health,
+        expected.health(seen),
         None if seen.body.get("never") else seen.time,
-        seen.error,
-        drift=seen.error is None and seen.release != current,
+        None if seen.error is None else clean(seen.error),
+        drift=expected.is_drift(seen),
+        detail=clean(str(seen.body.get("detail", ""))),
         kept=frozenset(kept) if kept is not None else None,
     )
 

@@ -54,8 +54,10 @@ class ObservedRoom:
         os.kill(self.observer, signal.SIGKILL)
 
     def observer_lives(self) -> bool:
+        """Until its last thread has let go of its files."""
+        proc = Path(f"/proc/{self.observer}")
         try:
-            return " Z " not in Path(f"/proc/{self.observer}/stat").read_text()
+            return ") Z " not in (proc / "stat").read_text() or len(list((proc / "task").iterdir())) > 1
         except OSError:
             return False
 

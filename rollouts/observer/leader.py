@@ -15,12 +15,13 @@ from quarterdeck.history.records import Observation, Presence
 from quarterdeck.rollouts.looking import unseen
 from quarterdeck.rollouts.observer.clerk import Clerk
 from quarterdeck.rollouts.observer.host import Findings, HostWatch
-from quarterdeck.rollouts.observer.pace import Pace, intervals
+from quarterdeck.rollouts.observer.pace import Pace, intervals, on_screen
 
 TICK = 0.2  # seconds between two looks at the journal's version
 RECOUNT = 5.0  # seconds: rooms may have gone without a word
 WRITE_AGAIN = 10.0  # seconds after which an observation that did not change is written with its new time
 PRUNE = 60.0
+WRITE_EVERY = 2.0  # seconds: what nobody would act upon waits so long for its neighbours
 WAITING_SAMPLES = 5000  # kept while the journal can't be written
 RELEASES = 200  # of a target
 
@@ -96,9 +97,9 @@ class Leader:
         asked = max((one.asked for one in presences), default=0)
         if asked > self._asked:
             self._asked = asked
-            on_screen = frozenset(name for name, seconds in wanted.items() if seconds < self._pace.rest)
+            seen = on_screen(self.fleet, presences, self._pace)
             for watch in self._watches.values():
-                watch.hurry(on_screen)
+                watch.hurry(seen)
 
     def _read(self, journal: Journal) -> tuple[set[str], set[str], list[Presence]]:
         """Targets that something happened to, those that a rollout is changing, and the rooms. In the journal's thread."""
@@ -131,7 +132,9 @@ class Leader:
         found = self._findings
         observations = self._observations(now)
         urgent = any(_differs(self._written.get((o.target, o.host)), o) for o in observations)
-        if not (found.looks or found.lost) or not (urgent or now - self._last_write >= self._pace.chosen):
+        if not (found.looks or found.lost) or not (
+            urgent or now - self._last_write >= min(self._pace.chosen, WRITE_EVERY)
+        ):
             return
         samples, mine = found.samples[-WAITING_SAMPLES:], self._mine()
         found.samples = []

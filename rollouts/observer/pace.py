@@ -26,6 +26,17 @@ def intervals(fleet: Fleet, presences: Iterable[Presence], moving: Collection[st
     """Seconds between two looks, for every target of the fleet."""
     here = list(presences)
     close = {one.target for one in here} | set(moving)
-    listed = len(fleet.hosts) <= pace.many and any(one.view in VIEWS_OF_ALL for one in here)
-    other = pace.shown if listed else pace.rest
+    other = pace.shown if _listed(fleet, here, pace) else pace.rest
     return {name: pace.chosen if name in close else other for name in fleet.targets}
+
+
+def on_screen(fleet: Fleet, presences: Iterable[Presence], pace: Pace) -> frozenset[str]:
+    """The targets that somebody sees, and wants to see anew when asking for it."""
+    here = list(presences)
+    if _listed(fleet, here, pace):
+        return frozenset(fleet.targets)
+    return frozenset(one.target for one in here if one.target is not None)
+
+
+def _listed(fleet: Fleet, presences: Iterable[Presence], pace: Pace) -> bool:
+    return len(fleet.hosts) <= pace.many and any(one.view in VIEWS_OF_ALL for one in presences)

@@ -18,6 +18,7 @@ from quarterdeck.rollouts.observer.pace import Pace
 
 AGAIN = 0.5  # seconds between two tries to lead: so long nobody looks at the hosts after a leader died
 HEARTBEAT = 10.0  # seconds
+SETTLED = 0.3  # seconds: a cursor that runs down a list is not written down row by row
 GOODBYE = 1.0  # seconds for taking one's name off the journal
 
 _log = logging.getLogger("quarterdeck.observer")
@@ -97,6 +98,7 @@ class Observer:
             except (JournalError, OSError) as error:  # OSError: the room is gone, which its pipe tells as well
                 _log.info("not announced: %s", error)
                 wait = 1.0
+            await asyncio.sleep(SETTLED)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._moved.wait()

@@ -33,7 +33,9 @@ def test_the_latest_window_of_one_target_has_its_hosts_own_figures_too(journal: 
     ]
     elsewhere = [sample("c/d", "web-1", 0.3), sample("", "web-9", 1, metric="load"), sample("a/b", "web-9", 0.4)]
     journal.write_round([], [old, *wanted, *elsewhere])
-    assert other.samples("a/b", ["web-1", "web-2"], 300) == wanted
+    found = other.samples("a/b", ["web-1", "web-2"], 300)
+    assert [replace(one, id=0) for one in found] == wanted
+    assert other.samples("a/b", ["web-1", "web-2"], 300, after=found[1].id) == found[2:]
     assert [one.value for one in other.samples("a/b", ["web-1"], 500)] == [0.5, 0.1, 40]
     assert {one.target for one in other.probes(300)} == {"a/b", "c/d"}
 

@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.history import engine
+from quarterdeck.history.clock import boottime, now
 from quarterdeck.history.records import Metric, Observation
+from quarterdeck.history.samples import SECOND
 from tests.field import TARGET, Field
 from tests.observers import ObservedRooms, observed_rooms
 from tests.sshd import SshHost, wait_for
+from tests.trust.test_08_disk_full_journal import disk, fill
+
+__all__ = ["disk"]  # a fixture: sixteen real megabytes
 
 pytestmark = [pytest.mark.sshd]
 rooms = pytest.fixture(observed_rooms)
@@ -26,10 +32,15 @@ def until(field: Field, holds: Callable[[dict[str, Observation]], object], what:
 
 
 def all_healthy(field: Field, version: str) -> Callable[[dict[str, Observation]], bool]:
-    return lambda found: (
-        len(found) == len(field.hosts)
-        and all(one.version == version and one.health == "healthy" and one.error is None for one in found.values())
-    )
+    """As somebody saw who looked: what a rollout itself wrote down has no health check's word."""
+
+    def holds(found: dict[str, Observation]) -> bool:
+        fine = [
+            one for one in found.values() if one.version == version and one.health == "healthy" and one.error is None
+        ]
+        return len(fine) == len(field.hosts) and all("detail" in one.body for one in fine)
+
+    return holds
 
 
 def executions(host: SshHost) -> int:
@@ -195,4 +206,38 @@ def test_a_journal_that_comes_later_goes_and_comes_back_is_survived(
     field.state.rename(tmp_path / "moved")
     field.deploy("v2", status=0)
     until(field, all_healthy(field, "v2"), "the new journal to be filled", 40)
+    assert room.observer_lives()
+
+
+@pytest.mark.root
+def test_a_full_disk_and_a_busy_journal_are_survived(field: Field, disk: Path, rooms: ObservedRooms) -> None:
+    field.state.symlink_to(disk / "state")
+    (disk / "state").mkdir(0o700)
+    field.deploy("v1")
+    room = rooms(field.file, target=TARGET)
+    until(field, all_healthy(field, "v1"), "all hosts healthy")
+    name = field.hosts[0].name
+
+    def goes_on(after: str, deadline: float) -> None:
+        until(field, lambda found: found[name].time > after, "looks to be written down again", deadline)
+
+    def silent() -> bool:
+        with field.journal(read_only=True) as journal:
+            return boottime() - max(one.looked for one in journal.presences()) > 6 * SECOND
+
+    filler = fill(disk)
+    wait_for(
+        silent, "nothing to be written down any more", 60
+    )  # what is written over and over finds its place for a while
+    assert room.observer_lives()
+    filler.unlink()
+    goes_on(now(), 20)
+    assert room.observer_lives()
+
+    holder = engine.connect(field.state / "history.db")
+    holder.execute("BEGIN IMMEDIATE")
+    time.sleep(engine.BUSY_SECONDS + 1)  # longer than a write waits
+    holder.execute("ROLLBACK")
+    holder.close()
+    goes_on(now(), 20)
     assert room.observer_lives()

@@ -17,10 +17,10 @@ def pane_text(room: Room, name: str) -> str:
     return "\n".join(plain(row).rstrip() for row in room.pane(name)._rows)
 
 
-async def until(pilot: Pilot[Any], holds: Callable[[], bool], what: str) -> None:
+async def until(pilot: Pilot[Any], holds: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
     """Lets the application run until ``holds()``."""
-    end = time.monotonic() + DEADLINE
+    end = time.monotonic() + deadline
     while not holds():
         if time.monotonic() > end:
-            raise AssertionError(f"waited {DEADLINE:g} s for {what}")
+            raise AssertionError(f"waited {deadline:g} s for {what}")
         await pilot.pause(0.02)

@@ -35,6 +35,7 @@ def wants_room(words: Sequence[str], printer: Printer) -> int | None:
             target=target,
             slow=parsed.slow,
             settings=settings,
+            observe=not (parsed.cached or os.environ.get("QD_CACHED")),
             notice=notice,
         ),
         mouse=parsed.mouse or settings.mouse,
@@ -66,6 +67,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--slow", action="store_true", help="for a slow line: fewer bytes, no colours but the terminal's"
     )
+    parser.add_argument("--cached", action="store_true", help="ask no host: what the journal knows")
     parser.add_argument(
         "--mouse", action="store_true", help="take the mouse (off: the terminal keeps it for selecting)"
     )

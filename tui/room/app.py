@@ -20,6 +20,7 @@ from quarterdeck.config.settings import DEFAULTS, Settings
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Refused, UnknownTarget
+from quarterdeck.rollouts.health import Measures
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
 from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.actions import BY_ID, Action, Subject
@@ -36,6 +37,7 @@ from quarterdeck.tui.room.looks import LOOKS, Look
 from quarterdeck.tui.room.own_files import own_directory
 from quarterdeck.tui.room.pane import Pane
 from quarterdeck.tui.room.permission import Standing, refusal, standing
+from quarterdeck.tui.room.presence import Observing
 from quarterdeck.tui.room.prompt import OnText, Prompt
 from quarterdeck.tui.room.ringing import Ringing
 from quarterdeck.tui.room.rows import Role
@@ -61,7 +63,8 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How the room is opened. ``notice``: what the operator should know first (a settings file with faults)."""
+    """How the room is opened. ``observe``: hosts are looked at; else what the journal knows is all there is. ``notice``: what the
+    operator should know first (a settings file with faults)."""
 
     fleet: Fleet
     operator: Operator
@@ -70,6 +73,7 @@ class Opening:
     target: str | None = None
     slow: bool = False
     settings: Settings = DEFAULTS
+    observe: bool = True
     notice: str = ""
     clock: Callable[[], datetime] = utc_now  # what every age on the screen is reckoned from
 
@@ -123,13 +127,15 @@ class Room(App[int], inherit_bindings=False):
         self.look: Look = look
         self.standing: Standing = standing(self.fleet.operators, opening.operator, read_only=opening.read_only)
         self.picture: Picture = empty_picture(self.fleet)
+        self.measures = Measures()  # figures of what is on the screen
         self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
         self.notice = opening.notice  # stands in the alert band while nothing worse does
         self.fault = ""  # why the journal can't be read
         self.said = ""  # what the last action came to: shown in the alert band until the next key
         self.asked = Asked(self)
         self.ringing = Ringing(self)
-        self.companions: list[Companion] = [self.asked, self.ringing]
+        self.observing = Observing(self)
+        self.companions: list[Companion] = [self.asked, self.ringing, self.observing]
         self.desk = Desk(self.fleet, opening.operator, read_only=opening.read_only, tell=self._told)
         self._handlers = all_handlers()
         self._styles: dict[Role, Style] = {}
@@ -192,6 +198,7 @@ class Room(App[int], inherit_bindings=False):
         self._lay_out()
         self._focus_first()
         self.desk.start()
+        self.call_after_refresh(self.observing.begin)
         self.set_interval(TICK, self._tick)
         self.call_after_refresh(first_paint.ready)
 
@@ -227,6 +234,7 @@ class Room(App[int], inherit_bindings=False):
         self.fault = news.fault
         if not news.fault:
             self.picture = news.picture
+            self.measures = news.measures or self.measures
         self.recent.extend(news.events)
         for companion in self.companions:
             companion.news_came(news)

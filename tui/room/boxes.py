@@ -21,6 +21,7 @@ SMALLEST: Final = (60, 16)
 MIDDLE_WIDTH: Final = 110
 WIDE_WIDTH: Final = 170
 MIDDLE_HEIGHT: Final = 30
+CLOCK_WIDTH: Final = 10
 
 
 def big_enough(width: int, height: int) -> bool:
@@ -28,9 +29,10 @@ def big_enough(width: int, height: int) -> bool:
 
 
 def frame(width: int, height: int) -> dict[str, Box]:
-    """What every view has: header, tabs, alert band on top, footer (and the command line over it) at the bottom, body."""
+    """What every view has: header and clock, tabs, alert band on top, footer (and the command line over it) at the bottom, body."""
     return {
-        "header": Box(0, 0, width, 1),
+        "header": Box(0, 0, max(width - CLOCK_WIDTH, 0), 1),
+        "clock": Box(max(width - CLOCK_WIDTH, 0), 0, CLOCK_WIDTH, 1),
         "tabs": Box(0, 1, width, 1),
         "alert": Box(0, 2, width, 1),
         "body": Box(0, 3, width, max(height - 4, 0)),

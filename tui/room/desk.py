@@ -5,7 +5,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from quarterdeck.config.model import Fleet
@@ -13,12 +13,15 @@ from quarterdeck.history.errors import JournalError, JournalMissing
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.picture import Picture, empty_picture, renew, take_picture
+from quarterdeck.rollouts.health import Measures
+from quarterdeck.rollouts.measuring import Measuring
+from quarterdeck.rollouts.picture import Picture, around, empty_picture, renew, take_picture
 
 T = TypeVar("T")
 
 LOOK_EVERY = 0.05  # seconds between two looks at the journal's version: 5 µs each
 OBSERVATIONS_EVERY = 0.5  # seconds: what hosts were last seen running is read no oftener
+AROUND_EVERY = 5.0  # seconds: rooms go without a word
 RECENT_EVENTS = 400  # that a screen has at once; older ones are asked for by the page
 ANSWER_DEADLINE = 10.0  # seconds
 
@@ -29,6 +32,7 @@ class News:
 
     picture: Picture
     events: tuple[Event, ...]
+    measures: Measures | None = None  # figures of what is watched; None: those that are known stand
     fault: str = ""  # why the journal can't be read; the picture is the last one that could
 
 
@@ -46,6 +50,7 @@ class Desk:
         self._clerk = ThreadPoolExecutor(1, thread_name_prefix="ask the journal")
         self._journal: Journal | None = None
         self._fleet_changed = False
+        self._watched: tuple[str | None, bool] = (None, False)
 
     def start(self) -> None:
         self._follower.start()
@@ -62,6 +67,12 @@ class Desk:
         self.fleet = fleet
         self._fleet_changed = True
         self._nudge.set()
+
+    def watch(self, target: str | None, *, everything: bool) -> None:
+        """Whose figures are wanted with the news: of one target, and, roughly, of all of them."""
+        if (target, everything) != self._watched:
+            self._watched = (target, everything)
+            self._nudge.set()
 
     # questions
 
@@ -103,7 +114,7 @@ class Desk:
             except JournalError as error:
                 now = str(error)
                 if now != fault:
-                    self._tell(News(empty_picture(self.fleet), (), now))
+                    self._tell(News(empty_picture(self.fleet), (), fault=now))
                 fault = now
             self._stop.wait(0.5)
 
@@ -112,26 +123,30 @@ class Desk:
         picture = take_picture(self.fleet, journal)
         recent = journal.events(limit=RECENT_EVENTS, newest_first=True)
         self._tell(News(picture, tuple(reversed(recent))))
-        since_looked = 0.0
+        since_looked = since_around = 0.0
+        measuring = Measuring()
         while not self._stop.is_set():
             self._nudge.wait(LOOK_EVERY)
             self._nudge.clear()
             since_looked += LOOK_EVERY
+            since_around += LOOK_EVERY
             if self._fleet_changed:
                 self._fleet_changed = False
                 picture = take_picture(self.fleet, journal)
                 self._tell(News(picture, ()))
                 continue
             now = journal.data_version()
-            if now == version:
-                continue
-            events = journal.events(picture.head, limit=1000)
-            looked = since_looked >= OBSERVATIONS_EVERY
-            if not events and not looked:
-                continue  # seen again with the next look: ``version`` stays as it was
-            if looked:
-                version, since_looked = now, 0.0
-            renewed = renew(picture, self.fleet, journal, events, looked=looked)
-            if events or renewed != picture:
-                picture = renewed
-                self._tell(News(picture, tuple(events)))
+            before, events = picture, []
+            if now != version:
+                events = journal.events(picture.head, limit=1000)
+                looked = since_looked >= OBSERVATIONS_EVERY
+                if looked:
+                    version, since_looked, since_around = now, 0.0, 0.0
+                if events or looked:  # else seen again with the next look: ``version`` stays as it was
+                    picture = renew(picture, self.fleet, journal, events, looked=looked)
+            elif since_around >= AROUND_EVERY:
+                since_around = 0.0
+                picture = replace(picture, around=around(journal))
+            measures = measuring.take_when_due(*self._watched, picture, journal, now)
+            if events or measures is not None or picture != before:
+                self._tell(News(picture, tuple(events), measures))

@@ -7,7 +7,9 @@ from quarterdeck.tui.room.panes.card import TargetCard
 from quarterdeck.tui.room.panes.diff import Diff
 from quarterdeck.tui.room.panes.drift import Drift
 from quarterdeck.tui.room.panes.footer import Footer
-from quarterdeck.tui.room.panes.header import Header
+from quarterdeck.tui.room.panes.header import Clock, Header
+from quarterdeck.tui.room.panes.health import HealthPane
+from quarterdeck.tui.room.panes.health_list import HealthList
 from quarterdeck.tui.room.panes.history import Entry, History
 from quarterdeck.tui.room.panes.matrix import Matrix
 from quarterdeck.tui.room.panes.readiness import Readiness
@@ -15,18 +17,23 @@ from quarterdeck.tui.room.panes.rollout import RolloutList, RolloutWhole
 from quarterdeck.tui.room.panes.rollouts import Rollouts
 from quarterdeck.tui.room.panes.tabs import Tabs
 from quarterdeck.tui.room.panes.timeline import Timeline
+from quarterdeck.tui.room.panes.vitals import Vitals
 
 
 def make_panes() -> list[Pane]:
     """New ones, for one application."""
     return [
         Header(),
+        Clock(),
         Tabs(),
         AlertBand(),
         Matrix(),
         TargetCard(),
         Rollouts(),
         Diff(),
+        HealthList(),
+        HealthPane(),
+        Vitals(),
         Timeline(),
         RolloutList(),
         RolloutWhole(),

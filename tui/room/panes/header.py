@@ -1,27 +1,106 @@
-"""The first line: fleet, how live it is, who one is and may do what, freezes, where this runs, the clock in UTC."""
+"""The first line: fleet, how live it is, who one is and may do what, who else is here, where this runs, the clock in UTC.
 
+Everything but the clock is so coarse that it stands still while nothing happens.
+"""
+
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from quarterdeck.rollouts.picture import Picture
+from quarterdeck.tui.cli.times import age
+from quarterdeck.tui.room.ages import coarse, since
+from quarterdeck.tui.room.boxes import CLOCK_WIDTH, WIDE_WIDTH
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.permission import Standing
-from quarterdeck.tui.room.rows import Role, Row, Span, row, spread
+from quarterdeck.tui.room.rows import Role, Row, Span, row, spread, width_of
+
+STALE = 30.0  # seconds without a word of an observer: what is shown is not live any more
 
 
-def header_row(fleet: str, live: str, fault: str, standing: Standing, bastion: str, now: datetime, width: int) -> Row:
-    """``live``: how old the picture is, in words. A journal that can't be read is said in its place."""
-    age = Span(f"JOURNAL: {fault}", Role.BAD) if fault else Span(f"LIVE {live}" if live else "LIVE", Role.OK)
-    left = row(
-        Span(" qd ", Role.STRONG),
-        Span(fleet, Role.STRONG),
-        " | ",
-        age,
-        " | ",
-        Span("RO" if standing.role != "operator" else "RW", Role.WARN if standing.role != "operator" else Role.PLAIN),
-        f" {standing.operator.label.split('@')[0]}:{standing.role} | freeze: none",
-    )
-    return spread(left, row(f"{bastion} | ", Span(now.strftime("%H:%M:%SZ "), Role.STRONG)), width)
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How this room comes to know of the hosts. ``pid``: of this room."""
+
+    pid: int
+    read_only: bool = False
+    observe: bool = True
+
+
+def live(picture: Picture, way: Way, now: datetime) -> Span:
+    """Whether somebody looks at the hosts, and how old the newest look is."""
+    if picture.around.looked:
+        seconds = since(picture.around.looked)
+        return (
+            Span(f"LIVE {coarse(seconds)}", Role.OK) if seconds < STALE else Span(f"STALE {coarse(seconds)}", Role.BAD)
+        )
+    newest = max((host.seen for seen in picture.targets.values() for host in seen.hosts if host.seen), default=None)
+    old = f" {age(newest, now)} old" if newest else ""
+    if way.read_only:
+        return Span(f"READ-ONLY no observer{old}", Role.WARN)
+    if not way.observe:
+        return Span(f"CACHED{old or ' nothing seen'}", Role.WARN)
+    return Span(f"STALE{old}" if newest else "NOT SEEN YET", Role.WARN)
+
+
+def reachable(picture: Picture, now: datetime) -> tuple[int, int, str]:
+    """How many hosts can be asked, how many there are, and the one that has been lost longest: ``mail-1 stale 7m``."""
+    fine: set[str] = set()
+    seen: dict[str, str] = {}
+    for target in picture.targets.values():
+        for host in target.hosts:
+            seen[host.host] = max(seen.get(host.host, ""), host.seen or "")
+            if host.error is None and host.seen is not None:
+                fine.add(host.host)
+    lost = sorted(seen.keys() - fine, key=lambda name: (seen[name] or "~", name))  # those never seen come last
+    words = ""
+    if lost:
+        words = f"{lost[0]} stale {age(seen[lost[0]], now)}" if seen[lost[0]] else f"{lost[0]} never seen"
+        words += f" +{len(lost) - 1}" if len(lost) > 1 else ""
+    return len(fine), len(seen), words
+
+
+def others(picture: Picture, pid: int, *, wide: bool) -> str:
+    """``+lena``, ``+lena +2``; ``wide``: with what they have open."""
+    here = [one for one in picture.around.here if one.pid != pid]
+    if not here:
+        return ""
+    names = [one.who.partition("@")[0] + (f" {one.target}" if wide and one.target else "") for one in here]
+    shown = names[: 2 if wide else 1]
+    return " +" + " +".join([*shown, str(len(names) - len(shown))] if len(names) > len(shown) else shown)
+
+
+def header_row(
+    picture: Picture, fault: str, standing: Standing, way: Way, bastion: str, now: datetime, width: int
+) -> Row:
+    """Everything but the clock, the most important first; what does not fit is left out whole. A journal that can't be read is said
+    in place of how live it is."""
+    wide = width + CLOCK_WIDTH >= WIDE_WIDTH
+    writes = standing.role == "operator"
+    found, total, lost = reachable(picture, now)
+    right = row(f"| {bastion} |")
+    left = [*row(Span(" qd ", Role.STRONG), Span(picture.fleet, Role.STRONG))]
+    hosts = f"hosts {found}/{total} reachable" + (f" ({lost})" if lost and wide else "")
+    for part in (
+        Span(f"JOURNAL: {fault}", Role.BAD) if fault else live(picture, way, now),
+        Span(
+            f"{'RW' if writes else 'RO'} {standing.operator.label.partition('@')[0]}:{standing.role}"
+            + others(picture, way.pid, wide=wide),
+            Role.PLAIN if writes else Role.WARN,
+        ),
+        Span("freeze: none"),
+        Span(f"workers {picture.around.workers} up" if picture.around.workers or wide else ""),
+        Span(hosts, Role.STALE if lost else Role.PLAIN),
+        Span(f"journal {picture.around.journal_bytes / 1e6:.1f} MB" if wide else ""),
+    ):
+        needed = width_of(left) + 3 + len(part.text) + 1 + width_of(right)
+        if part.text and (needed <= width or len(left) <= 4):
+            left += [Span(" | "), part]
+    if width_of(left) + 1 + width_of(right) > width:
+        right = row("|")
+    return spread([*left, Span(" ")], right, width)
 
 
 class Header(Pane, can_focus=False):
@@ -31,4 +110,15 @@ class Header(Pane, can_focus=False):
     def build(self, size: Size) -> Sequence[Row]:
         room = self.room
         where = room.standing.operator.where.split(" ")[0].split(".")[0]
-        return [header_row(room.fleet.name, "", room.fault, room.standing, where, room.now(), size.width)]
+        way = Way(os.getpid(), room.opening.read_only, room.opening.observe)
+        return [header_row(room.picture, room.fault, room.standing, way, where, room.now(), size.width)]
+
+
+class Clock(Pane, can_focus=False):
+    """Beside the header, in a pane of its own: a line is sent again from its beginning to what changed in it, each second."""
+
+    name_of: ClassVar[str] = "clock"
+    titled: ClassVar[bool] = False
+
+    def build(self, size: Size) -> Sequence[Row]:  # noqa: ARG002 - it is as long as it is
+        return [row(Span(self.room.now().strftime(" %H:%M:%SZ"), Role.STRONG))]

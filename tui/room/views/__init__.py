@@ -39,13 +39,21 @@ def _list_and_detail(listing: str, detail: str, share: int = 40) -> Layout:
     return layout
 
 
+def _health(width: int, height: int) -> dict[str, Box]:
+    """The list of targets, the health of the chosen one, and the vitals of its hosts where there is room for them."""
+    boxes = _list_and_detail("health-list", "health", 45)(width, height)
+    if width >= MIDDLE_WIDTH:
+        boxes["health"], boxes["vitals"] = lines(boxes["health"], 0, max(boxes["health"].height * 2 // 5, 6))
+    return boxes
+
+
 VIEWS: Final[Mapping[str, View]] = {
     view.name: view
     for view in (
         View(1, "overview", "Overview", overview, "matrix"),
         View(2, "rollouts", "Rollouts", _list_and_detail("rollout-list", "rollout"), "rollout-list"),
         View(3, "logs", "Logs", _whole("logs"), "logs"),
-        View(4, "health", "Health", _list_and_detail("health-list", "health"), "health-list"),
+        View(4, "health", "Health", _health, "health-list"),
         View(5, "history", "History", _list_and_detail("history", "entry", 60), "history"),
         View(6, "drift", "Drift", _whole("drift"), "drift"),
         View(7, "readiness", "Readiness", _whole("readiness"), "readiness"),

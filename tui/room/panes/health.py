@@ -1,0 +1,174 @@
+"""Health of the chosen target: the new release beside the old one, what each host answers, how that went lately."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import ClassVar, Final, NamedTuple
+
+from quarterdeck.history.records import Metric
+from quarterdeck.rollouts.health import WINDOW, HostFigures, Series, Side, TargetHealth
+from quarterdeck.rollouts.picture import HostSeen, TargetSeen, version_of
+from quarterdeck.tui.cli.times import age
+from quarterdeck.tui.room.ages import coarse, since
+from quarterdeck.tui.room.figures import (
+    NOTHING,
+    columns,
+    load,
+    milliseconds,
+    percent,
+    relative_levels,
+    share_levels,
+    spark,
+    use_levels,
+)
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad, row
+
+OLD: Final = 30.0  # seconds without a sample: the figures are not live
+NAME: Final = 6  # columns
+
+
+class Line(NamedTuple):
+    """One metric: how it is written, and how its sparkline is."""
+
+    name: str
+    series: str
+    text: Callable[[Side], str]
+    levels: Callable[[Sequence[float | None]], list[int | None]]
+
+
+def _vital(metric: Metric, write: Callable[[float | None], str]) -> Callable[[Side], str]:
+    return lambda side: write(side.vitals.get(metric))
+
+
+LINES: Final = (
+    Line("fail", "error", lambda side: percent(side.probes.error_rate), share_levels),
+    Line("p95", "p95", lambda side: milliseconds(side.probes.p95), relative_levels),
+    Line("cpu", "cpu", _vital(Metric.CPU, percent), use_levels),
+    Line("mem", "memory", _vital(Metric.MEMORY, percent), use_levels),
+    Line("p50", "p50", lambda side: milliseconds(side.probes.p50), relative_levels),
+    Line("disk", "disk", _vital(Metric.DISK, percent), use_levels),
+    Line("load", "load", _vital(Metric.LOAD, load), relative_levels),
+)
+"""The most telling first: a low pane shows the first ones."""
+ORDER: Final = ("fail", "p50", "p95", "load", "cpu", "mem", "disk")
+
+
+def health_rows(
+    seen: TargetSeen, found: TargetHealth | None, timeout: float | None, now: datetime, size: Size, *, hosts: bool
+) -> list[Row]:
+    """``timeout``: of a health check, in seconds: the limit that is declared. ``hosts``: each one in a line of its own."""
+    if found is None or found.target != seen.target:
+        return [row(Span(" no data yet", Role.DIM))]
+    fitting = LINES[: max(size.height - 1, 1)] if size.height <= len(LINES) else LINES
+    shown = sorted(fitting, key=lambda line: ORDER.index(line.name))
+    rows = [_line(line, found, timeout, size.width) for line in shown]
+    if found.newest == 0:
+        rows = [row(Span(" no data: nothing was measured in the last five minutes", Role.STALE))]
+    rows.append(checks_row(seen))
+    if hosts:
+        figures = {one.host: one for one in found.hosts}
+        rows.append(row())
+        rows += [host_row(host, figures.get(host.host), now, size.width) for host in seen.hosts]
+    return rows
+
+
+def _line(line: Line, found: TargetHealth, timeout: float | None, width: int) -> Row:
+    """``p95  310ms | 290ms  ....,,::  limit 5s  FAIL``."""
+    new, old = line.text(found.new), line.text(found.old) if found.old is not None else ""
+    bad = line.name == "fail" and found.new.probes.failed > 0
+    spans = [
+        Span(f" {pad(line.name, NAME)}"),
+        Span(f"{new:>6}", Role.BAD if bad else Role.DIM if new == NOTHING else Role.NEW if old else Role.PLAIN),
+        Span(f" | {old:<6}" if found.old is not None else "", Role.OLD),
+    ]
+    limit = pad({"fail": "limit 0%", "p95": f"limit {milliseconds(timeout)}" if timeout else ""}.get(line.name, ""), 11)
+    tail = verdict(found.new) if line.name == "fail" else Span("")
+    room = width - sum(len(span.text) for span in spans) - len(limit) - 22
+    if room >= 6:
+        series: Series = found.series.get(line.series, ())
+        drawn = spark(line.levels(columns(series, found.last_bucket, min(room, 60))))
+        spans.append(Span(f"  {pad(drawn, min(room, 60))}", Role.BAD if bad else Role.DIM))
+    spans.append(Span(f"  {limit}", Role.DIM))
+    spans.append(tail)
+    return tuple(spans)
+
+
+def verdict(side: Side) -> Span:
+    """What the checks of a release come to, in words; no data is not good."""
+    if side.probes.total == 0:
+        return Span(" no data", Role.STALE)
+    if side.probes.failed:
+        return Span(f" FAIL {side.probes.failed} of {side.probes.total}", Role.BAD)
+    return Span(" ok", Role.OK)
+
+
+def checks_row(seen: TargetSeen) -> Row:
+    """``checks 7/8 hosts healthy  1 not reachable   2 v143 + 6 v142``."""
+    total = len(seen.hosts)
+    healthy = sum(host.health == "healthy" for host in seen.hosts)
+    lost = sum(host.error is not None for host in seen.hosts)
+    role = Role.OK if healthy == total else Role.STALE if healthy + lost == total else Role.BAD
+    versions = Counter(version_of(host.release) or "nothing" for host in seen.hosts if host.seen is not None)
+    parts = [Span(" checks "), Span(f"{healthy}/{total} hosts healthy", role)]
+    if lost:
+        parts.append(Span(f"  {lost} not reachable", Role.STALE))
+    runs = " + ".join(f"{count} {version}" for version, count in sorted(versions.items(), reverse=True))
+    if runs:
+        drift = any(host.drift for host in seen.hosts)
+        parts.append(
+            Span(
+                f"   {runs}" + (" drift" if drift else " as planned" if seen.moving else ""),
+                Role.DRIFT if drift else Role.PLAIN,
+            )
+        )
+    return row(*parts)
+
+
+def host_row(host: HostSeen, figures: HostFigures | None, now: datetime, width: int) -> Row:
+    """``= web-1  v143  48ms  http 200 from :8080/healthz``."""
+    if host.error is not None:
+        seen = f"last seen {age(host.seen, now)} ago" if host.seen else "never seen"
+        head = f" ? {pad(host.host, 14)} {pad(host.version or '-', 12)} "
+        return row(
+            Span(head, Role.STALE), Span(ellipsis(f"{seen}: {host.error}", max(width - len(head), 0)), Role.STALE)
+        )
+    mark, role = {"healthy": ("=", Role.OK), "unhealthy": ("x", Role.BAD)}.get(host.health, ("?", Role.STALE))
+    latency = milliseconds(figures.latency) if figures is not None else NOTHING
+    failed = figures.probes.failed if figures is not None else 0
+    head = f" {mark} {pad(host.host, 14)} {pad(host.version or 'nothing', 12)} {latency:>6} "
+    tail = (f"failed {failed}x  " if failed else "") + host.detail
+    return row(Span(head, role), Span(ellipsis(tail, max(width - len(head), 0)), Role.BAD if failed else Role.DIM))
+
+
+class HealthPane(Pane):
+    name_of: ClassVar[str] = "health"
+
+    @property
+    def _found(self) -> TargetHealth | None:
+        found = self.room.measures.chosen
+        return found if found is not None and found.target == self.room.place.target else None
+
+    def heading(self) -> str:
+        target, found = self.room.place.target or "", self._found
+        if found is None or found.old is None:
+            version = found.new.version if found is not None else None
+            return f"health {target}" + (f" {version}" if version else "")
+        return f"health {target}, new {found.new.version} | old {found.old.version}"
+
+    def heading_right(self) -> str:
+        found = self._found
+        if found is None or found.newest == 0:
+            return ""
+        seconds = since(found.newest)
+        text = f"last {WINDOW / 60:.0f} min, newest {coarse(seconds)}"
+        return text if seconds < OLD else f"STALE: {text}"
+
+    def build(self, size: Size) -> Sequence[Row]:
+        seen = self.room.target
+        if seen is None:
+            return []
+        declared = self.room.fleet.targets.get(seen.target)
+        timeout = declared.health.timeout if declared is not None and declared.health is not None else None
+        whole = self.room.place.view == "health" or self.room.place.zoom == "health"
+        return health_rows(seen, self._found, timeout, self.room.now(), size, hosts=whole)

@@ -1,0 +1,102 @@
+"""Health of all targets, the riskiest first. The chosen target follows the cursor."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar, Final
+
+from quarterdeck.rollouts.health import Probes
+from quarterdeck.rollouts.picture import Mark, Picture, TargetSeen
+from quarterdeck.tui.cli.times import age
+from quarterdeck.tui.room.figures import NOTHING, milliseconds, percent
+from quarterdeck.tui.room.matching import Matcher
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.rows import Role, Row, Span, pad, row
+
+RISK: Final = (Mark.FAILED, Mark.ROLLING, Mark.DRIFT, Mark.STALE, Mark.FROZEN, Mark.OK, Mark.NOTHING)
+WITH_AGE: Final = 60  # columns from which the age has its own; a host that is lost shows in its mark all the same
+WORDS: Final = {"healthy": Role.OK, "degraded": Role.WARN, "down": Role.BAD}
+
+
+def by_risk(picture: Picture) -> list[TargetSeen]:
+    """What is wrong first; the last environment (production) before the others, then by name."""
+    order = {name: -number for number, name in enumerate(picture.environments)}
+    return sorted(
+        picture.targets.values(),
+        key=lambda seen: (RISK.index(seen.mark), order.get(seen.environment, 0), seen.service),
+    )
+
+
+def list_rows(
+    targets: Sequence[TargetSeen], probes: Mapping[str, Probes], chosen: str | None, now: datetime, width: int
+) -> list[Row]:
+    """The head row, and one row a target."""
+    with_age = width >= WITH_AGE
+    names = min(
+        max([len("TARGET"), *(len(seen.target) for seen in targets)]), max(width - (39 if with_age else 33), 10)
+    )
+    head = f"   {pad('TARGET', names)} {pad('HEALTH', 9)} {'HOSTS':>6} {'FAIL':>5} {'P95':>6}"
+    rows = [row(Span(head + ("  SEEN" if with_age else ""), Role.DIM))]
+    return rows + [
+        _row(seen, probes.get(seen.target), names, now if with_age else None, here=seen.target == chosen)
+        for seen in targets
+    ]
+
+
+def _row(seen: TargetSeen, found: Probes | None, names: int, now: datetime | None, *, here: bool) -> Row:
+    healthy = sum(host.health == "healthy" for host in seen.hosts)
+    word = "-" if seen.mark is Mark.NOTHING else seen.health
+    failing = percent(found.error_rate) if found is not None else NOTHING
+    latency = milliseconds(found.p95) if found is not None else NOTHING
+    return row(
+        Span(">" if here else " ", Role.STRONG),
+        Span(f"{seen.mark} ", WORDS.get(seen.health, Role.STALE) if seen.mark is not Mark.NOTHING else Role.DIM),
+        Span(pad(seen.target, names), Role.CURSOR if here else Role.PLAIN),
+        Span(f" {pad(word, 9)}", WORDS.get(word, Role.STALE if word == "unknown" else Role.DIM)),
+        Span(f" {f'{healthy}/{len(seen.hosts)}':>6}"),
+        Span(f" {failing:>5}", Role.BAD if found is not None and found.failed else Role.PLAIN),
+        Span(f" {latency:>6}"),
+        Span(
+            f" {_seen(seen, now):>5}" if now is not None else "",
+            Role.STALE if any(host.error for host in seen.hosts) else Role.DIM,
+        ),
+    )
+
+
+def _seen(seen: TargetSeen, now: datetime) -> str:
+    """How long ago the host was seen that was seen longest ago; what is younger than a minute does not count seconds."""
+    old = age(seen.oldest, now)
+    return "never" if old == "-" else "<1m" if old.endswith("s") or old == "now" else old
+
+
+class HealthList(Pane):
+    name_of: ClassVar[str] = "health-list"
+    filterable: ClassVar[bool] = True
+
+    def heading(self) -> str:
+        return "health of all targets"
+
+    def _targets(self) -> list[TargetSeen]:
+        found: Matcher = self.matcher
+        return [seen for seen in by_risk(self.room.picture) if found.matches(seen.target)]
+
+    def build(self, size: Size) -> Sequence[Row]:
+        return list_rows(self._targets(), self.room.measures.all, self.room.place.target, self.room.now(), size.width)
+
+    def _at(self) -> int | None:
+        names = [seen.target for seen in self._targets()]
+        chosen = self.room.place.target
+        return names.index(chosen) if chosen in names else None
+
+    def chosen_row(self) -> int | None:
+        at = self._at()
+        return None if at is None else at + 1
+
+    def move(self, by: int) -> None:
+        names = [seen.target for seen in self._targets()]
+        if names:
+            at = self._at()
+            at = (0 if by > 0 else len(names) - 1) if at is None else at + by
+            self.room.choose(names[max(0, min(at, len(names) - 1))])
+
+    def open_chosen(self) -> None:
+        self.room.focus_pane(1)

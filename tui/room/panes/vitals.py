@@ -1,0 +1,48 @@
+"""Vitals of the hosts of the chosen target: load, processor, memory, disk, each with the age of what is shown."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from quarterdeck.history.records import Metric
+from quarterdeck.rollouts.health import HostFigures, TargetHealth
+from quarterdeck.rollouts.picture import TargetSeen
+from quarterdeck.tui.room.ages import coarse, since
+from quarterdeck.tui.room.figures import load, percent
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.rows import Role, Row, Span, pad, row
+
+FULL = 90.0  # percent of memory or disk: worth a look
+OLD = 60.0  # seconds
+
+
+def vitals_rows(seen: TargetSeen, found: TargetHealth | None) -> list[Row]:
+    rows = [row(Span(f" {pad('HOST', 14)} {'CPU':>5} {'LOAD':>6} {'MEM':>5} {'DISK':>5}  SEEN", Role.DIM))]
+    figures = {one.host: one for one in found.hosts} if found is not None and found.target == seen.target else {}
+    return rows + [_row(host.host, figures.get(host.host)) for host in seen.hosts]
+
+
+def _row(host: str, found: HostFigures | None) -> Row:
+    if found is None or not found.vitals:
+        return row(Span(f" {pad(host, 14)} "), Span("no data", Role.STALE))
+    seconds = since(found.newest)
+    full = max(found.vitals.get(Metric.MEMORY, 0.0), found.vitals.get(Metric.DISK, 0.0)) >= FULL
+    return row(
+        Span(f" {pad(host, 14)} "),
+        Span(
+            f"{percent(found.vitals.get(Metric.CPU)):>5} {load(found.vitals.get(Metric.LOAD)):>6}"
+            f" {percent(found.vitals.get(Metric.MEMORY)):>5} {percent(found.vitals.get(Metric.DISK)):>5}",
+            Role.STALE if seconds >= OLD else Role.WARN if full else Role.PLAIN,
+        ),
+        Span(f"  {coarse(seconds)}", Role.STALE if seconds >= OLD else Role.DIM),
+    )
+
+
+class Vitals(Pane):
+    name_of: ClassVar[str] = "vitals"
+
+    def heading(self) -> str:
+        return f"vitals of the hosts of {self.room.place.target or '-'}"
+
+    def build(self, size: Size) -> Sequence[Row]:  # noqa: ARG002 - a pane fits them
+        seen = self.room.target
+        return vitals_rows(seen, self.room.measures.chosen) if seen is not None else []
