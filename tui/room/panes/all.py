@@ -7,6 +7,7 @@ from quarterdeck.tui.room.panes.drift import Drift
 from quarterdeck.tui.room.panes.footer import Footer
 from quarterdeck.tui.room.panes.header import Header
 from quarterdeck.tui.room.panes.history import Entry, History
+from quarterdeck.tui.room.panes.logs import Logs
 from quarterdeck.tui.room.panes.matrix import Matrix
 from quarterdeck.tui.room.panes.readiness import Readiness
 from quarterdeck.tui.room.panes.tabs import Tabs
@@ -20,6 +21,7 @@ def make_panes() -> list[Pane]:
         Tabs(),
         AlertBand(),
         Matrix(),
+        Logs(),
         Timeline(),
         History(),
         Entry(),
