@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ from quarterdeck.rollouts.logs import (
 
 FLUSH_EVERY: Final = 0.05  # seconds
 GATHER: Final = 0.7  # seconds in which the hosts' last lines are waited for, to put them in one order
+RECENT: Final = 64  # lines of a host that are known by their text, should they come once more
 LIVE: Final = 10_000  # milliseconds: a line that is not older is written now, whatever the host's clock says
 REFUSED: Final = 3
 """Exit status when there is nothing to follow: trying again at once would not help."""
@@ -100,21 +102,39 @@ class Stamp:
         self._clock = Clock()
         self._time = 0
         self._level = Level.UNKNOWN
-        self._times_told = (
-            False  # lines of this host begin with their time: one that does not belongs to the one before
-        )
+        self._sources: set[str] = set()
+        self._times_told = False  # then a line that does not begin with its time belongs to the one before it
+        self._recent: deque[str] = deque(maxlen=RECENT)
+        self._seen_until = 0
 
-    def lines(self, batch: LogBatch, now: int) -> "Lines":
-        """``now``: milliseconds, for lines that don't say their time."""
+    def resume(self) -> bool:
+        """The connection was lost: what the host wrote meanwhile is told by its times from what is known. False: it can't be."""
+        self._seen_until = self._time
+        return self._times_told
+
+    def _seen(self, when: int, text: str) -> bool:
+        return when < self._seen_until or (when == self._seen_until and text in self._recent)
+
+    def lines(self, batch: LogBatch, now: int, *, old: bool = False) -> "Lines":
+        """``now``: milliseconds, for lines that don't say their time. ``old``: they were there before it was looked."""
         found = Lines()
         read, number = self._clock.read, self.number
         sides = self.sides
+        self._sources.add(batch.source)
+        source = batch.source if len(self._sources) > 1 else ""  # where all is of one file, its name says nothing
+        again = old and self._seen_until > 0
+        seen = again
         for at, text in enumerate(batch.texts):
             stated = batch.times[at] if batch.times else None
             for part in text.split("\n") if "\n" in text else (text,):
                 when, skip = read(part)
                 if stated is not None:
                     when = read(stated)[0]
+                undated = False
+                if again:
+                    seen = self._seen(when, part) if when else seen  # one without a time goes with the one before it
+                    if seen:
+                        continue
                 continued = not when and self._times_told and belongs_to_the_line_before(part)
                 if when:
                     self._times_told = True
@@ -122,14 +142,16 @@ class Stamp:
                     when = self._time
                 else:
                     when = now
+                    undated = old
                 if not continued:
                     self._level = level_of(part, skip)
                 self._time = when
                 side = sides.of(self.name, when, now) if sides.sides else 0
-                if batch.source:
-                    part, skip = batch.source + part, 0
+                self._recent.append(part)
+                if source:
+                    part = part[:skip] + source + part[skip:]
                 found.texts.append(part)
-                found.infos.append(pack(when, number, self._level, side, continued=continued))
+                found.infos.append(pack(when, number, self._level, side, continued=continued, undated=undated))
                 found.skips.append(skip)
         return found
 
@@ -254,7 +276,8 @@ class Collector:
             self._begun.add(host.name)
             if not silent:
                 self.basket.notice(stamp.number, f"is silent: {reason}")
-            silent, lines = True, 0
+            silent = True
+            lines = self.order.lines if stamp.resume() else 0
             await asyncio.sleep(AGAIN)
 
     async def _pass_on(
@@ -265,12 +288,15 @@ class Collector:
         if release is None or logs is None:
             raise BackendError(connection.host, "read the logs", f"nothing of {target.name} runs here")
         async with aclosing(connection.log_batches(logs, release, lines=lines, follow=True)) as batches:
+            first: float | None = None
             async for batch in batches:
+                first = time.monotonic() if first is None else first
+                old = lines > 0 and time.monotonic() - first < GATHER
                 if batch.dropped:
                     self.basket.notice(
                         stamp.number, f"{batch.dropped} lines were lost here: they came faster than they were read"
                     )
-                self.basket.put(stamp.number, stamp.lines(batch, _now()))
+                self.basket.put(stamp.number, stamp.lines(batch, _now(), old=old))
                 self._begun.add(stamp.name)
                 if self.basket.count > BATCH // 2:
                     await asyncio.sleep(0)  # other hosts too

@@ -51,12 +51,14 @@ class Side(IntEnum):
 
 
 # What is known of a line, in 64 bits: milliseconds since 1970 (44), number of the host (12), whether it belongs to the line
-# before it (1), side (2), level (3). The last six of them are one byte of the file: a filter looks at that alone.
-CONTINUED: Final = 0b100000
+# before it (1), whether its time is only that of its coming (1), side (2), level (3). The last of them are one byte of the
+# file: a filter looks at that alone.
+CONTINUED: Final = 0b0100000
+UNDATED: Final = 0b1000000
 
 
-def pack(time: int, host: int, level: int, side: int = 0, *, continued: bool = False) -> int:
-    return time << 20 | host << 8 | (CONTINUED if continued else 0) | side << 3 | level
+def pack(time: int, host: int, level: int, side: int = 0, *, continued: bool = False, undated: bool = False) -> int:
+    return time << 20 | host << 8 | undated << 6 | continued << 5 | side << 3 | level
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,11 @@ class Line:
     @property
     def continued(self) -> bool:
         return bool(self.info & CONTINUED)
+
+    @property
+    def undated(self) -> bool:
+        """It was there already, and does not say since when."""
+        return bool(self.info & UNDATED)
 
     @property
     def body(self) -> str:

@@ -1,9 +1,9 @@
 """Makes entries of lines: a line with its stack trace is one, and what repeats but for times, numbers and ids is shown once
-with how often it came. Pure."""
+with how often it came. Pure; every line is looked at once, however often the screen is painted."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -11,8 +11,8 @@ from quarterdeck.rollouts.log_spool import Level, Line
 from quarterdeck.tui.room.logs.marks import Mark
 
 WINDOW: Final = 60_000  # milliseconds between the first and the last of what is folded into one
-MOST_LINES: Final = 1200  # that are looked at for one screen
 LONGEST_TRACE: Final = 100  # lines
+MOST_ENTRIES: Final = 2000  # that are kept
 
 
 class Fold(StrEnum):
@@ -23,16 +23,19 @@ class Fold(StrEnum):
     OFF = "not"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """``lines``: of the newest of them, with what belongs to it. ``since``: milliseconds, when the oldest came."""
+    """``lines``: the newest one, with what belongs to it. ``since``: milliseconds, when the oldest came; ``first``: its number.
 
-    lines: list[Line]
+    ``open``: there may be more of them above."""
+
+    lines: tuple[Line, ...]
     count: int
     since: int
-    hosts: set[int]
+    first: int
+    hosts: frozenset[int]
     shape: str
-    first: int  # number of the oldest line
+    open: bool = False
 
     @property
     def last(self) -> int:
@@ -57,53 +60,143 @@ def shape(text: str) -> str:
     return _CHANGING.sub("#", text[:400])
 
 
-def items_back(lines: Iterable[Line], marks: Sequence[Mark], bottom: int, fold: Fold) -> Iterator[Item]:
-    """``lines`` from the newest to the oldest; gives entries and marks in that order. Only marks above ``bottom`` are shown."""
-    left = [mark for mark in marks if mark.at is not None and mark.at <= bottom]
-    entry: Entry | None = None
-    trace: list[Line] = []
+def records(lines: Sequence[Line]) -> list[tuple[Line, ...]]:
+    """Each line with those that belong to it."""
+    found: list[tuple[Line, ...]] = []
+    record: list[Line] = []
     for line in lines:
-        while left and (left[-1].at or 0) > line.number:
-            if entry is not None:
-                yield entry
-                entry = None
-            yield left.pop()
-        if line.continued and len(trace) < LONGEST_TRACE and (not trace or trace[-1].host == line.host):
-            trace.append(line)
+        if record and line.continued and line.host == record[0].host and len(record) < LONGEST_TRACE:
+            record.append(line)
             continue
-        if trace and trace[-1].host != line.host:
-            entry, done = _joined(entry, trace[::-1], fold)
-            if done is not None:
-                yield done
-            trace = []
-        entry, done = _joined(entry, [line, *reversed(trace)], fold)
-        trace = []
-        if done is not None:
-            yield done
-    if trace:
-        entry, done = _joined(entry, trace[::-1], fold)
-        if done is not None:
-            yield done
-    if entry is not None:
-        yield entry
+        if record:
+            found.append(tuple(record))
+        record = [line]
+    if record:
+        found.append(tuple(record))
+    return found
 
 
-def _joined(newer: Entry | None, record: list[Line], fold: Fold) -> tuple[Entry, Entry | None]:
-    """The entry that ``record`` is in, and the one that is finished by it."""
-    head = record[0]
-    form = "" if fold is Fold.OFF or head.level is Level.NOTICE else "\n".join(shape(line.body) for line in record)
-    if (
-        newer is not None
-        and form
-        and newer.shape == form
-        and newer.head.level == head.level
-        and newer.head.side == head.side
-        and newer.lines[0].time - head.time <= WINDOW
-        and (fold is Fold.HOSTS or head.host in newer.hosts)
-    ):
-        newer.count += 1
-        newer.since = min(newer.since, head.time)
-        newer.hosts.add(head.host)
-        newer.first = head.number
-        return newer, None
-    return Entry(record, 1, head.time, {head.host}, form, head.number), newer
+class Folded:
+    """The entries between two lines, grown at both ends. ``low``: the first line that is in it; ``high``: behind the last one.
+
+    What came last is kept apart: lines that belong to it may still come.
+    """
+
+    def __init__(self, at: int, fold: Fold) -> None:
+        self.low = self.high = at
+        self.fold = fold
+        self.lines = 0  # that were looked at
+        self._entries: list[Entry] = []  # the oldest first
+        self._above: list[Line] = []  # that belong to a line which was not seen yet
+        self._last: tuple[Line, ...] = ()
+        self._marks: Sequence[int] = ()
+
+    def set_marks(self, marks: Sequence[Mark]) -> bool:
+        """Nothing is folded across a mark. False: one has come into what is folded already, which is to be done anew."""
+        places = [mark.at for mark in marks if mark.at is not None]
+        fresh = set(places) - set(self._marks)
+        self._marks = places
+        return not any(self.low < place < self.high for place in fresh)
+
+    def grow_down(self, lines: Sequence[Line], high: int) -> None:
+        """``lines`` came behind ``high`` so far, in their order."""
+        if lines:
+            if not self._last and not self._entries:
+                self._last, self._above = tuple(self._above), []
+            *done, self._last = records([*self._last, *lines])
+            for record in done:
+                self._append(record)
+        self.lines += len(lines)
+        self.high = high
+
+    def grow_up(self, lines: Sequence[Line], low: int) -> None:
+        """``lines`` come before ``low`` so far, in their order."""
+        made = records([*lines, *self._above])
+        self._above = []
+        if made and made[0][0].continued and len(made[0]) < LONGEST_TRACE and lines:
+            self._above = list(made.pop(0))  # its first line is above
+        for record in reversed(made):
+            self._prepend(record)
+        self.lines += len(lines)
+        self.low = low
+
+    def items_back(self, marks: Sequence[Mark]) -> Iterator[Item]:
+        """From the newest to the oldest that is known. The last one is ``open``: more of it may be above."""
+        left = [mark for mark in marks if mark.at is not None and mark.at <= self.high]
+        entries = self._entries
+        newest = entries[-1] if entries else None
+        if self._last:
+            joined = self._join(newest, self._last) if newest is not None else None
+            yield from _with_marks(joined or self._entry(self._last), left)
+            if joined is not None:
+                entries = entries[:-1]
+        for entry in reversed(entries):
+            yield from _with_marks(entry, left)
+        if self._above:
+            yield from _with_marks(self._entry(tuple(self._above)), left)
+
+    def _append(self, record: tuple[Line, ...]) -> None:
+        joined = self._join(self._entries[-1], record) if self._entries else None
+        if joined is not None:
+            self._entries[-1] = joined
+            return
+        self._entries.append(self._entry(record))
+        if len(self._entries) > MOST_ENTRIES:
+            del self._entries[: MOST_ENTRIES // 2]
+            self.low = self._entries[0].first
+            self._above = []
+
+    def _prepend(self, record: tuple[Line, ...]) -> None:
+        if not self._entries and not self._last:
+            self._last = record
+            return
+        if self._entries:
+            newer = self._entries[0]
+            if self._alike(newer, record) and not self._marked(record[0].number, newer.first):
+                self._entries[0] = replace(
+                    newer,
+                    count=newer.count + 1,
+                    since=min(newer.since, record[0].time),
+                    first=record[0].number,
+                    hosts=newer.hosts | {record[0].host},
+                )
+                return
+        self._entries.insert(0, self._entry(record))
+
+    def _join(self, older: Entry, record: tuple[Line, ...]) -> Entry | None:
+        """``record`` is the newest of ``older`` then."""
+        if not self._alike(older, record) or self._marked(older.last, record[0].number):
+            return None
+        return Entry(
+            record, older.count + 1, older.since, older.first, older.hosts | {record[0].host}, older.shape, older.open
+        )
+
+    def _alike(self, entry: Entry, record: tuple[Line, ...]) -> bool:
+        head, other = record[0], entry.head
+        return (
+            entry.shape != ""
+            and head.info & 0xFF == other.info & 0xFF  # the same level and side
+            and (self.fold is Fold.HOSTS or head.host == other.host)
+            and abs(head.time - (entry.since if head.number > entry.first else other.time)) <= WINDOW
+            and self._shape(record) == entry.shape
+        )
+
+    def _marked(self, older: int, newer: int) -> bool:
+        return any(older < place <= newer for place in self._marks)
+
+    def _entry(self, record: tuple[Line, ...]) -> Entry:
+        head = record[0]
+        return Entry(record, 1, head.time, head.number, frozenset((head.host,)), self._shape(record))
+
+    def _shape(self, record: tuple[Line, ...]) -> str:
+        """Empty: never folded."""
+        if self.fold is Fold.OFF or record[0].level is Level.NOTICE:
+            return ""
+        return "\n".join(shape(line.body) for line in record)
+
+
+def _with_marks(entry: Entry, left: list[Mark]) -> Iterator[Item]:
+    """The marks below the entry, then itself. ``left``: those that have not been given yet, the newest last."""
+    while left and (left[-1].at or 0) > entry.last:
+        yield left.pop()
+    yield entry

@@ -57,13 +57,15 @@ def _repeats(entry: Entry) -> str:
         return ""
     seconds = round((entry.head.time - entry.since) / 1000)
     hosts = f", {len(entry.hosts)} hosts" if len(entry.hosts) > 1 else ""
-    return f"   (x{entry.count} in {seconds}s{hosts})"
+    more = "+" if entry.open else ""
+    return f"   (x{entry.count}{more} in {seconds}s{hosts})"
 
 
 def _rows_of_line(line: Line, style: Style, width: int, tail: str, *, first: bool) -> list[Row]:
     head: list[Span] = [Span(" ")]
     if style.timestamps:
-        head.append(Span(f"{clock(line.time)} " if first else " " * 9, Role.DIM))
+        when = "--:--:--" if line.undated else clock(line.time)
+        head.append(Span(f"{when} " if first else " " * 9, Role.DIM))
     if style.host_width:
         head.append(Span(pad(style.host(line.host) if first else "", style.host_width) + " ", Role.DIM))
     if style.sides:

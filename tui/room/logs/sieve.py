@@ -117,6 +117,11 @@ def _ones(flags: bytes) -> list[int]:
 class Passing(Protocol):
     """The lines that pass, by their numbers."""
 
+    @property
+    def high(self) -> int:
+        """Behind the last line that has been looked at."""
+        ...
+
     def before(self, line: int, count: int) -> Sequence[int]:
         """The last ``count`` of those before ``line``, in ascending order."""
         ...
@@ -148,6 +153,10 @@ class Everything:
     def __init__(self, spool: Spool) -> None:
         self.spool = spool
 
+    @property
+    def high(self) -> int:
+        return self.spool.head
+
     def before(self, line: int, count: int) -> Sequence[int]:
         line = min(line, self.spool.head)
         return range(max(self.spool.floor, line - count), max(line, self.spool.floor))
@@ -177,14 +186,18 @@ class Search:
     def __init__(self, spool: Spool, sieve: Sieve, anchor: int) -> None:
         self.spool = spool
         self.sieve = sieve
-        self.low = self.high = min(max(anchor, spool.floor), spool.head)
+        self.low = self._high = min(max(anchor, spool.floor), spool.head)
         self._older: array[int] = array("Q")  # descending
         self._newer: array[int] = array("Q")  # ascending
         self._gone = 0  # of the newer ones, written over since
 
     @property
+    def high(self) -> int:
+        return self._high
+
+    @property
     def complete(self) -> bool:
-        return self.low <= self.spool.floor and self.high >= self.spool.head
+        return self.low <= self.spool.floor and self._high >= self.spool.head
 
     @property
     def total(self) -> int:
@@ -196,7 +209,7 @@ class Search:
         while not self.complete:
             if enough is not None and enough():
                 break
-            ahead = self.spool.head - self.high
+            ahead = self.spool.head - self._high
             # What has just come is little and wanted at once; far from the end, both directions have their turn.
             if ahead > 0 and (
                 ahead <= 4 * self.sieve.piece or self.low <= self.spool.floor or len(self._newer) <= len(self._older)
@@ -209,11 +222,11 @@ class Search:
         return self.complete
 
     def _look_on(self) -> None:
-        last = min(self.high + self.sieve.piece, self.spool.head)
-        block = self._block(max(self.high, self.spool.floor), last)
+        last = min(self._high + self.sieve.piece, self.spool.head)
+        block = self._block(max(self._high, self.spool.floor), last)
         self._newer.extend([block.first + at for at in self.sieve.kept(block)])
-        self.high = last
-        self.low = min(self.low, self.high)
+        self._high = last
+        self.low = min(self.low, self._high)
 
     def _look_back(self) -> None:
         first = max(self.low - self.sieve.piece, self.spool.floor)
@@ -230,8 +243,8 @@ class Search:
     def _forget(self) -> None:
         """What has been written over is not there any more."""
         floor = self.spool.floor
-        if self.high < floor:
-            self.low = self.high = floor
+        if self._high < floor:
+            self.low = self._high = floor
         while self._older and self._older[-1] < floor:
             self._older.pop()
         if not self._older:

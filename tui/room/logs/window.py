@@ -1,19 +1,22 @@
 """The window onto the lines of a spool: which of them pass, where in them one is, and the items that are in sight. Knows no
 screen; what it does is bounded however many lines there are."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
 
-from quarterdeck.rollouts.log_spool import Line, Side, Spool
-from quarterdeck.tui.room.logs.folding import MOST_LINES, Fold, Item, items_back
+from quarterdeck.rollouts.log_spool import Side, Spool
+from quarterdeck.tui.room.logs.folding import Entry, Fold, Folded, Item
 from quarterdeck.tui.room.logs.lines import Style, rows_of
 from quarterdeck.tui.room.logs.marks import Mark
 from quarterdeck.tui.room.logs.sieve import Passing, Sieve, passing
 from quarterdeck.tui.room.rows import Row
 
 AT_ONCE: Final = 128  # lines that are read together
+MOST_LINES: Final = 1200  # that are looked at for one paint
+MOST_FOLDED: Final = 50_000  # that are looked at for one screen, in many paints
 FIRST_LOOK: Final = 0.03  # seconds that a new filter may take before what it has found is shown
 
 
@@ -30,6 +33,7 @@ class Window:
     least: int = 0  # the first line that is young enough
     marks: list[Mark] = field(default_factory=list)
     _passing: dict[Side, Passing] = field(default_factory=dict)
+    _folded: dict[Side, Folded] = field(default_factory=dict)
 
     def look(self, now: int) -> bool:
         """Takes in what has come; whether there is something new. ``now``: milliseconds since 1970."""
@@ -59,6 +63,7 @@ class Window:
         """Another filter. Looks for ``enough`` lines at once, for a moment at most."""
         self.sieve = sieve
         self._passing.clear()
+        self._folded.clear()
         self.passing(Side.NONE).step(FIRST_LOOK, lambda: len(self.before(Side.NONE, self.bottom, enough)) >= enough)
 
     def passing(self, side: Side) -> Passing:
@@ -72,6 +77,7 @@ class Window:
         """The columns beside each other are not shown any more."""
         for side in (Side.NEW, Side.OLD):
             self._passing.pop(side, None)
+            self._folded.pop(side, None)
 
     def step(self, seconds: float) -> bool:
         """Goes on looking; whether everything has been looked at."""
@@ -98,20 +104,52 @@ class Window:
 
     # what is in sight
 
-    def items(self, side: Side = Side.NONE, bottom: int | None = None) -> Iterator[Item]:
-        """Entries and marks from the bottom upwards."""
-        bottom = self.bottom if bottom is None else bottom
-        return items_back(self._lines_back(side, bottom), self.marks, bottom, self.fold)
+    def items(self, side: Side = Side.NONE) -> Iterator[Item]:
+        """Entries and marks from the bottom upwards: what is folded already, then more of it as far as that is quick."""
+        folded = self._folded_to_bottom(side)
+        given = 0
+        looked = 0
+        while True:
+            known = [
+                item
+                for item in folded.items_back(self.marks)
+                if isinstance(item, Mark)
+                or item.last >= self.least  # older ones were young enough when they were folded
+            ]
+            yield from known[given:-1]  # the last one may grow by what is above it
+            given = max(len(known) - 1, 0)
+            numbers = self.before(side, folded.low, AT_ONCE)
+            if not numbers or looked >= MOST_LINES or folded.lines >= MOST_FOLDED:
+                break
+            folded.grow_up(self.spool.lines(numbers), numbers[0])
+            looked += len(numbers)
+        last = known[-1] if known else None
+        if isinstance(last, Entry):
+            yield replace(last, open=bool(numbers) and last.count > 1)
+        elif last is not None:
+            yield last
 
-    def _lines_back(self, side: Side, bottom: int) -> Iterator[Line]:
-        read = 0
-        while read < MOST_LINES:
-            numbers = self.before(side, bottom, AT_ONCE)
-            if not numbers:
-                return
-            yield from reversed(self.spool.lines(numbers))
-            read += len(numbers)
-            bottom = numbers[0]
+    def _folded_to_bottom(self, side: Side) -> Folded:
+        """What was folded before, grown to the bottom; begun anew where that is not to be had from it."""
+        passing = self.passing(side)
+        bottom = min(
+            self.bottom, max(passing.high, self.spool.floor)
+        )  # what was not looked at yet comes with the next look
+        folded = self._folded.get(side)
+        if folded is not None and (folded.high > bottom or not folded.set_marks(self.marks)):
+            folded = None
+        if folded is not None and folded.high < bottom:
+            numbers = passing.after(folded.high, MOST_LINES + 1)
+            numbers = numbers[: bisect_left(numbers, bottom)]
+            if len(numbers) > MOST_LINES:
+                folded = None  # a flood: what is in sight now has nothing to do with what was
+            else:
+                folded.grow_down(self.spool.lines(numbers), bottom)
+        if folded is None or folded.high < self.spool.floor:
+            folded = Folded(bottom, self.fold)
+            folded.set_marks(self.marks)
+        self._folded[side] = folded
+        return folded
 
     def in_sight(self, style: Style, width: int, height: int, side: Side = Side.NONE) -> tuple[list[Row], list[Item]]:
         """The last rows that fit above the bottom, and what they show, in the order of the screen."""
@@ -154,10 +192,10 @@ class Window:
         numbers = self.passing(Side.NONE).after(self.bottom, min(MOST_LINES, max(by * 8, AT_ONCE)))
         if not numbers:
             return
-        lines = self.spool.lines(numbers)
-        end = numbers[-1] + 1
-        items = list(items_back(reversed(lines), [m for m in self.marks if (m.at or 0) > self.bottom], end, self.fold))
-        items.reverse()
+        below = Folded(self.bottom, self.fold)
+        below.set_marks(self.marks)
+        below.grow_down(self.spool.lines(numbers), numbers[-1] + 1)
+        items = list(below.items_back([mark for mark in self.marks if (mark.at or 0) > self.bottom]))[::-1]
         if items:
             self.bottom = max(self.bottom + 1, _end_of(items[min(by, len(items)) - 1]))
 
