@@ -56,6 +56,10 @@ class Collecting:
         return self._process is not None
 
     @property
+    def process(self) -> "subprocess.Popen[bytes] | None":
+        return self._process
+
+    @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
 
@@ -72,7 +76,7 @@ class Collecting:
         changed = False
         if wanted != self._next:
             self._next, self._next_since = wanted, now
-        if wanted != self.current and (self.current is None or now - self._next_since >= SETTLES):
+        if wanted != self.current and now - self._next_since >= SETTLES:
             self._end(now)
             changed = self._begin(wanted, sides, now)
         elif self._again_at is not None and now >= self._again_at:

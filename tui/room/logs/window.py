@@ -203,16 +203,19 @@ class Window:
         """The oldest line on top: the bottom goes down from there until the window is full."""
         self.follow = False
         start = max(self.least, self.spool.floor)
-        count = 4
-        while True:
-            numbers = self.passing(Side.NONE).after(start, count)
-            if not numbers:
-                self.bottom = self.spool.head
-                return
-            self.bottom = numbers[-1] + 1
-            if fills() or len(numbers) < count or count >= MOST_LINES:
-                return
-            count += max(1, count // 8)
+        numbers = self.passing(Side.NONE).after(start, MOST_LINES)
+        if not numbers:
+            self.bottom = self.spool.head
+            return
+        low, high = 1, len(numbers)  # the fewest lines that fill the window
+        while low < high:
+            middle = (low + high) // 2
+            self.bottom = numbers[middle - 1] + 1
+            if fills():
+                high = middle
+            else:
+                low = middle + 1
+        self.bottom = numbers[low - 1] + 1
 
 
 def _end_of(item: Item) -> int:

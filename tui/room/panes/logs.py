@@ -52,6 +52,7 @@ class Logs(Pane):
         self._unplaced: list[Mark] = []
         self._searching = False
         self._target: str | None = None
+        self.follows = True  # False: nothing is asked of a host, what is shown was given
 
     # life
 
@@ -87,8 +88,9 @@ class Logs(Pane):
             self.only = ()
         seen = self.room.picture.targets.get(target or "")
         wanted = Wanted(target, self.only) if target is not None and target in self.room.fleet.targets else None
-        if self.collecting.look_after(wanted, sides_of(seen)):
-            self._begin(self.collecting.spool)
+        if self.follows and self.collecting.look_after(wanted, sides_of(seen)):
+            current = self.collecting.current
+            self.begin(current.target if current is not None else None, self.collecting.spool)
         if self.display and self.window is not None:
             self.window.look(_now())
             self._place_marks()
@@ -96,10 +98,9 @@ class Logs(Pane):
                 self._search_on()
             self.renew()
 
-    def _begin(self, spool: Spool | None) -> None:
+    def begin(self, target: str | None, spool: Spool | None) -> None:
         """Another target, or other hosts: new lines, the same way of looking at them."""
-        assert self.collecting is not None
-        self._target = self.collecting.current.target if self.collecting.current is not None else None
+        self._target = target
         self.window = Window(spool) if spool is not None else None
         self._marks = []
         self._unplaced = [
