@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from quarterdeck.config.load import load_fleet
 from quarterdeck.rollouts.control import Refused
 from quarterdeck.tui.room.actions import ACTIONS, Group
 from quarterdeck.tui.room.app import Room
@@ -43,9 +42,9 @@ async def logs(
     async with room.run_test(size=size) as pilot:
         pane = room.pane("logs")
         assert isinstance(pane, Logs)
-        pane.follows = False
         await pilot.press("3")
         pane.begin(TARGET, lines.spool)
+        pane._unplaced.clear()  # what the journal of the fixture tells
         await until(pilot, lambda: room.focused_pane is pane, "the pane to have the keys")
         yield room, pane, pilot
 
@@ -130,7 +129,6 @@ async def test_keys_of_the_logs_do_nothing_elsewhere(make_room: MakeRoom, lines:
     async with room.run_test(size=(120, 35)) as pilot:
         pane = room.pane("logs")
         assert isinstance(pane, Logs)
-        pane.follows = False
         pane.begin(TARGET, lines.spool)
         await pilot.press("v", "w", "t", "x", "f")
         assert (pane.level, pane.wrap, pane.timestamps) == ("all", False, True)
@@ -187,8 +185,8 @@ async def test_a_real_collector_says_that_hosts_are_silent(make_room: MakeRoom, 
     """No host of this fleet answers: the pane says so by itself, the room goes on, and nothing is left when it closes."""
     text = filled.fleet_file.read_text().replace("path: /srv/api", "path: /srv/api\n    logs: {files: [/srv/api/log]}")
     filled.fleet_file.write_text(text)
-    load_fleet(filled.fleet_file)
-    room = make_room(target=TARGET)
+
+    room = make_room(target=TARGET, observe=True)
     async with room.run_test(size=(100, 24)) as pilot:
         pane = room.pane("logs")
         assert isinstance(pane, Logs)

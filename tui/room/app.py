@@ -56,7 +56,8 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How the room is opened. ``notice``: what the operator should know first (a settings file with faults)."""
+    """How the room is opened. ``observe``: hosts are looked at; else what the journal knows is all there is. ``notice``: what the
+    operator should know first (a settings file with faults)."""
 
     fleet: Fleet
     operator: Operator
@@ -65,6 +66,7 @@ class Opening:
     target: str | None = None
     slow: bool = False
     settings: Settings = DEFAULTS
+    observe: bool = True
     notice: str = ""
     clock: Callable[[], datetime] = utc_now  # what every age on the screen is reckoned from
 

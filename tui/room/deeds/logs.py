@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from quarterdeck.rollouts.control import Refused
+from quarterdeck.tui.room import clipboard
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
 from quarterdeck.tui.room.logs.folding import Fold
@@ -92,22 +93,14 @@ async def _copy(room: Room, _words: Words) -> None:
     if not text:
         room.say("there is no line to copy")
         return
-    await copy(room, text)
 
-
-async def copy(room: Room, text: str) -> None:
-    """Copies ``text``: here a file that only this user can read, whose path is said."""
-
-    def write() -> str:
+    async def copy() -> None:
         try:
-            descriptor, path = create("", default_name("copied", datetime.now(UTC)))
-        except NotSaved as error:
-            return str(error)
-        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text + "\n")
-        return f"copied to {path}"
+            room.say((await clipboard.copy(text, room.write_sequence)).said)
+        except OSError as error:
+            room.say(f"nothing was copied: {error.strerror or error}")
 
-    room.say(await asyncio.to_thread(write))
+    room.carry_out("copy", copy())
 
 
 async def _save(room: Room, words: Words) -> None:
@@ -139,7 +132,7 @@ async def _save(room: Room, words: Words) -> None:
         except TimeoutError:
             room.say(f"saving takes longer than {SAVING:g} s; it goes on")
 
-    room.run_worker(saving(), group="save logs", exit_on_error=False)
+    room.carry_out("save", saving())
 
 
 HANDLERS: dict[str, Handler] = {

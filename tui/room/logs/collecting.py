@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from quarterdeck.rollouts.log_spool import LINES, TEXT, Spool, make_spool
+from quarterdeck.rollouts.log_spool import BATCH, Spool, make_spool
 
 SETTLES: Final = 0.3  # seconds: a cursor that moves on over the targets starts nothing
 LINGERS: Final = 60.0  # seconds that go on being followed when nobody looks
@@ -21,6 +21,8 @@ AGAIN: Final = (
     15.0,
 )  # seconds until a collector that ended by itself is started again: after a fault, after a refusal
 REFUSED: Final = 3  # see rollouts.log_collector, which the screen does not import
+BYTES: Final = 256  # for a line: of longer ones, fewer are kept
+LEAST_BYTES: Final = 64 << 20
 BEFORE: Final = 1000  # lines of each host that are there already
 
 
@@ -35,13 +37,14 @@ class Wanted:
 class Collecting:
     """``look_after`` is called at the pane's own rate and does everything; nothing here waits."""
 
-    def __init__(self, fleet_file: Path, *, lines: int = LINES, text: int = TEXT) -> None:
+    def __init__(self, fleet_file: Path, *, lines: int = 1_000_000) -> None:
         self.fleet_file = fleet_file.absolute()
         self.current: Wanted | None = None
         self.spool: Spool | None = None
         self.fault = ""
         self.begun = 0.0  # monotonic
-        self._sizes = (lines, text)
+        # Room for what is written over next; lines of a usual length, and some very long ones even where few are kept.
+        self._sizes = (lines + 4 * BATCH, max(lines * BYTES, LEAST_BYTES))
         self._process: subprocess.Popen[bytes] | None = None
         self._ending: list[tuple[float, subprocess.Popen[bytes]]] = []
         self._next: Wanted | None = None

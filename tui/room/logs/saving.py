@@ -43,7 +43,7 @@ def create(wanted: str, default: str) -> tuple[int, Path]:
 def save(descriptor: int, spool: Spool, sieve: Sieve, hosts: tuple[str, ...], least: int, marks: list[Mark]) -> int:
     """Writes the lines from ``least`` on that pass, and closes the file; how many there were. Raises OSError."""
     count = 0
-    left = sorted(marks, key=lambda mark: mark.at or 0, reverse=True)
+    left = sorted(marks, key=lambda mark: (mark.at or 0, mark.time), reverse=True)
     with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
         for line in _lines(spool, sieve, least):
             while left and (left[-1].at or 0) <= line.number:

@@ -16,7 +16,7 @@ from quarterdeck.tui.room.logs.lines import Style, plain_lines
 from quarterdeck.tui.room.logs.marks import MOST, Mark, mark_of, placed, sides_of, versions_of
 from quarterdeck.tui.room.logs.sieve import LEVELS, Sieve
 from quarterdeck.tui.room.logs.window import Window
-from quarterdeck.tui.room.matching import EVERYTHING, Matcher, matcher
+from quarterdeck.tui.room.matching import matcher
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, fit, row, title
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from quarterdeck.tui.room.app import Place
     from quarterdeck.tui.room.desk import News
 
-RATE: Final = 4.0  # times a second
+SLOW_RATE: Final = 1  # times a second, on a slow line
 SLICE: Final = 0.004  # seconds of searching between two keys
 SHIFT: Final = 16  # columns
 SETTLED: Final = 2.0  # seconds until the lines that were there already have come, and old marks find their places
@@ -38,7 +38,6 @@ class Logs(Pane):
 
     def __init__(self) -> None:
         super().__init__()
-        self.matcher: Matcher = EVERYTHING
         self.level = "all"
         self.since: int | None = None  # milliseconds
         self.timestamps = True
@@ -52,21 +51,24 @@ class Logs(Pane):
         self._unplaced: list[Mark] = []
         self._searching = False
         self._target: str | None = None
-        self.follows = True  # False: nothing is asked of a host, what is shown was given
+        self.follows = True  # False: nothing is asked of a host; what is there was given
 
     # life
 
     def on_mount(self) -> None:
-        self.collecting = Collecting(self.room.fleet.file)
+        opening, settings = self.room.opening, self.room.settings
+        self.follows = opening.observe
+        self.timestamps = settings.timestamps
+        self.collecting = Collecting(self.room.fleet.file, lines=settings.log_lines)
         self.room.companions.append(self)
-        self.set_interval(1 / RATE, self.take_in)
+        self.set_interval(1 / (SLOW_RATE if opening.slow else settings.rates.logs), self.take_in)
 
     def place_changed(self, place: "Place") -> None:
         """What is chosen now is seen with the next look."""
 
     def news_came(self, news: "News") -> None:
         """What a rollout did to the target stands between the lines."""
-        now = _now()
+        now = self._now()
         for event in news.events:
             if event.target == self._target and (mark := mark_of(event)) is not None:
                 if now - mark.time < LIVE and self.window is not None:
@@ -92,7 +94,7 @@ class Logs(Pane):
             current = self.collecting.current
             self.begin(current.target if current is not None else None, self.collecting.spool)
         if self.display and self.window is not None:
-            self.window.look(_now())
+            self.window.look(self._now())
             self._place_marks()
             if not self.window.step(SLICE):
                 self._search_on()
@@ -152,7 +154,7 @@ class Logs(Pane):
 
     def set_mark(self, text: str) -> None:
         if self.window is not None:
-            self._marks.append(Mark(_now(), text, self.window.spool.head))
+            self._marks.append(Mark(self._now(), text, self.window.spool.head))
             self._place_marks()
             self.renew()
 
@@ -163,6 +165,10 @@ class Logs(Pane):
             else:
                 self.window.to_end()
             self.renew()
+
+    def _now(self) -> int:
+        """Milliseconds since 1970, by the room's clock."""
+        return int(self.room.opening.clock().timestamp() * 1000)
 
     @property
     def sieve(self) -> Sieve:
@@ -182,7 +188,7 @@ class Logs(Pane):
             return
         self.window.fold = self.fold
         self.window.since = self.since
-        self.window.look(_now())
+        self.window.look(self._now())
         self.window.sift(self.sieve, max(self.size.height, 1))
         self._search_on()
 
@@ -345,7 +351,3 @@ def duration(milliseconds: int) -> str:
         if milliseconds % size == 0:
             return f"{milliseconds // size}{unit}"
     return f"{milliseconds // 1000}s"
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
