@@ -3,7 +3,7 @@ with how often it came. Pure; every line is looked at once, however often the sc
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -153,12 +153,14 @@ class Folded:
         if self._entries:
             newer = self._entries[0]
             if self._alike(newer, record) and not self._marked(record[0].number, newer.first):
-                self._entries[0] = replace(
-                    newer,
-                    count=newer.count + 1,
-                    since=min(newer.since, record[0].time),
-                    first=record[0].number,
-                    hosts=newer.hosts | {record[0].host},
+                head = record[0]
+                self._entries[0] = Entry(
+                    newer.lines,
+                    newer.count + 1,
+                    min(newer.since, head.time),
+                    head.number,
+                    newer.hosts if head.host in newer.hosts else newer.hosts | {head.host},
+                    newer.shape,
                 )
                 return
         self._entries.insert(0, self._entry(record))
@@ -167,9 +169,7 @@ class Folded:
         """``record`` is the newest of ``older`` then."""
         if not self._alike(older, record) or self._marked(older.last, record[0].number):
             return None
-        return Entry(
-            record, older.count + 1, older.since, older.first, older.hosts | {record[0].host}, older.shape, older.open
-        )
+        return Entry(record, older.count + 1, older.since, older.first, older.hosts | {record[0].host}, older.shape)
 
     def _alike(self, entry: Entry, record: tuple[Line, ...]) -> bool:
         head, other = record[0], entry.head
@@ -192,7 +192,9 @@ class Folded:
         """Empty: never folded."""
         if self.fold is Fold.OFF or record[0].level is Level.NOTICE:
             return ""
-        return "\n".join(shape(line.body) for line in record)
+        if len(record) == 1:
+            return shape(record[0].body)
+        return "\n".join([shape(line.body) for line in record])
 
 
 def _with_marks(entry: Entry, left: list[Mark]) -> Iterator[Item]:

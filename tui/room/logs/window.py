@@ -15,9 +15,10 @@ from quarterdeck.tui.room.logs.sieve import Passing, Sieve, passing
 from quarterdeck.tui.room.rows import Row
 
 AT_ONCE: Final = 128  # lines that are read together
-MOST_LINES: Final = 1200  # that are looked at for one paint
+MOST_LINES: Final = 600  # that are looked at for one paint: some milliseconds, also under a flood
+MOST_MOVED: Final = 1200  # that one key goes through
 MOST_FOLDED: Final = 50_000  # that are looked at for one screen, in many paints
-FIRST_LOOK: Final = 0.03  # seconds that a new filter may take before what it has found is shown
+FIRST_LOOK: Final = 0.02  # seconds that a new filter may take before what it has found is shown
 
 
 @dataclass(slots=True)
@@ -189,7 +190,7 @@ class Window:
             self.bottom = min(self.bottom, before)
 
     def down(self, by: int) -> None:
-        numbers = self.passing(Side.NONE).after(self.bottom, min(MOST_LINES, max(by * 8, AT_ONCE)))
+        numbers = self.passing(Side.NONE).after(self.bottom, min(MOST_MOVED, max(by * 8, AT_ONCE)))
         if not numbers:
             return
         below = Folded(self.bottom, self.fold)
@@ -203,7 +204,7 @@ class Window:
         """The oldest line on top: the bottom goes down from there until the window is full."""
         self.follow = False
         start = max(self.least, self.spool.floor)
-        numbers = self.passing(Side.NONE).after(start, MOST_LINES)
+        numbers = self.passing(Side.NONE).after(start, MOST_MOVED)
         if not numbers:
             self.bottom = self.spool.head
             return

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from quarterdeck.tui.room.desk import News
 
 SLOW_RATE: Final = 1  # times a second, on a slow line
-SLICE: Final = 0.004  # seconds of searching between two keys
+SLICE: Final = 0.008  # seconds of searching between two keys
 SHIFT: Final = 16  # columns
 SETTLED: Final = 2.0  # seconds until the lines that were there already have come, and old marks find their places
 LIVE: Final = 5_000  # milliseconds: an event that is not older has just happened
