@@ -29,13 +29,13 @@ from quarterdeck.history.errors import JournalError, JournalMissing
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.log_lines import Clock, belongs_to_the_line_before, level_of
 from quarterdeck.rollouts.log_spool import BATCH, Level, Side, SpoolWriter, pack
 from quarterdeck.rollouts.logs import (
     AGAIN,
     CONNECT,
     chosen_hosts,
-    close_connection,
     open_backend,
     release_meant,
     release_on,
@@ -269,7 +269,7 @@ class Collector:
                         self.basket.notice(stamp.number, "is back")
                     await self._pass_on(connection, target, release, stamp, lines)
                 finally:
-                    await close_connection(connection)
+                    await leave(connection)
                 reason = "the log command ended on the host"
             except (BackendError, TimeoutError) as error:
                 reason = str(error).removeprefix(f"{host.name}: ") or f"no answer within {CONNECT:g} s"
