@@ -175,7 +175,7 @@ from quarterdeck.tui.room.logs.collecting import Collecting, Wanted
 collecting = Collecting(Path(sys.argv[1]))
 while True:
     collecting.look_after(Wanted(sys.argv[2]), {})
-    if collecting.spool.look():
+    if collecting.spool is not None and collecting.spool.look():
         print(collecting.pid, collecting.spool.head, flush=True)
     time.sleep(0.05)
 """

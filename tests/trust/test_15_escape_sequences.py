@@ -87,7 +87,8 @@ def check(terminal: Terminal, before: list[str]) -> None:
 def test_a_log_line_is_text_whatever_is_in_it(service: tuple[Field, Path]) -> None:
     field, file = service
     environment = {**os.environ, "XDG_STATE_HOME": str(field.directory / "xdg"), "TERM": "xterm-256color"}
-    environment.pop("TMUX", None)
+    for name in ("TMUX", "COLUMNS", "LINES"):  # the terminal's own size counts
+        environment.pop(name, None)
     command = [*field.command(), TARGET]
     with Terminal(command, size=SIZE, environment=environment) as terminal:
         terminal.wait_for("qd")
