@@ -13,19 +13,25 @@ _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
 )
+# Marks that are set over and under one character: a few are a language, a hundred paint over the lines above and below.
+_STACKED = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})"
+    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
 
 
 def clean(text: str) -> str:
-    """``text`` without escape sequences, control characters (a tab becomes spaces, line breaks stay) and reordering marks.
+    """``text`` without escape sequences, control characters (a tab becomes spaces, line breaks stay), reordering marks
+    and towers of combining ones.
 
     A carriage return ends a line as a line break does; what it would have overwritten stays visible.
     """
     if text.isprintable():
-        return text
+        return text if text.isascii() else _STACKED.sub(r"\1", text)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\t" in text:
         text = text.expandtabs(8)
     if "\x1b" in text or not text.isascii():
         text = _SEQUENCES.sub("", text)
-    return _CONTROLS.sub("", text)
+    return _STACKED.sub(r"\1", _CONTROLS.sub("", text))

@@ -27,7 +27,7 @@ COLUMNS: Final = ("health", "age", "hosts", "config", "back")
 class Rates:
     """``logs``: redraws a second. ``observe``: seconds between two looks at the hosts on the screen."""
 
-    logs: int = 10
+    logs: int = 4
     observe: float = 10.0
 
 
@@ -213,7 +213,7 @@ def settings_keys(known: Known) -> Keys:
                             "logs",
                             Scalar("redraws a second, from 1 to 20", scalars.whole_number(1, 20), {"type": "integer"}),
                             "How often a second new log lines are drawn; fewer are fewer bytes, keys stay as quick.",
-                            default="10",
+                            default="4",
                         ),
                         Key("observe", SOME_TIME, "How often hosts on the screen are looked at.", default="10s"),
                     ),
@@ -288,7 +288,7 @@ def _holder(key: str, name: str, keymap: Mapping[str, tuple[str, ...]], known: K
 
 
 def describe(known: Known) -> list[tuple[str, str, str]]:
-    """Every key with its sentence and its default, for the reference: ``rates.logs``, sentence, ``10``."""
+    """Every key with its sentence and its default, for the reference: ``rates.logs``, sentence, ``4``."""
     found: list[tuple[str, str, str]] = []
 
     def walk(keys: Keys, before: str) -> None:

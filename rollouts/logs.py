@@ -66,12 +66,8 @@ async def read_logs(
     Raises Refused when the target declares no logs, or ``only`` names a host that it does not have.
     """
     hosts = chosen_hosts(target, only)
-    release = _release(journal, target.name)
-    if target.logs is None and (release is None or release.logs is None):
-        raise Refused(
-            f"{target.name} declares no logs",
-            "add to the service in the fleet file: logs: {files: [PATH]}, or {journal: UNIT}",
-        )
+    release = release_meant(journal, target.name)
+    require_logs(target, release)
     queue: asyncio.Queue[Entry | None] = asyncio.Queue(WAITING_LINES)
     readers = [
         asyncio.create_task(
@@ -104,6 +100,15 @@ async def _gather(queue: "asyncio.Queue[Entry | None]", readers: int) -> list[En
         else:
             entries.append(entry)
     return entries
+
+
+def require_logs(target: Target, release: Release | None) -> None:
+    """Raises Refused where neither the fleet file nor the release says where the logs are."""
+    if target.logs is None and (release is None or release.logs is None):
+        raise Refused(
+            f"{target.name} declares no logs",
+            "add to the service in the fleet file: logs: {files: [PATH]}, or {journal: UNIT}",
+        )
 
 
 def chosen_hosts(target: Target, only: Collection[str]) -> list[Host]:
@@ -192,7 +197,7 @@ class _Reader:
             await asyncio.sleep(AGAIN)
 
     async def _pass_on(self, connection: Connection, lines: int, *, follow: bool) -> None:
-        release = self.release or await self._release_on(connection)
+        release = self.release or await release_on(connection, self.target)
         logs = self.target.logs or (release.logs if release else None)
         if release is None or logs is None:
             raise BackendError(self.host.name, "read the logs", f"nothing of {self.target.name} runs here")
@@ -201,19 +206,20 @@ class _Reader:
             async for line in stream:
                 await self.queue.put(line)
 
-    async def _release_on(self, connection: Connection) -> Release | None:
-        """Without a journal the host itself says what runs on it."""
-        facts = await connection.facts(self.target.name, self.target.path, None)
-        for kept in facts.kept:
-            if kept.release == facts.current and kept.manifest is not None:
-                try:
-                    return release_in(kept.manifest)
-                except ValueError:
-                    return None
-        return None
+
+async def release_on(connection: Connection, target: Target) -> Release | None:
+    """Without a journal the host itself says what runs on it."""
+    facts = await connection.facts(target.name, target.path, None)
+    for kept in facts.kept:
+        if kept.release == facts.current and kept.manifest is not None:
+            try:
+                return release_in(kept.manifest)
+            except ValueError:
+                return None
+    return None
 
 
-def _release(journal: Journal, target: str) -> Release | None:
+def release_meant(journal: Journal, target: str) -> Release | None:
     """The release whose logs are meant: what is on its way, else what runs, else the newest that is known."""
     active = journal.active(target)
     wanted = (active.to_release if active else None) or journal.current_release(target)

@@ -1,6 +1,6 @@
 """What a host can be asked to do. Every implementation passes the same contract tests (tests/contract/)."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -103,6 +103,17 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LogBatch:
+    """Lines of one source on a host, taken in together: a flood costs little more than a trickle."""
+
+    host: str
+    texts: Sequence[str]  # cleaned; a carriage return has become a line break in one
+    times: Sequence[str | None] | None = None  # ISO 8601 UTC, one a line; None: the source says none
+    dropped: int = 0  # lines lost before the first one
+    source: str = ""  # ``web.log: `` where there are several files
+
+
+@dataclass(frozen=True, slots=True)
 class SecretValues:
     """Values on their way to a host: shown nowhere, in no repr."""
 
@@ -202,6 +213,12 @@ class Connection(Protocol):
 
     def logs(self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False) -> AsyncIterator[LogLine]:
         """The last ``lines`` and, with ``follow``, what comes. Closing the iterator ends the command on the host."""
+        ...
+
+    def log_batches(
+        self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False
+    ) -> AsyncGenerator[LogBatch, None]:
+        """The same, for many lines a second."""
         ...
 
     async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:

@@ -67,7 +67,7 @@ def test_all_faults_are_said_at_once_and_the_right_keys_hold(tmp_path: Path) -> 
         "look: drak\nbel: false\nkeymap:\n  rolback: [x]\n  deploy: [alt+d]\nrates: {logs: 99}\ntitle: false\nmouse: yes\n",
     )
     assert settings.title is False
-    assert (settings.look, settings.bell, settings.rates.logs, dict(settings.keymap)) == (None, True, 10, {})
+    assert (settings.look, settings.bell, settings.rates.logs, dict(settings.keymap)) == (None, True, 4, {})
     assert [problem.split(": ")[0] for problem in problems] == ["1:7", "2:1", "4:3", "5:12", "6:15", "8:8"]
     assert "unknown key `bel`" in problems[1]
     assert "too many terminals don't send it" in problems[3]

@@ -95,5 +95,5 @@ def test_a_broken_settings_file_is_said_and_the_room_opens(filled: Qd) -> None:
 
 def test_the_command_prints_what_holds_and_an_example(filled: Qd) -> None:
     assert "log_lines: 1000000" in filled("settings").stdout
-    assert filled.json("settings")["settings"]["rates"] == {"logs": 10, "observe": 10.0}
+    assert filled.json("settings")["settings"]["rates"] == {"logs": 4, "observe": 10.0}
     assert filled("settings", "--example").stdout.rstrip("\n") == EXAMPLE.read_text().rstrip("\n")

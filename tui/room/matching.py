@@ -34,6 +34,15 @@ class Matcher:
         """Whether it leaves anything out."""
         return bool(self.needle)
 
+    @property
+    def literal(self) -> bool:
+        """Whether ``needle`` is looked for as it is: then a search for it in many lines at once finds the same."""
+        return bool(self.needle) and not self.fuzzy and self._pattern is None
+
+    @property
+    def any_case(self) -> bool:
+        return self._any_case
+
     def matches(self, text: str) -> bool:
         """Whether ``text`` is let through."""
         if not self.needle:

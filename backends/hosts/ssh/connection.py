@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import asyncssh
@@ -15,6 +15,7 @@ from quarterdeck.backends.hosts.contract import (
     Fence,
     HealthOutcome,
     KeptRelease,
+    LogBatch,
     LogLine,
     SecretValues,
     StageOutcome,
@@ -25,7 +26,7 @@ from quarterdeck.backends.hosts.contract import (
 from quarterdeck.backends.hosts.ssh.answer import Answer, parse, require
 from quarterdeck.backends.hosts.ssh.channel import Ended, execute
 from quarterdeck.backends.hosts.ssh.health import check_once
-from quarterdeck.backends.hosts.ssh.logs import follow_logs
+from quarterdeck.backends.hosts.ssh.logs import follow_batches, follow_logs
 from quarterdeck.backends.hosts.ssh.quoting import assign
 from quarterdeck.backends.hosts.ssh.release_files import (
     check_names,
@@ -284,6 +285,13 @@ class SshConnection:
         """The last ``lines`` and, with ``follow``, what comes. Closing the iterator ends the command on the host."""
         self._executions += 1
         return follow_logs(self._connection, self._host, logs, release, lines=lines, follow=follow)
+
+    def log_batches(
+        self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False
+    ) -> AsyncGenerator[LogBatch, None]:
+        """The same, for many lines a second."""
+        self._executions += 1
+        return follow_batches(self._connection, self._host, logs, release, lines=lines, follow=follow)
 
     async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:
         """A bare command, read by the host's ``sh``, without the gate. Its output is that of both streams, one after the other."""

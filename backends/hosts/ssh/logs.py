@@ -3,13 +3,14 @@
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
 from typing import Final
 
 import asyncssh
 
 from quarterdeck.backends.errors import CommandFailed
-from quarterdeck.backends.hosts.contract import LogLine
+from quarterdeck.backends.hosts.contract import LogBatch, LogLine
 from quarterdeck.backends.hosts.ssh.channel import lost, open_channel
 from quarterdeck.backends.hosts.ssh.quoting import quote
 from quarterdeck.backends.hosts.ssh.script import build
@@ -22,6 +23,7 @@ _LONGEST_LINE: Final = 64 * 1024
 _OPENING: Final = 20.0
 _JOURNAL_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)([+-]00:?00)? ")
 _FILE_HEAD: Final = re.compile(r"==> (.*) <==\Z")
+_UNCLEAN: Final = re.compile(r"[^\x20-\x7e\n]")
 
 
 class _Session(asyncssh.SSHClientSession[bytes]):
@@ -42,29 +44,37 @@ class _Session(asyncssh.SSHClientSession[bytes]):
             self.errors += data
             del self.errors[:-4096]
             return
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
+        whole, broken, self._rest = (self._rest + data).rpartition(b"\n")
+        if broken:
+            self._add(whole)
         if len(self._rest) > _LONGEST_LINE:
-            lines.append(self._rest)
+            self._add(self._rest)
             self._rest = b""
-        self._add(lines)
 
-    def _add(self, lines: list[bytes]) -> None:
-        if not lines:
-            return
-        self.waiting.extend(line[:_LONGEST_LINE].decode("utf-8", "replace") for line in lines[-_LINES_WAITING:])
-        self.dropped += max(0, len(lines) - _LINES_WAITING)
+    def _add(self, whole: bytes) -> None:
+        """``whole``: lines, without the last line break. Decoded at once: a line break is never part of a character."""
+        lines = whole.decode("utf-8", "replace").split("\n")
+        if len(whole) > _LONGEST_LINE:
+            lines = [line[:_LONGEST_LINE] for line in lines]
+        self.waiting.extend(lines)
         while len(self.waiting) > _LINES_WAITING:
             self.waiting.popleft()
             self.dropped += 1
         self.some.set()
+
+    def taken(self) -> tuple[list[str], int]:
+        """All lines that wait, and how many were lost before them."""
+        lines, dropped = list(self.waiting), self.dropped
+        self.waiting.clear()
+        self.dropped = 0
+        return lines, dropped
 
     def exit_status_received(self, status: int) -> None:
         self.exit_status = status
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._rest:
-            self._add([self._rest])
+            self._add(self._rest)
         self.failure = exc
         self.closed = True
         self.some.set()
@@ -73,6 +83,18 @@ class _Session(asyncssh.SSHClientSession[bytes]):
 async def follow_logs(
     connection: asyncssh.SSHClientConnection, host: str, logs: Logs, release: Release, *, lines: int, follow: bool
 ) -> AsyncIterator[LogLine]:
+    """``follow_batches``, line by line; a line is known by its file."""
+    async with aclosing(follow_batches(connection, host, logs, release, lines=lines, follow=follow)) as batches:
+        async for batch in batches:
+            dropped = batch.dropped
+            for at, text in enumerate(batch.texts):
+                yield LogLine(host, batch.source + text, batch.times[at] if batch.times else None, dropped)
+                dropped = 0
+
+
+async def follow_batches(
+    connection: asyncssh.SSHClientConnection, host: str, logs: Logs, release: Release, *, lines: int, follow: bool
+) -> AsyncGenerator[LogBatch, None]:
     """Lines as they come. Raises ``Unreachable`` when the connection is lost, ``CommandFailed`` when the host has no such log."""
     words = logs.journal or " ".join(logs.files)
     action = f"read the logs {words}"
@@ -100,13 +122,15 @@ async def follow_logs(
         source = ""
         while True:
             while session.waiting:
-                text = session.waiting.popleft()
-                dropped, session.dropped = session.dropped, 0
-                head = _FILE_HEAD.match(text) if len(logs.files) > 0 else None
-                if head:
-                    source = f"{head.group(1).rpartition('/')[2]}: "
+                texts, dropped = session.taken()
+                if logs.journal is not None:
+                    yield _from_journal(host, texts, dropped)
                     continue
-                yield _line(host, source, text, dropped, journal=logs.journal is not None)
+                for file, part in _by_file(source, texts):
+                    source = file
+                    if part:
+                        yield LogBatch(host, clean_lines(part), None, dropped, file)
+                        dropped = 0
             if session.closed:
                 break
             session.some.clear()
@@ -124,11 +148,30 @@ async def follow_logs(
             channel.abort()
 
 
-def _line(host: str, source: str, text: str, dropped: int, *, journal: bool) -> LogLine:
-    time = None
-    if journal:
+def _from_journal(host: str, texts: list[str], dropped: int) -> LogBatch:
+    times: list[str | None] = []
+    for at, text in enumerate(texts):
         found = _JOURNAL_TIME.match(text)
+        times.append(f"{found.group(1)}Z" if found else None)
         if found:
-            time = f"{found.group(1)}Z"
-            text = text[found.end() :]
-    return LogLine(host, clean(source + text), time, dropped)
+            texts[at] = text[found.end() :]
+    return LogBatch(host, clean_lines(texts), times, dropped)
+
+
+def _by_file(source: str, texts: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Lines by the file that they are of: of several files, ``tail`` says from which one the next lines come."""
+    begin = 0
+    for at, text in enumerate(texts):
+        head = _FILE_HEAD.match(text) if text.startswith("==> ") else None
+        if head:
+            end = at - 1 if at > begin and not texts[at - 1] else at  # tail's own empty line
+            yield source, texts[begin:end]
+            source, begin = f"{clean(head.group(1).rpartition('/')[2])}: ", at + 1
+    yield source, texts[begin:]
+
+
+def clean_lines(texts: list[str]) -> list[str]:
+    """Each one cleaned; all at once where nothing in them needs it."""
+    if _UNCLEAN.search("\n".join(texts)) is None:
+        return texts
+    return [clean(text) for text in texts]

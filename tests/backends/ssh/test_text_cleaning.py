@@ -25,6 +25,8 @@ from quarterdeck.backends.text_cleaning import clean
         ("user\u202egnp.exe", "usergnp.exe"),
         ("a\u200bb\ufeffc\u2028d", "abcd"),
         ("\x1bc\x1b(0x\x1b#8y", "xy"),
+        ("e" + "\u0301" * 40 + "x", "e" + "\u0301" * 4 + "x"),
+        ("e\u200b" + "\u0301\u200b" * 40, "e" + "\u0301" * 4),
     ],
 )
 def test_examples(dirty: str, expected: str) -> None:

@@ -11,6 +11,7 @@ from quarterdeck.tui.room.panes.header import Clock, Header
 from quarterdeck.tui.room.panes.health import HealthPane
 from quarterdeck.tui.room.panes.health_list import HealthList
 from quarterdeck.tui.room.panes.history import Entry, History
+from quarterdeck.tui.room.panes.logs import Logs
 from quarterdeck.tui.room.panes.matrix import Matrix
 from quarterdeck.tui.room.panes.readiness import Readiness
 from quarterdeck.tui.room.panes.rollout import RolloutList, RolloutWhole
@@ -34,6 +35,7 @@ def make_panes() -> list[Pane]:
         HealthList(),
         HealthPane(),
         Vitals(),
+        Logs(),
         Timeline(),
         RolloutList(),
         RolloutWhole(),
