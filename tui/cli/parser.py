@@ -216,7 +216,7 @@ def command_in(arguments: Sequence[str]) -> str | None:
     for word in arguments:
         if skip:
             skip = False
-        elif word in {"--fleet", "--color"}:
+        elif word in {"--fleet", "--color", "--look"}:
             skip = True
         elif not word.startswith("-"):
             return word

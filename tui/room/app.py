@@ -1,6 +1,9 @@
 """The application: holds what is known and what is chosen, lays the panes out, and hands every key to the action that it
 stands for. It changes nothing by itself and waits for nothing: the journal is read by the desk, hosts are changed by workers."""
 
+import contextlib
+import logging
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +17,7 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
+from textual.widget import Widget
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.config.settings import DEFAULTS, Settings
@@ -22,6 +26,7 @@ from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
 from quarterdeck.tui.room.actions import BY_ID
+from quarterdeck.tui.room.attention import Attention
 from quarterdeck.tui.room.boxes import frame, zoomed
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.deeds import Words, all_handlers
@@ -33,10 +38,13 @@ from quarterdeck.tui.room.own_files import own_directory
 from quarterdeck.tui.room.pane import Pane
 from quarterdeck.tui.room.permission import Standing, refusal, standing
 from quarterdeck.tui.room.prompt import OnText, Prompt
+from quarterdeck.tui.room.reload import FleetFile, FleetWatch
 from quarterdeck.tui.room.rows import Role
 from quarterdeck.tui.room.views import VIEWS, View
 
+_log = logging.getLogger("quarterdeck.room")
 TICK = 1.0  # seconds: ages and the clock
+SLOW_TICK = 10.0  # the same over a slow line
 PLACES = 100  # that one can go back to
 
 
@@ -89,6 +97,14 @@ class NewsCame(Message):
         self.news = news
 
 
+class FleetRead(Message):
+    """From the thread that follows the fleet file."""
+
+    def __init__(self, file: FleetFile) -> None:
+        super().__init__()
+        self.file = file
+
+
 class Base(Screen[None], inherit_bindings=False):
     """The screen that the panes are on. It has no keys of Textual's own."""
 
@@ -119,6 +135,10 @@ class Room(App[int], inherit_bindings=False):
         self.fault = ""  # why the journal can't be read
         self.said = ""  # what the last action came to: shown in the alert band until the next key
         self.companions: list[Companion] = []
+        self._companions_closed = threading.Lock()
+        self.broke: str | None = None  # by which fault of its own the room ended
+        self.attention = Attention(opening.settings, self.write_sequence)
+        self.fleet_watch = FleetWatch(self.fleet.file, lambda file: self._hand_over(FleetRead(file)))
         self.desk = Desk(self.fleet, opening.operator, read_only=opening.read_only, tell=self._told)
         self._handlers = all_handlers()
         self._styles: dict[Role, Style] = {}
@@ -181,12 +201,47 @@ class Room(App[int], inherit_bindings=False):
         self._lay_out()
         self._focus_first()
         self.desk.start()
-        self.set_interval(TICK, self._tick)
+        self.fleet_watch.start()
+        self.attention.begin(self.picture)
+        self.app_resume_signal.subscribe(self, lambda _room: self.repaint())
+        self.set_interval(SLOW_TICK if self.opening.slow else TICK, self._tick)
 
     def on_unmount(self) -> None:
+        self.attention.end()
+        self.close_companions()
+
+    def close_companions(self) -> None:
+        """Lets go of everything that lives with the room, once; also from another thread, when the terminal is gone."""
+        if not self._companions_closed.acquire(blocking=False):
+            return
+        self.fleet_watch.close()
         for companion in self.companions:
-            companion.close()
+            try:
+                companion.close()
+            except Exception:
+                _log.exception("closing failed companion=%s", type(companion).__name__)
         self.desk.close()
+
+    def leave(self, status: int) -> None:
+        """Asks the room to end, from any thread, and returns at once."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(self.exit, status)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A fault of ours: into the log with all there is, on the screen with one sentence after it is given back."""
+        _log.error("the control room ended on a fault of its own", exc_info=error)
+        self.broke = self.broke or f"{type(error).__name__}: {error}"[:200]
+        super()._handle_exception(error)
+
+    def panic(self, *renderables: object) -> None:
+        _log.error("the screen library gave up what=%r", renderables)
+        self.broke = self.broke or "the terminal could not be read"
+        self._close_messages_no_wait()
+
+    def _fatal_error(self) -> None:
+        self._close_messages_no_wait()
 
     def on_resize(self, _event: events.Resize) -> None:
         self._lay_out()
@@ -199,15 +254,41 @@ class Room(App[int], inherit_bindings=False):
         for pane in self.visible_panes():
             pane.renew()
 
+    def repaint(self) -> None:
+        """Draws everything anew: after the shell had the terminal, or something else wrote on it."""
+        self.screen.refresh(layout=True)
+        for widget in self.screen.walk_children(Widget):
+            widget.refresh()
+
     # news
 
     def _told(self, news: News) -> None:
-        self.post_message(NewsCame(news))  # safe from another thread
+        self._hand_over(NewsCame(news))
+
+    def _hand_over(self, message: Message) -> None:
+        """From another thread; a room that is closing needs no news."""
+        with contextlib.suppress(RuntimeError):
+            self.post_message(message)
+
+    def on_fleet_read(self, message: "FleetRead") -> None:
+        """The fleet file has changed: a right one holds from now on, one with faults is said and changes nothing."""
+        fleet, fault = message.file.fleet, message.file.fault
+        if fleet is not None and fleet.state != self.fleet.state:
+            fleet, fault = None, "the fleet file names another state directory now: open qd again for that one"
+        self.notice = fault
+        if fleet is None:
+            self.say(fault)
+            return
+        self.fleet = fleet
+        self.standing = standing(fleet.operators, self.opening.operator, read_only=self.opening.read_only)
+        self.desk.change_fleet(fleet)
+        self.say("the fleet file has changed; the new one holds now")
 
     def on_news_came(self, message: NewsCame) -> None:
         news = message.news
         self.fault = news.fault
         if not news.fault:
+            self.attention.news(self.picture, news.picture, self.opening.operator)
             self.picture = news.picture
         self.recent.extend(news.events)
         for companion in self.companions:
