@@ -1,12 +1,12 @@
 """``qd`` without a command: the control room, opened on the whole fleet or on a target."""
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from quarterdeck.tui.cli.parser import Parser, add_global_options
+from quarterdeck.tui.cli.exits import UsageError
+from quarterdeck.tui.cli.parser import Parser, add_global_options, add_room_options
 from quarterdeck.tui.cli.printing import Printer
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ def wants_room(words: Sequence[str], printer: Printer) -> int | None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()) or {"--help", "-h", "--version", "--json"} & set(words):
         return None
     parsed = _parser().parse_args(list(words))
+    if os.environ.get("TERM", "") in ("", "dumb"):
+        raise UsageError("this terminal (TERM=dumb) can't show the control room; qd status prints what runs where")
+    look = _checked_look(parsed.look)
     from quarterdeck.tui.cli.session import Session
     from quarterdeck.tui.room.app import Opening, look_for
     from quarterdeck.tui.room.open import open_room
@@ -30,7 +33,7 @@ def wants_room(words: Sequence[str], printer: Printer) -> int | None:
             session.fleet,
             session.operator,
             read_only=parsed.read_only,
-            look=look_for(os.environ, parsed.look, slow=parsed.slow, usual=settings.look),
+            look=look_for(os.environ, look, slow=parsed.slow, usual=settings.look),
             target=target,
             slow=parsed.slow,
             settings=settings,
@@ -56,16 +59,17 @@ def _settings() -> "tuple[Settings, str]":
 
 
 def _parser() -> Parser:
-    from quarterdeck.tui.room.looks import LOOKS
-
     parser = Parser(prog="qd", add_help=False, allow_abbrev=False)
     add_global_options(parser, top=True)
+    add_room_options(parser)
     parser.add_argument("target", nargs="?", metavar="TARGET")
-    parser.add_argument("--look", choices=tuple(LOOKS), default=None, help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--slow", action="store_true", help="for a slow line: fewer bytes, no colours but the terminal's"
-    )
-    parser.add_argument(
-        "--mouse", action="store_true", help="take the mouse (off: the terminal keeps it for selecting)"
-    )
     return parser
+
+
+def _checked_look(name: str | None) -> str | None:
+    """Raises UsageError with the looks that there are."""
+    from quarterdeck.tui.room.looks import LOOKS
+
+    if name is not None and name not in LOOKS:
+        raise UsageError(f"there is no look {name!r}; there is {', '.join(LOOKS)}")
+    return name

@@ -29,6 +29,7 @@ class FleetWatch:
         self.path = path
         self._tell = tell
         self._stop = threading.Event()
+        self.ready = threading.Event()  # from now on a change is seen
         self._files: tuple[Path, ...] = (path,)
         self._thread = threading.Thread(target=self._watch, name="follow the fleet file", daemon=True)
 
@@ -42,6 +43,7 @@ class FleetWatch:
         with contextlib.suppress(FleetFileErrors, OSError):
             self._files = load_with_files(self.path)[1]
         known = signature(self._files)
+        self.ready.set()
         while not self._stop.wait(LOOK_EVERY):
             now = signature(self._files)
             if now == known:
