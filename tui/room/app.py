@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from rich.style import Style
 from textual import events
 from textual.app import App, ComposeResult
+from textual.filter import Monochrome, NoColor
 from textual.message import Message
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
@@ -27,7 +28,8 @@ from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
 from quarterdeck.tui.room.actions import BY_ID
 from quarterdeck.tui.room.attention import Attention
-from quarterdeck.tui.room.boxes import frame, zoomed
+from quarterdeck.tui.room.boxes import frame, too_small, zoomed
+from quarterdeck.tui.room.colourless import Colourless
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.deeds import Words, all_handlers
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
@@ -35,7 +37,7 @@ from quarterdeck.tui.room.editing import Complete
 from quarterdeck.tui.room.keymap import ALWAYS, Keymap
 from quarterdeck.tui.room.looks import DARK, LOOKS, NO_COLOUR, Look
 from quarterdeck.tui.room.own_files import own_directory
-from quarterdeck.tui.room.pane import Pane
+from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.permission import Standing, refusal, standing
 from quarterdeck.tui.room.prompt import OnText, Prompt
 from quarterdeck.tui.room.reload import FleetFile, FleetWatch
@@ -145,10 +147,12 @@ class Room(App[int], inherit_bindings=False):
         self._places = [Place(target=opening.target or next(iter(self.fleet.targets), None))]
         self._at = 0
         self._prompt: Prompt | None = None
+        self._terminal: Size | None = None
         self._panes: dict[str, Pane] = {}
         for each in LOOKS.values():
             self.register_theme(textual_theme(each))
         self.theme = f"qd-{look.name}"
+        self._filter_colours()
 
     # what is there
 
@@ -243,7 +247,8 @@ class Room(App[int], inherit_bindings=False):
     def _fatal_error(self) -> None:
         self._close_messages_no_wait()
 
-    def on_resize(self, _event: events.Resize) -> None:
+    def on_resize(self, event: events.Resize) -> None:
+        self._terminal = event.size  # Textual's own size is still the one before
         self._lay_out()
 
     def _tick(self) -> None:
@@ -354,7 +359,7 @@ class Room(App[int], inherit_bindings=False):
     # layout and focus
 
     def _lay_out(self) -> None:
-        width, height = self.size
+        width, height = self._terminal or self.size
         boxes = frame(width, height)
         boxes |= zoomed(width, height, self.place.zoom) if self.place.zoom else self.view.layout(width, height)
         for name, pane in self._panes.items():
@@ -502,6 +507,10 @@ class Room(App[int], inherit_bindings=False):
             if alert is not None:
                 alert.renew()
 
+    def word(self, *, quiet: bool) -> str:
+        """What stands in the alert band in the place of the worst thing; ``quiet``: there is no such thing."""
+        return self.said or too_small(*self.size) or (self.notice if quiet else "")
+
     def target_in(self, words: Words) -> str | None:
         """The target that was typed, else the chosen one. Raises UnknownTarget with the nearest names."""
         if not words:
@@ -520,8 +529,15 @@ class Room(App[int], inherit_bindings=False):
         self._styles.clear()
         self.ansi_color = self.look.ansi
         self.theme = f"qd-{name}"
+        self._filter_colours()
         for pane in self._panes.values():
             pane.refresh()
+
+    def _filter_colours(self) -> None:
+        """NO_COLOR holds whatever look is worn; Textual's own filter still sends the codes of default colours."""
+        others = [each for each in self._filters if not isinstance(each, Colourless | NoColor | Monochrome)]
+        no_colour = self.no_color or self.look is NO_COLOUR
+        self._filters[:] = [Colourless(), *others] if no_colour else others
 
 
 def textual_theme(look: Look) -> Theme:

@@ -47,4 +47,4 @@ class AlertBand(Pane, can_focus=False):
 
     def build(self, size: Size) -> Sequence[Row]:
         seen = worst(self.room.picture)
-        return [alert_row(seen, self.room.said or (self.room.notice if seen is None else ""), size.width)]
+        return [alert_row(seen, self.room.word(quiet=seen is None), size.width)]
