@@ -1,7 +1,7 @@
 # `make` lists what can be made. Needs git, make and Python 3.11 or newer with venv; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test trust lint format bench lock clean
+.PHONY: help setup demo test trust lint format docs bench lock clean
 
 BIN := .venv/bin
 # Tests run in so many processes, those of a file in one (they share a playground, or hosts); ARGS is handed on: make test ARGS="tests/config -k anchors"
@@ -41,6 +41,10 @@ format: ## writes the code in the one style
 	@sh bootstrap.sh development
 	@$(BIN)/python -m ruff check --quiet --fix-only .
 	@$(BIN)/python -m ruff format .
+
+docs: ## writes the tables of docs/control-room.md from the program's own lists
+	@sh bootstrap.sh development
+	@$(BIN)/python -m quarterdeck.tui.room.reference
 
 bench: ## measures deploy and rollback next to the least that they could cost (some minutes)
 	@sh bootstrap.sh development

@@ -17,7 +17,7 @@ def wants_room(words: Sequence[str], printer: Printer) -> int | None:
     """Opens the control room and gives its exit status; None where this is no call for it (help, --version, no terminal)."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()) or {"--help", "-h", "--version", "--json"} & set(words):
         return None
-    parsed = _parser().parse_args(list(words))
+    parsed = room_parser().parse_args(list(words))
     if os.environ.get("TERM", "") in ("", "dumb"):
         raise UsageError("this terminal (TERM=dumb) can't show the control room; qd status prints what runs where")
     look = _checked_look(parsed.look)
@@ -58,7 +58,8 @@ def _settings() -> "tuple[Settings, str]":
     )
 
 
-def _parser() -> Parser:
+def room_parser() -> Parser:
+    """Of ``qd [TARGET]`` without a command."""
     parser = Parser(prog="qd", add_help=False, allow_abbrev=False)
     add_global_options(parser, top=True)
     add_room_options(parser)
