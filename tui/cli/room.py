@@ -11,6 +11,8 @@ from quarterdeck.tui.cli.printing import Printer
 
 if TYPE_CHECKING:
     from quarterdeck.config.settings import Settings
+    from quarterdeck.tui.cli.session import Session
+    from quarterdeck.tui.room.guide import Incident
 
 
 def wants_room(words: Sequence[str], printer: Printer) -> int | None:
@@ -20,26 +22,41 @@ def wants_room(words: Sequence[str], printer: Printer) -> int | None:
     parsed = room_parser().parse_args(list(words))
     if os.environ.get("TERM", "") in ("", "dumb"):
         raise UsageError("this terminal (TERM=dumb) can't show the control room; qd status prints what runs where")
-    look = _checked_look(parsed.look)
+    _checked_look(parsed.look)
     from quarterdeck.tui.cli.session import Session
-    from quarterdeck.tui.room.app import Opening, look_for
-    from quarterdeck.tui.room.open import open_room
 
     session = Session(printer, fleet_file=parsed.fleet, read_only=parsed.read_only, debug=parsed.debug)
     target = session.target(parsed.target).name if parsed.target else None
+    return open_on(session, target=target, look=parsed.look, slow=parsed.slow, mouse=parsed.mouse)
+
+
+def open_on(
+    session: "Session",
+    *,
+    target: str | None = None,
+    look: str | None = None,
+    slow: bool = False,
+    mouse: bool = False,
+    incident: "Incident | None" = None,
+) -> int:
+    """The control room on the session's fleet, with the operator's settings. Gives the exit status."""
+    from quarterdeck.tui.room.app import Opening, look_for
+    from quarterdeck.tui.room.open import open_room
+
     settings, notice = _settings()
     return open_room(
         Opening(
             session.fleet,
             session.operator,
-            read_only=parsed.read_only,
-            look=look_for(os.environ, look, slow=parsed.slow, usual=settings.look),
+            read_only=session.read_only,
+            look=look_for(os.environ, look, slow=slow, usual=settings.look),
             target=target,
-            slow=parsed.slow,
+            slow=slow,
             settings=settings,
             notice=notice,
+            incident=incident,
         ),
-        mouse=parsed.mouse or settings.mouse,
+        mouse=mouse or settings.mouse,
     )
 
 
@@ -67,10 +84,9 @@ def room_parser() -> Parser:
     return parser
 
 
-def _checked_look(name: str | None) -> str | None:
+def _checked_look(name: str | None) -> None:
     """Raises UsageError with the looks that there are."""
     from quarterdeck.tui.room.looks import LOOKS
 
     if name is not None and name not in LOOKS:
         raise UsageError(f"there is no look {name!r}; there is {', '.join(LOOKS)}")
-    return name

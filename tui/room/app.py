@@ -28,16 +28,19 @@ from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
 from quarterdeck.tui.room.actions import BY_ID
 from quarterdeck.tui.room.attention import Attention
-from quarterdeck.tui.room.boxes import frame, too_small, zoomed
+from quarterdeck.tui.room.boxes import Box, frame, too_small, zoomed
 from quarterdeck.tui.room.colourless import Colourless
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.deeds import Words, all_handlers
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
 from quarterdeck.tui.room.editing import Complete
+from quarterdeck.tui.room.guide import Incident, Stage
 from quarterdeck.tui.room.keymap import ALWAYS, Keymap
 from quarterdeck.tui.room.looks import DARK, LOOKS, NO_COLOUR, Look
 from quarterdeck.tui.room.own_files import own_directory
 from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.panes.guide import HEIGHT as GUIDE_HEIGHT
+from quarterdeck.tui.room.panes.guide import Guide
 from quarterdeck.tui.room.permission import Standing, refusal, standing
 from quarterdeck.tui.room.prompt import OnText, Prompt
 from quarterdeck.tui.room.reload import FleetFile, FleetWatch
@@ -66,7 +69,8 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How the room is opened. ``notice``: what the operator should know first (a settings file with faults)."""
+    """How the room is opened. ``notice``: what the operator should know first (a settings file with faults).
+    ``incident``: what the guide plays, at once; only on the playground."""
 
     fleet: Fleet
     operator: Operator
@@ -76,6 +80,7 @@ class Opening:
     slow: bool = False
     settings: Settings = DEFAULTS
     notice: str = ""
+    incident: Incident | None = None
     clock: Callable[[], datetime] = utc_now  # what every age on the screen is reckoned from
 
 
@@ -148,6 +153,7 @@ class Room(App[int], inherit_bindings=False):
         self._at = 0
         self._prompt: Prompt | None = None
         self._terminal: Size | None = None
+        self.incident: Incident | None = None  # the one that the guide plays now
         self._panes: dict[str, Pane] = {}
         for each in LOOKS.values():
             self.register_theme(textual_theme(each))
@@ -208,6 +214,8 @@ class Room(App[int], inherit_bindings=False):
         self.fleet_watch.start()
         self.attention.begin(self.picture)
         self.app_resume_signal.subscribe(self, lambda _room: self.repaint())
+        if self.opening.incident is not None:
+            self.carry_out("guide", self.action_act("guide"))
         self.set_interval(SLOW_TICK if self.opening.slow else TICK, self._tick)
 
     def on_unmount(self) -> None:
@@ -326,12 +334,23 @@ class Room(App[int], inherit_bindings=False):
         if pane is not None and pane.matcher.active:
             pane.set_filter("")
             self.renew()
+        elif self.incident is not None:
+            self.play(None)
         elif self.place.zoom is not None:
             self.toggle_zoom()
         elif self._at > 0:
             self.travel(-1)
         elif self.place.view != "overview":
             self.visit("overview")
+
+    def play(self, incident: Incident | None) -> None:
+        """Shows the guide for an incident from its beginning; None puts it away."""
+        self.incident = incident
+        guide = self._panes.get("guide")
+        if isinstance(guide, Guide):
+            guide.stage = Stage.RELEASING
+        self._lay_out()
+        self.renew()
 
     def travel(self, by: int) -> None:
         at = self._at + by
@@ -362,6 +381,8 @@ class Room(App[int], inherit_bindings=False):
         width, height = self._terminal or self.size
         boxes = frame(width, height)
         boxes |= zoomed(width, height, self.place.zoom) if self.place.zoom else self.view.layout(width, height)
+        if self.incident is not None:
+            boxes["guide"] = Box(0, max(height - 1 - GUIDE_HEIGHT, 0), width, min(GUIDE_HEIGHT, height))
         for name, pane in self._panes.items():
             box = boxes.get(name)
             pane.display = box is not None and box.width > 0 and box.height > 0

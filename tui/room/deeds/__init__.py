@@ -14,10 +14,10 @@ Handler = Callable[["Room", Words], Awaitable[None]]
 
 def all_handlers() -> Mapping[str, Handler]:
     """By the action's id. Two handlers for one action are a fault of the program."""
-    from quarterdeck.tui.room.deeds import cards, logs, looking, moving, room
+    from quarterdeck.tui.room.deeds import cards, guide, logs, looking, moving, room
 
     found: dict[str, Handler] = {}
-    for module in (cards, looking, moving, logs, room):
+    for module in (cards, looking, moving, logs, room, guide):
         for name, handler in module.HANDLERS.items():
             if name in found:
                 raise AssertionError(f"two handlers for {name}")

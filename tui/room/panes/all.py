@@ -5,6 +5,7 @@ from quarterdeck.tui.room.panes.alert import AlertBand
 from quarterdeck.tui.room.panes.builds import Builds
 from quarterdeck.tui.room.panes.drift import Drift
 from quarterdeck.tui.room.panes.footer import Footer
+from quarterdeck.tui.room.panes.guide import Guide
 from quarterdeck.tui.room.panes.header import Header
 from quarterdeck.tui.room.panes.history import Entry, History
 from quarterdeck.tui.room.panes.matrix import Matrix
@@ -27,4 +28,5 @@ def make_panes() -> list[Pane]:
         Readiness(),
         Builds(),
         Footer(),
+        Guide(),
     ]
