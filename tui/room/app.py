@@ -3,6 +3,7 @@ stands for. It changes nothing by itself and waits for nothing: the journal is r
 
 import contextlib
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -260,7 +261,17 @@ class Room(App[int], inherit_bindings=False):
         self._lay_out()
 
     def _tick(self) -> None:
+        self._see_size()
         self.renew()
+
+    def _see_size(self) -> None:
+        """A terminal that was resized while nobody heard of it (a lost signal) is seen here, a tick later."""
+        if self.is_headless or self._terminal is None:
+            return
+        with contextlib.suppress(OSError):
+            size = Size(*os.get_terminal_size(0))
+            if size != self._terminal and size.area:
+                self.post_message(events.Resize(size, size))
 
     def renew(self) -> None:
         """Every pane on the screen shows what is known now; each repaints only the cells that differ."""
