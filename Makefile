@@ -1,7 +1,7 @@
 # `make` lists what can be made. Needs git, make and Python 3.11 or newer with venv; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test trust lint format bench lock clean
+.PHONY: help setup demo test trust lint format docs screenshots bench lock clean
 
 BIN := .venv/bin
 # Tests run in so many processes, those of a file in one (they share a playground, or hosts); ARGS is handed on: make test ARGS="tests/config -k anchors"
@@ -10,7 +10,7 @@ ARGS ?=
 UV_VERSION := 0.13.9
 
 help: ## lists these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: ## makes .venv with everything that development needs
 	@sh bootstrap.sh development
@@ -33,7 +33,7 @@ lint: ## style, types, and that imports only go down a floor
 	check ruff check --quiet .; \
 	check ruff format --check .; \
 	check mypy -p quarterdeck; \
-	check mypy tests $(wildcard benchmarks); \
+	check mypy tests $(wildcard benchmarks screenshots); \
 	echo "== import-linter"; $(BIN)/lint-imports --no-logo || failed=yes; \
 	test -z "$$failed"
 
@@ -41,6 +41,14 @@ format: ## writes the code in the one style
 	@sh bootstrap.sh development
 	@$(BIN)/python -m ruff check --quiet --fix-only .
 	@$(BIN)/python -m ruff format .
+
+docs: ## writes the tables of docs/control-room.md from the program's own lists
+	@sh bootstrap.sh development
+	@$(BIN)/python -m quarterdeck.tui.room.reference
+
+screenshots: ## pictures of the control room on a real playground, SVG and PNG, into screenshots/
+	@sh bootstrap.sh development
+	@$(BIN)/python -m screenshots.make $(ARGS)
 
 bench: ## measures deploy and rollback next to the least that they could cost (some minutes)
 	@sh bootstrap.sh development

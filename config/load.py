@@ -12,11 +12,16 @@ from quarterdeck.config.problems import FleetFileErrors, Problem, Problems
 from quarterdeck.config.shapes import Fields
 from quarterdeck.config.targets import Assembly
 
-__all__ = ["FleetFileErrors", "Problem", "load_fleet"]
+__all__ = ["FleetFileErrors", "Problem", "load_fleet", "load_with_files"]
 
 
 def load_fleet(path: Path) -> Fleet:
     """The fleet that ``path`` and what it includes declare. Raises ``FleetFileErrors`` with all errors at once."""
+    return load_with_files(path)[0]
+
+
+def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
+    """The same, with the files that were read, ``path`` first."""
     problems = Problems()
     declared = read_all(path, problems)
     if declared is None:
@@ -33,7 +38,7 @@ def load_fleet(path: Path) -> Fleet:
     problems.raise_if_any()
     assert state is not None  # else that was a problem
     ssh = main["ssh"].values if isinstance(main.get("ssh"), Fields) else {}
-    return Fleet(
+    fleet = Fleet(
         name=main["fleet"],
         file=path.absolute(),
         state=state,
@@ -46,6 +51,7 @@ def load_fleet(path: Path) -> Fleet:
         known_hosts=ssh.get("known_hosts", ()),
         runbooks=runbooks,
     )
+    return fleet, tuple(problems.files)
 
 
 def _runbooks_of(declared: Declared, problems: Problems) -> Mapping[str, Path]:

@@ -40,6 +40,10 @@ class FleetFileErrors(Exception):
         )
 
 
+class SettingsFaults(FleetFileErrors):
+    """The same of an operator's settings file."""
+
+
 @dataclass(slots=True)
 class Problems:
     """Collects errors while a file is read. The same one at the same place (an alias, many targets) counts once."""

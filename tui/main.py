@@ -128,7 +128,12 @@ def _with_worker(words: list[str], printer: "Printer", worker: "WaitingWorker | 
     if parsed.run is None:
         for line in parser.format_help().splitlines():
             printer.say(line)
-        raise UsageError("a command is missing; qd help shows them")
+        raise UsageError(
+            "a command is missing, and without a terminal there is no control room; qd status prints what runs where, "
+            "qd help shows all commands"
+        )
+    if parsed.look or parsed.slow or parsed.mouse:
+        raise UsageError(f"--look, --slow and --mouse are options of the control room, not of qd {parsed.command}")
     printer.json = parsed.json
     if parsed.read_only and parsed.changes:
         from quarterdeck.rollouts.control import Refused

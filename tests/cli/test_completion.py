@@ -39,6 +39,11 @@ def test_targets_come_from_the_fleet_file(fleet: Qd) -> None:
     assert complete(fleet, f"qd --fleet {other} deploy prod") == ["prod/api", "prod/web"]
 
 
+def test_the_control_room_is_completed_too(fleet: Qd) -> None:
+    assert complete(fleet, "qd prod") == ["production/api", "production/web"]
+    assert "--slow" in complete(fleet, "qd --sl")
+
+
 def test_releases_rollouts_and_hosts_come_from_the_journal(filled: Qd) -> None:
     assert {"v1", "v2", "v3"} <= set(complete(filled, "qd rollback production/api --to v"))
     assert complete(filled, "qd deploy production/api v") == ["v1", "v2", "v3"]

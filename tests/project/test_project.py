@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 import quarterdeck
 from quarterdeck.tui.cli.parser import COMMANDS, build, command_in
+from quarterdeck.tui.cli.room import room_parser
 
 ROOT = Path(quarterdeck.__file__).resolve().parent.parent
 DOCUMENTS = (
@@ -215,10 +216,12 @@ def test_fleet_files_of_the_documents_load(text: str, tmp_path: Path) -> None:
 def test_commands_of_the_documents_can_be_typed(document: str) -> None:
     """Whole command lines are parsed as `qd` parses them; of those inside a sentence the command must exist."""
     for block in blocks(document, "(?:console|sh)"):
-        for line in re.findall(r"^(?:\$ |# )?(?:\.venv/bin/)?qd (.*)$", block, flags=re.MULTILINE):
+        for line in re.findall(r"^(?:\$ |# )?(?:\.venv/bin/)?qd\b(.*)$", block, flags=re.MULTILINE):
             for command in re.split(r"&& *qd ", line):
                 words = shlex.split(command, comments=True)
-                build(command_in(words)).parse_args(words)
+                asked_for = command_in(words)
+                opens_the_room = asked_for == "" or (asked_for is not None and "/" in asked_for)
+                (room_parser() if opens_the_room else build(asked_for)).parse_args(words)
     text = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(), flags=re.MULTILINE | re.DOTALL)
     named = set(re.findall(r"`qd ([a-z]+)", text))
     assert named <= {command.name for command in COMMANDS}

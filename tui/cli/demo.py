@@ -25,10 +25,14 @@ def declare_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
         run=run_story,
         description=(
             "A fleet of six SSH hosts on this machine, with real processes, to try everything on: no root, no\n"
-            "Docker. Without a further word it tells a story of real rollouts in about half a minute: two good\n"
-            "versions, a bad one that comes back by itself, a rollback. It leaves the playground running."
+            "Docker. On a terminal it opens the control room on it, with a short guided incident: a release that\n"
+            "turns out to be bad, and two keys that take it back. Without one, or with --story, it tells a story of\n"
+            "real rollouts in plain lines. It leaves the playground running."
         ),
-        example="qd demo\nqd demo up && qd deploy staging/web v2 --wait\nqd demo down",
+        example="qd demo\nqd demo --story\nqd demo up && qd deploy staging/web v2 --wait\nqd demo down",
+    )
+    parser.add_argument(
+        "--story", action="store_true", help="plain lines instead of the control room, about half a minute"
     )
     actions = parser.add_subparsers(title="what to do", metavar="ACTION", prog="qd demo", parser_class=Parser)
     add_command(
@@ -128,12 +132,17 @@ def start(session: "Session") -> "tuple[Playground, Session]":
     return playground, on_playground(session, playground)
 
 
-def ship(here: "Session", version: str, reason: str, *, only_missing: bool = False) -> "list[Rollout]":
-    """A version to every target, each said on a line. ``only_missing``: to targets on which nothing runs yet."""
+def ship(
+    here: "Session", version: str, reason: str, *, only_missing: bool = False, only_on: str | None = None
+) -> "list[Rollout]":
+    """A version to every target, each said on a line. ``only_missing``: to targets on which nothing runs yet; ``only_on``: to
+    those that run that version."""
     from quarterdeck.history.records import RolloutState
     from quarterdeck.rollouts.playground import ship_everywhere
 
     wanted = [name for name in here.fleet.targets if not only_missing or here.journal.current_release(name) is None]
+    if only_on is not None:
+        wanted = [name for name in wanted if runs(here, name) == only_on]
     done: list[str] = []
 
     def said(rollout: "Rollout") -> None:
@@ -146,6 +155,13 @@ def ship(here: "Session", version: str, reason: str, *, only_missing: bool = Fal
     if wanted:
         here.printer.progress(f"deploying {version} to {len(wanted)} targets", "bold")
     return ship_everywhere(here.control, version, reason, said, targets=wanted)
+
+
+def runs(here: "Session", target: str) -> str | None:
+    """What the journal says that runs there, which is only ever what was read back from its hosts."""
+    release = here.journal.current_release(target)
+    row = here.journal.release(release) if release else None
+    return row.release.version if row else None
 
 
 def run_down(session: "Session", _arguments: argparse.Namespace) -> int:
@@ -218,10 +234,10 @@ def run_break(session: "Session", arguments: argparse.Namespace) -> int:
         here.close()
 
 
-def run_story(session: "Session", _arguments: argparse.Namespace) -> int:
+def run_story(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.control import Refused
-    from quarterdeck.tui.cli.story import tell
+    from quarterdeck.tui.cli import guided, story
 
     if session.read_only:
         raise Refused("qd demo starts things, and --read-only was given")
-    return tell(session)
+    return story.tell(session) if arguments.story or not guided.can_be_shown(session) else guided.play(session)

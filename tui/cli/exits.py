@@ -82,13 +82,21 @@ def _of_ours(error: BaseException) -> Explanation | None:
 def _of_config(error: BaseException) -> Explanation | None:
     from quarterdeck.config.locate import NoFleetFile
     from quarterdeck.config.names import UnknownName
-    from quarterdeck.config.problems import FleetFileErrors, render
+    from quarterdeck.config.problems import FleetFileErrors, SettingsFaults, render
 
-    if isinstance(error, NoFleetFile | UnknownName):
+    if isinstance(error, NoFleetFile):
+        hint = "qd demo starts a fleet to try everything on, README.md shows how to write a file of your own"
+        return Explanation(f"{error}; {hint}", Exit.USAGE)
+    if isinstance(error, UnknownName):
         return Explanation(str(error), Exit.USAGE)
     if not isinstance(error, FleetFileErrors):
         return None
     count = len(error.problems)
+    if isinstance(error, SettingsFaults):
+        text = (
+            f"the settings have {count} fault{'s' if count > 1 else ''}; the control room opens with the defaults there"
+        )
+        return Explanation(text, Exit.USAGE, render(error.problems))
     text = "the fleet file can't be used" if count == 1 else f"the fleet file has {count} faults"
     return Explanation(f"{text}; nothing was changed", Exit.USAGE, render(error.problems))
 

@@ -167,12 +167,30 @@ def add_global_options(parser: argparse.ArgumentParser, *, top: bool) -> None:
     group.add_argument("-h", "--help", action="help", default=argparse.SUPPRESS, help="show this help")
 
 
+def add_room_options(parser: argparse.ArgumentParser) -> None:
+    """What ``qd [TARGET]``, the control room, takes beside the options of every command."""
+    group = parser.add_argument_group("options of the control room (qd [TARGET])")
+    group.add_argument(
+        "--look", metavar="NAME", default=None, help="dark, light, ansi-dark, ansi-light, colour-blind or no-colour"
+    )
+    group.add_argument(
+        "--slow", action="store_true", help="for a slow line: fewer bytes, no colours but the terminal's own"
+    )
+    group.add_argument("--cached", action="store_true", help="ask no host: what the journal knows (or QD_CACHED=1)")
+    group.add_argument(
+        "--mouse", action="store_true", help="take the mouse; without it the terminal keeps it, for selecting text"
+    )
+
+
 _DESCRIPTION = """\
 The control room for releases on machines you can SSH into: deploy, watch, roll back.
 
 One YAML file declares hosts, environments and services; a target is a service in an
 environment, written production/api. Every change is a rollout: journalled, done by a
 detached worker that outlives this terminal, and taken back when it turns out to be bad.
+
+qd alone, or qd production/api, opens the control room on a terminal; --read-only makes it
+one that only looks. Everything in it is a command, too.
 """
 
 
@@ -188,8 +206,13 @@ def build(asked_for: str | None) -> Parser:
     )
     parser.set_defaults(run=None, changes=False, command=None)
     add_global_options(parser, top=True)
+    add_room_options(parser)
     parser.add_argument("--version", dest="show_version", action="store_true", help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="qd", parser_class=Parser)
+    if asked_for is None:  # for completion
+        from quarterdeck.tui.cli.completion import completes, targets
+
+        completes(commands, targets)
     for command in COMMANDS:
         if asked_for is None or asked_for == command.name:
             module = importlib.import_module(f"quarterdeck.tui.cli.{command.module}")
@@ -204,6 +227,8 @@ def _epilog() -> str:
     return (
         f"exit status:\n{statuses}\n\n"
         "examples:\n"
+        "  qd                     # the control room\n"
+        "  qd production/api --slow --read-only\n"
         "  qd demo up && qd deploy staging/web v2 --wait\n"
         "  qd rollback production/api\n"
         "  qd help rollback"
@@ -216,7 +241,7 @@ def command_in(arguments: Sequence[str]) -> str | None:
     for word in arguments:
         if skip:
             skip = False
-        elif word in {"--fleet", "--color"}:
+        elif word in {"--fleet", "--color", "--look"}:
             skip = True
         elif not word.startswith("-"):
             return word

@@ -27,7 +27,7 @@ def declare_settings(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def run_settings(session: "Session", arguments: argparse.Namespace) -> int:
-    from quarterdeck.config.problems import FleetFileErrors, to_values
+    from quarterdeck.config.problems import SettingsFaults, to_values
     from quarterdeck.config.settings import read_settings, settings_path
     from quarterdeck.tui.room.keymap import known
 
@@ -42,7 +42,7 @@ def run_settings(session: "Session", arguments: argparse.Namespace) -> int:
         {"file": str(path), "ok": not problems, "problems": to_values(problems), "settings": _values(settings)}
     )
     if problems:
-        raise FleetFileErrors(problems)
+        raise SettingsFaults(problems)
     session.printer.line(f"= {path}" if path.exists() else f". {path} does not exist: everything has its default", "ok")
     for name, value in _lines(_values(settings)):
         session.printer.line(f"  {name}: {value}")

@@ -41,7 +41,7 @@ def _chapters(here: "Session", told: list[dict[str, Any]]) -> int:
     say(f"$ qd deploy {BAD_TARGET} {bad}          # a release that fails its health check", "bold")
     rollout = here.control.arm_deploy(BAD_TARGET, bad, reason="qd demo", force=True, detached_go=True)
     status = _followed(here, rollout.id)
-    runs = _version(here, BAD_TARGET)
+    runs = demo.runs(here, BAD_TARGET)
     told.append(
         {
             "chapter": "a bad release comes back by itself",
@@ -61,7 +61,7 @@ def _chapters(here: "Session", told: list[dict[str, Any]]) -> int:
     say(f"$ qd rollback {BACK_TARGET} --yes      # two keystrokes in an incident", "bold")
     rollout = here.control.arm_rollback(BACK_TARGET, reason="qd demo", detached_go=True)
     status = _followed(here, rollout.id)
-    runs = _version(here, BACK_TARGET)
+    runs = demo.runs(here, BACK_TARGET)
     told.append(
         {
             "chapter": "roll production back",
@@ -103,13 +103,6 @@ def _followed(here: "Session", rollout: int) -> int:
 
     follow(here, rollout, timeout=120.0)
     return int(result(here.journal, rollout)["exit_status"])
-
-
-def _version(here: "Session", target: str) -> str | None:
-    """What the journal says that runs there, which is only ever what was read back from its hosts."""
-    release = here.journal.current_release(target)
-    row = here.journal.release(release) if release else None
-    return row.release.version if row else None
 
 
 def _status(here: "Session") -> None:

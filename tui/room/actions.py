@@ -355,6 +355,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         takes=("look",),
     ),
     Action("refresh", "refresh", "Ask the hosts on the screen now.", _ROOM, keys=("r",), command="refresh"),
+    Action("redraw", "redraw", "Draw the whole screen anew.", _ROOM, keys=("ctrl+l",), command="redraw"),
     Action("guide", "guide", "Play the guided first incident of the playground again.", _ROOM, command="guide"),
     Action("suspend", "suspend", "Go back to the shell for a while; fg comes back.", _ROOM, keys=("ctrl+z",)),
     Action("interrupt", "nothing", "Does nothing but say how to leave.", _ROOM, keys=("ctrl+c",)),

@@ -1,6 +1,10 @@
 """The application: holds what is known and what is chosen, lays the panes out, and hands every key to the action that it
 stands for. It changes nothing by itself and waits for nothing: the journal is read by the desk, hosts are changed by workers."""
 
+import contextlib
+import logging
+import os
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +15,11 @@ from typing import Any, Protocol
 from rich.style import Style
 from textual import events
 from textual.app import App, ComposeResult
+from textual.filter import Monochrome, NoColor
 from textual.message import Message
 from textual.screen import Screen
 from textual.theme import BUILTIN_THEMES, Theme
+from textual.widget import Widget
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.config.settings import DEFAULTS, Settings
@@ -25,25 +31,33 @@ from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
 from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.actions import BY_ID, Action, Subject
 from quarterdeck.tui.room.asked import Asked
-from quarterdeck.tui.room.boxes import frame, zoomed
+from quarterdeck.tui.room.attention import Attention
+from quarterdeck.tui.room.boxes import Box, frame, too_small, zoomed
 from quarterdeck.tui.room.card import Card
+from quarterdeck.tui.room.colourless import Colourless
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.cropping import Cropping
 from quarterdeck.tui.room.deeds import Words, all_handlers
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
 from quarterdeck.tui.room.editing import Complete
+from quarterdeck.tui.room.guide import Incident, Stage
 from quarterdeck.tui.room.keymap import ALWAYS, Keymap
-from quarterdeck.tui.room.looks import LOOKS, Look
+from quarterdeck.tui.room.looks import LOOKS, NO_COLOUR, Look
 from quarterdeck.tui.room.own_files import own_directory
-from quarterdeck.tui.room.pane import Pane
+from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.panes.guide import HEIGHT as GUIDE_HEIGHT
+from quarterdeck.tui.room.panes.guide import Guide
 from quarterdeck.tui.room.permission import Standing, refusal, standing
 from quarterdeck.tui.room.presence import Observing
 from quarterdeck.tui.room.prompt import OnText, Prompt
-from quarterdeck.tui.room.ringing import Ringing
+from quarterdeck.tui.room.reload import FleetFile, FleetWatch
 from quarterdeck.tui.room.rows import Role
 from quarterdeck.tui.room.views import VIEWS, View
+from quarterdeck.tui.room.watched import Watched
 
+_log = logging.getLogger("quarterdeck.room")
 TICK = 1.0  # seconds: ages and the clock
+SLOW_TICK = 10.0  # the same over a slow line
 PLACES = 100  # that one can go back to
 
 
@@ -64,7 +78,7 @@ def utc_now() -> datetime:
 @dataclass(frozen=True, slots=True)
 class Opening:
     """How the room is opened. ``observe``: hosts are looked at; else what the journal knows is all there is. ``notice``: what the
-    operator should know first (a settings file with faults)."""
+    operator should know first (a settings file with faults). ``incident``: what the guide plays, at once; only on the playground."""
 
     fleet: Fleet
     operator: Operator
@@ -75,6 +89,7 @@ class Opening:
     settings: Settings = DEFAULTS
     observe: bool = True
     notice: str = ""
+    incident: Incident | None = None
     clock: Callable[[], datetime] = utc_now  # what every age on the screen is reckoned from
 
 
@@ -96,6 +111,14 @@ class NewsCame(Message):
     def __init__(self, news: News) -> None:
         super().__init__()
         self.news = news
+
+
+class FleetRead(Message):
+    """From the thread that follows the fleet file."""
+
+    def __init__(self, file: FleetFile) -> None:
+        super().__init__()
+        self.file = file
 
 
 class Base(Screen[None], inherit_bindings=False):
@@ -133,19 +156,26 @@ class Room(App[int], inherit_bindings=False):
         self.fault = ""  # why the journal can't be read
         self.said = ""  # what the last action came to: shown in the alert band until the next key
         self.asked = Asked(self)
-        self.ringing = Ringing(self)
+        self.watched = Watched(self)
         self.observing = Observing(self)
-        self.companions: list[Companion] = [self.asked, self.ringing, self.observing]
+        self.companions: list[Companion] = [self.asked, self.watched, self.observing]
+        self._companions_closed = threading.Lock()
+        self.broke: str | None = None  # by which fault of its own the room ended
+        self.attention = Attention(opening.settings, self.write_sequence)
+        self.fleet_watch = FleetWatch(self.fleet.file, lambda file: self._hand_over(FleetRead(file)))
         self.desk = Desk(self.fleet, opening.operator, read_only=opening.read_only, tell=self._told)
         self._handlers = all_handlers()
         self._styles: dict[Role, Style] = {}
         self._places = [Place(target=opening.target or next(iter(self.fleet.targets), None))]
         self._at = 0
         self._prompt: Prompt | None = None
+        self._terminal: Size | None = None
+        self.incident: Incident | None = None  # the one that the guide plays now
         self._panes: dict[str, Pane] = {}
         for each in LOOKS.values():
             self.register_theme(textual_theme(each))
         self.theme = f"qd-{look.name}"
+        self._filter_colours()
 
     # what is there
 
@@ -199,19 +229,67 @@ class Room(App[int], inherit_bindings=False):
         self._focus_first()
         self.desk.start()
         self.call_after_refresh(self.observing.begin)
-        self.set_interval(TICK, self._tick)
+        self.fleet_watch.start()
+        self.attention.begin(self.picture)
+        self.app_resume_signal.subscribe(self, lambda _room: self.repaint())
+        if self.opening.incident is not None:
+            self.carry_out("guide", self.action_act("guide"))
+        self.set_interval(SLOW_TICK if self.opening.slow else TICK, self._tick)
         self.call_after_refresh(first_paint.ready)
 
     def on_unmount(self) -> None:
+        self.attention.end()
+        self.close_companions()
+
+    def close_companions(self) -> None:
+        """Lets go of everything that lives with the room, once; also from another thread, when the terminal is gone."""
+        if not self._companions_closed.acquire(blocking=False):
+            return
+        self.fleet_watch.close()
         for companion in self.companions:
-            companion.close()
+            try:
+                companion.close()
+            except Exception:
+                _log.exception("closing failed companion=%s", type(companion).__name__)
         self.desk.close()
 
-    def on_resize(self, _event: events.Resize) -> None:
+    def leave(self, status: int) -> None:
+        """Asks the room to end, from any thread, and returns at once."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(self.exit, status)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A fault of ours: into the log with all there is, on the screen with one sentence after it is given back."""
+        _log.error("the control room ended on a fault of its own", exc_info=error)
+        self.broke = self.broke or f"{type(error).__name__}: {error}"[:200]
+        super()._handle_exception(error)
+
+    def panic(self, *renderables: object) -> None:
+        _log.error("the screen library gave up what=%r", renderables)
+        self.broke = self.broke or "the terminal could not be read"
+        self._close_messages_no_wait()
+
+    def _fatal_error(self) -> None:
+        self._close_messages_no_wait()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._terminal = event.size  # Textual's own size is still the one before
         self._lay_out()
 
     def _tick(self) -> None:
+        self._see_size()
         self.renew()
+
+    def _see_size(self) -> None:
+        """A terminal that was resized while nobody heard of it (a lost signal) is seen here, a tick later."""
+        if self.is_headless or self._terminal is None:
+            return
+        with contextlib.suppress(OSError):
+            size = Size(*os.get_terminal_size(0))
+            if size != self._terminal and size.area:
+                self.post_message(events.Resize(size, size))
 
     def renew(self) -> None:
         """Every pane on the screen shows what is known now; each repaints only the cells that differ."""
@@ -224,15 +302,42 @@ class Room(App[int], inherit_bindings=False):
         """The cards that are open, the topmost last."""
         return (screen for screen in self.screen_stack if isinstance(screen, Card))
 
+    def repaint(self) -> None:
+        """Draws everything anew: after the shell had the terminal, or something else wrote on it."""
+        self.screen.refresh(layout=True)
+        for widget in self.screen.walk_children(Widget):
+            widget.refresh()
+
     # news
 
     def _told(self, news: News) -> None:
-        self.post_message(NewsCame(news))  # safe from another thread
+        self._hand_over(NewsCame(news))
+
+    def _hand_over(self, message: Message) -> None:
+        """From another thread; a room that is closing needs no news."""
+        with contextlib.suppress(RuntimeError):
+            self.post_message(message)
+
+    def on_fleet_read(self, message: "FleetRead") -> None:
+        """The fleet file has changed: a right one holds from now on, one with faults is said and changes nothing."""
+        fleet, fault = message.file.fleet, message.file.fault
+        if fleet is not None and fleet.state != self.fleet.state:
+            fleet, fault = None, "the fleet file names another state directory now: open qd again for that one"
+        self.notice = fault
+        if fleet is None:
+            self.say(fault)
+            return
+        self.fleet = fleet
+        self.standing = standing(fleet.operators, self.opening.operator, read_only=self.opening.read_only)
+        self.desk.change_fleet(fleet)
+        self.observing.fleet_changed()
+        self.say("the fleet file has changed; the new one holds now")
 
     def on_news_came(self, message: NewsCame) -> None:
         news = message.news
         self.fault = news.fault
         if not news.fault:
+            self.attention.news(self.picture, news.picture, self.opening.operator)
             self.picture = news.picture
             self.measures = news.measures or self.measures
         self.recent.extend(news.events)
@@ -268,12 +373,23 @@ class Room(App[int], inherit_bindings=False):
         if pane is not None and pane.matcher.active:
             pane.set_filter("")
             self.renew()
+        elif self.incident is not None:
+            self.play(None)
         elif self.place.zoom is not None:
             self.toggle_zoom()
         elif self._at > 0:
             self.travel(-1)
         elif self.place.view != "overview":
             self.visit("overview")
+
+    def play(self, incident: Incident | None) -> None:
+        """Shows the guide for an incident from its beginning; None puts it away."""
+        self.incident = incident
+        guide = self._panes.get("guide")
+        if isinstance(guide, Guide):
+            guide.stage = Stage.RELEASING
+        self._lay_out()
+        self.renew()
 
     def travel(self, by: int) -> None:
         at = self._at + by
@@ -301,9 +417,11 @@ class Room(App[int], inherit_bindings=False):
     # layout and focus
 
     def _lay_out(self) -> None:
-        width, height = self.size
+        width, height = self._terminal or self.size
         boxes = frame(width, height)
         boxes |= zoomed(width, height, self.place.zoom) if self.place.zoom else self.view.layout(width, height)
+        if self.incident is not None:
+            boxes["guide"] = Box(0, max(height - 1 - GUIDE_HEIGHT, 0), width, min(GUIDE_HEIGHT, height))
         for name, pane in self._panes.items():
             box = boxes.get(name)
             pane.display = box is not None and box.width > 0 and box.height > 0
@@ -456,6 +574,10 @@ class Room(App[int], inherit_bindings=False):
             if alert is not None:
                 alert.renew()
 
+    def word(self, *, quiet: bool) -> str:
+        """What stands in the alert band in the place of the worst thing; ``quiet``: there is no such thing."""
+        return self.said or too_small(*self.size) or (self.notice if quiet else "")
+
     def target_in(self, words: Words) -> str | None:
         """The target that was typed, else the chosen one. Raises UnknownTarget with the nearest names."""
         if not words:
@@ -474,8 +596,15 @@ class Room(App[int], inherit_bindings=False):
         self._styles.clear()
         self.ansi_color = self.look.ansi
         self.theme = f"qd-{name}"
+        self._filter_colours()
         for pane in self._panes.values():
             pane.refresh()
+
+    def _filter_colours(self) -> None:
+        """NO_COLOR holds whatever look is worn; Textual's own filter still sends the codes of default colours."""
+        others = [each for each in self._filters if not isinstance(each, Colourless | NoColor | Monochrome)]
+        no_colour = self.no_color or self.look is NO_COLOUR
+        self._filters[:] = [Colourless(), *others] if no_colour else others
 
 
 def textual_theme(look: Look) -> Theme:

@@ -20,7 +20,7 @@ class Asked:
         """Raises Refused, JournalError, TimeoutError."""
         request = await self._room.desk.act(lambda control: control.ask(rollout, kind, step=step))
         self._open[request.id] = (rollout, kind)
-        self._room.ringing.watch(rollout)
+        self._room.watched.watch(rollout)
         self._room.say(f"{kind} was asked of rollout {rollout}")
 
     def news_came(self, news: "News") -> None:

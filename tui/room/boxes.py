@@ -28,6 +28,13 @@ def big_enough(width: int, height: int) -> bool:
     return width >= SMALLEST[0] and height >= SMALLEST[1]
 
 
+def too_small(width: int, height: int) -> str:
+    """What is said of a terminal that is smaller than that; nothing of one that is big enough."""
+    if big_enough(width, height):
+        return ""
+    return f"{width}x{height} is too small: keys that change something are off below {SMALLEST[0]}x{SMALLEST[1]}"
+
+
 def frame(width: int, height: int) -> dict[str, Box]:
     """What every view has: header and clock, tabs, alert band on top, footer (and the command line over it) at the bottom, body."""
     return {

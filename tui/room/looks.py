@@ -57,7 +57,7 @@ DARK: Final = _look(
     _PLAIN_WORDS
     | {
         Role.DIM: "#8b949e",
-        Role.TITLE: "#6e7681",
+        Role.TITLE: "#7d8590",
         Role.FOCUS: "bold #58a6ff",
         Role.OK: "#56d364",
         Role.MOVING: "#58a6ff",

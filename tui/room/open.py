@@ -1,7 +1,9 @@
-"""Opens the control room on a terminal, and gives the exit status when it is left."""
+"""Opens the control room on a terminal, and gives the exit status when it is left. Whatever happens, the terminal is given back."""
 
 import gc
+import sys
 import threading
+from pathlib import Path
 
 from textual.driver import Driver
 
@@ -9,21 +11,34 @@ from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.ansi import ALTERNATE_SCREEN
 from quarterdeck.tui.room.app import Opening, Room
 from quarterdeck.tui.room.fleet_cache import remember
+from quarterdeck.tui.room.logbook import open_logbook
+from quarterdeck.tui.room.watchdog import Watchdog
 
 
 def open_room(opening: Opening, *, mouse: bool = False) -> int:
     """Runs until the operator leaves. The screen library draws on standard error; nothing else may be written there."""
     gc.disable()  # until the room is ready, see first_paint.ready
+    logbook = open_logbook()
     room = Room(opening)
     if first_paint.painted_already():
         room.driver_class = taking_over(room.driver_class)
     threading.Thread(target=remember, args=(opening.fleet, opening.look), daemon=True).start()
     try:
-        return room.run(mouse=mouse) or 0
+        with Watchdog(sys.__stdin__.fileno() if sys.__stdin__ else 0, room.leave, room.close_companions):
+            left = room.run(mouse=mouse)
     finally:
-        remember(
-            room.fleet, room.look.name
-        )  # of a fleet file that was edited, or with another look: for the next start
+        # Of a fleet file that was edited, or with another look: for the next start.
+        remember(room.fleet, room.look.name)
+    if room.broke is not None:
+        print(broken(room.broke, logbook), file=sys.stderr)
+        return 1
+    return left or 0
+
+
+def broken(error: str, logbook: Path | None) -> str:
+    """One sentence about a fault of ours; what it was in full is in the log only."""
+    where = f"what happened is in {logbook}" if logbook is not None else "its log could not be written"
+    return f"qd: the control room ended on a fault of its own ({error}); rollouts go on, qd opens it again; {where}"
 
 
 def taking_over(driver: type[Driver]) -> type[Driver]:

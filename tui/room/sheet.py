@@ -29,6 +29,7 @@ class Page(Pane, can_focus=False):
         return self._heading
 
     def heading_right(self) -> str:
+        self.build(self.size)  # the title is made before the text
         below = max(len(self._made[1]) - self.top - self.page, 0)
         return f"{below} lines below, j k scroll, esc leaves" if below else "esc leaves"
 

@@ -129,7 +129,7 @@ class ArmedCard(Card):
             await _cancel(self.room.desk, rollout.id)
             return
         self.rollout_id = rollout.id
-        self.room.ringing.watch(rollout.id)
+        self.room.watched.watch(rollout.id)
         await self._look()
 
     def news(self, news: News) -> None:

@@ -174,11 +174,11 @@ async def carry_on(room: "Room", seen: Closely, way: WayOn) -> None:
     id = seen.rollout.id
     if way.kind == "retry" and seen.ended:
         again = await room.desk.act(lambda control: control.retry(id))
-        room.ringing.watch(again.id)
+        room.watched.watch(again.id)
         room.say(f"rollout {again.id} tries again what rollout {id} could not do")
     elif way.kind == "resume" and seen.rollout.state is not RolloutState.PAUSED:
         await room.desk.act(lambda control: control.resume(id, wait=False))
-        room.ringing.watch(id)
+        room.watched.watch(id)
         room.say(f"a new worker was started for rollout {id}")
     else:
         await room.asked.ask(id, way.kind, way.step)

@@ -111,6 +111,10 @@ async def _suspend(room: Room, _words: Words) -> None:
     room.action_suspend_process()
 
 
+async def _redraw(room: Room, _words: Words) -> None:
+    room.repaint()
+
+
 async def _quit(room: Room, _words: Words) -> None:
     room.exit(0)
 
@@ -124,6 +128,7 @@ HANDLERS: dict[str, Handler] = {
     "help": _help,
     "palette": _palette,
     "interrupt": _interrupt,
+    "redraw": _redraw,
     "suspend": _suspend,
     "quit": _quit,
 }

@@ -15,7 +15,7 @@ class AlertBand(Pane, can_focus=False):
     def build(self, size: Size) -> Sequence[Row]:
         room = self.room
         seen, more = worst(room.picture)
-        said = room.said or (room.notice if seen is None else "")
+        said = room.word(quiet=seen is None)
         if said:
             return [(Span(ellipsis(f" {said}", size.width), Role.WARN),)]
         return [alert_row(seen, more, room.picture.production, size.width)]

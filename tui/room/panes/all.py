@@ -7,6 +7,7 @@ from quarterdeck.tui.room.panes.card import TargetCard
 from quarterdeck.tui.room.panes.diff import Diff
 from quarterdeck.tui.room.panes.drift import Drift
 from quarterdeck.tui.room.panes.footer import Footer
+from quarterdeck.tui.room.panes.guide import Guide
 from quarterdeck.tui.room.panes.header import Clock, Header
 from quarterdeck.tui.room.panes.health import HealthPane
 from quarterdeck.tui.room.panes.health_list import HealthList
@@ -45,4 +46,5 @@ def make_panes() -> list[Pane]:
         Readiness(),
         Builds(),
         Footer(),
+        Guide(),
     ]

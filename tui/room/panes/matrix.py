@@ -1,5 +1,6 @@
 """The matrix: services and environments. The cursor is on a target, wherever that is sorted or filtered to."""
 
+import os
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -30,7 +31,12 @@ class Matrix(Pane):
 
     def others(self) -> Others:
         """Who else has which target open."""
-        return {}
+        own = os.getpid()
+        found: dict[str, tuple[str, ...]] = {}
+        for one in self.room.picture.around.here:
+            if one.pid != own and one.target is not None:
+                found[one.target] = (*found.get(one.target, ()), one.who)
+        return found
 
     def build(self, size: Size) -> Sequence[Row]:
         room = self.room
