@@ -19,7 +19,7 @@ from quarterdeck.config.shapes import Choice, Fields, Key, Keys, ListOf, MapOf, 
 from quarterdeck.config.source import read_bytes, read_node
 
 LARGEST: Final = 1_000_000  # bytes: no settings file is larger
-COLUMNS: Final = ("health", "age", "hosts", "config", "back")
+COLUMNS: Final = ("health", "age", "back", "hosts")
 """What a wide matrix can show of a service beside its versions."""
 
 

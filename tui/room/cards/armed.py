@@ -197,7 +197,7 @@ class ArmedCard(Card):
             return
         if not self.planned:
             self.said = "the hosts are still being looked at: nothing was started"
-        elif reds(self.checks()):
+        elif reds(self.checks()) or self.room.settings.confirm == "name":
             self.typed = ""
             self.guard.restart()
         else:

@@ -14,10 +14,10 @@ Handler = Callable[["Room", Words], Awaitable[None]]
 
 def all_handlers() -> Mapping[str, Handler]:
     """By the action's id. Two handlers for one action are a fault of the program."""
-    from quarterdeck.tui.room.deeds import cards, guide, health, logs, looking, moving, overview, room
+    from quarterdeck.tui.room.deeds import cards, comparing, guide, health, logs, looking, moving, overview, room
 
     found: dict[str, Handler] = {}
-    for module in (cards, health, looking, moving, overview, logs, room, guide):
+    for module in (cards, comparing, health, looking, moving, overview, logs, room, guide):
         for name, handler in module.HANDLERS.items():
             if name in found:
                 raise AssertionError(f"two handlers for {name}")

@@ -50,7 +50,22 @@ class Columns:
     more: tuple[tuple[str, int], ...] = ()
 
 
-def columns_for(width: int, names: Sequence[str], environments: Sequence[str], chosen: str | None) -> Columns:
+_MORE: Final = {
+    "health": ("HEALTH", _HEALTH),
+    "age": ("AGE", _AGE),
+    "back": ("ROLL BACK TO", _BACK),
+    "hosts": ("HOSTS", _HOSTS),
+}
+"""The columns behind the environments, by their names in the settings."""
+
+
+def columns_for(
+    width: int,
+    names: Sequence[str],
+    environments: Sequence[str],
+    chosen: str | None,
+    wanted: Sequence[str] = tuple(_MORE),
+) -> Columns:
     """What fits into ``width``. Production is always there, and so is the environment ``chosen``; the others scroll past."""
     longest = max((len(name) for name in names), default=0)
     name = max(_NAME[0], min(longest, _NAME[1], max(width // 5, _NAME[0])))
@@ -59,7 +74,7 @@ def columns_for(width: int, names: Sequence[str], environments: Sequence[str], c
     shown, before, after = _window(environments, chosen, fitting)
     used = len(shown) * (_CELL[0] + 1)
     more = []
-    for title, wide in (("HEALTH", _HEALTH), ("AGE", _AGE), ("ROLL BACK TO", _BACK), ("HOSTS", _HOSTS)):
+    for title, wide in (_MORE[name] for name in wanted):
         if before + after or used + wide + 1 > room:
             break
         more.append((title, wide))
@@ -224,12 +239,13 @@ def matrix_rows(
     others: Others = MappingProxyType({}),
     focused: bool = False,
     filtered: bool = False,
+    wanted: Sequence[str] = tuple(_MORE),
 ) -> tuple[list[Row], int]:
     """The rows for ``size`` (columns, lines), the head on top, and the first service that is shown: ``first``, or another one so
     that the chosen is among them. A line below says how many are not."""
     width, height = size
     environment, _, service = (chosen or "").partition("/")
-    columns = columns_for(width, picture.services, picture.environments, environment or None)
+    columns = columns_for(width, picture.services, picture.environments, environment or None, wanted)
     rows: list[Row] = [head_row(columns, picture, focused=focused)]
     if not services:
         text = "no service passes the filter" if filtered else "the fleet file declares no service"

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.picture import version_of
+from quarterdeck.rollouts.picture import TargetSeen, version_of
 from quarterdeck.rollouts.releases_diff import Difference, compare
 from quarterdeck.tui.room.overview.diff import diff_rows
 from quarterdeck.tui.room.pane import Pane, Size
@@ -13,6 +13,14 @@ from quarterdeck.tui.room.rows import Role, Row, Span
 
 Pair = tuple[str, str]
 """The way back, and what runs or is coming."""
+
+
+def pair_of(seen: TargetSeen) -> Pair | None:
+    """The way back and what runs; while a rollout is under way: what it leaves and what it brings."""
+    moving = seen.moving.rollout if seen.moving is not None else None
+    after = (moving.to_release if moving is not None else None) or seen.release
+    before = (moving.from_release if moving is not None else None) or seen.back.release
+    return (before, after) if before and after and before != after else None
 
 
 class Diff(Pane):
@@ -24,14 +32,8 @@ class Diff(Pane):
         self._found: Difference | str = ""
 
     def pair(self) -> Pair | None:
-        """While a rollout is under way: what it leaves and what it brings."""
         seen = self.room.target
-        if seen is None:
-            return None
-        moving = seen.moving.rollout if seen.moving is not None else None
-        after = (moving.to_release if moving is not None else None) or seen.release
-        before = (moving.from_release if moving is not None else None) or seen.back.release
-        return (before, after) if before and after and before != after else None
+        return pair_of(seen) if seen is not None else None
 
     def heading(self) -> str:
         pair = self.pair()

@@ -56,6 +56,7 @@ class Matrix(Pane):
             others=self.others(),
             focused=self.has_focus,
             filtered=self.matcher.active,
+            wanted=room.settings.columns,
         )
         return rows
 

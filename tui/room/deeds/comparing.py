@@ -1,0 +1,48 @@
+"""What differs between two releases of a target, over the whole screen."""
+
+import difflib
+
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import ReleaseRow
+from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.releases_diff import Difference, compare
+from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.cards.reading import difference_card
+from quarterdeck.tui.room.deeds import Handler, Words
+from quarterdeck.tui.room.panes.diff import pair_of
+
+MOST = 500  # releases among which a version is looked for
+
+
+async def _diff(room: Room, words: Words) -> None:
+    """Of what runs and the way back, or of the two versions (or releases) that were typed."""
+    target = room.target_in(words)
+    if target is None:
+        raise Refused("no target is chosen", "choose one in the matrix")
+    if len(words) == 2:
+        raise Refused("diff takes two versions, or none", f"for instance: diff {target} v1 v2")
+    seen = room.picture.targets.get(target)
+    pair = (words[1], words[2]) if len(words) > 2 else (pair_of(seen) if seen is not None else None)
+    if pair is None:
+        raise Refused(f"{target} has no two releases to compare", "there is no way back yet")
+
+    def read(journal: Journal) -> Difference:
+        rows = journal.releases(target, limit=MOST)
+        return compare(_named(rows, target, pair[0]).release, _named(rows, target, pair[1]).release)
+
+    room.push_screen(difference_card(target, await room.desk.ask(read)))
+
+
+def _named(rows: list[ReleaseRow], target: str, word: str) -> ReleaseRow:
+    """By id or by version; of several with that version the one that worked. Raises Refused with the nearest names."""
+    exact = next((row for row in rows if row.id == word), None)
+    matches = [row for row in rows if row.release.version == word]
+    found = exact or next((row for row in matches if row.verdict == "good"), next(iter(matches), None))
+    if found is None:
+        nearest = difflib.get_close_matches(word, [row.release.version for row in rows], n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(dict.fromkeys(nearest))}" if nearest else "view 8 lists what there is"
+        raise Refused(f"{target} has no release {word!r}", hint)
+    return found
+
+
+HANDLERS: dict[str, Handler] = {"diff": _diff}
