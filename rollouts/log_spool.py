@@ -281,11 +281,15 @@ class Spool(_Ring):
         index.frombytes(raw)
         begin = index[0] >> 8
         end = self._bytes if last == self.head else self._start(last)
-        data = self._read(begin, end - begin, self.text_capacity, self._text_at)
+        # Where the writer was quicker, the index is already that of later lines: such a size is never asked for.
+        torn = not 0 <= end - begin <= self.text_capacity
+        data = b"" if torn else self._read(begin, end - begin, self.text_capacity, self._text_at)
         lost = self._floor(*self._written()) - first
         if lost > 0:
             self.floor = max(self.floor, min(first + lost, self.head))
             return self.block(first + lost, last)
+        if torn:
+            return EMPTY
         starts = array("Q", [(entry >> 8) - begin for entry in index[0::2]])
         starts.append(end - begin)
         low = 0 if sys.byteorder == "little" else 7

@@ -32,11 +32,11 @@ class Scene:
 
 
 SCENES = (
-    Scene("overview", ("1",), "matrix"),
-    Scene("rollback-card", ("R",), "ROLL BACK", settle=3.0),
+    Scene("overview", ("1",), "SERVICE", settle=6.0),
+    Scene("rollback-card", ("R",), "ROLL BACK  ", settle=3.0),
     Scene("rollout-live", ("y",), "rollback", settle=0.2),
-    Scene("logs", ("1", "l"), "logs", settle=3.0),
-    Scene("health", ("1", "h"), "health", settle=5.0),
+    Scene("logs", ("\x1b", "l"), "FOLLOW", settle=4.0),
+    Scene("health", ("1", "h"), "health", settle=6.0),
     Scene("history", ("5",), "history"),
     Scene("help", ("?",), "help, keys"),
 )

@@ -20,7 +20,11 @@ def fleet_file(playground: Playground) -> str:
         f"  config: [{quoted(str(playground.ssh_config))}]",
         f"  known_hosts: [{quoted(str(playground.known_hosts))}]",
         "runbooks:",
-        *(f"  {service}: runbooks/{service}.md" for service in playground.services),
+        # Whole paths: the file is copied and changed by people who try things out.
+        *(
+            f"  {service}: {quoted(str(playground.directory / 'runbooks' / f'{service}.md'))}"
+            for service in playground.services
+        ),
         "",
         "hosts:",
         *(f"  {host.name}: {{ssh: {host.name}}}" for host in playground.hosts),

@@ -167,7 +167,7 @@ async def test_a_killed_host_stays_dead_until_it_is_brought_back(directory: Path
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: playground.host_pid("prod-2") is None, "the host is dead")
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(ConnectionError):  # refused, or cut off by an end that is still going on
         await run(playground, "prod-2", "true")
     assert await run(playground, "prod-1", "echo alive") == "alive"
     assert is_running(directory)

@@ -121,21 +121,21 @@ def test_the_room_takes_the_screen_over_without_clearing_it(acme: Qd) -> None:
     environment = acme.environ(_variables(acme))
     command = acme.command("--fleet", str(acme.fleet_file), "production/api")
     with Terminal(command, environment=environment) as terminal:  # the first start knows nothing yet
-        terminal.wait_for("LIVE")
+        terminal.wait_for("CACHED")
         path = cache_path(acme.fleet_file, environment)
         terminal.wait_until(path.exists, "the description")
         terminal.send("Q")
         assert terminal.wait_ended() == 0
         assert b"LAST KNOWN" not in terminal.received
     with Terminal(command, environment=environment) as terminal:
-        terminal.wait_for("LIVE")
+        terminal.wait_for("CACHED")
         terminal.send("h")
         terminal.wait_for("4 Health]")
         drawn = bytes(terminal.received)
         terminal.send("Q")
         assert terminal.wait_ended() == 0
         whole = bytes(terminal.received)
-    assert drawn.index(b"LAST KNOWN") < drawn.index(b"LIVE")
+    assert drawn.index(b"LAST KNOWN") < drawn.index(b"CACHED")
     assert drawn.count(ALTERNATE_SCREEN.encode()) == 1
     assert b"\x1b[2J" not in drawn
     assert whole.count(b"\x1b[?1049l") == 1

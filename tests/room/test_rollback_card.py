@@ -54,14 +54,16 @@ def test_seen_rolled_back_gone_at_80x24_without_colour(play: Play) -> None:
         terminal.send("y")
         terminal.wait_for("succeeded  rollback v2 -> v1")
         terminal.wait_for("v1 runs on 3 of 3 hosts, read back and healthy")
-        terminal.wait_until(lambda: titles(terminal)[-1:] == ["qd: production/api rollback SUCCEEDED"], "the title")
+        terminal.wait_until(
+            lambda: titles(terminal)[-1:] == ["qd playground: production/api rollback SUCCEEDED"], "the title"
+        )
         assert b"\x07" in re.sub(rb"\x1b\][^\x07\x1b]*(\x07|\x1b\\)", b"", terminal.received), "the bell"
         terminal.send("n")
         terminal.wait_for("Why it was needed")
         terminal.send("v2 answers 500\r")
         terminal.wait_for("why   v2 answers 500")
         terminal.send("\x1b")
-        terminal.wait_gone("ROLL BACK")
+        terminal.wait_gone("ROLL BACK  ")
         terminal.wait_for("[=v1")
         terminal.send("Q")
         assert terminal.wait_ended() == 0
@@ -82,7 +84,7 @@ def test_typed_at_once_it_starts_nothing_and_escape_gives_the_worker_up(play: Pl
         assert (armed.kind, armed.state, armed.epoch) == (RolloutKind.ROLLBACK, RolloutState.ARMED, 0)
         terminal.send("\r")
         terminal.send("\x1b")
-        terminal.wait_gone("ROLL BACK")
+        terminal.wait_gone("ROLL BACK  ")
         eventually(
             lambda: play.rollouts("staging/api")[0].state is RolloutState.CANCELLED, "the armed worker to be cancelled"
         )
@@ -98,7 +100,6 @@ def test_what_was_typed_while_the_loop_stood_still_starts_nothing(play: Play) ->
         terminal.wait_for("ROLL BACK  api @ STAGING")
         os.kill(terminal.pid, signal.SIGSTOP)
         try:
-            id = play.rollouts("staging/api")[0].id
             terminal.send("y")
             time.sleep(0.5)  # longer than the dead time: time passes, and the loop has not turned
             terminal.send("y\ry")
@@ -106,10 +107,11 @@ def test_what_was_typed_while_the_loop_stood_still_starts_nothing(play: Play) ->
             os.kill(terminal.pid, signal.SIGCONT)
         terminal.wait_for(READY)
         terminal.wait_for("y roll back")
-        assert play.rollouts("staging/api")[0].epoch == 0
+        armed = play.rollouts("staging/api")[0]
+        assert (armed.kind, armed.epoch) == (RolloutKind.ROLLBACK, 0)
         terminal.send("y")  # and that was all that was missing
         terminal.wait_for("succeeded")
-        assert play.rollouts("staging/api")[0].id == id
+        assert play.rollouts("staging/api")[0].id == armed.id
 
 
 def test_what_is_chosen_behind_the_card_does_not_change_what_it_does(play: Play) -> None:

