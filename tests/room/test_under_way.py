@@ -58,7 +58,7 @@ def test_abort(play: Play) -> None:
     rollout = play.rollouts("staging/web")[0]
     eventually(lambda: "v2" in play.runs("staging/web"), "the first host to have it")
     with play.room("staging/web") as terminal:
-        terminal.wait_for("staging/web")
+        terminal.wait_for("[>v2 1/2]")
         terminal.send(":")
         terminal.send(f"abort {rollout.id}\r")
         terminal.wait_for("It stops now")
@@ -67,6 +67,7 @@ def test_abort(play: Play) -> None:
         terminal.send("y")
         terminal.wait_gone("ABORT  web")
         eventually(lambda: play.rollouts("staging/web")[0].state is RolloutState.ROLLED_BACK, "it to be taken back")
+        terminal.send("2")
         terminal.wait_for("taken back: v1 on")
         terminal.send("A")
         terminal.wait_for("has ended")

@@ -205,6 +205,7 @@ def _write(text: str) -> None:
 
     settings = termios.tcgetattr(SCREEN)
     _SHELL = termios.tcgetattr(SCREEN)
+    settings[0] &= ~termios.ICRNL  # Enter is to be Enter for the room, not a line feed
     settings[3] &= ~(termios.ECHO | termios.ICANON)
     termios.tcsetattr(SCREEN, termios.TCSANOW, settings)
     _put(text)
