@@ -14,8 +14,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
-LOOK_EVERY: Final = 0.2  # seconds
-GRACE: Final = 1.0  # seconds for an orderly end, after a signal
+LOOK_EVERY: Final = 0.1  # seconds
+GRACE: Final = 0.8  # seconds for an orderly end, after a signal
 CLOSING: Final = 0.4  # seconds for what lives with the room to let go, when the terminal is gone
 HUNG_UP: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 # alternate screen off, cursor on, wrap on, no reports of mouse, focus, paste, keys
