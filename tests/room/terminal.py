@@ -36,6 +36,11 @@ class Terminal:
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             try:
+                for number in (
+                    signal.SIGHUP,
+                    signal.SIGINT,
+                ):  # as a login shell has them, however the tests were started
+                    signal.signal(number, signal.SIG_DFL)
                 os.execvpe(
                     command[0], list(command), {"TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
                 )
