@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from quarterdeck.rollouts.control import Refused
-from quarterdeck.tui.room import clipboard
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
+from quarterdeck.tui.room.deeds.copying import copy_text
 from quarterdeck.tui.room.logs.folding import Fold
 from quarterdeck.tui.room.logs.saving import NotSaved, create, default_name, save
 from quarterdeck.tui.room.panes.logs import Logs, duration
@@ -89,18 +89,7 @@ async def _hosts(room: Room, words: Words) -> None:
 
 
 async def _copy(room: Room, _words: Words) -> None:
-    text = _pane(room).copy_text()
-    if not text:
-        room.say("there is no line to copy")
-        return
-
-    async def copy() -> None:
-        try:
-            room.say((await clipboard.copy(text, room.write_sequence)).said)
-        except OSError as error:
-            room.say(f"nothing was copied: {error.strerror or error}")
-
-    room.carry_out("copy", copy())
+    copy_text(room, _pane(room).copy_text(), nothing="there is no line to copy")
 
 
 async def _save(room: Room, words: Words) -> None:

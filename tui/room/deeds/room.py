@@ -2,10 +2,10 @@
 
 import os
 
-from quarterdeck.tui.room import clipboard
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.command_line import Mistyped, completions, hint, names_of, parse
 from quarterdeck.tui.room.deeds import Handler, Words
+from quarterdeck.tui.room.deeds.copying import copy_text
 from quarterdeck.tui.room.looks import LOOKS
 from quarterdeck.tui.room.manual import help_rows
 from quarterdeck.tui.room.palette import Palette, entries
@@ -66,17 +66,7 @@ async def _look(room: Room, words: Words) -> None:
 async def _copy(room: Room, _words: Words) -> None:
     pane = room.focused_pane
     text = pane.copy_text() if pane is not None else ""
-    if not text:
-        room.say("there is nothing to copy here")
-        return
-
-    async def copy() -> None:
-        try:
-            room.say((await clipboard.copy(text, room.write_sequence)).said)
-        except OSError as error:
-            room.say(f"nothing was copied: {error.strerror or error}")
-
-    room.carry_out("copy", copy())
+    copy_text(room, text, nothing="there is nothing to copy here")
 
 
 async def _help(room: Room, _words: Words) -> None:
