@@ -34,6 +34,17 @@ class JournalBusy(JournalError):
         self.label = label
 
 
+class JournalOutdated(JournalError):
+    """The file has an older format, and was opened only to be read."""
+
+    def __init__(self, path: str, found: int) -> None:
+        super().__init__(
+            f"the journal {path} has the older format {found}",
+            advice="Any command that writes brings it to the newest one, for instance `qd note`",
+        )
+        self.found = found
+
+
 class JournalTooNew(JournalError):
     """The file was made by a newer program; it was not touched."""
 

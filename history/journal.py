@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from quarterdeck.history import engine
-from quarterdeck.history.errors import JournalError, JournalFull, JournalMissing
+from quarterdeck.history.errors import JournalError, JournalFull, JournalMissing, JournalOutdated
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.migrate import LATEST, check_format, migrate
 from quarterdeck.history.modes import AffectedMark, settle
@@ -64,10 +64,7 @@ class Journal(Presences):
                 place.make_file(place.journal)
             found = check_format(place.journal)
             if read_only and found < LATEST:
-                raise JournalError(
-                    f"the journal {place.journal} has the older format {found}",
-                    advice="Any command that writes brings it to the newest one, for instance `qd note`",
-                )
+                raise JournalOutdated(str(place.journal), found)
             if not read_only:
                 place.make_directory(place.locks)
             connection = engine.connect(place.journal, read_only=read_only)

@@ -408,10 +408,11 @@ def _way_back(to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt]) -> W
         return WayBack("closed", reasons=("no earlier release that worked",), seconds=to.seconds)
     reasons: list[str] = []
     for host in hosts:
-        if host.kept is not None:
-            if to.release not in host.kept:
-                reasons.append(f"{host.host}: no copy of {to.version}")
-        elif host.seen is None or host.error is not None:
+        if host.kept is not None and to.release not in host.kept:
+            reasons.append(f"{host.host}: no copy of {to.version}")
+        elif host.error is not None:
+            reasons.append(f"{host.host}: can't be reached")
+        elif host.kept is None and host.seen is None:
             reasons.append(f"{host.host}: not seen")
         # else a rollout has just left it, and did not count the copies: it keeps the one that a rollback needs
     reasons += [f"{debt.host}: owed since {debt.since}" for debt in owed]

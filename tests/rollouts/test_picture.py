@@ -144,6 +144,29 @@ def test_what_events_do_not_concern_stays_the_same_object(tmp_path: Path) -> Non
         assert [seen for seen in told.rollouts if any(seen is old for old in again)] == again
 
 
+def test_a_host_that_cannot_be_reached_does_not_count_as_ready_though_its_copy_is_known(tmp_path: Path) -> None:
+    qd = Qd(tmp_path)
+    qd.write_fleet()
+    with qd.journal() as journal:
+        fill(journal)
+        fleet = load_fleet(qd.fleet_file)
+        before = take_picture(fleet, journal).targets["production/api"]
+        to, lost = before.back.release, before.hosts[0].host
+        assert to is not None
+        kept = {"kept": [to, before.release]}
+        journal.observe(
+            [
+                Observation("production/api", host.host, SEEN, before.release, "v2", "healthy", None, kept)
+                for host in before.hosts
+            ]
+        )
+        assert take_picture(fleet, journal).targets["production/api"].back.state == "ready"
+        journal.observe([Observation("production/api", lost, SEEN, before.release, "v2", "unknown", "no answer", kept)])
+        back = take_picture(fleet, journal).targets["production/api"].back
+        assert back.state == "degraded"
+        assert back.reasons == (f"{lost}: can't be reached",)
+
+
 def test_what_a_host_is_seen_running_changes_health_drift_and_the_way_back(tmp_path: Path) -> None:
     qd = Qd(tmp_path)
     qd.write_fleet()
@@ -151,7 +174,7 @@ def test_what_a_host_is_seen_running_changes_health_drift_and_the_way_back(tmp_p
     with qd.journal() as journal:
         ids = fill(journal)
         before = take_picture(fleet, journal)
-        assert before.targets["production/api"].back.state == "ready"
+        assert before.targets["production/api"].back.reasons == ("web-2: can't be reached",)
         journal.observe(
             [Observation("production/api", "web-2", SEEN, "v7", "v7", "unhealthy", None, {"kept": [ids["v2"]]})]
         )

@@ -10,8 +10,8 @@ from quarterdeck.tui.room.keymap import DEFAULT, Keymap
 from quarterdeck.tui.room.manual import MARKS, help_rows
 from quarterdeck.tui.room.palette import Palette, entries, entry_rows, found
 from quarterdeck.tui.room.permission import Standing, refusal
+from quarterdeck.tui.room.reader import Reader
 from quarterdeck.tui.room.rows import plain, width_of
-from quarterdeck.tui.room.sheet import Sheet
 from tests.cli.qd_command import Qd
 from tests.room.conftest import MakeRoom
 from tests.room.seen import pane_text, until
@@ -76,9 +76,9 @@ async def test_help_is_a_page_to_scroll_and_keys_under_it_do_nothing(make_room: 
     async with room.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "api" in pane_text(room, "matrix"), "the matrix")
         await pilot.press("question_mark")
-        await until(pilot, lambda: isinstance(room.screen, Sheet), "the help")
+        await until(pilot, lambda: isinstance(room.screen, Reader), "the help")
         sheet = room.screen
-        assert isinstance(sheet, Sheet)
+        assert isinstance(sheet, Reader)
         await until(pilot, lambda: bool(sheet.page._rows), "its text")
         top = plain(sheet.page._rows[1])
         await pilot.press("z", "3")
@@ -89,7 +89,7 @@ async def test_help_is_a_page_to_scroll_and_keys_under_it_do_nothing(make_room: 
         await pilot.press("g")
         await until(pilot, lambda: plain(sheet.page._rows[1]) == top, "its beginning")
         await pilot.press("escape")
-        assert not isinstance(room.screen, Sheet)
+        assert not isinstance(room.screen, Reader)
 
 
 async def test_the_palette_does_what_is_chosen(make_room: MakeRoom) -> None:

@@ -98,3 +98,18 @@ async def test_drift_readiness_and_artifacts_show_what_is_known(make_room: MakeR
         await pilot.press("8")
         await until(pilot, lambda: "bad" in pane_text(room, "builds"), "the release that was taken back")
         assert "1/2" in pane_text(room, "builds")
+
+
+async def test_every_step_is_shown_by_v_and_left_out_again(make_room: MakeRoom) -> None:
+    room = make_room(target="production/api")
+    async with room.run_test(size=(120, 35)) as pilot:
+        await pilot.press("5")
+        await until(pilot, lambda: "deploy" in pane_text(room, "history"), "the history")
+        history = room.pane("history")
+        assert isinstance(history, History)
+        before = len(history._shown)
+        await pilot.press("v")
+        await until(pilot, lambda: len(history._shown) > before, "every step")
+        assert "every step" in history.heading()
+        await pilot.press("colon", *"details", "enter")
+        await until(pilot, lambda: len(history._shown) == before, "steps to be left out again")

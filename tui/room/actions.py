@@ -240,6 +240,15 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("back", "back", "Back to where you came from; closes a zoomed pane first.", _MOVE, keys=("escape", "q")),
     Action("older", "older", "Back to the place before.", _MOVE, keys=("left_square_bracket",), command="older"),
     Action("newer", "newer", "Forward again.", _MOVE, keys=("right_square_bracket",), command="newer"),
+    Action(
+        "details",
+        "details",
+        "Show every step and what only a debugger wants to know, or leave it out.",
+        _MOVE,
+        keys=("v",),
+        command="details",
+        pane="history",
+    ),
     # logs
     Action(
         "follow",

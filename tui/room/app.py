@@ -577,6 +577,8 @@ class Room(App[int], inherit_bindings=False):
 
     def word(self, *, quiet: bool) -> str:
         """What stands in the alert band in the place of the worst thing; ``quiet``: there is no such thing."""
+        if self.fault and not self.said:
+            return f"journal: {self.fault}"
         return self.said or too_small(*self.size) or (self.notice if quiet else "")
 
     def target_in(self, words: Words) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from quarterdeck.config.model import Fleet
-from quarterdeck.history.errors import JournalError, JournalMissing
+from quarterdeck.history.errors import JournalError, JournalMissing, JournalOutdated
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Control
@@ -100,7 +100,7 @@ class Desk:
 
     def _follow(self) -> None:
         """Runs until it is stopped; a journal that is missing, busy or broken is tried again, and said."""
-        fault = ""
+        fault, brought_up = "", False
         while not self._stop.is_set():
             try:
                 with Journal.open(self.fleet.state, operator=self.operator, create=False, read_only=True) as journal:
@@ -112,11 +112,25 @@ class Desk:
                     self._tell(News(empty_picture(self.fleet), ()))
                 fault = " "
             except JournalError as error:
-                now = str(error)
+                if isinstance(error, JournalOutdated) and not self.read_only and not brought_up:
+                    brought_up = True  # once: what keeps it from being brought up is said until somebody mends it
+                    kept = self._bring_up()
+                    if kept is None:
+                        continue
+                    error = kept
+                now = _words(error)
                 if now != fault:
                     self._tell(News(empty_picture(self.fleet), (), fault=now))
                 fault = now
             self._stop.wait(0.5)
+
+    def _bring_up(self) -> JournalError | None:
+        """Brings a journal of an older format to the newest, as any command that writes does; what kept it from that."""
+        try:
+            Journal.open(self.fleet.state, operator=self.operator, create=False).close()
+        except JournalError as error:
+            return error
+        return None
 
     def _follow_open(self, journal: Journal) -> None:
         version = journal.data_version()
@@ -150,3 +164,10 @@ class Desk:
             measures = measuring.take_when_due(*self._watched, picture, journal, now)
             if events or measures is not None or picture != before:
                 self._tell(News(picture, tuple(events), measures))
+
+
+def _words(error: JournalError) -> str:
+    """Why the journal can't be read, so short that what helps is on the screen too."""
+    if isinstance(error, JournalOutdated):
+        return f"older format {error.found}; any command that writes brings it up: qd note TEXT"
+    return str(error)

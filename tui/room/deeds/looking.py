@@ -32,9 +32,16 @@ async def _events(room: Room, words: Words) -> None:
     history.show_only(None if again else target)
 
 
+async def _details(room: Room, _words: Words) -> None:
+    history = room.pane("history")
+    assert isinstance(history, History)
+    room.say("every step is shown" if history.toggle_details() else "steps that went as they should are left out")
+
+
 HANDLERS: dict[str, Handler] = {
     **{f"view-{view.number}": _view(view.name) for view in VIEWS.values()},
     "logs": _view_of_target("logs"),
     "health": _view_of_target("health"),
     "events": _events,
+    "details": _details,
 }

@@ -10,8 +10,8 @@ from quarterdeck.tui.room.looks import LOOKS
 from quarterdeck.tui.room.manual import help_rows
 from quarterdeck.tui.room.palette import Palette, entries
 from quarterdeck.tui.room.permission import refusal
+from quarterdeck.tui.room.reader import Reader
 from quarterdeck.tui.room.rows import Row
-from quarterdeck.tui.room.sheet import Sheet
 
 
 async def _zoom(room: Room, _words: Words) -> None:
@@ -76,7 +76,7 @@ async def _help(room: Room, _words: Words) -> None:
     def rows(width: int) -> list[Row]:
         return help_rows(name, room.keymap, room.standing, size, width)
 
-    room.push_screen(Sheet(f"help, keys of the pane {name}" if name else "help", rows))
+    room.push_screen(Reader(f"help, keys of the pane {name}" if name else "help", rows))
 
 
 async def _palette(room: Room, _words: Words) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from quarterdeck.history.records import ENDED, RolloutState, Step, StepState
 from quarterdeck.rollouts.picture import MOVES, Picture, RolloutSeen, TargetSeen
 from quarterdeck.tui.cli.times import age, clock, duration, parse
+from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.overview.cells import in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, pad
 
@@ -41,10 +42,12 @@ def role_of(state: RolloutState) -> Role:
     return Role.OK if state is RolloutState.SUCCEEDED else Role.DIM if state in ENDED else Role.MOVING
 
 
-def rollout_lines(picture: Picture, width: int, height: int, now: datetime) -> list[Line]:
+def rollout_lines(picture: Picture, width: int, height: int, now: datetime, find: Matcher = EVERYTHING) -> list[Line]:
     """As many as there is room for: each living one a line, then the newest ended ones, then the trees of the living."""
-    living = sorted(picture.moving, key=lambda seen: _rank(seen, picture))  # stable: the newest first among equals
-    ended = [seen for seen in picture.rollouts if seen.rollout.state in ENDED]
+    passing = [seen for seen in picture.rollouts if find.matches(searched(seen))]
+    moving = [seen for seen in passing if seen.rollout.state not in ENDED]
+    living = sorted(moving, key=lambda seen: _rank(seen, picture))  # stable: the newest first among equals
+    ended = [seen for seen in passing if seen.rollout.state in ENDED]
     room = max(height - len(living) - min(len(ended), _RECENT), 0)
     lines: list[Line] = []
     for at, seen in enumerate(living):
@@ -56,6 +59,14 @@ def rollout_lines(picture: Picture, width: int, height: int, now: datetime) -> l
     for seen in ended:
         lines.append(Line(seen.id, ended_row(seen, width, now)))
     return lines
+
+
+def searched(seen: RolloutSeen) -> str:
+    """All that a filter looks at of a rollout, in every list of them."""
+    rollout = seen.rollout
+    state = str(rollout.state).replace("_", " ")
+    what = f"#{rollout.id} {rollout.target} {rollout.kind} {seen.from_version} -> {seen.to_version}"
+    return f"{what} {state} {rollout.requested_by} {rollout.outcome}"
 
 
 def _rank(seen: RolloutSeen, picture: Picture) -> tuple[bool, bool]:

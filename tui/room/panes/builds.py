@@ -66,8 +66,15 @@ def release_rows(seen: TargetSeen, releases: Sequence[ReleaseRow], width: int) -
     return rows
 
 
+def _searched(row: ReleaseRow) -> str:
+    """All that a filter looks at: what the row says."""
+    release = row.release
+    return f"{release.version} {release.artifact.sha256} {row.verdict} {release.created_by} {row.verdict_reason}"
+
+
 class Builds(Pane):
     name_of: ClassVar[str] = "builds"
+    filterable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +99,10 @@ class Builds(Pane):
             return [(Span(" reading ...", Role.DIM),)]
         if self._known.fault:
             return [(Span(f" {self._known.fault}", Role.BAD),)]
-        return release_rows(seen, self._known.rows, size.width)
+        found = [row for row in self._known.rows if self.matcher.matches(_searched(row))]
+        if self._known.rows and not found:
+            return [(Span(" nothing passes the filter", Role.DIM),)]
+        return release_rows(seen, found, size.width)
 
     async def _read(self, target: str, head: int) -> None:
         def read(journal: Journal) -> list[ReleaseRow]:

@@ -5,26 +5,38 @@ from typing import ClassVar
 
 from quarterdeck.rollouts.picture import HostSeen, Picture, TargetSeen
 from quarterdeck.tui.cli.times import age
+from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
 
 
-def drifting(picture: Picture) -> list[tuple[TargetSeen, HostSeen]]:
+def drifting(picture: Picture, find: Matcher = EVERYTHING) -> list[tuple[TargetSeen, HostSeen]]:
     """What differs first, then what is not known; the last environment (production) before the others."""
     order = {name: -number for number, name in enumerate(picture.environments)}
     found = [
         (seen, host)
         for seen in picture.targets.values()
         for host in seen.hosts
-        if seen.release is not None and (host.drift or host.error is not None)
+        if seen.release is not None and (host.drift or host.error is not None) and find.matches(_searched(seen, host))
     ]
     return sorted(
         found, key=lambda pair: (not pair[1].drift, order.get(pair[0].environment, 0), pair[0].target, pair[1].host)
     )
 
 
-def drift_rows(picture: Picture, chosen: tuple[str, str] | None, width: int) -> list[Row]:
-    found = drifting(picture)
+def _searched(seen: TargetSeen, host: HostSeen) -> str:
+    """All that a filter looks at: what the row says."""
+    return f"{seen.target} {host.host} {seen.version} {host.version or host.release or 'nothing'} {_why(host)}"
+
+
+def _why(host: HostSeen) -> str:
+    return host.error or "somebody changed it: deploy or roll back puts it right"
+
+
+def drift_rows(picture: Picture, chosen: tuple[str, str] | None, width: int, find: Matcher = EVERYTHING) -> list[Row]:
+    found = drifting(picture, find)
+    if not found and find.active and drifting(picture):
+        return [(Span(" nothing passes the filter", Role.DIM),)]
     if not found:
         known = sum(host.seen is not None for seen in picture.targets.values() for host in seen.hosts)
         text = f"no drift: {known} hosts of targets run what was released" if known else "no host has been seen yet"
@@ -40,7 +52,7 @@ def drift_rows(picture: Picture, chosen: tuple[str, str] | None, width: int) -> 
     for seen, host in found:
         here = chosen == (seen.target, host.host)
         role = Role.DRIFT if host.drift else Role.STALE
-        why = host.error or "somebody changed it: deploy or roll back puts it right"
+        why = _why(host)
         line = (
             f"{pad(seen.target, 22)} {pad(host.host, 14)} {pad(seen.version or '-', 14)}"
             f" {pad(host.version or host.release or 'nothing', 14)} {pad(age(host.seen), 8)} "
@@ -60,6 +72,7 @@ class Drift(Pane):
     """The chosen host is known by its target and name."""
 
     name_of: ClassVar[str] = "drift"
+    filterable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,14 +82,14 @@ class Drift(Pane):
         return "drift: declared against running"
 
     def _keys(self) -> list[tuple[str, str]]:
-        return [(seen.target, host.host) for seen, host in drifting(self.room.picture)]
+        return [(seen.target, host.host) for seen, host in drifting(self.room.picture, self.matcher)]
 
     def chosen(self) -> tuple[str, str] | None:
         keys = self._keys()
         return self.host if self.host in keys else (keys[0] if keys else None)
 
     def build(self, size: Size) -> Sequence[Row]:
-        return drift_rows(self.room.picture, self.chosen(), size.width)
+        return drift_rows(self.room.picture, self.chosen(), size.width, self.matcher)
 
     def chosen_row(self) -> int | None:
         chosen = self.chosen()

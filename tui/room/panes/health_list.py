@@ -80,7 +80,10 @@ class HealthList(Pane):
         return [seen for seen in by_risk(self.room.picture) if found.matches(seen.target)]
 
     def build(self, size: Size) -> Sequence[Row]:
-        return list_rows(self._targets(), self.room.measures.all, self.room.place.target, self.room.now(), size.width)
+        targets = self._targets()
+        if not targets and self.matcher.active:
+            return [row(Span(" no target passes the filter", Role.DIM))]
+        return list_rows(targets, self.room.measures.all, self.room.place.target, self.room.now(), size.width)
 
     def _at(self) -> int | None:
         names = [seen.target for seen in self._targets()]

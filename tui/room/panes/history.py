@@ -9,7 +9,6 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Event, Rollout
 from quarterdeck.rollouts.statistics import Statistics, statistics
-from quarterdeck.tui.room.matching import EVERYTHING, matcher
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.panes.plots import plot_rows
 from quarterdeck.tui.room.rows import Lazily, Role, Row, Span
@@ -24,13 +23,13 @@ class History(Pane):
     """The chosen event is known by its number: news above it move nothing."""
 
     name_of: ClassVar[str] = "history"
+    filterable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
         self.seq: int | None = None
         self.of_target: str | None = None  # None: of the whole fleet
         self.details = False
-        self.find = EVERYTHING
         self._pages = Pages()
         self._shown: list[Event] = []
         self._made_of: object = None
@@ -46,22 +45,19 @@ class History(Pane):
             self._ask_for_older()
         self.renew()
 
-    def set_filter(self, words: str) -> None:
-        self.find = matcher(words)
-        self.seq, self.top = None, 0
+    def toggle_details(self) -> bool:
+        """Shows steps that went as they should too, or leaves them out; whether they are shown now."""
+        self.details = not self.details
         self.renew()
-
-    @property
-    def filter_words(self) -> str:
-        return self.find.words
+        return self.details
 
     def chosen(self) -> Event | None:
         return next((event for event in self._shown if event.seq == self.seq), self._shown[0] if self._shown else None)
 
     def heading(self) -> str:
         of = self.of_target or "the whole fleet"
-        found = f" find {self.find.words}" if self.find.active else ""
-        steps = ", with steps" if self.details else ""
+        found = f"  /{self.matcher.words}/" if self.matcher.active else ""
+        steps = ", with every step" if self.details else ""
         return f"history of {of}{steps}{found}"
 
     def heading_right(self) -> str:
@@ -69,20 +65,25 @@ class History(Pane):
 
     def build(self, size: Size) -> Sequence[Row]:
         self._take_news()
-        made_of = (len(self._pages.events), self._pages.newest, self.details, self.find)
+        made_of = (len(self._pages.events), self._pages.newest, self.details, self.matcher)
         if self._made_of != made_of:
             self._made_of = made_of
-            self._shown = shown(self._pages.events, details=self.details, find=self.find)
+            self._shown = shown(self._pages.events, details=self.details, find=self.matcher)
         if not self._pages.complete and len(self._shown) < self.top + size.height + NEAR_THE_END:
             self._ask_for_older()
         if not self._shown:
-            text = self._fault or ("nothing has happened yet" if self._pages.complete else "reading ...")
+            text = self._fault or (self._nothing())
             return [(Span(f" {text}", Role.BAD if self._fault else Role.DIM),)]
         chosen = self.chosen()
         events = self._shown
         return Lazily(
-            len(events), lambda at: long_row(events[at], size.width, chosen=events[at] is chosen, find=self.find)
+            len(events), lambda at: long_row(events[at], size.width, chosen=events[at] is chosen, find=self.matcher)
         )
+
+    def _nothing(self) -> str:
+        if not self._pages.complete:
+            return "reading ..."
+        return "nothing passes the filter" if self._pages.events else "nothing has happened yet"
 
     def _take_news(self) -> None:
         recent = self.room.recent

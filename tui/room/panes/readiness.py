@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from quarterdeck.rollouts.picture import Picture, TargetSeen
 from quarterdeck.tui.cli.times import duration
-from quarterdeck.tui.room.matching import EVERYTHING, Matcher, matcher
+from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
 
@@ -17,15 +17,23 @@ _MARKS = {"closed": "x", "degraded": "~", "ready": "="}
 def by_readiness(picture: Picture, find: Matcher = EVERYTHING) -> list[TargetSeen]:
     """Targets on which something runs, the least ready first; the last environment (production) before the others."""
     order = {name: -number for number, name in enumerate(picture.environments)}
-    found = [seen for seen in picture.targets.values() if seen.release is not None and find.matches(seen.target)]
+    found = [seen for seen in picture.targets.values() if seen.release is not None and find.matches(_searched(seen))]
     return sorted(
         found, key=lambda seen: (_WORST.get(seen.back.state, 0), order.get(seen.environment, 0), seen.service)
     )
 
 
-def readiness_rows(targets: Sequence[TargetSeen], chosen: str | None, width: int) -> list[Row]:
+def _searched(seen: TargetSeen) -> str:
+    """All that a filter looks at: what the row says."""
+    return f"{seen.target} {seen.version} {seen.back.version} {seen.back.state} {'; '.join(seen.back.reasons)}"
+
+
+def readiness_rows(
+    targets: Sequence[TargetSeen], chosen: str | None, width: int, *, filtered: bool = False
+) -> list[Row]:
     if not targets:
-        return [(Span(" nothing has been released yet", Role.DIM),)]
+        words = "no target passes the filter" if filtered else "nothing has been released yet"
+        return [(Span(f" {words}", Role.DIM),)]
     rows: list[Row] = [
         (
             Span(
@@ -55,27 +63,17 @@ def readiness_rows(targets: Sequence[TargetSeen], chosen: str | None, width: int
 
 class Readiness(Pane):
     name_of: ClassVar[str] = "readiness"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.find = EVERYTHING
+    filterable: ClassVar[bool] = True
 
     def heading(self) -> str:
         return "readiness: is the way back open"
 
-    def set_filter(self, words: str) -> None:
-        self.find = matcher(words)
-        self.renew()
-
-    @property
-    def filter_words(self) -> str:
-        return self.find.words
-
     def build(self, size: Size) -> Sequence[Row]:
-        return readiness_rows(by_readiness(self.room.picture, self.find), self.room.place.target, size.width)
+        targets = by_readiness(self.room.picture, self.matcher)
+        return readiness_rows(targets, self.room.place.target, size.width, filtered=self.matcher.active)
 
     def _names(self) -> list[str]:
-        return [seen.target for seen in by_readiness(self.room.picture, self.find)]
+        return [seen.target for seen in by_readiness(self.room.picture, self.matcher)]
 
     def chosen_row(self) -> int | None:
         names, chosen = self._names(), self.room.place.target

@@ -10,6 +10,7 @@ from quarterdeck.history.records import ENDED, RolloutState, Step
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
 from quarterdeck.rollouts.picture import RolloutSeen
 from quarterdeck.tui.cli.times import age, clock, day_and_clock
+from quarterdeck.tui.room.overview.rollouts import searched
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rollout_rows import (
     STATE_ROLES,
@@ -53,38 +54,46 @@ def list_row(seen: RolloutSeen, width: int, *, chosen: bool) -> Row:
 
 class RolloutList(Pane):
     name_of: ClassVar[str] = "rollout-list"
+    filterable: ClassVar[bool] = True
 
     def heading(self) -> str:
         living = len(self.room.picture.moving)
         return f"rollouts, {living} under way" if living else "rollouts, none under way"
 
+    def _rollouts(self) -> list[RolloutSeen]:
+        """Those that pass the filter."""
+        return [seen for seen in self.room.picture.rollouts if self.matcher.matches(searched(seen))]
+
+    def _chosen(self) -> int | None:
+        return chosen_rollout(self.room.place.rollout, self.room.picture.rollouts)
+
     def build(self, size: Size) -> Sequence[Row]:
-        rollouts = self.room.picture.rollouts
+        rollouts, chosen = self._rollouts(), self._chosen()
         if not rollouts:
-            return [row(Span(" nothing was ever rolled out", Role.DIM))]
-        chosen = chosen_rollout(self.room.place.rollout, rollouts)
+            words = "no rollout passes the filter" if self.room.picture.rollouts else "nothing was ever rolled out"
+            return [row(Span(f" {words}", Role.DIM))]
         return [list_row(seen, size.width, chosen=seen.id == chosen) for seen in rollouts]
 
     def chosen_row(self) -> int | None:
-        rollouts = self.room.picture.rollouts
-        chosen = chosen_rollout(self.room.place.rollout, rollouts)
-        return next((at for at, seen in enumerate(rollouts) if seen.id == chosen), None)
+        chosen = self._chosen()
+        return next((at for at, seen in enumerate(self._rollouts()) if seen.id == chosen), None)
 
     def move(self, by: int) -> None:
-        rollouts = self.room.picture.rollouts
+        rollouts = self._rollouts()
         if rollouts:
-            at = max(0, min((self.chosen_row() or 0) + by, len(rollouts) - 1))
+            here = self.chosen_row()
+            at = 0 if here is None else max(0, min(here + by, len(rollouts) - 1))
             self.room.choose(target=rollouts[at].rollout.target, rollout=rollouts[at].id)
 
     def open_chosen(self) -> None:
         """Into the rollout: its steps have the keys then."""
-        chosen = chosen_rollout(self.room.place.rollout, self.room.picture.rollouts)
+        chosen = self._chosen()
         if chosen is not None:
             self.room.choose(rollout=chosen)
             self.room.set_focus(self.room.pane("rollout"))
 
     def copy_text(self) -> str:
-        chosen = chosen_rollout(self.room.place.rollout, self.room.picture.rollouts)
+        chosen = self._chosen()
         return f"rollout {chosen}" if chosen is not None else ""
 
 

@@ -10,6 +10,7 @@ from quarterdeck.tui.room.rows import Role, Row, Span, fit
 
 class Rollouts(Pane):
     name_of: ClassVar[str] = "rollouts"
+    filterable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,9 +22,10 @@ class Rollouts(Pane):
 
     def build(self, size: Size) -> Sequence[Row]:
         room = self.room
-        self._lines = rollout_lines(room.picture, size.width, size.height, room.now())
+        self._lines = rollout_lines(room.picture, size.width, size.height, room.now(), self.matcher)
         if not self._lines:
-            return [(Span(" no rollout yet: D deploys", Role.DIM),)]
+            words = "no rollout passes the filter" if room.picture.rollouts else "no rollout yet: D deploys"
+            return [(Span(f" {words}", Role.DIM),)]
         chosen = self.chosen_row()
         rows = [line.row for line in self._lines]
         if chosen is not None:

@@ -15,7 +15,7 @@ RowsFor = Callable[[int], Sequence[Row]]
 
 
 class Page(Pane, can_focus=False):
-    """The text of a sheet."""
+    """The text that a reader shows."""
 
     DEFAULT_CSS = "Page { position: relative; width: 100%; height: 100%; }"
     name_of: ClassVar[str] = "page"
@@ -39,10 +39,10 @@ class Page(Pane, can_focus=False):
         return self._made[1]
 
 
-class Sheet(ModalScreen[None], inherit_bindings=False):
-    """``room.push_screen(Sheet("help", rows))``."""
+class Reader(ModalScreen[None], inherit_bindings=False):
+    """``room.push_screen(Reader("help", rows))``."""
 
-    DEFAULT_CSS = "Sheet { background: $background; layers: base over; }"
+    DEFAULT_CSS = "Reader { background: $background; layers: base over; }"
 
     def __init__(self, heading: str, rows: RowsFor) -> None:
         super().__init__()
