@@ -73,7 +73,7 @@ async def test_the_band_names_the_worst_and_how_many_more(make_acme: MakeAcme) -
         assert (seen.target, more) == ("production/api", 4)
         assert seen.moving is not None
         assert seen.moving.rollout.state is RolloutState.RUNNING
-        assert pane_text(room, "alert").startswith("!! PRODUCTION api v144")
+        assert pane_text(room, "alert").startswith("!! PROD api v144")
         assert counts(room.picture)["drift"] == 1
 
 

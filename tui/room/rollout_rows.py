@@ -72,10 +72,10 @@ def took(seen: Closely, now: datetime | None = None) -> str:
     return duration(seconds) if seconds is not None else ""
 
 
-def state_row(seen: Closely, width: int) -> Row:
+def state_row(seen: Closely, width: int, now: datetime | None = None) -> Row:
     rollout = seen.rollout
     words = state_words(rollout.state)
-    about = f"  {rollout.kind} {seen.from_version or 'nothing'} -> {seen.to_version or '?'}  {took(seen)}"
+    about = f"  {rollout.kind} {seen.from_version or 'nothing'} -> {seen.to_version or '?'}  {took(seen, now)}"
     return (Span(words, STATE_ROLES[rollout.state]), Span(ellipsis(about, max(width - len(words), 0))))
 
 
@@ -105,22 +105,22 @@ def step_words(step: Step) -> str:
     return f"{step.state}{f': {outcome}' if outcome else ''}"
 
 
-def step_seconds(step: Step) -> str:
+def step_seconds(step: Step, now: datetime | None = None) -> str:
     if step.started is None:
         return ""
     if step.ended is None:
-        return age(step.started)
+        return age(step.started, now)
     seconds = seconds_between(step.started, step.ended)
     return duration(seconds) if seconds is not None else ""
 
 
-def step_row(step: Step, width: int, *, chosen: bool = False) -> Row:
+def step_row(step: Step, width: int, now: datetime | None = None, *, chosen: bool = False) -> Row:
     """``> 12 prod-1 switch  started 3s``."""
     mark, role = STEP_MARKS[step.state]
     what = str(step.action) + (" (undo)" if step.body.get("reverse") else "")
     if step.action == Action.PAUSE:
         what = f"pause {duration(float(step.body.get('seconds') or 0))}"
-    head = f" {step.seq:>3} {pad(one_line(step.host), 10)} {pad(what, 10)} {step_seconds(step):>6} "
+    head = f" {step.seq:>3} {pad(one_line(step.host), 10)} {pad(what, 10)} {step_seconds(step, now):>6} "
     return (
         Span(">" if chosen else " ", Role.STRONG),
         Span(mark, role),

@@ -297,7 +297,12 @@ class ArmedCard(Card):
     def _live(self, width: int) -> tuple[list[Row], list[Row]]:
         assert self.seen is not None
         seen = self.seen
-        body: list[Row] = [state_row(seen, width), progress_row(seen, width), EMPTY, *host_rows(seen.hosts, width)]
+        body: list[Row] = [
+            state_row(seen, width, self.room.now()),
+            progress_row(seen, width),
+            EMPTY,
+            *host_rows(seen.hosts, width),
+        ]
         asked = [request for request in seen.requests if request.kind != "go"]
         if asked:
             body += [EMPTY, *(request_row(request, width) for request in asked)]

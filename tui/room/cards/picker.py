@@ -1,6 +1,7 @@
 """The version picker: what is known of a service's versions, how they did and where copies lie. Choosing changes nothing."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.versions import KnownVersion, known_versions
@@ -88,7 +89,10 @@ class VersionPicker(Card):
         elif not self.versions:
             body = [row(Span("no version is known yet" + (": t types one" if self.may_type else ""), Role.WARN))]
         else:
-            body = [version_row(version, width, chosen=_name(version) == self.chosen) for version in self.versions]
+            body = [
+                version_row(version, width, self.room.now(), chosen=_name(version) == self.chosen)
+                for version in self.versions
+            ]
         foot: list[Row] = [
             EMPTY,
             row(Span("commits: not known, the fleet file declares no source for this service", Role.DIM)),
@@ -108,7 +112,7 @@ def _name(version: KnownVersion) -> str:
     return version.release or version.version
 
 
-def version_row(version: KnownVersion, width: int, *, chosen: bool) -> Row:
+def version_row(version: KnownVersion, width: int, now: datetime | None = None, *, chosen: bool) -> Row:
     role = {"good": Role.OK, "bad": Role.BAD}.get(version.verdict, Role.PLAIN)
     verdict = version.verdict.upper() if version.verdict == "bad" else version.verdict
     copies = f"{version.copies}/{version.hosts}" if version.hosts else "?"
@@ -118,7 +122,7 @@ def version_row(version: KnownVersion, width: int, *, chosen: bool) -> Row:
     if version.verdict == "bad" and version.why:
         where += (", " if where else "") + one_line(version.why)
     head = f" {pad(one_line(version.version), 12)} "
-    rest = f" {age(version.last_good or version.first_seen):>4}  {version.digest[:8]:<10} {copies:<7} {where}"
+    rest = f" {age(version.last_good or version.first_seen, now):>4}  {version.digest[:8]:<10} {copies:<7} {where}"
     return row(
         Span(">" if chosen else " ", Role.STRONG),
         Span(head, Role.CURSOR if chosen else Role.STRONG),

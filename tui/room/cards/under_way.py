@@ -117,7 +117,9 @@ class AbortCard(RolloutCard):
             foot.append(said_row(self.said, width))
         keys = (("y", "abort it"), ("esc", "no")) if self.useful else (("esc", "close"),)
         foot += keys_rows(width, *keys, dead=self.useful and not self.guard.open)
-        return self.headed("ABORT", [state_row(self.seen, width), progress_row(self.seen, width), EMPTY], body, foot)
+        return self.headed(
+            "ABORT", [state_row(self.seen, width, self.room.now()), progress_row(self.seen, width), EMPTY], body, foot
+        )
 
 
 class WaysOnCard(RolloutCard):
@@ -166,7 +168,9 @@ class WaysOnCard(RolloutCard):
             foot.append(said_row(self.said, width))
         keys = [(KEYS[way.kind], way.kind) for way in ways]
         foot += keys_rows(width, *keys, ("esc", "no"), dead=bool(keys) and not self.guard.open)
-        return self.headed("GO ON", [state_row(self.seen, width), progress_row(self.seen, width), EMPTY], body, foot)
+        return self.headed(
+            "GO ON", [state_row(self.seen, width, self.room.now()), progress_row(self.seen, width), EMPTY], body, foot
+        )
 
 
 async def carry_on(room: "Room", seen: Closely, way: WayOn) -> None:

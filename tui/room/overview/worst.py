@@ -31,6 +31,8 @@ def alert_row(seen: TargetSeen | None, more: int, production: str, width: int) -
     if seen is None:
         return ()
     where = seen.environment.upper() if seen.environment == production else seen.environment
+    if width < 100 and where == "PRODUCTION":
+        where = "PROD"  # as in the matrix: what is wrong is worth the room
     version = seen.moving.to_version if seen.moving is not None else seen.version
     text, keys = cause(seen)
     tail = f"  {keys} " + (f"(+{more} more) " if more else "")
@@ -48,7 +50,7 @@ def cause(seen: TargetSeen) -> tuple[str, str]:
         return f"rollout {seen.moving.id}: its worker died", "p resume  A take it back"
     bad = ill(seen)
     if bad and seen.moving is not None:
-        return f"rollout {seen.moving.id}, {_hosts(seen, bad)}", "R back  P hold  A abort"
+        return f"{_hosts(seen, bad)}, rollout {seen.moving.id}", "R back  P hold"
     if seen.moving is None and seen.last is not None and seen.last.state is RolloutState.FAILED:
         return f"rollout {seen.last.id} failed: {seen.last.outcome}", "R roll back"
     if bad:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import ClassVar
 
@@ -27,7 +28,9 @@ class Releases:
     fault: str = ""
 
 
-def release_rows(seen: TargetSeen, releases: Sequence[ReleaseRow], width: int) -> list[Row]:
+def release_rows(
+    seen: TargetSeen, releases: Sequence[ReleaseRow], width: int, now: datetime | None = None
+) -> list[Row]:
     head = (
         f"   {pad('VERSION', 16)} {pad('SHA-256', 12)} {pad('SIZE', 9)} {pad('VERDICT', 8)}"
         f" {pad('LAST GOOD', 10)} {pad('COPIES', 7)} BY"
@@ -49,7 +52,7 @@ def release_rows(seen: TargetSeen, releases: Sequence[ReleaseRow], width: int) -
                 Span(f"{'*' if here else ' '}  ", Role.STRONG),
                 Span(line, Role.STRONG if here else Role.PLAIN),
                 verdict,
-                Span(f"{pad(age(row.last_good), 10)} {pad(where, 7)} {who}"),
+                Span(f"{pad(age(row.last_good, now), 10)} {pad(where, 7)} {who}"),
             )
         )
     if not releases:
@@ -58,7 +61,7 @@ def release_rows(seen: TargetSeen, releases: Sequence[ReleaseRow], width: int) -
         (),
         (
             Span(
-                " * runs now. Builds of CI servers are not read yet: these are the releases that the journal knows.",
+                " * runs now. Builds of CI servers are not read yet; the journal knows these.",
                 Role.DIM,
             ),
         ),
@@ -102,7 +105,7 @@ class Builds(Pane):
         found = [row for row in self._known.rows if self.matcher.matches(_searched(row))]
         if self._known.rows and not found:
             return [(Span(" nothing passes the filter", Role.DIM),)]
-        return release_rows(seen, found, size.width)
+        return release_rows(seen, found, size.width, self.room.now())
 
     async def _read(self, target: str, head: int) -> None:
         def read(journal: Journal) -> list[ReleaseRow]:

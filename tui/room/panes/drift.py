@@ -1,6 +1,7 @@
 """Drift: every host that does not run what was released to it, and every host that can't be asked, with its age."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from quarterdeck.rollouts.picture import HostSeen, Picture, TargetSeen
@@ -8,6 +9,8 @@ from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
+
+WIDE = 110  # columns from which names have all the room they want
 
 
 def drifting(picture: Picture, find: Matcher = EVERYTHING) -> list[tuple[TargetSeen, HostSeen]]:
@@ -30,10 +33,16 @@ def _searched(seen: TargetSeen, host: HostSeen) -> str:
 
 
 def _why(host: HostSeen) -> str:
-    return host.error or "somebody changed it: deploy or roll back puts it right"
+    return host.error or "changed by hand: D or R puts it right"
 
 
-def drift_rows(picture: Picture, chosen: tuple[str, str] | None, width: int, find: Matcher = EVERYTHING) -> list[Row]:
+def drift_rows(
+    picture: Picture,
+    chosen: tuple[str, str] | None,
+    width: int,
+    find: Matcher = EVERYTHING,
+    now: datetime | None = None,
+) -> list[Row]:
     found = drifting(picture, find)
     if not found and find.active and drifting(picture):
         return [(Span(" nothing passes the filter", Role.DIM),)]
@@ -41,10 +50,11 @@ def drift_rows(picture: Picture, chosen: tuple[str, str] | None, width: int, fin
         known = sum(host.seen is not None for seen in picture.targets.values() for host in seen.hosts)
         text = f"no drift: {known} hosts of targets run what was released" if known else "no host has been seen yet"
         return [(Span(f" = {text}", Role.OK if known else Role.DIM),)]
+    wide, host_wide, short = (22, 14, 14) if width >= WIDE else (18, 8, 8)
     rows: list[Row] = [
         (
             Span(
-                f"   {pad('TARGET', 22)} {pad('HOST', 14)} {pad('RELEASED', 14)} {pad('RUNS', 14)} {pad('SEEN', 8)} WHY",
+                f"   {pad('TARGET', wide)} {pad('HOST', host_wide)} {pad('RELEASED', short)} {pad('RUNS', short)} SEEN WHY",
                 Role.DIM,
             ),
         )
@@ -54,8 +64,8 @@ def drift_rows(picture: Picture, chosen: tuple[str, str] | None, width: int, fin
         role = Role.DRIFT if host.drift else Role.STALE
         why = _why(host)
         line = (
-            f"{pad(seen.target, 22)} {pad(host.host, 14)} {pad(seen.version or '-', 14)}"
-            f" {pad(host.version or host.release or 'nothing', 14)} {pad(age(host.seen), 8)} "
+            f"{pad(seen.target, wide)} {pad(host.host, host_wide)} {pad(seen.version or '-', short)}"
+            f" {pad(host.version or host.release or 'nothing', short)} {pad(age(host.seen, now), 4)} "
         )
         mark = "~" if host.drift else "?"
         rows.append(
@@ -89,7 +99,7 @@ class Drift(Pane):
         return self.host if self.host in keys else (keys[0] if keys else None)
 
     def build(self, size: Size) -> Sequence[Row]:
-        return drift_rows(self.room.picture, self.chosen(), size.width, self.matcher)
+        return drift_rows(self.room.picture, self.chosen(), size.width, self.matcher, self.room.now())
 
     def chosen_row(self) -> int | None:
         chosen = self.chosen()

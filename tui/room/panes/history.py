@@ -1,7 +1,6 @@
 """The history: every event that is worth a line, of the fleet or of one target, and the chosen one whole beside it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar
 
@@ -61,14 +60,11 @@ class History(Pane):
         return f"history of {of}{steps}{found}"
 
     def heading_right(self) -> str:
+        self._sift()  # the title is made before the rows
         return f"{len(self._shown)}{'' if self._pages.complete else '+'}"
 
     def build(self, size: Size) -> Sequence[Row]:
-        self._take_news()
-        made_of = (len(self._pages.events), self._pages.newest, self.details, self.matcher)
-        if self._made_of != made_of:
-            self._made_of = made_of
-            self._shown = shown(self._pages.events, details=self.details, find=self.matcher)
+        self._sift()
         if not self._pages.complete and len(self._shown) < self.top + size.height + NEAR_THE_END:
             self._ask_for_older()
         if not self._shown:
@@ -79,6 +75,14 @@ class History(Pane):
         return Lazily(
             len(events), lambda at: long_row(events[at], size.width, chosen=events[at] is chosen, find=self.matcher)
         )
+
+    def _sift(self) -> None:
+        """Takes in what came, and finds anew what is shown when something changed."""
+        self._take_news()
+        made_of = (len(self._pages.events), self._pages.newest, self.details, self.matcher)
+        if self._made_of != made_of:
+            self._made_of = made_of
+            self._shown = shown(self._pages.events, details=self.details, find=self.matcher)
 
     def _nothing(self) -> str:
         if not self._pages.complete:
@@ -167,7 +171,7 @@ class Entry(Pane):
             return journal.rollouts(target, limit=COUNTED)
 
         try:
-            self._figures = statistics(await self.room.desk.ask(read), datetime.now(UTC))
+            self._figures = statistics(await self.room.desk.ask(read), self.room.now())
         except (JournalError, TimeoutError):
             self._figures = None  # the header says what is wrong with the journal
         self.renew()

@@ -9,6 +9,7 @@ from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
 
+WIDE = 110  # columns from which names have all the room they want
 _WORST = {"closed": 0, "degraded": 1, "ready": 2}
 _ROLES = {"closed": Role.BAD, "degraded": Role.WARN, "ready": Role.OK}
 _MARKS = {"closed": "x", "degraded": "~", "ready": "="}
@@ -34,10 +35,13 @@ def readiness_rows(
     if not targets:
         words = "no target passes the filter" if filtered else "nothing has been released yet"
         return [(Span(f" {words}", Role.DIM),)]
+    wide, short, back_wide, took_wide, title = (
+        (22, 12, 14, 8, "ROLL BACK TO") if width >= WIDE else (18, 6, 6, 5, "BACK")
+    )
     rows: list[Row] = [
         (
             Span(
-                f"   {pad('TARGET', 22)} {pad('RUNS', 12)} {pad('ROLL BACK TO', 14)} {pad('READY', 9)} {pad('TOOK', 8)} WHY NOT",
+                f"   {pad('TARGET', wide)} {pad('RUNS', short)} {pad(title, back_wide)} READY     {pad('TOOK', took_wide)} WHY NOT",
                 Role.DIM,
             ),
         )
@@ -46,15 +50,15 @@ def readiness_rows(
         here = seen.target == chosen
         back, role = seen.back, _ROLES.get(seen.back.state, Role.BAD)
         took = duration(back.seconds) if back.seconds is not None else "never"
-        line = f"{pad(seen.target, 22)} {pad(seen.version or '-', 12)} {pad(back.version or '-', 14)} "
+        line = f"{pad(seen.target, wide)} {pad(seen.version or '-', short)} {pad(back.version or '-', back_wide)} "
         why = "; ".join(back.reasons)
         rows.append(
             (
                 Span(f"{'>' if here else ' '}{_MARKS.get(back.state, 'x')} ", role),
                 Span(line, Role.STRONG if here else Role.PLAIN),
                 Span(f"{pad(back.state, 9)} ", role),
-                Span(f"{pad(took, 8)} ", Role.DIM),
-                Span(ellipsis(why, max(width - len(line) - 22, 0)), role),
+                Span(f"{pad(took, took_wide)} ", Role.DIM),
+                Span(ellipsis(why, max(width - len(line) - 14 - took_wide, 0)), role),
             )
         )
     rows += [(), (Span(" drills: there is no `qd drill` yet; TOOK is the median of real rollbacks", Role.DIM),)]

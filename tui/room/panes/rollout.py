@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import ClassVar
 
@@ -34,12 +35,12 @@ def chosen_rollout(place: int | None, rollouts: Sequence[RolloutSeen]) -> int | 
     return place if place is not None else (rollouts[0].id if rollouts else None)
 
 
-def list_row(seen: RolloutSeen, width: int, *, chosen: bool) -> Row:
+def list_row(seen: RolloutSeen, width: int, now: datetime | None = None, *, chosen: bool) -> Row:
     """``>812 production/api rollback v2 -> v1 running 1/3  maya``."""
     rollout = seen.rollout
     done, total = seen.progress
     words = state_words(rollout.state) + (f" {done}/{total}" if total and rollout.state not in ENDED else "")
-    when = age(rollout.ended or rollout.started or rollout.created)
+    when = age(rollout.ended or rollout.started or rollout.created, now)
     head = f"{rollout.id:>4} {pad(rollout.target, min(20, max(width // 4, 12)))} "
     what = f"{pad(rollout.kind, 8)} {seen.from_version or '-'} -> {seen.to_version or '?'}"
     who = one_line(rollout.requested_by).split("@", 1)[0]
@@ -72,7 +73,8 @@ class RolloutList(Pane):
         if not rollouts:
             words = "no rollout passes the filter" if self.room.picture.rollouts else "nothing was ever rolled out"
             return [row(Span(f" {words}", Role.DIM))]
-        return [list_row(seen, size.width, chosen=seen.id == chosen) for seen in rollouts]
+        now = self.room.now()
+        return [list_row(seen, size.width, now, chosen=seen.id == chosen) for seen in rollouts]
 
     def chosen_row(self) -> int | None:
         chosen = self._chosen()
@@ -126,7 +128,7 @@ class RolloutWhole(Pane):
         if self.seen is None:
             words = "reading ..." if self.room.picture.rollouts else "nothing was ever rolled out"
             return [row(Span(f" {words}", Role.DIM))]
-        rows, self._step_rows = whole_rows(self.seen, size.width, self.step)
+        rows, self._step_rows = whole_rows(self.seen, size.width, self.step, self.room.now())
         return rows
 
     def _ask(self) -> None:
@@ -183,10 +185,12 @@ class RolloutWhole(Pane):
         return f"rollout {self.seen.rollout.id}: {self.seen.rollout.outcome}" if self.seen is not None else ""
 
 
-def whole_rows(seen: Closely, width: int, chosen: int | None) -> tuple[list[Row], dict[int, int]]:
+def whole_rows(
+    seen: Closely, width: int, chosen: int | None, now: datetime | None = None
+) -> tuple[list[Row], dict[int, int]]:
     """All rows of a rollout, and the row of each step by its number."""
     rollout = seen.rollout
-    rows: list[Row] = [_indented(state_row(seen, width - 1)), _indented(progress_row(seen, width - 1))]
+    rows: list[Row] = [_indented(state_row(seen, width - 1, now)), _indented(progress_row(seen, width - 1))]
     rows += _said("", one_line(rollout.outcome), width, STATE_ROLES[rollout.state])
     rows += _said("why", one_line(rollout.reason), width, Role.PLAIN)
     rows.append(_worker_row(seen, width))
@@ -208,7 +212,7 @@ def whole_rows(seen: Closely, width: int, chosen: int | None) -> tuple[list[Row]
             wave = step.batch
             rows.append(_heading(f"wave {wave + 1}"))
         where[step.seq] = len(rows)
-        rows.append(step_row(step, width, chosen=step.seq == chosen))
+        rows.append(step_row(step, width, now, chosen=step.seq == chosen))
     rows.append(_heading("what happened"))
     for event in reversed(seen.events):
         if not is_detail(event):
