@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.config.load import load_fleet
-from quarterdeck.tui.room.app import Opening, Room
+from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.opening import Opening
 from tests.cli.qd_command import OPERATOR, Qd, fill
 from tests.room.acme import LENA, NOW, fill_acme, fleet_text
 

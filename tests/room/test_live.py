@@ -11,7 +11,8 @@ import pytest
 
 from quarterdeck.history.identity import current_operator
 from quarterdeck.rollouts.observer.pace import Pace
-from quarterdeck.tui.room.app import Opening, Room
+from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.panes.header import STALE
 from quarterdeck.tui.room.presence import pace_of
 from tests.field import TARGET, Field

@@ -11,8 +11,9 @@ from quarterdeck.config.load import load_fleet
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
-from quarterdeck.tui.room.app import Opening, Room
+from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.cards.rollback import RollbackCard
+from quarterdeck.tui.room.opening import Opening
 from tests.room.playing import GROUP, LONG, Play, eventually, play
 from tests.room.seen import until
 from tests.room.terminal import Terminal

@@ -11,7 +11,8 @@ from quarterdeck.config.model import Operators
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.control import Control, Refused
 from quarterdeck.tui.room.actions import ACTIONS, Action
-from quarterdeck.tui.room.app import Opening, Room
+from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.opening import Opening
 from tests.cli.qd_command import OPERATOR, Qd
 from tests.room.seen import until
 

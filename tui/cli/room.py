@@ -42,9 +42,9 @@ def open_on(
     incident: "Incident | None" = None,
 ) -> int:
     """The control room on the session's fleet, with the operator's settings. Gives the exit status."""
-    from quarterdeck.tui.room.app import Opening
     from quarterdeck.tui.room.looks import look_for
     from quarterdeck.tui.room.open import open_room
+    from quarterdeck.tui.room.opening import Opening
 
     settings, notice = _settings()
     return open_room(

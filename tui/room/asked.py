@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from quarterdeck.tui.room.rollout_rows import one_line
 
 if TYPE_CHECKING:
-    from quarterdeck.tui.room.app import Place, Room
+    from quarterdeck.tui.room.app import Room
     from quarterdeck.tui.room.desk import News
+    from quarterdeck.tui.room.opening import Place
 
 
 class Asked:

@@ -9,9 +9,10 @@ from textual.driver import Driver
 
 from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.ansi import ALTERNATE_SCREEN
-from quarterdeck.tui.room.app import Opening, Room
+from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.fleet_cache import remember
 from quarterdeck.tui.room.logbook import open_logbook
+from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.watchdog import Watchdog
 
 

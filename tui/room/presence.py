@@ -8,8 +8,9 @@ from quarterdeck.rollouts.observer.pace import Pace
 from quarterdeck.rollouts.observer.spawn import ObserverProcess
 
 if TYPE_CHECKING:
-    from quarterdeck.tui.room.app import Place, Room
+    from quarterdeck.tui.room.app import Room
     from quarterdeck.tui.room.desk import News
+    from quarterdeck.tui.room.opening import Place
 
 FIRST_AGAIN, LONGEST_AGAIN = 1.0, 30.0  # seconds until an observer that died is started again
 SETTLED = 60.0  # seconds after which one that lives is taken for sound

@@ -6,8 +6,9 @@ from quarterdeck.history.records import ENDED, RolloutState
 from quarterdeck.tui.room.rollout_rows import one_line, state_words
 
 if TYPE_CHECKING:
-    from quarterdeck.tui.room.app import Place, Room
+    from quarterdeck.tui.room.app import Room
     from quarterdeck.tui.room.desk import News
+    from quarterdeck.tui.room.opening import Place
 
 
 class Watched:

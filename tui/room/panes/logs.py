@@ -21,8 +21,8 @@ from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, fit, row, title
 
 if TYPE_CHECKING:
-    from quarterdeck.tui.room.app import Place
     from quarterdeck.tui.room.desk import News
+    from quarterdeck.tui.room.opening import Place
 
 SLOW_RATE: Final = 1  # times a second, on a slow line
 SLICE: Final = 0.008  # seconds of searching between two keys

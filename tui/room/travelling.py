@@ -1,0 +1,81 @@
+"""Where one is in the room and how one gets about: views, places to go back to, zoom, the guide. A journey changes nothing
+but what is shown."""
+
+from dataclasses import replace
+from typing import Final
+
+from quarterdeck.tui.room.furnished import Furnished
+from quarterdeck.tui.room.guide import Incident, Stage
+from quarterdeck.tui.room.opening import Place
+from quarterdeck.tui.room.panes.guide import Guide
+
+PLACES: Final = 100  # that one can go back to
+
+
+class Travelling(Furnished):
+    """The room with the places one was at."""
+
+    def visit(self, view: str, *, target: str | None = None, rollout: int | None = None) -> None:
+        """Goes there; the place that is left is remembered."""
+        here = self.place
+        self._go(replace(here, view=view, target=target or here.target, rollout=rollout or here.rollout, zoom=None))
+
+    def choose(self, target: str | None = None, *, rollout: int | None = None) -> None:
+        """Chooses another target or rollout where one is. No new place: moving a cursor is not a journey."""
+        here = self.place
+        self._places[self._at] = replace(here, target=target or here.target, rollout=rollout or here.rollout)
+        self._place_changed()
+
+    def toggle_zoom(self) -> None:
+        pane = self.focused_pane
+        zoom = None if self.place.zoom is not None or pane is None else pane.name_of
+        self._places[self._at] = replace(self.place, zoom=zoom)
+        self._lay_out()
+        self._place_changed()
+
+    def go_back(self) -> None:
+        """Clears a filter, else closes a zoomed pane, else returns to the place before, else to the overview."""
+        pane = self.focused_pane
+        if pane is not None and pane.matcher.active:
+            pane.set_filter("")
+            self.renew()
+        elif self.incident is not None:
+            self.play(None)
+        elif self.place.zoom is not None:
+            self.toggle_zoom()
+        elif self._at > 0:
+            self.travel(-1)
+        elif self.place.view != "overview":
+            self.visit("overview")
+
+    def play(self, incident: Incident | None) -> None:
+        """Shows the guide for an incident from its beginning; None puts it away."""
+        self.incident = incident
+        guide = self._panes.get("guide")
+        if isinstance(guide, Guide):
+            guide.stage = Stage.RELEASING
+        self._lay_out()
+        self.renew()
+
+    def travel(self, by: int) -> None:
+        at = self._at + by
+        if 0 <= at < len(self._places) and at != self._at:
+            self._at = at
+            self._arrived()
+
+    def _go(self, place: Place) -> None:
+        if place == self.place:
+            return
+        self._places = [*self._places[: self._at + 1], place][-PLACES:]
+        self._at = len(self._places) - 1
+        self._arrived()
+
+    def _arrived(self) -> None:
+        self._lay_out()
+        self._focus_first()
+        self._place_changed()
+
+    def _place_changed(self) -> None:
+        for companion in self.companions:
+            companion.place_changed(self.place)
+        self.renew()
