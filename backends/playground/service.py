@@ -206,7 +206,8 @@ class Server:
         except Exception as error:
             import traceback
 
-            self.log.write("ERROR", f"GET {path} failed\n{traceback.format_exc().rstrip()}")
+            trace = traceback.format_exc().rstrip().replace(f'"{__file__}"', f'"{self.settings.service}/service.py"')
+            self.log.write("ERROR", f"GET {path} failed\n{trace}")
             return 500, "text/plain", f"{self.settings.service} {self.settings.version}: {error}\n"
 
     def _front(self, accept: str) -> tuple[str, str]:

@@ -98,7 +98,12 @@ def test_the_demo_on_a_terminal_ends_its_traffic_with_itself(tmp_path: Path) -> 
             terminal.wait_gone("guide: a first incident")
             terminal.send(":guide\r")
             terminal.wait_for("v4 is bad")
-            terminal.send("Q")
+            terminal.send("R")  # what it says: R, then y
+            terminal.wait_for("The card is armed")
+            terminal.wait_for("y roll back", deadline=60.0)
+            terminal.send("y")
+            terminal.wait_for("is back on what worked", deadline=90.0)
+            terminal.send("\x11")  # ctrl-q leaves from a card too
             assert terminal.wait_ended() == 0
             terminal.wait_until(lambda: not loads(tmp_path), "the traffic to end")
     finally:

@@ -4,6 +4,7 @@ import pytest
 
 from quarterdeck.history.records import RolloutState
 from tests.room.playing import GROUP, Play, eventually, play
+from tests.room.test_terminal_life import stuff
 
 __all__ = ["play"]
 pytestmark = pytest.mark.xdist_group(GROUP)
@@ -114,5 +115,25 @@ def test_steps_are_shown_whole_at_80x24(play: Play) -> None:
         terminal.wait_for("did not become healthy within")
         terminal.send("\x1b")
         terminal.wait_gone("operation")
+        terminal.send("Q")
+        assert terminal.wait_ended() == 0
+
+
+def test_a_terminal_that_nobody_reads_holds_no_rollout_up(play: Play) -> None:
+    """The room draws into a terminal that takes no more, while its own rollout goes on to its end; then it shows that."""
+    play.ship("staging/web", "v1")
+    slow = str(play.directory / play.slow("2s"))
+    with play.room("staging/web") as terminal:
+        terminal.wait_for("[=v1")
+        play.qd("--fleet", slow, "deploy", "staging/web", "v2", "--detach")
+        terminal.wait_for("[>v2")
+        terminal.paused = True
+        stuff(terminal)
+        eventually(lambda: play.rollouts("staging/web")[0].state is RolloutState.SUCCEEDED, "the rollout's end")
+        assert play.runs("staging/web") == ["v2", "v2"]
+        terminal.paused = False
+        terminal.send("1")
+        terminal.wait_for("=v2")
+        terminal.wait_until(lambda: "? help" in terminal.rows[-1], "the footer")
         terminal.send("Q")
         assert terminal.wait_ended() == 0

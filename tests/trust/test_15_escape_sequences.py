@@ -75,6 +75,11 @@ def frame(terminal: Terminal) -> list[str]:
 def check(terminal: Terminal, before: list[str]) -> None:
     """The frame is as it was, cell by cell, and so is the terminal itself."""
     assert frame(terminal) == before
+    untouched(terminal)
+
+
+def untouched(terminal: Terminal) -> None:
+    """The terminal itself is as it was, and nothing was sent to it that it would obey."""
     screen = terminal.screen
     assert TITLE not in screen.title
     assert screen.margins is None
