@@ -1,0 +1,86 @@
+"""Promise 15, everything but the logs: what somebody wrote into reasons, notes, outcomes and errors is text on every screen.
+
+A journal full of the corpus, through every view, the cards and the rollout screen, to a real terminal that is read back.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history import clock
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import NewStep, Observation, RolloutKind, RolloutState, StepState
+from tests.cli.qd_command import Qd, release
+from tests.room.escape_corpus import CORPUS
+from tests.room.terminal import Terminal
+from tests.trust.test_15_escape_sequences import untouched
+
+pytestmark = pytest.mark.trust
+
+TARGET = "production/api"
+ATTACKS = [attack.decode(encoding, "replace") for attack in CORPUS.values() for encoding in ("utf-8", "latin-1")]
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Qd:
+    """A journal in which every text that somebody may write is one of the corpus, or all of them."""
+    qd = Qd(tmp_path)
+    qd.write_fleet()
+    whole = " ".join(ATTACKS)[:4000]
+    with qd.journal() as journal:
+        before = ended(journal, "v0", RolloutState.SUCCEEDED, "fine", None)
+        good = ended(journal, "v1", RolloutState.SUCCEEDED, "fine", before)
+        ended(journal, "v2", RolloutState.FAILED, whole, good)
+        for attack in ATTACKS:
+            journal.note(f"BEGIN{attack}END", TARGET)
+        journal.observe(
+            [
+                Observation(TARGET, host, clock.now(), good, f"v1{attack}", "unknown", f"E{attack}", {"detail": attack})
+                for host, attack in (("web-1", whole), ("web-2", ATTACKS[0]))
+            ]
+        )
+    return qd
+
+
+def ended(journal: Journal, version: str, state: RolloutState, words: str, before: str | None) -> str:
+    made = release(version, target=TARGET)
+    journal.put_release(made)
+    rollout = journal.arm(TARGET, RolloutKind.DEPLOY, from_release=before, to_release=made.id, reason=words)
+    plan = {"summary": words, "from": before, "to": made.id, "warnings": [words]}
+    journal.set_plan(rollout.id, plan, "0" * 64, to_release=made.id, from_release=before)
+    epoch = journal.begin(rollout.id, preempt="nothing")
+    journal.add_steps(rollout.id, epoch, [NewStep(1, "web-1", "switch", 1, {"release": made.id})])
+    journal.start_steps(rollout.id, epoch, [1])
+    became = StepState.DONE if state is RolloutState.SUCCEEDED else StepState.FAILED
+    journal.end_step(rollout.id, epoch, 1, became, {"error": words, "health": words})
+    journal.set_state(rollout.id, epoch, state, outcome=words)
+    return made.id
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=str)
+def test_no_screen_lets_it_through(hostile: Qd, size: tuple[int, int]) -> None:
+    command = hostile.command("--fleet", str(hostile.fleet_file), TARGET, "--cached")
+    with Terminal(command, size=size, environment=hostile.environ()) as terminal:
+        terminal.wait_for(">api")
+        terminal.wait_until(lambda: "!!" in terminal.rows[2], "the alert band")
+        steps = [
+            ("\t", "=="), ("2", "no worker yet"), ("\r", "== rollout 3"), ("j", "switch"), ("\r", "outcome"), ("\x1b", "rollout 3"),
+            ("5", "history"), ("jjj", "BEGIN"), ("e", "history of production/api"), ("v", "every step"),
+            ("6", "drift"), ("7", "readiness"), ("8", "artifacts"), ("4", "health"), ("1", ">api"),
+            ("d", "diff  production"), ("\x1b", ">api"), ("D", "versions of"), ("\x1b", ">api"), ("A", "ABORT"), ("\x1b", ">api"),
+        ]  # fmt: skip
+        for keys, shown in steps:
+            for key in [keys] if keys.startswith("\x1b") else keys:
+                terminal.send(key)
+            if keys == "\x1b":
+                terminal.wait_until(lambda: "esc " not in terminal.text, "the card to close")
+            terminal.wait_for(shown)
+            untouched(terminal)
+            if "+-" in terminal.text or "+=" in terminal.text:
+                continue  # a card, which may lie over all of it
+            assert terminal.rows[0].startswith(" qd acme | CACHED"), keys
+            assert "Over" in terminal.rows[1], keys
+        terminal.wait_until(lambda: "? help" in terminal.rows[-1], "the footer")
+        terminal.send("Q")
+        assert terminal.wait_ended() == 0
+        untouched(terminal)
