@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from rich.style import Style
@@ -37,7 +37,7 @@ from quarterdeck.tui.room.card import Card
 from quarterdeck.tui.room.colourless import Colourless
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.cropping import Cropping
-from quarterdeck.tui.room.deeds import Words, all_handlers
+from quarterdeck.tui.room.deeds import SUBJECTS, Words, handler_of, handlers_in
 from quarterdeck.tui.room.desk import RECENT_EVENTS, Desk, News
 from quarterdeck.tui.room.editing import Complete
 from quarterdeck.tui.room.guide import Incident, Stage
@@ -59,6 +59,7 @@ _log = logging.getLogger("quarterdeck.room")
 TICK = 1.0  # seconds: ages and the clock
 SLOW_TICK = 10.0  # the same over a slow line
 PLACES = 100  # that one can go back to
+LOAD_FROM, LOAD_APART = 0.5, 0.1  # seconds after the first frame at which the handlers are loaded, one file after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,6 @@ class Room(App[int], inherit_bindings=False):
         self.attention = Attention(opening.settings, self.write_sequence)
         self.fleet_watch = FleetWatch(self.fleet.file, lambda file: self._hand_over(FleetRead(file)))
         self.desk = Desk(self.fleet, opening.operator, read_only=opening.read_only, tell=self._told)
-        self._handlers = all_handlers()
         self._styles: dict[Role, Style] = {}
         self._places = [Place(target=opening.target or next(iter(self.fleet.targets), None))]
         self._at = 0
@@ -235,7 +235,14 @@ class Room(App[int], inherit_bindings=False):
         if self.opening.incident is not None:
             self.carry_out("guide", self.action_act("guide"))
         self.set_interval(SLOW_TICK if self.opening.slow else TICK, self._tick)
-        self.call_after_refresh(first_paint.ready)
+        self.call_after_refresh(self._open_for_keys)
+
+    def _open_for_keys(self) -> None:
+        """Keys are taken. What the first of them may need is loaded now, a file at a time, so that one that comes meanwhile is
+        not kept waiting."""
+        first_paint.ready()
+        for number, subject in enumerate(SUBJECTS):
+            self.set_timer(LOAD_FROM + number * LOAD_APART, partial(handlers_in, subject))
 
     def on_unmount(self) -> None:
         self.attention.end()
@@ -555,7 +562,7 @@ class Room(App[int], inherit_bindings=False):
         if why:
             self.say(why)
             return
-        handler = self._handlers.get(id)
+        handler = handler_of(id)
         if handler is None:
             raise AssertionError(f"nothing carries out {id}")
         await self._saying(action.title, handler(self, words))
