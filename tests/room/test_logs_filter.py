@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quarterdeck.rollouts.log_spool import Level, Side
+from quarterdeck.rollouts.log_spool import Block, Level, Side
 from quarterdeck.tui.room.logs.sieve import Search, Sieve, passing
 from quarterdeck.tui.room.matching import matcher
 from tests.room.spools import HOSTS, Filled
@@ -148,7 +148,8 @@ def test_a_letter_more_finds_what_a_search_from_the_beginning_finds(
         sieve = Sieve(matcher(words + more), hosts=HOSTS)
         narrowed = before.narrowed(sieve)
         if narrowed is None:  # only where the case counts all of a sudden
-            assert words == words.lower() and more != more.lower()
+            assert words == words.lower()
+            assert more != more.lower()
             return
         assert narrowed.complete
         filled.add("INFO web-2 taxa tx slow 20")
@@ -162,7 +163,12 @@ def test_lines_that_bytes_rule_out_are_not_taken_apart(filled: Filled, monkeypat
     filled.add(*(f"INFO GET /orders/{n}" for n in range(40_000)))
     taken: list[int] = []
     whole = filled.spool.block
-    monkeypatch.setattr(filled.spool, "block", lambda first, last: taken.append(last - first) or whole(first, last))
+
+    def counting(first: int, last: int) -> Block:
+        taken.append(last - first)
+        return whole(first, last)
+
+    monkeypatch.setattr(filled.spool, "block", counting)
     search = Search(filled.spool, Sieve(matcher("orders/39999"), hosts=HOSTS), filled.spool.head)
     assert search.step(60)
     assert (list(search.after(0, 9)), len(taken)) == ([39_999], 1)

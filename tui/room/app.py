@@ -59,7 +59,10 @@ _log = logging.getLogger("quarterdeck.room")
 TICK = 1.0  # seconds: ages and the clock
 SLOW_TICK = 10.0  # the same over a slow line
 PLACES = 100  # that one can go back to
-LOAD_FROM, LOAD_APART = 0.5, 0.1  # seconds after the first frame at which the handlers are loaded, one file after the other
+LOAD_FROM, LOAD_APART = (
+    0.5,
+    0.1,
+)  # seconds after the first frame at which the handlers are loaded, one file after the other
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 
 QUICK: Final = 16384  # lines looked at in one piece: some milliseconds each
 SLOW: Final = 4096
-NARROWED: Final = 500  # lines that a filter found: so many are looked through again at once when a letter is added to it
+NARROWED: Final = (
+    500  # lines that a filter found: so many are looked through again at once when a letter is added to it
+)
 _NOTICES: Final = bytes(mark & 7 == Level.NOTICE for mark in range(256))
 LEVELS: Final = {"all": Level.UNKNOWN, "info": Level.INFO, "warn": Level.WARN, "error": Level.ERROR}
 
@@ -278,7 +280,9 @@ class Search:
         other = Search(self.spool, sieve, self.low)
         other.low, other._high = self.low, self._high
         other._older.extend([line for line in self._older if sieve.kept(self.spool.block(line, line + 1))])
-        other._newer.extend([line for line in self._newer[self._gone :] if sieve.kept(self.spool.block(line, line + 1))])
+        other._newer.extend(
+            [line for line in self._newer[self._gone :] if sieve.kept(self.spool.block(line, line + 1))]
+        )
         return other
 
     def _forget(self) -> None:
