@@ -152,6 +152,23 @@ def _leave(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _screen(file: Path, *, quick: bool, write_docs: bool) -> int:
+    from benchmarks.screen_all import measure
+
+    try:
+        results = measure(machine(), say, quick=quick)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    file = file.with_name("bench-screen.json") if file.name == "bench.json" else file
+    results.write(file)
+    if write_docs:
+        results.write_into(ROOT / "docs" / "performance.md")
+    print(results.text())
+    say(f"written: {file}")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--hosts", type=_numbers, default=[5, 20, 50], help="numbers of hosts (5,20,50)")
@@ -160,6 +177,7 @@ def main() -> int:
         "--quick", action="store_true", help="5 and 20 hosts, one round: shows that it runs, measures little"
     )
     parser.add_argument("--write-docs", action="store_true", help="put the figures into docs/performance.md")
+    parser.add_argument("--screen", action="store_true", help="the control room in place of deploys and rollbacks")
     parser.add_argument("--only-floor", action="store_true", help="without qd")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go (build/bench.json)"
@@ -171,6 +189,8 @@ def main() -> int:
     sizes, rounds = ([5, 20], 1) if chosen.quick else (chosen.hosts, max(1, chosen.rounds))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
+    if chosen.screen:
+        return _screen(chosen.json, quick=chosen.quick, write_docs=chosen.write_docs)
     tools = service.tools()
     results = Results(machine(), rounds)
     directory = Path(tempfile.mkdtemp(prefix="qd-bench-"))

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.processes import end_marked, prepare_environment
+from benchmarks.programs import PROGRAMS
+from benchmarks.programs import found as programs_found
 from quarterdeck.rollouts.log_spool import Level
 from quarterdeck.tui.room.logs.collecting import Collecting, Wanted
 from tests.field import TARGET, Field
@@ -247,30 +249,30 @@ def keys(screen: Screen) -> dict[str, float]:
 
 
 def others(directory: Path) -> dict[str, Any]:
-    """The first match of one line in a million, in other programs, on a file of the same lines."""
+    """The first match of one line in a million, in other programs, on a file of the same lines. Not toolong: what its find line shows
+    can't be told from a match in the bytes that it draws."""
     file = directory / "million.log"
     with file.open("w") as out:
         for number in range(MILLION):
             said = f" {ONLY}" if number == 1000 else ""
             out.write(f"2026-11-24T14:32:07.{number % 1000:03}Z INFO 'GET /api/orders/{number} HTTP/1.1' 200{said}\n")
     found: dict[str, Any] = {}
-    for name, command, opened, search in (
-        ("lnav", ["lnav", "-q", str(file)], f"{MILLION - 1} HTTP", f"/{ONLY}\r"),
-        ("toolong", ["tl", str(file)], f"{MILLION - 1} HTTP", f"\x06{ONLY}"),
-    ):
+    for name, command, opened, search in (("lnav", ["-q", str(file)], "999999", f"/{ONLY}\r"),):
+        program = next(each for each in PROGRAMS if each.name == name)
         try:
-            screen = Screen(command, {**os.environ, "HOME": str(directory)})
-        except OSError:
+            screen = Screen([str(programs_found(program)), *command], {**os.environ, "HOME": str(directory)})
+        except OSError as error:
+            found[name] = {"not measured": str(error)[:200]}
             continue
         try:
             began = time.monotonic()
-            found[name] = {"opened ms": (screen.wait(opened, 60) - began) * 1000}
+            found[name] = {"opened ms": (screen.wait(opened, 20) - began) * 1000}
             time.sleep(3.0)
             found[name]["resident MB"] = resident(screen.pid)
             screen.clear()
             began = time.monotonic()
             screen.send(search)
-            found[name]["first match ms"] = (screen.wait("orders/1000", 60) - began) * 1000
+            found[name]["first match ms"] = (screen.wait("orders/1000", 20) - began) * 1000
         except (TimeoutError, OSError, IndexError) as error:
             found.setdefault(name, {})["not measured"] = str(error)[:200]
         finally:

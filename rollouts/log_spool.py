@@ -295,6 +295,18 @@ class Spool(_Ring):
         low = 0 if sys.byteorder == "little" else 7
         return Block(first, starts, raw[low::16], index[1::2], raw[8 + low :: 16], data)
 
+    def text(self, first: int, last: int) -> bytes | None:
+        """The lines from ``first`` to before ``last`` as one piece, without where each begins; None where one of them has been
+        written over meanwhile, or is not there."""
+        if not self.floor <= first < last <= self.head:
+            return None
+        begin = self._start(first)
+        end = self._bytes if last == self.head else self._start(last)
+        if not 0 <= end - begin <= self.text_capacity:
+            return None
+        data = self._read(begin, end - begin, self.text_capacity, self._text_at)
+        return None if self._floor(*self._written()) > first else data
+
     def lines(self, numbers: Sequence[int]) -> list[Line]:
         """These lines (in ascending order), read in as few pieces as they lie in."""
         found: list[Line] = []

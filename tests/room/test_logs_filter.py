@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quarterdeck.rollouts.log_spool import Level, Side
+from quarterdeck.rollouts.log_spool import Block, Level, Side
 from quarterdeck.tui.room.logs.sieve import Search, Sieve, passing
 from quarterdeck.tui.room.matching import matcher
 from tests.room.spools import HOSTS, Filled
@@ -131,6 +131,47 @@ def test_what_is_in_sight_answers_before_everything_has_been_looked_at(filled: F
     while not rare.step(0.05):
         pass
     assert list(rare.before(1_000_000, 3)) == [7]
+
+
+@given(lines, st.sampled_from(["t", "ta", "web", "2", "s", "TA"]), st.sampled_from(["a", "x", "b-2", "0", "low", "X"]))
+@settings(max_examples=100, deadline=None)
+def test_a_letter_more_finds_what_a_search_from_the_beginning_finds(
+    written: list[tuple[str, str, int, int]], words: str, more: str
+) -> None:
+    filled = Filled(lines=1 << 14, text=1 << 20)
+    try:
+        for prefix, text, host, of in written:
+            filled.add(prefix + text, host=host, side=of)
+        filled.notice("is silent: no answer")
+        before = Search(filled.spool, Sieve(matcher(words), hosts=HOSTS), len(written) // 2)
+        before.step(10)
+        sieve = Sieve(matcher(words + more), hosts=HOSTS)
+        narrowed = before.narrowed(sieve)
+        if narrowed is None:  # only where the case counts all of a sudden
+            assert words == words.lower()
+            assert more != more.lower()
+            return
+        assert narrowed.complete
+        filled.add("INFO web-2 taxa tx slow 20")
+        narrowed.step(10)
+        assert list(narrowed.after(0, 1000)) == by_hand(filled, sieve)
+    finally:
+        filled.close()
+
+
+def test_lines_that_bytes_rule_out_are_not_taken_apart(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled.add(*(f"INFO GET /orders/{n}" for n in range(40_000)))
+    taken: list[int] = []
+    whole = filled.spool.block
+
+    def counting(first: int, last: int) -> Block:
+        taken.append(last - first)
+        return whole(first, last)
+
+    monkeypatch.setattr(filled.spool, "block", counting)
+    search = Search(filled.spool, Sieve(matcher("orders/39999"), hosts=HOSTS), filled.spool.head)
+    assert search.step(60)
+    assert (list(search.after(0, 9)), len(taken)) == ([39_999], 1)
 
 
 def test_no_filter_costs_no_search(filled: Filled) -> None:

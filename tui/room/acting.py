@@ -12,7 +12,7 @@ from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.tui.room.actions import BY_ID, Action, Subject
 from quarterdeck.tui.room.boxes import too_small
 from quarterdeck.tui.room.commands import Commands
-from quarterdeck.tui.room.deeds import Words, all_handlers
+from quarterdeck.tui.room.deeds import Words, handler_of
 from quarterdeck.tui.room.editing import Complete
 from quarterdeck.tui.room.keymap import ALWAYS
 from quarterdeck.tui.room.opening import Opening
@@ -30,7 +30,6 @@ class Acting(Travelling):
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
-        self._handlers = all_handlers()
         self._prompt: Prompt | None = None
 
     # keys
@@ -134,7 +133,7 @@ class Acting(Travelling):
         if why:
             self.say(why)
             return
-        handler = self._handlers.get(id)
+        handler = handler_of(id)
         if handler is None:
             raise AssertionError(f"nothing carries out {id}")
         await self._saying(action.title, handler(cast("Room", self), words))

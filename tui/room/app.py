@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import threading
+from functools import partial
 
 from textual import events
 from textual.message import Message
@@ -13,6 +14,7 @@ from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.acting import Acting
 from quarterdeck.tui.room.asked import Asked
 from quarterdeck.tui.room.attention import Attention
+from quarterdeck.tui.room.deeds import SUBJECTS, handlers_in
 from quarterdeck.tui.room.desk import Desk, News
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.pane import Size
@@ -24,6 +26,7 @@ from quarterdeck.tui.room.watched import Watched
 _log = logging.getLogger("quarterdeck.room")
 TICK = 1.0  # seconds: ages and the clock
 SLOW_TICK = 10.0  # the same over a slow line
+LOAD_FROM, LOAD_APART = 0.5, 0.1  # seconds after the first frame at which the handlers are loaded, a file at a time
 
 
 class NewsCame(Message):
@@ -70,7 +73,14 @@ class Room(Acting):
         if self.opening.incident is not None:
             self.carry_out("guide", self.action_act("guide"))
         self.set_interval(SLOW_TICK if self.opening.slow else TICK, self._tick)
-        self.call_after_refresh(first_paint.ready)
+        self.call_after_refresh(self._open_for_keys)
+
+    def _open_for_keys(self) -> None:
+        """Keys are taken. What the first of them may need is loaded now, a file at a time, so that one that comes meanwhile is
+        not kept waiting."""
+        first_paint.ready()
+        for number, subject in enumerate(SUBJECTS):
+            self.set_timer(LOAD_FROM + number * LOAD_APART, partial(handlers_in, subject))
 
     def on_unmount(self) -> None:
         self.attention.end()

@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from quarterdeck.rollouts.log_spool import Block, Level, Side, Spool
+from quarterdeck.rollouts.log_spool import EMPTY, Block, Level, Side, Spool
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 
 QUICK: Final = 16384  # lines looked at in one piece: some milliseconds each
 SLOW: Final = 4096
+NARROWED: Final = (
+    500  # lines that a filter found: so many are looked through again at once when a letter is added to it
+)
+_NOTICES: Final = bytes(mark & 7 == Level.NOTICE for mark in range(256))
 LEVELS: Final = {"all": Level.UNKNOWN, "info": Level.INFO, "warn": Level.WARN, "error": Level.ERROR}
 
 
@@ -67,9 +71,38 @@ class Sieve:
             return _ones(passing)
         found = self._found_quickly(block) if self._quick else self._found_slowly(block, passing)
         wanted = not self.matcher.inverse
+        if wanted:  # most often few lines of many: the others are not gone through
+            for at in _ones(block.marks.translate(_NOTICES)):
+                found[at] = 1
+            return [at for at in _ones(found) if passing[at]]
         notice = int(Level.NOTICE)
         marks = block.marks
         return [at for at in _ones(passing) if (found[at] == wanted) or marks[at] & 7 == notice]
+
+    def rules_out(self, spool: Spool, first: int, last: int) -> bool:
+        """Whether none of these lines passes, seen from their bytes alone: where one line begins is then not asked for. False: it
+        must be looked at them."""
+        matcher = self.matcher
+        if not self._quick or matcher.inverse or any(self._names(host) for host in self.hosts):
+            return False
+        if 1 in spool.marks(first, last).translate(_NOTICES):
+            return False
+        text = spool.text(first, last)
+        return text is not None and (text.lower() if matcher.any_case else text).find(self._quick) < 0
+
+    def _names(self, host: str) -> bool:
+        return self._quick.decode() in (host.lower() if self.matcher.any_case else host)
+
+    def narrows(self, other: "Sieve") -> bool:
+        """Whether surely no line passes that did not pass ``other``: a letter was added to what is looked for."""
+        ours, theirs = self.matcher, other.matcher
+        return (
+            bool(self._quick and other._quick)
+            and other._quick in self._quick
+            and not (ours.inverse or theirs.inverse)
+            and ours.any_case == theirs.any_case
+            and (self.level, self.side, self.hosts) == (other.level, other.side, other.hosts)
+        )
 
     def _found_quickly(self, block: Block) -> bytearray:
         found = bytearray(len(block))
@@ -77,7 +110,7 @@ class Sieve:
         if self.matcher.any_case:
             data = data.lower()
         for number, host in enumerate(self.hosts):
-            if needle.decode() in (host.lower() if self.matcher.any_case else host):
+            if self._names(host):
                 for at, info in enumerate(block.infos):
                     if info >> 8 & 0xFFF == number:
                         found[at] = 1
@@ -103,7 +136,7 @@ class Sieve:
         return found
 
 
-def _ones(flags: bytes) -> list[int]:
+def _ones(flags: bytes | bytearray) -> list[int]:
     if flags.count(1) == len(flags):
         return list(range(len(flags)))
     places = []
@@ -236,9 +269,21 @@ class Search:
 
     def _block(self, first: int, last: int) -> Block:
         if self.sieve.matcher.active:
-            return self.spool.block(first, last)
+            return EMPTY if self.sieve.rules_out(self.spool, first, last) else self.spool.block(first, last)
         marks = self.spool.marks(first, last) if last > first else b""  # the text need not be read
         return Block(first, array("Q"), b"", array("Q"), marks, b"")
+
+    def narrowed(self, sieve: Sieve) -> "Search | None":
+        """The search for what ``sieve`` lets through, as far as this one has come; None where it is as good to begin anew."""
+        if not sieve.narrows(self.sieve) or self.total > NARROWED:
+            return None
+        other = Search(self.spool, sieve, self.low)
+        other.low, other._high = self.low, self._high
+        other._older.extend([line for line in self._older if sieve.kept(self.spool.block(line, line + 1))])
+        other._newer.extend(
+            [line for line in self._newer[self._gone :] if sieve.kept(self.spool.block(line, line + 1))]
+        )
+        return other
 
     def _forget(self) -> None:
         """What has been written over is not there any more."""

@@ -11,7 +11,7 @@ from quarterdeck.rollouts.log_spool import Side, Spool
 from quarterdeck.tui.room.logs.folding import Entry, Fold, Folded, Item
 from quarterdeck.tui.room.logs.lines import Style, rows_of
 from quarterdeck.tui.room.logs.marks import Mark
-from quarterdeck.tui.room.logs.sieve import Passing, Sieve, passing
+from quarterdeck.tui.room.logs.sieve import Passing, Search, Sieve, passing
 from quarterdeck.tui.room.rows import Row
 
 AT_ONCE: Final = 128  # lines that are read together
@@ -63,8 +63,11 @@ class Window:
     def sift(self, sieve: Sieve, enough: int) -> None:
         """Another filter. Looks for ``enough`` lines at once, for a moment at most."""
         self.sieve = sieve
+        before = self._passing.get(Side.NONE)
         self._passing.clear()
         self._folded.clear()
+        if isinstance(before, Search) and (narrowed := before.narrowed(sieve)) is not None:
+            self._passing[Side.NONE] = narrowed
         self.passing(Side.NONE).step(FIRST_LOOK, lambda: len(self.before(Side.NONE, self.bottom, enough)) >= enough)
 
     def passing(self, side: Side) -> Passing:
