@@ -181,7 +181,7 @@ def _logs(results: ScreenResults, place: Path, quick: bool) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=LOGS, cwd=ROOT)
     told: Mapping[str, Any] = json.loads(file.read_text())
     results.raw["logs"] = told
-    flood, screen = told["taken in"][2], told["screen"]
+    flood, screen = told["taken in"][3], told["screen"]
     idle_keys, flooded = screen["keys"]["idle"], screen["keys"]["100000 lines/s"]
     results.budgets += [
         Budget("key to paint, idle: p50", round(idle_keys["p50 ms"], 1), 8, "ms"),
@@ -189,7 +189,7 @@ def _logs(results: ScreenResults, place: Path, quick: bool) -> None:
         Budget("key to paint under 100k lines/s: p50", round(flooded["p50 ms"], 1), 10, "ms"),
         Budget("key to paint under 100k lines/s: p99", round(flooded["p99 ms"], 1), 50, "ms"),
         Budget("processor under 100k lines/s", round(flooded["share of a core"] * 100, 1), 20, "% of a core"),
-        Budget("log lines taken in of 100k/s", round(flood["taken in a second"]), 100_000, "lines/s", least=True),
+        Budget("log lines taken in, of 150k/s offered", round(flood["taken in a second"]), 100_000, "lines/s", least=True),
         Budget("memory with a million lines", round(screen["resident MB at a million lines"]), 100, "MB"),
         Budget("filter, many lines pass: seen", round(screen["filter that many lines pass, ms"]), 100, "ms"),
     ]

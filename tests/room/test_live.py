@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from tests.sshd import SshdFleet, wait_for
 
 pytestmark = [pytest.mark.sshd]
 rooms = pytest.fixture(observed_rooms)
+GONE = timedelta(minutes=5, seconds=1)
+FULL = os.environ.get("QD_TRUST") == "full"
 
 
 @pytest.fixture
@@ -76,6 +79,40 @@ async def test_what_hosts_say_reaches_the_screen_hosts_may_go_and_come_back(fiel
             dead.start()
         await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "both to be back", 30)
         await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well")
+
+
+@pytest.mark.trust
+@pytest.mark.timeout(600)
+async def test_hosts_that_are_gone_for_five_minutes_are_stale_for_five_minutes_and_come_back(field: Field) -> None:
+    """Really five minutes with QD_TRUST=full; else the room's clock goes on by as much, and the hosts are gone for as long as it
+    takes to miss them."""
+    field.deploy("v1")
+    ahead = timedelta()
+    room = open_room(field, clock=lambda: datetime.now(UTC) + ahead)
+    async with room.run_test(size=(200, 50)) as pilot:
+        await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "all hosts", 20)
+        began = time.monotonic()
+        for host in field.hosts:
+            host.stop()
+        try:
+            await until(pilot, lambda: "hosts 0/5 reachable" in pane_text(room, "header"), "all to be missed", 30)
+            if FULL:
+                await until(pilot, lambda: time.monotonic() - began > GONE.total_seconds(), "five minutes", 330)
+            else:
+                ahead = GONE
+            await until(pilot, lambda: "stale 5m" in pane_text(room, "header"), "how long they have been gone", 15)
+            assert room.target is not None
+            assert room.target.mark == "?"
+            assert all(host.version == "v1" for host in room.target.hosts)  # last known, never «nothing»
+            await pilot.press("6")
+            await until(pilot, lambda: all(h.name in pane_text(room, "drift") for h in field.hosts), "each by its name")
+            await pilot.press("1")
+        finally:
+            for host in field.hosts:
+                host.start()
+        await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "all to be back", 40)
+        await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well", 20)
+        assert "stale" not in pane_text(room, "header")
 
 
 async def test_a_host_changed_behind_our_back_is_drift_on_the_screen_within_one_poll(field: Field) -> None:
