@@ -189,7 +189,9 @@ def _logs(results: ScreenResults, place: Path, quick: bool) -> None:
         Budget("key to paint under 100k lines/s: p50", round(flooded["p50 ms"], 1), 10, "ms"),
         Budget("key to paint under 100k lines/s: p99", round(flooded["p99 ms"], 1), 50, "ms"),
         Budget("processor under 100k lines/s", round(flooded["share of a core"] * 100, 1), 20, "% of a core"),
-        Budget("log lines taken in, of 150k/s offered", round(flood["taken in a second"]), 100_000, "lines/s", least=True),
+        Budget(
+            "log lines taken in, of 150k/s offered", round(flood["taken in a second"]), 100_000, "lines/s", least=True
+        ),
         Budget("memory with a million lines", round(screen["resident MB at a million lines"]), 100, "MB"),
         Budget("filter, many lines pass: seen", round(screen["filter that many lines pass, ms"]), 100, "ms"),
     ]

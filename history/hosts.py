@@ -45,7 +45,10 @@ class Hosts(Requests):
         """The last observation of every host, of one target or all."""
         condition, values = ("", []) if target is None else (" WHERE target = ?", [target])
         rows = self._rows(f"SELECT {OBSERVATION} FROM observation{condition} ORDER BY target, host", values)  # noqa: S608 - constants
-        return [_to_observation(row) for row in rows]
+        bodies: dict[
+            str, Any
+        ] = {}  # the hosts of a target mostly say the same: a text that was parsed is not parsed again
+        return [_to_observation(row, bodies) for row in rows]
 
     def observed(self) -> list[tuple[str, str, str, str | None, str | None, str, str | None]]:
         """Target, host, time, release, version, health and error of every last observation: enough to see which are new."""
@@ -82,6 +85,10 @@ class Hosts(Requests):
         return [Debt(*row) for row in rows]
 
 
-def _to_observation(row: tuple[Any, ...]) -> Observation:
-    target, host, time, release, version, health, error, body = row
-    return Observation(target, host, time, release, version, health, error, from_text(body))
+def _to_observation(row: tuple[Any, ...], bodies: dict[str, Any]) -> Observation:
+    """``bodies``: those that were parsed already, by their text; they are shared, and only read."""
+    target, host, time, release, version, health, error, text = row
+    body = bodies.get(text)
+    if body is None:
+        body = bodies[text] = from_text(text)
+    return Observation(target, host, time, release, version, health, error, body)

@@ -92,7 +92,7 @@ async def test_hosts_that_are_gone_for_five_minutes_are_stale_for_five_minutes_a
     async with room.run_test(size=(200, 50)) as pilot:
         await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "all hosts", 20)
         began = time.monotonic()
-        for host in field.hosts:
+        for host in field.hosts.hosts:
             host.stop()
         try:
             await until(pilot, lambda: "hosts 0/5 reachable" in pane_text(room, "header"), "all to be missed", 30)
@@ -105,10 +105,12 @@ async def test_hosts_that_are_gone_for_five_minutes_are_stale_for_five_minutes_a
             assert room.target.mark == "?"
             assert all(host.version == "v1" for host in room.target.hosts)  # last known, never «nothing»
             await pilot.press("6")
-            await until(pilot, lambda: all(h.name in pane_text(room, "drift") for h in field.hosts), "each by its name")
+            await until(
+                pilot, lambda: all(h.name in pane_text(room, "drift") for h in field.hosts.hosts), "each by its name"
+            )
             await pilot.press("1")
         finally:
-            for host in field.hosts:
+            for host in field.hosts.hosts:
                 host.start()
         await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "all to be back", 40)
         await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well", 20)
