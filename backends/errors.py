@@ -1,5 +1,9 @@
 """The one family of errors that leaves a backend: each names the host, what was tried, what was left as it was, what
-to do next."""
+to do next. What a host said is kept whole and cut when it is told, so that a secret is masked before it could be cut in two."""
+
+from collections.abc import Callable
+
+_HEAD, _TAIL = 240, 360  # characters of a problem that are told; its end is what a host said last
 
 
 class BackendError(Exception):
@@ -15,8 +19,17 @@ class BackendError(Exception):
         self.advice = advice
 
     def __str__(self) -> str:
-        parts = [f"{self.host}: {self.action}: {self.problem}", *(_as_sentence(p) for p in (self.left, self.advice))]
+        return self.told(lambda text: text)
+
+    def told(self, mask: Callable[[str], str]) -> str:
+        """The sentence, with ``mask`` applied to what was said before anything is cut off it."""
+        problem = _shortened(mask(self.problem))
+        parts = [f"{self.host}: {self.action}: {problem}", *(_as_sentence(mask(p)) for p in (self.left, self.advice))]
         return ". ".join(part for part in parts if part)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]} … {text[-_TAIL:]}"
 
 
 def _as_sentence(text: str) -> str:

@@ -1,5 +1,6 @@
 """Events: the append-only feed that every screen follows, each one a link of the audit chain. Nothing is ever changed here."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from quarterdeck.history.chain import START, from_text, link, plain, to_text
@@ -46,6 +47,13 @@ class Feed(Store):
         sql = f"SELECT {COLUMNS} FROM event WHERE {' AND '.join(condition for condition, _ in wanted)}"  # noqa: S608 - constants
         sql += f" ORDER BY seq {'DESC' if newest_first else 'ASC'} LIMIT ?"
         return [to_event(row) for row in self._rows(sql, [*(value for _, value in wanted), limit])]
+
+    def every_event(self, rollout: int) -> Iterator[Event]:
+        """All events of a rollout in order, however many there are, some at a time."""
+        after = 0
+        while events := self.events(after, rollout=rollout):
+            yield from events
+            after = events[-1].seq
 
     def raw_events(self, after: int | None, limit: int) -> list[tuple[Any, ...]]:
         """Events as they are stored (the columns of COLUMNS, the body as JSON text), from the first one on when ``after`` is None."""

@@ -280,6 +280,23 @@ class Debt:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """``time``: the wall clock. ``boottime``: nanoseconds since the boot ``boot``; two compare within one boot only."""
+
+    time: str
+    boot: str = ""
+    boottime: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """From ``since`` on, a target as a whole ran ``release``."""
+
+    release: str | None
+    since: Moment
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseRow:
     """A release as the journal knows it. ``verdict`` is untried, good or bad."""
 

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.history.chain import from_text, plain, to_text
-from quarterdeck.history.clock import now
+from quarterdeck.history.clock import boot_id, boottime, now
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.feed import Feed
-from quarterdeck.history.records import ReleaseRow
+from quarterdeck.history.records import Moment, ReleaseRow, Stood
 
 if TYPE_CHECKING:
     from quarterdeck.config.release import Release
@@ -101,6 +101,25 @@ class Releases(Feed):
         state, before, after = row
         found: str | None = after if state == "succeeded" else before
         return found
+
+    def stood(self, target: str, limit: int = 200) -> list[Stood]:
+        """What ``current_release`` was at each end of a rollout and since when, the newest first."""
+        rows = self._rows(
+            "SELECT r.state, r.from_release, r.to_release, e.time, e.body FROM rollout r JOIN event e ON e.seq = r.ended_seq"  # noqa: S608 - constants
+            f" WHERE r.target = ? AND {SETTLED_SQL.replace('kind', 'r.kind').replace('state', 'r.state')}"
+            " ORDER BY r.ended_seq DESC LIMIT ?",
+            (target, limit),
+        )
+        found = []
+        for state, before, after, time, text in rows:
+            body = from_text(text)
+            since = Moment(time, str(body.get("boot", "")), int(body.get("boottime", 0)))
+            found.append(Stood(after if state == "succeeded" else before, since))
+        return found
+
+    def moment(self) -> Moment:
+        """Now, by both clocks."""
+        return Moment(now(), boot_id(), boottime())
 
     def _proved(self, id: str, time: str, seq: int) -> None:
         self._connection.execute("UPDATE release SET last_good = ?, last_good_seq = ? WHERE id = ?", (time, seq, id))

@@ -301,6 +301,8 @@ class Rollouts(Asked):
     def _change_state(self, found: Rollout, state: RolloutState, outcome: str, body: dict[str, Any]) -> None:
         """Writes the new state and its event into the open transaction."""
         told = {"from": str(found.state), "to": str(state), "outcome": outcome, **body}
+        if state in ENDED:
+            told |= {"boot": boot_id(), "boottime": boottime()}  # how long something ran is told by a clock nobody sets
         event = self._event("state", found.target, found.id, None, told)
         if state in ENDED:
             self._close_requests(found, state, outcome)
@@ -372,10 +374,10 @@ class Rollouts(Asked):
         raise EpochLost(found.id, epoch, fence, taker)
 
     def _working(self, rollout: int, epoch: int) -> Rollout:
-        """The rollout, whose epoch still holds and which has not ended — or has succeeded: cleaning up comes after success."""
+        """The rollout, whose epoch still holds and which has not ended — or has ended well: telling the hosts comes afterwards."""
         found = self._known(rollout)
         self._check_epoch(found, epoch)
-        if found.state in ENDED and found.state is not RolloutState.SUCCEEDED:
+        if found.state in ENDED and found.state not in (RolloutState.SUCCEEDED, RolloutState.ROLLED_BACK):
             raise RequestRefused(f"rollout {rollout} has ended: {found.state}")
         return found
 

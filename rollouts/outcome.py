@@ -53,17 +53,6 @@ def result(journal: Journal, rollout_id: int) -> dict[str, Any]:
     """The document that ``--wait --json`` ends with. ``status`` is a rollout state; ``seconds`` from the first change
     to the end."""
     rollout = journal.rollout(rollout_id)
-    hosts = [
-        {
-            "host": seen.host,
-            "release": seen.release,
-            "version": seen.version,
-            "health": seen.health,
-            "error": seen.error,
-        }
-        for seen in journal.observations(rollout.target)
-        if seen.body.get("rollout") == rollout_id
-    ]
     return {
         "rollout": rollout.id,
         "kind": str(rollout.kind),
@@ -72,10 +61,45 @@ def result(journal: Journal, rollout_id: int) -> dict[str, Any]:
         "to": rollout.to_release,
         "status": str(rollout.state),
         "seconds": seconds(rollout),
-        "hosts": hosts,
+        "hosts": _hosts(journal, rollout),
         "reason": rollout.outcome,
         "exit_status": exit_status(rollout, cause(journal, rollout_id)),
     }
+
+
+def _hosts(journal: Journal, rollout: Rollout) -> list[dict[str, Any]]:
+    """Every host that the rollout was about. ``state``: changed (read back), unchanged, failed, or unreachable; of one that was
+    not changed, ``release`` is what it ran when it was last looked at."""
+    seen = {one.host: one for one in journal.observations(rollout.target)}
+    planned = {str(host["host"]): host for host in (rollout.plan or {}).get("hosts", ())}
+    debts = {debt.host: debt.reason for debt in journal.debts(rollout.target) if debt.rollout == rollout.id}
+    events = journal.events(rollout=rollout.id, kind="state", newest_first=True, limit=1)
+    lost: dict[str, str] = dict(events[0].body.get("lost", {})) if events else {}
+    lost |= {name: str(host["error"]) for name, host in planned.items() if host["error"] is not None}
+    lost |= debts
+    only = rollout.options.get("only")
+    declared = only or [str(host["name"]) for host in rollout.options.get("target", {}).get("hosts", ())]
+    found = []
+    for name in dict.fromkeys([*planned, *declared]):
+        last = seen.get(name)
+        mine = last is not None and last.body.get("rollout") == rollout.id
+        if last is not None and mine:
+            state = "failed" if last.error else "changed"
+            release, version, health, error = last.release, last.version, last.health, last.error
+        else:
+            state = "unreachable" if name in lost else "unchanged"
+            release = planned.get(name, {}).get("current") or (last.release if last is not None else None)
+            row = journal.release(release) if release else None
+            version = row.release.version if row is not None else None
+            same = last is not None and last.release == release
+            health = last.health if last is not None and same and name not in lost else "unknown"
+            error = lost.get(name)
+        if mine and name in debts:
+            state, error = "unreachable", error or debts[name]
+        found.append(
+            {"host": name, "state": state, "release": release, "version": version, "health": health, "error": error}
+        )
+    return found
 
 
 def seconds(rollout: Rollout) -> float | None:

@@ -3,7 +3,6 @@ None."""
 
 from collections.abc import Set
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 from quarterdeck.config.release import Release
@@ -11,11 +10,15 @@ from quarterdeck.config.release import Release
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What runs in the environment before: artifact digest, verdict, and since when it is good (ISO 8601)."""
+    """What the environment before says of an artifact. ``verdict`` None: it has not been there. ``ran``: the seconds that it
+    was left running there as what is good, at the longest. ``now``: the version that runs there, None: nothing."""
 
-    sha256: str
-    verdict: str
-    since: str | None
+    verdict: str | None
+    ran: float
+    now: str | None
+
+
+NOTHING_BEFORE = Sighting(None, 0.0, None)
 
 
 def refusal(
@@ -26,8 +29,7 @@ def refusal(
     force: bool,
     after: str | None,
     soak: float,
-    seen_there: Sighting | None,
-    now: str,
+    before: Sighting,
     overridden: Set[str],
 ) -> str | None:
     """Why ``release`` may not be deployed: it was bad before, or has not succeeded (long enough) in the environment
@@ -41,24 +43,17 @@ def refusal(
         return None
     way = "ship it there first, or: --override after --reason …"
     rule = f"{release.target} takes only what has succeeded in {after}"
-    if seen_there is None:
-        return f"{rule}, and nothing has run there; {way}"
-    if seen_there.sha256 != release.artifact.sha256:
-        return f"{rule}, and {release.version} is not what runs there; {way}"
-    if seen_there.verdict != "good":
-        return f"{rule}, and {release.version} is {seen_there.verdict} there; {way}"
-    if soak and seen_there.since is not None:
-        ran = (_time(now) - _time(seen_there.since)).total_seconds()
-        if ran < soak:
-            return (
-                f"{release.version} has run in {after} for {int(max(ran, 0))} s of the {int(soak)} s "
-                f"that {release.target} asks for; {way}"
-            )
+    if before.verdict is None:
+        there = f"this {release.version} has not: {before.now} runs there" if before.now else "nothing has run there"
+        return f"{rule}, and {there}; {way}"
+    if before.verdict != "good":
+        return f"{rule}, and {release.version} is {before.verdict} there; {way}"
+    if before.ran < soak:
+        return (
+            f"{release.version} has run in {after} for {int(before.ran)} s of the {int(soak)} s "
+            f"that {release.target} asks for; {way}"
+        )
     return None
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 class WayRound(StrEnum):

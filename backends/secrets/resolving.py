@@ -35,6 +35,17 @@ async def resolve_secrets(
     ``base`` is the directory that relative paths and commands start from (the fleet file's); ``deadline`` is seconds
     for all of them. Raises ``SecretUnavailable``, which names every secret that failed with its reference.
     """
+    values, refused = await resolve_each(references, base=base, deadline=deadline)
+    if refused is not None:
+        del values  # a traceback that shows variables must not show those that could be read
+        raise refused
+    return values
+
+
+async def resolve_each(
+    references: Mapping[str, SecretReference], *, base: Path, deadline: float = 30.0
+) -> tuple[SecretValues, SecretUnavailable | None]:
+    """The values that can be read, and the error that names the others: for masking, where every one that is known counts."""
     limit = asyncio.Semaphore(_AT_ONCE)
     end = asyncio.get_running_loop().time() + deadline
 
@@ -58,11 +69,7 @@ async def resolve_secrets(
             failed.append((name, reference, result))
         else:
             values[name] = result
-    if failed:
-        # A traceback that shows variables must not show the values of the others; a task shows its result.
-        del tasks, values, result
-        raise _sorry(failed)
-    return SecretValues(values)
+    return SecretValues(values), _sorry(failed) if failed else None
 
 
 def _sorry(failed: Sequence[tuple[str, SecretReference, _Unavailable]]) -> SecretUnavailable:

@@ -8,7 +8,7 @@ from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import Action, HostNow
-from quarterdeck.rollouts.worker.arming import Armed
+from quarterdeck.rollouts.worker.armed import Armed
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.taking_back import TakingBack
 from quarterdeck.rollouts.worker.waves import Aborted, Waves

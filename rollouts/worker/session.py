@@ -14,7 +14,7 @@ from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import ENDED, Request, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.control import ARMED_FOR, busy
 from quarterdeck.rollouts.plan import Action, HostNow, Plan, plan_deploy, plan_rollback
-from quarterdeck.rollouts.worker.arming import Armed, CannotBegin, describe, hosts_from_body
+from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, describe, hosts_from_body
 from quarterdeck.rollouts.worker.carrying_out import CarryingOut
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
@@ -62,7 +62,7 @@ class Session(CarryingOut):
             else:
                 await self._taken_over()
         except CannotBegin as error:
-            await self._end(None, RolloutState.CANCELLED, error.why, cause=error.cause)
+            await self._end(None, RolloutState.CANCELLED, error.why, cause=error.cause, lost=error.hosts)
         except EpochLost as error:
             log.warning("another worker has taken over, this one stops, rollout=%d reason=%s", self.id, error)
         finally:
@@ -235,17 +235,16 @@ class Session(CarryingOut):
         row = self.journal.reader.release(self.rollout.to_release)
         assert row is not None
         releases = self.arming.known_releases(row.release)
+        old = await self._secrets_of(row.release)
         armed = Armed(
             self.target,
             row.release,
             self.rollout.from_release,
             hosts_from_body(body),
             Plan((), (), ()),
-            {
-                row.release.id: await self._secrets_of(row.release),
-                **await self.arming.secrets_to_mask(releases.get(self.rollout.from_release or "")),
-            },
+            {row.release.id: old.to_write},
             releases,
+            [old.readable, await self.arming.secrets_to_mask(releases.get(self.rollout.from_release or ""))],
             body=dict(body),
         )
         work = self._work(armed, epoch)

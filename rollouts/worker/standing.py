@@ -4,20 +4,22 @@ Decides nothing and changes no host.
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
-from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
-from quarterdeck.backends.secrets import Masker, resolve_secrets
+from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.records import NewStep, Observation, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import Action, Plan
 from quarterdeck.rollouts.spawn import artifact_cache
-from quarterdeck.rollouts.worker.arming import Armed, Arming
+from quarterdeck.rollouts.worker.armed import Armed
+from quarterdeck.rollouts.worker.arming import Arming
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
+from quarterdeck.rollouts.worker.old_secrets import OldSecrets, old_secrets
 from quarterdeck.rollouts.worker.steps import Archives, Work
 from quarterdeck.rollouts.worker.wishes import Wishes
 
@@ -50,7 +52,7 @@ class Standing:
             await check_archive(archive)  # a release that was adopted has its checksum from a host, not from a deploy
             return archive
 
-        values = [value for secrets in armed.secrets.values() for value in secrets.values.values()]
+        values = masked_values(*armed.secrets.values(), *armed.masked)
         rows = self.journal.reader.releases(self.target.name, limit=50)
         good = {row.id for row in rows if row.verdict == "good"}
         bad = {row.id for row in rows if row.verdict == "bad"}
@@ -110,16 +112,8 @@ class Standing:
             if step.seq == failed.seq or (later and not alone and step.action != Action.FINISH):
                 await self.journal.do(self.journal.journal.end_step, self.id, epoch, step.seq, StepState.SKIPPED, why)
 
-    async def _secrets_of(self, release: Release) -> SecretValues:
-        try:
-            return await resolve_secrets(
-                {name: record.reference for name, record in release.secrets.items()},
-                base=self.arming.base,
-                deadline=5.0,
-            )
-        except BackendError as error:
-            log.warning("secrets of %s kept as they are on the hosts, reason=%s", release.id, error)
-            return SecretValues({})
+    async def _secrets_of(self, release: Release) -> OldSecrets:
+        return await old_secrets(release, self.arming.base, deadline=5.0)
 
     async def _observe_steps(self, armed: Armed) -> None:
         """The last known state of every host that this rollout changed, from what its steps read back."""
@@ -149,16 +143,29 @@ class Standing:
             "now: " + ", ".join(f"{host} {version}" for host, version in sorted(now.items())) if now else "now: unknown"
         )
 
-    async def _end(self, epoch: int | None, state: RolloutState, outcome: str, *, cause: str = "") -> None:
+    async def _end(
+        self,
+        epoch: int | None,
+        state: RolloutState,
+        outcome: str,
+        *,
+        cause: str = "",
+        lost: Mapping[str, str] | None = None,
+    ) -> None:
+        """``lost``: hosts that could not be asked, where there is no plan that says so."""
         await self.journal.do(
             self.journal.journal.set_state,
             self.id,
             epoch,
             state,
             outcome=outcome,
-            body={"cause": cause} if cause else {},
+            body=({"cause": cause} if cause else {}) | ({"lost": dict(lost)} if lost else {}),
         )
         log.info("ended, rollout=%d state=%s outcome=%s", self.id, state, outcome)
+
+
+def masked_values(*groups: SecretValues) -> list[str]:
+    return [value for secrets in groups for value in secrets.values.values()]
 
 
 def version_of(armed: Armed, release: str | None) -> str:

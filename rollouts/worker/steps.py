@@ -149,7 +149,7 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
     try:
         outcome = await connection.switch(release, work.secrets_of(release.id), work.fence, step.op_id, action=action)
     except CommandFailed as error:
-        raise StepFailed(step, work.masker.mask(str(error)), release_at_fault=error.exit_status is not None) from error
+        raise StepFailed(step, error.told(work.masker.mask), release_at_fault=error.exit_status is not None) from error
     if outcome.current != release.id:
         raise StepFailed(
             step,
@@ -217,7 +217,9 @@ async def _hook(step: Step, work: Work, connection: Connection) -> dict[str, Any
     try:
         outcome = await connection.hook(hook, command, release, work.fence, step.op_id)
     except CommandFailed as error:
-        raise StepFailed(step, work.masker.mask(f"hook {command!r}: {error}"), release_at_fault=True) from error
+        raise StepFailed(
+            step, f"hook {work.masker.mask(command)!r}: {error.told(work.masker.mask)}", release_at_fault=True
+        ) from error
     output = work.masker.mask(outcome.output)[-SHOWN:]  # masked whole: half a secret would not be recognised
     if outcome.exit_status != 0:
         raise StepFailed(

@@ -1,15 +1,17 @@
 """Taking a rollout back: an abort, or a failure that policy answers by itself. No wish of an operator stops it."""
 
+import contextlib
 from collections import Counter
 
 from quarterdeck.backends.errors import Fenced
 from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import OnUnreachable
+from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step
-from quarterdeck.rollouts.plan import Action, HostNow, Touched, back_to, plan_take_back
-from quarterdeck.rollouts.worker.arming import Armed
-from quarterdeck.rollouts.worker.standing import Standing, version_of
-from quarterdeck.rollouts.worker.steps import Work
+from quarterdeck.rollouts.plan import Action, HostNow, Plan, PlannedStep, Touched, back_to, plan_take_back
+from quarterdeck.rollouts.worker.armed import Armed
+from quarterdeck.rollouts.worker.standing import Standing, masked_values, version_of
+from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.waves import Waves
 
 
@@ -54,9 +56,10 @@ class TakingBack(Standing):
         self.crew.renew()
         for name in {str(step.body["release"]) for step in steps if step.body.get("release")}:
             if name not in work.secrets and name in work.releases:
-                work.secrets = {**work.secrets, name: await self._secrets_of(work.releases[name])}
-        values = [value for secrets in work.secrets.values() for value in secrets.values.values()]
-        work.masker = Masker(values)
+                old = await self._secrets_of(work.releases[name])
+                work.secrets = {**work.secrets, name: old.to_write}
+                armed.masked.append(old.readable)
+        work.masker = Masker(masked_values(*work.secrets.values(), *armed.masked))
         waves = Waves(self.id, epoch, work, self.journal, self.wishes)
         try:
             await waves.carry_out(
@@ -86,6 +89,35 @@ class TakingBack(Standing):
             f"{version_of(armed, name)} on {count} host{'s' if count != 1 else ''}" for name, count in back.items()
         )
         await self._end(epoch, RolloutState.ROLLED_BACK, f"{why}; taken back: {where or 'no host had been changed'}")
+        await self._tell_hosts(steps, armed, waves, epoch)
+
+    async def _tell_hosts(self, steps: list[Step], armed: Armed, waves: Waves, epoch: int) -> None:
+        """A release that was good before and is bad now stands in the hosts' list of good ones, from which a lost journal would
+        be rebuilt: the hosts that went back are told. One that never was good stands in none, and costs nothing."""
+        row = self.journal.reader.release(armed.release.id)
+        if row is None or row.verdict != "bad" or row.last_good is None:
+            return
+        good = {
+            known.id for known in self.journal.reader.releases(self.target.name, limit=50) if known.verdict == "good"
+        }
+        back = {step.host: str(step.body["release"]) for step in steps if step.action == Action.SWITCH}
+        told = [
+            PlannedStep(0, host, Action.FINISH, {"release": release})
+            for host, release in back.items()
+            if release in good
+        ]
+        if not told:
+            return
+        waves.work.bad |= {row.id}
+        every = self.journal.reader.steps(self.id)
+        with contextlib.suppress(EpochLost, Fenced, StepFailed, JournalBusy, JournalFull):
+            new = await self._add_steps(
+                epoch,
+                Plan(tuple(told), (), ()),
+                after=max(step.seq for step in every),
+                wave=max(step.batch for step in every) + 1,
+            )
+            await waves.carry_out(new, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False)
 
 
 def _touched(host: HostNow, stable: str | None) -> Touched:

@@ -194,9 +194,10 @@ class Waves:
     def _as_failure(self, step: Step, error: StepFailed | BackendError | OSError) -> StepFailed:
         if isinstance(error, StepFailed):
             return error
+        mask = self.work.masker.mask
         return StepFailed(
             step,
-            self.work.masker.mask(str(error) if isinstance(error, BackendError) else f"{step.host}: {error}"),
+            error.told(mask) if isinstance(error, BackendError) else mask(f"{step.host}: {error}"),
             release_at_fault=False,
             unreachable=isinstance(error, Unreachable),
         )

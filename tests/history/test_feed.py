@@ -35,6 +35,12 @@ def test_events_are_found_by_number_and_subject(journal: Journal) -> None:
     assert journal.head() == (6, journal.events(newest_first=True, limit=1)[0].hash)
 
 
+def test_every_event_of_a_rollout_is_there_however_many_there_are(journal: Journal) -> None:
+    for number in range(1203):
+        journal.record("tick", rollout=1 + number % 2, body={"n": number})
+    assert [event.body["n"] for event in journal.every_event(1)] == list(range(0, 1203, 2))
+
+
 def test_another_connection_notices_a_commit_and_reads_it(journal: Journal, other: Journal) -> None:
     before = other.data_version()
     assert other.data_version() == before

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.history.clock import boot_id, boottime
 from quarterdeck.history.errors import EpochLost, RequestRefused, TargetBusy, UnknownRollout
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ACTIVE, ENDED, NewStep, Operator, RolloutKind, RolloutState, StepState
@@ -126,7 +127,10 @@ def test_an_ended_rollout_stays_as_it_ended(journal: Journal) -> None:
         with pytest.raises(RequestRefused, match="has ended: failed"):
             journal.set_state(rollout, epoch, state)
     event = journal.events(rollout=rollout, kind="state", newest_first=True, limit=1)[0]
-    assert event.body == {"from": "running", "to": "failed", "outcome": "web-1 runs v2, web-2 runs v1", "hosts": 2}
+    told = {"from": "running", "to": "failed", "outcome": "web-1 runs v2, web-2 runs v1", "hosts": 2}
+    assert told.items() <= event.body.items()
+    assert event.body["boot"] == boot_id(), "and when, by the clock that nobody sets"
+    assert 0 <= boottime() - event.body["boottime"] < 600_000_000_000
 
 
 def test_taking_over_gives_back_the_state_from_before_and_fences_the_old_worker(

@@ -1,14 +1,18 @@
 """Whole rollouts over real sshd hosts, by the real command: what is said, what is journalled, what the hosts' disks hold."""
 
+import contextlib
 import io
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from quarterdeck.history.errors import LockHeld
 from quarterdeck.history.identity import current_operator
+from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.plan import Action
@@ -282,20 +286,100 @@ def test_an_orphaned_rollback_is_resumed_by_itself(field: Field) -> None:
     assert field.running() == everywhere(field, "v1")
 
 
-def test_a_rollback_takes_at_most_three_executions_a_host(field: Field) -> None:
+def executions(field: Field) -> list[int]:
+    return [host.log.count("Starting session: command") for host in field.hosts.hosts]
+
+
+def quiet(field: Field, rollout: int) -> None:
+    """Its worker is gone: cleaning up comes after the end that ``--wait`` waits for, and is an execution too."""
+
+    def gone() -> bool:
+        with contextlib.suppress(LockHeld):
+            WorkerLock.acquire(field.state, rollout).release()
+            return True
+        return False
+
+    wait_for(gone, f"the worker of rollout {rollout} to end", 30)
+
+
+@pytest.mark.parametrize(("health", "most"), [("tcp", 3), ("command", 4)])
+def test_a_rollback_takes_at_most_three_executions_a_host(field: Field, health: str, most: int) -> None:
+    """Looking, switching, cleaning up. A health check by HTTP or TCP is no execution; one by a command is one every time that
+    it is made, and one that is well at once is made once."""
+    if health == "tcp":
+        field.write(health={"tcp": {"port": field.hosts[0].port, "host": field.hosts[0].address}, "interval": "1s"})
+    field.deploy("v1")
+    quiet(field, field.deploy("v2")["rollout"])
+    before = executions(field)
+    back = field.rollback()
+    quiet(field, back["rollout"])
+    used = [now - then for now, then in zip(executions(field), before, strict=True)]
+    assert all(0 < count <= most for count in used), used
+
+
+def test_a_release_that_was_good_and_fails_later_is_offered_by_no_host(field: Field) -> None:
+    """The hosts are told by the run that found it bad, in no more executions than a rollback has."""
+    well = field.directory / "well"
+    well.touch()
+    field.write(
+        health={"command": f'test "$QD_VERSION" != v1 || test -e {well}', "interval": "1s", "healthy_deadline": "1s"}
+    )
+    field.deploy("v1")
+    quiet(field, field.deploy("v2")["rollout"])
+    well.unlink()
+    failed = field.deploy("v1", status=3)
+    quiet(field, failed["rollout"])
+    assert field.running() == everywhere(field, "v2")
+    with field.journal(read_only=True) as journal:
+        steps = journal.steps(failed["rollout"])
+    last = max(step.seq for step in steps if step.action == Action.SWITCH)
+    told = [step for step in steps if step.seq > last]
+    assert {step.host for step in told} == {
+        step.host for step in steps if step.action == Action.SWITCH and step.attempt
+    }
+    assert {(step.action, step.state) for step in told} == {(Action.FINISH, StepState.DONE)}
+    shutil.rmtree(field.state)
+    adopted = json.loads(field.qd("adopt", "--json", status=0).stdout)
+    assert "v1" not in str(adopted.get("previous")), adopted
+    refused = field.qd("rollback", TARGET, "--yes", "--wait")
+    assert refused.returncode != 0, refused.stdout
+    assert field.running() == everywhere(field, "v2")
+
+
+def test_hosts_that_could_not_be_reached_are_in_the_result_with_their_state(field: Field) -> None:
     field.deploy("v1")
     field.deploy("v2")
-    before = [host.log.count("Starting session: command") for host in field.hosts.hosts]
-    field.write(health={"tcp": {"port": field.hosts[0].port, "host": field.hosts[0].address}, "interval": "1s"})
-    field.deploy("v3")
-    middle = [host.log.count("Starting session: command") for host in field.hosts.hosts]
-    field.rollback(arguments=["--to", "v2"])
-    after = [host.log.count("Starting session: command") for host in field.hosts.hosts]
-    used = [now - then for now, then in zip(after, middle, strict=True)]
-    assert all(0 < count <= 4 for count in used), (
-        used
-    )  # the release's own health check is a command: one execution more
-    assert all(then > now for then, now in zip(middle, before, strict=True))
+    field.hosts[4].stop()
+    try:
+        stopped = field.deploy("v3", status=6)["hosts"]
+        assert [host["host"] for host in stopped] == [host.name for host in field.hosts.hosts]
+        assert [host["state"] for host in stopped] == ["unchanged"] * 4 + ["unreachable"]
+        assert "refused" in stopped[4]["error"]
+        back = field.rollback(status=4)["hosts"]
+        assert [(host["state"], host["version"]) for host in back[:4]] == [("changed", "v1")] * 4
+        assert (back[4]["host"], back[4]["state"]) == (field.hosts[4].name, "unreachable")
+        assert back[4]["error"]
+    finally:
+        field.hosts[4].start()
+
+
+def test_one_secret_that_can_not_be_read_leaves_the_others_masked(field: Field) -> None:
+    kept, lost = field.directory / "kept", field.directory / "lost"
+    kept.write_text("the-readable-value\n")
+    lost.write_text("the-other-value\n")
+    field.write(secrets={"KEPT": {"file": str(kept)}, "LOST": {"file": str(lost)}})
+    field.make_version(
+        "loud", start='if test -e ../../loud; then echo "at $KEPT"; exit 3; fi; echo "$QD_RELEASE" > ../../running'
+    )
+    field.deploy("loud")
+    field.deploy("v2")
+    for host in field.hosts.hosts:
+        (field.home(host) / "loud").touch()
+    lost.unlink()
+    result = field.rollback(status=4)
+    assert "at ****" in result["reason"]
+    for path in field.state.rglob("*"):
+        assert not path.is_file() or b"the-readable-value" not in path.read_bytes(), path
 
 
 def test_what_was_kept_for_a_rollback_is_never_removed(field: Field) -> None:

@@ -2,12 +2,11 @@
 
 from quarterdeck.config.model import Commands, Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
-from quarterdeck.rollouts.policy import Sighting, refusal
+from quarterdeck.rollouts.policy import NOTHING_BEFORE, Sighting, refusal
 
 RELEASE = Release(
     "production/web", "v2", ResolvedArtifact("/a/web-v2.tgz", "b" * 64), "/srv/web", Runner(commands=Commands("a", "b"))
 )
-NOW = "2026-11-23T12:00:00.000Z"
 
 
 def ask(
@@ -16,7 +15,7 @@ def ask(
     force: bool = False,
     after: str | None = None,
     soak: float = 0.0,
-    seen: Sighting | None = None,
+    before: Sighting = NOTHING_BEFORE,
     overridden: frozenset[str] = frozenset(),
 ) -> str | None:
     return refusal(
@@ -26,8 +25,7 @@ def ask(
         force=force,
         after=after,
         soak=soak,
-        seen_there=seen,
-        now=NOW,
+        before=before,
         overridden=overridden,
     )
 
@@ -39,17 +37,15 @@ def test_a_release_that_was_bad_goes_out_again_only_by_force() -> None:
 
 
 def test_only_what_succeeded_in_the_environment_before_may_follow() -> None:
-    good = Sighting("b" * 64, "good", "2026-11-23T10:00:00.000Z")
-    assert ask(after="staging/web", seen=good) is None
+    assert ask(after="staging/web", before=Sighting("good", 1.0, "v2")) is None
+    assert ask(after="staging/web", before=Sighting("good", 1.0, "v3")) is None, "proven there, and followed by another"
     assert "nothing has run there" in (ask(after="staging/web") or "")
-    other = Sighting("c" * 64, "good", good.since)
-    assert "is not what runs there" in (ask(after="staging/web", seen=other) or "")
-    bad = Sighting("b" * 64, "bad", good.since)
-    assert "is bad there" in (ask(after="staging/web", seen=bad) or "")
+    assert "this v2 has not: v1 runs there" in (ask(after="staging/web", before=Sighting(None, 0.0, "v1")) or "")
+    assert "is bad there" in (ask(after="staging/web", before=Sighting("bad", 0.0, "v2")) or "")
     assert ask(after="staging/web", overridden=frozenset({"after"})) is None
 
 
 def test_soak_is_counted_from_when_it_succeeded_there() -> None:
-    seen = Sighting("b" * 64, "good", "2026-11-23T11:00:00.000Z")
-    assert "3600 s of the 7200 s" in (ask(after="staging/web", soak=7200, seen=seen) or "")
-    assert ask(after="staging/web", soak=3600, seen=seen) is None
+    seen = Sighting("good", 3600.0, "v2")
+    assert "3600 s of the 7200 s" in (ask(after="staging/web", soak=7200, before=seen) or "")
+    assert ask(after="staging/web", soak=3600, before=seen) is None

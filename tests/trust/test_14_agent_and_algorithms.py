@@ -28,10 +28,11 @@ def agent(sshd_fleet: SshdFleet, tmp_path: Path) -> Iterator[Path]:
     process = subprocess.Popen(
         ["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    wait_for(socket.exists, "the agent listens")
+    wait_for(lambda: socket.exists() or process.poll() is not None, "the agent listens", 60)
+    assert process.poll() is None, f"ssh-agent ended with {process.returncode}"
     environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
     add = ["ssh-add", "-q", str(sshd_fleet.key)]
-    subprocess.run(add, env=environment, check=True, timeout=20, stderr=subprocess.DEVNULL)
+    subprocess.run(add, env=environment, check=True, timeout=60, stderr=subprocess.DEVNULL)
     yield socket
     process.terminate()
     process.wait(timeout=10)

@@ -165,7 +165,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     rollout = rollout_to_read(session, arguments.rollout)
     journal = session.journal
     steps = journal.steps(rollout.id)
-    events = [event for event in journal.events(rollout=rollout.id, limit=5000) if not event.kind.startswith("step.")]
+    events = [event for event in journal.every_event(rollout.id) if not event.kind.startswith("step.")]
     asked = [journal.request(int(event.body["request"])) for event in events if event.kind == "request"]
     session.printer.document(
         as_value(rollout)

@@ -76,7 +76,7 @@ def _by_text(host: str, action: str, text: str, errors: str) -> BackendError | N
     line = next(
         (line for line in reversed(errors.splitlines()) if any(m in line for m in _FULL + _READ_ONLY + _FORBIDDEN)), ""
     )
-    detail = f" ({line[-300:]})" if line else ""
+    detail = f" ({line})" if line else ""
     if any(message in errors for message in _FULL):
         return NoSpace(
             host,
@@ -164,7 +164,7 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
             status, _, command = text.partition(" ")
             found = _by_text(host, action, f"{command} failed", answer.errors)
             tail = answer.output.strip().splitlines()[-1:]
-            said = f": {tail[0][-300:]}" if tail else ""
+            said = f": {tail[0]}" if tail else ""
             return found or CommandFailed(
                 host,
                 action,
@@ -192,7 +192,7 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
             return _by_text(host, action, text, answer.errors) or CommandFailed(
                 host,
                 action,
-                text + (f": {answer.errors.splitlines()[-1][-300:]}" if answer.errors else "") + again,
+                text + (f": {answer.errors.splitlines()[-1]}" if answer.errors else "") + again,
                 exit_status=answer.exit_status,
                 output=answer.output or answer.errors,
             )
@@ -239,7 +239,7 @@ def require(host: str, action: str, answer: Answer, *, epoch: int = 0) -> Answer
             host,
             action,
             f"the host's shell did not run the command (status {answer.exit_status})"
-            + (f": {said.splitlines()[-1][-300:]}" if said else ""),
+            + (f": {said.splitlines()[-1]}" if said else ""),
             exit_status=answer.exit_status,
             output=said,
             advice="check the login user's shell with: ssh HOST true",

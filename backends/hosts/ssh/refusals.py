@@ -62,7 +62,7 @@ async def explain(host: str, way: Way, error: Exception, watch: KeyWatch) -> Unr
                 _ACTION,
                 f"{way.user}@{way.address}:{way.port} accepts none of the keys that were offered: {await _offered(way)}",
                 advice=f"put one of them into authorized_keys there, load another into the agent, or set IdentityFile; "
-                f"see: ssh -v {way.destination.name} true",
+                f"see: {way.by_hand}",
             )
         case asyncssh.KeyExchangeFailed() | asyncssh.ProtocolNotSupported():
             return Unreachable(

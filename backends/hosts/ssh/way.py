@@ -1,6 +1,7 @@
 """How a host is reached: what ``~/.ssh/config`` says of its name, before any connection is made."""
 
 import getpass
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,11 @@ class Destination:
     port: int | None = None
     user: str | None = None
 
+    @property
+    def written(self) -> str:
+        address = f"[{self.name}]" if ":" in self.name else self.name
+        return (f"{self.user}@" if self.user else "") + address + (f":{self.port}" if self.port else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -38,6 +44,23 @@ class Way:
     proxy_command: bool
     identities: tuple[str, ...]
     trusted: TrustedKeys
+    config_files: tuple[str, ...] = ()  # those that are used instead of ~/.ssh/config
+
+    @property
+    def by_hand(self) -> str:
+        """The ``ssh`` command that goes the same way, to be typed by a person who wants to see why it fails."""
+        to, config = self.destination, self.config_files
+        words = ["ssh", "-v"]
+        if len(config) > 1:  # ssh reads one file: what they say together is spelled out
+            words += ["-F", "none", "-p", str(self.port)]
+            words += [word for identity in self.identities for word in ("-i", identity)]
+            jumps = ",".join(jump.written for jump in self.jumps)
+            words += ["-J", jumps] if jumps else []
+            words += ["-o", f"HostKeyAlias={self.key_name}"] if self.key_name != self.address else []
+            return shlex.join([*words, f"{self.user}@{self.address}", "true"])
+        words += ["-F", config[0]] if config else []
+        words += ["-p", str(to.port)] if to.port else []
+        return shlex.join([*words, f"{to.user}@{to.name}" if to.user else to.name, "true"])
 
 
 def parse_destination(text: str) -> Destination:
@@ -67,6 +90,7 @@ def parse_destination(text: str) -> Destination:
 def find_way(destination: Destination, config_files: Sequence[Path], known_hosts: Sequence[Path]) -> Way:
     """Reads the configuration (none given: ``~/.ssh/config``). Raises ``ValueError`` (a line that can't be read) or ``OSError``."""
     local_user = getpass.getuser()
+    given = tuple(str(path) for path in config_files)
     if not config_files:
         usual = Path("~/.ssh/config").expanduser()
         config_files = [usual] if usual.is_file() else []
@@ -97,4 +121,5 @@ def find_way(destination: Destination, config_files: Sequence[Path], known_hosts
         proxy_command=bool(config.get("ProxyCommand")) and not jumps,
         identities=tuple(str(name) for name in identities) if isinstance(identities, list) else (),
         trusted=TrustedKeys(tuple(str(path) for path in files)),
+        config_files=given,
     )

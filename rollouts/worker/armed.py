@@ -1,0 +1,152 @@
+"""What arming has found: the values that a worker goes on with, and the JSON body that is shown before the go.
+
+Pure: asks no host and writes nothing.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
+from quarterdeck.config.model import Target
+from quarterdeck.config.release import Release, canonical
+from quarterdeck.history.records import RolloutKind
+from quarterdeck.rollouts.plan import HostNow, Plan, summary
+
+
+class CannotBegin(Exception):
+    """Nothing was changed. ``cause``: usage, policy, artifact, secrets, unreachable or hosts; it decides the exit
+    status."""
+
+    def __init__(self, cause: str, why: str, *, hosts: Mapping[str, str] | None = None) -> None:
+        super().__init__(why)
+        self.cause = cause
+        self.why = why
+        self.hosts = dict(hosts or {})  # those that could not be asked, each with the reason
+
+
+@dataclass(slots=True)
+class Armed:
+    """What arming found. ``releases`` holds every release that a step may name, by id."""
+
+    target: Target
+    release: Release
+    leaving: str | None
+    hosts: list[HostNow]
+    plan: Plan
+    secrets: dict[str, SecretValues]  # by release id; empty values: what lies on the host is kept
+    releases: dict[str, Release]
+    masked: list[SecretValues] = field(default_factory=list)  # further values that must not be shown
+    body: dict[str, Any] = field(default_factory=dict)
+    archive: Path | None = None
+    highest_epoch: int = 0
+
+    @property
+    def plan_hash(self) -> str:
+        shown = {key: self.body[key] for key in ("kind", "target", "from", "to", "steps")}
+        return hashlib.sha256(canonical(shown)).hexdigest()
+
+
+def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str]) -> Armed:
+    """``armed`` with its body: the plan as it is shown, and whose hash the ``go`` names."""
+    hosts = armed.hosts
+    armed.highest_epoch = max((host.epoch for host in hosts), default=0)
+    to = armed.release.id
+    reasons = [f"{host.host}: {host.error}" for host in hosts if host.error is not None]
+    if kind is RolloutKind.ROLLBACK:
+        missing = [host.host for host in hosts if host.error is None and to not in host.kept]
+        if missing:
+            reasons.append(f"no copy of {armed.release.version} on {', '.join(missing)}: it is fetched first")
+    reasons += [f"secret {n}: {s}" for n, s in secret_states.items() if s != "same"]
+    armed.body = {
+        "kind": str(kind),
+        "target": armed.target.name,
+        "from": armed.leaving,
+        "to": to,
+        "version": armed.release.version,
+        "digest": armed.release.artifact.sha256,
+        "strategy": armed.target.strategy.kind,
+        "hosts": [
+            {
+                "host": host.host,
+                "current": host.current,
+                "running": host.running,
+                "has_release": to in host.kept,
+                "kept": sorted(host.kept),
+                "free_bytes": host.free_bytes,
+                "problems": list(host.problems),
+                "error": host.error,
+            }
+            for host in hosts
+        ],
+        "steps": describe(armed.plan),
+        "summary": summary(armed.plan, hosts, armed.leaving),
+        "readiness": {"state": "degraded" if reasons else "ready", "reasons": reasons},
+        "secrets": dict(secret_states),
+        "warnings": [*armed.body.get("warnings", []), *secret_warnings(armed.release.version, secret_states)],
+    }
+    return armed
+
+
+def secret_warnings(version: str, states: Mapping[str, str]) -> list[str]:
+    """A secret that can't be read has all values stay on the hosts as they are: half of them would be no configuration."""
+    unavailable = [name for name, state in states.items() if state == "unavailable"]
+    used = (
+        f"the old one is kept on the hosts, as {unavailable[0]} can't be read"
+        if unavailable
+        else "the new value is used"
+    )
+    return [
+        f"the value of secret {name} has changed since {version} was released: {used}"
+        for name, state in states.items()
+        if state == "changed"
+    ] + [f"secret {name} can't be read now: the value that lies on the hosts is kept" for name in unavailable]
+
+
+def describe(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {"seq": seq, "batch": step.wave, "host": step.host, "action": str(step.action), **step.body}
+        for seq, step in enumerate(plan.steps, 1)
+    ]
+
+
+def host_now(name: str, facts: TargetFacts) -> HostNow:
+    return HostNow(
+        name,
+        current=facts.current,
+        running=facts.running,
+        kept=frozenset(kept.release for kept in facts.kept if kept.intact),
+        epoch=facts.epoch,
+        free_bytes=facts.free_bytes,
+        problems=facts.problems,
+    )
+
+
+def hosts_from_body(body: Mapping[str, Any]) -> list[HostNow]:
+    """The hosts as they were seen when the plan was made, read back from the journal by a worker that takes over."""
+    return [
+        HostNow(
+            str(item["host"]),
+            current=item["current"],
+            running=item["running"],
+            kept=frozenset(item["kept"]),
+            error=item["error"],
+        )
+        for item in body["hosts"]
+    ]
+
+
+def most_common(hosts: list[HostNow]) -> str | None:
+    """The release that most hosts run: what is being left, where the journal does not know it."""
+    running = [host.current for host in hosts if host.current is not None]
+    return max(sorted(set(running)), key=running.count) if running else None
+
+
+def unreachable(lost: list[HostNow], total: int) -> CannotBegin:
+    """In one sentence: how many, and the first one's reason."""
+    first = lost[0].error or ""
+    more = f" (and {len(lost) - 1} more: {', '.join(h.host for h in lost[1:])})" if len(lost) > 1 else ""
+    why = f"{len(lost)} of {total} hosts can't be reached, nothing was changed: {first}{more}"
+    return CannotBegin("unreachable", why, hosts={host.host: host.error or "" for host in lost})
