@@ -1,6 +1,7 @@
 """Hooks run once, and what comes after a success: the good and the bad are remembered, old releases go."""
 
 import os
+import time
 
 import pytest
 
@@ -61,3 +62,22 @@ async def test_a_release_that_was_left_because_it_was_bad_is_not_good_any_more(p
     await place.connection.finish(second, [], place.fence(3), "3.1f")
     facts = await place.connection.facts("test/web", str(place.path))
     assert (facts.good, facts.bad) == ((first.id, second.id), ())
+
+
+async def test_finish_removes_what_was_cut_short_and_keeps_the_newest_outcomes(place: Place) -> None:
+    release = await place.staged("v1")
+    await place.connection.switch(release, NO_SECRETS, place.fence(), "1.1")
+    releases, outcomes = place.path / "releases", place.path / ".quarterdeck" / "ops"
+    for name in (".removing-v0", ".staging-v0-old", ".staging-v2-under-way"):
+        (releases / name / "tree").mkdir(parents=True)
+    two_days_ago = time.time() - 2 * 86400
+    os.utime(releases / ".staging-v0-old", (two_days_ago, two_days_ago))
+    for number in range(1, 210):
+        for name in (f"0.{number}", f"0.{number}.out"):
+            (outcomes / name).write_text("status 0\ncomplete\n")
+            os.utime(outcomes / name, (1_700_000_000 + number, 1_700_000_000 + number))
+    await place.connection.finish(release, [], place.fence(), "1.2")
+    assert place.left_over == [".staging-v2-under-way"]
+    # The switch and 199 others are kept; the outcome of this action was written after it had looked.
+    kept = {path.name.removesuffix(".out") for path in outcomes.iterdir()}
+    assert kept == {"1.1", "1.2", *(f"0.{number}" for number in range(11, 210))}

@@ -30,6 +30,21 @@ finish_release() {
         replace "$control/good" "$good" || { refuse_write "cannot write $control/good"; return 1; }
     fi
     [ "$qd_prune" = yes ] || return 0
+    # What a shell can count tells whether there can be anything to remove; a program is started only then.
+    set -- "$qd_path"/releases/*/qd.manifest.json
+    [ "$#" -le "$qd_prune_to" ] || remove_old_releases
+    # What was left by an upload that never ended, or a removal that was cut short.
+    for file in "$qd_path"/releases/.staging-* "$qd_path"/releases/.removing-*; do
+        [ -e "$file" ] || continue
+        find "$qd_path/releases/." ! -name . -prune \( -name '.staging-*' -mtime +0 -o -name '.removing-*' \) -exec rm -rf {} +
+        break
+    done
+    set -- "$control"/ops/*
+    [ "$#" -le 200 ] || forget_old_operations
+    return 0
+}
+
+remove_old_releases() {
     others=0
     # Newest first by when it was staged; names of releases hold no space and no line break.
     for file in $(ls -1t "$qd_path"/releases/*/qd.manifest.json 2>/dev/null | sed 's,/qd\.manifest\.json$,,; s,.*/,,'); do
@@ -43,13 +58,12 @@ finish_release() {
             result "not-removed $file"
         fi
     done
-    # What was left by an upload that never ended, or a removal that was cut short.
-    find "$qd_path/releases/." ! -name . -prune \( -name '.staging-*' -mtime +0 -o -name '.removing-*' \) -exec rm -rf {} +
-    # Recorded outcomes: the newest 200 operations.
+}
+
+forget_old_operations() { # all recorded outcomes but those of the newest 200 operations
     for file in $(ls -1t "$control/ops" 2>/dev/null | sed 's/\.out$//' | awk '!known[$0]++' | tail -n +201); do
         rm -f "$control/ops/$file" "$control/ops/$file.out"
     done
-    return 0
 }
 
 gate finish_release finish

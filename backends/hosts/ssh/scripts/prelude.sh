@@ -78,6 +78,8 @@ timeout_tool() { # sets $limit: ends a command that outlives its seconds, and ki
     limit=$qd_limit limit_lock=$qd_limit_lock
     [ -z "$limit" ] || return 0
     need timeout || return 1
+    # The usual one tells both in one go.
+    case $(timeout --help 2>/dev/null) in *--kill-after*coreutils*) limit='timeout -k 5' limit_lock=keep; return 0 ;; esac
     if timeout -k 1 1 true 2>/dev/null; then limit='timeout -k 5'; else limit=timeout; fi
     # busybox leaves a process behind that looks after the command once a second: it would hold the lock for so long.
     case $(timeout --version 2>/dev/null) in *coreutils*) limit_lock=keep ;; *) limit_lock=drop ;; esac
