@@ -139,10 +139,10 @@ class _Check:
         shown = name if member is None else member.name
         _clean_text(shown, name)
         if name.startswith("/"):
-            raise BadArchive(f"member {shown_name(shown)}: {shown_name(name)} is absolute")
+            raise BadArchive(f"{_whose(shown, name)} is absolute")
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
-            raise BadArchive(f"member {shown_name(shown)}: {shown_name(name)} has .. in it")
+            raise BadArchive(f"{_whose(shown, name)} has .. in it")
         if len(name) > 4095 or any(len(part) > 255 for part in parts):
             raise BadArchive(f"member {shown_name(shown)}: its name is too long")
         if parts and parts[0].casefold().startswith(RESERVED):
@@ -216,3 +216,8 @@ def _clean_text(name: str, text: str) -> None:
 
 def _bad(member: tarfile.TarInfo, problem: str) -> BadArchive:
     return BadArchive(f"member {shown_name(member.name)}: {problem}")
+
+
+def _whose(member: str, name: str) -> str:
+    """A member by its name; what a link points to beside it."""
+    return f"member {shown_name(member)}" + ("" if name == member else f": {shown_name(name)}")

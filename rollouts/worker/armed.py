@@ -54,7 +54,7 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
     hosts = armed.hosts
     armed.highest_epoch = max((host.epoch for host in hosts), default=0)
     to = armed.release.id
-    reasons = [f"{host.host}: {host.error}" for host in hosts if host.error is not None]
+    reasons = [with_host(host) for host in hosts if host.error is not None]
     if kind is RolloutKind.ROLLBACK:
         missing = [host.host for host in hosts if host.error is None and to not in host.kept]
         if missing:
@@ -136,6 +136,12 @@ def hosts_from_body(body: Mapping[str, Any]) -> list[HostNow]:
         )
         for item in body["hosts"]
     ]
+
+
+def with_host(host: HostNow) -> str:
+    """Why it could not be asked, with its name once: most reasons begin with it already."""
+    error = host.error or ""
+    return error if error.startswith(f"{host.host}: ") else f"{host.host}: {error}"
 
 
 def most_common(hosts: list[HostNow]) -> str | None:

@@ -8,7 +8,7 @@ from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import Action, HostNow
-from quarterdeck.rollouts.worker.armed import Armed
+from quarterdeck.rollouts.worker.armed import Armed, with_host
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.taking_back import TakingBack
 from quarterdeck.rollouts.worker.waves import Aborted, Waves
@@ -103,14 +103,12 @@ class CarryingOut(TakingBack):
         total = len(self.crew.hosts)
         if unfinished and self.rollout.kind is RolloutKind.ROLLBACK:
             why = "; ".join(
-                dict.fromkeys(
-                    [f.why for f in waves.failures] + [f"{h.host}: {h.error}" for h in armed.hosts if h.error]
-                )
+                dict.fromkeys([f.why for f in waves.failures] + [with_host(h) for h in armed.hosts if h.error])
             )
             await self._end(
                 epoch,
                 RolloutState.FAILED,
-                f"{total - len(unfinished)} of {total} hosts run {name}; not {', '.join(unfinished)}: {why}. "
+                f"{total - len(unfinished)} of {total} hosts run {name}, not {', '.join(unfinished)} ({why}). "
                 f"When they are back: qd retry {self.id}",
                 cause="partly",
             )

@@ -359,6 +359,10 @@ def test_hosts_that_could_not_be_reached_are_in_the_result_with_their_state(fiel
         assert [(host["state"], host["version"]) for host in back[:4]] == [("changed", "v1")] * 4
         assert (back[4]["host"], back[4]["state"]) == (field.hosts[4].name, "unreachable")
         assert back[4]["error"]
+        with field.journal(read_only=True) as journal:
+            said = journal.rollouts(TARGET, limit=1)[0].outcome
+        assert said.count(f"{field.hosts[4].name}: ") == 1, said
+        assert "?." not in said, said
     finally:
         field.hosts[4].start()
 

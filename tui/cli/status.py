@@ -114,7 +114,12 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
         seen = f", seen {age(host.get('seen'))} ago" if host.get("seen") else ""
         runs = host["version"] or host["release"] or "nothing"
         if host["error"]:
-            found.append((f"? {name} on {host['host']}: {host['error']} (last known: {runs}{seen})", "bad"))
+            found.append(
+                (
+                    f"? {name} on {host['host']}: {host['error'].removeprefix(host['host'] + ': ')} (last known: {runs}{seen})",
+                    "bad",
+                )
+            )
         elif host.get("drift"):
             found.append(
                 (f"~ {name} on {host['host']}: runs {runs}, {target['version'] or 'nothing'} is recorded{seen}", "warn")

@@ -78,6 +78,7 @@ class SshBackend:
 
     async def connect(self, host: Reachable, *, deadline: float = 20.0) -> "SshConnection":
         """An open connection, logged in. Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``."""
+        way: Way | None = None
         try:
             async with asyncio.timeout(deadline):
                 way = await self._way(host.name, parse_destination(host.ssh))
@@ -87,7 +88,9 @@ class SshBackend:
                 host.name,
                 _ACTION,
                 f"no answer within {deadline:g} s",
-                advice=f"check with: ssh {host.ssh} true",
+                advice=f"check with: {way.by_hand}"
+                if way is not None
+                else "~/.ssh/config runs a program that does not end",
             ) from None
         except ValueError as error:
             raise Unreachable(
