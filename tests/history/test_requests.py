@@ -71,7 +71,7 @@ def test_what_makes_no_sense_any_more_is_refused_at_the_moment_of_asking(journal
 
 
 @pytest.mark.parametrize(
-    ("end", "kind", "state", "answer"),
+    ("end", "kind", "became", "answer"),  # none may be named as a fixture is: it would take its place
     [
         (
             RolloutState.SUCCEEDED,
@@ -84,14 +84,14 @@ def test_what_makes_no_sense_any_more_is_refused_at_the_moment_of_asking(journal
     ],
 )
 def test_an_end_answers_what_is_still_open(
-    journal: Journal, other: Journal, end: RolloutState, kind: str, state: str, answer: str
+    journal: Journal, other: Journal, end: RolloutState, kind: str, became: str, answer: str
 ) -> None:
     rollout = journal.arm(TARGET, RolloutKind.DEPLOY).id
     epoch = journal.begin(rollout, preempt="nothing")
     asked = other.ask(rollout, kind)
     journal.set_state(rollout, epoch, end)
     told = journal.request(asked.id)
-    assert (told.state, told.answer) == (state, answer)
+    assert (told.state, told.answer) == (became, answer)
     assert journal.events(rollout=rollout, kind="answer")[-1].body["answer"] == answer
 
 
