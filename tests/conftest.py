@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,8 @@ def start_sshd_fleet(tmp_path: Path) -> Iterator[StartFleet]:
     need(sshd_program() is not None, "OpenSSH's server (package openssh-server)")
     started: list[SshdFleet] = []
 
-    def start(count: int = 1, **arguments: object) -> SshdFleet:
-        fleet = start_fleet(tmp_path / f"fleet-{len(started)}", count, **arguments)  # type: ignore[arg-type] # passed through
+    def start(count: int = 1, **arguments: Any) -> SshdFleet:
+        fleet = start_fleet(tmp_path / f"fleet-{len(started)}", count, **arguments)
         started.append(fleet)
         return fleet
 

@@ -90,7 +90,7 @@ class _Check:
     def run(self, stream: TarStream) -> ArchiveSummary:
         archive = _opened(stream)
         while (member := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]  # typeshed lacks it; tarfile keeps every member otherwise
+            archive.members = []  # type: ignore[attr-defined]  # typeshed lacks it. Tarfile keeps every member it has read: an archive of millions would fill the memory
             self._one(member)
         # tarfile ends quietly at a damaged header; tar skips it and goes on, and would unpack what was not looked at.
         if stream.last.count(0) != tarfile.BLOCKSIZE:
@@ -193,7 +193,7 @@ class _Check:
 def _opened(stream: TarStream) -> tarfile.TarFile:
     try:
         return tarfile.TarFile(
-            fileobj=stream,  # type: ignore[arg-type]  # it has what reading forward needs
+            fileobj=stream,  # type: ignore[arg-type]  # typeshed wants a whole file; tarfile only reads and tells where it only goes forward
             mode="r",
             encoding="utf-8",
             errors="surrogateescape",  # names that are no UTF-8 come through unchanged, as tar unpacks them

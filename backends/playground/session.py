@@ -13,6 +13,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Callable
+from functools import partial
 
 import asyncssh
 from asyncssh.stream import SSHServerStreamSession
@@ -188,7 +189,7 @@ class HostSession(asyncssh.SSHServerSession[bytes]):
         self._open_outputs = len(from_process)
         for descriptor, datatype in from_process:
             output, _ = await loop.connect_read_pipe(
-                lambda datatype=datatype: _Output(self, datatype),  # type: ignore[misc]  # mypy can't infer lambdas with defaults
+                partial(_Output, self, datatype),
                 os.fdopen(descriptor, "rb", buffering=0),
             )
             self._outputs.append(output)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quarterdeck.backends.hosts.contract import Connection, Fence, HostBackend, SecretValues
 from quarterdeck.config.model import (
@@ -25,14 +26,14 @@ class Place:
     path: Path
     files: Path
 
-    def release(self, version: str, *, commands: Commands = QUICK, **more: object) -> tuple[Release, Path]:
+    def release(self, version: str, *, commands: Commands = QUICK, **more: Any) -> tuple[Release, Path]:
         return quick_release(self.files, version, self.path, commands=commands, **more)
 
     def fence(self, epoch: int = 1, holder: str = "rollout 1, alice@bastion") -> Fence:
         return Fence("test/web", epoch, holder, f"{epoch}:abcdef")
 
-    async def staged(self, version: str, **more: object) -> Release:
-        release, archive = self.release(version, **more)  # type: ignore[arg-type] # passed through
+    async def staged(self, version: str, **more: Any) -> Release:
+        release, archive = self.release(version, **more)
         await self.connection.stage(release, archive, NO_SECRETS, self.fence())
         return release
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,8 @@ async def test_followed_logs_end_with_their_reader(place: Place, sshd_fleet: Ssh
     async with asyncio.timeout(10):
         assert (await anext(lines)).text == "second"
     assert _followers(sshd_fleet, file)
-    await lines.aclose()  # type: ignore[attr-defined] # an async generator
+    assert isinstance(lines, AsyncGenerator)
+    await lines.aclose()
     await asyncio.to_thread(wait_for, lambda: not _followers(sshd_fleet, file), "nothing follows the file any more")
 
 

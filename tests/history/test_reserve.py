@@ -1,6 +1,8 @@
 """The reserve: really allocated, given free piece by piece, put aside again when there is room."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,10 +62,10 @@ def test_only_what_takes_back_or_tells_what_was_done_may_use_it(
     pieces = journal.state / "reserve"
     real = store.Store._transaction
 
-    def full(self: store.Store, change: object) -> object:
+    def full(self: store.Store, change: Callable[[], Any]) -> Any:
         if len(list(pieces.iterdir())) >= left:
             raise JournalFull(str(journal.state))
-        return real(self, change)  # type: ignore[arg-type] # passed through
+        return real(self, change)
 
     monkeypatch.setattr(store.Store, "_transaction", full)
     left = PIECES

@@ -167,12 +167,9 @@ def test_pause_holds_between_batches_resume_goes_on_abort_takes_back(field: Fiel
     late = field.qd("abort", str(again))
     assert late.returncode == 5
     with field.journal(read_only=True) as journal:
-        assert journal.release(again_release(journal, again)).verdict == "untried"  # type: ignore[union-attr,arg-type]  # it is there
-
-
-def again_release(journal: object, rollout: int) -> str | None:
-    release: str | None = journal.rollout(rollout).to_release  # type: ignore[attr-defined]  # a Journal
-    return release
+        release = journal.release(journal.rollout(again).to_release or "")
+        assert release is not None
+        assert release.verdict == "untried"
 
 
 def test_without_automatic_rollback_a_failure_stands_still_until_somebody_decides(field: Field) -> None:

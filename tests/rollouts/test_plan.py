@@ -23,8 +23,8 @@ NO_HOOKS = Hooks()
 
 
 def running(name: str, release: str | None = "v1-a", *more: str) -> HostNow:
-    kept = frozenset({release, *more} - {None})
-    return HostNow(name, current=release, running=release is not None, kept=kept)  # type: ignore[arg-type]  # None is taken out
+    kept = frozenset(name for name in (release, *more) if name is not None)
+    return HostNow(name, current=release, running=release is not None, kept=kept)
 
 
 def shape(plan: Plan) -> list[list[str]]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+from typing import Any
 
 import pytest
 
@@ -72,14 +73,14 @@ def test_an_abort_in_the_last_instant_is_done_or_refused(
 
     carry_out, finished = waves.Waves.carry_out, session.Session._finished
 
-    async def then_abort(self: waves.Waves, *arguments: object, **more: object) -> None:
-        await carry_out(self, *arguments, **more)  # type: ignore[arg-type]
+    async def then_abort(self: waves.Waves, *arguments: Any, **more: Any) -> None:
+        await carry_out(self, *arguments, **more)
         if not requests:
             switched()
 
-    async def abort_then(self: session.Session, *arguments: object) -> None:
+    async def abort_then(self: session.Session, *arguments: Any) -> None:
         switched()
-        await finished(self, *arguments)  # type: ignore[arg-type]
+        await finished(self, *arguments)
 
     if when == "before the last look":
         monkeypatch.setattr(waves.Waves, "carry_out", then_abort)

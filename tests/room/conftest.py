@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,9 @@ def filled(tmp_path: Path) -> Qd:
 def make_room(filled: Qd) -> MakeRoom:
     """Makes a room on that journal: ``async with make_room(look="dark").run_test(size=(80, 24)) as pilot``."""
 
-    def make(**options: object) -> Room:
+    def make(**options: Any) -> Room:
         options.setdefault("observe", False)  # those hosts can't be reached: a test that wants that said says so
-        return Room(Opening(load_fleet(filled.fleet_file), OPERATOR, **options))  # type: ignore[arg-type] # passed through
+        return Room(Opening(load_fleet(filled.fleet_file), OPERATOR, **options))
 
     return make
 
@@ -57,8 +58,8 @@ def acme(tmp_path: Path, _acme_state: Path) -> Qd:
 def make_acme(acme: Qd) -> MakeAcme:
     """Makes a room on it whose clock stands still, as ``make_room`` does."""
 
-    def make(**options: object) -> Room:
-        options = {"clock": lambda: NOW, "observe": False} | options
-        return Room(Opening(load_fleet(acme.fleet_file), LENA, **options))  # type: ignore[arg-type] # passed through
+    def make(**options: Any) -> Room:
+        options = {"clock": lambda: NOW, "observe": False, **options}
+        return Room(Opening(load_fleet(acme.fleet_file), LENA, **options))
 
     return make

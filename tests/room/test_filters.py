@@ -1,7 +1,18 @@
 """`/` in every list of the room: what is shown, what an empty list says, and that the chosen target stays chosen."""
 
+from functools import partial
+
+from quarterdeck.tui.room.app import Room
 from tests.room.conftest import MakeAcme
 from tests.room.seen import pane_text, until
+
+
+def shows(room: Room, pane: str, words: str) -> bool:
+    return words in pane_text(room, pane)
+
+
+def has_the_keys(room: Room, pane: str) -> bool:
+    return room.focused_pane is room.pane(pane)
 
 
 async def test_every_list_is_filtered_and_what_is_chosen_stays(make_acme: MakeAcme) -> None:
@@ -16,7 +27,7 @@ async def test_every_list_is_filtered_and_what_is_chosen_stays(make_acme: MakeAc
         for view, (name, words) in panes.items():
             pane = room.pane(name)
             await pilot.press(view)
-            await until(pilot, lambda name=name, words=words: words in pane_text(room, name), name)  # type: ignore[misc]
+            await until(pilot, partial(shows, room, name, words), name)
             target = room.place.target
             await pilot.press("slash", *words, "enter")
             listed = [line for line in pane_text(room, name).splitlines()[1:] if line.strip()]
@@ -36,7 +47,7 @@ async def test_rollouts_and_timeline_of_the_overview_are_filtered_too(make_acme:
         await until(pilot, lambda: "watching" in pane_text(room, "timeline"), "the timeline")
         for name, words, other in (("rollouts", "gateway", "search"), ("timeline", "watching", "gateway")):
             room.set_focus(room.pane(name))
-            await until(pilot, lambda name=name: room.focused_pane is room.pane(name), name)  # type: ignore[misc]
+            await until(pilot, partial(has_the_keys, room, name), name)
             await pilot.press("slash", *words, "enter")
             text = pane_text(room, name)
             assert words in text

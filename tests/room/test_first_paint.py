@@ -4,6 +4,7 @@ in the cache, the terminal or the journal keeps it from opening."""
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,10 @@ def _a_pipe(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_others_may_read, _other_shape, _not_json, _a_link, _a_pipe])
-def test_a_description_that_is_odd_is_none(acme: Qd, spoil: "object") -> None:
+def test_a_description_that_is_odd_is_none(acme: Qd, spoil: Callable[[Path], None]) -> None:
     remember(load_fleet(acme.fleet_file), "dark", _variables(acme))
     assert recall(acme.fleet_file, _variables(acme)) is not None
-    spoil(cache_path(acme.fleet_file, _variables(acme)))  # type: ignore[operator]
+    spoil(cache_path(acme.fleet_file, _variables(acme)))
     assert recall(acme.fleet_file, _variables(acme)) is None
 
 

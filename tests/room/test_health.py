@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -35,19 +36,19 @@ SEEN = "2026-11-23T14:25:07.000Z"
 END = 1000 * 5 * SECOND  # boot time: the end of a bucket
 
 
-def host(name: str, release: str | None = V1, health: str = "healthy", **more: object) -> HostSeen:
+def host(name: str, release: str | None = V1, health: str = "healthy", **more: Any) -> HostSeen:
     version = release.partition("-")[0] if release else None
-    return HostSeen(name, release, version, health, SEEN, **more)  # type: ignore[arg-type] # passed through
+    return HostSeen(name, release, version, health, SEEN, **more)
 
 
-def target(*hosts: HostSeen, name: str = "production/api", **more: object) -> TargetSeen:
+def target(*hosts: HostSeen, name: str = "production/api", **more: Any) -> TargetSeen:
     environment, _, service = name.partition("/")
-    return TargetSeen(name, environment, service, release=V1, version="v1", hosts=hosts, **more)  # type: ignore[arg-type]
+    return TargetSeen(name, environment, service, release=V1, version="v1", hosts=hosts, **more)
 
 
-def picture(*targets: TargetSeen, **around: object) -> Picture:
+def picture(*targets: TargetSeen, **around: Any) -> Picture:
     known = {one.target: one for one in targets}
-    return Picture("acme", ("staging", "production"), ("api",), known, around=Around(**around))  # type: ignore[arg-type]
+    return Picture("acme", ("staging", "production"), ("api",), known, around=Around(**around))
 
 
 def sample(name: str, metric: Metric, value: float, *, release: str | None = V1, ago: float = 1.0) -> Sample:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,8 @@ def field(tmp_path: Path, sshd_fleet: SshdFleet) -> Iterator[Field]:
         host.thaw()
 
 
-def open_room(field: Field, **options: object) -> Room:
-    return Room(Opening(field.fleet(), current_operator(), target=TARGET, **options))  # type: ignore[arg-type]
+def open_room(field: Field, **options: Any) -> Room:
+    return Room(Opening(field.fleet(), current_operator(), target=TARGET, **options))
 
 
 def lives(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,10 +20,10 @@ NOW = datetime(2026, 11, 24, 14, 32, 7, tzinfo=UTC)
 FRESH, AGES_AGO = "2026-11-24T14:32:06.000Z", "2026-11-24T14:20:00.000Z"
 
 
-def _seen(*hosts: HostSeen, **more: object) -> TargetSeen:
+def _seen(*hosts: HostSeen, **more: Any) -> TargetSeen:
     made = TargetSeen("p/api", "p", "api", release="v9-a", version="v9", health="healthy", hosts=hosts)
     ready = replace(made, back=WayBack("ready", "v8-a", "v8"))
-    return replace(ready, **more)  # type: ignore[arg-type] # passed through
+    return replace(ready, **more)
 
 
 def _host(kept: tuple[str, ...] | None = ("v8-a", "v9-a"), seen: str = FRESH, error: str | None = None) -> HostSeen:

@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,8 @@ NAMES = Names(
 )
 
 
-def typed(text: str, *keys: str, **options: object) -> Editing:
-    editing = Editing(**options)  # type: ignore[arg-type] # passed through
+def typed(text: str, *keys: str, **options: Any) -> Editing:
+    editing = Editing(**options)
     editing.insert(text)
     for key in keys:
         assert editing.key(key), key

@@ -13,6 +13,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_killed_at_random_again_and_again(field: Field, full: bool) -> None:
                 break
             kills += 1
             heads.append(resume(field, rollout))
-            field.until(rollout, lambda now, old=pid: _is_another_or_ended(now, old))  # type: ignore[misc]  # bound by default
+            field.until(rollout, partial(_is_another_or_ended, old=pid))
         assert_right(field, rollout, version, heads)
     assert operations_that_ran_twice(field) == {}
 

@@ -4,6 +4,7 @@ Taken out: with keepalive off the hung host's step never ends; with one task for
 """
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ BUDGET = 15.0  # seconds until the host is named: keepalive's 12, and the time t
 
 
 @pytest.mark.parametrize("when", ["before it is armed", "once it is armed"])
-def test_a_hung_host_delays_no_other(tmp_path, start_sshd_fleet: StartFleet, when: str, full: bool) -> None:  # type: ignore[no-untyped-def]  # tmp_path
+def test_a_hung_host_delays_no_other(tmp_path: Path, start_sshd_fleet: StartFleet, when: str, full: bool) -> None:
     count = 50 if full else 12
     field = Field(tmp_path, start_sshd_fleet(count))
     field.deploy("v1")

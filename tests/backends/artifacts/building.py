@@ -5,6 +5,9 @@ import io
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
+
+Mode = Literal["w", "w:gz", "w:bz2", "w:xz"]
 
 
 def member(
@@ -15,15 +18,15 @@ def member(
     return info
 
 
-def write_tarball(path: Path, members: Iterable[tuple[tarfile.TarInfo, bytes]], mode: str = "w:gz") -> Path:
+def write_tarball(path: Path, members: Iterable[tuple[tarfile.TarInfo, bytes]], mode: Mode = "w:gz") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode, format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload] # a mode in a variable
+    with tarfile.open(path, mode, format=tarfile.PAX_FORMAT) as archive:
         for info, content in members:
             archive.addfile(info, io.BytesIO(content))
     return path
 
 
-def tarball(path: Path, files: dict[str, bytes], mode: str = "w:gz") -> str:
+def tarball(path: Path, files: dict[str, bytes], mode: Mode = "w:gz") -> str:
     """Writes one with executable files; gives its SHA-256."""
     write_tarball(path, [(member(name, content, mode=0o755), content) for name, content in files.items()], mode)
     return sha256(path)

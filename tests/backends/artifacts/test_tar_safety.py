@@ -16,7 +16,7 @@ import pytest
 from quarterdeck.backends.artifacts import ArchiveSummary, check, check_archive
 from quarterdeck.backends.artifacts.compression import BadArchive, Stopped, TarStream
 from quarterdeck.backends.errors import ArtifactRefused, BackendError, Unreachable
-from tests.backends.artifacts.building import member, write_tarball
+from tests.backends.artifacts.building import Mode, member, write_tarball
 
 DIR, SYM, LNK = tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 GOOD = [
@@ -50,7 +50,7 @@ def saved(tmp_path: Path, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize(("mode", "name"), [("w", "none"), ("w:gz", "gzip"), ("w:bz2", "bzip2"), ("w:xz", "xz")])
-def test_an_honest_archive_passes_in_every_compression(tmp_path: Path, mode: str, name: str) -> None:
+def test_an_honest_archive_passes_in_every_compression(tmp_path: Path, mode: Mode, name: str) -> None:
     path = write_tarball(tmp_path / "archive", GOOD, mode)
     assert check(path) == ArchiveSummary(12, 1011, ("bin/run",), name)
 

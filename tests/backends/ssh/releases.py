@@ -7,6 +7,7 @@ import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from quarterdeck.config.model import Commands, ConfigFile, Health, HttpCheck, Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
@@ -66,13 +67,13 @@ def resolved(path: Path) -> ResolvedArtifact:
 
 
 def quick_release(
-    place: Path, version: str, path: Path, *, commands: Commands = QUICK, **more: object
+    place: Path, version: str, path: Path, *, commands: Commands = QUICK, **more: Any
 ) -> tuple[Release, Path]:
     """A release of the file service, and its archive."""
     archive = place / f"{version}.tar.gz"
     artifact = write_archive(archive, {"VERSION": version, "data/text": f"{version}\n" * 10})
     runner = Runner(commands=commands)
-    release = Release("test/web", version, artifact, str(path), more.pop("runner", runner), **more)  # type: ignore[arg-type] # passed through
+    release = Release("test/web", version, artifact, str(path), more.pop("runner", runner), **more)
     return release, archive
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,8 @@ from quarterdeck.config.release import Release, ResolvedArtifact
 from tests.backends.ssh.releases import QUICK
 
 
-def _release(**more: object) -> Release:
-    return Release("test/web", "v1", ResolvedArtifact("x", "0" * 64), "/srv", Runner(commands=QUICK), **more)  # type: ignore[arg-type] # passed through
+def _release(**more: Any) -> Release:
+    return Release("test/web", "v1", ResolvedArtifact("x", "0" * 64), "/srv", Runner(commands=QUICK), **more)
 
 
 def systemd_reads(text: str) -> dict[str, str]:
