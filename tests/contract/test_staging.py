@@ -13,6 +13,8 @@ from quarterdeck.backends.errors import (
     BackendError,
 )
 from quarterdeck.backends.hosts.contract import SecretValues
+from quarterdeck.backends.hosts.ssh import connection
+from quarterdeck.backends.hosts.ssh.release_files import HostFile, writing_function
 from quarterdeck.config.model import (
     ConfigFile,
 )
@@ -62,12 +64,18 @@ async def test_staging_again_changes_nothing(place: Place) -> None:
     assert mark.read_text() == "kept"
 
 
-async def test_staging_at_the_same_time_gives_one_whole_release(place: Place) -> None:
+async def test_staging_at_the_same_time_gives_one_whole_release(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(files: list[HostFile]) -> str:  # all of them look, and only then does the first one rename
+        return writing_function(files) + 'mv() { sleep 0.3; command mv "$@"; }\n'
+
+    monkeypatch.setattr(connection, "writing_function", slow)
     release, archive = place.release("v1")
     await asyncio.gather(*(place.connection.stage(release, archive, NO_SECRETS, place.fence()) for _ in range(5)))
     facts = await place.connection.facts("test/web", str(place.path))
     assert [(kept.release, kept.intact) for kept in facts.kept] == [(release.id, True)]
     assert place.left_over == []
+    # A rename onto a directory that is there already would have moved one tree into the other.
+    assert not (place.path / "releases" / release.id / "tree").exists()
 
 
 async def test_a_wrong_checksum_is_refused_and_nothing_is_left(place: Place) -> None:

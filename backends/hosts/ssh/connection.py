@@ -161,6 +161,7 @@ class SshConnection:
             "sha256": release.artifact.sha256,
             "need": str(needed // 1024 + 1024),
             "compression": flag,
+            "wait": str(int(_LONGEST_WAIT)),
             "unique": hashlib.sha256(f"{fence.holder}{time.time_ns()}".encode()).hexdigest()[:12],
         }
         answer = await self.run(

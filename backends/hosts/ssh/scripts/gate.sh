@@ -14,10 +14,10 @@ open_control() {
     [ ! -g "$control" ] || umask 002
 }
 
-take_lock() {
+take_lock() { # file: held on descriptor 9 until that is closed by all who have it
     need flock || return 1
-    true >>"$control/lock" || { refuse_write "cannot write $control/lock"; return 1; }
-    exec 9>>"$control/lock"
+    true >>"$1" || { refuse_write "cannot write $1"; return 1; }
+    exec 9>>"$1"
     flock -n 9 && return 0
     if flock --version 2>/dev/null | grep -q util-linux; then
         flock -w "$qd_wait" 9 && return 0
@@ -61,7 +61,7 @@ note() { # word…: a line of the ledger, which tells every action that was ever
 }
 
 gate() { # function, its name in the ledger
-    open_control && take_lock || return
+    open_control && take_lock "$control/lock" || return
     check_fence || return
     if [ "$seen" != "$qd_epoch" ] || [ "$seen_holder" != "$qd_holder" ] || [ "$seen_anchor" != "$qd_anchor" ]; then
         replace "$control/epoch" "$qd_epoch$newline$qd_holder$newline$qd_anchor$newline" || {

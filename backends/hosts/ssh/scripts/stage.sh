@@ -76,17 +76,26 @@ stage_place() {
     write_files || { refuse_write "cannot write the release's files"; return 1; }
     intact . || { refuse failed "the release's files are not as they were sent"; return 1; }
     cd / || return 1
-    check_fence || return
-    # Another worker may have been quicker with the same release, and a damaged one is put aside.
+    # mv would move a directory *into* one that another worker has put there since it was looked for: one at a time.
+    take_lock "$control/staging" || return
+    check_fence && stage_rename
+    stage_renamed=$?
+    exec 9>&-
+    [ -z "$stage_old" ] || rm -rf "$stage_old"
+    return "$stage_renamed"
+}
+
+stage_rename() {
     if [ -d "$stage_home" ]; then
+        # Another worker was quicker with the same release; a damaged one is put aside.
         if intact "$stage_home" && (load_run "$qd_release" && [ "$run_digest" = "$qd_digest" ]); then
             result already
             return 1
         fi
-        mv -f "$stage_home" "$qd_path/releases/.removing-$qd_release-$qd_unique" || { refuse failed "cannot move the damaged release aside"; return 1; }
+        stage_old=$qd_path/releases/.removing-$qd_release-$qd_unique
+        mv -f "$stage_home" "$stage_old" || { refuse failed "cannot move the damaged release aside"; return 1; }
     fi
     mv -f "$stage_new/tree" "$stage_home" || { refuse failed "cannot rename the release into place"; return 1; }
-    [ ! -d "$qd_path/releases/.removing-$qd_release-$qd_unique" ] || rm -rf "$qd_path/releases/.removing-$qd_release-$qd_unique"
 }
 
 stage() {
@@ -95,7 +104,7 @@ stage() {
     stage_receive && stage_place
 }
 
-stage_new=
+stage_new= stage_old=
 stage
 stage_status=$?
 [ -z "$stage_new" ] || rm -rf "$stage_new"
