@@ -56,7 +56,9 @@ class WorkerLock:
         if self._descriptor is None:
             return
         with contextlib.suppress(OSError):
-            os.unlink(self._path)
+            # In a state directory that was removed and made anew meanwhile, the file of this name is another worker's.
+            if os.path.samestat(os.fstat(self._descriptor), os.stat(self._path)):
+                os.unlink(self._path)
         os.close(self._descriptor)
         self._descriptor = None
 

@@ -147,6 +147,13 @@ class Connection(Protocol):
         """
         ...
 
+    async def ready_switch(self, *, deadline: float = 5.0) -> None:
+        """Prepares whatever makes the next ``switch`` quicker, changing nothing on the host. Never raises: it is not needed.
+
+        Where that is the beginning of an execution, it is the switch's own, not one more.
+        """
+        ...
+
     async def switch(
         self,
         release: Release,

@@ -149,3 +149,12 @@ def test_a_process_is_named_by_more_than_its_pid(place: Path) -> None:
         assert process_identity(other.pid)[0] >= ticks
     with pytest.raises(ProcessLookupError):
         process_identity(other.pid)
+
+
+def test_a_worker_whose_state_directory_was_made_anew_takes_nobodys_lock_away(place: Path, tmp_path: Path) -> None:
+    old = WorkerLock.acquire(place, 1)
+    (place / "locks").rename(tmp_path / "removed")
+    new = WorkerLock.acquire(place, 1)
+    old.release()
+    assert lock_is_held(place, 1)
+    new.release()

@@ -104,6 +104,46 @@ def _close_late(
         _give_up(opening.result()[0], kill)
 
 
+class BegunAhead:
+    """A command that was started before it is known what is asked of it: it waits for the rest of its standard input, and has done
+    nothing. When that never comes, the command ends with its input."""
+
+    def __init__(self, channel: asyncssh.SSHClientChannel[bytes], session: _Session) -> None:
+        self._channel = channel
+        self._session = session
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is still there, as far as the host has said, and said nothing."""
+        return not (self._session.ended.done() or self._channel.is_closing())
+
+    def taken(self) -> tuple[asyncssh.SSHClientChannel[bytes], _Session]:
+        """For the one who sends the rest."""
+        return self._channel, self._session
+
+    async def leave(self, deadline: float) -> None:
+        """Ends it; waits for that, at most ``deadline`` seconds, as servers count sessions that have not ended."""
+        with contextlib.suppress(OSError, asyncssh.Error, TimeoutError):
+            async with asyncio.timeout(deadline):
+                self._channel.write_eof()
+                await self._session.ended
+        self._channel.abort()
+
+
+async def begin_ahead(
+    connection: asyncssh.SSHClientConnection, command: str, text: bytes, *, deadline: float
+) -> BegunAhead | None:
+    """Starts ``command`` and sends the first part of its standard input. None where that can't be: it costs time, nothing else."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(deadline):
+            channel, session = await open_channel(connection, lambda: _Session(loop, b""), command)
+            channel.write(text)
+            return BegunAhead(channel, session)
+    except (TimeoutError, OSError, asyncssh.Error):
+        return None
+
+
 async def execute(
     connection: asyncssh.SSHClientConnection,
     host: str,
@@ -115,8 +155,11 @@ async def execute(
     payload: AsyncIterator[bytes] | None = None,
     asks: bytes = b"",
     kill: bool = False,
+    begun: BegunAhead | None = None,
 ) -> Ended:
     """Runs ``command`` with ``text`` on its standard input; ``payload`` follows once the host has answered ``asks``.
+
+    ``begun``: the command runs there already, and ``text`` is the rest of its input.
 
     ``kill``: when nobody waits for it any more, the command is ended on the host as well. Never so for what goes through
     the gate, which must run to its end.
@@ -128,7 +171,10 @@ async def execute(
     sent_all = False
     try:
         async with asyncio.timeout(deadline):
-            channel, session = await open_channel(connection, lambda: _Session(loop, asks), command, kill=kill)
+            if begun is not None:
+                channel, session = begun.taken()
+            else:
+                channel, session = await open_channel(connection, lambda: _Session(loop, asks), command, kill=kill)
             try:
                 channel.write(text)
                 if payload is None:

@@ -24,7 +24,7 @@ from quarterdeck.backends.hosts.contract import (
     Vitals,
 )
 from quarterdeck.backends.hosts.ssh.answer import Answer, parse, require
-from quarterdeck.backends.hosts.ssh.channel import Ended, execute
+from quarterdeck.backends.hosts.ssh.channel import BegunAhead, Ended, begin_ahead, execute
 from quarterdeck.backends.hosts.ssh.health import check_once
 from quarterdeck.backends.hosts.ssh.logs import follow_batches, follow_logs
 from quarterdeck.backends.hosts.ssh.quoting import assign
@@ -38,7 +38,7 @@ from quarterdeck.backends.hosts.ssh.release_files import (
     secrets_file,
     writing_function,
 )
-from quarterdeck.backends.hosts.ssh.script import build
+from quarterdeck.backends.hosts.ssh.script import COMMAND, ahead, build
 from quarterdeck.backends.hosts.ssh.staging import archive_needs, chunks, compression_flag
 from quarterdeck.backends.hosts.ssh.vitals import read_vitals
 from quarterdeck.backends.text_cleaning import clean
@@ -47,6 +47,7 @@ from quarterdeck.config.release import Release
 
 _LONGEST_WAIT = 30.0  # seconds for the target's lock, at most half of an action's deadline
 _OUTPUT_KEPT = 64 * 1024
+_LEAVING = 2.0  # seconds for a shell to end that is no longer wanted
 
 
 class SshConnection:
@@ -59,6 +60,7 @@ class SshConnection:
         self._connection = connection
         self._release = release
         self._executions = 0
+        self._ahead: asyncio.Task[BegunAhead | None] | None = None  # the shell of the next switch
         self._limit_tool: dict[str, str] = {}  # how the host's `timeout` is called, once facts() has found out
         self._verified: set[tuple[str, str]] = (
             set()
@@ -91,18 +93,39 @@ class SshConnection:
     ) -> Answer:
         """Sends one script and reads its answer: exactly one execution. ``action`` is for errors. Does not judge the answer."""
         text = build(script, {**self._limit_tool, **values}, extra=extra)
-        self._executions += 1
+        begun = await self._begun_for(script)
+        if begun is None:
+            self._executions += 1
         ended = await execute(
             self._connection,
             self._host,
             action,
             text.command,
-            text.text,
+            text.text if begun is not None else text.ahead + text.text,
             deadline=deadline,
             payload=payload,
             asks=f"{text.mark} send".encode() if payload is not None else b"",
+            begun=begun,
         )
         return parse(text.mark, ended.stdout, ended.stderr, ended.exit_status)
+
+    async def ready_switch(self, *, deadline: float = 5.0) -> None:
+        """Begins the execution of the next ``switch``: a shell that knows how, and waits to be told what. Never raises."""
+        if self._ahead is None:
+            self._executions += 1
+            begin = begin_ahead(self._connection, COMMAND, ahead("switch"), deadline=deadline)
+            self._ahead = asyncio.create_task(begin, name=f"begin ahead on {self._host}")
+        await asyncio.wait([self._ahead])
+
+    async def _begun_for(self, script: str) -> BegunAhead | None:
+        """The execution that was begun for this, if it still waits; one that was begun for something else is ended first: a server
+        may allow no second session."""
+        task, self._ahead = self._ahead, None
+        begun = await task if task is not None else None
+        if begun is None or (begun.waiting and script == "switch"):
+            return begun
+        await begun.leave(_LEAVING)
+        return None
 
     async def facts(
         self, target: str, path: str, release: Release | None = None, *, deadline: float = 20.0
@@ -315,6 +338,8 @@ class SshConnection:
 
     async def close(self) -> None:
         """Closes the connection at once: whatever runs on the host under the gate runs to its end."""
+        if self._ahead is not None:
+            self._ahead.cancel()
         self._connection.abort()
         await self._release()
 

@@ -114,7 +114,7 @@ async def follow_batches(
         try:
             async with asyncio.timeout(_OPENING):
                 channel, session = await open_channel(connection, _Session, script.command)
-            channel.write(script.text)
+            channel.write(script.ahead + script.text)
             if not follow:
                 channel.write_eof()
         except (OSError, TimeoutError, asyncssh.Error) as error:

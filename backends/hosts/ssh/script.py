@@ -39,9 +39,11 @@ _HOME: Final = 'case $qd_path in "~/"*) qd_path=$HOME/${qd_path#??} ;; esac\n'  
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script ready to be sent. ``mark`` begins each line of its answer and is new for each call."""
+    """A script ready to be sent. ``ahead`` is the same for every call of an action, and does nothing by itself: it can be sent before
+    it is known what will be asked. ``mark`` begins each line of the answer and is new for each call."""
 
     command: str
+    ahead: bytes
     text: bytes
     mark: str
 
@@ -59,6 +61,12 @@ def _body(action: str) -> str:
     return "".join(_part(name) for name in _PARTS[action])
 
 
+@cache
+def ahead(action: str) -> bytes:
+    """The constant part of an action's script, as one function: a shell that has read it waits for the rest."""
+    return f"action() {{\n{_body(action)}}}\n".encode()
+
+
 def build(action: str, values: Mapping[str, str], *, extra: str = "") -> Script:
     """The script of ``action``: every value becomes a ``qd_`` variable, ``extra`` is shell text (functions) put before the parts.
 
@@ -69,10 +77,12 @@ def build(action: str, values: Mapping[str, str], *, extra: str = "") -> Script:
     if "path" in values:
         head += _HOME
     defaults = "".join(f"qd_{name}=\n" for name in _DEFAULTS if name not in values)
-    script = f"qd_mark={mark}\n{defaults}{head}{extra}{_body(action)}"
+    values_set = f"qd_mark={mark}\n{defaults}{head}{extra}"
     if action == "execute":
-        return Script(STREAMING_COMMAND, (script + _PAYLOAD).encode("utf-8", "surrogateescape"), mark)
+        script = values_set + _body(action) + _PAYLOAD
+        return Script(STREAMING_COMMAND, b"", script.encode("utf-8", "surrogateescape"), mark)
     # What stage is sent comes after it has asked for it: nothing of it can be taken for the script.
     run = "main\n" if action in ("logs", "stage") else "main </dev/null\nexit $?\n"
-    wrapped = f"main() {{\n{script}}}\n{run}"
-    return Script(COMMAND, wrapped.encode("utf-8", "surrogateescape"), mark)
+    # One function: a text that is cut short by a lost connection is run from no line of it.
+    wrapped = f"main() {{\n{values_set}action\n}}\n{run}"
+    return Script(COMMAND, ahead(action), wrapped.encode("utf-8", "surrogateescape"), mark)

@@ -1,0 +1,90 @@
+"""A switch that was made ready ahead: the same switch, one execution all the same, and nothing happens until it is asked for."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+from tests.contract.place import NO_SECRETS, Place
+
+
+def waiting_shells(place: Place) -> list[int]:
+    """Plain shells that the host's SSH server has started, and that were given nothing yet or are at work."""
+    servers = place.host.server_processes()
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent in servers and (entry / "cmdline").read_bytes() == b"sh\0":
+                found.append(int(entry.name))
+    return found
+
+
+async def until_waiting(place: Place, count: int) -> list[int]:
+    async with asyncio.timeout(10):
+        while len(found := waiting_shells(place)) != count:
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def test_it_is_the_same_execution_and_does_nothing_by_itself(place: Place) -> None:
+    first, second = await place.staged("v1"), await place.staged("v2")
+    await place.connection.switch(first, NO_SECRETS, place.fence(), "1.1")
+    before = place.connection.executions
+    calls = place.calls
+    await place.connection.ready_switch()
+    await until_waiting(place, 1)
+    await place.connection.ready_switch()  # once is enough
+    assert (place.calls, (place.path / "current").readlink().name) == (calls, first.id)
+    outcome = await place.connection.switch(second, NO_SECRETS, place.fence(), "1.2")
+    assert (outcome.current, outcome.previous, outcome.replayed) == (second.id, first.id, False)
+    assert place.connection.executions == before + 1
+    await until_waiting(place, 0)
+    again = await place.connection.switch(first, NO_SECRETS, place.fence(), "1.3")
+    assert again.current == first.id
+
+
+async def test_what_is_asked_for_in_its_place_ends_it(place: Place) -> None:
+    release = await place.staged("v1")
+    await place.connection.ready_switch()
+    await until_waiting(place, 1)
+    facts = await place.connection.facts("test/web", str(place.path), release)
+    assert facts.current is None
+    await until_waiting(place, 0)
+    assert (await place.connection.switch(release, NO_SECRETS, place.fence(), "1.1")).current == release.id
+
+
+async def test_a_server_that_allows_one_session_allows_the_next(place: Place) -> None:
+    options = place.host.options
+    place.host.restart(options=("MaxSessions 1",))
+    try:
+        connection = await place.backend.connect(place.host.as_host())
+        release, archive = place.release("v1")
+        await connection.ready_switch()
+        await until_waiting(place, 1)
+        await connection.stage(release, archive, NO_SECRETS, place.fence())
+        await connection.ready_switch()
+        assert (await connection.switch(release, NO_SECRETS, place.fence(), "1.1")).current == release.id
+        await connection.close()
+    finally:
+        place.host.restart(options=options)
+
+
+async def test_one_that_was_killed_meanwhile_is_not_missed(place: Place) -> None:
+    release = await place.staged("v1")
+    await place.connection.ready_switch()
+    for process in await until_waiting(place, 1):
+        os.kill(process, signal.SIGKILL)
+    await until_waiting(place, 0)
+    await asyncio.sleep(0.1)  # until the server has told
+    assert (await place.connection.switch(release, NO_SECRETS, place.fence(), "1.1")).current == release.id
+
+
+async def test_a_connection_that_ends_leaves_no_shell(place: Place) -> None:
+    connection = await place.backend.connect(place.host.as_host())
+    await connection.ready_switch()
+    await until_waiting(place, 1)
+    await connection.close()
+    await until_waiting(place, 0)
+    assert not place.path.exists()
