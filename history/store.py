@@ -34,6 +34,7 @@ class Store:
         self._reserve_whole = read_only or self._reserve.whole() or self._reserve.restore()
         self._restore_after = 0.0
         self._tip: tuple[int, str] | None = None  # the chain's head inside the transaction that is open
+        self._joined = False  # in ``together``: each write is a part of one transaction
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows, in one short read: a reader that dawdles keeps the WAL from being reset."""
@@ -53,6 +54,8 @@ class Store:
         When the disk is full, pieces of the reserve are given free if this is ``urgent`` or belongs to a rollout that takes
         something back. Raises ``JournalBusy``, ``JournalFull``, ``JournalCorrupt`` and whatever ``change`` raises.
         """
+        if self._joined:
+            return change()
         if self._process != os.getpid():
             raise JournalError("this journal was opened by another process: a forked child must open its own")
         if self._read_only:
@@ -67,6 +70,21 @@ class Store:
         if not self._reserve_whole:
             self._restore_reserve()
         return result
+
+    def together(self, writes: Callable[[], Result], *, rollout: int | None = None, urgent: bool = False) -> Result:
+        """``writes`` calls the journal's own methods (perhaps twice): all that they write is there at once, or nothing of it.
+
+        It is for one rollout, and counts as ``urgent`` as a whole. Raises what they raise; nothing was written then.
+        """
+
+        def change() -> Result:
+            self._joined = True
+            try:
+                return writes()
+            finally:
+                self._joined = False
+
+        return self._write(change, rollout=rollout, urgent=urgent)
 
     def _with_reserve(self, change: Callable[[], Result]) -> Result:
         while self._reserve.release():

@@ -370,7 +370,7 @@ class Control:
                     return now
             if time.monotonic() >= deadline:
                 return None
-            time.sleep(0.005)
+            time.sleep(0.002)
 
     def follow(self, rollout: int, after: int = 0, timeout: float | None = None) -> Iterator[Event]:
         """The rollout's events as they are journalled, until it has ended, ``timeout`` seconds are over, or its

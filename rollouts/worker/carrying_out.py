@@ -73,7 +73,7 @@ class CarryingOut(TakingBack):
     async def _finished(self, armed: Armed, waves: Waves, epoch: int, finish: list[Step]) -> None:
         journal = self.journal.journal
         name = armed.release.version
-        await self._observe_steps(armed)
+        observed = self._observed(armed)
         left_out = self._left_out(armed)
         skipped = [
             step.host
@@ -92,14 +92,16 @@ class CarryingOut(TakingBack):
         leaving = armed.leaving if armed.leaving and self.journal.reader.release(armed.leaving) is not None else None
         partial = self.rollout.partial  # then the other hosts go on with what is left here, which is no word against it
         rollback = self.rollout.kind is RolloutKind.ROLLBACK
-        if rollback and leaving is not None and leaving != armed.release.id and not partial:
-            await self.journal.do(
-                journal.judge,
-                leaving,
-                "bad",
-                self.rollout.reason or f"rolled back by rollout {self.id}",
-                rollout=self.id,
-            )
+        left_as_bad = leaving if rollback and leaving != armed.release.id and not partial else None
+
+        def proved(*, good: bool) -> None:
+            journal.observe(observed, self.id)
+            if left_as_bad is not None:
+                why = self.rollout.reason or f"rolled back by rollout {self.id}"
+                journal.judge(left_as_bad, "bad", why, rollout=self.id)
+            if good and not partial:
+                journal.judge(armed.release.id, "good", "", rollout=self.id)
+
         total = len(self.crew.hosts)
         if unfinished and self.rollout.kind is RolloutKind.ROLLBACK:
             why = "; ".join(
@@ -111,15 +113,15 @@ class CarryingOut(TakingBack):
                 f"{total - len(unfinished)} of {total} hosts run {name}, not {', '.join(unfinished)} ({why}). "
                 f"When they are back: qd retry {self.id}",
                 cause="partly",
+                with_it=lambda: proved(good=False),
             )
             return
-        if not partial:
-            await self.journal.do(journal.judge, armed.release.id, "good", "", rollout=self.id)
         owed = f"; owed: {', '.join(unfinished)} (qd retry {self.id})" if unfinished else ""
         await self._end(
             epoch,
             RolloutState.SUCCEEDED,
             f"{name} runs on {total - len(unfinished)} of {total} hosts, read back and healthy{owed}",
+            with_it=lambda: proved(good=True),
         )
         if finish:
             # The rollout is over and said so: cleaning up changes nothing about that, whatever happens to it. Those who wait for

@@ -1,13 +1,14 @@
 """A worker's life: take the lock, arm or take over, let the plan be carried out, close everything."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
-from quarterdeck.history.errors import EpochLost, JournalError, LockHeld, TargetBusy, Withdrawn
+from quarterdeck.history.errors import EpochLost, JournalError, LockHeld, RequestRefused, TargetBusy, Withdrawn
 from quarterdeck.history.identity import current_operator, process_identity
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import WorkerLock
@@ -102,10 +103,18 @@ class Session(CarryingOut):
                 "policy", "the plan has changed since it was shown: look at it again; nothing was changed"
             )
         await self._refuse_if_stale(begun_before, request)
-        await self.journal.do(journal.seed_epoch, self.target.name, armed.highest_epoch)
         preempted = self.journal.reader.active(self.target.name)
+
+        def begin() -> int:
+            journal.seed_epoch(self.target.name, armed.highest_epoch)
+            epoch = journal.begin(self.id, preempt=self._preempt(preempted))
+            if request is not None:
+                with contextlib.suppress(RequestRefused):  # answered already
+                    journal.answer(request.id, "done", "begun")
+            return epoch
+
         try:
-            epoch = await self.journal.do(journal.begin, self.id, preempt=self._preempt(preempted))
+            epoch = await self.journal.do(journal.together, begin, rollout=self.id)
         except Withdrawn as error:
             await self._cancelled(error.request)
         except TargetBusy as error:
@@ -113,7 +122,7 @@ class Session(CarryingOut):
                 await self.wishes.answer(request, busy(error.active), state="refused")
             raise CannotBegin("busy", f"{busy(error.active)}; nothing was changed") from error
         if request is not None:
-            await self.wishes.answer(request, "begun")
+            self.wishes.forget(request)
         if preempted is not None or _id(self._last_begun()) != _id(begun_before):
             await self._look_again(armed, preempted)
         work = self._work(armed, epoch)

@@ -4,7 +4,7 @@ Decides nothing and changes no host.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
@@ -116,7 +116,12 @@ class Standing:
         return await old_secrets(release, self.arming.base, deadline=5.0)
 
     async def _observe_steps(self, armed: Armed) -> None:
-        """The last known state of every host that this rollout changed, from what its steps read back."""
+        """The last known state of every host that this rollout changed is journalled."""
+        if seen := self._observed(armed):
+            await self.journal.do(self.journal.journal.observe, seen, self.id)
+
+    def _observed(self, armed: Armed) -> list[Observation]:
+        """From what its steps read back."""
         seen: dict[str, Observation] = {}
         for step in self.journal.reader.steps(self.id):
             if step.action not in (Action.SWITCH, Action.WITHDRAW, Action.STOP) or step.ended is None:
@@ -133,8 +138,7 @@ class Standing:
                 error=None if done else str(step.outcome.get("error", "")),
                 body={"rollout": self.id},
             )
-        if seen:
-            await self.journal.do(self.journal.journal.observe, list(seen.values()), self.id)
+        return list(seen.values())
 
     def _mixed(self) -> str:
         """Which host runs what, by the last thing that was read back."""
@@ -151,16 +155,18 @@ class Standing:
         *,
         cause: str = "",
         lost: Mapping[str, str] | None = None,
+        with_it: Callable[[], None] = lambda: None,
     ) -> None:
-        """``lost``: hosts that could not be asked, where there is no plan that says so."""
-        await self.journal.do(
-            self.journal.journal.set_state,
-            self.id,
-            epoch,
-            state,
-            outcome=outcome,
-            body=({"cause": cause} if cause else {}) | ({"lost": dict(lost)} if lost else {}),
-        )
+        """``lost``: hosts that could not be asked, where there is no plan that says so. ``with_it``: what is journalled in the
+        same transaction."""
+        journal = self.journal.journal
+        body = ({"cause": cause} if cause else {}) | ({"lost": dict(lost)} if lost else {})
+
+        def end() -> None:
+            with_it()
+            journal.set_state(self.id, epoch, state, outcome=outcome, body=body)
+
+        await self.journal.do(journal.together, end, rollout=self.id, urgent=True)
         log.info("ended, rollout=%d state=%s outcome=%s", self.id, state, outcome)
 
 

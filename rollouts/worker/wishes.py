@@ -11,7 +11,7 @@ from quarterdeck.rollouts.worker.journal_thread import JournalThread
 
 log = logging.getLogger("quarterdeck.worker")
 
-EAGER = 0.004  # seconds between two looks while an operator's finger is on the key: a look costs 5 µs
+EAGER = 0.002  # seconds between two looks while an operator's finger is on the key: a look costs 5 µs
 CALM = 0.05
 
 
@@ -73,9 +73,13 @@ class Wishes:
                 return request
         return None
 
-    async def answer(self, request: Request, answer: str, *, state: str = "done") -> None:
-        """Journals what became of the wish. ``state``: done or refused."""
+    def forget(self, request: Request) -> None:
+        """It has been answered."""
         self._open.pop(request.id, None)
         self._answered.add(request.id)
+
+    async def answer(self, request: Request, answer: str, *, state: str = "done") -> None:
+        """Journals what became of the wish. ``state``: done or refused."""
+        self.forget(request)
         with contextlib.suppress(RequestRefused):  # answered already, by a worker before this one
             await self._journal.do(self._journal.journal.answer, request.id, state, answer)

@@ -23,7 +23,7 @@ def waiting_shells(place: Place) -> list[int]:
 
 async def until_waiting(place: Place, count: int) -> list[int]:
     async with asyncio.timeout(10):
-        while len(found := waiting_shells(place)) != count:
+        while len(found := waiting_shells(place)) != count:  # noqa: ASYNC110 - other processes give no event
             await asyncio.sleep(0.02)
     return found
 
