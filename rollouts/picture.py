@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import (
@@ -207,6 +207,20 @@ def empty_picture(fleet: "Fleet") -> Picture:
         for name, target in fleet.targets.items()
     }
     return Picture(fleet.name, promotion_order(fleet), fleet.services, targets)
+
+
+def is_of(picture: Picture | None, fleet: "Fleet") -> "TypeGuard[Picture]":
+    """Whether it is a picture of this fleet, as the fleet is declared now."""
+    return (
+        picture is not None
+        and (picture.fleet, picture.environments, picture.services)
+        == (fleet.name, promotion_order(fleet), fleet.services)
+        and picture.targets.keys() == fleet.targets.keys()
+        and all(
+            [host.host for host in picture.targets[name].hosts] == [host.name for host in target.hosts]
+            for name, target in fleet.targets.items()
+        )
+    )
 
 
 def promotion_order(fleet: "Fleet") -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from quarterdeck.tui.room.asked import Asked
 from quarterdeck.tui.room.attention import Attention
 from quarterdeck.tui.room.deeds import SUBJECTS, handlers_in
 from quarterdeck.tui.room.desk import Desk, News
+from quarterdeck.tui.room.fleet_cache import remember
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.pane import Size
 from quarterdeck.tui.room.permission import standing
@@ -26,6 +27,7 @@ from quarterdeck.tui.room.watched import Watched
 _log = logging.getLogger("quarterdeck.room")
 TICK = 1.0  # seconds: ages and the clock
 SLOW_TICK = 10.0  # the same over a slow line
+REMEMBERED_AFTER = 1.0  # seconds after the first frame: for the next start, so it can wait
 LOAD_FROM, LOAD_APART = 0.5, 0.1  # seconds after the first frame at which the handlers are loaded, a file at a time
 
 
@@ -58,15 +60,17 @@ class Room(Acting):
         self.broke: str | None = None  # by which fault of its own the room ended
         self.attention = Attention(opening.settings, self.write_sequence)
         self.fleet_watch = FleetWatch(self.fleet.file, lambda file: self._hand_over(FleetRead(file)))
-        self.desk = Desk(self.fleet, opening.operator, read_only=opening.read_only, tell=self._told)
+        self.desk = Desk(
+            self.fleet, opening.operator, read_only=opening.read_only, tell=self._told, known=opening.known
+        )
 
     # life
 
     def on_mount(self) -> None:
         self._lay_out()
         self._focus_first()
-        self.desk.start()
-        self.call_after_refresh(self.observing.begin)
+        if self.opening.known is None:
+            self.desk.start()  # else what is known is on the screen, and nothing may delay the first keys
         self.fleet_watch.start()
         self.attention.begin(self.picture)
         self.app_resume_signal.subscribe(self, lambda _room: self.repaint())
@@ -79,8 +83,15 @@ class Room(Acting):
         """Keys are taken. What the first of them may need is loaded now, a file at a time, so that one that comes meanwhile is
         not kept waiting."""
         first_paint.ready()
+        if self.opening.known is not None:
+            self.desk.start()
+        self.call_later(self.observing.begin)
+        self.set_timer(REMEMBERED_AFTER, self._remember)
         for number, subject in enumerate(SUBJECTS):
             self.set_timer(LOAD_FROM + number * LOAD_APART, partial(handlers_in, subject))
+
+    def _remember(self) -> None:
+        threading.Thread(target=remember, args=(self.fleet, self.look.name), daemon=True).start()
 
     def on_unmount(self) -> None:
         self.attention.end()

@@ -15,7 +15,7 @@ from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.health import Measures
 from quarterdeck.rollouts.measuring import Measuring
-from quarterdeck.rollouts.picture import Picture, around, empty_picture, renew, take_picture
+from quarterdeck.rollouts.picture import Picture, around, empty_picture, is_of, renew, take_picture
 
 T = TypeVar("T")
 
@@ -23,6 +23,7 @@ LOOK_EVERY = 0.05  # seconds between two looks at the journal's version: 5 µs e
 OBSERVATIONS_EVERY = 0.5  # seconds: what hosts were last seen running is read no oftener
 AROUND_EVERY = 5.0  # seconds: rooms go without a word
 RECENT_EVENTS = 400  # that a screen has at once; older ones are asked for by the page
+AT_A_TIME = 1000  # events
 ANSWER_DEADLINE = 10.0  # seconds
 
 
@@ -37,13 +38,23 @@ class News:
 
 
 class Desk:
-    """``tell`` is called from a thread of the desk; it must only hand over."""
+    """``tell`` is called from a thread of the desk; it must only hand over. ``known``: a picture of the same journal, from which the
+    first one is made, as that is quicker."""
 
-    def __init__(self, fleet: Fleet, operator: Operator, *, read_only: bool, tell: Callable[[News], None]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        operator: Operator,
+        *,
+        read_only: bool,
+        tell: Callable[[News], None],
+        known: Picture | None = None,
+    ) -> None:
         self.fleet = fleet
         self.operator = operator
         self.read_only = read_only
         self._tell = tell
+        self._known = known
         self._stop = threading.Event()
         self._nudge = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follow the journal", daemon=True)
@@ -134,7 +145,7 @@ class Desk:
 
     def _follow_open(self, journal: Journal) -> None:
         version = journal.data_version()
-        picture = take_picture(self.fleet, journal)
+        picture = self._brought_up(journal) or take_picture(self.fleet, journal)
         recent = journal.events(limit=RECENT_EVENTS, newest_first=True)
         self._tell(News(picture, tuple(reversed(recent))))
         since_looked = since_around = 0.0
@@ -152,7 +163,7 @@ class Desk:
             now = journal.data_version()
             before, events = picture, []
             if now != version:
-                events = journal.events(picture.head, limit=1000)
+                events = journal.events(picture.head, limit=AT_A_TIME)
                 looked = since_looked >= OBSERVATIONS_EVERY
                 if looked:
                     version, since_looked, since_around = now, 0.0, 0.0
@@ -164,6 +175,14 @@ class Desk:
             measures = measuring.take_when_due(*self._watched, picture, journal, now)
             if events or measures is not None or picture != before:
                 self._tell(News(picture, tuple(events), measures))
+
+    def _brought_up(self, journal: Journal) -> Picture | None:
+        """What was known before, with all that happened since; None where that would be no quicker."""
+        known, self._known = self._known, None
+        if not is_of(known, self.fleet):
+            return None
+        since = journal.events(known.head, limit=AT_A_TIME)
+        return None if len(since) == AT_A_TIME else renew(known, self.fleet, journal, since, looked=True)
 
 
 def _words(error: JournalError) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SCREEN: Final = 2  # standard error: the screen library draws there as well
 _FLAGS: Final = {"--read-only", "--slow", "--mouse", "--debug"}
 _SHELL: "list[Any] | None" = None  # the terminal's settings as the shell had them, while they are changed
+_PAINTED: "Picture | None" = None
 
 
 class Wishes(NamedTuple):
@@ -80,6 +81,8 @@ def screen_text(wishes: Wishes, variables: Mapping[str, str], width: int, height
     if fleet is None or width < 40 or height < 10:
         return ""
     picture = last_known(fleet)
+    global _PAINTED
+    _PAINTED = picture
     from quarterdeck.tui.room.ansi import ALTERNATE_SCREEN, HIDE_CURSOR, painted
     from quarterdeck.tui.room.looks import LOOKS, look_for
     from quarterdeck.tui.room.rows import fit
@@ -156,6 +159,11 @@ def age_of(picture: "Picture", now: datetime) -> str:
 def painted_already() -> bool:
     """Whether the screen that the room opens on is there, with something on it."""
     return _SHELL is not None
+
+
+def painted() -> "Picture | None":
+    """The picture that was painted: what the room begins with, so that nobody sees less for a moment than before."""
+    return _PAINTED
 
 
 def ready() -> None:

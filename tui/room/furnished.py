@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 from quarterdeck.history.records import Event
 from quarterdeck.rollouts.health import Measures
-from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture
+from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture, is_of
 from quarterdeck.tui.room.boxes import Box, frame, zoomed
 from quarterdeck.tui.room.card import Card
 from quarterdeck.tui.room.colourless import Colourless
@@ -61,7 +61,7 @@ class Furnished(App[int], inherit_bindings=False):
         self.fleet = opening.fleet
         self.look: Look = look
         self.standing: Standing = standing(self.fleet.operators, opening.operator, read_only=opening.read_only)
-        self.picture: Picture = empty_picture(self.fleet)
+        self.picture: Picture = opening.known if is_of(opening.known, self.fleet) else empty_picture(self.fleet)
         self.measures = Measures()  # figures of what is on the screen
         self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
         self.notice = opening.notice  # stands in the alert band while nothing worse does

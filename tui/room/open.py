@@ -2,7 +2,7 @@
 
 import gc
 import sys
-import threading
+from dataclasses import replace
 from pathlib import Path
 
 from textual.driver import Driver
@@ -20,10 +20,9 @@ def open_room(opening: Opening, *, mouse: bool = False) -> int:
     """Runs until the operator leaves. The screen library draws on standard error; nothing else may be written there."""
     gc.disable()  # until the room is ready, see first_paint.ready
     logbook = open_logbook()
-    room = Room(opening)
+    room = Room(replace(opening, known=first_paint.painted()))
     if first_paint.painted_already():
         room.driver_class = taking_over(room.driver_class)
-    threading.Thread(target=remember, args=(opening.fleet, opening.look), daemon=True).start()
     try:
         with Watchdog(sys.__stdin__.fileno() if sys.__stdin__ else 0, room.leave, room.close_companions):
             left = room.run(mouse=mouse)

@@ -8,6 +8,7 @@ from typing import Protocol
 from quarterdeck.config.model import Fleet
 from quarterdeck.config.settings import DEFAULTS, Settings
 from quarterdeck.history.records import Operator
+from quarterdeck.rollouts.picture import Picture
 from quarterdeck.tui.room.desk import News
 from quarterdeck.tui.room.guide import Incident
 
@@ -42,6 +43,7 @@ class Opening:
     notice: str = ""
     incident: Incident | None = None
     clock: Callable[[], datetime] = utc_now  # what every age on the screen is reckoned from
+    known: Picture | None = None  # what the journal said a moment ago, where somebody has read it already
 
 
 class Companion(Protocol):
