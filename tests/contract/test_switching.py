@@ -152,6 +152,33 @@ async def test_withdraw_stops_and_removes_the_link(place: Place) -> None:
     assert (await place.connection.withdraw(release, place.fence(), "1.2")).replayed
 
 
+@pytest.mark.parametrize(
+    ("start", "status", "fault"),
+    [
+        ("echo one >../../shared/running; exit 0", "test -s ../../shared/running # a remark", ""),
+        ("(sleep 0.5; echo one >../../shared/running) &", "test -s ../../shared/running", ""),  # not at once
+        ("echo gone; exit 3", "true", "exit status 3"),
+        ("echo up >../../shared/running", "false", "does not run"),
+        ("echo up >../../shared/running", "sleep 60", ""),  # tells nothing, so the health checks will have to
+    ],
+)
+async def test_starting_and_asking_for_the_status_in_one_go(place: Place, start: str, status: str, fault: str) -> None:
+    first = await place.staged("v1")
+    commands = Commands(start=start, stop="rm -f ../../shared/running", status=status)
+    second = await place.staged("v2", commands=commands)
+    await place.connection.switch(first, NO_SECRETS, place.fence(), "1.1")
+    facts = await place.connection.facts("test/web", str(place.path), first)
+    assert facts.running is True
+    switch = place.connection.switch(second, NO_SECRETS, place.fence(), "1.2", deadline=8.0)
+    if not fault:
+        assert (await switch).current == second.id
+        return
+    with pytest.raises(CommandFailed) as caught:
+        await switch
+    assert fault in f"{caught.value} exit status {caught.value.exit_status}"
+    assert "gone" not in str(caught.value) or start.startswith("echo gone")
+
+
 async def test_a_rollback_takes_at_most_three_executions(place: Place) -> None:
     port = free_port(place.host.address)
     first, archive = http_release(place.files, "v1", place.path, place.host.address, port)

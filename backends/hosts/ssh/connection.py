@@ -65,6 +65,7 @@ class SshConnection:
         self._verified: set[tuple[str, str]] = (
             set()
         )  # (path, release) whose checksums were seen to hold through this connection
+        self._status_tells: set[str] = set()  # paths of targets whose status command was seen to answer through this connection
         self.address = address
         self.forwarding = True  # the server opens connections for us; False once it has refused
 
@@ -148,6 +149,7 @@ class SshConnection:
         self._verified |= {(home, found.release) for found in kept if found.intact}
         disk = answer.one("disk") or ""
         service = (answer.one("service") or "unknown").partition(" ")[0]
+        (self._status_tells.add if service == "running" else self._status_tells.discard)(home)
         return TargetFacts(
             current=answer.one("current") or None,
             running={"running": True, "no": False}.get(service),
@@ -218,6 +220,8 @@ class SshConnection:
         }
         if (values["path"], release.id) in self._verified:
             values["verified"] = "yes"
+        if values["path"] in self._status_tells:
+            values["status_tells"] = "yes"
         return await self._switch("switch", words, values, fence, deadline)
 
     async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:

@@ -22,7 +22,7 @@ _PARTS: Final = {
     "vitals": ("vitals",),
     "logs": ("logs",),
 }
-_DEFAULTS: Final = ("extra_env", "secrets", "limit", "limit_lock", "verified")
+_DEFAULTS: Final = ("extra_env", "secrets", "limit", "limit_lock", "verified", "status_tells")
 
 COMMAND: Final = "exec sh"
 """What the login shell is given: the script itself comes on the standard input, so no login shell ever parses it."""
