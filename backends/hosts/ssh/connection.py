@@ -65,7 +65,9 @@ class SshConnection:
         self._verified: set[tuple[str, str]] = (
             set()
         )  # (path, release) whose checksums were seen to hold through this connection
-        self._status_tells: set[str] = set()  # paths of targets whose status command was seen to answer through this connection
+        self._status_tells: set[str] = (
+            set()
+        )  # paths of targets whose status command was seen to answer through this connection
         self.address = address
         self.forwarding = True  # the server opens connections for us; False once it has refused
 
