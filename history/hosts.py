@@ -50,9 +50,15 @@ class Hosts(Requests):
         ] = {}  # the hosts of a target mostly say the same: a text that was parsed is not parsed again
         return [_to_observation(row, bodies) for row in rows]
 
-    def observed(self) -> list[tuple[str, str, str, str | None, str | None, str, str | None]]:
-        """Target, host, time, release, version, health and error of every last observation: enough to see which are new."""
-        return self._rows("SELECT target, host, time, release, version, health, error FROM observation")
+    def observed(self) -> dict[str, str]:
+        """For each target a text that is another one as soon as one of its hosts was observed anew: made by SQLite, as there may be
+        tens of thousands of hosts, and hardly any of them is new."""
+        rows = self._rows(
+            "SELECT target, group_concat(host || char(31) || time || char(31) || coalesce(release, '') || char(31)"
+            " || coalesce(version, '') || char(31) || health || char(31) || coalesce(error, ''), char(30))"
+            " FROM observation GROUP BY target"
+        )
+        return dict(rows)
 
     def add_debt(self, target: str, host: str, release: str | None, rollout: int, reason: str) -> None:
         """A host could not be brought to ``release``; event ``debt``. An older debt of the host is replaced."""

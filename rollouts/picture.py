@@ -107,9 +107,12 @@ class TargetSeen:
     moving: RolloutSeen | None = None
     last: Ended | None = None  # the last one that ended after it had begun
     owed: tuple[Debt, ...] = ()  # hosts that could not be finished
+    mark: Mark = field(init=False, compare=False)  # derived once: every pane asks for it, several times a frame
 
-    @property
-    def mark(self) -> Mark:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mark", self._mark())
+
+    def _mark(self) -> Mark:
         """One value, derived here only. What is going on comes first, then what is wrong, then what is not known."""
         if self.moving is not None:
             return Mark.FAILED if self.moving.rollout.state is RolloutState.ORPHANED else Mark.ROLLING
@@ -182,6 +185,9 @@ class Picture:
     rollouts: tuple[RolloutSeen, ...] = ()  # those that have not ended, newest first, then the newest ended ones
     head: int = 0
     around: Around = Around()
+    observed: Mapping[str, str] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # see Hosts.observed, when hosts were read
 
     def others_on(self, target: str, pid: int) -> tuple[str, ...]:
         """Who has this target open, in another control room than that of process ``pid``."""
@@ -239,6 +245,9 @@ def take_picture(fleet: "Fleet", journal: "Journal", only: Collection[str] | Non
     """The whole picture as the journal has it now. ``only``: no other targets than these are in it."""
     head, _ = journal.head()
     wanted = {name: target for name, target in fleet.targets.items() if only is None or name in only}
+    observed = (
+        journal.observed() if only is None else {}
+    )  # before the rows: what comes in between is then read once more
     standings = journal.standings(None if only is None else tuple(wanted))
     owed = _by_target(journal.debts())
     seen = _by_target(journal.observations() if only is None else _observations(journal, wanted))
@@ -246,8 +255,15 @@ def take_picture(fleet: "Fleet", journal: "Journal", only: Collection[str] | Non
         name: _target(target, standings.get(name, Standing(name)), seen.get(name, ()), owed.get(name, ()), journal)
         for name, target in wanted.items()
     }
-    return replace(
-        empty_picture(fleet), targets=targets, rollouts=_rollouts(fleet, journal), head=head, around=around(journal)
+    return Picture(
+        fleet.name,
+        promotion_order(fleet),
+        fleet.services,
+        targets,
+        _rollouts(fleet, journal),
+        head,
+        around(journal),
+        observed,
     )
 
 
@@ -258,7 +274,10 @@ def renew(picture: Picture, fleet: "Fleet", journal: "Journal", events: Iterable
     """
     news = list(events)
     told = {event.target for event in news if event.target in fleet.targets}
-    looked_at = _changed_observations(picture, journal) if looked else set()
+    observed = journal.observed() if looked else picture.observed
+    looked_at = _changed_observations(picture, journal, observed) if looked else set()
+    if observed != picture.observed:
+        picture = replace(picture, observed=observed)
     if not news and not looked_at:
         return _with_around(picture, journal) if looked else picture
     targets = dict(picture.targets)
@@ -305,25 +324,26 @@ def _observations(journal: "Journal", targets: Iterable[str | None]) -> list[Obs
     return [observation for name in targets if name is not None for observation in journal.observations(name)]
 
 
-def _changed_observations(picture: Picture, journal: "Journal") -> set[str]:
+def _changed_observations(picture: Picture, journal: "Journal", observed: Mapping[str, str]) -> set[str]:
     """Targets with a host that was seen, or failed to be seen, since the picture was made."""
-    known = {
-        (name, host.host): (host.seen, host.release, host.version, host.health, host.error)
-        for name, seen in picture.targets.items()
-        for host in seen.hosts
-    }
-    changed = set()
-    for target, host, time, release, version, health, error in journal.observed():
-        before = known.get((target, host))
-        now = (time, release, version, health, None if error is None else clean(error))
+    anew = [name for name, text in observed.items() if picture.observed.get(name) != text and name in picture.targets]
+    return {name for name in anew if _shows_another(picture.targets[name], journal.observations(name))}
+
+
+def _shows_another(seen: TargetSeen, observations: Iterable[Observation]) -> bool:
+    """Whether one of these says something that is not on the screen."""
+    known = {host.host: (host.seen, host.release, host.version, host.health, host.error) for host in seen.hosts}
+    for one in observations:
+        before = known.get(one.host)
+        now = (one.time, one.release, one.version, one.health, None if one.error is None else clean(one.error))
         if before is None or before == now:
             continue
         if before[0] is None and before[-1] is not None and before[1:] == now[1:]:
             continue  # never seen, and again not: the time is that of the last try
         if before[:3] == now[:3] and before[3:] == ("unknown", None) and now[3:] == ("unhealthy", None):
             continue  # the same answer: it was given before the last rollout ended (see Expected.health)
-        changed.add(target)
-    return changed
+        return True
+    return False
 
 
 def _target(

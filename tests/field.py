@@ -180,7 +180,9 @@ class Field:
         """Takes everything away, as soon as nobody is connected: a worker cleans up for a while after its rollout has ended, also
         that of the test before."""
         with contextlib.suppress(TimeoutError):
-            wait_for(lambda: all(len(host.server_processes()) <= 1 for host in self.hosts.hosts), "nobody is connected", 10)
+            wait_for(
+                lambda: all(len(host.server_processes()) <= 1 for host in self.hosts.hosts), "nobody is connected", 10
+            )
         for host in self.hosts.hosts:
             shutil.rmtree(self.home(host), ignore_errors=True)
 
