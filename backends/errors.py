@@ -8,7 +8,9 @@ _HEAD, _TAIL = 240, 360  # characters of a problem that are told; its end is wha
 
 class BackendError(Exception):
     """``host`` is the fleet file's name (or the place: a URL, «this machine»); ``left`` and ``advice`` are whole
-    sentences without a full stop."""
+    sentences without a full stop. ``untouched``: the host itself has said that this execution changed nothing there."""
+
+    untouched = False
 
     def __init__(self, host: str, action: str, problem: str, *, left: str = "", advice: str = "") -> None:
         super().__init__(host, action, problem)

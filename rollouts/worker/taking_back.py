@@ -10,7 +10,7 @@ from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step
 from quarterdeck.rollouts.plan import Action, HostNow, Plan, PlannedStep, Touched, back_to, plan_take_back
 from quarterdeck.rollouts.worker.armed import Armed
-from quarterdeck.rollouts.worker.standing import Standing, masked_values, version_of
+from quarterdeck.rollouts.worker.standing import Standing, masked_values, may_have_changed, version_of
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.waves import Waves
 
@@ -36,10 +36,10 @@ class TakingBack(Standing):
         touched = [
             _touched(seen[name], stable)
             for name in dict.fromkeys(
-                step.host for step in steps if step.action in (Action.STOP, Action.SWITCH) and step.attempt > 0
+                step.host for step in steps if step.action in (Action.STOP, Action.SWITCH) and may_have_changed(step)
             )
         ]
-        hooks_done = [{"host": s.host, **s.body} for s in steps if s.action == Action.HOOK and s.attempt > 0]
+        hooks_done = [{"host": s.host, **s.body} for s in steps if s.action == Action.HOOK and may_have_changed(s)]
         plan = plan_take_back(
             touched, hooks_done, armed.release.hooks, self.target.rollback.max_unavailable, leaving=armed.release.id
         )
