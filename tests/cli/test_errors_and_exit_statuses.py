@@ -276,3 +276,10 @@ def test_declining_on_a_terminal_changes_nothing(filled: Qd) -> None:
     with filled.journal() as journal:
         assert journal.rollouts("production/api", limit=1)[0].state == "cancelled"
         assert journal.rollouts("production/api", limit=1)[0].kind is RolloutKind.ROLLBACK
+
+
+def test_a_rollback_to_a_bad_release_is_told_where_else_to_go(filled: Qd) -> None:
+    done = filled.inside("rollback", "production/api", "--to", "v3", "--yes", status=5)
+    assert "was marked bad" in done.stderr
+    assert "; good are v1-" in done.stderr
+    assert "; to go there all the same: --force --reason" in done.stderr

@@ -26,7 +26,7 @@ def field(tmp_path: Path, sshd_fleet: SshdFleet) -> Iterator[Field]:
     made = Field(tmp_path, sshd_fleet)
     made.clear_hosts()
     place = made.home(made.hosts[FULL])
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(place)], capture_output=True)
     need(done.returncode == 0, f"the right to mount: {done.stderr.decode()}")
     try:

@@ -121,7 +121,7 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
                 f"release {text} is not on the host",
                 exit_status=answer.exit_status,
                 left=_UNCHANGED,
-                advice="deploy it to this host first",
+                advice="try again: what a host lacks is sent to it before it is switched",
             )
         case "space":
             free, _, wanted = text.partition(" ")
