@@ -22,13 +22,16 @@ _FORBIDDEN = ("Permission denied", "Operation not permitted")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``words`` in the order they were said: (word, the rest of its line). ``errors``: the standard error, cleaned."""
+    """``words`` in the order they were said: (word, the rest of its line). ``errors``: the standard error, cleaned.
+
+    ``by_hand``: the command that goes the same way to the host, for an advice."""
 
     words: tuple[tuple[str, str], ...]
     output: str
     errors: str
     exit_status: int | None
     noise: str = field(default="", repr=False)
+    by_hand: str = ""
 
     def one(self, word: str) -> str | None:
         """The last thing said of ``word``."""
@@ -44,7 +47,7 @@ class Answer:
         return any(said == word for said, _ in self.words)
 
 
-def parse(mark: str, stdout: bytes, stderr: bytes, exit_status: int | None) -> Answer:
+def parse(mark: str, stdout: bytes, stderr: bytes, exit_status: int | None, by_hand: str = "") -> Answer:
     """Lines that begin with ``mark`` are the answer; between ``output`` and ``end-output`` lie the lines of a command."""
     prefix = f"{mark} "
     words: list[tuple[str, str]] = []
@@ -69,6 +72,7 @@ def parse(mark: str, stdout: bytes, stderr: bytes, exit_status: int | None) -> A
         clean(stderr.decode("utf-8", "replace")).strip(),
         exit_status,
         clean("\n".join(noise)),
+        by_hand,
     )
 
 
@@ -253,6 +257,6 @@ def _error(host: str, action: str, answer: Answer, epoch: int) -> BackendError |
             + (f": {said.splitlines()[-1]}" if said else ""),
             exit_status=answer.exit_status,
             output=said,
-            advice="check the login user's shell with: ssh HOST true",
+            advice="check the login user's shell" + (f" with: {answer.by_hand}" if answer.by_hand else ""),
         )
     return None

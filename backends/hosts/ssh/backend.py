@@ -99,14 +99,19 @@ class SshBackend:
         # Not needed for the handshakes, which take longer.
         from quarterdeck.backends.hosts.ssh.connection import SshConnection
 
-        return SshConnection(host.name, connection, way.address, release)
+        return SshConnection(host.name, connection, way, release)
 
     async def _way(self, host: str, destination: Destination) -> Way:
         try:
             # In a thread: `Match exec` runs programs.
             return await asyncio.to_thread(find_way, destination, self._config, self._known_hosts)
         except OSError as error:
-            raise Unreachable(host, _ACTION, f"the SSH configuration can't be read: {error}") from None
+            raise Unreachable(
+                host,
+                _ACTION,
+                f"the SSH configuration can't be read: {error}",
+                advice="give the user who runs qd the right to read it",
+            ) from None
 
     async def _open(
         self, host: str, way: Way, through: tuple[Destination, ...]
