@@ -185,5 +185,7 @@ async def test_a_server_that_forwards_nothing_is_asked_by_a_tool(start_sshd_flee
         while not outcome.healthy:
             outcome = await connection.check_health(release.health, release)
     assert outcome.detail == f"http 200 from {host.address}:{port}/"
+    before = connection.executions
     assert (await connection.check_health(Health(tcp=TcpCheck(port, host.address)), release)).healthy
+    assert connection.executions == before + 1, "each check is an execution of its own, as docs/hosts.md says"
     await connection.close()
