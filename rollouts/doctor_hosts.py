@@ -106,7 +106,8 @@ def questions(targets: Sequence[Target]) -> str:
         lines += [
             f"place={quoted}",
             'while [ ! -d "$place" ] && [ "$place" != "${place%/*}" ]; do place=${place%/*}; done; place=${place:-/}',
-            f'[ -w "$place" ] && [ -x "$place" ] && echo "target {number} writable $place" || echo "target {number} unwritable $place"',
+            f'if [ -w "$place" ] && [ -x "$place" ]; then echo "target {number} writable $place"',
+            f'else echo "target {number} unwritable $place"; echo "target {number} user $(id -un)"; fi',
             f'echo "target {number} free $(df -Pk -- "$place" | awk \'NR == 2 {{ print $4 }}\')"',
         ]
         if target.runner.unit is not None:
@@ -141,12 +142,13 @@ def path_findings(subject: str, target: Target, said: dict[str, str]) -> list[Fi
     """What the answers say of the target's path: may it be written, is there room."""
     found = []
     if "unwritable" in said:
+        user = shlex.quote(said["user"])
         found.append(
             Finding(
                 subject,
                 Verdict.FAIL,
-                f"{target.name}: the login user can't write {said['unwritable']}, where {target.path} is to be",
-                f"on the host: sudo install -d -o LOGIN-USER {shlex.quote(target.path)}",
+                f"{target.name}: {user} can't write {said['unwritable']}, where {target.path} is to be",
+                f"on the host: sudo install -d -o {user} {shlex.quote(target.path)}",
             )
         )
     free = said.get("free", "")

@@ -76,6 +76,8 @@ def _disk_error(error: OSError, cache: Path) -> BackendError:
                 THIS_MACHINE, _ACTION, problem, left=left, advice="Make room there: all of it can be fetched again"
             )
         case errno.EACCES | errno.EPERM:
-            return NotPermitted(THIS_MACHINE, _ACTION, problem, left=left)
+            return NotPermitted(
+                THIS_MACHINE, _ACTION, problem, left=left, advice="Give the user who runs qd the right to write there"
+            )
         case _:
             return BackendError(THIS_MACHINE, _ACTION, problem, left=left)

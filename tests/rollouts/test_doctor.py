@@ -116,9 +116,11 @@ def test_a_place_that_may_not_be_written() -> None:
     )
     assert answers["unwritable"] == "/etc"
     assert int(answers["free"]) > 0
-    [finding] = path_findings("host web-1", target, {"unwritable": "/etc"})
+    assert answers["user"] != "root"
+    [finding] = path_findings("host web-1", target, answers)
     assert finding.verdict is Verdict.FAIL
-    assert "'/etc/qd test/web'" in finding.fix
+    assert f"{answers['user']} can't write /etc" in finding.sentence
+    assert finding.fix.endswith(f"install -d -o {answers['user']} '/etc/qd test/web'")
 
 
 def test_units_that_a_switch_could_not_handle() -> None:
