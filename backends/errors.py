@@ -3,12 +3,15 @@ to do next. What a host said is kept whole and cut when it is told, so that a se
 
 from collections.abc import Callable
 
+THIS_MACHINE = "this machine"  # the ``host`` of what qd itself could not do; a sentence does not begin with it
 _HEAD, _TAIL = 240, 360  # characters of a problem that are told; its end is what a host said last
 
 
 class BackendError(Exception):
-    """``host`` is the fleet file's name (or the place: a URL, «this machine»); ``left`` and ``advice`` are whole
-    sentences without a full stop."""
+    """``host`` is the fleet file's name (or the place: a URL, ``THIS_MACHINE``); ``left`` and ``advice`` are whole
+    sentences without a full stop. ``untouched``: the host itself has said that this execution changed nothing there."""
+
+    untouched = False
 
     def __init__(self, host: str, action: str, problem: str, *, left: str = "", advice: str = "") -> None:
         super().__init__(host, action, problem)
@@ -24,7 +27,8 @@ class BackendError(Exception):
     def told(self, mask: Callable[[str], str]) -> str:
         """The sentence, with ``mask`` applied to what was said before anything is cut off it."""
         problem = _shortened(mask(self.problem))
-        parts = [f"{self.host}: {self.action}: {problem}", *(_as_sentence(mask(p)) for p in (self.left, self.advice))]
+        tried = f"can't {self.action}" if self.host == THIS_MACHINE else f"{self.host}: {self.action}"
+        parts = [f"{tried}: {problem}", *(_as_sentence(mask(p)) for p in (self.left, self.advice))]
         return ". ".join(part for part in parts if part)
 
 

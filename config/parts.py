@@ -199,7 +199,7 @@ HEALTH = Keys(
                 Scalar(COMMAND.expected, lambda text: CommandCheck(scalars.some_text(text)), COMMAND.json),
                 COMMAND_CHECK,
             ),
-            "A command on the host that must end with exit status 0.",
+            "A command that must end with exit status 0 on the host: an execution of its own each time.",
         ),
         Key("interval", SOME_TIME, "The time between two checks.", default="2s"),
         Key("timeout", SOME_TIME, "How long a single check may take.", default="5s"),
@@ -210,7 +210,7 @@ HEALTH = Keys(
         Key(
             "from",
             Choice(("host", "bastion")),
-            "Where the checks are made: on the host itself, or here, to the host's address.",
+            "Where HTTP and TCP checks are made: on the host, through the SSH connection, or here, to the host's address.",
             default="host",
             field="made_from",
         ),

@@ -14,7 +14,7 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.migrate import LATEST, check_format, migrate
 from quarterdeck.history.modes import AffectedMark, settle
 from quarterdeck.history.mounts import refuse_network
-from quarterdeck.history.place import Place
+from quarterdeck.history.place import Place, advice_for
 from quarterdeck.history.presences import Presences
 from quarterdeck.history.records import Operator
 from quarterdeck.history.reserve import Reserve
@@ -86,7 +86,10 @@ class Journal(Presences):
         except engine.engine().error as error:
             raise told(error, place) from error
         except OSError as error:
-            raise JournalError(f"the journal in {place.state} can't be opened: {error.strerror}") from error
+            raise JournalError(
+                f"the journal in {place.state} can't be opened: {error.strerror}",
+                advice=advice_for(place.state, error),
+            ) from error
         journal._mark, journal._mode = mark, mode
         return journal
 

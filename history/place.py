@@ -45,7 +45,9 @@ class Place:
                 f"there is no journal in {state}", advice="It is made by the first deploy, or by `qd adopt`"
             ) from None
         except OSError as error:
-            raise JournalError(f"the state directory {state} can't be used: {error.strerror}") from None
+            raise JournalError(
+                f"the state directory {state} can't be used: {error.strerror}", advice=advice_for(state, error)
+            ) from None
 
     def make_directory(self, path: Path) -> None:
         """Makes a directory with the right mode, or leaves the one that is there."""
@@ -74,6 +76,40 @@ class Place:
         """What root makes belongs to the directory's owner, who could not open it otherwise."""
         if os.geteuid() == 0 and (self._owner != 0 or self._group != 0):
             os.chown(path, self._owner, self._group)
+
+
+def advice_for(state: Path, error: OSError) -> str:
+    """Who may use the state directory, for somebody who may not; empty for other errors."""
+    if not isinstance(error, PermissionError):
+        return ""
+    try:
+        found = os.stat(state)
+    except OSError:
+        return "Nothing was changed; see who may read and write the directories above it"
+    if found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IWGRP:
+        return f"Nothing was changed; it is for the members of the group {_group_name(found.st_gid)}"
+    return (
+        f"Nothing was changed; it is for {_user_name(found.st_uid)} alone. `state` in the fleet file may name "
+        "a directory that a group shares"
+    )
+
+
+def _group_name(gid: int) -> str:
+    import grp
+
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _user_name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _make_directory(path: Path, mode: int) -> None:

@@ -12,11 +12,22 @@ from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import to_json
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held, mark_orphaned, orphans
-from quarterdeck.history.records import ACTIVE, ENDED, Event, Operator, Request, Rollout, RolloutKind, RolloutState
+from quarterdeck.history.records import (
+    ACTIVE,
+    ENDED,
+    Event,
+    Operator,
+    ReleaseRow,
+    Request,
+    Rollout,
+    RolloutKind,
+    RolloutState,
+)
 from quarterdeck.rollouts import spawn
 from quarterdeck.rollouts.roles import may_change
 
 TAKEOVER = 15.0  # seconds within which a new worker has taken an orphaned rollout over
+NAMED = 3  # releases that an advice names
 ARMED_FOR = 600.0  # seconds that an armed rollout waits for its ``go``
 
 
@@ -145,7 +156,7 @@ class Control:
         if to is not None and row is not None and row.verdict == "bad" and not force:
             raise Refused(
                 f"release {row.id} was marked bad ({row.verdict_reason or 'no reason recorded'})",
-                "to go there all the same: --force --reason …",
+                self._good_ones(target, row) + "to go there all the same: --force --reason …",
             )
         return self._arm(
             declared,
@@ -155,6 +166,14 @@ class Control:
             {"force": force, "go": detached_go, "settle": settle},
             to_release=release,
         )
+
+    def _good_ones(self, target: str, bad: ReleaseRow) -> str:
+        """Where else there is to go, in words that the rest of the advice follows; empty when nowhere."""
+        current = self.journal.current_release(target)
+        rows = [
+            row for row in self.journal.releases(target) if row.verdict == "good" and row.id not in (bad.id, current)
+        ]
+        return f"good are {', '.join(row.id for row in rows[:NAMED])}; " if rows else ""
 
     def _way_back(self, target: Target, to: str | None) -> str | None:
         current = self.journal.current_release(target.name)

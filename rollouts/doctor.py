@@ -250,7 +250,11 @@ async def _artifact(backend: "SshBackend", journal: Journal | JournalError, targ
             )
         ]
     except BackendError as error:
-        return [Finding(subject, Verdict.FAIL, str(error), error.advice or f"is {shown} right?")]
+        return [
+            Finding(
+                subject, Verdict.FAIL, f"can't {error.action}: {error.problem}", error.advice or f"is {shown} right?"
+            )
+        ]
     return [Finding(subject, Verdict.OK, f"{shown}: {row.release.version} is there")]
 
 

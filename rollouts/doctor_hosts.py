@@ -4,7 +4,7 @@ import asyncio
 import shlex
 from collections.abc import Sequence
 
-from quarterdeck.backends.errors import BackendError, HostKeyRejected, LoginRefused, Unreachable
+from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.backends.hosts.contract import Connection, HostBackend
 from quarterdeck.config.model import Host, Target
 from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
@@ -41,7 +41,7 @@ async def examine_host(backend: HostBackend, host: Host, targets: Sequence[Targe
                 subject,
                 Verdict.FAIL,
                 _problem(error),
-                error.advice or fix(error, host),
+                error.advice or f"is the host up, and its ssh entry right: {host.ssh}?",
                 unreachable=isinstance(error, Unreachable),
             )
         ]
@@ -49,26 +49,6 @@ async def examine_host(backend: HostBackend, host: Host, targets: Sequence[Targe
 
 def _problem(error: BackendError) -> str:
     return f"{error.action}: {error.problem}"
-
-
-def fix(error: BackendError, host: Host) -> str:
-    """What to do about a host that can't be asked: commands that can be pasted as they are."""
-    from quarterdeck.backends.hosts.ssh.way import parse_destination
-
-    place = parse_destination(host.ssh)
-    port = f"-p {place.port} " if place.port else ""  # ssh takes no address:port
-    login = f"{place.user}@{place.name}" if place.user else place.name
-    match error:
-        case HostKeyRejected():
-            return (
-                "compare it with the key on the host's console (ssh-keygen -lf), then add it: "
-                f"ssh-keyscan {port}{place.name}"
-            )
-        case LoginRefused():
-            return f"try: ssh {port}{login} true; put your public key into authorized_keys there, or the right user into the fleet file"
-        case Unreachable():
-            return f"try: ssh {port}{login} true; is the address right, the host up, the port open?"
-    return f"try: ssh {port}{login} true"
 
 
 async def _connected(subject: str, connection: Connection, targets: Sequence[Target]) -> list[Finding]:
@@ -126,7 +106,8 @@ def questions(targets: Sequence[Target]) -> str:
         lines += [
             f"place={quoted}",
             'while [ ! -d "$place" ] && [ "$place" != "${place%/*}" ]; do place=${place%/*}; done; place=${place:-/}',
-            f'[ -w "$place" ] && [ -x "$place" ] && echo "target {number} writable $place" || echo "target {number} unwritable $place"',
+            f'if [ -w "$place" ] && [ -x "$place" ]; then echo "target {number} writable $place"',
+            f'else echo "target {number} unwritable $place"; echo "target {number} user $(id -un)"; fi',
             f'echo "target {number} free $(df -Pk -- "$place" | awk \'NR == 2 {{ print $4 }}\')"',
         ]
         if target.runner.unit is not None:
@@ -161,12 +142,13 @@ def path_findings(subject: str, target: Target, said: dict[str, str]) -> list[Fi
     """What the answers say of the target's path: may it be written, is there room."""
     found = []
     if "unwritable" in said:
+        user = shlex.quote(said["user"])
         found.append(
             Finding(
                 subject,
                 Verdict.FAIL,
-                f"{target.name}: the login user can't write {said['unwritable']}, where {target.path} is to be",
-                f"on the host: sudo install -d -o LOGIN-USER {shlex.quote(target.path)}",
+                f"{target.name}: {user} can't write {said['unwritable']}, where {target.path} is to be",
+                f"on the host: sudo install -d -o {user} {shlex.quote(target.path)}",
             )
         )
     free = said.get("free", "")

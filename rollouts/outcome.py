@@ -15,6 +15,8 @@ REFUSED = 5
 UNREACHABLE = 6
 WAITING = 7
 
+UNCHANGED = "unchanged"  # the cause of a failure in which every host said that it had changed nothing
+
 # Why nothing was begun, in the words of the worker. Any other (artifact, secrets, hosts, a worker that died): a fault.
 _CANCELLED = {
     "usage": USAGE,
@@ -40,7 +42,7 @@ def exit_status(rollout: Rollout, cause: str = "") -> int:
         case RolloutState.ROLLED_BACK:
             return TAKEN_BACK
         case RolloutState.FAILED:
-            return NOT_TAKEN_BACK
+            return FAULT if cause == UNCHANGED else NOT_TAKEN_BACK
         case RolloutState.CANCELLED:
             return _CANCELLED.get(cause, FAULT)
         case RolloutState.SUPERSEDED:
@@ -76,6 +78,7 @@ def _hosts(journal: Journal, rollout: Rollout) -> list[dict[str, Any]]:
     events = journal.events(rollout=rollout.id, kind="state", newest_first=True, limit=1)
     lost: dict[str, str] = dict(events[0].body.get("lost", {})) if events else {}
     lost |= {name: str(host["error"]) for name, host in planned.items() if host["error"] is not None}
+    refused = {s.host: str(s.outcome.get("error")) for s in journal.steps(rollout.id) if s.outcome.get("untouched")}
     lost |= debts
     only = rollout.options.get("only")
     declared = only or [str(host["name"]) for host in rollout.options.get("target", {}).get("hosts", ())]
@@ -93,7 +96,7 @@ def _hosts(journal: Journal, rollout: Rollout) -> list[dict[str, Any]]:
             version = row.release.version if row is not None else None
             same = last is not None and last.release == release
             health = last.health if last is not None and same and name not in lost else "unknown"
-            error = lost.get(name)
+            error = lost.get(name) or refused.get(name)
         if mine and name in debts:
             state, error = "unreachable", error or debts[name]
         found.append(

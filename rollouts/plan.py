@@ -37,6 +37,7 @@ class HostNow:
     current: str | None = None
     running: bool | None = None
     kept: frozenset[str] = frozenset()  # intact releases only
+    good: frozenset[str] = frozenset()  # what the host's own list says
     epoch: int = 0
     free_bytes: int | None = None
     problems: tuple[str, ...] = ()

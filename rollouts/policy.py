@@ -11,11 +11,13 @@ from quarterdeck.config.release import Release
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """What the environment before says of an artifact. ``verdict`` None: it has not been there. ``ran``: the seconds that it
-    was left running there as what is good, at the longest. ``now``: the version that runs there, None: nothing."""
+    was left running there as what is good, at the longest. ``now``: the version that runs there, None: nothing. ``good``: other
+    versions that are good there, the newest first."""
 
     verdict: str | None
     ran: float
     now: str | None
+    good: tuple[str, ...] = ()
 
 
 NOTHING_BEFORE = Sighting(None, 0.0, None)
@@ -41,7 +43,12 @@ def refusal(
         )
     if after is None or "after" in overridden:
         return None
-    way = "ship it there first, or: --override after --reason …"
+    override = "or: --override after --reason …"
+    if "bad" in (verdict, before.verdict):  # then the way is another release, not this one once more
+        instead = f"good there: {', '.join(before.good)}" if before.good else "make a new version"
+        way = f"{instead}; {override}"
+    else:
+        way = f"ship it there first, {override}"
     rule = f"{release.target} takes only what has succeeded in {after}"
     if before.verdict is None:
         there = f"this {release.version} has not: {before.now} runs there" if before.now else "nothing has run there"
@@ -51,7 +58,7 @@ def refusal(
     if before.ran < soak:
         return (
             f"{release.version} has run in {after} for {int(before.ran)} s of the {int(soak)} s "
-            f"that {release.target} asks for; {way}"
+            f"that {release.target} asks for; wait for the rest, {override}"
         )
     return None
 

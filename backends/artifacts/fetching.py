@@ -7,9 +7,9 @@ from pathlib import Path
 
 from quarterdeck.backends.artifacts.cache import Cache, CacheBounds, WrongDigest
 from quarterdeck.backends.artifacts.checksums import is_literal
-from quarterdeck.backends.artifacts.location import THIS_MACHINE, Location, parse
+from quarterdeck.backends.artifacts.location import Location, parse
 from quarterdeck.backends.artifacts.places import MAX_ARCHIVE_BYTES, Places, SftpConnect, within
-from quarterdeck.backends.errors import ArtifactRefused, BackendError, NoSpace, NotPermitted
+from quarterdeck.backends.errors import THIS_MACHINE, ArtifactRefused, BackendError, NoSpace, NotPermitted
 from quarterdeck.config.release import ResolvedArtifact
 
 _ACTION = "fetch the artifact"
@@ -76,6 +76,8 @@ def _disk_error(error: OSError, cache: Path) -> BackendError:
                 THIS_MACHINE, _ACTION, problem, left=left, advice="Make room there: all of it can be fetched again"
             )
         case errno.EACCES | errno.EPERM:
-            return NotPermitted(THIS_MACHINE, _ACTION, problem, left=left)
+            return NotPermitted(
+                THIS_MACHINE, _ACTION, problem, left=left, advice="Give the user who runs qd the right to write there"
+            )
         case _:
             return BackendError(THIS_MACHINE, _ACTION, problem, left=left)

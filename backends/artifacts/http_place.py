@@ -17,7 +17,14 @@ import httpx
 from quarterdeck import __version__
 from quarterdeck.backends.artifacts.location import NETRC_ADVICE, Location
 from quarterdeck.backends.artifacts.places import MEBIBYTE, Entry, Sink
-from quarterdeck.backends.errors import ArtifactMissing, ArtifactRefused, BackendError, NotPermitted, Unreachable
+from quarterdeck.backends.errors import (
+    THIS_MACHINE,
+    ArtifactMissing,
+    ArtifactRefused,
+    BackendError,
+    NotPermitted,
+    Unreachable,
+)
 
 MAX_REDIRECTS = 10
 
@@ -195,7 +202,7 @@ def _logins(action: str) -> httpx.NetRCAuth | None:
     except (OSError, UnicodeDecodeError):
         problem = f"{path or '~/.netrc'} can't be read"
     advice = "Check what is in it, that it is yours, and that only you can read it (chmod 600)"
-    raise BackendError("this machine", action, problem, left="Nothing was changed", advice=advice)
+    raise BackendError(THIS_MACHINE, action, problem, left="Nothing was changed", advice=advice)
 
 
 def _certificates() -> ssl.SSLContext:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote, unquote, urlsplit
 
-from quarterdeck.backends.errors import ArtifactRefused
+from quarterdeck.backends.errors import THIS_MACHINE, ArtifactRefused
 
 PLACEHOLDER = "{version}"
 VERSION_PATTERN = r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,79}"
-THIS_MACHINE = "this machine"
 
 
 class Kind(StrEnum):

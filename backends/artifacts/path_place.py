@@ -85,8 +85,16 @@ class PathPlace:
     def _sorry(self, location: Location, error: OSError, path: str | None = None) -> BackendError:
         shown = path or location.shown
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            return ArtifactMissing(location.place, self._action, f"there is no {shown}", left="Nothing was changed")
+            return ArtifactMissing(
+                location.place, self._action, f"there is no {shown} on this machine", left="Nothing was changed"
+            )
         if isinstance(error, PermissionError):
-            return NotPermitted(location.place, self._action, f"{shown} may not be read", left="Nothing was changed")
+            return NotPermitted(
+                location.place,
+                self._action,
+                f"no permission to read {shown} on this machine",
+                left="Nothing was changed",
+                advice="Give the user who runs qd the right to read it and to enter the directories above it",
+            )
         reason = error.strerror or "input/output error"
         return BackendError(location.place, self._action, f"{shown}: {reason}", left="Nothing was changed")

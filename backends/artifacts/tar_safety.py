@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quarterdeck.backends.artifacts.compression import BadArchive, TarStream
-from quarterdeck.backends.artifacts.location import THIS_MACHINE, shown_name
+from quarterdeck.backends.artifacts.location import shown_name
 from quarterdeck.backends.artifacts.places import within
-from quarterdeck.backends.errors import ArtifactRefused, BackendError
+from quarterdeck.backends.errors import THIS_MACHINE, ArtifactRefused, BackendError
 
 MAX_UNPACKED_BYTES = 8 * 1024**3
 MAX_MEMBERS = 200_000
 RESERVED = "qd."  # at the top: qd.env, qd.secrets.env, qd.manifest.json are written there by us
-_ACTION = "look through the tarball"
+_ACTION = "use the tarball"
 _HEADERS = 4 * tarfile.BLOCKSIZE  # of one member, at most, on average: with long names and extended headers
 _HOPS = 40  # as the kernel follows links
 

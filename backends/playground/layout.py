@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.errors import THIS_MACHINE, BackendError
 from quarterdeck.backends.playground.processes import read_pid_file
 
 MARKER = ".quarterdeck-playground"  # without this file a directory is never touched
@@ -24,10 +24,10 @@ SERVICES = ("web", "api", "worker")
 
 
 class PlaygroundError(BackendError):
-    """The playground could not be started, found or removed. ``host`` is always «this machine»."""
+    """The playground could not be started, found or removed. ``host`` is always ``THIS_MACHINE``."""
 
     def __init__(self, action: str, problem: str, *, left: str = "", advice: str = "") -> None:
-        super().__init__("this machine", action, problem, left=left, advice=advice)
+        super().__init__(THIS_MACHINE, action, problem, left=left, advice=advice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from quarterdeck.backends.errors import SecretUnavailable
+from quarterdeck.backends.errors import THIS_MACHINE, SecretUnavailable
 from quarterdeck.backends.hosts.contract import SecretValues
 from quarterdeck.config.model import SecretReference
 
@@ -75,7 +75,7 @@ async def resolve_each(
 def _sorry(failed: Sequence[tuple[str, SecretReference, _Unavailable]]) -> SecretUnavailable:
     told = [f"{name} ({_shown(reference)}): {problem.problem}" for name, reference, problem in failed]
     return SecretUnavailable(
-        "this machine",
+        THIS_MACHINE,
         "resolve the secret" if len(told) == 1 else f"resolve {len(told)} secrets",
         "; ".join(told),
         left="Nothing was changed",

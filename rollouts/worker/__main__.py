@@ -79,22 +79,39 @@ def _log_to(state: Path, rollout: int) -> None:
     from quarterdeck.rollouts.spawn import artifact_cache, worker_log
 
     path = worker_log(state, rollout)
-    # Another operator of a shared directory may take the rollout over, and use what was fetched for it.
-    place = Place(state)
-    place.make_directory(path.parent)
-    place.make_directory(artifact_cache(state))
-    place.make_file(path)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    with suppress(OSError):
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-    os.close(descriptor)
+    try:
+        # Another operator of a shared directory may take the rollout over, and use what was fetched for it.
+        place = Place(state)
+        place.make_directory(path.parent)
+        place.make_directory(artifact_cache(state))
+        place.make_file(path)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    except OSError as error:
+        _tell_of_no_log(state, rollout, path, error)  # a rollback does not wait for somebody to mend that
+    else:
+        with suppress(OSError):
+            os.dup2(descriptor, 1)
+            os.dup2(descriptor, 2)
+        os.close(descriptor)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
         format="time=%(asctime)s level=%(levelname)s logger=%(name)s pid=%(process)d %(message)s",
     )
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
+
+
+def _tell_of_no_log(state: Path, rollout: int, path: Path, error: OSError) -> None:
+    """A note in the journal, which whoever follows the rollout sees. Raises nothing."""
+    from contextlib import suppress
+
+    from quarterdeck.history.errors import JournalError
+    from quarterdeck.history.identity import current_operator
+    from quarterdeck.history.journal import Journal
+
+    with suppress(JournalError), Journal.open(state, operator=current_operator(), create=False) as journal:
+        target = journal.rollout(rollout).target
+        journal.note(f"the worker goes on without a log: {path}: {error.strerror}", target, rollout)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,7 @@ def host_now(name: str, facts: TargetFacts) -> HostNow:
         current=facts.current,
         running=facts.running,
         kept=frozenset(kept.release for kept in facts.kept if kept.intact),
+        good=frozenset(facts.good),
         epoch=facts.epoch,
         free_bytes=facts.free_bytes,
         problems=facts.problems,

@@ -127,7 +127,9 @@ class Arming:
             force=bool(options.get("force")),
             after=str(after) if after else None,
             soak=float(options.get("soak") or 0.0),
-            before=seen_before(reader, str(after), release.artifact.sha256) if after else NOTHING_BEFORE,
+            before=seen_before(reader, str(after), release.artifact.sha256, wanted_by=release.target)
+            if after
+            else NOTHING_BEFORE,
             overridden=frozenset(options.get("override") or ()),
         )
         if why is not None:

@@ -7,8 +7,10 @@ from quarterdeck.backends.errors import Fenced
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepState
+from quarterdeck.rollouts.outcome import UNCHANGED
 from quarterdeck.rollouts.plan import Action, HostNow
 from quarterdeck.rollouts.worker.armed import Armed, with_host
+from quarterdeck.rollouts.worker.standing import may_have_changed
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.taking_back import TakingBack
 from quarterdeck.rollouts.worker.waves import Aborted, Waves
@@ -107,12 +109,14 @@ class CarryingOut(TakingBack):
             why = "; ".join(
                 dict.fromkeys([f.why for f in waves.failures] + [with_host(h) for h in armed.hosts if h.error])
             )
+            standing = f"{total - len(unfinished)} of {total} hosts run {name}, not {', '.join(unfinished)} ({why}). "
+            changed = self._changed_something()
+            way_on = "When they are back:" if changed else "No host was changed. When that is mended:"
             await self._end(
                 epoch,
                 RolloutState.FAILED,
-                f"{total - len(unfinished)} of {total} hosts run {name}, not {', '.join(unfinished)} ({why}). "
-                f"When they are back: qd retry {self.id}",
-                cause="partly",
+                f"{standing}{way_on} qd retry {self.id}",
+                cause="partly" if changed else UNCHANGED,
                 with_it=lambda: proved(good=False),
             )
             return
@@ -131,6 +135,13 @@ class CarryingOut(TakingBack):
                 await waves.carry_out(
                     finish, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False
                 )
+
+    def _changed_something(self) -> bool:
+        """Whether this rollout moved a host or ran a hook, or may have."""
+        return any(
+            step.action in (Action.STOP, Action.SWITCH, Action.WITHDRAW, Action.HOOK) and may_have_changed(step)
+            for step in self.journal.reader.steps(self.id)
+        )
 
     def _left_out(self, armed: Armed) -> list[HostNow]:
         """Hosts that could not be asked when the plan was made, and did not come back in time."""

@@ -126,6 +126,8 @@ class Standing:
         for step in self.journal.reader.steps(self.id):
             if step.action not in (Action.SWITCH, Action.WITHDRAW, Action.STOP) or step.ended is None:
                 continue
+            if not may_have_changed(step):
+                continue  # what was seen of the host before holds on
             release = str(step.body.get("release") or "") or None
             done = step.state is StepState.DONE
             seen[step.host] = Observation(
@@ -168,6 +170,11 @@ class Standing:
 
         await self.journal.do(journal.together, end, rollout=self.id, urgent=True)
         log.info("ended, rollout=%d state=%s outcome=%s", self.id, state, outcome)
+
+
+def may_have_changed(step: Step) -> bool:
+    """Whether it was begun, and its host did not say that it refused it before it changed anything."""
+    return step.attempt > 0 and not step.outcome.get("untouched")
 
 
 def masked_values(*groups: SecretValues) -> list[str]:

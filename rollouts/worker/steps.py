@@ -27,14 +27,17 @@ SHOWN = 2000  # characters of it that are kept
 
 class StepFailed(Exception):
     """A step that did not reach its result. ``why`` names host and check; ``release_at_fault``: the release itself
-    was refuted."""
+    was refuted; ``untouched``: the host refused it before anything was changed there."""
 
-    def __init__(self, step: Step, why: str, *, release_at_fault: bool, unreachable: bool = False) -> None:
+    def __init__(
+        self, step: Step, why: str, *, release_at_fault: bool, unreachable: bool = False, untouched: bool = False
+    ) -> None:
         super().__init__(why)
         self.step = step
         self.why = why
         self.release_at_fault = release_at_fault
         self.unreachable = unreachable
+        self.untouched = untouched
 
 
 @dataclass(slots=True)
@@ -149,7 +152,12 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
     try:
         outcome = await connection.switch(release, work.secrets_of(release.id), work.fence, step.op_id, action=action)
     except CommandFailed as error:
-        raise StepFailed(step, error.told(work.masker.mask), release_at_fault=error.exit_status is not None) from error
+        raise StepFailed(
+            step,
+            error.told(work.masker.mask),
+            release_at_fault=error.exit_status is not None and not error.untouched,
+            untouched=error.untouched,
+        ) from error
     if outcome.current != release.id:
         raise StepFailed(
             step,
@@ -218,7 +226,10 @@ async def _hook(step: Step, work: Work, connection: Connection) -> dict[str, Any
         outcome = await connection.hook(hook, command, release, work.fence, step.op_id)
     except CommandFailed as error:
         raise StepFailed(
-            step, f"hook {work.masker.mask(command)!r}: {error.told(work.masker.mask)}", release_at_fault=True
+            step,
+            f"hook {work.masker.mask(command)!r}: {error.told(work.masker.mask)}",
+            release_at_fault=not error.untouched,
+            untouched=error.untouched,
         ) from error
     output = work.masker.mask(outcome.output)[-SHOWN:]  # masked whole: half a secret would not be recognised
     if outcome.exit_status != 0:

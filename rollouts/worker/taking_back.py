@@ -10,7 +10,7 @@ from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step
 from quarterdeck.rollouts.plan import Action, HostNow, Plan, PlannedStep, Touched, back_to, plan_take_back
 from quarterdeck.rollouts.worker.armed import Armed
-from quarterdeck.rollouts.worker.standing import Standing, masked_values, version_of
+from quarterdeck.rollouts.worker.standing import Standing, masked_values, may_have_changed, version_of
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.waves import Waves
 
@@ -36,10 +36,10 @@ class TakingBack(Standing):
         touched = [
             _touched(seen[name], stable)
             for name in dict.fromkeys(
-                step.host for step in steps if step.action in (Action.STOP, Action.SWITCH) and step.attempt > 0
+                step.host for step in steps if step.action in (Action.STOP, Action.SWITCH) and may_have_changed(step)
             )
         ]
-        hooks_done = [{"host": s.host, **s.body} for s in steps if s.action == Action.HOOK and s.attempt > 0]
+        hooks_done = [{"host": s.host, **s.body} for s in steps if s.action == Action.HOOK and may_have_changed(s)]
         plan = plan_take_back(
             touched, hooks_done, armed.release.hooks, self.target.rollback.max_unavailable, leaving=armed.release.id
         )
@@ -93,22 +93,24 @@ class TakingBack(Standing):
 
     async def _tell_hosts(self, steps: list[Step], armed: Armed, waves: Waves, epoch: int) -> None:
         """A release that was good before and is bad now stands in the hosts' list of good ones, from which a lost journal would
-        be rebuilt: the hosts that went back are told. One that never was good stands in none, and costs nothing."""
-        row = self.journal.reader.release(armed.release.id)
-        if row is None or row.verdict != "bad" or row.last_good is None:
-            return
-        good = {
-            known.id for known in self.journal.reader.releases(self.target.name, limit=50) if known.verdict == "good"
-        }
+        be rebuilt: the hosts are told. One that never was good stands in none, and costs nothing. What an earlier worker died
+        before it could tell is told here as well: the hosts' lists, read while arming, show it."""
+        rows = self.journal.reader.releases(self.target.name, limit=50)
+        good = {row.id for row in rows if row.verdict == "good"}
+        refuted = {row.id for row in rows if row.verdict == "bad" and row.last_good is not None}
         back = {step.host: str(step.body["release"]) for step in steps if step.action == Action.SWITCH}
+        runs = {host.host: host.current for host in armed.hosts if host.error is None} | back
+        behind = {host.host for host in armed.hosts if refuted & host.good}
+        if armed.release.id in refuted:
+            behind |= back.keys()
         told = [
             PlannedStep(0, host, Action.FINISH, {"release": release})
-            for host, release in back.items()
-            if release in good
+            for host, release in runs.items()
+            if host in behind and release in good and host not in waves.lost
         ]
         if not told:
             return
-        waves.work.bad |= {row.id}
+        waves.work.bad |= refuted
         every = self.journal.reader.steps(self.id)
         with contextlib.suppress(EpochLost, Fenced, StepFailed, JournalBusy, JournalFull):
             new = await self._add_steps(

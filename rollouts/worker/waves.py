@@ -134,7 +134,8 @@ class Waves:
                 if isinstance(error, Fenced):
                     raise
                 failure = self._as_failure(step, error)
-                await self._end(step, StepState.FAILED, {"error": failure.why})
+                untouched = {"untouched": True} if self._never_touched(step, failure) else {}
+                await self._end(step, StepState.FAILED, {"error": failure.why, **untouched})
                 if step.action == Action.FINISH:
                     return  # cleaning up never fails a rollout
                 self.failures.append(failure)
@@ -172,7 +173,11 @@ class Waves:
             log.warning("connection lost, once more, host=%s step=%d reason=%s", step.host, step.seq, error)
             await asyncio.sleep(0.2)
             await self.work.crew.reconnect(step.host)
-            return await perform(step, self.work)
+            try:
+                return await perform(step, self.work)
+            except (StepFailed, BackendError) as again:
+                again.untouched = False  # what the first try did is not known
+                raise
 
     async def _with_end(self, step: Step) -> Step:
         """The pause's end is journalled when it begins: a worker that takes over waits for what remains, not for all
@@ -200,7 +205,16 @@ class Waves:
             error.told(mask) if isinstance(error, BackendError) else mask(f"{step.host}: {error}"),
             release_at_fault=False,
             unreachable=isinstance(error, Unreachable),
+            untouched=isinstance(error, BackendError) and error.untouched,
         )
+
+    def _never_touched(self, step: Step, failure: StepFailed) -> bool:
+        """Whether the host said of every attempt, and not of the last one alone, that it had changed nothing there."""
+        if not failure.untouched or not step.attempt:
+            return failure.untouched
+        failed = self.journal.reader.events(rollout=self.rollout, kind="step.failed", limit=10_000)
+        mine = [event.body["outcome"] for event in failed if event.body.get("step") == step.seq]
+        return sum(bool(outcome.get("untouched")) for outcome in mine) == step.attempt
 
     async def _end(self, step: Step, state: StepState, outcome: dict[str, object]) -> None:
         await self.journal.do(self.journal.journal.end_step, self.rollout, self.epoch, step.seq, state, outcome)

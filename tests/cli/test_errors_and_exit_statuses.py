@@ -276,3 +276,18 @@ def test_declining_on_a_terminal_changes_nothing(filled: Qd) -> None:
     with filled.journal() as journal:
         assert journal.rollouts("production/api", limit=1)[0].state == "cancelled"
         assert journal.rollouts("production/api", limit=1)[0].kind is RolloutKind.ROLLBACK
+
+
+def test_a_rollback_to_a_bad_release_is_told_where_else_to_go(filled: Qd) -> None:
+    done = filled.inside("rollback", "production/api", "--to", "v3", "--yes", status=5)
+    assert "was marked bad" in done.stderr
+    assert "; good are v1-" in done.stderr
+    assert "; to go there all the same: --force --reason" in done.stderr
+
+
+def test_a_fleet_file_that_can_not_be_had_is_one_sentence(qd: Qd) -> None:
+    done = qd.inside("--fleet", str(qd.directory / "none.yml"), "status", status=2)
+    assert done.stderr == f"qd: there is no file {qd.directory / 'none.yml'}; nothing was changed\n"
+    qd.fleet_file.mkdir()  # as little to be read as one without the permission, also by root
+    done = qd.inside("--fleet", str(qd.fleet_file), "status", status=2)
+    assert done.stderr == f"qd: {qd.fleet_file} is not an ordinary file; nothing was changed\n"

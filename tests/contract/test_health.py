@@ -44,11 +44,12 @@ async def test_health_checks_say_what_they_saw(place: Place, made_from: str) -> 
     assert not healthy
     assert "does not say 'v2': 'v1 hello" in detail
     assert await health(tcp=TcpCheck(port, address)) == (True, f"{where} accepts connections")
-    assert place.connection.executions == before  # nothing was executed for them
+    assert place.connection.executions == before, "nothing was executed for them"
     assert await health(command=CommandCheck('test "$QD_VERSION" = v1')) == (
         True,
         "the command 'test \"$QD_VERSION\" = v1' ended with 0",
     )
+    assert place.connection.executions == before + 1, "a command is an execution of its own, as docs/hosts.md says"
     assert await health(command=CommandCheck("echo no; exit 4")) == (
         False,
         "the command 'echo no; exit 4' ended with 4: no",

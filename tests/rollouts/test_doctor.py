@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.backends.errors import HostKeyRejected, Unreachable
 from quarterdeck.config.load import load_fleet
-from quarterdeck.config.model import Artifact, Commands, Host, Runner, Target
+from quarterdeck.config.model import Artifact, Commands, Runner, Target
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.doctor import detachment, examine, kills_user_processes
-from quarterdeck.rollouts.doctor_hosts import fix, path_findings, questions, unit_findings
+from quarterdeck.rollouts.doctor_hosts import path_findings, questions, unit_findings
 from quarterdeck.rollouts.findings import Finding, Verdict
 from quarterdeck.rollouts.logs import open_backend
 from tests.conftest import StartFleet
@@ -81,7 +80,9 @@ async def test_each_fault_has_its_fix(hosts: SshdFleet, tmp_path: Path) -> None:
 
     nobody = (await findings(write(path, hosts, ssh="deploy@127.0.0.1:1")))["host host-1"]
     assert (nobody.verdict, nobody.unreachable) == (Verdict.FAIL, True)
-    assert nobody.fix
+    assert f"ssh -v -F {hosts.ssh_config} -p 1 deploy@127.0.0.1 true" in nobody.fix, (
+        "it can be pasted, and goes qd's way"
+    )
 
     missing = await findings(write(path, hosts, secret="QD_TEST_NO_SUCH_TOKEN"))
     assert missing["secret TOKEN of staging/web"].verdict is Verdict.FAIL
@@ -101,14 +102,6 @@ async def test_a_unit_that_does_not_exist(hosts: SshdFleet, tmp_path: Path) -> N
     assert finding.fix
 
 
-def test_commands_that_can_be_pasted() -> None:
-    lost = Unreachable("web-1", "connect", "refused")
-    assert fix(lost, Host("web-1", "deploy@10.0.0.1:2200")).startswith("try: ssh -p 2200 deploy@10.0.0.1 true;")
-    assert fix(lost, Host("web-1", "web-1")).startswith("try: ssh web-1 true;")
-    changed = HostKeyRejected("web-1", "connect", "unknown")
-    assert fix(changed, Host("web-1", "deploy@[2001:db8::1]:2200")).endswith("ssh-keyscan -p 2200 2001:db8::1")
-
-
 def test_a_place_that_may_not_be_written() -> None:
     """The script that hosts are asked with, run here as somebody who is not root."""
     target = Target("staging", "web", (), "/etc/qd test/web", Artifact("/a"), Runner(commands=Commands("a", "b")))
@@ -123,9 +116,11 @@ def test_a_place_that_may_not_be_written() -> None:
     )
     assert answers["unwritable"] == "/etc"
     assert int(answers["free"]) > 0
-    [finding] = path_findings("host web-1", target, {"unwritable": "/etc"})
+    assert answers["user"] != "root"
+    [finding] = path_findings("host web-1", target, answers)
     assert finding.verdict is Verdict.FAIL
-    assert "'/etc/qd test/web'" in finding.fix
+    assert f"{answers['user']} can't write /etc" in finding.sentence
+    assert finding.fix.endswith(f"install -d -o {answers['user']} '/etc/qd test/web'")
 
 
 def test_units_that_a_switch_could_not_handle() -> None:

@@ -1,5 +1,6 @@
 """What an environment has proved of an artifact, out of a real journal, and by which clock."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,9 @@ def test_what_was_good_there_counts_after_another_release_has_taken_its_place(tm
         clock.up += HOUR
         deploy(journal, V2)
         clock.up += HOUR // 2
-        assert seen_before(journal, TARGET, "1" * 64) == Sighting("good", 3600.0, "v2")
-        assert seen_before(journal, TARGET, "2" * 64) == Sighting("good", 1800.0, "v2")
-        assert seen_before(journal, TARGET, "3" * 64) == Sighting(None, 0.0, "v2")
+        assert seen_before(journal, TARGET, "1" * 64) == Sighting("good", 3600.0, "v2", ("v2",))
+        assert seen_before(journal, TARGET, "2" * 64) == Sighting("good", 1800.0, "v2", ("v1",))
+        assert seen_before(journal, TARGET, "3" * 64) == Sighting(None, 0.0, "v2", ("v2", "v1"))
         journal.judge(V1.id, "bad", "5xx")
         assert seen_before(journal, TARGET, "1" * 64).verdict == "bad"
 
@@ -101,3 +102,13 @@ def test_two_short_times_are_no_long_one() -> None:
     stood = [Stood("a", at[2]), Stood("b", at[1]), Stood("a", at[0])]
     assert longest(stood, {"a"}, at[3]) == 3600.0
     assert longest(stood, {"a", "b"}, at[3]) == 3 * 3600.0
+
+
+def test_what_the_next_environment_has_refuted_is_no_advice(tmp_path: Path) -> None:
+    bad = replace(V2, target="production/web")
+    with Journal.open(tmp_path / "state") as journal:
+        deploy(journal, V1)
+        deploy(journal, V2)
+        journal.put_release(bad)
+        journal.judge(bad.id, "bad", "5xx")
+        assert seen_before(journal, TARGET, "3" * 64, wanted_by="production/web").good == ("v1",)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.backends.artifacts.cache import Cache
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import RolloutKind
 from quarterdeck.rollouts.spawn import artifact_cache, worker_log
 from quarterdeck.rollouts.worker.__main__ import _log_to
 from tests.history.forks import Report
@@ -59,3 +61,22 @@ def test_operators_share_logs_and_artifacts(shared: Path, umask: int) -> None:
     assert "alice" in text
     assert "bob" in text
     assert as_user(MALLORY, umask, steal(shared, first)) == ["False", "False"]
+
+
+def test_a_worker_that_may_not_write_its_log_goes_on_and_says_so(shared: Path) -> None:
+    """A rollback must not wait for somebody to mend a directory of logs."""
+
+    def begin(report: Report) -> None:
+        with Journal.open(shared) as journal:
+            report(str(journal.arm("staging/web", RolloutKind.ROLLBACK, to_release="v1").id))
+        (shared / "workers").mkdir()
+        (shared / "workers").chmod(0o700)
+
+    def take_over(report: Report) -> None:
+        _log_to(shared, rollout)
+        with Journal.open(shared) as journal:
+            report(str([event.body["text"] for event in journal.events(kind="note", rollout=rollout)]))
+
+    rollout = int(as_user(ALICE, 0o022, begin)[0])
+    [said] = as_user(BOB, 0o022, take_over)
+    assert f"goes on without a log: {worker_log(shared, rollout)}: Permission denied" in said

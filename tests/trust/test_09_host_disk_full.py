@@ -181,6 +181,7 @@ async def test_a_broken_shell(start_sshd_fleet: Callable[..., SshdFleet], tmp_pa
     assert not isinstance(good, BaseException), good
     assert isinstance(bad, CommandFailed)
     assert str(bad).startswith("host-2: switch to v2-")
+    assert bad.advice == f"check the login user's shell with: ssh -v -F {fleet.ssh_config} host-2 true"
     current = tmp_path / "second" / "srv" / "current"
     assert current.readlink() == Path(f"releases/{releases[1][0].id}")
     for connection in connections:

@@ -203,3 +203,22 @@ def test_a_private_journal_is_for_its_owner_alone(public: Path) -> None:
     state.chmod(0o755)  # somebody opened the directory: the files are still closed
     for other in (BOB, MALLORY):
         assert as_user(other, 0o000, steal(state)) == ["listed state", "nothing more"]
+
+
+def test_who_may_not_is_told_who_may(shared: Path, public: Path) -> None:
+    """One sentence that names the directory, says that nothing was changed, and whom it is for."""
+    own = public / "own"
+    own.mkdir(mode=0o700)
+    os.chown(own, ALICE, GROUP)
+
+    def look(report: Report) -> None:
+        for state in (shared, own, own / "below"):
+            with pytest.raises(JournalError) as refused:
+                Journal.open(state)
+            report(str(refused.value))
+
+    group, alone, below = as_user(MALLORY, 0o022, look)
+    assert f"{shared} can't be opened: Permission denied. Nothing was changed" in group
+    assert group.endswith(f"for the members of the group {GROUP}")
+    assert f"it is for {ALICE} alone" in alone
+    assert f"{own / 'below'} can't be used: Permission denied. Nothing was changed" in below

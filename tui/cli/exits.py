@@ -97,6 +97,9 @@ def _of_config(error: BaseException) -> Explanation | None:
             f"the settings have {count} fault{'s' if count > 1 else ''}; the control room opens with the defaults there"
         )
         return Explanation(text, Exit.USAGE, render(error.problems))
+    first = error.problems[0]
+    if count == 1 and not first.text and str(first.file) in first.message:  # it is not there, or can't be read at all
+        return Explanation(f"{first.message}; nothing was changed", Exit.USAGE)
     text = "the fleet file can't be used" if count == 1 else f"the fleet file has {count} faults"
     return Explanation(f"{text}; nothing was changed", Exit.USAGE, render(error.problems))
 

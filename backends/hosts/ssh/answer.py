@@ -16,18 +16,22 @@ from quarterdeck.backends.text_cleaning import clean
 
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 _READ_ONLY = ("Read-only file system",)
+_UNCHANGED = "Nothing was changed there"
 _FORBIDDEN = ("Permission denied", "Operation not permitted")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``words`` in the order they were said: (word, the rest of its line). ``errors``: the standard error, cleaned."""
+    """``words`` in the order they were said: (word, the rest of its line). ``errors``: the standard error, cleaned.
+
+    ``by_hand``: the command that goes the same way to the host, for an advice."""
 
     words: tuple[tuple[str, str], ...]
     output: str
     errors: str
     exit_status: int | None
     noise: str = field(default="", repr=False)
+    by_hand: str = ""
 
     def one(self, word: str) -> str | None:
         """The last thing said of ``word``."""
@@ -43,7 +47,7 @@ class Answer:
         return any(said == word for said, _ in self.words)
 
 
-def parse(mark: str, stdout: bytes, stderr: bytes, exit_status: int | None) -> Answer:
+def parse(mark: str, stdout: bytes, stderr: bytes, exit_status: int | None, by_hand: str = "") -> Answer:
     """Lines that begin with ``mark`` are the answer; between ``output`` and ``end-output`` lie the lines of a command."""
     prefix = f"{mark} "
     words: list[tuple[str, str]] = []
@@ -68,6 +72,7 @@ def parse(mark: str, stdout: bytes, stderr: bytes, exit_status: int | None) -> A
         clean(stderr.decode("utf-8", "replace")).strip(),
         exit_status,
         clean("\n".join(noise)),
+        by_hand,
     )
 
 
@@ -95,7 +100,6 @@ def _by_text(host: str, action: str, text: str, errors: str) -> BackendError | N
 
 def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> BackendError:
     again = ". This is the outcome recorded when it ran" if answer.has("replayed") else ""
-    unchanged = "Nothing was changed there"
     match kind:
         case "missing":
             return CommandFailed(
@@ -111,7 +115,7 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
                 action,
                 text,
                 exit_status=answer.exit_status,
-                left=unchanged,
+                left=_UNCHANGED,
                 advice="deploy the release again: what lies there is replaced",
             )
         case "absent":
@@ -120,8 +124,8 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
                 action,
                 f"release {text} is not on the host",
                 exit_status=answer.exit_status,
-                left=unchanged,
-                advice="deploy it to this host first",
+                left=_UNCHANGED,
+                advice="try again: what a host lacks is sent to it before it is switched",
             )
         case "space":
             free, _, wanted = text.partition(" ")
@@ -129,7 +133,7 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
                 host,
                 action,
                 f"{_megabytes(free)} are free and {_megabytes(wanted)} are needed",
-                left=unchanged,
+                left=_UNCHANGED,
                 advice="make room on the host",
             )
         case "checksum":
@@ -137,12 +141,12 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
                 host,
                 action,
                 f"what arrived has the SHA-256 {text}, not the artifact's",
-                left=unchanged,
+                left=_UNCHANGED,
                 advice="try again: the file or the way to the host is damaged",
             )
         case "archive":
             return _by_text(host, action, "unpacking failed", answer.errors) or ArtifactRefused(
-                host, action, f"the archive can't be unpacked: {clean(text)}", left=unchanged
+                host, action, f"the archive can't be unpacked: {clean(text)}", left=_UNCHANGED
             )
         case "sudo":
             return NotPermitted(
@@ -204,29 +208,40 @@ def _megabytes(kibibytes: str) -> str:
 
 def require(host: str, action: str, answer: Answer, *, epoch: int = 0) -> Answer:
     """``answer`` when the script ran to its end and refused nothing. Raises the ``BackendError`` that says what happened."""
+    error = _error(host, action, answer, epoch)
+    if error is None:
+        return answer
+    # The script says this in its last line but one: an answer that is cut short never claims it.
+    if answer.has("untouched") and answer.has("done"):
+        error.untouched = True
+        error.left = error.left or _UNCHANGED
+    raise error
+
+
+def _error(host: str, action: str, answer: Answer, epoch: int) -> BackendError | None:
     fenced = answer.one("fenced")
     if fenced is not None:
         seen, _, holder = fenced.partition(" ")
-        raise Fenced(host, action, epoch=epoch, seen=int(seen), holder=holder)
+        return Fenced(host, action, epoch=epoch, seen=int(seen), holder=holder)
     busy = answer.one("busy")
     if busy is not None:
-        raise HostLockBusy(
+        return HostLockBusy(
             host,
             action,
             "another command holds the target's lock" + (f": {busy}" if busy else ""),
-            left="Nothing was changed there",
+            left=_UNCHANGED,
             advice="wait for it to end, then try again",
         )
     error = answer.one("error")
     if error is not None:
         kind, _, text = error.partition(" ")
-        raise _refusal(host, action, kind, text, answer)
+        return _refusal(host, action, kind, text, answer)
     if not answer.has("done"):
         by_text = _by_text(host, action, "the command broke off", answer.errors)
         if by_text is not None:
-            raise by_text
+            return by_text
         if answer.exit_status is None:
-            raise CommandFailed(
+            return CommandFailed(
                 host,
                 action,
                 "the command ended without an exit status",
@@ -235,13 +250,13 @@ def require(host: str, action: str, answer: Answer, *, epoch: int = 0) -> Answer
                 left="What it did until then is not known",
             )
         said = answer.errors or answer.noise
-        raise CommandFailed(
+        return CommandFailed(
             host,
             action,
             f"the host's shell did not run the command (status {answer.exit_status})"
             + (f": {said.splitlines()[-1]}" if said else ""),
             exit_status=answer.exit_status,
             output=said,
-            advice="check the login user's shell with: ssh HOST true",
+            advice="check the login user's shell" + (f" with: {answer.by_hand}" if answer.by_hand else ""),
         )
-    return answer
+    return None

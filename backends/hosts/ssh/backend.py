@@ -11,6 +11,7 @@ import asyncssh
 
 from quarterdeck.backends.errors import Unreachable
 from quarterdeck.backends.hosts.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES, prefix_can_be_cut
+from quarterdeck.backends.hosts.ssh.host_keys import UnreadableFile
 from quarterdeck.backends.hosts.ssh.refusals import KeyWatch, explain
 from quarterdeck.backends.hosts.ssh.way import Destination, Way, find_way, parse_destination
 
@@ -25,6 +26,7 @@ _KEEPALIVE_SECONDS: Final = 3
 _KEEPALIVE_COUNT: Final = 3
 _JUMPS_AT_MOST: Final = 8
 _ACTION: Final = "connect"
+_LET_READ: Final = "give the user who runs qd the right to read it"
 
 asyncssh.set_log_level("ERROR")  # its INFO records cost time on every channel
 
@@ -93,20 +95,25 @@ class SshBackend:
                 else "~/.ssh/config runs a program that does not end",
             ) from None
         except ValueError as error:
-            raise Unreachable(
-                host.name, _ACTION, str(error), advice="correct the host's ssh entry or ~/.ssh/config"
-            ) from None
+            unreadable = isinstance(error, UnreadableFile)
+            advice = _LET_READ if unreadable else "correct the host's ssh entry or ~/.ssh/config"
+            raise Unreachable(host.name, _ACTION, str(error), advice=advice) from None
         # Not needed for the handshakes, which take longer.
         from quarterdeck.backends.hosts.ssh.connection import SshConnection
 
-        return SshConnection(host.name, connection, way.address, release)
+        return SshConnection(host.name, connection, way, release)
 
     async def _way(self, host: str, destination: Destination) -> Way:
         try:
             # In a thread: `Match exec` runs programs.
             return await asyncio.to_thread(find_way, destination, self._config, self._known_hosts)
         except OSError as error:
-            raise Unreachable(host, _ACTION, f"the SSH configuration can't be read: {error}") from None
+            raise Unreachable(
+                host,
+                _ACTION,
+                f"the SSH configuration can't be read: {error.filename}: {error.strerror}",
+                advice=_LET_READ,
+            ) from None
 
     async def _open(
         self, host: str, way: Way, through: tuple[Destination, ...]

@@ -41,6 +41,7 @@ from quarterdeck.backends.hosts.ssh.release_files import (
 from quarterdeck.backends.hosts.ssh.script import COMMAND, ahead, build
 from quarterdeck.backends.hosts.ssh.staging import archive_needs, chunks, compression_flag
 from quarterdeck.backends.hosts.ssh.vitals import read_vitals
+from quarterdeck.backends.hosts.ssh.way import Way
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
@@ -54,7 +55,7 @@ class SshConnection:
     """An open connection to one host. Made by ``SshBackend.connect``."""
 
     def __init__(
-        self, host: str, connection: asyncssh.SSHClientConnection, address: str, release: Callable[[], Awaitable[None]]
+        self, host: str, connection: asyncssh.SSHClientConnection, way: Way, release: Callable[[], Awaitable[None]]
     ) -> None:
         self._host = host
         self._connection = connection
@@ -68,7 +69,8 @@ class SshConnection:
         self._status_tells: set[str] = (
             set()
         )  # paths of targets whose status command was seen to answer through this connection
-        self.address = address
+        self._way = way
+        self.address = way.address
         self.forwarding = True  # the server opens connections for us; False once it has refused
 
     @property
@@ -110,7 +112,7 @@ class SshConnection:
             asks=f"{text.mark} send".encode() if payload is not None else b"",
             begun=begun,
         )
-        return parse(text.mark, ended.stdout, ended.stderr, ended.exit_status)
+        return parse(text.mark, ended.stdout, ended.stderr, ended.exit_status, self._way.by_hand)
 
     async def ready_switch(self, *, deadline: float = 5.0) -> None:
         """Begins the execution of the next ``switch``: a shell that knows how, and waits to be told what. Never raises."""
@@ -338,7 +340,13 @@ class SshConnection:
             kill=True,
         )
         if ended.exit_status is None:
-            raise CommandFailed(self._host, "run a command", "it ended without an exit status", exit_status=None)
+            raise CommandFailed(
+                self._host,
+                "run a command",
+                "it ended without an exit status",
+                exit_status=None,
+                advice=f"look what the host says to: {self._way.by_hand}",
+            )
         output = (ended.stdout + ended.stderr)[-_OUTPUT_KEPT:].decode("utf-8", "replace")
         return CommandOutcome(ended.exit_status, clean(output), False, time.monotonic() - started)
 

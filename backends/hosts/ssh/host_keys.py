@@ -40,6 +40,10 @@ def _load(path: str, _modified: int, _size: int) -> asyncssh.SSHKnownHosts:
     return asyncssh.import_known_hosts(Path(path).read_text(encoding="utf-8", errors="replace"))
 
 
+class UnreadableFile(ValueError):
+    """A file with host keys is there, and this user may not read it."""
+
+
 @dataclass(slots=True)
 class TrustedKeys:
     """The keys that files hold for a host. Called by asyncssh with (host, address, port); the address plays no part: a
@@ -58,7 +62,9 @@ class TrustedKeys:
                 found.append(_load(name, state.st_mtime_ns, state.st_size))
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError) as error:
+            except OSError as error:
+                raise UnreadableFile(f"{name} can't be read: {error.strerror}") from None
+            except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
         return found
 

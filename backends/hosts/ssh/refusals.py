@@ -84,10 +84,18 @@ async def explain(host: str, way: Way, error: Exception, watch: KeyWatch) -> Unr
             )
         case ConnectionRefusedError():
             return Unreachable(
-                host, _ACTION, f"{way.address}:{way.port} refused the connection", advice="is its SSH server running?"
+                host,
+                _ACTION,
+                f"{way.address}:{way.port} refused the connection",
+                advice=f"is its SSH server running, the port right? See: {way.by_hand}",
             )
         case asyncssh.ChannelOpenError():
-            return Unreachable(host, _ACTION, f"the jump host can't reach {way.address}:{way.port}: {error.reason}")
+            return Unreachable(
+                host,
+                _ACTION,
+                f"the jump host can't reach {way.address}:{way.port}: {error.reason}",
+                advice=f"is the address right as the jump host sees it? See: {way.by_hand}",
+            )
         case asyncssh.ConnectionLost() | ConnectionResetError() | BrokenPipeError():
             return Unreachable(
                 host,
@@ -97,7 +105,12 @@ async def explain(host: str, way: Way, error: Exception, watch: KeyWatch) -> Unr
             )
         case _:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            return Unreachable(host, _ACTION, f"{way.address}:{way.port}: {reason}")
+            return Unreachable(
+                host,
+                _ACTION,
+                f"{way.address}:{way.port}: {reason}",
+                advice=f"is the address right, the host up? See: {way.by_hand}",
+            )
 
 
 def _host_key(host: str, way: Way, error: asyncssh.HostKeyNotVerifiable, watch: KeyWatch) -> HostKeyRejected:
@@ -113,7 +126,9 @@ def _host_key(host: str, way: Way, error: asyncssh.HostKeyNotVerifiable, watch: 
             advice="find out who answers there before anything else",
         )
     if watch.shown is None:
-        return HostKeyRejected(host, _ACTION, f"the host key of {place} can't be verified: {reason}")
+        return HostKeyRejected(
+            host, _ACTION, f"the host key of {place} can't be verified: {reason}", advice=f"see: {way.by_hand}"
+        )
     fingerprint = watch.shown.get_fingerprint()
     kind = watch.shown.get_algorithm()
     known = _known(way)

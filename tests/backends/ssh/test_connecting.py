@@ -1,8 +1,11 @@
 """How hosts are reached, and what is said when they are not."""
 
 import asyncio
+import os
+import shutil
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from quarterdeck.backends.errors import HostKeyRejected, LoginRefused, Unreachab
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.way import Destination, parse_destination
 from quarterdeck.config.model import Host
+from tests.requirements_here import need
 from tests.sshd import SshdFleet, free_port, make_key
 
 StartFleet = Callable[..., SshdFleet]
@@ -185,5 +189,37 @@ async def test_a_server_that_forwards_nothing_is_asked_by_a_tool(start_sshd_flee
         while not outcome.healthy:
             outcome = await connection.check_health(release.health, release)
     assert outcome.detail == f"http 200 from {host.address}:{port}/"
+    before = connection.executions
     assert (await connection.check_health(Health(tcp=TcpCheck(port, host.address)), release)).healthy
+    assert connection.executions == before + 1, "each check is an execution of its own, as docs/hosts.md says"
     await connection.close()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user can pass through, with an empty configuration and no known host."""
+    need(os.geteuid() == 0, "root, to become somebody else")
+    path = Path(tempfile.mkdtemp(prefix="qd-unreadable-"))
+    path.chmod(0o755)
+    for name in ("config", "known_hosts"):
+        (path / name).write_text("")
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("which", ["known_hosts", "config"])
+async def test_a_file_that_may_not_be_read_is_named(sshd_fleet: SshdFleet, place: Path, which: str) -> None:
+    """Asked by a user who is not root, of a file that is root's alone."""
+    os.chmod(place / which, 0o600)
+    backend = SshBackend([place / "config"], [place / "known_hosts"])
+    os.seteuid(65534)
+    try:
+        with pytest.raises(Unreachable) as refused:
+            await backend.connect(Host("web", f"deploy@{sshd_fleet[0].address}:{sshd_fleet[0].port}"))
+    finally:
+        os.seteuid(0)
+    assert f"{place / which}" in str(refused.value)
+    assert str(refused.value).count(str(place)) == 1
+    assert "ermission denied" in str(refused.value)
+    assert refused.value.advice == "give the user who runs qd the right to read it"

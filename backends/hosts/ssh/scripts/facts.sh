@@ -10,7 +10,7 @@ facts() {
     facts_place=$qd_path
     while [ ! -d "$facts_place" ] && [ -n "$facts_place" ]; do facts_place=${facts_place%/*}; done
     facts_place=${facts_place:-/}
-    [ -w "$facts_place" ] || result "problem $facts_place can't be written by this user"
+    [ -w "$facts_place" ] || result "problem $facts_place can't be written by $(id -un)"
     {
         read -r facts_head
         read -r facts_fs facts_size facts_used facts_free facts_rest

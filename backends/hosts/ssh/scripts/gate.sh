@@ -61,6 +61,7 @@ note() { # word…: a line of the ledger, which tells every action that was ever
 }
 
 gate() { # function, its name in the ledger
+    untouched=yes # and told so, where it is refused before it changed anything
     open_control && take_lock "$control/lock" || return
     check_fence || return
     if [ "$seen" != "$qd_epoch" ] || [ "$seen_holder" != "$qd_holder" ] || [ "$seen_anchor" != "$qd_anchor" ]; then
@@ -70,7 +71,7 @@ gate() { # function, its name in the ledger
         }
     fi
     gate_record=$control/ops/$qd_op
-    if [ -s "$gate_record" ] && gate_replay; then return "$gate_status"; fi
+    if [ -s "$gate_record" ] && gate_replay; then untouched=; return "$gate_status"; fi
     note "begin $qd_op $qd_epoch $2 $qd_release" || { refuse_write "cannot write $control/ledger"; return 1; }
     gate_before=$answer
     answer=
@@ -78,7 +79,7 @@ gate() { # function, its name in the ledger
     "$1"
     gate_status=$?
     # An action that was refused before it touched anything may be tried again under the same name.
-    [ -z "$touched" ] || gate_record_action || result unrecorded
+    if [ -n "$touched" ]; then untouched=; gate_record_action || result unrecorded; fi
     answer=$gate_before$answer
     note "end $qd_op $qd_epoch $2 $qd_release $gate_status" || result unrecorded
     return "$gate_status"

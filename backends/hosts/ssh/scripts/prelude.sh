@@ -8,6 +8,7 @@ newline='
 '
 answer=
 output=
+untouched=
 control=$qd_path/.quarterdeck
 umask 022
 # A handler, not '': the commands that are run keep the default. A lost connection must not end an action half-way.
@@ -47,6 +48,7 @@ finish_answer() { # exit status: prints the answer, and the file named by $outpu
         tail -c 65536 "$output"
         printf '\n%s end-output\n' "$qd_mark"
     fi
+    [ -z "$untouched" ] || printf '%s untouched\n' "$qd_mark"
     printf '%s done %s\n' "$qd_mark" "$1"
     exit "$1"
 }
