@@ -165,6 +165,9 @@ class Room(Acting):
         self.fault = news.fault
         if not news.fault:
             self.attention.news(self.picture, news.picture, self.opening.operator)
+            if not self.picture.head:  # where one was in a list of nothing says nothing
+                for pane in self.visible_panes():
+                    pane.top = 0
             self.picture = news.picture
             self.measures = news.measures or self.measures
         self.recent.extend(news.events)

@@ -2,7 +2,7 @@
 reads nothing."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -42,7 +42,7 @@ class Base(Screen[None], inherit_bindings=False):
 
 
 class Furnished(App[int], inherit_bindings=False):
-    """``opening`` says on what. ``panes`` by name are made once and shown where the view has a box for them."""
+    """``opening`` says on what. A pane is made once, when the view first has a box for it or something asks for it."""
 
     CSS = """
     Screen { layers: base over; background: $background; color: $foreground; }
@@ -103,9 +103,11 @@ class Furnished(App[int], inherit_bindings=False):
         return self.opening.clock()
 
     def pane(self, name: str) -> Pane:
-        return self._panes[name]
+        pane = self._panes.get(name)
+        return pane if pane is not None else self._furnish([name])[0]
 
     def visible_panes(self) -> Iterator[Pane]:
+        """In the order in which Tab goes through them."""
         return (pane for pane in self._panes.values() if pane.display)
 
     def cards(self) -> Iterator[Card]:
@@ -125,21 +127,41 @@ class Furnished(App[int], inherit_bindings=False):
         return Base(id="_default")
 
     def compose(self) -> ComposeResult:
-        from quarterdeck.tui.room.panes.all import make_panes
-
-        self._panes = {pane.name_of: pane for pane in make_panes()}
+        self._make([*self._boxes(), "footer"])
         yield from self._panes.values()
+
+    def _make(self, names: Iterable[str]) -> list[Pane]:
+        from quarterdeck.tui.room.panes.all import ORDER, make_pane
+
+        made = [make_pane(name) for name in dict.fromkeys(names) if name in ORDER and name not in self._panes]
+        every = [*self._panes.values(), *made]
+        self._panes = {pane.name_of: pane for pane in sorted(every, key=lambda pane: ORDER[pane.name_of])}
+        return made
+
+    def _furnish(self, names: Iterable[str]) -> list[Pane]:
+        """Makes those that are not there yet, hidden until they are laid out. The guide lies over all others."""
+        made = self._make(names)
+        for pane in made:
+            pane.display = False
+            self.mount(pane, before=None if pane.name_of == "guide" else self._panes["footer"])
+        return made
 
     def on_resize(self, event: events.Resize) -> None:
         self._terminal = event.size  # Textual's own size is still the one before
         self._lay_out()
 
-    def _lay_out(self) -> None:
+    def _boxes(self) -> dict[str, Box]:
+        """Where everything lies that is on the screen now, by name."""
         width, height = self._terminal or self.size
         boxes = frame(width, height)
         boxes |= zoomed(width, height, self.place.zoom) if self.place.zoom else self.view.layout(width, height)
         if self.incident is not None:
             boxes["guide"] = Box(0, max(height - 1 - GUIDE_HEIGHT, 0), width, min(GUIDE_HEIGHT, height))
+        return boxes
+
+    def _lay_out(self) -> None:
+        boxes = self._boxes()
+        self._furnish(boxes)
         for name, pane in self._panes.items():
             box = boxes.get(name)
             pane.display = box is not None and box.width > 0 and box.height > 0

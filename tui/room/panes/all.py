@@ -1,50 +1,42 @@
-"""All panes, in the order in which Tab goes through them."""
+"""All panes, in the order in which Tab goes through them. One is loaded and made when it is first on the screen: a start shows a
+third of them."""
+
+from importlib import import_module
+from typing import Final
 
 from quarterdeck.tui.room.pane import Pane
-from quarterdeck.tui.room.panes.alert import AlertBand
-from quarterdeck.tui.room.panes.builds import Builds
-from quarterdeck.tui.room.panes.card import TargetCard
-from quarterdeck.tui.room.panes.diff import Diff
-from quarterdeck.tui.room.panes.drift import Drift
-from quarterdeck.tui.room.panes.footer import Footer
-from quarterdeck.tui.room.panes.guide import Guide
-from quarterdeck.tui.room.panes.header import Clock, Header
-from quarterdeck.tui.room.panes.health import HealthPane
-from quarterdeck.tui.room.panes.health_list import HealthList
-from quarterdeck.tui.room.panes.history import Entry, History
-from quarterdeck.tui.room.panes.logs import Logs
-from quarterdeck.tui.room.panes.matrix import Matrix
-from quarterdeck.tui.room.panes.readiness import Readiness
-from quarterdeck.tui.room.panes.rollout import RolloutList, RolloutWhole
-from quarterdeck.tui.room.panes.rollouts import Rollouts
-from quarterdeck.tui.room.panes.tabs import Tabs
-from quarterdeck.tui.room.panes.timeline import Timeline
-from quarterdeck.tui.room.panes.vitals import Vitals
+
+PANES: Final = {
+    "header": ("header", "Header"),
+    "clock": ("header", "Clock"),
+    "tabs": ("tabs", "Tabs"),
+    "alert": ("alert", "AlertBand"),
+    "matrix": ("matrix", "Matrix"),
+    "card": ("card", "TargetCard"),
+    "rollouts": ("rollouts", "Rollouts"),
+    "diff": ("diff", "Diff"),
+    "health-list": ("health_list", "HealthList"),
+    "health": ("health", "HealthPane"),
+    "vitals": ("vitals", "Vitals"),
+    "logs": ("logs", "Logs"),
+    "timeline": ("timeline", "Timeline"),
+    "rollout-list": ("rollout", "RolloutList"),
+    "rollout": ("rollout", "RolloutWhole"),
+    "history": ("history", "History"),
+    "entry": ("history", "Entry"),
+    "drift": ("drift", "Drift"),
+    "readiness": ("readiness", "Readiness"),
+    "builds": ("builds", "Builds"),
+    "footer": ("footer", "Footer"),
+    "guide": ("guide", "Guide"),
+}
+"""By name: the file of this folder, and the class in it."""
+
+ORDER: Final = {name: place for place, name in enumerate(PANES)}
 
 
-def make_panes() -> list[Pane]:
-    """New ones, for one application."""
-    return [
-        Header(),
-        Clock(),
-        Tabs(),
-        AlertBand(),
-        Matrix(),
-        TargetCard(),
-        Rollouts(),
-        Diff(),
-        HealthList(),
-        HealthPane(),
-        Vitals(),
-        Logs(),
-        Timeline(),
-        RolloutList(),
-        RolloutWhole(),
-        History(),
-        Entry(),
-        Drift(),
-        Readiness(),
-        Builds(),
-        Footer(),
-        Guide(),
-    ]
+def make_pane(name: str) -> Pane:
+    """A new one, for one application. Raises KeyError for a name that no pane has."""
+    file, kind = PANES[name]
+    pane: Pane = getattr(import_module(f"quarterdeck.tui.room.panes.{file}"), kind)()
+    return pane
