@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.service import tools
-from tests.sshd import SshdFleet, SshHost, sshd_program, start_fleet
+from tests.sshd import SshdFleet, SshHost, processes_and_parents, sshd_program, start_fleet
 
 SERVICE_NAME = "service-address"  # a name that every host resolves to its own address
 
@@ -48,8 +48,9 @@ class Hosts:
     def used(self, count: int) -> Used:
         """Of the first ``count`` hosts, since they were started."""
         hosts = self.first(count)
+        processes = list(processes_and_parents())
         return Used(
-            sum(_processor_seconds(pid) for host in hosts for pid in host.server_processes()),
+            sum(_processor_seconds(pid) for host in hosts for pid in host.server_processes(processes)),
             tuple(self._executed(host) for host in hosts),
         )
 
@@ -144,10 +145,11 @@ def write_fleet_file(path: Path, hosts: Hosts, count: int, artifacts: Path, *, p
 
 
 def floor_spec(hosts: Hosts, count: int, artifacts: Path, base: str, *, port: int) -> dict[str, object]:
-    """What ``benchmarks.floor`` reads. ``base``: the directory in each host's home where it works."""
+    """What ``benchmarks.floor`` and the rows of other tools read. ``base``: the directory in each host's home where they work."""
     chosen: Sequence[SshHost] = hosts.first(count)
     return {
         "addresses": [host.address for host in chosen],
+        "homes": {host.address: str(host.directory / "home") for host in chosen},
         "ssh_port": chosen[0].port,
         "user": getpass.getuser(),
         "key": str(hosts.fleet.key),

@@ -14,25 +14,14 @@ from typing import Any
 
 import asyncssh
 
-# The quickest that both sides have.
+from benchmarks import unit
+
 ALGORITHMS: dict[str, Any] = {
-    "kex_algs": ["curve25519-sha256"],
-    "encryption_algs": ["aes128-gcm@openssh.com"],
-    "server_host_key_algs": ["ssh-ed25519"],
+    "kex_algs": [unit.KEY_EXCHANGE],
+    "encryption_algs": [unit.CIPHER],
+    "server_host_key_algs": [unit.HOST_KEY],
 }
 LONGEST = 120.0  # seconds, of everything together
-
-# Asks without a pause at first, then every 5 ms; ends with 1 when the service never answers the version.
-_COMMAND = """
-cd "$HOME" && mkdir -p {base} && cd {base} && {unpack}ln -sfn releases/{version} new && mv -T new current && cd -P current || exit 1
-PORT={port} bin/service restart || exit 1
-read -r address <"$HOME/address"
-tries=0
-until [ "$({ask} "http://$address:{port}/version" 2>/dev/null)" = {version} ]; do
-tries=$((tries + 1)); [ $tries -lt 2000 ] || exit 1; [ $tries -lt 3 ] || sleep 0.005
-done
-"""
-_UNPACK = "mkdir -p releases/{version} && tar -xz -C releases/{version} && "
 
 
 class Floor:
@@ -63,16 +52,8 @@ class Floor:
 
     async def act(self, action: str, version: str) -> None:
         """Raises ``asyncssh.ProcessError`` when a host fails."""
-        archive = b""
-        if action == "deploy":
-            archive = _read(Path(self._spec["artifacts"], f"app-{version}.tar.gz"))
-        command = _COMMAND.format(
-            base=self._spec["base"],
-            version=version,
-            port=self._spec["port"],
-            ask=self._spec["ask"],
-            unpack=_UNPACK.format(version=version) if action == "deploy" else "",
-        )
+        archive = _read(Path(unit.artifact(self._spec, version))) if action == "deploy" else b""
+        command = unit.command(self._spec, action, version)
         await asyncio.gather(*(one.run(command, input=archive, encoding=None, check=True) for one in self._connections))
 
     async def close(self) -> None:

@@ -1,19 +1,15 @@
-"""Other full-screen programs, for their start and what they send while nothing is done. Those of PyPI are put into an environment of
-their own under build/, for this bench alone; what can't be had or opened is left out, with the reason."""
+"""Other full-screen programs, for their start and what they send while nothing is done. What can't be had or opened is left out, with
+the reason."""
 
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import ROOT
+from benchmarks.environments import installed
 from benchmarks.screen import Watched
 
-PLACE = ROOT / "build" / "bench-programs"
-INSTALL = 300.0  # seconds for one of them
 QUIET = 0.7  # seconds without a byte after which a program is taken to have drawn its first screen
 OPENED = 20.0  # seconds
 DRAWN = 400  # bytes that a screen has at least: less is what a program says before it, or in place of it
@@ -46,24 +42,7 @@ def found(program: Program) -> Path:
         if where is None:
             raise OSError("not installed on this machine")
         return Path(where)
-    # Each in an environment of its own: they want different releases of the same libraries.
-    place = PLACE / program.name
-    where_in = place / "bin" / program.command
-    if not where_in.exists():
-        try:
-            subprocess.run(
-                [sys.executable, "-m", "venv", "--clear", place], check=True, capture_output=True, timeout=60
-            )
-            pip = [str(place / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-            subprocess.run([*pip, program.package], check=True, capture_output=True, text=True, timeout=INSTALL)
-        except subprocess.TimeoutExpired as error:
-            raise OSError(f"not installed within {INSTALL:g} s") from error
-        except subprocess.CalledProcessError as error:
-            said = str(error.stderr or "").strip().splitlines()
-            raise OSError(f"not installable: {said[-1][:120] if said else error}") from error
-        if not where_in.exists():
-            raise OSError(f"the package has no {program.command}")
-    return where_in
+    return installed(program.name, program.command, program.package)
 
 
 def measured(program: Program, file: Path, environment: Mapping[str, str], seconds: float) -> dict[str, float]:

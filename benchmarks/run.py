@@ -11,12 +11,13 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import service
 from benchmarks.fleet import Hosts, floor_spec, start_hosts, write_fleet_file
 from benchmarks.journal_share import journal_share
+from benchmarks.others import OtherRows, Tool, available
 from benchmarks.processes import ROOT, Cost, MeasuredFailed, Server, cost_of, end_marked, prepare_environment
 from benchmarks.report import ARMED, COLD, CONNECTING, FLOOR, Results, Sample
 from tests.sshd import free_port
@@ -28,7 +29,9 @@ TARGET = "bench/app"
 class Bench:
     """The measurements on one number of hosts."""
 
-    def __init__(self, directory: Path, hosts: Hosts, count: int, results: Results, program: str) -> None:
+    def __init__(
+        self, directory: Path, hosts: Hosts, count: int, results: Results, program: str, others: Sequence[Tool] = ()
+    ) -> None:
         self.directory = directory / str(count)
         self.program = program
         self.artifacts = directory / "artifacts"
@@ -40,12 +43,15 @@ class Bench:
         self._specs: dict[str, Path] = {}
         self._counts = True  # False: what is done is not kept as a result
         self.directory.mkdir()
+        self._others = OtherRows(others, self.directory, lambda base: self._spec(f"{base}-{count}"))
+
+    def _spec(self, base: str) -> dict[str, object]:
+        return floor_spec(self.hosts, self.count, self.artifacts, base, port=free_port())
 
     def measure(self, rounds: int, *, only_floor: bool, warm_up: bool) -> None:
         for base in ("open", "cold"):
             spec = self.directory / f"{base}.json"
-            name = f"floor-{base}-{self.count}"
-            spec.write_text(json.dumps(floor_spec(self.hosts, self.count, self.artifacts, name, port=free_port())))
+            spec.write_text(json.dumps(self._spec(f"floor-{base}-{self.count}")))
             self._specs[base] = spec
         floor = Server(
             [sys.executable, "-m", "benchmarks.floor", str(self._specs["open"])], self.directory / "floor.log"
@@ -56,6 +62,8 @@ class Bench:
             if not only_floor:
                 write_fleet_file(self.fleet_file, self.hosts, self.count, self.artifacts, port=free_port())
                 self._qd("deploy", TARGET, BASE, "--wait")
+            for name, error in self._others.prepare(BASE).items():
+                self._leave_out(name, error)
             for number in range(0 if warm_up else 1, rounds + 1):
                 say(f"{self.count} hosts, " + (f"round {number} of {rounds}" if number else "warming up"))
                 self._counts = number > 0
@@ -75,6 +83,13 @@ class Bench:
             self._keep(action, CONNECTING, self._connecting, action, to)
         # What the floor has unpacked stays until the end: ext4 does not give the inodes of files that were removed within the last
         # minute to new files, and looks at each of them in turn, which made whoever unpacked next pay several times over.
+        for name in self._others.names():
+            try:
+                for action, to in (("deploy", version), ("rollback", BASE)):
+                    self._keep(action, name, self._others.act, name, action, to)
+            except MeasuredFailed as error:
+                self._others.leave_out(name)
+                self._leave_out(name, error)
         if only_floor:
             return
         self._keep("deploy", COLD, self._qd, "deploy", TARGET, version, "--wait")
@@ -102,6 +117,11 @@ class Bench:
                 executions=max(b - a for a, b in zip(before.executions, after.executions, strict=True)),
             ),
         )
+
+    def _leave_out(self, name: str, error: MeasuredFailed) -> None:
+        """What is not ours may fail without taking the other rows with it."""
+        say(f"{name} is left out: {error}")
+        self.results.leave_out(self.count, name, str(error).strip().splitlines()[-1][:200])
 
     def _connected(self, floor: Server, action: str, version: str) -> Cost:
         told = floor.ask(f"{action} {version}")
@@ -163,12 +183,18 @@ def _screen(file: Path, *, quick: bool, write_docs: bool) -> int:
     return 0
 
 
-def main() -> int:
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """``--quick`` decides about ``hosts`` and ``rounds``; ends the process where the words make no sense."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("--hosts", type=_numbers, default=[5, 20, 50], help="numbers of hosts (5,20,50)")
+    parser.add_argument("--hosts", type=_numbers, default=[5, 20, 50], help="numbers of hosts (5,20,50), 200 at most")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (3)")
     parser.add_argument(
         "--quick", action="store_true", help="5 and 20 hosts, one round: shows that it runs, measures little"
+    )
+    parser.add_argument(
+        "--others",
+        action="store_true",
+        help="also ssh + xargs, fabric and pyinfra; those of PyPI are installed under build/ first",
     )
     parser.add_argument("--write-docs", action="store_true", help="put the figures into docs/performance.md")
     parser.add_argument("--screen", action="store_true", help="the control room in place of deploys and rollbacks")
@@ -179,8 +205,18 @@ def main() -> int:
     parser.add_argument(
         "--qd", default=str(Path(sys.executable).with_name("qd")), help="the qd that is measured (of this environment)"
     )
-    chosen = parser.parse_args()
-    sizes, rounds = ([5, 20], 1) if chosen.quick else (chosen.hosts, max(1, chosen.rounds))
+    chosen = parser.parse_args(words)
+    if chosen.others and chosen.screen:
+        parser.error("--others is about deploys and rollbacks, --screen about the control room")
+    chosen.rounds = max(1, chosen.rounds)
+    if chosen.quick:
+        chosen.hosts, chosen.rounds = [5, 20], 1
+    return chosen
+
+
+def main() -> int:
+    chosen = arguments()
+    sizes, rounds = chosen.hosts, chosen.rounds
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     if chosen.screen:
@@ -192,6 +228,7 @@ def main() -> int:
     hosts: Hosts | None = None
     status = 0
     try:
+        others = available(results.notes) if chosen.others else []
         say("making tarballs and hosts")
         service.write_artifacts(
             directory / "artifacts", [BASE, *(f"v{number:03d}" for number in range(1, 2 * rounds + 3))]
@@ -202,7 +239,7 @@ def main() -> int:
         # Other work on the machine shows here, and in the distance from the least to the most of a row.
         results.notes.append(f"load of the machine before the first measurement: {os.getloadavg()[0]:.1f}")
         for count in sizes:
-            Bench(directory, hosts, count, results, chosen.qd).measure(
+            Bench(directory, hosts, count, results, chosen.qd, others).measure(
                 rounds, only_floor=chosen.only_floor, warm_up=count == sizes[0]
             )
     except KeyboardInterrupt:

@@ -36,7 +36,7 @@ def wait_for(condition: Callable[[], object], what: str, deadline: float = 10.0)
         time.sleep(0.01)
 
 
-def _processes() -> Iterator[tuple[int, int]]:
+def processes_and_parents() -> Iterator[tuple[int, int]]:
     """(pid, parent's pid) of every process."""
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -134,12 +134,13 @@ class SshHost:
             return False
         return True
 
-    def server_processes(self) -> list[int]:
-        """The server's pid and those of its sessions' sshd processes, not of the commands they run."""
+    def server_processes(self, looked_at: Sequence[tuple[int, int]] | None = None) -> list[int]:
+        """The server's pid and those of its sessions' sshd processes, not of the commands they run. ``looked_at``: what
+        ``processes_and_parents`` gave, where many hosts are asked at once."""
         if self.process is None:
             return []
         found = [self.process.pid]
-        processes = list(_processes())
+        processes = list(processes_and_parents()) if looked_at is None else looked_at
         for parent in found:
             for pid, its_parent in processes:
                 if its_parent == parent:
@@ -224,7 +225,7 @@ class SshdFleet:
         """The servers, and everything that was started through them and still runs."""
         wanted = f"{_TAG}={self.tag}".encode()
         found = []
-        for pid, _ in _processes():
+        for pid, _ in processes_and_parents():
             with contextlib.suppress(OSError):
                 if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                     found.append(pid)
