@@ -132,9 +132,16 @@ class Connection(Protocol):
         ...
 
     async def facts(
-        self, target: str, path: str, release: Release | None = None, *, deadline: float = 20.0
+        self,
+        target: str,
+        path: str,
+        release: Release | None = None,
+        *,
+        deadline: float = 20.0,
+        then_switch: bool = False,
     ) -> TargetFacts:
-        """One execution, changes nothing. ``release`` says how to ask whether the service runs."""
+        """One execution, changes nothing. ``release`` says how to ask whether the service runs. ``then_switch``: as if ``ready_switch``
+        had been called afterwards, at no cost."""
         ...
 
     async def stage(

@@ -232,7 +232,8 @@ class Arming:
     async def _look_at(self, name: str, release: Release | None) -> HostNow:
         try:
             connection = await self.crew.connection(name)
-            facts = await connection.facts(self.target.name, self.target.path, release)
+            going_back = self.rollout.kind is RolloutKind.ROLLBACK
+            facts = await connection.facts(self.target.name, self.target.path, release, then_switch=going_back)
         except BackendError as error:
             return HostNow(name, error=str(error))
         self._remember(facts)

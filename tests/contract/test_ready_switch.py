@@ -6,6 +6,9 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
+from quarterdeck.backends.errors import BackendError
 from tests.contract.place import NO_SECRETS, Place
 
 
@@ -43,6 +46,30 @@ async def test_it_is_the_same_execution_and_does_nothing_by_itself(place: Place)
     await until_waiting(place, 0)
     again = await place.connection.switch(first, NO_SECRETS, place.fence(), "1.3")
     assert again.current == first.id
+
+
+async def test_looking_and_switching_are_one_execution(place: Place) -> None:
+    first, second = await place.staged("v1"), await place.staged("v2")
+    await place.connection.switch(first, NO_SECRETS, place.fence(), "1.1")
+    before = place.connection.executions
+    alone = await place.connection.facts("test/web", str(place.path), first)
+    facts = await place.connection.facts("test/web", str(place.path), first, then_switch=True)
+    assert facts == alone
+    await until_waiting(place, 1)
+    await place.connection.ready_switch()  # it is already
+    outcome = await place.connection.switch(second, NO_SECRETS, place.fence(), "1.2")
+    assert (outcome.current, outcome.previous) == (second.id, first.id)
+    assert place.connection.executions == before + 2
+    await until_waiting(place, 0)
+
+
+async def test_looking_at_what_can_not_be_read_leaves_no_shell(place: Place) -> None:
+    place.path.mkdir()
+    (place.path / "current").write_text("no link")
+    with pytest.raises(BackendError, match="is not a link"):
+        await place.connection.facts("test/web", str(place.path), then_switch=True)
+    await place.connection.close()
+    await until_waiting(place, 0)
 
 
 async def test_what_is_asked_for_in_its_place_ends_it(place: Place) -> None:

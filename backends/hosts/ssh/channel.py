@@ -25,11 +25,12 @@ AnySession = TypeVar("AnySession", bound="asyncssh.SSHClientSession[bytes]")
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """``exit_status`` None: none came back (the command was killed by a signal)."""
+    """``exit_status`` None: none came back (the command was killed by a signal, or goes on). ``goes_on``: it waits for more."""
 
     exit_status: int | None
     stdout: bytes
     stderr: bytes
+    goes_on: "BegunAhead | None" = None
 
 
 class _Session(asyncssh.SSHClientSession[bytes]):
@@ -156,10 +157,12 @@ async def execute(
     asks: bytes = b"",
     kill: bool = False,
     begun: BegunAhead | None = None,
+    goes_on_at: bytes = b"",
 ) -> Ended:
     """Runs ``command`` with ``text`` on its standard input; ``payload`` follows once the host has answered ``asks``.
 
-    ``begun``: the command runs there already, and ``text`` is the rest of its input.
+    ``begun``: the command runs there already, and ``text`` is the rest of its input. ``goes_on_at``: the end of what is waited for;
+    the command is not told that this was all, and may be given more.
 
     ``kill``: when nobody waits for it any more, the command is ended on the host as well. Never so for what goes through
     the gate, which must run to its end.
@@ -174,16 +177,26 @@ async def execute(
             if begun is not None:
                 channel, session = begun.taken()
             else:
-                channel, session = await open_channel(connection, lambda: _Session(loop, asks), command, kill=kill)
+                channel, session = await open_channel(
+                    connection, lambda: _Session(loop, asks or goes_on_at), command, kill=kill
+                )
             try:
                 channel.write(text)
-                if payload is None:
+                if goes_on_at:
+                    await asyncio.wait((session.asked, session.ended), return_when=asyncio.FIRST_COMPLETED)
+                elif payload is None:
                     channel.write_eof()
                 else:
                     await _send_payload(channel, session, payload)
             except (BrokenPipeError, OSError):
                 pass  # the command ended without reading to the end; what it answered tells why
             sent_all = True
+            if goes_on_at and not session.ended.done():
+                answer = bytes(session.stdout), bytes(session.stderr)
+                session.stdout.clear()
+                session.stderr.clear()
+                waiting, channel = BegunAhead(channel, session), None
+                return Ended(None, *answer, goes_on=waiting)
             await session.ended
             channel = None
             if session.too_much:

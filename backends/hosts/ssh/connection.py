@@ -38,7 +38,7 @@ from quarterdeck.backends.hosts.ssh.release_files import (
     secrets_file,
     writing_function,
 )
-from quarterdeck.backends.hosts.ssh.script import COMMAND, ahead, build
+from quarterdeck.backends.hosts.ssh.script import COMMAND, ahead, build, waits
 from quarterdeck.backends.hosts.ssh.staging import archive_needs, chunks, compression_flag
 from quarterdeck.backends.hosts.ssh.vitals import read_vitals
 from quarterdeck.backends.hosts.ssh.way import Way
@@ -61,7 +61,7 @@ class SshConnection:
         self._connection = connection
         self._release = release
         self._executions = 0
-        self._ahead: asyncio.Task[BegunAhead | None] | None = None  # the shell of the next switch
+        self._ahead: asyncio.Future[BegunAhead | None] | None = None  # the shell of the next switch
         self._limit_tool: dict[str, str] = {}  # how the host's `timeout` is called, once facts() has found out
         self._verified: set[tuple[str, str]] = (
             set()
@@ -95,9 +95,11 @@ class SshConnection:
         deadline: float,
         extra: str = "",
         payload: AsyncIterator[bytes] | None = None,
+        then: str = "",
     ) -> Answer:
-        """Sends one script and reads its answer: exactly one execution. ``action`` is for errors. Does not judge the answer."""
-        text = build(script, {**self._limit_tool, **values}, extra=extra)
+        """Sends one script and reads its answer: exactly one execution. ``action`` is for errors. Does not judge the answer.
+        ``then``: the same execution goes on to wait for that script."""
+        text = build(script, {**self._limit_tool, **values}, extra=extra, then=then)
         begun = await self._begun_for(script)
         if begun is None:
             self._executions += 1
@@ -111,7 +113,11 @@ class SshConnection:
             payload=payload,
             asks=f"{text.mark} send".encode() if payload is not None else b"",
             begun=begun,
+            goes_on_at=waits(text.mark) if then else b"",
         )
+        if ended.goes_on is not None:
+            self._ahead = asyncio.get_running_loop().create_future()
+            self._ahead.set_result(ended.goes_on)
         return parse(text.mark, ended.stdout, ended.stderr, ended.exit_status, self._way.by_hand)
 
     async def ready_switch(self, *, deadline: float = 5.0) -> None:
@@ -133,13 +139,24 @@ class SshConnection:
         return None
 
     async def facts(
-        self, target: str, path: str, release: Release | None = None, *, deadline: float = 20.0
+        self,
+        target: str,
+        path: str,
+        release: Release | None = None,
+        *,
+        deadline: float = 20.0,
+        then_switch: bool = False,
     ) -> TargetFacts:
-        """One execution, changes nothing. ``release`` says how to ask whether the service runs where the host's own record does not."""
+        """One execution, changes nothing. ``release`` says how to ask whether the service runs where the host's own record does not.
+        ``then_switch``: the execution goes on to be that of the next switch."""
         action = f"read what runs of {target}"
         check_path(self._host, action, path)
         values = {"path": path, "run": runner_text(release.runner) if release else "run_kind=", "op": "facts"}
-        answer = require(self._host, action, await self.run(action, "facts", values, deadline=deadline))
+        answer = require(
+            self._host,
+            action,
+            await self.run(action, "facts", values, deadline=deadline, then="switch" if then_switch else ""),
+        )
         lock, _, tool = (answer.one("limit") or "").partition(" ")
         self._limit_tool = {"limit": tool, "limit_lock": lock} if tool else {}
         kept = []

@@ -67,8 +67,14 @@ def ahead(action: str) -> bytes:
     return f"action() {{\n{_body(action)}}}\n".encode()
 
 
-def build(action: str, values: Mapping[str, str], *, extra: str = "") -> Script:
+def waits(mark: str) -> bytes:
+    """The line that a shell says when it has done what it was given, and waits for more."""
+    return f"{mark} waits\n".encode()
+
+
+def build(action: str, values: Mapping[str, str], *, extra: str = "", then: str = "") -> Script:
     """The script of ``action``: every value becomes a ``qd_`` variable, ``extra`` is shell text (functions) put before the parts.
+    ``then``: the same shell is to wait for the values of that action afterwards (see ``ahead``), and says so (see ``waits``).
 
     What runs in it reads an empty standard input, but for actions that take a payload or end with their input.
     """
@@ -83,6 +89,8 @@ def build(action: str, values: Mapping[str, str], *, extra: str = "") -> Script:
         return Script(STREAMING_COMMAND, b"", script.encode("utf-8", "surrogateescape"), mark)
     # What stage is sent comes after it has asked for it: nothing of it can be taken for the script.
     run = "main\n" if action in ("logs", "stage") else "main </dev/null\nexit $?\n"
+    if then:
+        run = f"(main </dev/null)\nprintf '%s waits\\n' {mark}\n{ahead(then).decode()}"
     # One function: a text that is cut short by a lost connection is run from no line of it.
     wrapped = f"main() {{\n{values_set}action\n}}\n{run}"
     return Script(COMMAND, ahead(action), wrapped.encode("utf-8", "surrogateescape"), mark)
