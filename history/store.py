@@ -78,11 +78,11 @@ class Store:
         """
 
         def change() -> Result:
-            self._joined = True
+            joined, self._joined = self._joined, True
             try:
                 return writes()
             finally:
-                self._joined = False
+                self._joined = joined
 
         return self._write(change, rollout=rollout, urgent=urgent)
 

@@ -2,32 +2,44 @@
 loop."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from quarterdeck.history.journal import Journal
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_Asked = tuple[Callable[[], Any], "Future[Any]"]
+
 
 class JournalThread:
     """``do(journal.method, …)`` for everything that writes; reads may be made directly on ``reader``, a connection of
-    the loop's own."""
+    the loop's own.
+
+    What has gathered while a commit was on its way is one transaction: fifty hosts that end a step at the same time
+    wait for the disk once or twice, not fifty times.
+    """
 
     def __init__(self, journal: Journal, reader: Journal) -> None:
         self.journal = journal
         self.reader = reader
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._asked: deque[_Asked] = deque()
 
     async def do(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Runs a method of ``journal`` in its thread. A cancelled caller does not undo the write: it waits for it.
+        """Runs a method of ``journal`` in its thread, perhaps twice (see ``Journal.together``); it is durable when this
+        returns. A cancelled caller does not undo the write: it waits for it.
 
         The write's own deadline is the journal's busy time-out (3 s), so the wait is bounded.
         """
-        future = asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
+        asked: Future[R] = Future()
+        self._asked.append((partial(function, *args, **kwargs), asked))
+        self._executor.submit(self._take)
+        future = asyncio.wrap_future(asked)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -36,3 +48,23 @@ class JournalThread:
 
     def close(self) -> None:
         self._executor.shutdown(wait=True)
+
+    def _take(self) -> None:
+        """In the thread, once for each that was asked: all that are there now, in their order. Mostly the first one finds them all."""
+        found = []
+        while self._asked:
+            found.append(self._asked.popleft())
+        if len(found) > 1:
+            try:
+                results = self.journal.together(lambda: [work() for work, _ in found])
+            except BaseException:  # nothing was written: each one for itself, and whose fault it was has the error
+                results = None
+            if results is not None:
+                for (_, asked), result in zip(found, results, strict=True):
+                    asked.set_result(result)
+                return
+        for work, asked in found:
+            try:
+                asked.set_result(work())
+            except BaseException as error:  # it is the caller's
+                asked.set_exception(error)
