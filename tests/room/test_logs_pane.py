@@ -108,19 +108,22 @@ async def test_scrolling_up_stands_still_and_G_follows_again(make_room: MakeRoom
 
 
 async def test_a_filter_answers_while_it_is_typed(make_room: MakeRoom, lines: Filled) -> None:
-    async with logs(make_room, lines) as (room, pane, _pilot):
+    async with logs(make_room, lines) as (room, pane, pilot):
         for typed in ("t", "ta", "tax"):
             pane.set_filter(typed)
+        await pilot.pause()
         assert [line[16:21] for line in pane_text(room, "logs").splitlines()[1:] if line] == ["ERROR"]
         assert "/tax/ 1 of 5" in pane_text(room, "logs")
         lines.add("ERROR no tax_rate again")
         pane.take_in()
         assert "/tax/ 2 of 6" in pane_text(room, "logs")
         pane.set_filter("!tax")
+        await pilot.pause()
         assert "tax_rate" not in pane_text(room, "logs")
         pane.set_filter("[oops")
         assert pane.matcher.fault
         pane.set_filter("")
+        await pilot.pause()
         assert "INFO ready" in pane_text(room, "logs")
 
 

@@ -50,6 +50,7 @@ class Logs(Pane):
         self._marks: list[Mark] = []
         self._unplaced: list[Mark] = []
         self._searching = False
+        self._sifting = False
         self._target: str | None = None
         self.follows = True  # False: nothing is asked of a host; what is there was given
 
@@ -127,6 +128,12 @@ class Logs(Pane):
     def set_filter(self, words: str) -> None:
         """Text, regular expression, ``!`` inverse, ``-f`` fuzzy: what is in sight answers at once, the rest by and by."""
         self.matcher = matcher(words)
+        if not self._sifting:  # letters that were typed faster than that are one filter
+            self._sifting = True
+            self.call_later(self._sift_typed)
+
+    def _sift_typed(self) -> None:
+        self._sifting = False
         self._sift()
         self.renew()
 
