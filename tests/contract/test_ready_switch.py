@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ async def test_looking_and_switching_are_one_execution(place: Place) -> None:
     before = place.connection.executions
     alone = await place.connection.facts("test/web", str(place.path), first)
     facts = await place.connection.facts("test/web", str(place.path), first, then_switch=True)
-    assert facts == alone
+    assert replace(facts, free_bytes=None) == replace(alone, free_bytes=None)  # others use the disk too
     await until_waiting(place, 1)
     await place.connection.ready_switch()  # it is already
     outcome = await place.connection.switch(second, NO_SECRETS, place.fence(), "1.2")

@@ -18,6 +18,7 @@ _KEPT: Final = (
     64 * 1024 * 1024
 )  # bytes of standard output at most: manifests of many releases fit, a runaway command does not
 _KEPT_ERRORS: Final = 64 * 1024
+_ASKED_AGAIN: Final = (0.02, 0.1)  # seconds before a session that was refused is asked for again
 
 
 AnySession = TypeVar("AnySession", bound="asyncssh.SSHClientSession[bytes]")
@@ -86,7 +87,24 @@ class _Session(asyncssh.SSHClientSession[bytes]):
 async def open_channel(
     connection: asyncssh.SSHClientConnection, factory: Callable[[], AnySession], command: str, *, kill: bool = False
 ) -> tuple[asyncssh.SSHClientChannel[bytes], AnySession]:
-    """A channel on which ``command`` was started. When the caller is cancelled meanwhile, the channel is closed as soon as it is open."""
+    """A channel on which ``command`` was started. When the caller is cancelled meanwhile, the channel is closed as soon as it is open.
+
+    A server that allows few sessions may refuse one just after another has ended, as it clears that away with its next turn: it is asked
+    again.
+    """
+    for pause in _ASKED_AGAIN:
+        try:
+            return await _open(connection, factory, command, kill=kill)
+        except asyncssh.ChannelOpenError:
+            if connection.is_closed():
+                raise
+            await asyncio.sleep(pause)
+    return await _open(connection, factory, command, kill=kill)
+
+
+async def _open(
+    connection: asyncssh.SSHClientConnection, factory: Callable[[], AnySession], command: str, *, kill: bool
+) -> tuple[asyncssh.SSHClientChannel[bytes], AnySession]:
     opening = asyncio.ensure_future(
         connection.create_session(factory, command, encoding=None, request_pty=False, x11_forwarding=False)
     )

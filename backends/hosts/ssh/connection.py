@@ -241,7 +241,8 @@ class SshConnection:
         }
         if (values["path"], release.id) in self._verified:
             values["verified"] = "yes"
-        if values["path"] in self._status_tells:
+        # Asked in the very moment of the start, a service that dies of its first breath still seems to run: then health checks follow.
+        if values["path"] in self._status_tells and release.health is not None:
             values["status_tells"] = "yes"
         return await self._switch("switch", words, values, fence, deadline)
 
