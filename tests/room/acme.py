@@ -139,6 +139,7 @@ class _Filling:
             "from": before,
             "to": made.id,
             "warnings": [],
+            "hosts": [{"host": host, "current": before, "error": None} for host in hosts],
         }
         journal.set_plan(armed.id, plan, "0" * 64, to_release=made.id, from_release=before)
         epoch = journal.begin(armed.id, preempt="nothing")
