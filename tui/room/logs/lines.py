@@ -41,6 +41,10 @@ class Style:
         return min(max((cells(host) for host in self.hosts), default=0), WIDEST_HOST)
 
 
+def role_of(level: Level) -> Role:
+    return _ROLES[level]
+
+
 def rows_of(item: Item, style: Style, width: int) -> list[Row]:
     """The rows of an entry or a mark, each as wide as ``width``."""
     if isinstance(item, Mark):
