@@ -14,6 +14,7 @@ from quarterdeck.tui.room.app import NewsCame, Room
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.deploy import DeployCard
 from quarterdeck.tui.room.cards.rollback import RollbackCard
+from quarterdeck.tui.room.open import heed_the_terminal
 from quarterdeck.tui.room.opening import Opening
 from tests.cli.qd_command import OPERATOR
 
@@ -67,6 +68,7 @@ class _WithCard(Room):
 
 
 def main(fleet_file: str, rollout: str) -> None:
+    heed_the_terminal()
     room = _WithCard(Opening(load_fleet(Path(fleet_file)), OPERATOR, observe=False))
     room.given = int(rollout)
     room.run(mouse=False)
