@@ -148,8 +148,7 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
                 ),
             ), ""
         case RolloutState.PAUSED:
-            left = sum(s.state is StepState.PENDING for s in seen.steps)
-            return (WayOn("resume", f"goes on with the {left} steps that are left"),), ""
+            return (WayOn("resume", f"goes on with {_steps_left(seen.steps)}"),), ""
         case RolloutState.ORPHANED:
             return (
                 WayOn("resume", "starts a new worker, which asks every host what it runs before it does anything"),
@@ -169,6 +168,18 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
             return (WayOn("retry", f"a new deploy of {seen.to_version}, from the start"),), ""
         case _:
             return (), f"rollout {rollout.id} is {str(rollout.state).replace('_', ' ')}: it does not wait for anybody"
+
+
+def _steps_left(steps: tuple[Step, ...]) -> str:
+    """In words: those that have not ended."""
+    left = sum(step.state in (StepState.PENDING, StepState.STARTED) for step in steps)
+    match left:
+        case 0:
+            return "its end: no step is left" if steps else "its plan"
+        case 1:
+            return "the step that is left"
+        case _:
+            return f"the {left} steps that are left"
 
 
 def _others(hosts: int) -> str:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,8 @@ from quarterdeck.rollouts.logs import (
 
 FLUSH_EVERY: Final = 0.05  # seconds
 GATHER: Final = 0.7  # seconds in which the hosts' last lines are waited for, to put them in one order
+SETTLED: Final = 0.1  # seconds without a line after which all of them have come
+GATHERED: Final = 8 * BATCH  # lines that are waited with at most, at the beginning
 RECENT: Final = 64  # lines of a host that are known by their text, should they come once more
 LIVE: Final = 10_000  # milliseconds: a line that is not older is written now, whatever the host's clock says
 REFUSED: Final = 3
@@ -92,38 +94,58 @@ class Sides:
         return Side.NEW if since is not None and when >= since else Side.OLD
 
 
+@dataclass(slots=True)
+class _File:
+    """What is known of one file of a host. ``time``: of its last line, 0: it has said none yet, nor has a line come since it is looked
+    at. ``told``: it has said one; then a line that does not begin with its time belongs to the one before it."""
+
+    clock: Clock = field(default_factory=Clock)
+    time: int = 0
+    told: bool = False
+    level: Level = Level.UNKNOWN
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
+    seen_until: int = 0
+    again: bool = False  # the connection was lost since: what is there already may be known
+
+    def seen(self, when: int, text: str) -> bool:
+        return when < self.seen_until or (when == self.seen_until and text in self.recent)
+
+    def first_time(self, texts: Sequence[str]) -> int:
+        """The first one that a line of ``texts`` says; 0: none does."""
+        return next((when for text in texts if (when := self.clock.read(text)[0])), 0)
+
+
 class Stamp:
-    """What is known of each line of one host: its time, how bad it is, which line it belongs to."""
+    """What is known of each line of one host: its time, how bad it is, which line it belongs to.
+
+    A line that says no time has that of its coming when it has just come. One that was there already has the time of the line
+    before it in its file, and where none before it says one it is ``undated``: it stands where its file has it, and no time is made up.
+    """
 
     def __init__(self, number: int, name: str, sides: Sides) -> None:
         self.number = number
         self.name = name
         self.sides = sides
-        self._clock = Clock()
-        self._time = 0
-        self._level = Level.UNKNOWN
-        self._sources: set[str] = set()
-        self._times_told = False  # then a line that does not begin with its time belongs to the one before it
-        self._recent: deque[str] = deque(maxlen=RECENT)
-        self._seen_until = 0
+        self._files: dict[str, _File] = {}
 
     def resume(self) -> bool:
         """The connection was lost: what the host wrote meanwhile is told by its times from what is known. False: it can't be."""
-        self._seen_until = self._time
-        return self._times_told
-
-    def _seen(self, when: int, text: str) -> bool:
-        return when < self._seen_until or (when == self._seen_until and text in self._recent)
+        for file in self._files.values():
+            file.seen_until, file.again = file.time, True
+        return any(file.told for file in self._files.values())
 
     def lines(self, batch: LogBatch, now: int, *, old: bool = False) -> "Lines":
         """``now``: milliseconds, for lines that don't say their time. ``old``: they were there before it was looked."""
         found = Lines()
-        read, number = self._clock.read, self.number
+        file = self._files.get(batch.source)
+        if file is None:
+            file = self._files[batch.source] = _File()
+        read, number = file.clock.read, self.number
         sides = self.sides
-        self._sources.add(batch.source)
-        source = batch.source if len(self._sources) > 1 else ""  # where all is of one file, its name says nothing
-        again = old and self._seen_until > 0
+        source = batch.source if len(self._files) > 1 else ""  # where all is of one file, its name says nothing
+        again = old and file.again
         seen = again
+        before_all = file.first_time(batch.texts) if old and not file.time and not batch.times else 0
         for at, text in enumerate(batch.texts):
             stated = batch.times[at] if batch.times else None
             for part in text.split("\n") if "\n" in text else (text,):
@@ -132,26 +154,28 @@ class Stamp:
                     when = read(stated)[0]
                 undated = False
                 if again:
-                    seen = self._seen(when, part) if when else seen  # one without a time goes with the one before it
+                    seen = file.seen(when, part) if when else seen  # one without a time goes with the one before it
                     if seen:
                         continue
-                continued = not when and self._times_told and belongs_to_the_line_before(part)
+                continued = not when and file.told and belongs_to_the_line_before(part)
                 if when:
-                    self._times_told = True
-                elif (self._time and now - self._time < LIVE) or continued:
-                    when = self._time
+                    file.told = True
+                elif continued or (old and file.told) or (file.time and now - file.time < LIVE):
+                    when = file.time
+                elif old:
+                    when, undated = before_all, True
                 else:
                     when = now
-                    undated = old
                 if not continued:
-                    self._level = level_of(part, skip)
-                self._time = when
+                    file.level = level_of(part, skip)
+                if not undated:
+                    file.time = when
                 side = sides.of(self.name, when, now) if sides.sides else 0
-                self._recent.append(part)
+                file.recent.append(part)
                 if source:
                     part = part[:skip] + source + part[skip:]
                 found.texts.append(part)
-                found.infos.append(pack(when, number, self._level, side, continued=continued, undated=undated))
+                found.infos.append(pack(when, number, file.level, side, continued=continued, undated=undated))
                 found.skips.append(skip)
         return found
 
@@ -171,25 +195,31 @@ class Basket:
 
     def __init__(self, writer: SpoolWriter) -> None:
         self.writer = writer
-        self.waiting: dict[int, Lines] = {}
+        self.waiting: dict[tuple[int, str], Lines] = {}  # by host and file
         self.count = 0
         self.lost = 0
+        self.most = GATHERED  # lines that may wait
+        self.came = 0.0  # monotonic: when the last line did
+        self._last: dict[int, str] = {}  # the file of each host that has said something last
 
-    def put(self, host: int, lines: Lines) -> None:
-        kept = self.waiting.get(host)
+    def put(self, host: int, lines: Lines, source: str = "") -> None:
+        self._last[host] = source
+        kept = self.waiting.get((host, source))
         if kept is None:
-            self.waiting[host] = lines
+            self.waiting[host, source] = lines
         else:
             kept.texts += lines.texts
             kept.infos += lines.infos
             kept.skips += lines.skips
         self.count += len(lines)
-        if self.count >= BATCH:
+        self.came = time.monotonic()
+        if self.count >= self.most:
             self.flush()
 
-    def notice(self, host: int, text: str) -> None:
-        """Our own word about a host, in its place among its lines."""
-        self.put(host, Lines([clean(text).replace("\n", " ")], [pack(_now(), host, Level.NOTICE)], [0]))
+    def notice(self, host: int, text: str, source: str | None = None) -> None:
+        """Our own word about a host, in its place among its lines: behind what came last, or what came last of the file ``source``."""
+        source = self._last.get(host, "") if source is None else source
+        self.put(host, Lines([clean(text).replace("\n", " ")], [pack(_now(), host, Level.NOTICE)], [0]), source)
 
     def flush(self) -> None:
         if not self.count:
@@ -207,19 +237,19 @@ class Basket:
             self.lost += len(lines)
 
 
-def in_order(hosts: list[Lines]) -> Lines:
-    """By their times; lines of one host keep their order, whatever its clock says."""
-    if len(hosts) == 1:
-        return hosts[0]
+def in_order(files: list[Lines]) -> Lines:
+    """By their times; lines of one file keep their order, whatever its host's clock says."""
+    if len(files) == 1:
+        return files[0]
     times: list[int] = []
-    for lines in hosts:
+    for lines in files:
         latest = 0
         for info in lines.infos:
             latest = max(latest, info >> 20)
             times.append(latest)
-    texts = [text for lines in hosts for text in lines.texts]
-    infos = [info for lines in hosts for info in lines.infos]
-    skips = [skip for lines in hosts for skip in lines.skips]
+    texts = [text for lines in files for text in lines.texts]
+    infos = [info for lines in files for info in lines.infos]
+    skips = [skip for lines in files for skip in lines.skips]
     order = sorted(range(len(times)), key=times.__getitem__)
     return Lines([texts[at] for at in order], [infos[at] for at in order], [skips[at] for at in order])
 
@@ -250,9 +280,16 @@ class Collector:
             group.create_task(self._flush_for_ever({host.name for host in hosts}), name="flush")
 
     async def _flush_for_ever(self, hosts: set[str]) -> None:
+        """What is there already goes in the order of its times, whichever host or file was read first; then lines as they come."""
         until = time.monotonic() + GATHER
         while True:
-            if self._begun >= hosts or time.monotonic() >= until:
+            now = time.monotonic()
+            if (
+                self.basket.most == BATCH
+                or now >= until
+                or (self._begun >= hosts and now - self.basket.came >= SETTLED)
+            ):
+                self.basket.most = BATCH
                 self.basket.flush()
             await asyncio.sleep(FLUSH_EVERY)
 
@@ -294,9 +331,11 @@ class Collector:
                 old = lines > 0 and time.monotonic() - first < GATHER
                 if batch.dropped:
                     self.basket.notice(
-                        stamp.number, f"{batch.dropped} lines were lost here: they came faster than they were read"
+                        stamp.number,
+                        f"{batch.dropped} lines were lost here: they came faster than they were read",
+                        batch.source,
                     )
-                self.basket.put(stamp.number, stamp.lines(batch, _now(), old=old))
+                self.basket.put(stamp.number, stamp.lines(batch, _now(), old=old), batch.source)
                 self._begun.add(stamp.name)
                 if self.basket.count > BATCH // 2:
                     await asyncio.sleep(0)  # other hosts too

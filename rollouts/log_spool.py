@@ -51,7 +51,7 @@ class Side(IntEnum):
 
 
 # What is known of a line, in 64 bits: milliseconds since 1970 (44), number of the host (12), whether it belongs to the line
-# before it (1), whether its time is only that of its coming (1), side (2), level (3). The last of them are one byte of the
+# before it (1), whether its time is not known (1), side (2), level (3). The last of them are one byte of the
 # file: a filter looks at that alone.
 CONTINUED: Final = 0b0100000
 UNDATED: Final = 0b1000000
@@ -92,7 +92,8 @@ class Line:
 
     @property
     def undated(self) -> bool:
-        """It was there already, and does not say since when."""
+        """It was there already, and neither it nor a line before it says since when: ``time`` is only its place among the others
+        (that of the first line of its file that says one), 0 where nothing tells it."""
         return bool(self.info & UNDATED)
 
     @property

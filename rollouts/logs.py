@@ -121,18 +121,20 @@ def chosen_hosts(target: Target, only: Collection[str]) -> list[Host]:
 
 
 def merge(entries: list[Entry]) -> Iterator[Entry]:
-    """Silent hosts first, then all lines by their times. Lines of one host keep their order; one without a time stays
-    with the
-    line before it."""
-    by_host: dict[str, list[tuple[str, int, LogLine]]] = {}
+    """Silent hosts first, then all lines by their times. Lines of one file keep their order; one without a time stays with the
+    line before it there, and what is before the first time goes with that."""
+    by_file: dict[tuple[str, str], list[tuple[str, int, LogLine]]] = {}
     for number, entry in enumerate(entries):
         if isinstance(entry, LogLine):
-            rows = by_host.setdefault(entry.host, [])
+            rows = by_file.setdefault((entry.host, entry.source), [])
             last = rows[-1][0] if rows else ""
-            rows.append((max(time_of(entry) or last, last), number, entry))
+            time = time_of(entry) or last
+            if time and rows and not last:
+                rows[:] = [(time, at, line) for _, at, line in rows]
+            rows.append((max(time, last), number, entry))
         else:
             yield entry
-    for _, _, line in heapq.merge(*by_host.values(), key=lambda row: (row[0], row[1])):
+    for _, _, line in heapq.merge(*by_file.values(), key=lambda row: (row[0], row[1])):
         yield line
 
 

@@ -335,7 +335,7 @@ def _shows_another(seen: TargetSeen, observations: Iterable[Observation]) -> boo
     known = {host.host: (host.seen, host.release, host.version, host.health, host.error) for host in seen.hosts}
     for one in observations:
         before = known.get(one.host)
-        now = (one.time, one.release, one.version, one.health, None if one.error is None else clean(one.error))
+        now = (one.time, one.release, _shown(one.version), one.health, None if one.error is None else clean(one.error))
         if before is None or before == now:
             continue
         if before[0] is None and before[-1] is not None and before[1:] == now[1:]:
@@ -356,14 +356,16 @@ def _target(
         target.environment,
         target.service,
         release=standing.current,
-        version=standing.version,
+        version=_shown(standing.version),
         digest=standing.digest,
         since=standing.since,
         by=standing.by,
         reason=standing.reason,
         health=health_of([host.health for host in hosts]),
         hosts=hosts,
-        back=_way_back(WayBack("", standing.back, standing.back_version, (), standing.back_seconds), hosts, owed),
+        back=_way_back(
+            WayBack("", standing.back, _shown(standing.back_version), (), standing.back_seconds), hosts, owed
+        ),
         moving=_seen(standing.active, journal) if standing.active is not None else None,
         last=standing.last,
         owed=tuple(owed),
@@ -415,7 +417,7 @@ def _host(name: str, seen: Observation | None, expected: Expected) -> HostSeen:
     return HostSeen(
         name,
         seen.release,
-        seen.version,
+        _shown(seen.version),
         expected.health(seen),
         None if seen.body.get("never") else seen.time,
         None if seen.error is None else clean(seen.error),
@@ -491,7 +493,14 @@ def version_of(release: str | None) -> str | None:
     if release is None:
         return None
     head, dash, tail = release.rpartition("-")
-    return head if dash and len(tail) == 10 and all(c in "0123456789abcdef" for c in tail) else release
+    return _shown(head if dash and len(tail) == 10 and all(c in "0123456789abcdef" for c in tail) else release)
+
+
+def _shown(version: str | None) -> str | None:
+    """On one line and clean: whatever is counted or cut to a width must be as long as it looks. Somebody else may have named it."""
+    if version is None or (version.isascii() and version.isprintable()):
+        return version
+    return " ".join(clean(version).split())
 
 
 def _by_target(rows: Iterable[_OfTarget]) -> dict[str, list[_OfTarget]]:

@@ -100,6 +100,7 @@ class LogLine:
     text: str  # cleaned
     time: str | None = None  # ISO 8601 UTC where the source says it
     dropped: int = 0  # lines lost before this one (bounded memory)
+    source: str = ""  # the file that it is of, where there are several; ``text`` begins with it
 
 
 @dataclass(frozen=True, slots=True)

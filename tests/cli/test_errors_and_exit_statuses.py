@@ -150,6 +150,12 @@ def test_a_role_that_may_not_even_look(filled: Qd) -> None:
         assert done.stdout == ""
     filled.inside("check")  # the file itself is theirs to read
     me = pwd.getpwuid(os.getuid()).pw_name
+    filled.fleet_file.write_text(text + f'operators: {{view: [{me}], deploy: ["@nobody-is-in-this-group"]}}\n')
+    filled.inside("rollouts")
+    for words in (["deploy", "staging/api", "v1"], ["rollback", "production/api", "--yes"]):
+        done = filled.inside(*words, status=5)
+        assert "may not change anything" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
     filled.fleet_file.write_text(text + f"operators: {{view: [], deploy: [{me}]}}\n")
     filled.inside("rollouts")  # who may change things may look at them
 

@@ -13,7 +13,7 @@ import pytest
 
 from quarterdeck.backends.hosts.contract import LogBatch
 from quarterdeck.rollouts.log_collector import REFUSED, Basket, Lines, Order, Sides, Stamp, in_order
-from quarterdeck.rollouts.log_spool import Level, Line, Side, Spool, SpoolWriter, make_spool, pack
+from quarterdeck.rollouts.log_spool import UNDATED, Level, Line, Side, Spool, SpoolWriter, make_spool, pack
 from quarterdeck.tui.room.logs.collecting import Collecting, Wanted
 from tests.field import TARGET, Field
 from tests.sshd import SshdFleet, SshHost, wait_for
@@ -270,7 +270,68 @@ def test_the_side_is_the_release_that_ran_when_the_line_was_written() -> None:
     assert {info >> 3 & 3 for info in stamped.infos} == {Side.NEW}
 
 
-def test_lines_of_one_host_keep_their_order_whatever_its_clock_says() -> None:
+def seen(lines: Lines) -> list[tuple[str, int, bool]]:
+    """Text, seconds before NOW, whether no time is known."""
+    return [
+        (text, (NOW - (info >> 20)) // 1000, bool(info & UNDATED))
+        for text, info in zip(lines.texts, lines.infos, strict=True)
+    ]
+
+
+def test_what_was_there_already_never_has_the_time_of_its_coming() -> None:
+    stamp = Stamp(0, "web-1", Sides({}))
+    first = ["from before", "2026-11-24T14:22:07Z INFO ten minutes ago", "says no time", "  belongs to it"]
+    assert seen(stamp.lines(LogBatch("web-1", first), NOW, old=True)) == [
+        ("from before", 600, True),  # no later than the first line that says a time; when is not known
+        ("2026-11-24T14:22:07Z INFO ten minutes ago", 600, False),
+        ("says no time", 600, False),
+        ("  belongs to it", 600, False),
+    ]
+    assert seen(stamp.lines(LogBatch("web-1", ["comes now"]), NOW)) == [("comes now", 0, False)]
+
+
+def test_a_file_that_says_no_times_comes_before_everything_else_and_goes_on_with_the_time_of_coming() -> None:
+    stamp = Stamp(0, "web-1", Sides({}))
+    app = stamp.lines(LogBatch("web-1", ["2026-11-24T14:31:07Z INFO app"], source="app.log: "), NOW, old=True)
+    out = stamp.lines(LogBatch("web-1", ["a", "b"], source="out: "), NOW, old=True)
+    assert [info >> 20 for info in out.infos] == [0, 0]  # not a minute ago: that was another file's line
+    assert in_order([app, out]).texts == ["out: a", "out: b", "2026-11-24T14:31:07Z INFO app"]
+    assert seen(stamp.lines(LogBatch("web-1", ["c"], source="out: "), NOW)) == [("out: c", 0, False)]
+
+
+def test_after_a_lost_connection_no_line_comes_twice_with_or_without_a_time() -> None:
+    stamp = Stamp(0, "web-1", Sides({}))
+    out, app = LogBatch("web-1", ["a", "b"], source="out: "), ["2026-11-24T14:31:07Z INFO app", "more"]
+    stamp.lines(out, NOW, old=True)
+    stamp.lines(LogBatch("web-1", app, source="app.log: "), NOW, old=True)
+    assert stamp.resume()
+    assert stamp.lines(out, NOW, old=True).texts == []
+    newer = [*app, "2026-11-24T14:31:08Z INFO meanwhile"]
+    found = stamp.lines(LogBatch("web-1", newer, source="app.log: "), NOW, old=True).texts
+    assert [text[-9:] for text in found] == ["meanwhile"]
+
+
+def test_files_of_one_host_are_read_into_one_order(collecting: Collecting, logs: list[Path], field: Field) -> None:
+    """The file that is read last has the older lines, and its first line says no time."""
+    (logs[0].parent / "zz.log").write_text("begun\n2026-11-24T13:59:00.000Z INFO older\nwithout a time\n")
+    logs[0].write_text("".join(f"2026-11-24T14:{n:02}:00.000Z INFO app {n}\n" for n in range(60)))
+    wanted = Wanted(TARGET, (field.hosts.hosts[0].name,))
+    try:
+        follow(collecting, lambda found: len(found) >= 63, "the lines that were there", wanted)
+    finally:
+        (logs[0].parent / "zz.log").unlink()
+    found = lines(collecting)
+    assert [line.body.removeprefix("zz.log: ") for line in found[:4]] == [
+        "begun",
+        "INFO older",
+        "without a time",
+        "INFO app 0",
+    ]
+    assert [line.undated for line in found[:4]] == [True, False, False, False]
+    assert found[2].time == found[1].time
+
+
+def test_lines_of_one_file_keep_their_order_whatever_its_clock_says() -> None:
     def made(host: int, *times: int) -> Lines:
         return Lines([f"{host}:{t}" for t in times], [pack(t, host, 0) for t in times], [0] * len(times))
 

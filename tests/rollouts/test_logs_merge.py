@@ -24,6 +24,26 @@ def test_by_time_with_lines_without_a_time_staying_where_they_were() -> None:
     assert list(merge([Back("a")])) == [Back("a")]
 
 
+def test_each_file_of_a_host_by_its_own_times() -> None:
+    entries: list[Entry] = [
+        LogLine("a", "app.log: 2026-11-23T10:00:01Z one", source="app.log: "),
+        LogLine("a", "app.log: 2026-11-23T10:00:09Z nine", source="app.log: "),
+        LogLine("a", "service.log: began before five", source="service.log: "),
+        LogLine("a", "service.log: 2026-11-23T10:00:05Z five", source="service.log: "),
+        LogLine("a", "service.log: goes with five", source="service.log: "),
+        LogLine("b", "2026-11-23T10:00:03Z three"),
+    ]
+    found = [entry.text.rpartition(": ")[2] for entry in merge(entries) if isinstance(entry, LogLine)]
+    assert [text.removeprefix("2026-11-23T10:00:0")[3:] if text[0] == "2" else text for text in found] == [
+        "one",
+        "three",
+        "began before five",
+        "five",
+        "goes with five",
+        "nine",
+    ]
+
+
 def test_a_clock_that_went_back_keeps_the_order_of_its_host() -> None:
     entries = [
         LogLine("a", "2026-11-23T10:00:09Z one"),

@@ -101,11 +101,20 @@ def fill_acme(state: Path) -> None:
         filling.worse()
 
 
+def roll_back_cron(state: Path) -> None:
+    """A rollback in the journal of ``state``: two hosts of four are done, the third is being moved."""
+    with frozen_clock() as frozen, Journal.open(state, operator=LENA) as journal:
+        filling = _Filling(journal, frozen, pid=4200)
+        frozen.ago(seconds=38)
+        before = release("v12", target="production/cron").id
+        filling.rollout("production/cron", before, 11, None, done=2, kind=RolloutKind.ROLLBACK)
+
+
 class _Filling:
-    def __init__(self, journal: Journal, frozen: FrozenClock) -> None:
+    def __init__(self, journal: Journal, frozen: FrozenClock, pid: int = 4000) -> None:
         self.journal = journal
         self.frozen = frozen
-        self.pid = 4000
+        self.pid = pid
 
     def released(self, target: str, newest: int, days: float) -> None:
         """Two releases that worked, and healthy hosts that keep both."""
@@ -139,6 +148,7 @@ class _Filling:
             "from": before,
             "to": made.id,
             "warnings": [],
+            "hosts": [{"host": host, "current": before, "error": None} for host in hosts],
         }
         journal.set_plan(armed.id, plan, "0" * 64, to_release=made.id, from_release=before)
         epoch = journal.begin(armed.id, preempt="nothing")

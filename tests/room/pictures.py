@@ -28,15 +28,24 @@ def _always(_room: Room) -> bool:
     return True
 
 
+def _nothing(_of: object) -> None:
+    """Is done before it is pictured."""
+
+
 @dataclass(frozen=True)
 class Screen:
-    """One to be pictured: opened on ``target``, ``keys`` pressed one after the other, then waited for until ``ready``."""
+    """One to be pictured: opened on ``target``, ``keys`` pressed one after the other, then waited for until ``ready``.
+
+    ``journal`` is given the state directory before the room is opened, ``begin`` the room before the keys.
+    """
 
     name: str
     keys: tuple[str, ...] = ()
     target: str | None = "production/api"
     ready: Callable[[Room], bool] = _always
     sizes: tuple[tuple[int, int], ...] = SIZES
+    journal: Callable[[Path], None] = _nothing
+    begin: Callable[[Room], None] = _nothing
 
     def __str__(self) -> str:
         return self.name
@@ -46,9 +55,11 @@ async def compare(room: Room, screen: Screen, size: tuple[int, int]) -> None:
     """Opens ``room`` at ``size`` and compares what it shows with what is kept."""
     async with room.run_test(size=size) as pilot:
         await until(pilot, lambda: room.picture.head > 0, "the journal to be read")
+        screen.begin(room)
         for key in screen.keys:
             await pilot.press(key)
         await until(pilot, lambda: screen.ready(room), f"{screen.name} to be ready")
+        await until(pilot, lambda: all(asked.is_finished for asked in room.workers), "what the journal was asked")
         text, styles = await _settled(pilot, room)
     stem = f"{screen.name}.{size[0]}x{size[1]}"
     told = [_compared(f"{stem}.txt", text), _compared(f"{stem}.{room.look.name}.styles", styles)]

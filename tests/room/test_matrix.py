@@ -138,14 +138,25 @@ async def test_a_target_that_left_the_fleet_file_is_acted_on_no_more(make_acme: 
         room.fleet = replace(room.fleet, targets=targets)
         room.desk.change_fleet(room.fleet)
         await until(pilot, lambda: "production/cron" not in room.picture.targets, "the new fleet")
-        assert "production/cron: not in the fleet file" in pane_text(room, "card")
-        await pilot.press("h")
-        await pilot.pause()
-        assert room.place.view == "overview"
-        assert "production/cron is not in the fleet file" in room.said
-        assert room.place.target == "production/cron"
-        await pilot.press("left")
+        assert room.said == "production/cron is not in the fleet file any more: preprod/cron is chosen now"
+        assert "cron @ PREPROD" in pane_text(room, "card")
+        await pilot.press("right")
         assert room.place.target == "preprod/cron"
+
+
+async def test_until_the_picture_has_gone_on_a_target_that_left_is_acted_on_no_more(make_acme: MakeAcme) -> None:
+    room = make_acme(target="production/cron")
+    async with room.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        room.fleet = replace(
+            room.fleet, targets={n: t for n, t in room.fleet.targets.items() if n != "production/cron"}
+        )
+        for key in "R", "h":
+            room.say("")
+            await pilot.press(key)
+            await pilot.pause()
+            assert "production/cron is not in the fleet file" in room.said, key
+        assert (room.place.view, len(room.screen_stack)) == ("overview", 1)
 
 
 async def test_more_environments_than_fit_scroll_and_production_stays(make_room: MakeRoom) -> None:

@@ -5,10 +5,15 @@ from collections.abc import Callable
 import pytest
 
 from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.panes.logs import Logs
 from quarterdeck.tui.room.rows import Row
+from tests.cli.qd_command import Qd
+from tests.room.acme import NOW, roll_back_cron
 from tests.room.conftest import MakeAcme
+from tests.room.live_cards import live_card
 from tests.room.pictures import PICTURED_LOOKS, UPDATE, Screen, compare
 from tests.room.seen import pane_text
+from tests.room.spools import Filled
 
 SMALL = (80, 24)
 """The screens below the first two are kept in one look at all sizes, and without colour at this one."""
@@ -35,6 +40,30 @@ def _face_rows(room: Room) -> list[Row]:
     return [row for card in room.cards() for row in card._face._rows]
 
 
+def _live_card(room: Room) -> None:
+    """Of the rollout that is under way on the chosen target."""
+    assert room.target is not None
+    assert room.target.moving is not None
+    room.push_screen(live_card(room, room.target.moving.id))
+
+
+def _some_logs(room: Room) -> None:
+    """On its view, with lines of a service that is ill; nobody follows a host."""
+    lines = Filled(lines=1 << 16, text=1 << 24)
+    lines.time = int(NOW.timestamp() * 1000) - 20_000
+    lines.add("INFO ready", "INFO GET /orders 200 12ms")
+    lines.add("INFO GET /healthz 200 1ms", "WARN slow query 812ms orders.by_user", host=1)
+    for number in range(4):
+        lines.add(
+            f"ERROR KeyError: 'tax_rate' POST /api/orders req=9e1{number}", '  File "/app/orders/price.py", line 88'
+        )
+    lines.add("INFO GET /orders 200 9ms", "INFO GET /carts 200 7ms", host=3)
+    room.visit("logs")
+    pane = room.pane("logs")
+    assert isinstance(pane, Logs)
+    pane.begin(room.place.target, lines.spool)
+
+
 SCREENS = (
     Screen("rollouts", ("2",), ready=_shows("rollout", "what happened")),
     Screen("rollout", ("2", "enter", "j"), ready=_shows("rollout", "what happened")),
@@ -55,6 +84,15 @@ SCREENS = (
     Screen("command", ("colon", *"deploy prod")),
     Screen("refused", ("A",), target="production/cron", ready=_card_shows("ended already")),
     Screen("abort", ("A",), ready=_card_shows("abort")),
+    Screen(
+        "rollback-live",
+        target="production/cron",
+        journal=roll_back_cron,
+        begin=_live_card,
+        ready=_card_shows("2 of 4 hosts"),
+    ),
+    Screen("deploy-live", begin=_live_card, ready=_card_shows("2 of 4 hosts")),
+    Screen("logs-filtered", ("slash", *"orders"), begin=_some_logs, ready=_shows("logs", "/orders/")),
     Screen("ways-on", ("p",), target="preprod/web", ready=_card_shows("resume")),
 )
 
@@ -72,8 +110,9 @@ async def test_it_looks_as_it_did(make_acme: MakeAcme, screen: Screen, size: tup
     ids=str,
 )
 async def test_every_other_screen_looks_as_it_did(
-    make_acme: MakeAcme, screen: Screen, size: tuple[int, int], look: str
+    make_acme: MakeAcme, acme: Qd, screen: Screen, size: tuple[int, int], look: str
 ) -> None:
+    screen.journal(acme.state)
     await compare(make_acme(target=screen.target, look=look), screen, size)
 
 

@@ -72,6 +72,28 @@ async def test_no_verb_by_key_command_or_palette(filled: Qd, action: Action, rea
         assert head(filled) == before
 
 
+async def test_who_may_only_view_is_refused_in_one_sentence_and_may_look_at_the_difference(filled: Qd) -> None:
+    fleet = dataclasses.replace(
+        load_fleet(filled.fleet_file), operators=Operators((OPERATOR.name,), ("somebody-else",))
+    )
+    room = Room(Opening(fleet, OPERATOR, target="production/api"))
+    async with room.run_test(size=(120, 35)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        before = head(filled)
+        for key, title in (("R", "rollback"), ("D", "deploy")):
+            room.say("")
+            await pilot.press(key)
+            await pilot.pause()
+            assert room.said == (
+                f"{title}: {OPERATOR.name} may not change anything; operators.deploy in the fleet file says who may"
+            )
+            assert "\n" not in room.said
+            assert len(room.screen_stack) == 1
+        await pilot.press("d")
+        await until(pilot, lambda: len(room.screen_stack) == 2, "the card of what differs")
+        assert head(filled) == before
+
+
 def ask(control: Control, kind: str) -> object:
     return control.ask(4, kind)
 

@@ -15,6 +15,7 @@ from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.deeds import Words, handler_of
 from quarterdeck.tui.room.editing import Complete
 from quarterdeck.tui.room.keymap import ALWAYS
+from quarterdeck.tui.room.neighbours import Neighbours
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.own_files import own_directory
 from quarterdeck.tui.room.permission import refusal
@@ -31,6 +32,7 @@ class Acting(Travelling):
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
         self._prompt: Prompt | None = None
+        self.companions.append(Neighbours(self))
 
     # keys
 

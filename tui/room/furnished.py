@@ -10,6 +10,7 @@ from rich.style import Style
 from textual import events
 from textual.app import App, ComposeResult
 from textual.filter import Monochrome, NoColor
+from textual.geometry import Region
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -169,8 +170,15 @@ class Furnished(App[int], inherit_bindings=False):
                 pane.styles.offset = (box.x, box.y)
                 pane.styles.width = box.width
                 pane.styles.height = box.height
+        self.call_after_refresh(self._clear_gaps, [box for box in boxes.values() if 0 < box.x + box.width < width])
         if self.focused is not None and not self.focused.display:
             self._focus_first()
+
+    def _clear_gaps(self, boxes: list[Box]) -> None:
+        """The column behind a pane belongs to none, and nothing else repaints it when a wider one has gone."""
+        gaps = [Region(box.x + box.width, box.y, 1, box.height) for box in boxes if box.height > 0]
+        if gaps:
+            self.screen_stack[0].refresh(*gaps)
 
     def _focusable(self) -> list[Pane]:
         return [pane for pane in self.visible_panes() if pane.can_focus]

@@ -1,6 +1,8 @@
 """Opens the control room on a terminal, and gives the exit status when it is left. Whatever happens, the terminal is given back."""
 
+import contextlib
 import gc
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from quarterdeck.tui.room.watchdog import Watchdog
 
 def open_room(opening: Opening, *, mouse: bool = False) -> int:
     """Runs until the operator leaves. The screen library draws on standard error; nothing else may be written there."""
+    heed_the_terminal()
     gc.disable()  # until the room is ready, see first_paint.ready
     logbook = open_logbook()
     room = Room(replace(opening, known=first_paint.painted()))
@@ -33,6 +36,15 @@ def open_room(opening: Opening, *, mouse: bool = False) -> int:
         print(broken(room.broke, logbook), file=sys.stderr)
         return 1
     return left or 0
+
+
+def heed_the_terminal() -> None:
+    """The terminal's own size counts, not one that the shell exported at some time: the screen library would believe that first, at the
+    start and with every change, and a terminal that is too small would be taken for a large one."""
+    with contextlib.suppress(OSError):
+        if all(os.get_terminal_size(0)):
+            for name in ("COLUMNS", "LINES"):
+                os.environ.pop(name, None)
 
 
 def broken(error: str, logbook: Path | None) -> str:

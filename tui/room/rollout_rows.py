@@ -45,8 +45,15 @@ def state_words(state: RolloutState) -> str:
 
 
 def progress_row(seen: Closely, width: int) -> Row:
-    """``[#####.....] 2 of 5 hosts``: hosts whose move has ended well; those that were taken back again are not among them."""
+    """``[#####.....] 2 of 5 hosts``: hosts whose move has ended well; those that were taken back again are not among them. Where none
+    moves, that, and why."""
     moves = [host for host in seen.hosts if host.state is not None]
+    if not moves:
+        if seen.plan:
+            words = "no host changes" if seen.ended or seen.steps else "no host has begun to change"
+        else:
+            words = "ended before there was a plan" if seen.ended else "no plan yet: the hosts are being looked at"
+        return (Span(ellipsis(words, width), Role.DIM),)
     done = sum(host.state is StepState.DONE and not host.back for host in moves)
     failed = sum(host.state is StepState.FAILED for host in moves)
     back = sum(host.state is StepState.DONE and host.back for host in moves)
@@ -54,7 +61,7 @@ def progress_row(seen: Closely, width: int) -> Row:
     words += f", {failed} failed" if failed else ""
     words += f", {back} taken back" if back else ""
     room = max(min(width - len(words) - 2, 40), 4)
-    full = round(room * done / len(moves)) if moves else (room if seen.rollout.state is RolloutState.SUCCEEDED else 0)
+    full = round(room * done / len(moves))
     role = Role.BAD if failed else Role.PLAIN if seen.ended else Role.MOVING
     return (
         Span("[" + "#" * full + "." * (room - full) + "]", role),

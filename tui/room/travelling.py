@@ -26,6 +26,12 @@ class Travelling(Furnished):
         self._places[self._at] = replace(here, target=target or here.target, rollout=rollout or here.rollout)
         self._place_changed()
 
+    def leave_gone(self, instead: str | None) -> None:
+        """``instead`` is chosen wherever a target was that is not in the fleet file any more, here and at the places to go back to."""
+        there = self.fleet.targets
+        self._places = [place if place.target in there else replace(place, target=instead) for place in self._places]
+        self._place_changed()
+
     def toggle_zoom(self) -> None:
         pane = self.focused_pane
         zoom = None if self.place.zoom is not None or pane is None else pane.name_of

@@ -88,7 +88,8 @@ async def follow_logs(
         async for batch in batches:
             dropped = batch.dropped
             for at, text in enumerate(batch.texts):
-                yield LogLine(host, batch.source + text, batch.times[at] if batch.times else None, dropped)
+                time = batch.times[at] if batch.times else None
+                yield LogLine(host, batch.source + text, time, dropped, batch.source)
                 dropped = 0
 
 

@@ -41,6 +41,10 @@ class Style:
         return min(max((cells(host) for host in self.hosts), default=0), WIDEST_HOST)
 
 
+def role_of(level: Level) -> Role:
+    return _ROLES[level]
+
+
 def rows_of(item: Item, style: Style, width: int) -> list[Row]:
     """The rows of an entry or a mark, each as wide as ``width``."""
     if isinstance(item, Mark):
@@ -64,7 +68,7 @@ def _repeats(entry: Entry) -> str:
 def _rows_of_line(line: Line, style: Style, width: int, tail: str, *, first: bool) -> list[Row]:
     head: list[Span] = [Span(" ")]
     if style.timestamps:
-        when = "--:--:--" if line.undated else clock(line.time)
+        when = _when(line)
         head.append(Span(f"{when} " if first else " " * 9, Role.DIM))
     if style.host_width:
         head.append(Span(pad(style.host(line.host) if first else "", style.host_width) + " ", Role.DIM))
@@ -124,4 +128,8 @@ def plain_lines(items: Sequence[Item], style: Style) -> Iterator[str]:
 
 def plain_line(line: Line, style: Style) -> str:
     body = f"-- {line.body} --" if line.level is Level.NOTICE else line.body
-    return f"{clock(line.time)} {style.host(line.host)} {body}"
+    return f"{_when(line)} {style.host(line.host)} {body}"
+
+
+def _when(line: Line) -> str:
+    return "--:--:--" if line.undated else clock(line.time)

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
 from quarterdeck.tui.cli.times import age, clock, duration
 from quarterdeck.tui.room.overview.cells import ROLES, back_words, mark_now, too_old
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
+
+if TYPE_CHECKING:  # the first paint has no time for it
+    from quarterdeck.rollouts.releases_diff import Difference
 
 WIDE: Final = 150  # columns from which on the path of a rollback and older versions are told
 
@@ -41,15 +44,20 @@ def card_rows(
     now: datetime,
     *,
     last: str = "",
+    log: tuple[str, Role] | None = None,
+    config: str = "",
     older: Sequence[Older] = (),
     others: Sequence[str] = (),
 ) -> list[Row]:
-    """The most important first: whatever there is no room for is left out from below. ``last``: the last thing that happened."""
+    """The most important first: whatever there is no room for is left out from below. ``last``: the last thing that happened; ``log``: the
+    log line that matters most, None while nobody follows the logs; ``config``: what of it the way back changes."""
     if seen is None:
         return [(Span(" choose a target in the matrix: keys act on nothing until then", Role.DIM),)]
-    rows = [_now(seen, width, now), _back(seen, width, older), _why(seen, width, now)]
+    rows = [_now(seen, width, now), _back(seen, width, older, config), _why(seen, width, now)]
     if width >= WIDE and (path := _path(seen, picture)):
         rows.insert(2, _line("path", [Span(path)], width))
+    if log is not None:
+        rows.append(_line("log", [Span(*log)], width))
     if others:
         last = f"{last}   also here: {', '.join(others)}" if last else f"also here: {', '.join(others)}"
     if last:
@@ -98,7 +106,14 @@ def _moving(moving: RolloutSeen) -> str:
     return f"{rollout.id} {rollout.kind} -> {moving.to_version or '?'} {state}{hosts}{started}"
 
 
-def _back(seen: TargetSeen, width: int, older: Sequence[Older]) -> Row:
+def config_words(difference: "Difference") -> str:
+    """``config same``, or how much of it changes: ``config 2 env 1 files``. Secrets are the release's own, and not counted."""
+    parts = [("env", difference.env), ("files", difference.files), *difference.settings.items()]
+    found = " ".join(f"{len(changes)} {name}" for name, changes in parts if changes)
+    return f"config {found}" if found else "config same"
+
+
+def _back(seen: TargetSeen, width: int, older: Sequence[Older], config: str) -> Row:
     words, role = back_words(seen)
     back = seen.back
     if back.release is None:
@@ -111,6 +126,8 @@ def _back(seen: TargetSeen, width: int, older: Sequence[Older]) -> Row:
         spans.append(Span(f"  {'; '.join(back.reasons)}", Role.WARN))
     if back.seconds is not None:
         spans.append(Span(f", about {duration(back.seconds)}"))
+    if config:
+        spans.append(Span(f", {config}", Role.PLAIN if config.endswith(" same") else Role.WARN))
     if older and width >= WIDE:
         spans.append(Span(f"   older: {', '.join(one.words for one in older)}", Role.DIM))
     return _line("back", spans, width)

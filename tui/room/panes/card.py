@@ -6,14 +6,23 @@ from typing import ClassVar
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.picture import TargetSeen
+from quarterdeck.rollouts.releases_diff import compare
 from quarterdeck.tui.cli.times import clock
-from quarterdeck.tui.room.overview.card import WIDE, Older, card_rows, title_of
+from quarterdeck.tui.room.overview.card import WIDE, Older, card_rows, config_words, title_of
 from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.panes.logs import Logs
 from quarterdeck.tui.room.panes.matrix import Matrix
-from quarterdeck.tui.room.rows import Row
+from quarterdeck.tui.room.rows import Role, Row
 from quarterdeck.tui.room.timeline import shown, text_of
 
+Pair = tuple[str, str]
 OLDER = 3  # releases before the way back
+
+
+def _back_and_now(seen: TargetSeen) -> Pair | None:
+    coming = seen.moving.rollout.to_release if seen.moving is not None else None
+    back, now = seen.back.release, coming or seen.release
+    return (back, now) if back and now and back != now else None
 
 
 class TargetCard(Pane, can_focus=False):
@@ -21,6 +30,8 @@ class TargetCard(Pane, can_focus=False):
 
     def __init__(self) -> None:
         super().__init__()
+        self._pair: Pair | None = None  # the way back, and what runs or is coming
+        self._config = ""
         self._older: tuple[str, str | None, list[tuple[str, str]]] | None = (
             None  # target, its release, earlier good ones
         )
@@ -35,7 +46,29 @@ class TargetCard(Pane, can_focus=False):
             if self._older is None or self._older[:2] != wanted:
                 self._older = (*wanted, [])
                 self.fetch(self._read_older, "older releases")
+        pair = _back_and_now(seen) if seen is not None else None
+        if pair != self._pair and self.is_mounted:
+            self._pair, self._config = pair, ""
+            if pair is not None:
+                self.fetch(self._read_config, "config")
         super().renew()
+
+    async def _read_config(self) -> None:
+        pair = self._pair
+        if pair is None:
+            return
+
+        def read(journal: Journal) -> str:
+            back, now = journal.release(pair[0]), journal.release(pair[1])
+            return config_words(compare(now.release, back.release)) if back is not None and now is not None else ""
+
+        try:
+            found = await self.room.desk.ask(read)
+        except (JournalError, TimeoutError):
+            found = ""  # the header says what is wrong with the journal
+        if pair == self._pair:
+            self._config = found
+            self.renew()
 
     async def _read_older(self) -> None:
         if self._older is None:
@@ -66,6 +99,8 @@ class TargetCard(Pane, can_focus=False):
             size.width,
             room.now(),
             last=self._last(target),
+            log=self._log(target),
+            config=self._config,
             older=self._counted(seen) if seen is not None else (),
             others=others,
         )
@@ -78,6 +113,11 @@ class TargetCard(Pane, can_focus=False):
             Older(version, sum(id in host.kept for host in seen.hosts if host.kept is not None), len(seen.hosts))
             for id, version in found[:OLDER]
         ]
+
+    def _log(self, target: str) -> tuple[str, Role] | None:
+        """Of the logs that the room follows: the newest line that is a warning or worse, else the newest one."""
+        logs = self.room.pane("logs")
+        return logs.newest(target) if isinstance(logs, Logs) else None
 
     def _last(self, target: str) -> str:
         """The last event of the target that is worth a line."""

@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from quarterdeck.rollouts.log_spool import Side, Spool
+from quarterdeck.rollouts.log_spool import CONTINUED, Level, Side, Spool
 from quarterdeck.tui.room.boxes import WIDE_WIDTH
 from quarterdeck.tui.room.logs.collecting import Collecting, Wanted
 from quarterdeck.tui.room.logs.folding import Fold, Item
-from quarterdeck.tui.room.logs.lines import Style, plain_lines
+from quarterdeck.tui.room.logs.lines import Style, plain_line, plain_lines, role_of
 from quarterdeck.tui.room.logs.marks import MOST, Mark, mark_of, placed, sides_of, versions_of
 from quarterdeck.tui.room.logs.sieve import LEVELS, Sieve
 from quarterdeck.tui.room.logs.window import Window
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SLOW_RATE: Final = 1  # times a second, on a slow line
 SLICE: Final = 0.008  # seconds of searching between two keys
 SHIFT: Final = 16  # columns
+LAST: Final = 500  # lines that the one which matters most is looked for in
 SETTLED: Final = 2.0  # seconds until the lines that were there already have come, and old marks find their places
 LIVE: Final = 5_000  # milliseconds: an event that is not older has just happened
 
@@ -337,6 +338,24 @@ class Logs(Pane):
         if self.window is None:
             return []
         return self.window.in_sight(self._style(), max(self.size.width, 1), max(self.size.height - 1, 1))[1]
+
+    def newest(self, target: str) -> tuple[str, Role] | None:
+        """The line of ``target`` that matters most now, with its role: the newest of the last ones that is a warning or worse, else the
+        newest. None where its logs are not followed, or say nothing."""
+        window = self.window
+        if window is None or target != self._target or not window.spool.head:
+            return None
+        spool = window.spool
+        first = max(spool.floor, spool.head - LAST)
+        marks = spool.marks(first, spool.head)
+        of_hosts = [at for at, mark in enumerate(marks) if mark & 7 != Level.NOTICE and not mark & CONTINUED]
+        bad = [at for at in of_hosts if marks[at] & 7 >= Level.WARN]
+        if not of_hosts:
+            return None
+        found = spool.lines([first + (bad or of_hosts)[-1]])
+        if not found:
+            return None  # it has been written over meanwhile
+        return plain_line(found[0], self._style()), role_of(found[0].level)
 
     def copy_text(self) -> str:
         """The lines in sight, whole."""
