@@ -162,6 +162,7 @@ class Furnished(App[int], inherit_bindings=False):
 
     def _lay_out(self) -> None:
         boxes = self._boxes()
+        width = (self._terminal or self.size)[0]
         self._furnish(boxes)
         for name, pane in self._panes.items():
             box = boxes.get(name)
