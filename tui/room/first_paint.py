@@ -215,7 +215,9 @@ def _write(text: str) -> None:
     _SHELL = termios.tcgetattr(SCREEN)
     settings[0] &= ~termios.ICRNL  # Enter is to be Enter for the room, not a line feed
     settings[3] &= ~(termios.ECHO | termios.ICANON)
-    settings[6][termios.VSUSP] = b"\0"  # the shell must not get the terminal as it is now; the room knows how to give it back
+    settings[6][termios.VSUSP] = (
+        b"\0"  # the shell must not get the terminal as it is now; the room knows how to give it back
+    )
     termios.tcsetattr(SCREEN, termios.TCSANOW, settings)
     _put(text)
 
