@@ -98,8 +98,9 @@ def test_a_hundred_sizes_in_a_few_seconds_while_data_moves(acme: Qd, seed: int) 
             assert count[0] > 10, "nothing moved"
             noted = count[0]
             terminal.resize(120, 35)
-            terminal.send("\x1b\x1b1")
             terminal.wait_until(lambda: "? help" in terminal.rows[-1], "the footer on the last line")
+            terminal.send("1")
+            terminal.wait_for("[1 Overview]")
             terminal.wait_until(lambda: count[0] > noted, "more news")
         terminal.send(":events production/api\r")
         terminal.wait_for("[5 History]")

@@ -1,6 +1,7 @@
 """Where things lie on the screen: pure arithmetic, used by the first paint and by the application alike, so that nothing
 jumps when the one takes over from the other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,6 +108,18 @@ def _wide(body: Box, width: int) -> dict[str, Box]:
         "diff": diff,
         "card": card,
     }
+
+
+def uncovered(before: Sequence[Box], now: Sequence[Box]) -> bool:
+    """Whether the column behind one of these boxes, which belongs to none, was in one before: what was there is not wiped away by
+    painting the boxes."""
+    gaps = [(box.x + box.width, box.y, box.y + box.height) for box in now if box.width > 0 and box.height > 0]
+    return any(
+        old.x <= x < old.x + old.width and old.y < bottom and top < old.y + old.height
+        for x, top, bottom in gaps
+        if not any(box.x <= x < box.x + box.width and box.y < bottom and top < box.y + box.height for box in now)
+        for old in before
+    )
 
 
 def zoomed(width: int, height: int, pane: str) -> dict[str, Box]:

@@ -10,14 +10,13 @@ from rich.style import Style
 from textual import events
 from textual.app import App, ComposeResult
 from textual.filter import Monochrome, NoColor
-from textual.geometry import Region
 from textual.screen import Screen
 from textual.widget import Widget
 
 from quarterdeck.history.records import Event
 from quarterdeck.rollouts.health import Measures
 from quarterdeck.rollouts.picture import Picture, TargetSeen, empty_picture, is_of
-from quarterdeck.tui.room.boxes import Box, frame, zoomed
+from quarterdeck.tui.room.boxes import Box, frame, uncovered, zoomed
 from quarterdeck.tui.room.card import Card
 from quarterdeck.tui.room.colourless import Colourless
 from quarterdeck.tui.room.cropping import Cropping
@@ -73,6 +72,7 @@ class Furnished(App[int], inherit_bindings=False):
         self._places = [Place(target=opening.target or next(iter(self.fleet.targets), None))]
         self._at = 0
         self._terminal: Size | None = None
+        self._laid: tuple[Box, ...] = ()  # where everything lay last
         self.incident: Incident | None = None  # the one that the guide plays now
         self._panes: dict[str, Pane] = {}
         for each in LOOKS.values():
@@ -106,6 +106,10 @@ class Furnished(App[int], inherit_bindings=False):
     def pane(self, name: str) -> Pane:
         pane = self._panes.get(name)
         return pane if pane is not None else self._furnish([name])[0]
+
+    def made(self, name: str) -> Pane | None:
+        """The pane if it has been on the screen; none is made for the asking."""
+        return self._panes.get(name)
 
     def visible_panes(self) -> Iterator[Pane]:
         """In the order in which Tab goes through them."""
@@ -162,7 +166,6 @@ class Furnished(App[int], inherit_bindings=False):
 
     def _lay_out(self) -> None:
         boxes = self._boxes()
-        width = (self._terminal or self.size)[0]
         self._furnish(boxes)
         for name, pane in self._panes.items():
             box = boxes.get(name)
@@ -171,15 +174,11 @@ class Furnished(App[int], inherit_bindings=False):
                 pane.styles.offset = (box.x, box.y)
                 pane.styles.width = box.width
                 pane.styles.height = box.height
-        self.call_after_refresh(self._clear_gaps, [box for box in boxes.values() if 0 < box.x + box.width < width])
+        before, self._laid = self._laid, tuple(box for name, box in boxes.items() if name in self._panes)
+        if uncovered(before, self._laid):
+            self.call_after_refresh(self.repaint)
         if self.focused is not None and not self.focused.display:
             self._focus_first()
-
-    def _clear_gaps(self, boxes: list[Box]) -> None:
-        """The column behind a pane belongs to none, and nothing else repaints it when a wider one has gone."""
-        gaps = [Region(box.x + box.width, box.y, 1, box.height) for box in boxes if box.height > 0]
-        if gaps:
-            self.screen_stack[0].refresh(*gaps)
 
     def _focusable(self) -> list[Pane]:
         return [pane for pane in self.visible_panes() if pane.can_focus]

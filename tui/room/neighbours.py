@@ -48,7 +48,7 @@ class Neighbours:
     def _on_screen(self, news: "News") -> tuple[str, ...]:
         from quarterdeck.tui.room.panes.matrix import Matrix  # panes come with the first frame
 
-        matrix = self._room.pane("matrix")
+        matrix = self._room.made("matrix")
         return tuple(matrix.services) if isinstance(matrix, Matrix) and matrix.services else news.picture.services
 
     def place_changed(self, place: "Place") -> None:

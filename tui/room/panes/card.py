@@ -6,11 +6,9 @@ from typing import ClassVar
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.picture import TargetSeen
-from quarterdeck.rollouts.releases_diff import compare
 from quarterdeck.tui.cli.times import clock
 from quarterdeck.tui.room.overview.card import WIDE, Older, card_rows, config_words, title_of
 from quarterdeck.tui.room.pane import Pane, Size
-from quarterdeck.tui.room.panes.logs import Logs
 from quarterdeck.tui.room.panes.matrix import Matrix
 from quarterdeck.tui.room.rows import Role, Row
 from quarterdeck.tui.room.timeline import shown, text_of
@@ -59,6 +57,8 @@ class TargetCard(Pane, can_focus=False):
             return
 
         def read(journal: Journal) -> str:
+            from quarterdeck.rollouts.releases_diff import compare  # the first frame has no time for it
+
             back, now = journal.release(pair[0]), journal.release(pair[1])
             return config_words(compare(now.release, back.release)) if back is not None and now is not None else ""
 
@@ -116,8 +116,12 @@ class TargetCard(Pane, can_focus=False):
 
     def _log(self, target: str) -> tuple[str, Role] | None:
         """Of the logs that the room follows: the newest line that is a warning or worse, else the newest one."""
-        logs = self.room.pane("logs")
-        return logs.newest(target) if isinstance(logs, Logs) else None
+        made = self.room.made("logs")
+        if made is None:
+            return None
+        from quarterdeck.tui.room.panes.logs import Logs  # loaded by now
+
+        return made.newest(target) if isinstance(made, Logs) else None
 
     def _last(self, target: str) -> str:
         """The last event of the target that is worth a line."""
