@@ -169,7 +169,8 @@ def test_cards_let_nothing_through(qd: Qd, kind: RolloutKind, begun: bool, size:
         terminal.wait_for(
             "ROLL BACK  s000 @ PRODUCTION" if kind is RolloutKind.ROLLBACK else "DEPLOY  s000 @ PRODUCTION"
         )
-        terminal.wait_for("paused" if begun else ", by typing s000")  # its keys are alive
+        # Its keys are alive. (That something is paused is said behind the card as well.)
+        terminal.wait_for("it goes on" if begun else ", by typing s000")
         terminal.wait_for("esc")
         for key in "jjjk":  # what a small terminal has no room for
             terminal.send(key)
