@@ -21,8 +21,8 @@ from quarterdeck.history.records import (
 )
 
 if TYPE_CHECKING:  # the first paint has a description of the fleet of its own, and no time for what reads fleet files
-    from quarterdeck.config.model import Fleet, Target
     from quarterdeck.history.journal import Journal
+    from quarterdeck.rollouts.pictured import PicturedFleet, PicturedTarget
 
 _OfTarget = TypeVar("_OfTarget", Debt, Observation)
 
@@ -206,7 +206,7 @@ class Picture:
         return tuple(seen for seen in self.rollouts if seen.rollout.state not in ENDED)
 
 
-def empty_picture(fleet: "Fleet") -> Picture:
+def empty_picture(fleet: "PicturedFleet") -> Picture:
     """What can be shown before the journal was read."""
     targets = {
         name: TargetSeen(name, target.environment, target.service, hosts=tuple(HostSeen(h.name) for h in target.hosts))
@@ -215,7 +215,7 @@ def empty_picture(fleet: "Fleet") -> Picture:
     return Picture(fleet.name, promotion_order(fleet), fleet.services, targets)
 
 
-def is_of(picture: Picture | None, fleet: "Fleet") -> "TypeGuard[Picture]":
+def is_of(picture: Picture | None, fleet: "PicturedFleet") -> "TypeGuard[Picture]":
     """Whether it is a picture of this fleet, as the fleet is declared now."""
     return (
         picture is not None
@@ -229,7 +229,7 @@ def is_of(picture: Picture | None, fleet: "Fleet") -> "TypeGuard[Picture]":
     )
 
 
-def promotion_order(fleet: "Fleet") -> tuple[str, ...]:
+def promotion_order(fleet: "PicturedFleet") -> tuple[str, ...]:
     """The environments as a release goes through them, the last one being production; equals in the order of the file."""
 
     def depth(name: str | None) -> int:
@@ -241,7 +241,7 @@ def promotion_order(fleet: "Fleet") -> tuple[str, ...]:
     return tuple(sorted(fleet.environments, key=depth))
 
 
-def take_picture(fleet: "Fleet", journal: "Journal", only: Collection[str] | None = None) -> Picture:
+def take_picture(fleet: "PicturedFleet", journal: "Journal", only: Collection[str] | None = None) -> Picture:
     """The whole picture as the journal has it now. ``only``: no other targets than these are in it."""
     head, _ = journal.head()
     wanted = {name: target for name, target in fleet.targets.items() if only is None or name in only}
@@ -267,7 +267,9 @@ def take_picture(fleet: "Fleet", journal: "Journal", only: Collection[str] | Non
     )
 
 
-def renew(picture: Picture, fleet: "Fleet", journal: "Journal", events: Iterable[Event], *, looked: bool) -> Picture:
+def renew(
+    picture: Picture, fleet: "PicturedFleet", journal: "Journal", events: Iterable[Event], *, looked: bool
+) -> Picture:
     """``picture`` brought up to what ``events`` tell; what they don't concern stays the same object.
 
     ``looked``: what hosts were last seen running may have changed as well. ``picture`` itself when nothing did.
@@ -347,7 +349,11 @@ def _shows_another(seen: TargetSeen, observations: Iterable[Observation]) -> boo
 
 
 def _target(
-    target: "Target", standing: Standing, observations: Iterable[Observation], owed: Sequence[Debt], journal: "Journal"
+    target: "PicturedTarget",
+    standing: Standing,
+    observations: Iterable[Observation],
+    owed: Sequence[Debt],
+    journal: "Journal",
 ) -> TargetSeen:
     settled = standing.last.seq if standing.last is not None else 0
     hosts = _hosts(target, observations, Expected(standing.current, settled, standing.active))
@@ -405,7 +411,7 @@ def _expected(seen: TargetSeen) -> Expected:
     return Expected(seen.release, settled, seen.moving.rollout if seen.moving is not None else None)
 
 
-def _hosts(target: "Target", observations: Iterable[Observation], expected: Expected) -> tuple[HostSeen, ...]:
+def _hosts(target: "PicturedTarget", observations: Iterable[Observation], expected: Expected) -> tuple[HostSeen, ...]:
     known = {observation.host: observation for observation in observations}
     return tuple(_host(host.name, known.get(host.name), expected) for host in target.hosts)
 
@@ -455,7 +461,7 @@ def _way_back(to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt]) -> W
     return replace(to, state="degraded" if reasons else "ready", reasons=tuple(reasons))
 
 
-def _rollouts(fleet: "Fleet", journal: "Journal") -> tuple[RolloutSeen, ...]:
+def _rollouts(fleet: "PicturedFleet", journal: "Journal") -> tuple[RolloutSeen, ...]:
     living = [r for r in journal.living() if r.target in fleet.targets]
     known = {r.id for r in living}
     recent = [r for r in journal.rollouts(limit=RECENT_ROLLOUTS) if r.target in fleet.targets]
@@ -464,7 +470,7 @@ def _rollouts(fleet: "Fleet", journal: "Journal") -> tuple[RolloutSeen, ...]:
 
 
 def _renewed_rollouts(
-    before: tuple[RolloutSeen, ...], concerned: Collection[int], fleet: "Fleet", journal: "Journal"
+    before: tuple[RolloutSeen, ...], concerned: Collection[int], fleet: "PicturedFleet", journal: "Journal"
 ) -> tuple[RolloutSeen, ...]:
     """Only those that events told of are read anew."""
     known = {seen.id: seen for seen in before}

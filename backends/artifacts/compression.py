@@ -4,12 +4,13 @@ Every byte is read and every checksum of the format is checked: a file that was 
 """
 
 import bz2
+import io
 import lzma
 import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NoReturn, Protocol
 
 from quarterdeck.backends.artifacts.places import MEBIBYTE
 
@@ -144,6 +145,10 @@ class TarStream:
             pieces.append(piece)
         self.last = b"".join(pieces)
         return self.last
+
+    def write(self, _data: bytes, /) -> NoReturn:
+        """``tarfile`` asks for it in what it is given, and never calls it where it reads."""
+        raise io.UnsupportedOperation("a tar stream is only read")
 
     def seek(self, position: int) -> None:
         """Forward only, by reading."""

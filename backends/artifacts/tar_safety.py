@@ -90,7 +90,7 @@ class _Check:
     def run(self, stream: TarStream) -> ArchiveSummary:
         archive = _opened(stream)
         while (member := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]  # typeshed lacks it. Tarfile keeps every member it has read: an archive of millions would fill the memory
+            archive.members = []  # it keeps every member that it has read: an archive of millions would fill the memory
             self._one(member)
         # tarfile ends quietly at a damaged header; tar skips it and goes on, and would unpack what was not looked at.
         if stream.last.count(0) != tarfile.BLOCKSIZE:
@@ -190,10 +190,14 @@ class _Check:
         return False
 
 
-def _opened(stream: TarStream) -> tarfile.TarFile:
+class _TarFile(tarfile.TarFile):
+    members: list[tarfile.TarInfo]  # documented by its source alone: what ``getmembers`` gives
+
+
+def _opened(stream: TarStream) -> _TarFile:
     try:
-        return tarfile.TarFile(
-            fileobj=stream,  # type: ignore[arg-type]  # typeshed wants a whole file; tarfile only reads and tells where it only goes forward
+        return _TarFile(
+            fileobj=stream,
             mode="r",
             encoding="utf-8",
             errors="surrogateescape",  # names that are no UTF-8 come through unchanged, as tar unpacks them

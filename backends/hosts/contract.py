@@ -141,8 +141,8 @@ class Connection(Protocol):
         deadline: float = 20.0,
         then_switch: bool = False,
     ) -> TargetFacts:
-        """One execution, changes nothing. ``release`` says how to ask whether the service runs. ``then_switch``: as if ``ready_switch``
-        had been called afterwards, at no cost."""
+        """One execution, changes nothing. ``release`` says how to ask whether the service runs. ``then_switch``: where it can,
+        the execution goes on to be that of the next ``switch``; nothing happens until that is asked for."""
         ...
 
     async def stage(
@@ -152,13 +152,6 @@ class Connection(Protocol):
         place.
 
         Idempotent: a complete release of the same manifest is left as it is. ArtifactRefused, NoSpace, Fenced, …
-        """
-        ...
-
-    async def ready_switch(self, *, deadline: float = 5.0) -> None:
-        """Prepares whatever makes the next ``switch`` quicker, changing nothing on the host. Never raises: it is not needed.
-
-        Where that is the beginning of an execution, it is the switch's own, not one more.
         """
         ...
 

@@ -1,11 +1,9 @@
 """The rollout's connections: all opened before the first change, side by side, each known by its host's name."""
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from quarterdeck.backends.errors import BackendError
 from quarterdeck.rollouts.leaving import leave
 
 if TYPE_CHECKING:  # connecting begins before these are loaded
@@ -38,11 +36,6 @@ class Crew:
     async def connection(self, host: str) -> "Connection":
         """The open connection. Raises the ``BackendError`` that opening it ended with."""
         return await asyncio.shield(self._tasks[host])
-
-    async def ready_switch(self, host: str) -> None:
-        """The host is about to be switched, as soon as somebody says so. Never raises for a host: that one just has no head start."""
-        with contextlib.suppress(BackendError):
-            await (await self.connection(host)).ready_switch()
 
     def renew(self) -> None:
         """Tries anew where connecting has failed: the host may be back."""

@@ -53,7 +53,9 @@ class JournalThread:
         """In the thread, once for each that was asked: all that are there now, in their order. Mostly the first one finds them all."""
         found = []
         while self._asked:
-            found.append(self._asked.popleft())
+            work, asked = self._asked.popleft()
+            if asked.set_running_or_notify_cancel():
+                found.append((work, asked))
         if len(found) > 1:
             try:
                 results = self.journal.together(lambda: [work() for work, _ in found])

@@ -14,7 +14,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import ENDED, Request, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.control import ARMED_FOR, busy
-from quarterdeck.rollouts.plan import Action, HostNow, Plan, PlannedStep, plan_deploy, plan_rollback
+from quarterdeck.rollouts.plan import Action, HostNow, Plan, plan_deploy, plan_rollback
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, describe, hosts_from_body
 from quarterdeck.rollouts.worker.carrying_out import CarryingOut
 from quarterdeck.rollouts.worker.crew import Crew
@@ -96,7 +96,7 @@ class Session(CarryingOut):
             to_release=armed.release.id,
             from_release=armed.leaving,
         )
-        request = await self._wait_for_go(armed.plan)
+        request = await self._wait_for_go()
         if request is not None and request.arguments.get("plan_hash") not in (None, "", armed.plan_hash):
             await self.wishes.answer(request, "the plan has changed since it was shown", state="refused")
             raise CannotBegin(
@@ -174,16 +174,13 @@ class Session(CarryingOut):
             cancelled.cancel()
             await asyncio.gather(arming, cancelled, return_exceptions=True)
 
-    async def _wait_for_go(self, plan: Plan) -> Request | None:
+    async def _wait_for_go(self) -> Request | None:
         if self.rollout.options.get("go"):
             return None
         self.wishes.eager = True
         try:
-            async with asyncio.timeout(ARMED_FOR), asyncio.TaskGroup() as group:
-                readying = [group.create_task(self.crew.ready_switch(host)) for host in _switched_first(plan)]
+            async with asyncio.timeout(ARMED_FOR):
                 request = await self.wishes.next("go", "cancel", "abort")
-                for task in readying:
-                    task.cancel()
         except TimeoutError as error:
             raise CannotBegin(
                 "silence", f"nobody said go within {ARMED_FOR / 60:g} minutes; nothing was changed"
@@ -302,14 +299,6 @@ class Session(CarryingOut):
         finish = [step.seq for step in steps if step.action == Action.FINISH]
         later = [step.seq for step in steps if finish and step.seq > max(finish)]
         return min(later) if later else None
-
-
-def _switched_first(plan: Plan) -> list[str]:
-    """Hosts on which nothing is done before they are switched."""
-    first: dict[str, PlannedStep] = {}
-    for step in plan.steps:
-        first.setdefault(step.host, step)
-    return [host for host, step in first.items() if step.action is Action.SWITCH and not step.body.get("look_first")]
 
 
 def _id(rollout: Rollout | None) -> int | None:

@@ -10,9 +10,7 @@ from quarterdeck.backends.errors import (
     CommandTimedOut,
 )
 from quarterdeck.backends.hosts.contract import SecretValues
-from quarterdeck.config.model import (
-    Commands,
-)
+from quarterdeck.config.model import CommandCheck, Commands, Health
 from tests.backends.ssh.releases import QUICK, http_release
 from tests.contract.place import NO_SECRETS, Place, become_healthy
 from tests.sshd import free_port
@@ -153,30 +151,44 @@ async def test_withdraw_stops_and_removes_the_link(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "status", "fault"),
+    ("start", "status", "told", "fault"),
     [
-        ("echo one >../../shared/running; exit 0", "test -s ../../shared/running # a remark", ""),
-        ("(sleep 0.5; echo one >../../shared/running) &", "test -s ../../shared/running", ""),  # not at once
-        ("echo gone; exit 3", "true", "exit status 3"),
-        ("echo up >../../shared/running", "false", "does not run"),
-        ("echo up >../../shared/running", "sleep 60", ""),  # tells nothing, so the health checks will have to
+        ("echo one >../../shared/running; exit 0", "test -s ../../shared/running # a remark", "0", ""),
+        ("(sleep 0.5; echo one >../../shared/running) &", "test -s ../../shared/running", "1", ""),  # not at once
+        ("echo gone; exit 3", "true", "", "exit status 3"),
+        ("echo up >../../shared/running", "false", "1", "does not run"),
+        ("echo up >../../shared/running", "sleep 60", "started", ""),  # tells nothing: the health checks will have to
     ],
 )
-async def test_starting_and_asking_for_the_status_in_one_go(place: Place, start: str, status: str, fault: str) -> None:
+async def test_starting_and_asking_for_the_status_in_one_go(
+    place: Place, start: str, status: str, told: str, fault: str
+) -> None:
+    """``told``: what the one go has left behind of the status. Without health checks there is none: see below."""
     first = await place.staged("v1")
     commands = Commands(start=start, stop="rm -f ../../shared/running", status=status)
-    second = await place.staged("v2", commands=commands)
+    second = await place.staged("v2", commands=commands, health=Health(command=CommandCheck("true")))
     await place.connection.switch(first, NO_SECRETS, place.fence(), "1.1")
     facts = await place.connection.facts("test/web", str(place.path), first)
     assert facts.running is True
     switch = place.connection.switch(second, NO_SECRETS, place.fence(), "1.2", deadline=8.0)
+    left = place.path / ".quarterdeck" / ".state"
     if not fault:
         assert (await switch).current == second.id
+        assert left.read_text().strip() == told
         return
     with pytest.raises(CommandFailed) as caught:
         await switch
+    assert left.read_text().strip() == told
     assert fault in f"{caught.value} exit status {caught.value.exit_status}"
-    assert "gone" not in str(caught.value) or start.startswith("echo gone")
+
+
+async def test_without_health_checks_the_status_is_asked_for_by_itself(place: Place) -> None:
+    """In the moment of the start a service that dies at once still runs: here nobody would look again."""
+    first, second = await place.staged("v1"), await place.staged("v2")
+    await place.connection.switch(first, NO_SECRETS, place.fence(), "1.1")
+    await place.connection.facts("test/web", str(place.path), first)
+    await place.connection.switch(second, NO_SECRETS, place.fence(), "1.2")
+    assert not (place.path / ".quarterdeck" / ".state").exists()
 
 
 async def test_a_rollback_takes_at_most_three_executions(place: Place) -> None:

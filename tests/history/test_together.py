@@ -42,3 +42,18 @@ def test_when_one_is_refused_none_is_written_and_the_next_one_is_alone_again(jou
     assert (other.head(), other.rollout(rollout).reason) == (before, "")
     journal.set_reason(rollout, "later")
     assert other.rollout(rollout).reason == "later"
+
+
+def test_one_within_another_is_a_part_of_it(journal: Journal, other: Journal) -> None:
+    rollout = journal.arm(TARGET, RolloutKind.DEPLOY).id
+    before = other.head()
+
+    def writes() -> None:
+        journal.together(lambda: journal.set_reason(rollout, "hotfix"))
+        journal.set_reason(rollout, "another")
+        assert other.head() == before  # nothing was committed by the inner one, nor by what came after it
+        raise RequestRefused("not after all")
+
+    with pytest.raises(RequestRefused):
+        journal.together(writes, rollout=rollout)
+    assert other.head() == before

@@ -40,7 +40,9 @@ async def begun(thread: JournalThread) -> tuple[int, int]:
     return rollout, epoch
 
 
-async def test_hosts_that_end_a_step_at_once_are_few_commits_and_every_outcome_is_there(thread: JournalThread) -> None:
+async def test_hosts_that_end_a_step_at_once_are_few_commits_and_every_outcome_is_there(
+    thread: JournalThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rollout, epoch = await begun(thread)
     journal, reader = thread.journal, thread.reader
     commits = 0
@@ -51,7 +53,7 @@ async def test_hosts_that_end_a_step_at_once_are_few_commits_and_every_outcome_i
         commits += 1
         return whole(change)
 
-    journal._transaction = counted  # type: ignore[method-assign,assignment] # the one place that commits
+    monkeypatch.setattr(journal, "_transaction", counted)  # the one place that commits
     hold = threading.Event()
     held = asyncio.create_task(thread.do(lambda: hold.wait(10)))
     await asyncio.sleep(0)

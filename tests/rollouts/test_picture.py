@@ -194,3 +194,29 @@ def test_status_says_the_same_for_one_target_as_for_all(tmp_path: Path) -> None:
         journal.put_release(release("v1", target="staging/api"))
         whole = status(fleet, journal)["targets"]
         assert [status(fleet, journal, only=target["target"])["targets"][0] for target in whole] == whole
+
+
+def test_only_the_hosts_of_a_target_that_was_looked_at_anew_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fleet may have tens of thousands of them, and one was seen."""
+    qd = Qd(tmp_path)
+    qd.write_fleet()
+    fleet = load_fleet(qd.fleet_file)
+    with qd.journal() as journal:
+        ids = fill(journal)
+        before = take_picture(fleet, journal)
+        read: list[str | None] = []
+        observations = journal.observations
+
+        def counted(target: str | None = None) -> list[Observation]:
+            read.append(target)
+            return observations(target)
+
+        monkeypatch.setattr(journal, "observations", counted)
+        assert renew(before, fleet, journal, [], looked=True) is before
+        assert read == []
+        journal.observe([Observation("staging/api", "stg-1", SEEN, ids["v2"], "v2", "healthy", None, {})])
+        after = renew(before, fleet, journal, [], looked=True)
+        assert set(read) == {"staging/api"}
+        assert after.targets["production/api"] is before.targets["production/api"]

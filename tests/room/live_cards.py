@@ -19,7 +19,9 @@ from quarterdeck.tui.room.opening import Opening
 from tests.cli.qd_command import OPERATOR
 
 
-class LiveRollback(RollbackCard):
+class Given(ArmedCard):
+    """A card of a rollout that somebody else has begun."""
+
     given: int
 
     def arm(self) -> None:
@@ -30,15 +32,12 @@ class LiveRollback(RollbackCard):
         """It was never this card's to cancel."""
 
 
-class LiveDeploy(DeployCard):
-    given: int
+class LiveRollback(Given, RollbackCard):
+    pass
 
-    def arm(self) -> None:
-        self.rollout_id = self.given
-        self.begin(self._look(), "look")
 
-    def give_up(self) -> None:
-        """It was never this card's to cancel."""
+class LiveDeploy(Given, DeployCard):
+    pass
 
 
 def live_card(room: Room, id: int) -> ArmedCard:

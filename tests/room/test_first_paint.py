@@ -60,7 +60,7 @@ def test_what_is_remembered_of_a_fleet_gives_the_same_picture(acme: Qd) -> None:
     known = recall(acme.fleet_file, _variables(acme))
     assert known is not None
     with acme.journal() as journal:
-        assert take_picture(known, journal) == take_picture(fleet, journal)  # type: ignore[arg-type] # that is the question
+        assert take_picture(known, journal) == take_picture(fleet, journal)
     path = cache_path(acme.fleet_file, _variables(acme))
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
@@ -155,3 +155,16 @@ def test_when_there_will_be_no_room_the_terminal_is_given_back(acme: Qd) -> None
         settings = re.findall(rb"-?echo\b|-?icanon\b", drawn)
         assert settings[: len(settings) // 2] == settings[len(settings) // 2 :]
         assert "production/nothing" in terminal.text
+
+
+def test_ctrl_z_typed_at_the_first_paint_is_for_the_room(acme: Qd) -> None:
+    """The shell would get a terminal that shows nothing of what is typed; here there is none, and the kernel would drop the key."""
+    environment = acme.environ(_variables(acme))
+    remember(load_fleet(acme.fleet_file), "dark", environment)
+    command = acme.command("--fleet", str(acme.fleet_file), "production/api")
+    with Terminal(command, environment=environment) as terminal:
+        terminal.wait_for("LAST KNOWN")
+        terminal.send("\x1a")
+        terminal.wait_for("there is no shell to go back to")
+        terminal.send("Q")
+        assert terminal.wait_ended() == 0

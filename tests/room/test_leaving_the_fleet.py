@@ -3,6 +3,7 @@
 import pytest
 
 from quarterdeck.tui.room.neighbours import neighbour
+from quarterdeck.tui.room.panes.matrix import Matrix
 from tests.cli.qd_command import Qd
 from tests.room.acme import ENVIRONMENTS, VERSIONS
 from tests.room.conftest import MakeAcme
@@ -47,8 +48,9 @@ async def test_a_service_leaves_the_fleet_file_in_every_view(make_acme: MakeAcme
     async with room.run_test(size=(200, 60)) as pilot:
         await until(pilot, lambda: room.picture.head > 0, "the journal")
         await until(pilot, room.fleet_watch.ready.is_set, "the watch to have looked once")
-        below = room.pane("matrix").services  # type: ignore[attr-defined]
-        below = below[below.index("mailer") + 1]
+        matrix = room.pane("matrix")
+        assert isinstance(matrix, Matrix)
+        below = matrix.services[matrix.services.index("mailer") + 1]
         await pilot.press("j", "k", view)  # a place to go back to, which is on it as well
         assert room.place.target == "production/mailer"
         await lose(acme, "mailer")

@@ -127,6 +127,25 @@ async def test_a_filter_answers_while_it_is_typed(make_room: MakeRoom, lines: Fi
         assert "INFO ready" in pane_text(room, "logs")
 
 
+async def test_letters_that_come_at_once_are_one_filter(
+    make_room: MakeRoom, lines: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with logs(make_room, lines) as (room, pane, pilot):
+        sifted: list[str] = []
+        sift = pane._sift
+
+        def counted() -> None:
+            sifted.append(pane.matcher.words)
+            sift()
+
+        monkeypatch.setattr(pane, "_sift", counted)
+        for typed in ("t", "ta", "tax"):
+            pane.set_filter(typed)
+        await pilot.pause()
+        assert sifted == ["tax"]
+        assert "/tax/ 1 of 5" in pane_text(room, "logs")
+
+
 async def test_keys_of_the_logs_do_nothing_elsewhere(make_room: MakeRoom, lines: Filled) -> None:
     room = make_room(target=TARGET)
     async with room.run_test(size=(120, 35)) as pilot:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -72,6 +73,10 @@ def settle(terminal: Terminal) -> list[str]:
     return last
 
 
+def on_view(terminal: Terminal, number: str) -> bool:
+    return f"[{number}" in terminal.rows[1]
+
+
 def unbroken(terminal: Terminal, qd: Qd) -> None:
     """It goes when it is asked to, with no word about a fault, on the screen or in its log."""
     terminal.send("Q")
@@ -120,7 +125,7 @@ def test_a_view_leaves_nothing_behind_in_another(acme: Qd, size: tuple[int, int]
         terminal.wait_for(">api")
         for view in "2345678":
             terminal.send(view)
-            terminal.wait_until(lambda view=view: f"[{view}" in terminal.rows[1], f"view {view}")  # type: ignore[misc]
+            terminal.wait_until(partial(on_view, terminal, view), f"view {view}")
             settle(terminal)
             terminal.send("1")
             terminal.wait_for("[1 Overview]")

@@ -162,7 +162,7 @@ def test_of_two_rooms_one_wins_and_the_other_is_told_who(play: Play) -> None:
     assert play.runs("production/worker") == ["v1"] * 3
 
 
-async def test_a_stale_plan_is_refused_and_armed_anew(play: Play) -> None:
+async def test_a_stale_plan_is_refused_and_armed_anew(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     play.ship("dev/web", "v2")
     fleet = load_fleet(play.directory / "fleet.yml")
     room = Room(Opening(fleet, current_operator(), target="dev/web"))
@@ -176,11 +176,11 @@ async def test_a_stale_plan_is_refused_and_armed_anew(play: Play) -> None:
         assert shown is not None
         assert card.seen is not None
         now = card.seen.rollout
-        card.news = lambda _news: None  # type: ignore[method-assign, assignment]  # what changes now is not seen before the key
+        monkeypatch.setattr(card, "news", lambda _news: None)  # what changes now is not seen before the key
         with Journal.open(play.directory / "state", operator=current_operator()) as journal:
             journal.set_plan(shown, now.plan, "f" * 64, to_release=now.to_release, from_release=now.from_release)
         await pilot.press("y")
-        del card.news
+        monkeypatch.undo()
         await until(pilot, lambda: card.rollout_id not in (None, shown), "it to be armed anew")
         assert "has changed since it was shown" in card.said
         await until(pilot, lambda: card.planned and card.guard.open, "the new plan")

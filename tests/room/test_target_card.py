@@ -47,7 +47,8 @@ async def test_the_newest_warning_else_the_newest_line_of_logs_that_are_followed
         pane.begin(TARGET, lines.spool)
 
         async def shown(text: str) -> None:
-            pane.window.look(0)  # type: ignore[union-attr]
+            assert pane.window is not None
+            pane.window.look(0)
             room.pane("card").renew()
             assert text in row(pane_text(room, "card"), "log"), pane_text(room, "card")
 

@@ -5,7 +5,7 @@ Completion reads the fleet file and the journal, never a host, and never prints 
 
 import argparse
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from quarterdeck.tui.cli.exits import Exit
 from quarterdeck.tui.cli.parser import Parser, add_command
@@ -53,9 +53,13 @@ def answer() -> None:
     argcomplete.autocomplete(build(None), always_complete_options="long", append_space=True)
 
 
+class _Completed(argparse.Action):
+    completer: Completer  # argcomplete looks for exactly this attribute of an action
+
+
 def completes(action: argparse.Action, completer: Completer) -> None:
     """Binds ``completer`` to an argument (argcomplete's attribute)."""
-    action.completer = completer  # type: ignore[attr-defined]  # argcomplete looks for exactly this attribute
+    cast(_Completed, action).completer = completer
 
 
 def add_target_or_environment(parser: Parser, name: str) -> None:

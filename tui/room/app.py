@@ -167,7 +167,7 @@ class Room(Acting):
             self.attention.news(self.picture, news.picture, self.opening.operator)
             if not self.picture.head:  # where one was in a list of nothing says nothing
                 for pane in self.visible_panes():
-                    pane.top = 0
+                    pane.to_top()
             self.picture = news.picture
             self.measures = news.measures or self.measures
         self.recent.extend(news.events)

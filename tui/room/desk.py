@@ -71,7 +71,8 @@ class Desk:
         self._stop.set()
         self._nudge.set()
         self._clerk.shutdown(wait=False, cancel_futures=True)
-        self._follower.join(timeout=0.2)  # a daemon: it may be in the middle of a long read
+        if self._follower.is_alive():  # it is started with the first keys, and the room may have ended before
+            self._follower.join(timeout=0.2)  # a daemon: it may be in the middle of a long read
 
     def change_fleet(self, fleet: Fleet) -> None:
         """The fleet file was edited: the picture is taken anew."""

@@ -103,7 +103,7 @@ def last_known(fleet: "KnownFleet") -> "Picture":
 
     nobody = Operator("", os.getuid())  # nothing is written
     with Journal.open(fleet.state, operator=nobody, create=False, read_only=True) as journal:
-        return take_picture(fleet, journal)  # type: ignore[arg-type] # has what a picture needs of a fleet
+        return take_picture(fleet, journal)
 
 
 def panes(
@@ -162,7 +162,7 @@ def painted_already() -> bool:
 
 
 def painted() -> "Picture | None":
-    """The picture that was painted: what the room begins with, so that nobody sees less for a moment than before."""
+    """What was read for the first paint: the room begins with it, so that nobody sees less for a moment than before."""
     return _PAINTED
 
 
@@ -215,9 +215,8 @@ def _write(text: str) -> None:
     _SHELL = termios.tcgetattr(SCREEN)
     settings[0] &= ~termios.ICRNL  # Enter is to be Enter for the room, not a line feed
     settings[3] &= ~(termios.ECHO | termios.ICANON)
-    settings[6][termios.VSUSP] = (
-        b"\0"  # the shell must not get the terminal as it is now; the room knows how to give it back
-    )
+    # Ctrl-Z as well: the shell must not get the terminal as it is now, and the room knows how to give it back.
+    settings[6][termios.VSUSP] = b"\0"
     termios.tcsetattr(SCREEN, termios.TCSANOW, settings)
     _put(text)
 

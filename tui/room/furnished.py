@@ -165,6 +165,8 @@ class Furnished(App[int], inherit_bindings=False):
         return boxes
 
     def _lay_out(self) -> None:
+        if not self._panes:
+            return  # nothing is there yet; it is laid out as it comes
         boxes = self._boxes()
         self._furnish(boxes)
         for name, pane in self._panes.items():

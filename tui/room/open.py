@@ -56,12 +56,12 @@ def broken(error: str, logbook: Path | None) -> str:
 def taking_over(driver: type[Driver]) -> type[Driver]:
     """The driver for a screen that the first paint is on: it does not enter it again, which would clear it on some terminals."""
 
-    class TakingOver(driver):  # type: ignore[valid-type,misc] # which one it is depends on the platform
-        def start_application_mode(self) -> None:
-            first_paint.taken_over()
-            super().start_application_mode()
+    def start_application_mode(self: Driver) -> None:
+        first_paint.taken_over()
+        driver.start_application_mode(self)
 
-        def write(self, data: str) -> None:
-            super().write(data.replace(ALTERNATE_SCREEN, ""))
+    def write(self: Driver, data: str) -> None:
+        driver.write(self, data.replace(ALTERNATE_SCREEN, ""))
 
-    return TakingOver
+    # Which one it is depends on the platform, so its class is made when that is known.
+    return type("TakingOver", (driver,), {"start_application_mode": start_application_mode, "write": write})

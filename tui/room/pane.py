@@ -153,6 +153,10 @@ class Pane(Widget, can_focus=True):
         self.top = max(0, self.top + by)
         self.renew()
 
+    def to_top(self) -> None:
+        """Forgets how far it was scrolled; shown with the next ``renew``."""
+        self.top = 0
+
     def move_sideways(self, by: int) -> None:
         """Right or left. Nothing in most panes."""
 

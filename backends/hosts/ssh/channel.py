@@ -31,7 +31,7 @@ class Ended:
     exit_status: int | None
     stdout: bytes
     stderr: bytes
-    goes_on: "BegunAhead | None" = None
+    goes_on: "Waiting | None" = None
 
 
 class _Session(asyncssh.SSHClientSession[bytes]):
@@ -123,17 +123,16 @@ def _close_late(
         _give_up(opening.result()[0], kill)
 
 
-class BegunAhead:
-    """A command that was started before it is known what is asked of it: it waits for the rest of its standard input, and has done
-    nothing. When that never comes, the command ends with its input."""
+class Waiting:
+    """A command that has answered and waits for more on its standard input. When that never comes, it ends with its input."""
 
     def __init__(self, channel: asyncssh.SSHClientChannel[bytes], session: _Session) -> None:
         self._channel = channel
         self._session = session
 
     @property
-    def waiting(self) -> bool:
-        """Whether it is still there, as far as the host has said, and said nothing."""
+    def there(self) -> bool:
+        """Whether it is still there, as far as the host has said."""
         return not (self._session.ended.done() or self._channel.is_closing())
 
     def taken(self) -> tuple[asyncssh.SSHClientChannel[bytes], _Session]:
@@ -149,20 +148,6 @@ class BegunAhead:
         self._channel.abort()
 
 
-async def begin_ahead(
-    connection: asyncssh.SSHClientConnection, command: str, text: bytes, *, deadline: float
-) -> BegunAhead | None:
-    """Starts ``command`` and sends the first part of its standard input. None where that can't be: it costs time, nothing else."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(deadline):
-            channel, session = await open_channel(connection, lambda: _Session(loop, b""), command)
-            channel.write(text)
-            return BegunAhead(channel, session)
-    except (TimeoutError, OSError, asyncssh.Error):
-        return None
-
-
 async def execute(
     connection: asyncssh.SSHClientConnection,
     host: str,
@@ -174,7 +159,7 @@ async def execute(
     payload: AsyncIterator[bytes] | None = None,
     asks: bytes = b"",
     kill: bool = False,
-    begun: BegunAhead | None = None,
+    begun: Waiting | None = None,
     goes_on_at: bytes = b"",
 ) -> Ended:
     """Runs ``command`` with ``text`` on its standard input; ``payload`` follows once the host has answered ``asks``.
@@ -213,7 +198,7 @@ async def execute(
                 answer = bytes(session.stdout), bytes(session.stderr)
                 session.stdout.clear()
                 session.stderr.clear()
-                waiting, channel = BegunAhead(channel, session), None
+                waiting, channel = Waiting(channel, session), None
                 return Ended(None, *answer, goes_on=waiting)
             await session.ended
             channel = None

@@ -24,7 +24,7 @@ from quarterdeck.backends.hosts.contract import (
     Vitals,
 )
 from quarterdeck.backends.hosts.ssh.answer import Answer, parse, require
-from quarterdeck.backends.hosts.ssh.channel import BegunAhead, Ended, begin_ahead, execute
+from quarterdeck.backends.hosts.ssh.channel import Ended, Waiting, execute
 from quarterdeck.backends.hosts.ssh.health import check_once
 from quarterdeck.backends.hosts.ssh.logs import follow_batches, follow_logs
 from quarterdeck.backends.hosts.ssh.quoting import assign
@@ -38,7 +38,7 @@ from quarterdeck.backends.hosts.ssh.release_files import (
     secrets_file,
     writing_function,
 )
-from quarterdeck.backends.hosts.ssh.script import COMMAND, ahead, build, waits
+from quarterdeck.backends.hosts.ssh.script import build, waits
 from quarterdeck.backends.hosts.ssh.staging import archive_needs, chunks, compression_flag
 from quarterdeck.backends.hosts.ssh.vitals import read_vitals
 from quarterdeck.backends.hosts.ssh.way import Way
@@ -61,7 +61,7 @@ class SshConnection:
         self._connection = connection
         self._release = release
         self._executions = 0
-        self._ahead: asyncio.Future[BegunAhead | None] | None = None  # the shell of the next switch
+        self._waiting: Waiting | None = None  # the shell that has looked, for the next switch
         self._limit_tool: dict[str, str] = {}  # how the host's `timeout` is called, once facts() has found out
         self._verified: set[tuple[str, str]] = (
             set()
@@ -115,27 +115,16 @@ class SshConnection:
             begun=begun,
             goes_on_at=waits(text.mark) if then else b"",
         )
-        if ended.goes_on is not None:
-            self._ahead = asyncio.get_running_loop().create_future()
-            self._ahead.set_result(ended.goes_on)
+        self._waiting = ended.goes_on
         return parse(text.mark, ended.stdout, ended.stderr, ended.exit_status, self._way.by_hand)
 
-    async def ready_switch(self, *, deadline: float = 5.0) -> None:
-        """Begins the execution of the next ``switch``: a shell that knows how, and waits to be told what. Never raises."""
-        if self._ahead is None:
-            self._executions += 1
-            begin = begin_ahead(self._connection, COMMAND, ahead("switch"), deadline=deadline)
-            self._ahead = asyncio.create_task(begin, name=f"begin ahead on {self._host}")
-        await asyncio.wait([self._ahead])
-
-    async def _begun_for(self, script: str) -> BegunAhead | None:
-        """The execution that was begun for this, if it still waits; one that was begun for something else is ended first: a server
-        may allow no second session."""
-        task, self._ahead = self._ahead, None
-        begun = await task if task is not None else None
-        if begun is None or (begun.waiting and script == "switch"):
-            return begun
-        await begun.leave(_LEAVING)
+    async def _begun_for(self, script: str) -> Waiting | None:
+        """The shell that waits for this, if it still does. One that waits for something else is ended first: a server may allow no
+        second session."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or (waiting.there and script == "switch"):
+            return waiting
+        await waiting.leave(_LEAVING)
         return None
 
     async def facts(
@@ -370,8 +359,6 @@ class SshConnection:
 
     async def close(self) -> None:
         """Closes the connection at once: whatever runs on the host under the gate runs to its end."""
-        if self._ahead is not None:
-            self._ahead.cancel()
         self._connection.abort()
         await self._release()
 

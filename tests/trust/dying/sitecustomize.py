@@ -19,6 +19,8 @@ def _die() -> None:
 
 
 def _arrange(moment: str, number: int) -> None:
+    from unittest import mock
+
     from quarterdeck.history.store import Store
 
     write: Callable[..., Any] = Store._write
@@ -40,7 +42,7 @@ def _arrange(moment: str, number: int) -> None:
             _die()
         return result
 
-    Store._write = counted  # type: ignore[method-assign]  # in this process only
+    mock.patch.object(Store, "_write", counted).start()  # in this process only
 
 
 if "quarterdeck.rollouts.worker" in sys.orig_argv and "QD_TEST_DIES" in os.environ:

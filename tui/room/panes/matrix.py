@@ -75,6 +75,10 @@ class Matrix(Pane):
         self.order = order
         self.renew()
 
+    def to_top(self) -> None:
+        super().to_top()
+        self.first = 0
+
     def move(self, by: int) -> None:
         """To another service, in the same environment where it is deployed there."""
         environment, _, service = (self.room.place.target or "/").partition("/")

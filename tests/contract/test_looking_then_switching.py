@@ -1,4 +1,4 @@
-"""A switch that was made ready ahead: the same switch, one execution all the same, and nothing happens until it is asked for."""
+"""Looking that goes on to be the next switch: one execution for both, and nothing happens until the switch is asked for."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.hosts.contract import TargetFacts
 from tests.contract.place import NO_SECRETS, Place
 
 
@@ -32,50 +33,39 @@ async def until_waiting(place: Place, count: int) -> list[int]:
     return found
 
 
-async def test_it_is_the_same_execution_and_does_nothing_by_itself(place: Place) -> None:
-    first, second = await place.staged("v1"), await place.staged("v2")
-    await place.connection.switch(first, NO_SECRETS, place.fence(), "1.1")
-    before = place.connection.executions
-    calls = place.calls
-    await place.connection.ready_switch()
-    await until_waiting(place, 1)
-    await place.connection.ready_switch()  # once is enough
-    assert (place.calls, (place.path / "current").readlink().name) == (calls, first.id)
-    outcome = await place.connection.switch(second, NO_SECRETS, place.fence(), "1.2")
-    assert (outcome.current, outcome.previous, outcome.replayed) == (second.id, first.id, False)
-    assert place.connection.executions == before + 1
-    await until_waiting(place, 0)
-    again = await place.connection.switch(first, NO_SECRETS, place.fence(), "1.3")
-    assert again.current == first.id
+async def looked(place: Place) -> TargetFacts:
+    return await place.connection.facts("test/web", str(place.path), then_switch=True)
 
 
 async def test_looking_and_switching_are_one_execution(place: Place) -> None:
     first, second = await place.staged("v1"), await place.staged("v2")
     await place.connection.switch(first, NO_SECRETS, place.fence(), "1.1")
-    before = place.connection.executions
-    alone = await place.connection.facts("test/web", str(place.path), first)
-    facts = await place.connection.facts("test/web", str(place.path), first, then_switch=True)
+    before, calls = place.connection.executions, place.calls
+    alone = await place.connection.facts("test/web", str(place.path))
+    facts = await looked(place)
     assert replace(facts, free_bytes=None) == replace(alone, free_bytes=None)  # others use the disk too
     await until_waiting(place, 1)
-    await place.connection.ready_switch()  # it is already
+    assert (place.calls, (place.path / "current").readlink().name) == (calls, first.id)  # nothing has happened
     outcome = await place.connection.switch(second, NO_SECRETS, place.fence(), "1.2")
-    assert (outcome.current, outcome.previous) == (second.id, first.id)
+    assert (outcome.current, outcome.previous, outcome.replayed) == (second.id, first.id, False)
     assert place.connection.executions == before + 2
     await until_waiting(place, 0)
+    again = await place.connection.switch(first, NO_SECRETS, place.fence(), "1.3")  # in a shell of its own
+    assert again.current == first.id
 
 
 async def test_looking_at_what_can_not_be_read_leaves_no_shell(place: Place) -> None:
     place.path.mkdir()
     (place.path / "current").write_text("no link")
     with pytest.raises(BackendError, match="is not a link"):
-        await place.connection.facts("test/web", str(place.path), then_switch=True)
+        await looked(place)
     await place.connection.close()
     await until_waiting(place, 0)
 
 
 async def test_what_is_asked_for_in_its_place_ends_it(place: Place) -> None:
     release = await place.staged("v1")
-    await place.connection.ready_switch()
+    await looked(place)
     await until_waiting(place, 1)
     facts = await place.connection.facts("test/web", str(place.path), release)
     assert facts.current is None
@@ -89,10 +79,10 @@ async def test_a_server_that_allows_one_session_allows_the_next(place: Place) ->
     try:
         connection = await place.backend.connect(place.host.as_host())
         release, archive = place.release("v1")
-        await connection.ready_switch()
+        await connection.facts("test/web", str(place.path), then_switch=True)
         await until_waiting(place, 1)
         await connection.stage(release, archive, NO_SECRETS, place.fence())
-        await connection.ready_switch()
+        await connection.facts("test/web", str(place.path), then_switch=True)
         assert (await connection.switch(release, NO_SECRETS, place.fence(), "1.1")).current == release.id
         await connection.close()
     finally:
@@ -101,7 +91,7 @@ async def test_a_server_that_allows_one_session_allows_the_next(place: Place) ->
 
 async def test_one_that_was_killed_meanwhile_is_not_missed(place: Place) -> None:
     release = await place.staged("v1")
-    await place.connection.ready_switch()
+    await looked(place)
     for process in await until_waiting(place, 1):
         os.kill(process, signal.SIGKILL)
     await until_waiting(place, 0)
@@ -111,7 +101,7 @@ async def test_one_that_was_killed_meanwhile_is_not_missed(place: Place) -> None
 
 async def test_a_connection_that_ends_leaves_no_shell(place: Place) -> None:
     connection = await place.backend.connect(place.host.as_host())
-    await connection.ready_switch()
+    await connection.facts("test/web", str(place.path), then_switch=True)
     await until_waiting(place, 1)
     await connection.close()
     await until_waiting(place, 0)
