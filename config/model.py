@@ -5,15 +5,23 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from quarterdeck.config.container import ContainerSpec
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One machine. ``ssh`` is what the user would give to ``ssh``: a name of ~/.ssh/config, or
-    [user@]address[:port]."""
+    """One machine, reached over SSH or as a Docker engine: exactly one of ``ssh`` and ``docker`` is set.
+
+    ``ssh`` is what the user would give to ``ssh``: a name of ~/.ssh/config, or [user@]address[:port].
+    ``docker`` is where its engine listens: unix:///path, ssh://[user@]address[:port][/path], tcp://address:port, or context://name.
+    ``tls`` is the directory (absolute after loading) with ca.pem, cert.pem and key.pem for tcp://; empty: no TLS.
+    """
 
     name: str
-    ssh: str
+    ssh: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    docker: str = ""
+    tls: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,10 @@ class SecretReference:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A tarball to be shipped. ``{version}`` in ``tarball`` and ``sha256`` stands for the version asked for.
+    """A tarball or an image to be shipped; exactly one of ``tarball`` and ``image`` is set. ``{version}`` in ``tarball`` and
+    ``sha256`` stands for the version asked for.
+
+    ``image`` is a repository as in ``docker pull``, without a tag (``registry.acme.io/api``, ``nginx``): the version is the tag.
 
     ``tarball`` is a path (absolute after loading), an http(s):// or an sftp:// URL. ``sha256`` is 64 hex digits, or a
     path or URL
@@ -37,8 +48,9 @@ class Artifact:
     only).
     """
 
-    tarball: str
+    tarball: str = ""
     sha256: str | None = None
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +65,8 @@ class Commands:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """How the service is started: a systemd unit (system, or the login user's own) or commands. Exactly one is set."""
+    """How the service is started: a systemd unit (system, or the login user's own) or commands. Exactly one is set, but for
+    a container, which needs neither."""
 
     unit: str | None = None
     user_unit: bool = False
@@ -164,7 +177,8 @@ class RollbackPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    releases: int = 5  # on each host, beside the current one and those that a rollback needs
+    releases: int = 5  # on each host (of containers: images), beside the current one and those that a rollback needs
+    warm: int = 1  # containers of earlier releases that are kept stopped, ready to be started again
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +203,7 @@ class Target:
     environment: str
     service: str
     hosts: tuple[Host, ...]
-    path: str  # on the host, absolute or ~/…: releases/, shared/, current
+    path: str  # on the host, absolute or ~/…: releases/, shared/, current; empty for a container
     artifact: Artifact
     runner: Runner
     env: Mapping[str, str] = field(default_factory=dict)
@@ -204,6 +218,7 @@ class Target:
     on_unreachable: OnUnreachable = OnUnreachable.STOP  # of a deploy
     on_orphan: str = "hold"  # resume | hold | roll_back: a deploy whose worker died (a rollback is resumed)
     progress_deadline: float = 600.0  # seconds without a step done before a deploy is taken back
+    container: ContainerSpec | None = None  # None: a service on SSH hosts
 
     @property
     def name(self) -> str:

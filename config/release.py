@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.model import ConfigFile, Health, Hooks, Logs, Runner, SecretReference
 
 
@@ -15,8 +16,8 @@ class ResolvedArtifact:
     """What a version stood for when it was resolved: the bytes are named by their SHA-256, ``location`` is where they
     were."""
 
-    location: str
-    sha256: str  # 64 hex digits
+    location: str  # of an image: <repository>@sha256:<digest>
+    sha256: str  # 64 hex digits; of an image: its digest
     size: int | None = None  # bytes
 
 
@@ -46,6 +47,7 @@ class Release:
     commit: str | None = None
     created: str = ""  # ISO 8601 UTC; for people, no part of the identity
     created_by: str = ""
+    container: ContainerSpec | None = None
 
     @property
     def id(self) -> str:
@@ -64,6 +66,8 @@ class Release:
         body = to_json(self)
         for key in ("created", "created_by"):
             body.pop(key, None)
+        if self.container is None:
+            del body["container"]  # releases from before there were containers keep their identity
         body["artifact"] = self.artifact.sha256
         body["secrets"] = {name: [r.reference.kind, r.reference.source] for name, r in sorted(self.secrets.items())}
         return hashlib.sha256(canonical(body)).hexdigest()

@@ -1,0 +1,202 @@
+"""A container as the Compose specification describes a service, in normal form: long syntax only, sizes in bytes, durations in seconds.
+
+What the YAML may look like is the reader's business (config/compose/); what an engine is sent is the backend's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPort:
+    """``target`` is the container's port. ``published``: the host's port, a range ``8000-8009`` of which the engine takes a free one,
+    or empty: any free one."""
+
+    target: int
+    published: str = ""
+    host_ip: str = ""  # empty: all addresses
+    protocol: str = "tcp"  # tcp | udp | sctp
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """``source`` of a bind is a path on the host; of a volume its name on the engine (empty: an anonymous one); of a tmpfs nothing."""
+
+    kind: str  # bind | volume | tmpfs
+    target: str
+    source: str = ""
+    read_only: bool = False
+    propagation: str = ""  # bind: private, rprivate, shared, …
+    create_host_path: bool = True  # bind: make the directory on the host when it is missing
+    selinux: str = ""  # bind: z or Z
+    nocopy: bool = False  # volume: don't copy what the image has there
+    subpath: str = ""  # volume
+    size: int | None = None  # tmpfs, bytes
+    mode: int | None = None  # tmpfs
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume that has to be there before the container is made. ``external``: never made by us, its absence is an error."""
+
+    name: str  # on the engine
+    external: bool = False
+    driver: str = ""
+    driver_opts: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that the container is connected to. ``name`` is that on the engine; ``external`` as for volumes."""
+
+    name: str
+    external: bool = False
+    driver: str = ""
+    driver_opts: Mapping[str, str] = field(default_factory=dict)
+    internal: bool = False
+    attachable: bool = False
+    enable_ipv6: bool = False
+    subnets: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()  # of the container in it; the service's own name is one of them
+    ipv4_address: str = ""
+    ipv6_address: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Healthcheck:
+    """``test`` as an engine takes it: ``("CMD", …)``, ``("CMD-SHELL", text)`` or ``("NONE",)``; empty: the image's own. None: as the
+    image says."""
+
+    test: tuple[str, ...] = ()
+    interval: float | None = None
+    timeout: float | None = None
+    start_period: float | None = None
+    start_interval: float | None = None
+    retries: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    driver: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFile:
+    """A file of Compose's ``configs``: part of the release."""
+
+    target: str  # absolute, in the container
+    content: str
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o444
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A secret that the container gets as a file in memory, not as a variable. ``source`` is its name among the target's secrets."""
+
+    source: str
+    target: str  # absolute: /run/secrets/<name> where nothing else was said
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Ulimit:
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    source: str
+    target: str
+    permissions: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the container may use. None: no limit."""
+
+    cpus: float | None = None
+    cpu_shares: int | None = None
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    cpuset: str = ""
+    memory: int | None = None
+    memory_reservation: int | None = None
+    memory_swap: int | None = None  # with swap; -1: unlimited swap
+    memory_swappiness: int | None = None
+    pids: int | None = None
+    shm_size: int | None = None
+    oom_kill_disable: bool = False
+    oom_score_adj: int | None = None
+    blkio_weight: int | None = None
+    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """How a release's container is made. Image, environment variables and secrets' references are the release's own.
+
+    ``project`` is Compose's: it is the prefix of networks and volumes that are not given a name (already applied here).
+    """
+
+    project: str
+    service: str  # the service's name in Compose's sense: its alias in its networks
+    container_name: str = ""  # empty: <environment>-<service>
+    command: tuple[str, ...] | None = None  # None: the image's
+    entrypoint: tuple[str, ...] | None = None
+    user: str = ""
+    group_add: tuple[str, ...] = ()
+    working_dir: str = ""
+    hostname: str = ""
+    domainname: str = ""
+    init: bool | None = None
+    tty: bool = False
+    stdin_open: bool = False
+    read_only: bool = False
+    privileged: bool = False
+    platform: str = ""
+    runtime: str = ""
+    restart: str = "no"  # no | always | unless-stopped | on-failure[:count]
+    stop_signal: str = ""
+    stop_grace_period: float = 10.0
+    healthcheck: Healthcheck | None = None
+    ports: tuple[PublishedPort, ...] = ()
+    expose: tuple[str, ...] = ()  # "8080/tcp"
+    mounts: tuple[Mount, ...] = ()
+    volumes: tuple[Volume, ...] = ()  # those that ``mounts`` name
+    network_mode: str = ""  # host, none, bridge, container:NAME; empty: ``networks``
+    networks: tuple[Network, ...] = ()
+    extra_hosts: tuple[str, ...] = ()  # "name:address"
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
+    mac_address: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    logging: Logging | None = None
+    files: tuple[ContainerFile, ...] = ()
+    secrets: tuple[SecretFile, ...] = ()
+    limits: Limits = Limits()
+    devices: tuple[Device, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    gpus: tuple[Mapping[str, str], ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    storage_opt: Mapping[str, str] = field(default_factory=dict)
+    ipc: str = ""
+    pid: str = ""
+    uts: str = ""
+    userns_mode: str = ""
+    cgroup: str = ""  # host | private
+    cgroup_parent: str = ""
