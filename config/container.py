@@ -4,11 +4,11 @@ What the YAML may look like is the reader's business (config/compose/); what an 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedPort:
+class PublishedPort(msgspec.Struct, frozen=True):
     """``target`` is the container's port. ``published``: the host's port, a range ``8000-8009`` of which the engine takes a free one,
     or empty: any free one."""
 
@@ -18,8 +18,7 @@ class PublishedPort:
     protocol: str = "tcp"  # tcp | udp | sctp
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True):
     """``source`` of a bind is a path on the host; of a volume its name on the engine (empty: an anonymous one); of a tmpfs nothing."""
 
     kind: str  # bind | volume | tmpfs
@@ -35,39 +34,36 @@ class Mount:
     mode: int | None = None  # tmpfs
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(msgspec.Struct, frozen=True):
     """A volume that has to be there before the container is made. ``external``: never made by us, its absence is an error."""
 
     name: str  # on the engine
     external: bool = False
     driver: str = ""
-    driver_opts: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    driver_opts: Mapping[str, str] = msgspec.field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(msgspec.Struct, frozen=True):
     """A network that the container is connected to. ``name`` is that on the engine; ``external`` as for volumes."""
 
     name: str
     external: bool = False
     driver: str = ""
-    driver_opts: Mapping[str, str] = field(default_factory=dict)
+    driver_opts: Mapping[str, str] = msgspec.field(default_factory=dict)
     internal: bool = False
     attachable: bool = False
     enable_ipv6: bool = False
     subnets: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     aliases: tuple[str, ...] = ()  # of the container in it; the service's own name is one of them
     ipv4_address: str = ""
     ipv6_address: str = ""
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Healthcheck:
+class Healthcheck(msgspec.Struct, frozen=True):
     """``test`` as an engine takes it: ``("CMD", …)``, ``("CMD-SHELL", text)`` or ``("NONE",)``; empty: the image's own. None: as the
     image says."""
 
@@ -79,14 +75,12 @@ class Healthcheck:
     retries: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Logging:
+class Logging(msgspec.Struct, frozen=True):
     driver: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerFile:
+class ContainerFile(msgspec.Struct, frozen=True):
     """A file of Compose's ``configs``: part of the release."""
 
     target: str  # absolute, in the container
@@ -96,8 +90,7 @@ class ContainerFile:
     mode: int = 0o444
 
 
-@dataclass(frozen=True, slots=True)
-class SecretFile:
+class SecretFile(msgspec.Struct, frozen=True):
     """A secret that the container gets as a file in memory, not as a variable. ``source`` is its name among the target's secrets."""
 
     source: str
@@ -107,21 +100,18 @@ class SecretFile:
     mode: int = 0o600
 
 
-@dataclass(frozen=True, slots=True)
-class Ulimit:
+class Ulimit(msgspec.Struct, frozen=True):
     soft: int
     hard: int
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(msgspec.Struct, frozen=True):
     source: str
     target: str
     permissions: str = "rwm"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What the container may use. None: no limit."""
 
     cpus: float | None = None
@@ -138,11 +128,10 @@ class Limits:
     oom_kill_disable: bool = False
     oom_score_adj: int | None = None
     blkio_weight: int | None = None
-    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
+    ulimits: Mapping[str, Ulimit] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerSpec:
+class ContainerSpec(msgspec.Struct, frozen=True):
     """How a release's container is made. Image, environment variables and secrets' references are the release's own.
 
     ``project`` is Compose's: it is the prefix of networks and volumes that are not given a name (already applied here).
@@ -180,8 +169,8 @@ class ContainerSpec:
     dns_search: tuple[str, ...] = ()
     dns_opt: tuple[str, ...] = ()
     mac_address: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     logging: Logging | None = None
     files: tuple[ContainerFile, ...] = ()
     secrets: tuple[SecretFile, ...] = ()
@@ -192,8 +181,8 @@ class ContainerSpec:
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
-    sysctls: Mapping[str, str] = field(default_factory=dict)
-    storage_opt: Mapping[str, str] = field(default_factory=dict)
+    sysctls: Mapping[str, str] = msgspec.field(default_factory=dict)
+    storage_opt: Mapping[str, str] = msgspec.field(default_factory=dict)
     ipc: str = ""
     pid: str = ""
     uts: str = ""

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from quarterdeck.config.keys import FLEET, PART
 from quarterdeck.config.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -16,13 +17,12 @@ MOST_FILES = 200
 KINDS = {"hosts": "host", "environments": "environment", "services": "service"}
 
 
-@dataclass(slots=True)
-class Declared:
+class Declared(msgspec.Struct):
     """What was declared, by section and name. ``places`` has the key's node even where the value was wrong."""
 
     main: Fields
-    values: dict[str, dict[str, Fields]] = field(default_factory=lambda: {section: {} for section in KINDS})
-    places: dict[str, dict[str, Node]] = field(default_factory=lambda: {section: {} for section in KINDS})
+    values: dict[str, dict[str, Fields]] = msgspec.field(default_factory=lambda: {section: {} for section in KINDS})
+    places: dict[str, dict[str, Node]] = msgspec.field(default_factory=lambda: {section: {} for section in KINDS})
 
 
 def read_all(path: Path, problems: Problems) -> Declared | None:
@@ -43,11 +43,10 @@ def _identity(path: Path) -> str:
     return os.path.realpath(path)
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(msgspec.Struct):
     declared: Declared
     problems: Problems
-    read: set[str] = field(default_factory=set)
+    read: set[str] = msgspec.field(default_factory=set)
 
     def follow(self, part: Fields, above: tuple[str, ...]) -> None:
         """Reads what ``part`` includes. ``above``: the files that lead to it, itself last."""

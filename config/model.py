@@ -1,15 +1,15 @@
 """The fleet file as frozen values. Nothing here reads a file or knows YAML; durations are seconds, sizes are bytes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.config.container import ContainerSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(msgspec.Struct, frozen=True):
     """One machine, reached over SSH or as a Docker engine: exactly one of ``ssh`` and ``docker`` is set.
 
     ``ssh`` is what the user would give to ``ssh``: a name of ~/.ssh/config, or [user@]address[:port].
@@ -19,13 +19,12 @@ class Host:
 
     name: str
     ssh: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     docker: str = ""
     tls: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SecretReference:
+class SecretReference(msgspec.Struct, frozen=True):
     """Where a secret's value is found; never the value. ``kind`` is env, file, command, sops or age.
 
     ``source`` is the variable, path, command line, ``FILE#key`` (sops) or file (age).
@@ -35,8 +34,7 @@ class SecretReference:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(msgspec.Struct, frozen=True):
     """A tarball or an image to be shipped; exactly one of ``tarball`` and ``image`` is set. ``{version}`` in ``tarball`` and
     ``sha256`` stands for the version asked for.
 
@@ -53,8 +51,7 @@ class Artifact:
     image: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Commands:
+class Commands(msgspec.Struct, frozen=True):
     """Shell commands, run in the release's directory with its environment, that stand in for a service manager."""
 
     start: str
@@ -63,8 +60,7 @@ class Commands:
     status: str | None = None  # exit 0: it runs
 
 
-@dataclass(frozen=True, slots=True)
-class Runner:
+class Runner(msgspec.Struct, frozen=True):
     """How the service is started: a systemd unit (system, or the login user's own) or commands. Exactly one is set, but for
     a container, which needs neither."""
 
@@ -73,8 +69,7 @@ class Runner:
     commands: Commands | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HttpCheck:
+class HttpCheck(msgspec.Struct, frozen=True):
     port: int
     path: str = "/"
     status: int = 200
@@ -82,19 +77,16 @@ class HttpCheck:
     contains: str | None = None  # text of the body; {version} and {release} are filled in
 
 
-@dataclass(frozen=True, slots=True)
-class TcpCheck:
+class TcpCheck(msgspec.Struct, frozen=True):
     port: int
     host: str = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandCheck:
+class CommandCheck(msgspec.Struct, frozen=True):
     run: str  # on the host, in the release's directory, with its environment; exit 0 is healthy
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """A health gate. At least one check is set, and all that are set must pass."""
 
     http: HttpCheck | None = None
@@ -113,8 +105,7 @@ class HookWhere(StrEnum):
     HERE = "here"  # the bastion
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(msgspec.Struct, frozen=True):
     run: str
     where: HookWhere = HookWhere.ONE
     timeout: float = 300.0
@@ -122,14 +113,12 @@ class Hook:
     on_rollback: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(msgspec.Struct, frozen=True):
     before: tuple[Hook, ...] = ()  # once the release is on the hosts, before the first switch
     after: tuple[Hook, ...] = ()  # after the last host is healthy
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """A number of hosts, or a percentage of them. Exactly one is set."""
 
     count: int | None = None
@@ -144,8 +133,7 @@ class Share:
         return max(1, min(total, wanted))
 
 
-@dataclass(frozen=True, slots=True)
-class Strategy:
+class Strategy(msgspec.Struct, frozen=True):
     """How the hosts of a target are moved. recreate: stop all, switch all, start all. rolling: batch after batch.
 
     ``batches`` are sizes, the last one repeats until every host is done (as Ansible's ``serial``); empty:
@@ -165,8 +153,7 @@ class OnUnreachable(StrEnum):
     CONTINUE = "continue"
 
 
-@dataclass(frozen=True, slots=True)
-class RollbackPolicy:
+class RollbackPolicy(msgspec.Struct, frozen=True):
     """``max_unavailable`` bounds how many hosts go back at once: all of them unless said otherwise, since time
     counts."""
 
@@ -175,20 +162,17 @@ class RollbackPolicy:
     on_unreachable: OnUnreachable = OnUnreachable.CONTINUE
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(msgspec.Struct, frozen=True):
     releases: int = 5  # on each host (of containers: images), beside the current one and those that a rollback needs
     warm: int = 1  # containers of earlier releases that are kept stopped, ready to be started again
 
 
-@dataclass(frozen=True, slots=True)
-class Logs:
+class Logs(msgspec.Struct, frozen=True):
     journal: str | None = None  # a systemd unit
     files: tuple[str, ...] = ()  # globs on the host
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
+class ConfigFile(msgspec.Struct, frozen=True):
     """A file of the release's configuration: where it goes below the release's directory, and its text."""
 
     path: str
@@ -196,8 +180,7 @@ class ConfigFile:
     mode: int = 0o644
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A service in an environment, with everything merged: what a rollout works from."""
 
     environment: str
@@ -206,9 +189,9 @@ class Target:
     path: str  # on the host, absolute or ~/…: releases/, shared/, current; empty for a container
     artifact: Artifact
     runner: Runner
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
     files: tuple[ConfigFile, ...] = ()
-    secrets: Mapping[str, SecretReference] = field(default_factory=dict)
+    secrets: Mapping[str, SecretReference] = msgspec.field(default_factory=dict)
     health: Health | None = None
     strategy: Strategy = Strategy()
     hooks: Hooks = Hooks()
@@ -225,24 +208,21 @@ class Target:
         return f"{self.environment}/{self.service}"
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(msgspec.Struct, frozen=True):
     name: str
     hosts: tuple[str, ...]
     after: str | None = None  # only a release that succeeded there may come here …
     soak: float = 0.0  # … and has run there for so many seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Operators:
+class Operators(msgspec.Struct, frozen=True):
     """Who may do what: unix users and @groups. None: everybody may. Enforced below the screen and the command line."""
 
     view: tuple[str, ...] | None = None
     deploy: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(msgspec.Struct, frozen=True):
     name: str
     file: Path
     state: Path  # directory of the journal
@@ -253,4 +233,4 @@ class Fleet:
     operators: Operators = Operators()
     ssh_config: tuple[Path, ...] = ()  # empty: ~/.ssh/config
     known_hosts: tuple[Path, ...] = ()  # empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
-    runbooks: Mapping[str, Path] = field(default_factory=dict)  # by service: a Markdown file
+    runbooks: Mapping[str, Path] = msgspec.field(default_factory=dict)  # by service: a Markdown file

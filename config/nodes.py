@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 LINE_BREAK = re.compile(r"\r\n|\n|\r")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class Source(msgspec.Struct, frozen=True, eq=False):
     """One file that was read. ``path`` is written as the user would write it."""
 
     path: Path
@@ -28,8 +28,7 @@ class Source:
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class Node(msgspec.Struct, frozen=True, eq=False):
     """``line`` and ``column`` count from 1, in characters."""
 
     source: Source
@@ -37,8 +36,7 @@ class Node:
     column: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ScalarNode(Node):
+class ScalarNode(Node, frozen=True, eq=False):
     """``text`` is exactly what is written (of quoted text: between the quotes). What it means is up to its key."""
 
     text: str
@@ -49,8 +47,7 @@ class ScalarNode(Node):
         return self.plain and self.text in NULLS
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SequenceNode(Node):
+class SequenceNode(Node, frozen=True, eq=False):
     items: tuple[Node, ...]
 
 
@@ -59,8 +56,7 @@ class Entry(NamedTuple):
     value: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MappingNode(Node):
+class MappingNode(Node, frozen=True, eq=False):
     entries: Mapping[str, Entry]
 
     def value(self, *names: str) -> Node:

@@ -2,9 +2,10 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.config.nodes import Node, Source
 
@@ -13,8 +14,7 @@ MOST_SUGGESTIONS = 100  # looking for near names is slow; no person reads furthe
 WIDEST_LINE = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One error. ``line`` and ``column`` count from 1; ``text`` is the line as it stands in the file."""
 
     file: Path
@@ -44,12 +44,11 @@ class SettingsFaults(FleetFileErrors):
     """The same of an operator's settings file."""
 
 
-@dataclass(slots=True)
-class Problems:
+class Problems(msgspec.Struct):
     """Collects errors while a file is read. The same one at the same place (an alias, many targets) counts once."""
 
-    found: dict[tuple[Path, int, int, str], Problem] = field(default_factory=dict)
-    files: dict[Path, int] = field(default_factory=dict)  # in the order in which they were read
+    found: dict[tuple[Path, int, int, str], Problem] = msgspec.field(default_factory=dict)
+    files: dict[Path, int] = msgspec.field(default_factory=dict)  # in the order in which they were read
     more: int = 0
     suggestions: int = 0
 

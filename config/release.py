@@ -3,16 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.model import ConfigFile, Health, Hooks, Logs, Runner, SecretReference
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedArtifact:
+class ResolvedArtifact(msgspec.Struct, frozen=True):
     """What a version stood for when it was resolved: the bytes are named by their SHA-256, ``location`` is where they
     were."""
 
@@ -21,28 +21,26 @@ class ResolvedArtifact:
     size: int | None = None  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SecretRecord:
+class SecretRecord(msgspec.Struct, frozen=True):
     """A secret as a release remembers it: the reference and a salted fingerprint of the value, never the value."""
 
     reference: SecretReference
     fingerprint: str  # "<salt>:<hex of scrypt>"; see backends.secrets
 
 
-@dataclass(frozen=True)
-class Release:
-    """Artifact + rendered configuration + how it is run. Rolling back puts all of it back. (No slots: its hash is kept.)"""
+class Release(msgspec.Struct, frozen=True, dict=True):
+    """Artifact + rendered configuration + how it is run. Rolling back puts all of it back. (``dict``: its hash is kept.)"""
 
     target: str
     version: str
     artifact: ResolvedArtifact
     path: str
     runner: Runner
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
     files: tuple[ConfigFile, ...] = ()
-    secrets: Mapping[str, SecretRecord] = field(default_factory=dict)
+    secrets: Mapping[str, SecretRecord] = msgspec.field(default_factory=dict)
     health: Health | None = None
-    hooks: Hooks = field(default_factory=Hooks)
+    hooks: Hooks = msgspec.field(default_factory=Hooks)
     logs: Logs | None = None
     commit: str | None = None
     created: str = ""  # ISO 8601 UTC; for people, no part of the identity
@@ -79,14 +77,10 @@ def canonical(value: Any) -> bytes:
 
 
 def to_json(value: Any) -> Any:
-    """A value of this floor (a dataclass, enum, path, tuple, mapping) as plain JSON types."""
-    import msgspec  # imported where needed: `qd --version` does without
-
+    """A value of this floor (a struct, enum, path, tuple, mapping) as plain JSON types."""
     return msgspec.to_builtins(value)
 
 
 def release_from_json(body: Any) -> Release:
     """Raises ``ValueError`` (msgspec.ValidationError) when ``body`` is not a release."""
-    import msgspec
-
     return msgspec.convert(body, Release)

@@ -5,10 +5,12 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
+
+import msgspec
 
 from quarterdeck.config import scalars
 from quarterdeck.config.kinds import BOOLEAN, SOME_TIME
@@ -23,20 +25,18 @@ COLUMNS: Final = ("health", "age", "back", "hosts")
 """What a wide matrix can show of a service beside its versions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(msgspec.Struct, frozen=True):
     """``logs``: redraws a second. ``observe``: seconds between two looks at the hosts on the screen."""
 
     logs: int = 4
     observe: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """``look``: None is the default one. ``keymap``: by action, only those that are not the defaults."""
 
     look: str | None = None
-    keymap: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    keymap: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=lambda: MappingProxyType({}))
     columns: tuple[str, ...] = COLUMNS
     rates: Rates = Rates()
     bell: bool = True
@@ -50,16 +50,14 @@ class Settings:
 DEFAULTS: Final = Settings()
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """An action that can have keys. ``pane``: the pane in which alone it counts, empty for everywhere."""
 
     keys: tuple[str, ...]
     pane: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What settings may name: the looks and the actions of the control room, which this floor knows nothing of."""
 
     looks: tuple[str, ...]
@@ -91,8 +89,8 @@ def read_settings(path: Path, known: Known) -> tuple[Settings, tuple[Problem, ..
         keymap = _without_conflicts(read.node, keymap, known, problems)
     rates = read.values.get("rates")
     found = Settings(**{name: value for name, value in read.values.items() if name not in ("keymap", "rates")})
-    found = replace(found, rates=Rates(**rates.values) if isinstance(rates, Fields) else Rates())
-    return replace(found, keymap=MappingProxyType(dict(keymap or {}))), _all(problems)
+    found = msgspec.structs.replace(found, rates=Rates(**rates.values) if isinstance(rates, Fields) else Rates())
+    return msgspec.structs.replace(found, keymap=MappingProxyType(dict(keymap or {}))), _all(problems)
 
 
 def _says_nothing(path: Path) -> bool:

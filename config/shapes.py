@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from quarterdeck.config.nodes import MappingNode, Node, ScalarNode, SequenceNode, describe, shortened
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit, either
@@ -208,8 +210,7 @@ class Either(Shape):
         return {"anyOf": [self.short.schema(definitions), self.long.schema(definitions)]}
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(msgspec.Struct, frozen=True):
     """One key: its name, its shape, a sentence of description. ``field``: its name in the value that is made."""
 
     name: str
@@ -224,8 +225,7 @@ class Key:
         return self.field or self.name
 
 
-@dataclass(frozen=True)
-class Fields:
+class Fields(msgspec.Struct, frozen=True):
     """A mapping whose keys were read, without what was wrong. ``node`` knows the places, and the wrong keys too."""
 
     node: MappingNode

@@ -6,9 +6,9 @@ It builds on the parser's events only: no object of YAML's is constructed, nothi
 import os
 import re
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import yaml
 
 from quarterdeck.config.nodes import LINE_BREAK, Entry, MappingNode, Node, ScalarNode, SequenceNode, Source
@@ -93,8 +93,7 @@ def _forbidden_message(character: str) -> str:
     return f"{name} is not allowed here: it can't be seen, or changes how the file is read"
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(msgspec.Struct):
     """A list or mapping whose end has not come yet."""
 
     line: int
@@ -102,8 +101,8 @@ class _Open:
     mapping: bool
     anchor: str | None
     nodes_before: int
-    items: list[Node] = field(default_factory=list)
-    entries: dict[str, Entry] = field(default_factory=dict)
+    items: list[Node] = msgspec.field(default_factory=list)
+    entries: dict[str, Entry] = msgspec.field(default_factory=dict)
     key: Node | None = None
 
 

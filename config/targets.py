@@ -1,8 +1,9 @@
 """Merges environments and services into targets, and finds what only the whole shows: gaps, clashes, unknown names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 from quarterdeck.config import scalars
 from quarterdeck.config.include import Declared
@@ -28,17 +29,18 @@ MERGED = ("env", "secrets", "files")
 RUNNERS = ("unit", "commands")
 
 
-@dataclass(slots=True)
-class Assembly:
+class Assembly(msgspec.Struct):
     """Builds every target. What is wrong is added to ``problems``; the targets it concerns are left out."""
 
     declared: Declared
     hosts: Mapping[str, Host]
     environments: Mapping[str, Environment]
     problems: Problems
-    missing: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # service and key → environments without it
-    occupied: dict[tuple[str, str], str] = field(default_factory=dict)  # ssh address and path → target
-    above: dict[tuple[str, str], str] = field(
+    missing: dict[tuple[str, str], list[str]] = msgspec.field(
+        default_factory=dict
+    )  # service and key → environments without it
+    occupied: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # ssh address and path → target
+    above: dict[tuple[str, str], str] = msgspec.field(
         default_factory=dict
     )  # ssh address and each directory above a path → target
 
@@ -109,7 +111,7 @@ class Assembly:
             artifact=values["artifact"],
             runner=runner,
             env=values["env"],
-            files=tuple(replace(file, path=relative) for relative, file in values["files"].items()),
+            files=tuple(msgspec.structs.replace(file, path=relative) for relative, file in values["files"].items()),
             secrets=values["secrets"],
             strategy=values.get("strategy", DEFAULT_STRATEGY),
             keep=values.get("keep", Keep()),

@@ -3,8 +3,9 @@
 import csv
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TextIO
+
+import msgspec
 
 from quarterdeck.history.chain import START, link
 from quarterdeck.history.feed import COLUMNS
@@ -14,8 +15,7 @@ PAGE = 2000  # rows a read: short reads keep writers from waiting
 MOST_FAULTS = 100  # named one by one
 
 
-@dataclass(frozen=True, slots=True)
-class AuditReport:
+class AuditReport(msgspec.Struct, frozen=True):
     """``faults`` are sentences, one for each thing found; ``events`` is how many there are."""
 
     ok: bool

@@ -6,11 +6,12 @@ Releases 3.7.0 to 3.51.2 (but for the backports 3.44.6 and 3.50.7) can corrupt a
 import importlib
 import os
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
+
+import msgspec
 
 from quarterdeck.history.errors import JournalError
 
@@ -25,8 +26,7 @@ WAL_PAGES = 256  # checkpoint after so many: a small WAL leaves room when the di
 WAL_BYTES = 4 * 1024 * 1024  # what is left of a WAL that had grown
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(msgspec.Struct, frozen=True):
     """``name`` is stdlib or bundled, ``mode`` the journal mode that is right for it: wal, or persist when affected."""
 
     module: ModuleType

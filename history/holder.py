@@ -1,8 +1,9 @@
 """Who holds the journal's lock, told from /proc/locks. Opens none of the journal's own files."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 LOCK_TABLE = Path("/proc/locks")
 
@@ -13,8 +14,7 @@ DATABASE_WRITER = (0x40000000, 0x40000001)
 DATABASE_SHARED = (0x40000002, 0x40000002 + 509)
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True):
     """``pid`` is None when it can't be told; ``label`` is for a sentence: «process 123 (qd worker)»."""
 
     pid: int | None

@@ -1,8 +1,9 @@
 """The rows of the journal as frozen values. Times are ISO 8601 UTC strings for people; order is given by numbers only."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from quarterdeck.config.release import Release
@@ -52,8 +53,7 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(msgspec.Struct, frozen=True):
     """Who acts. ``login`` is the real login behind sudo, where there is one; ``where`` the machine, and where from."""
 
     name: str
@@ -69,8 +69,7 @@ class Operator:
         return f"{person}@{machine}" if machine else person
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(msgspec.Struct, frozen=True):
     """A target on its way from one release to another. ``outcome`` is the sentence why it ended or stands still."""
 
     id: int
@@ -98,8 +97,7 @@ class Rollout:
         return self.options.get("partial") is True
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """What is told of a rollout that has ended, without its plan and options."""
 
     id: int
@@ -116,8 +114,7 @@ class Ended:
     seq: int = 0  # the event that ended it
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """How a target stands. ``since``, ``by``, ``reason``: of the rollout that brought what runs; ``back``: the release that was
     good last before it; ``back_seconds``: how long going back usually took; ``last``: the rollout that ended last."""
 
@@ -135,8 +132,7 @@ class Standing:
     active: Rollout | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(msgspec.Struct, frozen=True):
     """The process that works on a rollout. ``heartbeat`` is nanoseconds of CLOCK_BOOTTIME, of the boot ``boot_id``."""
 
     rollout: int
@@ -146,8 +142,7 @@ class Worker:
     heartbeat: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewStep:
+class NewStep(msgspec.Struct, frozen=True):
     """A step to be added to a rollout: what to do is in ``body``."""
 
     seq: int
@@ -157,8 +152,7 @@ class NewStep:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """``op_id`` is unique for ever and the same for every attempt, until an operator asks for another try."""
 
     rollout: int
@@ -176,8 +170,7 @@ class Step:
     ended: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """An operator's wish, the step it was aimed at, and what became of it. ``state`` is open, done or refused."""
 
     id: int
@@ -192,8 +185,7 @@ class Request:
     answer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One link of the audit chain and of the live feed."""
 
     seq: int
@@ -208,8 +200,7 @@ class Event:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True):
     """What a host was last seen running. ``health`` is healthy, unhealthy or unknown."""
 
     target: str
@@ -233,8 +224,7 @@ class Metric(StrEnum):
     DISK = "disk"  # percent that is used, where the target lies
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """One measurement. ``target`` is empty for a whole host; ``boottime`` is nanoseconds of CLOCK_BOOTTIME of this boot.
 
     ``id`` grows with each one that is written; 0: it is not written yet.
@@ -250,8 +240,7 @@ class Sample:
     id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(msgspec.Struct, frozen=True):
     """A control room that is open. ``heartbeat``, ``looked`` and ``asked`` are nanoseconds of boot time; 0: never."""
 
     pid: int
@@ -267,8 +256,7 @@ class Presence:
     asked: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Debt:
+class Debt(msgspec.Struct, frozen=True):
     """A host that could not be finished: it must be brought to ``release`` before anything else happens to it."""
 
     target: str
@@ -279,8 +267,7 @@ class Debt:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """``time``: the wall clock. ``boottime``: nanoseconds since the boot ``boot``; two compare within one boot only."""
 
     time: str
@@ -288,16 +275,14 @@ class Moment:
     boottime: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Stood:
+class Stood(msgspec.Struct, frozen=True):
     """From ``since`` on, a target as a whole ran ``release``."""
 
     release: str | None
     since: Moment
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRow:
+class ReleaseRow(msgspec.Struct, frozen=True):
     """A release as the journal knows it. ``verdict`` is untried, good or bad."""
 
     release: "Release"

@@ -6,8 +6,9 @@ It changes no host. Doing it twice does nothing the second time; a verdict that 
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import HostBackend, TargetFacts
@@ -23,8 +24,7 @@ CONNECT = 10.0  # seconds
 ASK = 30.0  # for one host, all its targets
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """What one host said of one target, or the ``error`` why it said nothing."""
 
     target: str
@@ -33,8 +33,7 @@ class Told:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptedTarget:
+class AdoptedTarget(msgspec.Struct, frozen=True):
     """What became of one target. ``changed``: something was written to the journal."""
 
     target: str
@@ -47,16 +46,14 @@ class AdoptedTarget:
     silent: tuple[str, ...] = ()  # hosts that could not be asked, each with its reason
 
 
-@dataclass(frozen=True, slots=True)
-class Anchors:
+class Anchors(msgspec.Struct, frozen=True):
     anchors: list[tuple[str, int, str]]  # where, seq, hash: what the hosts were told of the audit chain
     silent: list[str]
 
 
-@dataclass(slots=True)
-class _Gathered:
-    releases: dict[str, Release] = field(default_factory=dict)
-    disagreements: list[str] = field(default_factory=list)
+class _Gathered(msgspec.Struct):
+    releases: dict[str, Release] = msgspec.field(default_factory=dict)
+    disagreements: list[str] = msgspec.field(default_factory=list)
 
 
 async def ask_hosts(backend: HostBackend, fleet: Fleet, targets: Collection[str]) -> list[Told]:

@@ -1,8 +1,9 @@
 """One rollout looked at closely: steps, hosts, wishes, worker and events as one frozen value, made from the journal alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held
@@ -24,8 +25,7 @@ from quarterdeck.rollouts.plan import Action
 MOST_EVENTS = 300
 
 
-@dataclass(frozen=True, slots=True)
-class HostMove:
+class HostMove(msgspec.Struct, frozen=True):
     """A host of the rollout. ``before``: what it ran when the plan was made; ``state``: of the step that moves it.
 
     ``back``: that step takes the host back, ``before`` is what the rollout had put there.
@@ -39,8 +39,7 @@ class HostMove:
     back: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Closely:
+class Closely(msgspec.Struct, frozen=True):
     """``alive``: a process holds the rollout's lock now. ``events``: the newest ones, oldest first."""
 
     rollout: Rollout
@@ -121,8 +120,7 @@ def _hosts(rollout: Rollout, steps: tuple[Step, ...]) -> tuple[HostMove, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class WayOn:
+class WayOn(msgspec.Struct, frozen=True):
     """One thing that can be asked of a rollout now. ``does``: what will happen, in words; ``step``: what it is aimed at."""
 
     kind: str  # resume | retry | skip

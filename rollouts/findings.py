@@ -1,7 +1,8 @@
 """What a test of this machine or of a host found out, and how a fault is fixed."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 LITTLE_ROOM = 200 * 1024 * 1024  # bytes free: with less, a release may not fit
 
@@ -12,8 +13,7 @@ class Verdict(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """``subject``: what was tested («host web-1», «journal»). ``fix`` is empty when there is nothing to do.
 
     ``unreachable``: the fault is that a host does not answer or lets nobody in.

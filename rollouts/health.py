@@ -1,8 +1,9 @@
 """Health as a screen shows it: figures of one target, the new release beside the old, made from samples. Pure; no data is never good."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from quarterdeck.history.records import Metric, Sample
 from quarterdeck.history.samples import SECOND
@@ -18,8 +19,7 @@ Series = tuple[float | None, ...]
 """One value a bucket, oldest first; None: nothing was measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Probes:
+class Probes(msgspec.Struct, frozen=True):
     """Outcomes of health checks. ``p50`` and ``p95``: seconds of those that passed, None: none did."""
 
     total: int = 0
@@ -33,19 +33,17 @@ class Probes:
         return 100 * self.failed / self.total if self.total else None
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(msgspec.Struct, frozen=True):
     """What one release does. ``hosts``: on which it runs now; ``vitals``: the mean of those hosts' newest figures."""
 
     release: str | None
     version: str | None
     hosts: int
     probes: Probes
-    vitals: Mapping[Metric, float] = field(default_factory=dict)
+    vitals: Mapping[Metric, float] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class HostFigures:
+class HostFigures(msgspec.Struct, frozen=True):
     """The newest figures of one host. ``latency``: seconds, None: its newest check failed or there was none."""
 
     host: str
@@ -55,8 +53,7 @@ class HostFigures:
     newest: int = 0  # boot time in nanoseconds, 0: nothing was measured
 
 
-@dataclass(frozen=True, slots=True)
-class TargetHealth:
+class TargetHealth(msgspec.Struct, frozen=True):
     """``old`` is None when one release runs everywhere. ``series``: of the new side. ``newest``: boot time (nanoseconds) of the
     newest sample, 0: none. ``last_bucket``: the number of the newest bucket, so that columns stay where they are."""
 
@@ -69,12 +66,11 @@ class TargetHealth:
     last_bucket: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Measures:
+class Measures(msgspec.Struct, frozen=True):
     """``chosen``: the target that somebody looks at, ``all``: lately, of every target that was measured."""
 
     chosen: TargetHealth | None = None
-    all: Mapping[str, Probes] = field(default_factory=dict)
+    all: Mapping[str, Probes] = msgspec.field(default_factory=dict)
 
 
 def target_health(seen: TargetSeen, samples: Sequence[Sample], now: int) -> TargetHealth:

@@ -14,9 +14,10 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import Connection, HostBackend, LogBatch
@@ -52,15 +53,14 @@ REFUSED: Final = 3
 """Exit status when there is nothing to follow: trying again at once would not help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """``only``: these hosts, empty for all. ``lines``: of each host that are there already. ``sides``: see ``Sides``."""
 
     fleet: Path
     target: str
     only: tuple[str, ...] = ()
     lines: int = 1000
-    sides: Mapping[str, int | None] = field(default_factory=dict)
+    sides: Mapping[str, int | None] = msgspec.field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(
@@ -94,16 +94,15 @@ class Sides:
         return Side.NEW if since is not None and when >= since else Side.OLD
 
 
-@dataclass(slots=True)
-class _File:
+class _File(msgspec.Struct):
     """What is known of one file of a host. ``time``: of its last line, 0: it has said none yet, nor has a line come since it is looked
     at. ``told``: it has said one; then a line that does not begin with its time belongs to the one before it."""
 
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock = msgspec.field(default_factory=Clock)
     time: int = 0
     told: bool = False
     level: Level = Level.UNKNOWN
-    recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
+    recent: deque[str] = msgspec.field(default_factory=lambda: deque(maxlen=RECENT))
     seen_until: int = 0
     again: bool = False  # the connection was lost since: what is there already may be known
 
@@ -180,11 +179,10 @@ class Stamp:
         return found
 
 
-@dataclass(slots=True)
-class Lines:
-    texts: list[str] = field(default_factory=list)
-    infos: list[int] = field(default_factory=list)
-    skips: list[int] = field(default_factory=list)
+class Lines(msgspec.Struct):
+    texts: list[str] = msgspec.field(default_factory=list)
+    infos: list[int] = msgspec.field(default_factory=list)
+    skips: list[int] = msgspec.field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -13,10 +13,11 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from itertools import accumulate
 from typing import Final
+
+import msgspec
 
 LINES: Final = 1 << 20
 """Lines that the ring has room for; of these ``BATCH`` are always about to be written over."""
@@ -61,8 +62,7 @@ def pack(time: int, host: int, level: int, side: int = 0, *, continued: bool = F
     return time << 20 | host << 8 | undated << 6 | continued << 5 | side << 3 | level
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """``number``: counted from the first line there ever was. ``skip``: characters of ``text`` that only say the time."""
 
     number: int
@@ -101,8 +101,7 @@ class Line:
         return self.text[self.skip :]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """Lines one after the other as they lie in the file. ``starts``: of each, and behind the last one, in ``data``."""
 
     first: int

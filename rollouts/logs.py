@@ -5,8 +5,9 @@ import asyncio
 import heapq
 import re
 from collections.abc import AsyncGenerator, Collection, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import Connection, HostBackend, LogLine
@@ -26,16 +27,14 @@ AGAIN = 3.0  # seconds before a host that was lost is tried again
 WAITING_LINES = 2000  # in memory; a slow reader slows the hosts' commands down, nothing grows
 
 
-@dataclass(frozen=True, slots=True)
-class Silent:
+class Silent(msgspec.Struct, frozen=True):
     """A host that gives no lines (any more), and why. Said once, until it is back."""
 
     host: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Back:
+class Back(msgspec.Struct, frozen=True):
     """A silent host that gives lines again."""
 
     host: str

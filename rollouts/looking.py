@@ -1,7 +1,8 @@
 """One look at a target on a host: what runs there and how it is, as an observation for the journal. Changes nothing anywhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import Connection, HealthOutcome
@@ -14,8 +15,7 @@ from quarterdeck.rollouts.manifest import release_in
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """``probe``: the round of health checks, None where none was made (nothing runs, or none is declared)."""
 
     observation: Observation

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
+
+import msgspec
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import (
@@ -42,8 +43,7 @@ class Mark(StrEnum):
     NOTHING = "."  # nothing was ever released there
 
 
-@dataclass(frozen=True, slots=True)
-class HostSeen:
+class HostSeen(msgspec.Struct, frozen=True):
     """A host of a target as it was last seen. ``seen``: ISO 8601 UTC, None: never; ``error``: why it can't be asked."""
 
     host: str
@@ -57,8 +57,7 @@ class HostSeen:
     kept: frozenset[str] | None = None  # releases that lie there intact; None: not known
 
 
-@dataclass(frozen=True, slots=True)
-class WayBack:
+class WayBack(msgspec.Struct, frozen=True):
     """Where a rollback would lead. ``state``: ready, degraded or closed; ``seconds``: the median of earlier rollbacks."""
 
     state: str = "closed"
@@ -68,8 +67,7 @@ class WayBack:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutSeen:
+class RolloutSeen(msgspec.Struct, frozen=True):
     """A rollout with its steps (only of one that has not ended: ``steps`` is empty for the others)."""
 
     rollout: Rollout
@@ -88,8 +86,10 @@ class RolloutSeen:
         return sum(state is StepState.DONE for state in moves.values()), len(moves)
 
 
-@dataclass(frozen=True, slots=True)
-class TargetSeen:
+_NO_WAY_BACK: Final = WayBack()
+
+
+class TargetSeen(msgspec.Struct, frozen=True):
     """A cell of the matrix and everything the card of a target shows."""
 
     target: str
@@ -103,14 +103,14 @@ class TargetSeen:
     reason: str = ""
     health: str = "unknown"  # healthy | degraded | down | unknown
     hosts: tuple[HostSeen, ...] = ()
-    back: WayBack = WayBack()
+    back: WayBack = _NO_WAY_BACK
     moving: RolloutSeen | None = None
     last: Ended | None = None  # the last one that ended after it had begun
     owed: tuple[Debt, ...] = ()  # hosts that could not be finished
-    mark: Mark = field(init=False, compare=False)  # derived once: every pane asks for it, several times a frame
+    mark: Mark = Mark.NOTHING  # derived once, whatever is given: every pane asks for it, several times a frame
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mark", self._mark())
+        msgspec.structs.force_setattr(self, "mark", self._mark())
 
     def _mark(self) -> Mark:
         """One value, derived here only. What is going on comes first, then what is wrong, then what is not known."""
@@ -152,8 +152,7 @@ class TargetSeen:
         return None if not times or None in times else min(str(time) for time in times)
 
 
-@dataclass(frozen=True, slots=True)
-class RoomSeen:
+class RoomSeen(msgspec.Struct, frozen=True):
     """A control room that is open: whose it is, and what it shows."""
 
     who: str
@@ -163,8 +162,7 @@ class RoomSeen:
     since: str
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(msgspec.Struct, frozen=True):
     """What is there beside the fleet. ``here``: the control rooms that are open; ``looked``: boot time (nanoseconds) when an observer
     last wrote what hosts said, 0: not known; ``workers``: that are alive; ``journal_bytes``: its file, to a tenth of a megabyte."""
 
@@ -174,20 +172,25 @@ class Around:
     journal_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """The fleet as one value. ``head``: the last event that is in it."""
+_ALONE: Final = Around()
+
+
+class Picture(msgspec.Struct, frozen=True, eq=False):
+    """The fleet as one value. ``head``: the last event that is in it. Two that show the same are equal, whatever ``observed`` says."""
 
     fleet: str
     environments: tuple[str, ...]
     services: tuple[str, ...]
-    targets: Mapping[str, TargetSeen] = field(default_factory=dict)
+    targets: Mapping[str, TargetSeen] = msgspec.field(default_factory=dict)
     rollouts: tuple[RolloutSeen, ...] = ()  # those that have not ended, newest first, then the newest ended ones
     head: int = 0
-    around: Around = Around()
-    observed: Mapping[str, str] = field(
-        default_factory=dict, compare=False, repr=False
-    )  # see Hosts.observed, when hosts were read
+    around: Around = _ALONE
+    observed: Mapping[str, str] = msgspec.field(default_factory=dict)  # see Hosts.observed, when hosts were read
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Picture) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "observed"
+        )
 
     def others_on(self, target: str, pid: int) -> tuple[str, ...]:
         """Who has this target open, in another control room than that of process ``pid``."""
@@ -279,7 +282,7 @@ def renew(
     observed = journal.observed() if looked else picture.observed
     looked_at = _changed_observations(picture, journal, observed) if looked else set()
     if observed != picture.observed:
-        picture = replace(picture, observed=observed)
+        picture = msgspec.structs.replace(picture, observed=observed)
     if not news and not looked_at:
         return _with_around(picture, journal) if looked else picture
     targets = dict(picture.targets)
@@ -296,7 +299,9 @@ def renew(
             targets[str(name)] = _looked(known, _hosts(target, observations, _expected(known)))
     concerned = {event.rollout for event in news if event.rollout is not None}
     rollouts = _renewed_rollouts(picture.rollouts, concerned, fleet, journal) if concerned else picture.rollouts
-    renewed = replace(picture, targets=targets, rollouts=rollouts, head=news[-1].seq if news else picture.head)
+    renewed = msgspec.structs.replace(
+        picture, targets=targets, rollouts=rollouts, head=news[-1].seq if news else picture.head
+    )
     return _with_around(renewed, journal) if looked else renewed
 
 
@@ -319,7 +324,7 @@ def around(journal: "Journal") -> Around:
 
 def _with_around(picture: Picture, journal: "Journal") -> Picture:
     now = around(journal)
-    return picture if now == picture.around else replace(picture, around=now)
+    return picture if now == picture.around else msgspec.structs.replace(picture, around=now)
 
 
 def _observations(journal: "Journal", targets: Iterable[str | None]) -> list[Observation]:
@@ -381,11 +386,10 @@ def _target(
 def _looked(known: TargetSeen, hosts: tuple[HostSeen, ...]) -> TargetSeen:
     """The target with what its hosts were seen running now; all else is as the journal told it."""
     health = health_of([host.health for host in hosts])
-    return replace(known, hosts=hosts, health=health, back=_way_back(known.back, hosts, known.owed))
+    return msgspec.structs.replace(known, hosts=hosts, health=health, back=_way_back(known.back, hosts, known.owed))
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """What hosts should run: ``current`` since the event ``settled``; while ``moving`` goes on, also what it moves from and to."""
 
     current: str | None
@@ -458,7 +462,7 @@ def _way_back(to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt]) -> W
             reasons.append(f"{host.host}: not seen")
         # else a rollout has just left it, and did not count the copies: it keeps the one that a rollback needs
     reasons += [f"{debt.host}: owed since {debt.since}" for debt in owed]
-    return replace(to, state="degraded" if reasons else "ready", reasons=tuple(reasons))
+    return msgspec.structs.replace(to, state="degraded" if reasons else "ready", reasons=tuple(reasons))
 
 
 def _rollouts(fleet: "PicturedFleet", journal: "Journal") -> tuple[RolloutSeen, ...]:

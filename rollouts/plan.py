@@ -8,9 +8,10 @@ wave starts when all of them are done.
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from quarterdeck.config.model import Hook, Hooks, HookWhere, Share, Strategy
 
@@ -29,8 +30,7 @@ class Action(StrEnum):
     FINISH = "finish"  # mark the release good, remove old ones; never fails a rollout
 
 
-@dataclass(frozen=True, slots=True)
-class HostNow:
+class HostNow(msgspec.Struct, frozen=True):
     """A host as it was seen while the rollout was armed. ``error``: it could not be asked."""
 
     host: str
@@ -45,18 +45,16 @@ class HostNow:
     late: bool = False  # has not answered yet; a rollback does not wait for it but takes it along when it does
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
+class PlannedStep(msgspec.Struct, frozen=True):
     """``body`` is JSON: the release's id, the hook, the seconds."""
 
     wave: int
     host: str
     action: Action
-    body: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     steps: tuple[PlannedStep, ...]
     changed: tuple[str, ...]  # hosts whose running release changes
     untouched: tuple[str, ...]  # hosts that already run what is wanted
@@ -208,8 +206,7 @@ def plan_rollback(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
+class Touched(msgspec.Struct, frozen=True):
     """A host that a rollout may have changed, and the release it goes back to (None: nothing ran there before)."""
 
     host: str

@@ -2,14 +2,14 @@
 None."""
 
 from collections.abc import Set
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from quarterdeck.config.release import Release
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True):
     """What the environment before says of an artifact. ``verdict`` None: it has not been there. ``ran``: the seconds that it
     was left running there as what is good, at the longest. ``now``: the version that runs there, None: nothing. ``good``: other
     versions that are good there, the newest first."""

@@ -2,14 +2,14 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from quarterdeck.config.release import Release, to_json
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One thing that differs. ``before`` or ``after`` is None where it does not exist."""
 
     name: str
@@ -17,8 +17,7 @@ class Change:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class FileChange:
+class FileChange(msgspec.Struct, frozen=True):
     """A configuration file that differs; ``diff`` is a unified diff without line ends."""
 
     path: str
@@ -26,8 +25,7 @@ class FileChange:
     diff: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SecretChange:
+class SecretChange(msgspec.Struct, frozen=True):
     """A secret of either release. ``value``: same (the same fingerprint), same reference, other reference, added or removed.
 
     Every fingerprint has a salt of its own: two of them may stand for one value, and only who has the value could tell.
@@ -39,15 +37,14 @@ class SecretChange:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     before: str
     after: str
     facts: tuple[Change, ...] = ()  # target, version, digest, path, commit
     env: tuple[Change, ...] = ()
     files: tuple[FileChange, ...] = ()
     secrets: tuple[SecretChange, ...] = ()  # all of them: «same» is worth knowing
-    settings: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)  # runner, health, hooks, logs
+    settings: Mapping[str, tuple[Change, ...]] = msgspec.field(default_factory=dict)  # runner, health, hooks, logs
 
     @property
     def empty(self) -> bool:

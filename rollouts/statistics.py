@@ -5,8 +5,9 @@ Lead time needs commits, which the journal does not have.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+
+import msgspec
 
 from quarterdeck.history.records import ENDED, Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.outcome import seconds
@@ -14,8 +15,7 @@ from quarterdeck.rollouts.outcome import seconds
 _WENT_WRONG = frozenset({RolloutState.ROLLED_BACK, RolloutState.FAILED})
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(msgspec.Struct, frozen=True):
     """A way back from a bad release. ``seconds``: from the first change of what went wrong to when it was well again."""
 
     rollout: int
@@ -24,15 +24,13 @@ class Restored:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(msgspec.Struct, frozen=True):
     day: date  # UTC
     deploys: int = 0  # that began a change, however they ended
     bad: int = 0  # of them: taken back by themselves, failed, or rolled back by somebody later
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(msgspec.Struct, frozen=True):
     """``days``: the newest last, days without a deploy too. Rates are 0..1; None: nothing to count."""
 
     days: tuple[Day, ...]

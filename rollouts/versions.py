@@ -1,6 +1,6 @@
 """Which versions of a target's service are known, how they did, and where copies of them lie. From the journal alone."""
 
-from dataclasses import dataclass
+import msgspec
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.history.journal import Journal
@@ -8,8 +8,7 @@ from quarterdeck.history.journal import Journal
 MOST = 200  # releases that are looked at for each target
 
 
-@dataclass(frozen=True, slots=True)
-class KnownVersion:
+class KnownVersion(msgspec.Struct, frozen=True):
     """``release``: its id on this target, None when only other environments had it. ``good_in``: environments where it was
     good last. ``copies``: hosts of the target where it lies intact, of ``hosts`` that were ever seen."""
 

@@ -1,8 +1,9 @@
 """What a card says about the two ends of a rollout before it goes: how good each release was, who brought it, what differs,
 what stands in between. Read from the journal alone; what only hosts can know is in the worker's plan."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow, Rollout, RolloutKind, RolloutState
@@ -12,8 +13,7 @@ from quarterdeck.rollouts.releases_diff import Difference, compare
 LOOKED_BACK = 200  # rollouts of the target
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseFacts:
+class ReleaseFacts(msgspec.Struct, frozen=True):
     """``since``/``by``: when, and by whom, it was last put there; ``ran``: seconds until something else came."""
 
     row: ReleaseRow
@@ -30,8 +30,7 @@ class ReleaseFacts:
         return self.row.release.artifact.sha256
 
 
-@dataclass(frozen=True, slots=True)
-class WayFacts:
+class WayFacts(msgspec.Struct, frozen=True):
     """``other``: a rollout that is under way on the target and would be stopped. ``took``: the median of earlier rollbacks, in
     seconds. ``irreversible``: commands of hooks that ran since and can't be undone. ``last_good``: the id."""
 

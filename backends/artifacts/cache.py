@@ -12,8 +12,9 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.backends.artifacts.places import MEBIBYTE
 
@@ -22,8 +23,7 @@ _PARTIAL = ".partial-"
 _HELD_AT_MOST = 16  # files that one process keeps in use; an operator's long-lived process must not pin them all
 
 
-@dataclass(frozen=True, slots=True)
-class CacheBounds:
+class CacheBounds(msgspec.Struct, frozen=True):
     """What may stay in the cache: a number of files, and their bytes together."""
 
     files: int = 40

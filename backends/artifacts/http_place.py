@@ -7,12 +7,12 @@ import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Self
 
 import httpx
+import msgspec
 
 from quarterdeck import __version__
 from quarterdeck.backends.artifacts.location import NETRC_ADVICE, Location
@@ -29,8 +29,7 @@ from quarterdeck.backends.errors import (
 MAX_REDIRECTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(msgspec.Struct, frozen=True):
     """``first`` and ``most`` are seconds; the pause doubles and is drawn at random below that (full jitter)."""
 
     tries: int = 4

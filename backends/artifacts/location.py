@@ -2,9 +2,10 @@
 
 import posixpath
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
 
 from quarterdeck.backends.errors import THIS_MACHINE, ArtifactRefused
 
@@ -18,8 +19,7 @@ class Kind(StrEnum):
     SFTP = "sftp"
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(msgspec.Struct, frozen=True):
     """``text`` as written; ``host`` as ssh is given it; ``path`` decoded; ``place`` fit to be shown."""
 
     text: str

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
+
+import msgspec
 
 from quarterdeck.backends.artifacts.location import Kind, Location
 from quarterdeck.backends.errors import Unreachable
@@ -28,8 +29,7 @@ class Sink(Protocol):
     async def write(self, data: bytes) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A name in a directory, and when it was last changed (seconds since 1970)."""
 
     name: str

@@ -9,8 +9,9 @@ import posixpath
 import tarfile
 import threading
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.backends.artifacts.compression import BadArchive, TarStream
 from quarterdeck.backends.artifacts.location import shown_name
@@ -25,8 +26,7 @@ _HEADERS = 4 * tarfile.BLOCKSIZE  # of one member, at most, on average: with lon
 _HOPS = 40  # as the kernel follows links
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveSummary:
+class ArchiveSummary(msgspec.Struct, frozen=True):
     """What an archive that was found safe would unpack to."""
 
     members: int

@@ -4,7 +4,8 @@ import difflib
 import posixpath
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+import msgspec
 
 from quarterdeck.backends.artifacts.location import PLACEHOLDER, VERSION_PATTERN, Location
 from quarterdeck.backends.artifacts.places import Place
@@ -12,8 +13,7 @@ from quarterdeck.backends.artifacts.places import Place
 _LOOKS_AT_MOST = 200  # files that are looked for one by one where {version} is the name of a directory
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(msgspec.Struct, frozen=True):
     """A path cut at the first name with ``{version}``: what is listed, what is matched, what follows."""
 
     folder: str

@@ -1,16 +1,16 @@
 """What a host can be asked to do. Every implementation passes the same contract tests (tests/contract/)."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from quarterdeck.config.model import Health, Hook, Host, Logs
 from quarterdeck.config.release import Release
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(msgspec.Struct, frozen=True):
     """Who asks. A host refuses an epoch lower than the highest it has seen for the target (``Fenced``).
 
     ``anchor`` is the head of the audit chain ("<seq>:<hash>"): the host keeps the last one it was told.
@@ -22,8 +22,7 @@ class Fence:
     anchor: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class KeptRelease:
+class KeptRelease(msgspec.Struct, frozen=True):
     """A release that lies complete on the host. ``intact``: its manifest's hash holds. ``manifest`` as written
     there."""
 
@@ -32,8 +31,7 @@ class KeptRelease:
     manifest: Mapping[str, object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TargetFacts:
+class TargetFacts(msgspec.Struct, frozen=True):
     """What a host says of a target. ``current`` is the release that the link points to, None: none."""
 
     current: str | None
@@ -48,15 +46,13 @@ class TargetFacts:
     bad: tuple[str, ...] = ()  # releases that were left because they were bad, as far as this host was told
 
 
-@dataclass(frozen=True, slots=True)
-class StageOutcome:
+class StageOutcome(msgspec.Struct, frozen=True):
     release: str
     already: bool  # it was there, complete
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class SwitchOutcome:
+class SwitchOutcome(msgspec.Struct, frozen=True):
     """Read back on the host, after the change, inside the same locked command."""
 
     current: str | None
@@ -65,24 +61,21 @@ class SwitchOutcome:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class CommandOutcome:
+class CommandOutcome(msgspec.Struct, frozen=True):
     exit_status: int
     output: str  # stdout and stderr, last 64 KiB, cleaned of escape sequences
     replayed: bool
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class HealthOutcome:
+class HealthOutcome(msgspec.Struct, frozen=True):
     healthy: bool
     detail: str  # "http 500 from :8080/healthz", "refused", …
     seconds: float
     checks: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+class Vitals(msgspec.Struct, frozen=True):
     load_1m: float
     cores: int
     memory_total: int  # bytes
@@ -94,8 +87,7 @@ class Vitals:
     cpu_total: int = 0  # likewise; 0: not told
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     host: str
     text: str  # cleaned
     time: str | None = None  # ISO 8601 UTC where the source says it
@@ -103,8 +95,7 @@ class LogLine:
     source: str = ""  # the file that it is of, where there are several; ``text`` begins with it
 
 
-@dataclass(frozen=True, slots=True)
-class LogBatch:
+class LogBatch(msgspec.Struct, frozen=True):
     """Lines of one source on a host, taken in together: a flood costs little more than a trickle."""
 
     host: str
@@ -114,11 +105,13 @@ class LogBatch:
     source: str = ""  # ``web.log: `` where there are several files
 
 
-@dataclass(frozen=True, slots=True)
-class SecretValues:
+class SecretValues(msgspec.Struct, frozen=True):
     """Values on their way to a host: shown nowhere, in no repr."""
 
-    values: Mapping[str, str] = field(repr=False, default_factory=dict)
+    values: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return "SecretValues()"
 
 
 class Connection(Protocol):

@@ -5,8 +5,9 @@ import errno
 import hashlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.backends.playground.layout import SERVICES, PlaygroundError
 
@@ -15,8 +16,7 @@ SSH_PORT, FIRST_SERVICE_PORT = 22, 80  # within a block
 CLAIM = 254  # last number of the address that marks a network as taken
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True):
     """``listeners``: a bound socket for each host's SSH; ``claim`` keeps other playgrounds off while it is open."""
 
     addresses: tuple[str, ...]

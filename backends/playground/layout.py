@@ -3,9 +3,10 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from quarterdeck.backends.errors import THIS_MACHINE, BackendError
 from quarterdeck.backends.playground.processes import read_pid_file
@@ -30,8 +31,7 @@ class PlaygroundError(BackendError):
         super().__init__(THIS_MACHINE, action, problem, left=left, advice=advice)
 
 
-@dataclass(frozen=True, slots=True)
-class PlaygroundHost:
+class PlaygroundHost(msgspec.Struct, frozen=True):
     """One embedded SSH host. ``address`` is its own in 127.0.0.0/8; ``home`` is its directory on this machine."""
 
     name: str
@@ -41,8 +41,7 @@ class PlaygroundHost:
     home: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Playground:
+class Playground(msgspec.Struct, frozen=True):
     """A playground as its description says. ``services`` gives each service's HTTP port, the same on every host."""
 
     directory: Path
@@ -129,9 +128,9 @@ def write_atomically(path: Path, content: str, mode: int = 0o600) -> None:
 
 def write_description(playground: Playground) -> None:
     """The last file of a start: a playground without it is only half there."""
-    body = asdict(playground)
-    body.pop("directory")
-    for host in body["hosts"]:
+    body = {"user": playground.user, "services": playground.services}
+    body["hosts"] = hosts = [msgspec.structs.asdict(host) for host in playground.hosts]
+    for host in hosts:
         host.pop("home")
     write_atomically(playground.directory / "playground.json", json.dumps(body, indent=2) + "\n")
 

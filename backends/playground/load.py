@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.backends.playground.layout import Playground, PlaygroundError, PlaygroundHost
 from quarterdeck.backends.playground.lifecycle import describe
@@ -17,17 +18,20 @@ HIGHEST_RATE = 1000.0
 LONGEST = 86_400.0  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class LoadReport:
+class LoadReport(msgspec.Struct, frozen=True):
     """What was sent and what came back. Latencies are seconds, of answered requests, None when there were none."""
 
     target: str
     seconds: float
     requests: int
     failed: int
-    failures: Mapping[str, int] = field(default_factory=dict)  # "http 500", "refused", "reset", "timeout", … → how many
-    versions: Mapping[str, int] = field(default_factory=dict)  # version → requests that it answered, well or not
-    failed_hosts: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, int] = msgspec.field(
+        default_factory=dict
+    )  # "http 500", "refused", "reset", "timeout", … → how many
+    versions: Mapping[str, int] = msgspec.field(
+        default_factory=dict
+    )  # version → requests that it answered, well or not
+    failed_hosts: Mapping[str, int] = msgspec.field(default_factory=dict)
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None

@@ -1,11 +1,11 @@
 """Which versions of the playground's services there are and what is wrong with two of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class BadVersions:
+class BadVersions(msgspec.Struct, frozen=True):
     """``at_once`` fails its health check; ``under_traffic`` is healthy, and fails every fifth request once used."""
 
     at_once: str

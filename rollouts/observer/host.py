@@ -6,7 +6,8 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, Unreachable
 from quarterdeck.backends.hosts.contract import Connection, HostBackend, Vitals
@@ -34,13 +35,12 @@ Known = Callable[[str], Awaitable[tuple[Mapping[str, Release], int]]]
 """From a target's name to its releases, and the last event of the journal that they are as of."""
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(msgspec.Struct):
     """What was found since it was last written down. ``lost``: why (target, host) can't be asked."""
 
-    looks: dict[tuple[str, str], Look] = field(default_factory=dict)
-    lost: dict[tuple[str, str], str] = field(default_factory=dict)
-    samples: list[Sample] = field(default_factory=list)
+    looks: dict[tuple[str, str], Look] = msgspec.field(default_factory=dict)
+    lost: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)
+    samples: list[Sample] = msgspec.field(default_factory=list)
 
     def saw(self, seen: Look) -> None:
         key = (seen.observation.target, seen.observation.host)

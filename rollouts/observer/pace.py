@@ -1,8 +1,9 @@
 """How often which target is looked at: what somebody has open most often, what nobody looks at hardly ever. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.history.records import Presence
@@ -11,8 +12,7 @@ VIEWS_OF_ALL: Final = frozenset({"overview", "health", "drift", "readiness"})
 """Views of the control room that show every target."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """Seconds between two looks. ``many``: with more hosts than that, what nobody has open is looked at rarely."""
 
     chosen: float = 2.0  # targets that somebody has open, or that a rollout is changing

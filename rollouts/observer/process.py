@@ -5,9 +5,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.history.errors import JournalError
@@ -24,15 +25,14 @@ GOODBYE = 1.0  # seconds for taking one's name off the journal
 _log = logging.getLogger("quarterdeck.observer")
 
 
-@dataclass(slots=True)
-class Room:
+class Room(msgspec.Struct):
     """What the room has said so far: which it is, and what it shows."""
 
     pid: int
     state: Path
     fleet_file: Path
     operator: Operator
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace = msgspec.field(default_factory=Pace)
     view: str = "overview"
     target: str | None = None
 

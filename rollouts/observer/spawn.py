@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.history.records import Operator
@@ -34,8 +35,8 @@ class ObserverProcess:
             room=os.getpid(),
             state=str(fleet.state),
             fleet=str(fleet.file),
-            operator=asdict(operator),
-            pace=asdict(pace or Pace()),
+            operator=msgspec.structs.asdict(operator),
+            pace=msgspec.structs.asdict(pace or Pace()),
             view=view,
             target=target,
         )

@@ -5,9 +5,10 @@ Pure: asks no host and writes nothing.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
 from quarterdeck.config.model import Target
@@ -27,8 +28,7 @@ class CannotBegin(Exception):
         self.hosts = dict(hosts or {})  # those that could not be asked, each with the reason
 
 
-@dataclass(slots=True)
-class Armed:
+class Armed(msgspec.Struct):
     """What arming found. ``releases`` holds every release that a step may name, by id."""
 
     target: Target
@@ -38,8 +38,8 @@ class Armed:
     plan: Plan
     secrets: dict[str, SecretValues]  # by release id; empty values: what lies on the host is kept
     releases: dict[str, Release]
-    masked: list[SecretValues] = field(default_factory=list)  # further values that must not be shown
-    body: dict[str, Any] = field(default_factory=dict)
+    masked: list[SecretValues] = msgspec.field(default_factory=list)  # further values that must not be shown
+    body: dict[str, Any] = msgspec.field(default_factory=dict)
     archive: Path | None = None
     highest_epoch: int = 0
 

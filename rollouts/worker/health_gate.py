@@ -1,7 +1,8 @@
 """The health gate: asks until a host's service is healthy, has stayed so, or its deadline is over."""
 
 import asyncio
-import dataclasses
+
+import msgspec
 
 from quarterdeck.backends.hosts.contract import Connection, HealthOutcome
 from quarterdeck.config.model import Health
@@ -29,12 +30,12 @@ async def become_healthy(connection: Connection, health: Health, release: Releas
         if outcome.healthy:
             healthy_since = now if healthy_since is None else healthy_since
             if now - healthy_since >= hold:
-                return dataclasses.replace(outcome, seconds=now - start, checks=checks)
+                return msgspec.structs.replace(outcome, seconds=now - start, checks=checks)
             wait = min(health.interval, hold - (now - healthy_since))
         else:
             healthy_since = None
             wait = min(pause, health.interval) if now - start < 10.0 else health.interval
             pause = min(pause * 2, QUICK)
         if now + wait > deadline:
-            return dataclasses.replace(outcome, healthy=False, seconds=now - start, checks=checks)
+            return msgspec.structs.replace(outcome, healthy=False, seconds=now - start, checks=checks)
         await asyncio.sleep(wait)

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.backends.hosts.contract import SecretValues
 from quarterdeck.backends.secrets import resolve_each, same
@@ -12,8 +13,7 @@ from quarterdeck.config.release import Release
 log = logging.getLogger("quarterdeck.worker")
 
 
-@dataclass(frozen=True, slots=True)
-class OldSecrets:
+class OldSecrets(msgspec.Struct, frozen=True):
     """``readable``: to be masked. ``to_write``: all of them, or none where one is missing, and then what lies on the hosts is
     kept. ``states`` by name: same, changed or unavailable."""
 

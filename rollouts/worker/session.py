@@ -306,6 +306,6 @@ def _id(rollout: Rollout | None) -> int | None:
 
 
 def _unsettled(host: HostNow) -> HostNow:
-    import dataclasses
+    import msgspec
 
-    return dataclasses.replace(host, running=False) if host.error is None else host
+    return msgspec.structs.replace(host, running=False) if host.error is None else host

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.secrets import Masker
@@ -28,8 +30,6 @@ log = logging.getLogger("quarterdeck.worker")
 
 class Standing:
     def __init__(self, state: Path, rollout: Rollout, journal: JournalThread, backend: SshBackend, crew: Crew) -> None:
-        import msgspec
-
         self.state_directory = state
         self.rollout = rollout
         self.id = rollout.id

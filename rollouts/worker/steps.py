@@ -7,9 +7,10 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from quarterdeck.backends.errors import CommandFailed
 from quarterdeck.backends.hosts.contract import Connection, Fence, HealthOutcome, SecretValues
@@ -40,8 +41,7 @@ class StepFailed(Exception):
         self.untouched = untouched
 
 
-@dataclass(slots=True)
-class Work:
+class Work(msgspec.Struct):
     """What steps need: the same for all of a rollout. ``archives`` gives a release's tarball when a host needs it."""
 
     target: Target

@@ -7,13 +7,14 @@ outcome or finds that its result already holds.
 """
 
 import asyncio
-import dataclasses
 import logging
 import os
 import time
 from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
+
+import msgspec
 
 from quarterdeck.backends.errors import BackendError, Fenced, HostKeyRejected, HostLockBusy, LoginRefused, Unreachable
 from quarterdeck.config.model import OnUnreachable
@@ -185,7 +186,7 @@ class Waves:
         boot = process_identity(os.getpid())[1]
         for event in self.journal.reader.events(rollout=self.rollout, kind="pause.until"):
             if event.body.get("seq") == step.seq and event.body.get("boot") == boot:
-                return dataclasses.replace(step, body={**step.body, "until": event.body["until"]})
+                return msgspec.structs.replace(step, body={**step.body, "until": event.body["until"]})
         until = time.clock_gettime(time.CLOCK_BOOTTIME) + float(step.body["seconds"])
         await self.journal.do(
             self.journal.journal.record,
@@ -194,7 +195,7 @@ class Waves:
             rollout=self.rollout,
             body={"seq": step.seq, "until": until, "boot": boot, "seconds": step.body["seconds"]},
         )
-        return dataclasses.replace(step, body={**step.body, "until": until})
+        return msgspec.structs.replace(step, body={**step.body, "until": until})
 
     def _as_failure(self, step: Step, error: StepFailed | BackendError | OSError) -> StepFailed:
         if isinstance(error, StepFailed):

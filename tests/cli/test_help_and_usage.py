@@ -12,7 +12,7 @@ from tests.cli.qd_command import Qd
 
 NAMES = [command.name for command in COMMANDS]
 NESTED = ["audit verify", "audit export", "demo up", "demo down", "demo load", "demo break"]
-HEAVY = {"asyncssh", "httpx", "h11", "textual", "jsonschema", "msgspec", "yaml", "sqlite3", "pysqlite3", "asyncio"}
+HEAVY = {"asyncssh", "httpx", "h11", "textual", "jsonschema", "yaml", "sqlite3", "pysqlite3", "asyncio"}
 
 
 @pytest.mark.parametrize("name", [*NAMES, *NESTED])

@@ -1,6 +1,5 @@
 """The examples are right, complete and typed, and the schema and the loader speak of the same keys."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,9 +119,9 @@ def test_defaults_that_are_described_are_those_of_the_model() -> None:
     models = {keys.OVERRIDE.title: Target}
     for group in every_keys():
         model = models.get(group.title, group.make)
-        if not (isinstance(model, type) and dataclasses.is_dataclass(model)):
+        if not (isinstance(model, type) and issubclass(model, msgspec.Struct)):
             continue
-        fields = {field.name: field for field in dataclasses.fields(model)}
+        fields = {field.name: field for field in msgspec.structs.fields(model)}
         for key in group.keys:
             if key.default is not None and key.name != "strategy":
                 assert _value(key) == fields[key.field_name].default, (group.title, key.name)

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
+import msgspec
 import pytest
 
 from quarterdeck.backends.errors import (
@@ -88,13 +88,15 @@ async def test_names_that_could_lead_elsewhere_are_refused(place: Place) -> None
     release, archive = place.release("v1")
     for bad in ("../evil", "a/b", "", "a b", "-x", "a\nb", ".hidden"):
         with pytest.raises(BackendError, match="name of a release"):
-            await place.connection.stage(replace(release, version=bad or "/"), archive, NO_SECRETS, place.fence())
+            await place.connection.stage(
+                msgspec.structs.replace(release, version=bad or "/"), archive, NO_SECRETS, place.fence()
+            )
     for bad in ("relative", "/srv/../etc", "/", "/a\nb"):
         with pytest.raises(BackendError, match="absolute path"):
             await place.connection.facts("test/web", bad)
     with pytest.raises(ArtifactRefused):
         await place.connection.stage(
-            replace(release, files=(ConfigFile("../../x", ""),), runner=Runner(commands=QUICK)),
+            msgspec.structs.replace(release, files=(ConfigFile("../../x", ""),), runner=Runner(commands=QUICK)),
             archive,
             NO_SECRETS,
             place.fence(),

@@ -1,9 +1,9 @@
 """Health checks say what they saw, in time."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from quarterdeck.config.model import (
@@ -36,11 +36,14 @@ async def test_health_checks_say_what_they_saw(place: Place, made_from: str) -> 
     await become_healthy(place.connection, release)
     before = place.connection.executions
     assert await health(http=check) == (True, f"http 200 from {where}/")
-    assert await health(http=replace(check, path="/broken")) == (False, f"http 500 from {where}/broken")
-    assert await health(http=replace(check, status=204)) == (False, f"http 200 from {where}/, not 204")
-    assert await health(http=replace(check, contains="{version} hello")) == (True, f"http 200 from {where}/")
-    assert await health(http=replace(check, contains="{release}")) == (True, f"http 200 from {where}/")
-    healthy, detail = await health(http=replace(check, contains="v2"))
+    assert await health(http=msgspec.structs.replace(check, path="/broken")) == (False, f"http 500 from {where}/broken")
+    assert await health(http=msgspec.structs.replace(check, status=204)) == (False, f"http 200 from {where}/, not 204")
+    assert await health(http=msgspec.structs.replace(check, contains="{version} hello")) == (
+        True,
+        f"http 200 from {where}/",
+    )
+    assert await health(http=msgspec.structs.replace(check, contains="{release}")) == (True, f"http 200 from {where}/")
+    healthy, detail = await health(http=msgspec.structs.replace(check, contains="v2"))
     assert not healthy
     assert "does not say 'v2': 'v1 hello" in detail
     assert await health(tcp=TcpCheck(port, address)) == (True, f"{where} accepts connections")

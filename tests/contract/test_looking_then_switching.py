@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quarterdeck.backends.errors import BackendError
@@ -43,7 +43,9 @@ async def test_looking_and_switching_are_one_execution(place: Place) -> None:
     before, calls = place.connection.executions, place.calls
     alone = await place.connection.facts("test/web", str(place.path))
     facts = await looked(place)
-    assert replace(facts, free_bytes=None) == replace(alone, free_bytes=None)  # others use the disk too
+    assert msgspec.structs.replace(facts, free_bytes=None) == msgspec.structs.replace(
+        alone, free_bytes=None
+    )  # others use the disk too
     await until_waiting(place, 1)
     assert (place.calls, (place.path / "current").readlink().name) == (calls, first.id)  # nothing has happened
     outcome = await place.connection.switch(second, NO_SECRETS, place.fence(), "1.2")

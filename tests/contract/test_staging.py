@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import io
 import tarfile
-from dataclasses import replace
 
+import msgspec
 import pytest
 
 from quarterdeck.backends.errors import (
@@ -116,7 +116,7 @@ async def test_an_archive_that_leads_out_is_refused(place: Place, what: str) -> 
     with tarfile.open(archive, "w:gz") as file:
         for member in BAD_MEMBERS[what]:
             file.addfile(member, io.BytesIO(b"x"))
-    release = replace(release, artifact=resolved(archive))
+    release = msgspec.structs.replace(release, artifact=resolved(archive))
     with pytest.raises(BackendError) as caught:
         await place.connection.stage(release, archive, NO_SECRETS, place.fence())
     assert isinstance(caught.value, ArtifactRefused), caught.value
@@ -131,7 +131,7 @@ async def test_links_within_the_release_are_kept(place: Place) -> None:
         file.addfile(_member("lib/a.so", tarfile.SYMTYPE, "a.so.1"))
         file.addfile(_member("bin/deep/a", tarfile.SYMTYPE, "../../lib/a.so"))
         file.addfile(_member("hard", tarfile.LNKTYPE, "lib/a.so.1"))
-    release = replace(release, artifact=resolved(archive))
+    release = msgspec.structs.replace(release, artifact=resolved(archive))
     await place.connection.stage(release, archive, NO_SECRETS, place.fence())
     assert (place.path / "releases" / release.id / "bin/deep/a").read_text() == "x"
 
@@ -140,6 +140,8 @@ async def test_what_is_no_archive_is_refused(place: Place) -> None:
     release, archive = place.release("v1")
     archive.write_bytes(b"this is no archive" * 100)
     body = archive.read_bytes()
-    release = replace(release, artifact=ResolvedArtifact(str(archive), hashlib.sha256(body).hexdigest()))
+    release = msgspec.structs.replace(
+        release, artifact=ResolvedArtifact(str(archive), hashlib.sha256(body).hexdigest())
+    )
     with pytest.raises(ArtifactRefused, match="can't be unpacked"):
         await place.connection.stage(release, archive, NO_SECRETS, place.fence())

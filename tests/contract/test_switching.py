@@ -1,8 +1,8 @@
 """A switch puts one release in the place of another, and says what is there afterwards."""
 
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quarterdeck.backends.errors import (
@@ -57,7 +57,7 @@ async def test_stop_and_start_leave_and_move_the_link(place: Place) -> None:
 
 
 async def test_restart_is_used_where_it_is_given(place: Place) -> None:
-    commands = replace(QUICK, restart='echo restart >>"$QD_SHARED/calls"')
+    commands = msgspec.structs.replace(QUICK, restart='echo restart >>"$QD_SHARED/calls"')
     first, second = await place.staged("v1", commands=commands), await place.staged("v2", commands=commands)
     await place.connection.switch(first, NO_SECRETS, place.fence(), "1.1")
     await place.connection.switch(second, NO_SECRETS, place.fence(), "1.2")
@@ -65,7 +65,7 @@ async def test_restart_is_used_where_it_is_given(place: Place) -> None:
 
 
 async def test_a_release_is_stopped_the_way_it_was_started(place: Place) -> None:
-    other = replace(QUICK, stop='echo "the other stop" >>"$QD_SHARED/calls"', restart="exit 1")
+    other = msgspec.structs.replace(QUICK, stop='echo "the other stop" >>"$QD_SHARED/calls"', restart="exit 1")
     first, second = await place.staged("v1", commands=other), await place.staged("v2")
     await place.connection.switch(first, NO_SECRETS, place.fence(), "1.1")
     await place.connection.switch(second, NO_SECRETS, place.fence(), "1.2")
@@ -103,7 +103,9 @@ async def test_a_start_that_hangs_is_ended(place: Place) -> None:
 
 
 async def test_secrets_are_renewed_where_they_differ_and_kept_otherwise(place: Place) -> None:
-    release, archive = place.release("v1", commands=replace(QUICK, start='printf %s "$KEY" >"$QD_SHARED/running"'))
+    release, archive = place.release(
+        "v1", commands=msgspec.structs.replace(QUICK, start='printf %s "$KEY" >"$QD_SHARED/running"')
+    )
     tricky = "a'b\"c\\d$e`f\n#g ü"
     await place.connection.stage(release, archive, SecretValues({"KEY": "old"}), place.fence())
     await place.connection.switch(release, NO_SECRETS, place.fence(), "1.1")

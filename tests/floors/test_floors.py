@@ -11,7 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 FLOORS = ["config", "history", "backends", "rollouts", "tui"]  # from the ground up
-HEAVY = ["textual", "docker", "asyncssh", "httpx", "msgspec", "cryptography"]
+HEAVY = ["textual", "docker", "asyncssh", "httpx", "cryptography"]
 # Between two floors, which the order of the floors alone would allow.
 APART = {"backends": ["history"]}
 

@@ -1,7 +1,6 @@
 """Releases in the journal: stored once, judged, and found again as the last good one and the current one."""
 
-from dataclasses import replace
-
+import msgspec
 import pytest
 
 from quarterdeck.config.model import ConfigFile, Health, Hook, Hooks, HttpCheck, Runner, SecretReference
@@ -42,7 +41,7 @@ def run(journal: Journal, to: Release, end: RolloutState, *, was: Release | None
 
 def test_a_release_is_stored_once_and_comes_back_whole(journal: Journal, other: Journal) -> None:
     assert journal.put_release(V1) == V1.id
-    assert other.put_release(replace(V1, created="2030-01-01T00:00:00.000Z")) == V1.id
+    assert other.put_release(msgspec.structs.replace(V1, created="2030-01-01T00:00:00.000Z")) == V1.id
     row = other.release(V1.id)
     assert row is not None
     assert row.release == V1

@@ -2,9 +2,9 @@
 
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quarterdeck.history import engine, migrate
@@ -34,7 +34,7 @@ def test_the_latest_window_of_one_target_has_its_hosts_own_figures_too(journal: 
     elsewhere = [sample("c/d", "web-1", 0.3), sample("", "web-9", 1, metric="load"), sample("a/b", "web-9", 0.4)]
     journal.write_round([], [old, *wanted, *elsewhere])
     found = other.samples("a/b", ["web-1", "web-2"], 300)
-    assert [replace(one, id=0) for one in found] == wanted
+    assert [msgspec.structs.replace(one, id=0) for one in found] == wanted
     assert other.samples("a/b", ["web-1", "web-2"], 300, after=found[1].id) == found[2:]
     assert [one.value for one in other.samples("a/b", ["web-1"], 500)] == [0.5, 0.1, 40]
     assert {one.target for one in other.probes(300)} == {"a/b", "c/d"}
@@ -67,7 +67,7 @@ def test_a_round_is_one_transaction(journal: Journal, other: Journal) -> None:
     assert other.presences()[0].looked > 0
     broken = Observation("a/b", "web-2", TIME, None, None, "strange", None, {})
     with pytest.raises(engine.engine().error, match="CHECK"):
-        journal.write_look(mine, [replace(seen, host="web-3"), broken], [])
+        journal.write_look(mine, [msgspec.structs.replace(seen, host="web-3"), broken], [])
     assert [one.host for one in other.observations("a/b")] == ["web-1"]
     assert journal.head()[0] == 0  # no events: measurements are no deeds
 

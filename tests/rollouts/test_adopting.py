@@ -1,10 +1,10 @@
 """What the hosts say becomes what the journal knows: here with hosts of values, in the trust tests with real ones."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from quarterdeck.backends.errors import Unreachable
@@ -99,7 +99,7 @@ async def adopted(journal: Journal, *said: TargetFacts | None) -> AdoptedTarget:
 
 async def test_an_empty_journal_learns_current_previous_and_fence(journal: Journal) -> None:
     same = facts(V2, [V1, V2], V1, V2)
-    found = await adopted(journal, same, same, replace(same, epoch=9))
+    found = await adopted(journal, same, same, msgspec.structs.replace(same, epoch=9))
     assert (found.current, found.previous, found.epoch, found.changed) == (V2.id, V1.id, 9, True)
     assert found.disagreements == ()
     assert journal.current_release(TARGET.name) == V2.id
@@ -146,7 +146,7 @@ async def test_what_the_journal_knows_to_be_bad_stays_bad(journal: Journal) -> N
 
 
 async def test_what_the_hosts_hold_for_bad_is_not_offered_for_a_way_back(journal: Journal) -> None:
-    said = replace(facts(V3, [V1, V3], V1, V2, V3), bad=(V2.id,))
+    said = msgspec.structs.replace(facts(V3, [V1, V3], V1, V2, V3), bad=(V2.id,))
     owed = facts(V3, [V1, V2, V3], V1, V2, V3, epoch=5)  # was away when v2 was left
     found = await adopted(journal, owed, said, said)
     assert (found.current, found.previous) == (V3.id, V1.id)
@@ -157,7 +157,7 @@ async def test_what_the_hosts_hold_for_bad_is_not_offered_for_a_way_back(journal
 
 
 async def test_a_release_that_proved_itself_since_is_good_again(journal: Journal) -> None:
-    before = replace(facts(V1, [V1], V1, V2), bad=(V2.id,))
+    before = msgspec.structs.replace(facts(V1, [V1], V1, V2), bad=(V2.id,))
     since = facts(V2, [V1, V2], V1, V2, epoch=9)  # shipped again, by force, and good
     found = await adopted(journal, before, since, since)
     assert (found.current, found.previous) == (V2.id, V1.id)
@@ -179,7 +179,7 @@ async def test_a_rollout_under_way_keeps_its_target(journal: Journal) -> None:
 
 async def test_damaged_and_foreign_manifests_are_left_out(journal: Journal) -> None:
     said = facts(V1, [V1], V1)
-    foreign = replace(V2, target="staging/web")
+    foreign = msgspec.structs.replace(V2, target="staging/web")
     lying = manifest(V3) | {"id": "v9-0000000000"}
     kept = (
         *said.kept,
@@ -188,7 +188,7 @@ async def test_damaged_and_foreign_manifests_are_left_out(journal: Journal) -> N
         KeptRelease(V3.id, True, lying),
         KeptRelease("junk-0000000000", True, {"release": 3}),
     )
-    found = await adopted(journal, replace(said, kept=kept), None, None)
+    found = await adopted(journal, msgspec.structs.replace(said, kept=kept), None, None)
     assert found.releases == (V1.id,)
     assert len([text for text in found.disagreements if "left out" in text]) == 4
     with pytest.raises(ValueError, match="id"):
@@ -203,7 +203,7 @@ async def test_anchors_of_the_journal_that_was_lost_are_known_as_such(journal: J
     found = await read_anchors(hosts, fleet(journal), journal)
     assert found.anchors == []
     assert len(found.silent) == 2
-    told = cast(HostBackend, _Hosts({"web-1": replace(before, anchor=f"3:{'b' * 64}")}))
+    told = cast(HostBackend, _Hosts({"web-1": msgspec.structs.replace(before, anchor=f"3:{'b' * 64}")}))
     assert (await read_anchors(told, fleet(journal), journal)).anchors == [("web-1 (production/web)", 3, "b" * 64)]
 
 

@@ -55,7 +55,7 @@ def observation(
 
 
 def moving(before: str, to: str) -> Rollout:
-    values: dict[str, Any] = dict.fromkeys(Rollout.__slots__)
+    values: dict[str, Any] = dict.fromkeys(Rollout.__struct_fields__)
     return Rollout(
         **values | {"kind": RolloutKind.DEPLOY, "state": RolloutState.RUNNING, "from_release": before, "to_release": to}
     )

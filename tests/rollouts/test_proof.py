@@ -1,8 +1,8 @@
 """What an environment has proved of an artifact, out of a real journal, and by which clock."""
 
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quarterdeck.config.model import Commands, Runner
@@ -105,7 +105,7 @@ def test_two_short_times_are_no_long_one() -> None:
 
 
 def test_what_the_next_environment_has_refuted_is_no_advice(tmp_path: Path) -> None:
-    bad = replace(V2, target="production/web")
+    bad = msgspec.structs.replace(V2, target="production/web")
     with Journal.open(tmp_path / "state") as journal:
         deploy(journal, V1)
         deploy(journal, V2)

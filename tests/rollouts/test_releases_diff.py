@@ -1,6 +1,6 @@
 """What differs between two releases, and that secrets' values have no place in it."""
 
-from dataclasses import replace
+import msgspec
 
 from quarterdeck.config.model import Commands, ConfigFile, Health, Hook, Hooks, HttpCheck, Runner, SecretReference
 from quarterdeck.config.release import Release, ResolvedArtifact, SecretRecord
@@ -27,7 +27,7 @@ def test_nothing_differs_from_itself() -> None:
 
 
 def test_environment_added_removed_changed() -> None:
-    new = replace(OLD, env={"A": "1", "B": "two", "D": "4"})
+    new = msgspec.structs.replace(OLD, env={"A": "1", "B": "two", "D": "4"})
     assert [(c.name, c.before, c.after) for c in compare(OLD, new).env] == [
         ("B", "2", "two"),
         ("C", "3", None),
@@ -38,7 +38,7 @@ def test_environment_added_removed_changed() -> None:
 
 
 def test_files_as_a_unified_diff() -> None:
-    new = replace(
+    new = msgspec.structs.replace(
         OLD, files=(ConfigFile("etc/web.yml", "level: debug\nport: 1\n", 0o600), ConfigFile("etc/new.yml", "y\n"))
     )
     changes = {change.path: change for change in compare(OLD, new).files}
@@ -54,7 +54,7 @@ def test_files_as_a_unified_diff() -> None:
 
 
 def test_version_digest_runner_health_and_hooks() -> None:
-    new = replace(
+    new = msgspec.structs.replace(
         OLD,
         version="v2",
         artifact=ResolvedArtifact("/a/web-v2.tgz", "b" * 64),
@@ -72,11 +72,11 @@ def test_version_digest_runner_health_and_hooks() -> None:
 
 def test_secrets_are_compared_by_reference_and_fingerprint() -> None:
     def value(record: SecretRecord | None) -> str:
-        return compare(OLD, replace(OLD, secrets={"TOKEN": record} if record else {})).secrets[0].value
+        return compare(OLD, msgspec.structs.replace(OLD, secrets={"TOKEN": record} if record else {})).secrets[0].value
 
     assert value(SecretRecord(SecretReference("env", "TOKEN"), "00:11")) == "same"
     assert value(SecretRecord(SecretReference("env", "TOKEN"), "22:33")) == "same reference"
     assert value(SecretRecord(SecretReference("file", "token"), "22:33")) == "other reference"
     assert value(None) == "removed"
-    assert compare(replace(OLD, secrets={}), OLD).secrets[0].value == "added"
-    assert "00:11" not in str(to_value(compare(OLD, replace(OLD, secrets={}))))
+    assert compare(msgspec.structs.replace(OLD, secrets={}), OLD).secrets[0].value == "added"
+    assert "00:11" not in str(to_value(compare(OLD, msgspec.structs.replace(OLD, secrets={}))))

@@ -1,6 +1,6 @@
 """Title and bell: what goes on, for a window that nobody looks at; both can be turned off and nothing foreign gets in."""
 
-import dataclasses
+import msgspec
 
 from quarterdeck.config.settings import DEFAULTS
 from quarterdeck.history.records import Operator, Rollout, RolloutState
@@ -14,7 +14,7 @@ def picture(qd: Qd, state: RolloutState) -> Picture:
     """With the one rollout of the journal that stands still, in ``state``."""
     with qd.journal() as journal:
         rollout: Rollout = journal.rollouts(limit=1)[0]
-    mine = dataclasses.replace(rollout, state=state, requested_by=OPERATOR.label)
+    mine = msgspec.structs.replace(rollout, state=state, requested_by=OPERATOR.label)
     targets = {"production/api": TargetSeen("production/api", "production", "api", release="r", health="down")}
     return Picture("acme", ("production",), ("api",), targets, (RolloutSeen(mine, "v1", "v2"),))
 
@@ -22,7 +22,7 @@ def picture(qd: Qd, state: RolloutState) -> Picture:
 def test_the_title_says_fleet_failures_and_what_moves(filled: Qd) -> None:
     assert title_of(Picture("acme", (), ())) == "qd acme"
     assert title_of(picture(filled, RolloutState.RUNNING)) == "qd acme: 1 rolling"
-    evil = dataclasses.replace(Picture("a\x1b]52;c;x\x07\x9bcme", (), ()))
+    evil = msgspec.structs.replace(Picture("a\x1b]52;c;x\x07\x9bcme", (), ()))
     assert title_of(evil).isprintable()
 
 
@@ -33,14 +33,14 @@ def test_the_bell_rings_once_for_one_s_own_rollout_and_not_for_others(filled: Qd
     assert ended_of(moving, ended, Operator("bob", 1001, None, "bastion-2")) == []
     for bell, rings in ((True, 1), (False, 0)):
         sent: list[str] = []
-        attention = Attention(dataclasses.replace(DEFAULTS, bell=bell, title=False), sent.append, {"TERM": "xterm"})
+        attention = Attention(msgspec.structs.replace(DEFAULTS, bell=bell, title=False), sent.append, {"TERM": "xterm"})
         attention.news(moving, ended, OPERATOR)
         attention.news(ended, ended, OPERATOR)
         assert sent == ["\x07"] * rings
 
 
 def test_without_a_title_or_on_a_console_nothing_of_it_is_sent(filled: Qd) -> None:
-    for settings, term in ((dataclasses.replace(DEFAULTS, title=False), "xterm"), (DEFAULTS, "linux")):
+    for settings, term in ((msgspec.structs.replace(DEFAULTS, title=False), "xterm"), (DEFAULTS, "linux")):
         sent: list[str] = []
         attention = Attention(settings, sent.append, {"TERM": term})
         attention.begin(picture(filled, RolloutState.RUNNING))

@@ -1,11 +1,11 @@
 """What cards say, as pure rows; how they lie on small and large terminals; that foreign text can't break them."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from quarterdeck.history.errors import JournalError
@@ -34,10 +34,10 @@ def facts(**different: Any) -> WayFacts:
     made = WayFacts(
         leaving=ReleaseFacts(ReleaseRow(new, new.id, "good", "", "2026-11-23T10:00:00Z", "2026-11-23T10:01:00Z")),
         to=ReleaseFacts(ReleaseRow(old, old.id, "good", "", "2026-11-22T10:00:00Z", "2026-11-22T10:01:00Z")),
-        difference=compare(new, dataclasses.replace(new, version="v1")),
+        difference=compare(new, msgspec.structs.replace(new, version="v1")),
         last_good=old.id,
     )
-    return dataclasses.replace(made, **different)
+    return msgspec.structs.replace(made, **different)
 
 
 def plan(**different: Any) -> Mapping[str, Any]:
@@ -161,7 +161,9 @@ async def test_foreign_text_breaks_no_card_and_no_pane(filled: Qd, make_room: Ma
     with filled.journal() as journal:
         seen = look_closely(journal, 3)
         assert "\x1b" not in json.dumps(seen.rollout.outcome)
-        evil = dataclasses.replace(seen.steps[0], host=f"web{EVIL}", outcome={"error": EVIL, "output": f"a\n{EVIL}"})
+        evil = msgspec.structs.replace(
+            seen.steps[0], host=f"web{EVIL}", outcome={"error": EVIL, "output": f"a\n{EVIL}"}
+        )
     room = make_room(target="production/api")
     async with room.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: room.picture.head > 0, "the journal")
@@ -184,7 +186,7 @@ async def test_foreign_text_breaks_no_card_and_no_pane(filled: Qd, make_room: Ma
         room.visit("rollouts", rollout=3)
         await until(pilot, lambda: "rollout 3" in pane_text(room, "rollout"), "the rollout")
         assert "http 500" in pane_text(room, "rollout")
-        rows, where = whole_rows(dataclasses.replace(seen, steps=(evil,)), 80, None)
+        rows, where = whole_rows(msgspec.structs.replace(seen, steps=(evil,)), 80, None)
         assert len(where) == 1
         assert rows
 

@@ -1,10 +1,10 @@
 """The guided first incident: it goes on only by what the fleet does, is skipped, replayed, and is for the playground alone."""
 
-import dataclasses
 import os
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
@@ -33,10 +33,10 @@ def picture(
     moving = None
     if kind is not None:
         moving = RolloutSeen(
-            dataclasses.replace(rollout, id=9, kind=kind, state=RolloutState.RUNNING, epoch=3), "v4", "v2"
+            msgspec.structs.replace(rollout, id=9, kind=kind, state=RolloutState.RUNNING, epoch=3), "v4", "v2"
         )
     seen = TargetSeen("production/web", "production", "web", release="r", version=version, moving=moving)
-    done = RolloutSeen(dataclasses.replace(rollout, id=4, state=shipped), "v2", "v4")
+    done = RolloutSeen(msgspec.structs.replace(rollout, id=4, state=shipped), "v2", "v4")
     return Picture("playground", ("production",), ("web",), {"production/web": seen}, (done,))
 
 

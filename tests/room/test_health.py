@@ -1,9 +1,9 @@
 """Health panes and header: figures from samples, no data is never good, nothing flickers. Pure functions; no host is asked."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from quarterdeck.history.clock import boottime
@@ -255,5 +255,7 @@ def replace_second(moment: datetime) -> datetime:
 
 def test_a_sample_of_another_release_is_not_taken_for_this_one() -> None:
     seen = target(host("web-1", V2, drift=True))
-    found = target_health(replace(seen, release=V2), [sample("web-1", Metric.FAILURE, 0.0, release=V1)], END)
+    found = target_health(
+        msgspec.structs.replace(seen, release=V2), [sample("web-1", Metric.FAILURE, 0.0, release=V1)], END
+    )
     assert (found.new.release, found.new.probes.total) == (V2, 0)

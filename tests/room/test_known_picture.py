@@ -1,8 +1,7 @@
 """What was read for the first paint is what the room begins with, brought up to what has happened since; never of another fleet, and
 never for longer than until the journal is read."""
 
-from dataclasses import replace
-
+import msgspec
 import pytest
 from textual.events import Resize
 from textual.geometry import Size
@@ -69,11 +68,13 @@ def test_it_is_of_this_fleet_or_not_used(acme: Qd, make_acme: MakeAcme) -> None:
     assert is_of(known, fleet)
     first = next(iter(known.targets))
     others = [
-        replace(known, fleet="another"),
-        replace(known, environments=known.environments[::-1]),
-        replace(known, services=known.services[1:]),
-        replace(known, targets={name: seen for name, seen in known.targets.items() if name != first}),
-        replace(known, targets={**known.targets, first: replace(known.targets[first], hosts=())}),
+        msgspec.structs.replace(known, fleet="another"),
+        msgspec.structs.replace(known, environments=known.environments[::-1]),
+        msgspec.structs.replace(known, services=known.services[1:]),
+        msgspec.structs.replace(known, targets={name: seen for name, seen in known.targets.items() if name != first}),
+        msgspec.structs.replace(
+            known, targets={**known.targets, first: msgspec.structs.replace(known.targets[first], hosts=())}
+        ),
     ]
     for other in others:
         assert not is_of(other, fleet)

@@ -1,9 +1,9 @@
 """The matrix: what a cell says, which columns there is room for, and a cursor that stays on its target whatever moves."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +22,8 @@ FRESH, AGES_AGO = "2026-11-24T14:32:06.000Z", "2026-11-24T14:20:00.000Z"
 
 def _seen(*hosts: HostSeen, **more: Any) -> TargetSeen:
     made = TargetSeen("p/api", "p", "api", release="v9-a", version="v9", health="healthy", hosts=hosts)
-    ready = replace(made, back=WayBack("ready", "v8-a", "v8"))
-    return replace(ready, **more)
+    ready = msgspec.structs.replace(made, back=WayBack("ready", "v8-a", "v8"))
+    return msgspec.structs.replace(ready, **more)
 
 
 def _host(kept: tuple[str, ...] | None = ("v8-a", "v9-a"), seen: str = FRESH, error: str | None = None) -> HostSeen:
@@ -44,7 +44,9 @@ CELLS = [
     (_seen(_host()), 14, False, ("dana@bastion-2",), " =v9 @dana"),
     (_seen(_host()), 14, True, ("dana@b", "lena@b"), "[=v9 @2]"),
     (
-        replace(GONE, health="down", hosts=(replace(_host(("v9-a",)), health="unhealthy"),)),
+        msgspec.structs.replace(
+            GONE, health="down", hosts=(msgspec.structs.replace(_host(("v9-a",)), health="unhealthy"),)
+        ),
         12,
         False,
         (),
@@ -66,10 +68,10 @@ def test_the_way_back_in_words() -> None:
     ready, four = _seen(_host()), (_host(), _host(), _host(), _host(("v9-a",)))
     assert back_words(ready)[0] == "v8 ok"
     assert back_words(GONE)[0] == "v8 GONE"
-    assert back_words(replace(GONE, hosts=four))[0] == "v8 3/4"
-    assert back_words(replace(GONE, hosts=(_host(None),)))[0] == "v8 ?"
-    assert back_words(replace(ready, back=WayBack()))[0] == "none"
-    assert back_words(replace(ready, release=None))[0] == "-"
+    assert back_words(msgspec.structs.replace(GONE, hosts=four))[0] == "v8 3/4"
+    assert back_words(msgspec.structs.replace(GONE, hosts=(_host(None),)))[0] == "v8 ?"
+    assert back_words(msgspec.structs.replace(ready, back=WayBack()))[0] == "none"
+    assert back_words(msgspec.structs.replace(ready, release=None))[0] == "-"
 
 
 @given(
@@ -135,7 +137,7 @@ async def test_a_target_that_left_the_fleet_file_is_acted_on_no_more(make_acme: 
     async with room.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: room.picture.head > 0, "the journal")
         targets = {name: target for name, target in room.fleet.targets.items() if name != "production/cron"}
-        room.fleet = replace(room.fleet, targets=targets)
+        room.fleet = msgspec.structs.replace(room.fleet, targets=targets)
         room.desk.change_fleet(room.fleet)
         await until(pilot, lambda: "production/cron" not in room.picture.targets, "the new fleet")
         assert room.said == "production/cron is not in the fleet file any more: preprod/cron is chosen now"
@@ -148,7 +150,7 @@ async def test_until_the_picture_has_gone_on_a_target_that_left_is_acted_on_no_m
     room = make_acme(target="production/cron")
     async with room.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: room.picture.head > 0, "the journal")
-        room.fleet = replace(
+        room.fleet = msgspec.structs.replace(
             room.fleet, targets={n: t for n, t in room.fleet.targets.items() if n != "production/cron"}
         )
         for key in "R", "h":
@@ -165,7 +167,9 @@ async def test_more_environments_than_fit_scroll_and_production_stays(make_room:
         names = [f"environment-{n}" for n in range(9)]
         targets = {f"{name}/api": TargetSeen(f"{name}/api", name, "api", hosts=(_host(),)) for name in names}
         await until(pilot, lambda: room.picture.head > 0, "the journal")
-        room.picture = replace(room.picture, environments=tuple(names), services=("api",), targets=targets)
+        room.picture = msgspec.structs.replace(
+            room.picture, environments=tuple(names), services=("api",), targets=targets
+        )
         for wanted in ("environment-0", "environment-4", "environment-8"):
             room.choose(f"{wanted}/api")
             line = next(line for line in pane_text(room, "matrix").splitlines() if line.startswith(">"))

@@ -1,7 +1,8 @@
 """Settings and the room: the example is right, keys move with all that shows them, a broken file keeps nobody out."""
 
-import dataclasses
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.config.settings import DEFAULTS, describe, read_settings
 from quarterdeck.tui.room.actions import ACTIONS, BY_ID
@@ -18,7 +19,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "examples" / "setting
 def test_the_example_shows_every_key_and_holds_the_defaults() -> None:
     settings, problems = read_settings(EXAMPLE, known())
     assert [str(problem) for problem in problems] == []
-    assert dataclasses.replace(settings, keymap=DEFAULTS.keymap, look=None) == DEFAULTS
+    assert msgspec.structs.replace(settings, keymap=DEFAULTS.keymap, look=None) == DEFAULTS
     assert settings.keymap
     text = EXAMPLE.read_text()
     for name, _, _ in describe(known()):
@@ -67,7 +68,7 @@ def test_the_look_is_the_wished_one_then_the_usual_one_and_no_color_wins() -> No
 
 
 async def test_moved_keys_work_and_the_footer_shows_them(make_room: MakeRoom) -> None:
-    settings = dataclasses.replace(DEFAULTS, keymap={"zoom": ("Z",), "filter": ("f2",)})
+    settings = msgspec.structs.replace(DEFAULTS, keymap={"zoom": ("Z",), "filter": ("f2",)})
     room = make_room(settings=settings)
     async with room.run_test(size=(160, 30)) as pilot:
         await until(pilot, lambda: "api" in pane_text(room, "matrix"), "the matrix")

@@ -1,8 +1,8 @@
 """The card of the chosen target: the log line that matters, and what of the configuration the way back changes."""
 
-import dataclasses
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from quarterdeck.config.model import ConfigFile
@@ -26,8 +26,8 @@ def lines() -> Iterator[Filled]:
 
 def test_config_in_words() -> None:
     one = release("v1")
-    other = dataclasses.replace(one, env={"PORT": "1"}, files=(*one.files, ConfigFile("etc/new.yml", "x")))
-    assert config_words(compare(one, dataclasses.replace(one, version="v2"))) == "config same"
+    other = msgspec.structs.replace(one, env={"PORT": "1"}, files=(*one.files, ConfigFile("etc/new.yml", "x")))
+    assert config_words(compare(one, msgspec.structs.replace(one, version="v2"))) == "config same"
     assert config_words(compare(one, other)) == "config 2 env 1 files"
 
 

@@ -1,9 +1,9 @@
 """Readers change nothing, by whatever way they try: every verb, by key, `:` command, palette, and below the screen."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
 import pytest
 
 from quarterdeck.config.load import load_fleet
@@ -24,7 +24,7 @@ WORDS = {"read-only": "read-only", "viewer": "may not change anything"}
 def opening(qd: Qd, reader: str) -> Opening:
     fleet = load_fleet(qd.fleet_file)
     if reader == "viewer":
-        fleet = dataclasses.replace(fleet, operators=Operators(deploy=("somebody-else",)))
+        fleet = msgspec.structs.replace(fleet, operators=Operators(deploy=("somebody-else",)))
     return Opening(fleet, OPERATOR, read_only=reader == "read-only", target="production/web")
 
 
@@ -73,7 +73,7 @@ async def test_no_verb_by_key_command_or_palette(filled: Qd, action: Action, rea
 
 
 async def test_who_may_only_view_is_refused_in_one_sentence_and_may_look_at_the_difference(filled: Qd) -> None:
-    fleet = dataclasses.replace(
+    fleet = msgspec.structs.replace(
         load_fleet(filled.fleet_file), operators=Operators((OPERATOR.name,), ("somebody-else",))
     )
     room = Room(Opening(fleet, OPERATOR, target="production/api"))

@@ -9,9 +9,9 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quarterdeck.backends.errors import CommandFailed, NoSpace, NotPermitted
@@ -162,7 +162,7 @@ async def test_a_release_that_does_not_fit_is_refused_before_it_is_sent(
 ) -> None:
     connection = await SshBackend([sshd_fleet.ssh_config]).connect(sshd_fleet[0].as_host())
     release, archive = quick_release(tmp_path, "v1", small_disk / "srv")
-    release = replace(release, artifact=write_archive(archive, {"big": os.urandom(900_000)}))
+    release = msgspec.structs.replace(release, artifact=write_archive(archive, {"big": os.urandom(900_000)}))
     with pytest.raises(NoSpace, match=r"MiB are free and .* MiB are needed"):
         await connection.stage(release, archive, NO_SECRETS, FENCE)
     assert list((small_disk / "srv" / "releases").iterdir()) == []

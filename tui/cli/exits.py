@@ -3,8 +3,9 @@
 Pipelines depend on these numbers: a change is a breaking change and goes in the changelog.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 
 class Exit(IntEnum):
@@ -44,8 +45,7 @@ class Interrupted(Exception):
     """Ctrl-C while a rollout was followed: it goes on, and the sentence says how to follow it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """``text``: the sentence for standard error. ``status``: what qd exits with. ``places``: above it, where the faults are."""
 
     text: str

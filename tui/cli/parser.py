@@ -8,8 +8,9 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
 
 from quarterdeck.tui.cli.exits import MEANINGS, UsageError
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 Run = Callable[["Session", argparse.Namespace], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """``module`` (of this folder) has a function ``declare_<name>`` that describes the command's own arguments."""
 
     name: str

@@ -1,9 +1,10 @@
 """The one registry of what can be done in the control room. Keys, `:` commands, palette, footer, help and documentation are
 made from it; nothing can be done that is not in it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 
 class Subject(StrEnum):
@@ -23,8 +24,7 @@ class Group(StrEnum):
     ROOM = "room"
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """``keys``: Textual's names, the first one is shown. ``command``: the word after ``:``; ``takes``: its arguments, for help
     and completion (target, version, rollout, text, pane, view, look). ``changes``: refused to readers. ``footer``: the
     smaller, the earlier; 0: not there. ``pane``: only where the pane of that name has the keys."""

@@ -2,12 +2,12 @@
 jumps when the one takes over from the other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Box:
+
+class Box(msgspec.Struct, frozen=True):
     """A rectangle of cells. Never smaller than nothing."""
 
     x: int

@@ -6,9 +6,9 @@ on the screen for a while, Enter never confirms, and nothing that was typed befo
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
+import msgspec
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
@@ -75,8 +75,7 @@ class Guard:
         return was != self.open
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(msgspec.Struct, frozen=True):
     """What a card shows. ``body`` may scroll where the terminal is small; ``top`` and ``foot`` are always there."""
 
     title: str

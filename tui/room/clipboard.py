@@ -6,10 +6,11 @@ import base64
 import contextlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from quarterdeck.tui.room.own_files import own_directory, write_own
 
@@ -23,8 +24,7 @@ class Way(Enum):
     FILE = "file"
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(msgspec.Struct, frozen=True):
     """``said``: one sentence for the operator."""
 
     way: Way

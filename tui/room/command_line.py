@@ -1,7 +1,8 @@
 """What may be typed behind ``:``, made from the registry: which words a command takes, what Tab offers, what is wrong. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from quarterdeck.config.problems import nearest
 from quarterdeck.rollouts.picture import Picture
@@ -16,13 +17,12 @@ class Mistyped(Exception):
     """What was typed is no command; the sentence says what is meant or known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """What can be named. ``versions``: by target."""
 
     targets: tuple[str, ...] = ()
     rollouts: tuple[str, ...] = ()
-    versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    versions: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     panes: tuple[str, ...] = ()
 
 
@@ -37,8 +37,7 @@ def names_of(picture: Picture, panes: Sequence[str]) -> Names:
     return Names(tuple(picture.targets), rollouts, versions, tuple(panes))
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A line that can be carried out."""
 
     action: Action

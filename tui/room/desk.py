@@ -5,8 +5,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import msgspec
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.history.errors import JournalError, JournalMissing, JournalOutdated
@@ -27,8 +28,7 @@ AT_A_TIME = 1000  # events
 ANSWER_DEADLINE = 10.0  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(msgspec.Struct, frozen=True):
     """The picture as it is now, and what has been journalled since the last news (all that is recent, the first time)."""
 
     picture: Picture
@@ -172,7 +172,7 @@ class Desk:
                     picture = renew(picture, self.fleet, journal, events, looked=looked)
             elif since_around >= AROUND_EVERY:
                 since_around = 0.0
-                picture = replace(picture, around=around(journal))
+                picture = msgspec.structs.replace(picture, around=around(journal))
             measures = measuring.take_when_due(*self._watched, picture, journal, now)
             if events or measures is not None or picture != before:
                 self._tell(News(picture, tuple(events), measures))

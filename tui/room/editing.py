@@ -1,7 +1,8 @@
 """A line that somebody types: text, cursor, completion by Tab, older lines by the arrows. Pure but for its own state."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 Complete = Callable[[str], Sequence[str]]
 """From what stands before the cursor to the words that its last word may become."""
@@ -9,8 +10,7 @@ Complete = Callable[[str], Sequence[str]]
 LONGEST = 4000  # characters: a reason or a command is shorter
 
 
-@dataclass(slots=True)
-class Editing:
+class Editing(msgspec.Struct):
     """``at``: the cursor, from 0 to the end. ``candidates``: what Tab offers now; ``history``: oldest first."""
 
     text: str = ""
@@ -20,7 +20,7 @@ class Editing:
     candidates: tuple[str, ...] = ()
     _recalled: int = 0  # how many lines back
     _draft: str = ""
-    _cycle: int = field(default=-1)
+    _cycle: int = msgspec.field(default=-1)
 
     def __post_init__(self) -> None:
         self.at = len(self.text)

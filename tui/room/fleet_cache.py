@@ -6,9 +6,10 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from quarterdeck.config.model import Fleet
@@ -17,26 +18,22 @@ FORMAT: Final = 1
 MOST_BYTES: Final = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class KnownHost:
+class KnownHost(msgspec.Struct, frozen=True):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class KnownEnvironment:
+class KnownEnvironment(msgspec.Struct, frozen=True):
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class KnownTarget:
+class KnownTarget(msgspec.Struct, frozen=True):
     name: str
     environment: str
     service: str
     hosts: tuple[KnownHost, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KnownFleet:
+class KnownFleet(msgspec.Struct, frozen=True):
     """What a picture needs of a fleet, by the same names (see config.model.Fleet). ``look``: the one worn last."""
 
     name: str

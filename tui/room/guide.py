@@ -1,7 +1,8 @@
 """The guided first incident on the playground: what is said at each stage, derived from what the fleet really does. Pure."""
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from quarterdeck.history.records import ENDED, RolloutKind, RolloutState
 from quarterdeck.rollouts.picture import Picture
@@ -9,8 +10,7 @@ from quarterdeck.tui.room.keymap import Keymap
 from quarterdeck.tui.room.rows import Role, Row, Span, row
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(msgspec.Struct, frozen=True):
     """``bad``: the version that is healthy and fails under traffic, released to ``target`` while somebody watches.
 
     ``shipped``: the rollout that does it, once it is asked for.

@@ -1,8 +1,9 @@
 """Which key stands for which action: the registry's keys, with an operator's own in their place. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from quarterdeck.config.settings import Bound, Known
 from quarterdeck.tui.room.actions import ACTIONS, BY_ID, Action
@@ -43,8 +44,7 @@ def _signs() -> dict[str, str]:
 _SIGN_WORDS: Final = _signs()
 
 
-@dataclass(frozen=True, slots=True)
-class Keymap:
+class Keymap(msgspec.Struct, frozen=True):
     """``changed``: by action, the keys that are not the registry's."""
 
     changed: Mapping[str, tuple[str, ...]]

@@ -4,15 +4,15 @@ Imports no screen library: styles are Rich's words, and are turned into what is 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from quarterdeck.tui.room.rows import Role
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """``styles``: Rich style definitions. ``ansi``: only the terminal's own colours are used (half the bytes)."""
 
     name: str

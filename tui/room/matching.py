@@ -7,7 +7,8 @@
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from quarterdeck.tui.room.rows import Role, Span
 
@@ -17,8 +18,7 @@ _SIGNS = frozenset("\\.^$*+?{}[]|()")  # without one of these a text is simply i
 Spans = Sequence[tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Matcher(msgspec.Struct, frozen=True):
     """``words``: as typed. ``fault``: why it is no regular expression; it is then looked for as plain text."""
 
     words: str = ""

@@ -1,9 +1,10 @@
 """How the room is opened, where one is in it, and what lives with it. Values only."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+
+import msgspec
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.config.settings import DEFAULTS, Settings
@@ -13,8 +14,7 @@ from quarterdeck.tui.room.desk import News
 from quarterdeck.tui.room.guide import Incident
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where one is: a view, the target and the rollout that are chosen, and whether a pane fills the screen."""
 
     view: str = "overview"
@@ -27,8 +27,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """How the room is opened. ``observe``: hosts are looked at; else what the journal knows is all there is. ``notice``: what the
     operator should know first (a settings file with faults). ``incident``: what the guide plays, at once; only on the playground."""
 

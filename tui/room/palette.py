@@ -1,9 +1,9 @@
 """The palette: every action of the registry by its name, with its key and why it is refused here. It only chooses."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+import msgspec
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
@@ -18,8 +18,7 @@ from quarterdeck.tui.room.prompt import prompt_row
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad, row
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """``why``: what refuses it; empty: it can be done."""
 
     action: Action

@@ -1,7 +1,7 @@
 """Whether an action may be done here and now, in words for the screen. A convenience only: what counts is refused below, by
 the Control that carries it out. Pure."""
 
-from dataclasses import dataclass
+import msgspec
 
 from quarterdeck.config.model import Operators
 from quarterdeck.history.records import Operator
@@ -10,8 +10,7 @@ from quarterdeck.tui.room.actions import Action
 from quarterdeck.tui.room.boxes import SMALLEST, big_enough
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """Who sits there. ``may_change``: by the fleet file's roles; ``read_only``: started so."""
 
     operator: Operator

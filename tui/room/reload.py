@@ -3,8 +3,9 @@
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.config.load import FleetFileErrors, load_with_files
 from quarterdeck.config.model import Fleet
@@ -14,8 +15,7 @@ LOOK_EVERY = 1.0  # seconds
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FleetFile:
+class FleetFile(msgspec.Struct, frozen=True):
     """What the file says now: a fleet, or why there is none (the old one stays)."""
 
     fleet: Fleet | None

@@ -1,6 +1,6 @@
 """Reads what a script answered and turns refusals into this program's errors. Never guesses: no answer is a failure."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from quarterdeck.backends.errors import (
     ArtifactRefused,
@@ -20,8 +20,7 @@ _UNCHANGED = "Nothing was changed there"
 _FORBIDDEN = ("Permission denied", "Operation not permitted")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """``words`` in the order they were said: (word, the rest of its line). ``errors``: the standard error, cleaned.
 
     ``by_hand``: the command that goes the same way to the host, for an advice."""
@@ -30,7 +29,7 @@ class Answer:
     output: str
     errors: str
     exit_status: int | None
-    noise: str = field(default="", repr=False)
+    noise: str = ""
     by_hand: str = ""
 
     def one(self, word: str) -> str | None:

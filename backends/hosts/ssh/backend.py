@@ -3,11 +3,11 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncssh
+import msgspec
 
 from quarterdeck.backends.errors import Unreachable
 from quarterdeck.backends.hosts.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES, prefix_can_be_cut
@@ -45,8 +45,7 @@ class Reachable(Protocol):
     def ssh(self) -> str: ...
 
 
-@dataclass(slots=True)
-class _Chain:
+class _Chain(msgspec.Struct):
     """Open connections from jump host to jump host, the last one being the tunnel; ``release``: what the first is reached through."""
 
     connections: list[asyncssh.SSHClientConnection]
@@ -58,8 +57,7 @@ class _Chain:
         await self.release()
 
 
-@dataclass(slots=True)
-class _Jump:
+class _Jump(msgspec.Struct):
     """A chain of jump hosts that is shared by all hosts behind it."""
 
     opening: asyncio.Task[_Chain]

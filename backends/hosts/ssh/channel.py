@@ -6,11 +6,11 @@ Always with a deadline, and never leaves a channel behind.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import asyncssh
+import msgspec
 
 from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, Unreachable
 
@@ -24,8 +24,7 @@ _ASKED_AGAIN: Final = (0.02, 0.1)  # seconds before a session that was refused i
 AnySession = TypeVar("AnySession", bound="asyncssh.SSHClientSession[bytes]")
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """``exit_status`` None: none came back (the command was killed by a signal, or goes on). ``goes_on``: it waits for more."""
 
     exit_status: int | None

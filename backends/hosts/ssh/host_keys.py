@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import asyncssh
+import msgspec
 
 from quarterdeck.backends.hosts.ssh.algorithms import CERTIFICATES, SIGNATURES
 
@@ -44,14 +44,13 @@ class UnreadableFile(ValueError):
     """A file with host keys is there, and this user may not read it."""
 
 
-@dataclass(slots=True)
-class TrustedKeys:
+class TrustedKeys(msgspec.Struct):
     """The keys that files hold for a host. Called by asyncssh with (host, address, port); the address plays no part: a
     trusted key for a name is not a key for another name that leads to the same address.
     """
 
     files: tuple[str, ...]
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = msgspec.field(default_factory=list)
 
     def lists(self) -> list[asyncssh.SSHKnownHosts]:
         """Raises ``ValueError`` for a line that can't be read, with the file's name."""

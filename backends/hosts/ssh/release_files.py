@@ -4,9 +4,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
+
+import msgspec
 
 from quarterdeck.backends.errors import ArtifactRefused, BackendError
 from quarterdeck.backends.hosts.ssh.quoting import assign, environment_file, quote
@@ -18,8 +19,7 @@ _OWN = ("qd.env", "qd.secrets.env", "qd.run", MANIFEST, "qd.sha256")
 _RELEASE_ID = re.compile(r"[A-Za-z0-9_+~@=,%][A-Za-z0-9._+~@=,:%-]{0,200}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class HostFile:
+class HostFile(msgspec.Struct, frozen=True):
     path: str  # below the release's directory
     content: str
     mode: int

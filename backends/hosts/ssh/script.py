@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
+
+import msgspec
 
 from quarterdeck.backends.hosts.ssh.quoting import assign
 
@@ -37,8 +38,7 @@ _PAYLOAD: Final = "#payload\n"
 _HOME: Final = 'case $qd_path in "~/"*) qd_path=$HOME/${qd_path#??} ;; esac\n'  # the login user's home on the host
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """A script ready to be sent. ``ahead`` is the same for every call of an action, and does nothing by itself: it can be sent before
     it is known what will be asked. ``mark`` begins each line of the answer and is new for each call."""
 

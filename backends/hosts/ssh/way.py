@@ -3,10 +3,10 @@
 import getpass
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from asyncssh.config import SSHClientConfig
 
 from quarterdeck.backends.hosts.ssh.host_keys import TrustedKeys, known_hosts_files
@@ -14,8 +14,7 @@ from quarterdeck.backends.hosts.ssh.host_keys import TrustedKeys, known_hosts_fi
 _SSH_PORT: Final = 22
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True):
     """What a user gives to ``ssh``. ``port`` and ``user`` None: the configuration's, else the defaults."""
 
     name: str
@@ -28,8 +27,7 @@ class Destination:
         return (f"{self.user}@" if self.user else "") + address + (f":{self.port}" if self.port else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """``address`` and ``port`` are where the last connection goes; ``jumps`` come first, in order.
 
     ``key_name`` is what the host is called in known_hosts.

@@ -4,9 +4,10 @@ A red line does not forbid anything: it turns the key that confirms into typing 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from quarterdeck.history.records import Rollout, RolloutState
 from quarterdeck.rollouts.picture import version_of
@@ -32,8 +33,7 @@ _ROLES = {Level.RED: Role.BAD, Level.WARN: Role.WARN, Level.UNKNOWN: Role.STALE,
 _ORDER = list(Level)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     level: Level
     text: str
 

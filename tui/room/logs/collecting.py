@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
+
+import msgspec
 
 from quarterdeck.rollouts.log_spool import BATCH, Spool, make_spool
 
@@ -26,8 +27,7 @@ LEAST_BYTES: Final = 64 << 20
 BEFORE: Final = 1000  # lines of each host that are there already
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What is to be followed. ``only``: these hosts, empty for all."""
 
     target: str

@@ -3,9 +3,10 @@ with how often it came. Pure; every line is looked at once, however often the sc
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from quarterdeck.rollouts.log_spool import Level, Line
 from quarterdeck.tui.room.logs.marks import Mark
@@ -23,8 +24,7 @@ class Fold(StrEnum):
     OFF = "not"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """``lines``: the newest one, with what belongs to it. ``since``: milliseconds, when the oldest came; ``first``: its number.
 
     ``open``: there may be more of them above."""

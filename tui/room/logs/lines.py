@@ -1,8 +1,9 @@
 """Entries of a log as rows of the screen. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from quarterdeck.rollouts.log_spool import Level, Line, Side
 from quarterdeck.tui.room.logs.folding import Entry, Item
@@ -22,8 +23,7 @@ _ROLES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(msgspec.Struct, frozen=True):
     """How lines are shown. ``shift``: columns that are out of sight on the left; ``sides``: N or O in front of each line."""
 
     hosts: tuple[str, ...] = ()

@@ -1,9 +1,10 @@
 """Marks between the lines of a log: one for each step of a rollout, and those that the operator sets. Pure."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+import msgspec
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Event, StepState
@@ -27,8 +28,7 @@ _STATES: Final = {
 _STEPS: Final = {"started": "{action} begins", "done": "{action} done", "failed": "{action} FAILED"}
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """``time``: milliseconds since 1970. ``at``: the number of the line above which it stands; None: not known yet."""
 
     time: int

@@ -3,9 +3,11 @@ screen; what it does is bounded however many lines there are."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Final
+
+import msgspec
 
 from quarterdeck.rollouts.log_spool import Side, Spool
 from quarterdeck.tui.room.logs.folding import Entry, Fold, Folded, Item
@@ -21,20 +23,19 @@ MOST_FOLDED: Final = 50_000  # that are looked at for one screen, in many paints
 FIRST_LOOK: Final = 0.02  # seconds that a new filter may take before what it has found is shown
 
 
-@dataclass(slots=True)
-class Window:
+class Window(msgspec.Struct):
     """``bottom``: the number behind the last line in sight, while not following. ``since``: milliseconds of a length, None: all."""
 
     spool: Spool
-    sieve: Sieve = field(default_factory=Sieve)
+    sieve: Sieve = msgspec.field(default_factory=Sieve)
     follow: bool = True
     bottom: int = 0
     fold: Fold = Fold.HOSTS
     since: int | None = None
     least: int = 0  # the first line that is young enough
-    marks: list[Mark] = field(default_factory=list)
-    _passing: dict[Side, Passing] = field(default_factory=dict)
-    _folded: dict[Side, Folded] = field(default_factory=dict)
+    marks: list[Mark] = msgspec.field(default_factory=list)
+    _passing: dict[Side, Passing] = msgspec.field(default_factory=dict)
+    _folded: dict[Side, Folded] = msgspec.field(default_factory=dict)
 
     def look(self, now: int) -> bool:
         """Takes in what has come; whether there is something new. ``now``: milliseconds since 1970."""
@@ -129,7 +130,7 @@ class Window:
             looked += len(numbers)
         last = known[-1] if known else None
         if isinstance(last, Entry):
-            yield replace(last, open=bool(numbers) and last.count > 1)
+            yield msgspec.structs.replace(last, open=bool(numbers) and last.count > 1)
         elif last is not None:
             yield last
 

@@ -1,9 +1,10 @@
 """The card of the chosen target: what runs now, the way back, why it is as it is, what happened last. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
@@ -17,8 +18,7 @@ if TYPE_CHECKING:  # the first paint has no time for it
 WIDE: Final = 150  # columns from which on the path of a rollback and older versions are told
 
 
-@dataclass(frozen=True, slots=True)
-class Older:
+class Older(msgspec.Struct, frozen=True):
     """A release that once worked, beside the current one and the way back: on how many hosts it still lies."""
 
     version: str

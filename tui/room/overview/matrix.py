@@ -1,11 +1,12 @@
 """The rows of the matrix: which columns there is room for, which services pass the filter, in which order. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from quarterdeck.rollouts.picture import Mark, Picture, TargetSeen
 from quarterdeck.tui.cli.times import age
@@ -37,8 +38,7 @@ _NAME: Final = (7, 24)  # of a service's name
 _HEALTH, _AGE, _HOSTS, _BACK = 11, 4, 5, 14  # what stands behind the environments is about production
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True):
     """``environments``: those that are shown, in their order; ``before``, ``after``: how many are left out on either side of
     the scrolled part. ``more``: the titles of the columns behind them."""
 

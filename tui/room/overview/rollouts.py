@@ -1,9 +1,10 @@
 """Rollouts under way as trees (hosts, steps, how far), then those that ended last, in as many lines as there are. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from quarterdeck.history.records import ENDED, RolloutState, Step, StepState
 from quarterdeck.rollouts.picture import MOVES, Picture, RolloutSeen, TargetSeen
@@ -17,8 +18,7 @@ _BACKWARDS: Final = (RolloutState.ABORTING, RolloutState.ROLLING_BACK, RolloutSt
 _RECENT: Final = 2  # ended ones that are shown before the trees get more room
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """A row and the rollout that it belongs to."""
 
     rollout: int

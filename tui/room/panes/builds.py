@@ -1,10 +1,11 @@
 """Builds and artifacts: the releases of the chosen target, what became of each, and on how many hosts a copy lies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import ClassVar
+
+import msgspec
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
@@ -18,8 +19,7 @@ MOST = 200  # releases that are read
 _ROLES = {"good": Role.OK, "bad": Role.BAD}
 
 
-@dataclass(frozen=True, slots=True)
-class Releases:
+class Releases(msgspec.Struct, frozen=True):
     """What was read of a target, at which event of the journal."""
 
     target: str

@@ -5,9 +5,10 @@ Everything but the clock is so coarse that it stands still while nothing happens
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
+
+import msgspec
 
 from quarterdeck.rollouts.picture import Picture
 from quarterdeck.tui.cli.times import age
@@ -20,8 +21,7 @@ from quarterdeck.tui.room.rows import Role, Row, Span, row, spread, width_of
 STALE = 30.0  # seconds without a word of an observer: what is shown is not live any more
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """How this room comes to know of the hosts. ``pid``: of this room."""
 
     pid: int

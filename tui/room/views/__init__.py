@@ -1,8 +1,9 @@
 """The eight views of the control room: which panes each one has, and where they lie at which size. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from quarterdeck.tui.room.boxes import MIDDLE_WIDTH, Box, columns, frame, lines, overview
 
@@ -10,8 +11,7 @@ Layout = Callable[[int, int], dict[str, Box]]
 """From the terminal's columns and lines to the boxes of panes; a pane that is left out is not shown at that size."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """``first``: the pane that has the keys when the view is opened."""
 
     number: int
