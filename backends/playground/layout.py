@@ -128,7 +128,7 @@ def write_atomically(path: Path, content: str, mode: int = 0o600) -> None:
 
 def write_description(playground: Playground) -> None:
     """The last file of a start: a playground without it is only half there."""
-    body = {"user": playground.user, "services": playground.services}
+    body: dict[str, Any] = {"user": playground.user, "services": playground.services}
     body["hosts"] = hosts = [msgspec.structs.asdict(host) for host in playground.hosts]
     for host in hosts:
         host.pop("home")

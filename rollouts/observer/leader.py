@@ -5,7 +5,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+
+import msgspec
 
 from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import Release
@@ -190,4 +191,6 @@ def by_host(fleet: Fleet) -> Mapping[str, Mapping[str, Target]]:
 
 def _differs(before: tuple[Observation, float] | None, seen: Observation) -> bool:
     """Whether something is different that one would act upon; the time alone is not."""
-    return before is None or replace(before[0], time="", body={}) != replace(seen, time="", body={})
+    return before is None or msgspec.structs.replace(before[0], time="", body={}) != msgspec.structs.replace(
+        seen, time="", body={}
+    )

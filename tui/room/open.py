@@ -4,9 +4,9 @@ import contextlib
 import gc
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 from textual.driver import Driver
 
 from quarterdeck.tui.room import first_paint
@@ -23,7 +23,7 @@ def open_room(opening: Opening, *, mouse: bool = False) -> int:
     heed_the_terminal()
     gc.disable()  # until the room is ready, see first_paint.ready
     logbook = open_logbook()
-    room = Room(replace(opening, known=first_paint.painted()))
+    room = Room(msgspec.structs.replace(opening, known=first_paint.painted()))
     if first_paint.painted_already():
         room.driver_class = taking_over(room.driver_class)
     try:

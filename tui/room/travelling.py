@@ -1,8 +1,9 @@
 """Where one is in the room and how one gets about: views, places to go back to, zoom, the guide. A journey changes nothing
 but what is shown."""
 
-from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from quarterdeck.tui.room.furnished import Furnished
 from quarterdeck.tui.room.guide import Incident, Stage
@@ -18,24 +19,32 @@ class Travelling(Furnished):
     def visit(self, view: str, *, target: str | None = None, rollout: int | None = None) -> None:
         """Goes there; the place that is left is remembered."""
         here = self.place
-        self._go(replace(here, view=view, target=target or here.target, rollout=rollout or here.rollout, zoom=None))
+        self._go(
+            msgspec.structs.replace(
+                here, view=view, target=target or here.target, rollout=rollout or here.rollout, zoom=None
+            )
+        )
 
     def choose(self, target: str | None = None, *, rollout: int | None = None) -> None:
         """Chooses another target or rollout where one is. No new place: moving a cursor is not a journey."""
         here = self.place
-        self._places[self._at] = replace(here, target=target or here.target, rollout=rollout or here.rollout)
+        self._places[self._at] = msgspec.structs.replace(
+            here, target=target or here.target, rollout=rollout or here.rollout
+        )
         self._place_changed()
 
     def leave_gone(self, instead: str | None) -> None:
         """``instead`` is chosen wherever a target was that is not in the fleet file any more, here and at the places to go back to."""
         there = self.fleet.targets
-        self._places = [place if place.target in there else replace(place, target=instead) for place in self._places]
+        self._places = [
+            place if place.target in there else msgspec.structs.replace(place, target=instead) for place in self._places
+        ]
         self._place_changed()
 
     def toggle_zoom(self) -> None:
         pane = self.focused_pane
         zoom = None if self.place.zoom is not None or pane is None else pane.name_of
-        self._places[self._at] = replace(self.place, zoom=zoom)
+        self._places[self._at] = msgspec.structs.replace(self.place, zoom=zoom)
         self._lay_out()
         self._place_changed()
 

@@ -1,6 +1,6 @@
 """Plays the guided first incident: ships the release that is bad under traffic, and says at each stage what to do."""
 
-from dataclasses import replace
+import msgspec
 
 from quarterdeck.rollouts.control import Control, Refused
 from quarterdeck.tui.room.app import Room
@@ -31,7 +31,7 @@ async def play(room: Room, _words: Words = ()) -> None:
         ).id
 
     try:
-        room.play(replace(incident, shipped=await room.desk.act(ship)))
+        room.play(msgspec.structs.replace(incident, shipped=await room.desk.act(ship)))
     except Refused:
         room.play(None)
         raise

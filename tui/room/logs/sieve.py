@@ -5,8 +5,10 @@ import time
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+import msgspec
 
 from quarterdeck.rollouts.log_spool import EMPTY, Block, Level, Side, Spool
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
@@ -124,7 +126,7 @@ class Sieve:
     def _found_slowly(self, block: Block, passing: bytes) -> bytearray:
         """A line is found by what is shown of it, with its host's name in front, or by its time."""
         found = bytearray(len(block))
-        test = replace(self.matcher, inverse=False).test()
+        test = msgspec.structs.replace(self.matcher, inverse=False).test()
         times = any(character.isdigit() for character in self.matcher.needle)
         prefix = {number: f"{host} " for number, host in enumerate(self.hosts)}
         texts = block.data.decode("utf-8", "replace").split("\n")
