@@ -48,7 +48,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network that the container is connected to. ``name`` is that on the engine; ``external`` as for volumes."""
+    """A network that the container is connected to. ``name`` is that on the engine; ``external`` as for volumes.
+
+    ``subnets`` and ``gateways`` stand side by side: one of each for every address range, empty where nothing was said.
+    """
 
     name: str
     external: bool = False
@@ -81,7 +84,7 @@ class Healthcheck:
 
 @dataclass(frozen=True, slots=True)
 class Logging:
-    driver: str
+    driver: str  # empty: the engine's default
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -104,7 +107,7 @@ class SecretFile:
     target: str  # absolute: /run/secrets/<name> where nothing else was said
     uid: int = 0
     gid: int = 0
-    mode: int = 0o600
+    mode: int = 0o444  # as Compose: the user of the container is seldom root
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,7 @@ class ContainerSpec:
     limits: Limits = Limits()
     devices: tuple[Device, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
+    # Each with some of: driver, count ("-1": all), device_ids ("0,1"), capabilities ("gpu,compute"), options ("name=value,…").
     gpus: tuple[Mapping[str, str], ...] = ()
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
@@ -200,3 +204,4 @@ class ContainerSpec:
     userns_mode: str = ""
     cgroup: str = ""  # host | private
     cgroup_parent: str = ""
+    order: str = ""  # start-first | stop-first; empty: as the container allows
