@@ -88,6 +88,12 @@ def said(node: Node, text: str) -> str:
     return shortened(node.shown if isinstance(node, ScalarNode) and node.written is not None else text)
 
 
+def without_values(node: Node, sentence: str, value: object) -> str:
+    """``sentence``, which names ``value``, as an error may show it where ``node`` says that value by way of variables."""
+    written = node.written if isinstance(node, ScalarNode) else None
+    return sentence if written is None else sentence.replace(str(value), written)
+
+
 def shortened(text: str) -> str:
     """A text from the file as an error may show it: at most 60 characters."""
     return text if len(text) <= 60 else text[:57] + "…"

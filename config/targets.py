@@ -154,7 +154,7 @@ class Assembly:
         given = values["secrets"]
         for secret, at in made.needed.items():
             if secret not in given:
-                near = self.problems.nearest(secret, [*given, *made.secrets])
+                near = self.problems.nearest(secret, {*given, *made.declared} - {secret})
                 self.problems.add(at, f"the fleet file's `secrets` have no `{said(at, secret)}`", nearest=near)
         # What the fleet file says comes over what the compose file says: a variable of the one may be a secret of the other.
         values["env"] = {

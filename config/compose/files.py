@@ -9,7 +9,7 @@ from quarterdeck.config.compose.shapes import Placed
 from quarterdeck.config.container import ContainerFile, SecretFile
 from quarterdeck.config.locations import read_text
 from quarterdeck.config.model import SecretReference
-from quarterdeck.config.nodes import Node, said
+from quarterdeck.config.nodes import Node, said, without_values
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.shapes import Fields
@@ -79,14 +79,16 @@ class Files:
         if "environment" in values and self.around.environment is not None:
             text = self.around.environment.lookup(values["environment"])
             if text is None:
-                self.problems.add(described.node.value("environment"), f"{values['environment']} is not set")
+                at = described.node.value("environment")
+                self.problems.add(at, f"`{said(at, values['environment'])}` is not set")
             return text
         if "file" not in values:
             return None  # reported
         self.problems.reading(values["file"])
         found = read_text(values["file"])
         if isinstance(found, Unfit):
-            self.problems.add(described.node.value("file"), str(found))
+            at = described.node.value("file")
+            self.problems.add(at, without_values(at, str(found), values["file"]))
             return None
         return found
 

@@ -22,7 +22,7 @@ _DEFAULT_TMPFS = ("rw", "noexec", "nosuid", "nodev")  # what an engine gives any
 def short_mount(text: str) -> Mount:
     """`TARGET`, `SOURCE:TARGET`, `SOURCE:TARGET:ro,z`. Raises ``Unfit``."""
     if re.match(r"[A-Za-z]:[\\/]", text):
-        raise Unfit("Windows' paths are not supported")
+        raise Unfit("a single letter is a drive of Windows, to Compose as well; give the volume a longer name")
     parts = text.split(":")
     if len(parts) > 3 or not all(parts):
         raise Unfit

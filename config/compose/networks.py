@@ -15,11 +15,9 @@ _PLAIN = ("driver", "driver_opts", "internal", "attachable", "enable_ipv6")
 
 def networks_of(service: Fields, name: str, around: Surroundings, problems: Problems) -> tuple[Network, ...]:
     """The networks, those of a higher priority first. Without any, and without a network_mode: the project's default."""
-    if service.has("network_mode"):
+    if service.values.get("network_mode"):
         return ()
-    written = service.values.get("networks")
-    if written is None or (not written and isinstance(written, tuple)):
-        written = () if service.has("networks") and written is None else {"default": None}
+    written = service.values.get("networks") or {"default": None}
     listed: list[tuple[str, Fields | None, Node]] = []
     if isinstance(written, Mapping):
         at = service.node.value("networks")

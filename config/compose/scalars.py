@@ -112,7 +112,7 @@ def bind_source(text: str) -> str:
     if not text.startswith("/"):
         raise Unfit(
             "it is relative to this machine, and the container runs on others: write the absolute path on the hosts, or "
-            "bring the file with `configs`"
+            "bring the file as one of the configs"
         )
     parts = text.split("/")
     if ".." in parts:

@@ -14,7 +14,7 @@ from quarterdeck.config.compose.shapes import Placed
 from quarterdeck.config.compose.variables import read_variables
 from quarterdeck.config.container import ContainerSpec, Mount, Volume
 from quarterdeck.config.model import SecretReference
-from quarterdeck.config.nodes import Node, said
+from quarterdeck.config.nodes import MappingNode, Node, said
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.shapes import Fields, wrong
@@ -32,12 +32,13 @@ AS_THEY_ARE = (
 @dataclass(frozen=True, slots=True)
 class Made:
     """``env`` and ``secrets`` are what the service itself says; the fleet file's own come over them. ``needed``: the secrets
-    of the fleet file that it mounts, with the places where it says so."""
+    of the fleet file that it mounts, with the places where it says so; ``declared``: the names of the compose file's own."""
 
     spec: ContainerSpec
     env: Mapping[str, str]
     secrets: Mapping[str, SecretReference]
     needed: Mapping[str, Node]
+    declared: tuple[str, ...]
     fields: Fields
 
 
@@ -70,7 +71,14 @@ def make(service: Fields, name: str, around: Surroundings, problems: Problems) -
         **found,
     )
     _check_network_mode(service, spec, problems)
-    return Made(spec, _environment(service, around, problems), files.references, files.needed, service)
+    return Made(
+        spec,
+        _environment(service, around, problems),
+        files.references,
+        files.needed,
+        tuple(around.known("secrets") or ()),
+        service,
+    )
 
 
 def _unique(groups: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
@@ -82,7 +90,7 @@ def _check_network_mode(service: Fields, spec: ContainerSpec, problems: Problems
     if not spec.network_mode:
         return
     at = service.node.key("network_mode")
-    if service.has("networks"):
+    if "networks" in service.values:
         problems.add(at, "`network_mode` and `networks` can't both say how it is connected; keep one")
     if spec.network_mode != "bridge" and spec.ports:
         problems.add(at, f"no ports can be published with `network_mode: {spec.network_mode}`")
@@ -139,7 +147,8 @@ def _from_files(
             continue
         lookup = around.environment.lookup if around.environment is not None else _nothing
         raw = options.get("format") == "raw"
-        read.append((placed, read_variables(path, placed.node, problems, lookup, raw=raw)))
+        at = placed.node.value("path") if isinstance(placed.node, MappingNode) else placed.node
+        read.append((placed, read_variables(path, at, problems, lookup, raw=raw)))
     return read
 
 

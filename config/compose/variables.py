@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quarterdeck.config.compose.interpolation import interpolate
-from quarterdeck.config.nodes import LINE_BREAK, Node, Source
+from quarterdeck.config.nodes import LINE_BREAK, Node, Source, without_values
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.source import read_bytes
@@ -61,7 +61,7 @@ def read_variables(
         except UnicodeDecodeError:
             data = f"{path} is not UTF-8 text"
     if named is not None:
-        problems.add(named, data)
+        problems.add(named, without_values(named, data, path))
     else:
         problems.add_at(source, 1, 1, data)
     return {}
