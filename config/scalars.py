@@ -148,6 +148,8 @@ def nearest_scheme(scheme: str, rest: str) -> str | None:
 
 def image_repository(text: str) -> str:
     """A repository of images as in `docker pull`, without a tag and a digest. Raises ``Unfit``."""
+    if len(text) > LONGEST_IMAGE:
+        raise Unfit(f"it is longer than {LONGEST_IMAGE} characters")
     if "://" in text:
         raise Unfit("an image has no scheme", nearest=text.partition("://")[2])
     name, at, digest = text.partition("@")
@@ -160,8 +162,6 @@ def image_repository(text: str) -> str:
         if re.fullmatch(IMAGE, text.lower()):
             raise Unfit("the name of an image is in small letters", nearest=text.lower())
         raise Unfit
-    if len(text) > LONGEST_IMAGE:
-        raise Unfit(f"it is longer than {LONGEST_IMAGE} characters")
     first, slash, _ = text.partition("/")
     _, _, port = first.rpartition(":")
     if slash and ":" in first and port.isdigit() and not 1 <= int(port) <= 65535:

@@ -1,7 +1,7 @@
 """The keys of a Compose service that a container can have, a sentence for each, and why the others can't be had."""
 
 from quarterdeck.config import scalars as fleet_scalars
-from quarterdeck.config.compose import parts, scalars
+from quarterdeck.config.compose import declarations, parts, scalars
 from quarterdeck.config.compose.mounts import MOUNT, MOUNT_IN_PLACE, SIZE, TMPFS
 from quarterdeck.config.compose.parts import LATER, SOME_TEXT, WINDOWS, whole
 from quarterdeck.config.compose.ports import EXPOSED, PORT
@@ -100,7 +100,7 @@ class HostAddresses(Shape):
 
 
 def _service_keys(*, in_place: bool) -> tuple[Key, ...]:
-    attachment = parts.ATTACHMENT_IN_PLACE if in_place else parts.ATTACHMENT
+    attachment = declarations.ATTACHMENT_IN_PLACE if in_place else declarations.ATTACHMENT
     networks: Shape = ByForm(
         "a list of networks, or a mapping of them",
         sequence=ListOf(WithPlace(_matching(scalars.NAME, "the name of a network")), "a list of networks"),
@@ -108,7 +108,7 @@ def _service_keys(*, in_place: bool) -> tuple[Key, ...]:
     )
     config = Keys(
         "a mounted config in place" if in_place else "a mounted config",
-        (*parts.MOUNTED_FILE, *(parts.CONFIG_SOURCE if in_place else ())),
+        (*parts.MOUNTED_FILE, *(declarations.CONFIG_SOURCE if in_place else ())),
         compose=True,
     )
     secret = Keys("a mounted secret in place" if in_place else "a mounted secret", parts.MOUNTED_FILE, compose=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from quarterdeck.config.compose import parts
+from quarterdeck.config.compose import declarations
 from quarterdeck.config.compose.expansion import Expansion
 from quarterdeck.config.compose.keys import IMAGE, SERVICE, TOP_LEVEL, TOP_LEVEL_REFUSED
 from quarterdeck.config.compose.scalars import PROJECT, project_name
@@ -19,10 +19,10 @@ from quarterdeck.config.shapes import Fields, Keys, ListOf, Scalar, wrong
 from quarterdeck.config.source import read_node
 
 _DECLARED = {
-    "networks": NamedMap(parts.NETWORK, "a mapping of networks"),
-    "volumes": NamedMap(parts.VOLUME, "a mapping of volumes"),
-    "configs": NamedMap(parts.CONFIG, "a mapping of configs"),
-    "secrets": NamedMap(parts.SECRET, "a mapping of secrets"),
+    "networks": NamedMap(declarations.NETWORK, "a mapping of networks"),
+    "volumes": NamedMap(declarations.VOLUME, "a mapping of volumes"),
+    "configs": NamedMap(declarations.CONFIG, "a mapping of configs"),
+    "secrets": NamedMap(declarations.SECRET, "a mapping of secrets"),
 }
 WITHOUT = ListOf(
     Scalar("a key of the compose service such as depends_on or deploy.placement", matching(r"[a-z_]+(\.[a-z_]+)*")),

@@ -22,17 +22,15 @@ _START = re.compile(r"\s*(?:export\s+)?([^\s=:#][^\s=:]*)\s*(?:[=:][ \t]*|$)")
 
 @dataclass(slots=True)
 class Environment:
-    """What variables stand for: the environment of who runs qd, then the .env of the project's directory."""
+    """What variables stand for: what the project itself sets, the environment of who runs qd, the .env in its directory."""
 
     directory: Path
     problems: Problems
-    own: dict[str, str] = field(default_factory=dict)  # what the project itself sets
+    own: dict[str, str] = field(default_factory=dict)
     _dotenv: dict[str, str] | None = None
 
     def lookup(self, name: str) -> str | None:
-        found = os.environ.get(name)
-        if found is None:
-            found = self.own.get(name)
+        found = self.own.get(name, os.environ.get(name))
         return found if found is not None else self._from_dotenv().get(name)
 
     def _from_dotenv(self) -> dict[str, str]:
@@ -95,13 +93,15 @@ class _Reader:
                 self.found[name] = rest
             elif rest[:1] in ("'", '"'):
                 # A quoted value may go on over several lines.
-                while (end := _closing(rest)) is None and number < len(lines):
-                    rest += "\n" + lines[number]
+                pieces = [rest[1:]]
+                while (end := _closing(pieces[-1], rest[0])) is None and number < len(lines):
+                    pieces.append(lines[number])
                     number += 1
                 if end is None:
                     self._wrong(first, f"the quote of `{name}` is not closed")
                     return self.found
-                self._set(first, name, rest[1:end], rest[0])
+                pieces[-1] = pieces[-1][:end]
+                self._set(first, name, "\n".join(pieces), rest[0])
             else:
                 self._set(first, name, re.split(r"(?:^|\s+)#", rest, maxsplit=1)[0].rstrip(), "")
         return self.found
@@ -123,14 +123,14 @@ class _Reader:
         self.problems.add_at(self.source, number + 1, 1, message)
 
 
-def _closing(text: str) -> int | None:
-    """Where the quote that begins ``text`` is closed; None when it is not."""
-    at = 1
-    while at < len(text):
-        if text[at] == "\\" and text[0] == '"':
+def _closing(line: str, quote: str) -> int | None:
+    """Where the line closes the quote that is open; None when it does not."""
+    at = 0
+    while at < len(line):
+        if line[at] == "\\" and quote == '"':
             at += 2
             continue
-        if text[at] == text[0]:
+        if line[at] == quote:
             return at
         at += 1
     return None

@@ -325,6 +325,8 @@ MISTAKES: list[tuple[str, int, str, str | None]] = [
     ("network_mode: service:db", 19, "services are rolled out each on its own", None),
     ("network_mode: host\n    ports: ['80:80']", 5, "no ports can be published with `network_mode: host`", None),
     ("network_mode: bridge\n    networks: [front]", 5, "`network_mode` and `networks` can't both", None),
+    ("configs: [inline, {source: file, target: /inline}]", 23, "something else is mounted at /inline already", None),
+    ("secrets: [{source: key, target: /x/../y}]", 15, "is no path of a file in the container", None),
     ("configs: [inlien]", 15, "there is no config `inlien`", "inline"),
     ("secrets: [kye]", 15, "the fleet file's `secrets` have no `kye`", "key"),
     ("secrets: [external]", 15, "the fleet file's `secrets` have no `external`", None),
@@ -429,6 +431,10 @@ def test_what_surrounds_a_container_in_place(written: str, name: str, expected: 
         ("volumes: [{type: bind, source: /a, target: /a, external: true}]", "`external` is for volumes only"),
         ("networks: {a: {external: true, driver: x}}", "`driver` says nothing of an external network"),
         ("prots: ['80']", "unknown key `prots` in a container"),
+        (
+            "volumes: [{type: volume, source: d, target: /d, driver: x}, {type: volume, source: d, target: /e, driver: y}]",
+            "the volume `d` is described in two ways",
+        ),
         ("command: []\n      compose: compose.yaml", "unknown key `command` in a container of a compose file"),
     ],
 )

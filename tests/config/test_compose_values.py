@@ -1,6 +1,7 @@
 """Sizes, durations, ports, mounts, words and variables mean what Compose means by them."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from quarterdeck.config.compose import scalars
 from quarterdeck.config.compose.interpolation import interpolate
 from quarterdeck.config.compose.mounts import short_mount, short_tmpfs
 from quarterdeck.config.compose.ports import exposed, short_ports
+from quarterdeck.config.compose.variables import Environment, read_variables
 from quarterdeck.config.container import Mount, PublishedPort
+from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit, docker_address, image_repository
 
 RIGHT: list[tuple[Callable[[str], Any], str, Any]] = [
@@ -192,3 +195,39 @@ def test_variables_that_cannot_be_filled_in(text: str, why: str) -> None:
 def test_a_value_does_not_grow_without_end() -> None:
     with pytest.raises(Unfit):
         interpolate("$A" * 2000, {"A": "x" * 1000}.get)
+
+
+# a file of variables, what it gives, the lines with a fault
+FILES: list[tuple[str, dict[str, str | None], list[int]]] = [
+    ("A=1\n", {"A": "1"}, []),
+    ("\ufeffA=1\r\nB=2\r\n", {"A": "1", "B": "2"}, []),
+    ("# no\n\n  A = x y  # why\nB=a#b\nC=\nD=#\n", {"A": "x y", "B": "a#b", "C": "", "D": ""}, []),
+    ("export A=1\nB: 2\nC\n", {"A": "1", "B": "2", "C": None}, []),
+    ('A=\'a # b $NAME \\n\'\nB="a # b $NAME \\n\\t\\"\\$"', {"A": "a # b $NAME \\n", "B": 'a # b web \n\t"$'}, []),
+    ("A='one\ntwo'\nB=\"x\n\ny\" # z\nC=3", {"A": "one\ntwo", "B": "x\n\ny", "C": "3"}, []),
+    ("A=1\nB=${A}-$NAME\nNAME=mine\nC=$NAME", {"A": "1", "B": "1-web", "NAME": "mine", "C": "web"}, []),
+    ("A=1\nB=$NONE\nC=2", {"A": "1", "C": "2"}, [2]),
+    ("=x\nA=1\n'B'\n: y\n", {"A": "1", "'B'": None}, [1, 4]),
+    ("A=1\nB='open\nC=3\n", {"A": "1"}, [2]),
+]
+
+
+@pytest.mark.parametrize(("text", "values", "faults"), FILES, ids=[repr(text)[:40] for text, *_ in FILES])
+def test_a_file_of_variables(text: str, values: dict[str, str | None], faults: list[int], tmp_path: Path) -> None:
+    path = tmp_path / "a.env"
+    path.write_bytes(text.encode())
+    problems = Problems()
+    assert read_variables(path, None, problems, VARIABLES.get) == values
+    assert [line for _, line, _, _ in problems.found] == faults
+
+
+def test_where_a_variable_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HERE", "COMPOSE_PROJECT_NAME"):
+        monkeypatch.setenv(name, "environment")
+    monkeypatch.delenv("THERE", raising=False)
+    (tmp_path / ".env").write_text("HERE=file\nTHERE=${HERE}/file\nEMPTY\n")
+    problems = Problems()
+    environment = Environment(tmp_path, problems, {"COMPOSE_PROJECT_NAME": "ours"})
+    names = ("COMPOSE_PROJECT_NAME", "HERE", "THERE", "EMPTY", "NOWHERE")
+    assert [environment.lookup(name) for name in names] == ["ours", "environment", "environment/file", None, None]
+    assert not problems.found

@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
+from quarterdeck.config.compose.declarations import CONFIG, NETWORK, SECRET, VOLUME
 from quarterdeck.config.compose.keys import IN_PLACE, SERVICE, TOP_LEVEL, TOP_LEVEL_REFUSED
-from quarterdeck.config.compose.parts import CONFIG, NETWORK, SECRET, VOLUME
 from quarterdeck.config.compose.shapes import ByForm, NamedMap, WithPlace
 from quarterdeck.config.containers import POINTED_AT
 from quarterdeck.config.schema import json_schema
