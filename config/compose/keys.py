@@ -124,7 +124,7 @@ def _service_keys(*, in_place: bool) -> tuple[Key, ...]:
         Key(
             "container_name",
             _matching(scalars.RESOURCE, "a name as an engine takes it: letters, digits, `_`, `.`, `-`"),
-            "The running container's name. Without it: <environment>-<service>.",
+            "The running container's name. Without it: `<environment>-<service>`.",
         ),
         Key("cpu_period", whole(0, 1_000_000, "microseconds"), "The scheduler's period, in microseconds."),
         Key("cpu_quota", _ANY_COUNT, "Its time in each period, in microseconds."),

@@ -1,21 +1,56 @@
 """docs/fleet-containers.md says what the code does: its tables are the keys that are read, and those that are refused."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
+from quarterdeck.config.compose import parts
 from quarterdeck.config.compose.declarations import CONFIG, NETWORK, SECRET, VOLUME
 from quarterdeck.config.compose.keys import IN_PLACE, SERVICE, TOP_LEVEL, TOP_LEVEL_REFUSED
 from quarterdeck.config.compose.shapes import ByForm, NamedMap, WithPlace
+from quarterdeck.config.container import ContainerSpec, Limits
 from quarterdeck.config.containers import POINTED_AT
+from quarterdeck.config.nodes import ScalarNode, Source
+from quarterdeck.config.problems import Problems
 from quarterdeck.config.schema import json_schema
 from quarterdeck.config.shapes import Keys, ListOf, MapOf, Shape
 from tests.config import test_examples
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "fleet-containers.md"
+
+
+def mapping_of(name: str) -> Keys:
+    """The long form of the members of a service's list or mapping ``name``."""
+    shape: Shape | None = SERVICE.by_name[name].shape
+    while not isinstance(shape, Keys):
+        match shape:
+            case ListOf():
+                shape = shape.item
+            case WithPlace():
+                shape = shape.shape
+            case NamedMap():
+                shape = shape.keys
+            case MapOf():
+                shape = shape.value
+            case ByForm():
+                shape = shape.mapping if shape.mapping is not None else shape.sequence
+            case _:
+                raise AssertionError(name)
+    return shape
+
+
+LONG_FORMS = {
+    f"{name}[].": mapping_of(name) for name in ("ports", "volumes", "configs", "secrets", "devices", "gpus")
+} | {
+    "env_file[].": parts.ENV_FILE,
+    "networks.NAME.": mapping_of("networks"),
+    "ulimits.NAME.": mapping_of("ulimits"),
+}
+DECLARED = {"networks.NAME.": NETWORK, "volumes.NAME.": VOLUME, "configs.NAME.": CONFIG, "secrets.NAME.": SECRET}
 
 
 def rows(keys: Keys, above: str = "") -> Iterator[str]:
@@ -25,6 +60,8 @@ def rows(keys: Keys, above: str = "") -> Iterator[str]:
         yield f"| `{above}{key.name}` | {key.description}{default} |"
         if isinstance(key.shape, Keys):
             yield from rows(key.shape, f"{above}{key.name}.")
+        elif isinstance(key.shape, ListOf) and isinstance(key.shape.item, Keys):
+            yield from rows(key.shape.item, f"{above}{key.name}[].")
 
 
 def refused(keys: Keys, above: str = "") -> Iterator[str]:
@@ -34,6 +71,8 @@ def refused(keys: Keys, above: str = "") -> Iterator[str]:
     for key in keys.keys:
         if isinstance(key.shape, Keys):
             yield from refused(key.shape, f"{above}{key.name}.")
+        elif isinstance(key.shape, ListOf) and isinstance(key.shape.item, Keys):
+            yield from refused(key.shape.item, f"{above}{key.name}[].")
 
 
 def table_after(heading: str) -> list[str]:
@@ -42,14 +81,22 @@ def table_after(heading: str) -> list[str]:
     return lines[2:]  # below the names of the columns
 
 
-def test_the_table_of_keys_is_that_of_the_program() -> None:
-    expected = list(rows(SERVICE))
-    assert table_after("The keys of a service") == expected, "the table should be:\n" + "\n".join(expected)
+TABLES = {
+    "The keys of a service": list(rows(SERVICE)),
+    "Long forms": [row for above, keys in LONG_FORMS.items() for row in rows(keys, above)],
+    "The top level of a compose file": [row for above, keys in DECLARED.items() for row in rows(keys, above)],
+    "Keys of a service that can't be had": sorted(
+        {*refused(SERVICE), *(row for above, keys in LONG_FORMS.items() for row in refused(keys, above))}
+    ),
+    "Keys of the top level that can't be had": [
+        row for above, keys in DECLARED.items() for row in refused(keys, above)
+    ],
+}
 
 
-def test_the_table_of_refused_keys_is_that_of_the_program() -> None:
-    expected = sorted(refused(SERVICE))
-    assert table_after("Keys that can't be had") == expected, "the table should be:\n" + "\n".join(expected)
+@pytest.mark.parametrize("heading", TABLES)
+def test_a_table_is_that_of_the_program(heading: str) -> None:
+    assert table_after(heading) == TABLES[heading], "the table should be:\n" + "\n".join(TABLES[heading])
 
 
 def test_the_rest_names_what_the_program_knows() -> None:
@@ -103,6 +150,19 @@ def test_every_key_has_one_sentence_and_every_group_a_name_of_its_own() -> None:
             assert len(key.description) < 140, (group.title, key.name)
     names = [group.definition for group in (*groups, *test_examples.every_keys())]
     assert len(names) == len(set(names))
+
+
+def test_defaults_that_are_described_are_those_of_a_container() -> None:
+    """What is written as its default, and nothing at all, are the same."""
+    described = [key for key in SERVICE.keys if key.default is not None]
+    assert len(described) >= 7
+    node = ScalarNode(Source(Path("x"), Path("/")), 1, 1, "", True)
+    for key in described:
+        problems = Problems()
+        value = key.shape.read(replace(node, text=key.default), problems)
+        assert not problems.found
+        model = ContainerSpec("p", "s") if key.name in ContainerSpec.__dataclass_fields__ else Limits()
+        assert value == getattr(model, key.field_name), key.name
 
 
 @pytest.mark.parametrize(
