@@ -5,14 +5,14 @@ In place there is no top level: what is said there of a network stands at the se
 
 from quarterdeck.config import scalars as fleet_scalars
 from quarterdeck.config.compose import scalars
-from quarterdeck.config.compose.mounts import DEFINITION
+from quarterdeck.config.compose.mounts import DEFINITION, EXTERNAL
 from quarterdeck.config.compose.parts import LABELS, LATER, OPTIONS, RESOURCE_NAME, SOME_TEXT, SWARM, only, whole
 from quarterdeck.config.kinds import BOOLEAN, TEXT
 from quarterdeck.config.locations import LocalPath, SecretFile
 from quarterdeck.config.shapes import Key, Keys, ListOf, Scalar
 
 _NETWORK_OWN = (
-    Key("external", BOOLEAN, "Whether it is made by others; then it must be there already.", default="false"),
+    Key("external", EXTERNAL, "Whether it is made by others; then it must be there already.", default="false"),
     Key("name", RESOURCE_NAME, "Its name on the engine."),
     Key("driver", TEXT, "The driver that makes it."),
     Key("driver_opts", OPTIONS, "Options for the driver."),
@@ -90,7 +90,7 @@ SECRET = Keys(
     (
         Key("file", SecretFile("the path of a file"), "The file that holds the value, relative to this one."),
         Key("environment", SOME_TEXT, "The variable of who runs qd that holds the value."),
-        Key("external", BOOLEAN, "Whether the fleet file's own `secrets` say where the value is.", default="false"),
+        Key("external", EXTERNAL, "Whether the fleet file's own `secrets` say where the value is.", default="false"),
         Key("name", SOME_TEXT, "Its name among the fleet file's secrets, where it is external."),
     ),
     one_of=("file", "environment", "external"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from quarterdeck.config.compose.mounts import external_name
 from quarterdeck.config.compose.project import Surroundings
 from quarterdeck.config.compose.shapes import Placed
 from quarterdeck.config.container import ContainerFile, SecretFile
@@ -104,7 +105,7 @@ class Files:
         elif "environment" in values:
             self.references[name] = SecretReference("env", values["environment"])
         else:
-            name = values.get("name", name)
+            name = external_name(values, name) or name
             self.needed.setdefault(name, at)
         return name
 

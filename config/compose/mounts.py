@@ -1,6 +1,7 @@
 """Compose's two ways to write a mount, and tmpfs. Names of volumes are still the project's own: they are looked up later."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from quarterdeck.config import scalars as fleet_scalars
@@ -91,8 +92,18 @@ _TMPFS = Keys(
     ),
     compose=True,
 )
+EXTERNAL = ByForm(
+    "`true` or `false`",
+    scalar=BOOLEAN,
+    mapping=Keys(  # as older files say it
+        "an external name",
+        (Key("name", Scalar("a name", fleet_scalars.one_line), "Its name.", required=True),),
+        make=lambda name: name,
+        compose=True,
+    ),
+)
 DEFINITION = (
-    Key("external", BOOLEAN, "Whether it is made by others; then it must be there already.", default="false"),
+    Key("external", EXTERNAL, "Whether it is made by others; then it must be there already.", default="false"),
     Key(
         "name",
         Scalar("a name as an engine takes it", fleet_scalars.matching(scalars.RESOURCE)),
@@ -103,6 +114,16 @@ DEFINITION = (
     Key("labels", Pairs("a mapping or a list of labels"), "Labels that it is made with."),
 )
 """What a compose file declares of a volume at its top level; in place it stands at the mount itself."""
+
+
+def external_name(values: Mapping[str, Any], name: str) -> str | None:
+    """What an external network, volume or secret is called; None for one that is not external."""
+    external = values.get("external")
+    if not external:
+        return None
+    return external if isinstance(external, str) else values.get("name") or name
+
+
 _FITS = {"bind": "bind", "volume": "volume", "tmpfs": "tmpfs"}
 
 

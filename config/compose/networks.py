@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from quarterdeck.config.compose.mounts import external_name
 from quarterdeck.config.compose.project import Surroundings
 from quarterdeck.config.compose.shapes import Placed
 from quarterdeck.config.container import Network
@@ -44,11 +45,12 @@ def _network(
         "aliases": tuple(dict.fromkeys((service, *own.get("aliases", ())))),
         **{name: own[name] for name in ("ipv4_address", "ipv6_address", "priority") if name in own},
     }
-    if values.get("external"):
+    external = external_name(values, key)
+    if external is not None:
         for other in (*_PLAIN, "ipam", "labels"):
             if described is not None and described.has(other):
                 problems.add(described.node.key(other), f"`{other}` says nothing of an external network")
-        return Network(values.get("name") or key, external=True, **attached)
+        return Network(external, external=True, **attached)
     ipam = values.get("ipam")
     ranges = [one.values for one in ipam.values.get("config", ())] if isinstance(ipam, Fields) else []
     return Network(

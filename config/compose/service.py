@@ -7,7 +7,7 @@ from typing import Any
 from quarterdeck.config.compose import scalars
 from quarterdeck.config.compose.files import Files
 from quarterdeck.config.compose.limits import limits_of, order_of, reserved_devices, restart_of
-from quarterdeck.config.compose.mounts import long_mount
+from quarterdeck.config.compose.mounts import external_name, long_mount
 from quarterdeck.config.compose.networks import networks_of
 from quarterdeck.config.compose.project import Surroundings
 from quarterdeck.config.compose.shapes import Placed
@@ -205,11 +205,12 @@ class _Mounts:
 def _volume(key: str, described: Fields | None, project: str, problems: Problems) -> Volume:
     values: Mapping[str, Any] = described.values if described is not None else {}
     name = values.get("name")
-    if values.get("external"):
+    external = external_name(values, key)
+    if external is not None:
         for other in ("driver", "driver_opts", "labels"):
             if described is not None and described.has(other):
                 problems.add(described.node.key(other), f"`{other}` says nothing of an external volume")
-        return Volume(name or key, external=True)
+        return Volume(external, external=True)
     labels = {one: text or "" for one, text in values.get("labels", {}).items()}
     return Volume(name or f"{project}_{key}", False, values.get("driver", ""), values.get("driver_opts", {}), labels)
 

@@ -41,8 +41,10 @@ networks:
   shared: {external: true}
   named: {name: other, driver_opts: {com.docker.network.bridge.name: br-x}, enable_ipv6: true, attachable: true}
   far: {external: true, name: far-away}
+  old: {external: {name: far-away}}
 volumes:
   data:
+  old: {external: {name: old-data}}
   named: {name: other-data, driver: local, driver_opts: {type: nfs}, labels: {a: b}}
   shared: {external: true, name: shared-data}
 configs:
@@ -154,6 +156,8 @@ CASES: list[tuple[str, str, Any]] = [
     ("networks:", "networks", (DEFAULT,)),
     ("networks: []", "networks", (DEFAULT,)),
     ("network_mode:\nnetworks: [default]", "networks", (DEFAULT,)),
+    ("networks: [old]", "networks", (Network("far-away", external=True, aliases=("api",)),)),
+    ("volumes: [old:/data]", "volumes", (Volume("old-data", external=True),)),
     ("networks: [default]", "networks", (DEFAULT,)),
     ("oom_kill_disable: true", "limits", Limits(oom_kill_disable=True)),
     ("oom_score_adj: -500", "limits", Limits(oom_score_adj=-500)),

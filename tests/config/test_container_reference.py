@@ -159,7 +159,7 @@ def test_defaults_that_are_described_are_those_of_a_container() -> None:
     node = ScalarNode(Source(Path("x"), Path("/")), 1, 1, "", True)
     for key in described:
         problems = Problems()
-        value = key.shape.read(replace(node, text=key.default), problems)
+        value = key.shape.read(replace(node, text=key.default or ""), problems)
         assert not problems.found
         model = ContainerSpec("p", "s") if key.name in ContainerSpec.__dataclass_fields__ else Limits()
         assert value == getattr(model, key.field_name), key.name
