@@ -45,7 +45,10 @@ class Volume(msgspec.Struct, frozen=True):
 
 
 class Network(msgspec.Struct, frozen=True):
-    """A network that the container is connected to. ``name`` is that on the engine; ``external`` as for volumes."""
+    """A network that the container is connected to. ``name`` is that on the engine; ``external`` as for volumes.
+
+    ``subnets`` and ``gateways`` stand side by side: one of each for every address range, empty where nothing was said.
+    """
 
     name: str
     external: bool = False
@@ -76,7 +79,7 @@ class Healthcheck(msgspec.Struct, frozen=True):
 
 
 class Logging(msgspec.Struct, frozen=True):
-    driver: str
+    driver: str  # empty: the engine's default
     options: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -97,7 +100,7 @@ class SecretFile(msgspec.Struct, frozen=True):
     target: str  # absolute: /run/secrets/<name> where nothing else was said
     uid: int = 0
     gid: int = 0
-    mode: int = 0o600
+    mode: int = 0o444  # as Compose: the user of the container is seldom root
 
 
 class Ulimit(msgspec.Struct, frozen=True):
@@ -177,6 +180,7 @@ class ContainerSpec(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     devices: tuple[Device, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
+    # Each with some of: driver, count ("-1": all), device_ids ("0,1"), capabilities ("gpu,compute"), options ("name=value,…").
     gpus: tuple[Mapping[str, str], ...] = ()
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
@@ -189,3 +193,4 @@ class ContainerSpec(msgspec.Struct, frozen=True):
     userns_mode: str = ""
     cgroup: str = ""  # host | private
     cgroup_parent: str = ""
+    order: str = ""  # start-first | stop-first; empty: as the container allows

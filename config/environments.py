@@ -12,9 +12,15 @@ from quarterdeck.config.shapes import Fields
 def hosts_of(declared: Declared) -> dict[str, Host]:
     """The hosts that were declared rightly, in the order of the file."""
     return {
-        name: Host(name, fields.values["ssh"], fields.values.get("labels", {}))
+        name: Host(
+            name,
+            ssh=fields.values.get("ssh", ""),
+            labels=fields.values.get("labels", {}),
+            docker=fields.values.get("docker", ""),
+            tls=str(fields.values.get("tls", "")),
+        )
         for name, fields in declared.values["hosts"].items()
-        if "ssh" in fields.values
+        if "ssh" in fields.values or "docker" in fields.values
     }
 
 

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from quarterdeck.config import scalars
+from quarterdeck.config.containers import CONTAINER
 from quarterdeck.config.kinds import (
     BOOLEAN,
     COMMAND,
     COUNT,
+    DOCKER_ADDRESS,
     DURATION,
+    FEW,
     HOST_PATH,
     LABEL,
     NAME,
@@ -47,7 +50,7 @@ HOOK = Keys(
         Key(
             "where",
             Choice(tuple(HookWhere), HookWhere),
-            "On the first host of the rollout, on each host, or here, where the worker runs.",
+            "On the first host of the rollout, on each host (for a container: within it), or here, where the worker runs.",
             default="one",
         ),
         Key("timeout", SOME_TIME, "How long it may take.", default="5m"),
@@ -68,9 +71,11 @@ HOOKS = Keys(
 )
 KEEP = Keys(
     "what is kept",
-    (Key("releases", COUNT, "How many old releases stay on each host.", default="5"),),
+    (
+        Key("releases", COUNT, "How many old releases stay on each host.", default="5"),
+        Key("warm", FEW, "How many containers of old releases stay stopped, ready to be started again.", default="1"),
+    ),
     make=Keep,
-    refused=later("warm"),
 )
 LOGS = Keys(
     "the logs",
@@ -109,6 +114,11 @@ _SERVICE_KEYS = (
     ),
     Key("unit", UNIT, "The systemd unit that runs the service."),
     Key("commands", COMMANDS, "Shell commands that run the service where no unit does."),
+    Key(
+        "container",
+        CONTAINER,
+        "How the container is made, with Compose's keys, or where a compose file says it; instead of path and unit.",
+    ),
     Key("env", ENV, "Variables of the service; they come over those of the environment, key by key."),
     Key("files", FILES, "Configuration files that become part of each release."),
     Key("secrets", SECRETS, "Variables whose values are found elsewhere; this file never holds them."),
@@ -132,7 +142,7 @@ _SERVICE_KEYS = (
     Key("keep", KEEP, "How much of the past stays on the hosts."),
     Key("logs", LOGS, "Where the service's logs are."),
 )
-_SERVICE_LATER = later("container", "source", "builds", "router")
+_SERVICE_LATER = later("source", "builds", "router")
 OVERRIDE = Keys(
     "a service in an environment",
     _SERVICE_KEYS,
@@ -150,6 +160,18 @@ SERVICE = Keys(
     ),
     refused=_SERVICE_LATER,
 )
+
+
+def _tls_over_tcp(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    docker = values.get("docker", "")
+    if "tls" not in node.entries or docker.startswith("tcp://"):
+        return True
+    if "docker" in node.entries and not docker:
+        return False  # reported
+    problems.add(node.key("tls"), "`tls` is for an engine that is reached over tcp:// only")
+    return False
+
+
 HOST = Keys(
     "a host",
     (
@@ -157,11 +179,18 @@ HOST = Keys(
             "ssh",
             SSH_ADDRESS,
             "What you would give to ssh: a name of your ~/.ssh/config, or [user@]address[:port].",
-            required=True,
+        ),
+        Key("docker", DOCKER_ADDRESS, "Where the Docker engine of a host for containers listens."),
+        Key(
+            "tls",
+            LocalPath("the path of a directory"),
+            "The directory with ca.pem, cert.pem and key.pem for tcp://, relative to this file.",
         ),
         Key("labels", MapOf(TEXT, "a mapping of labels to text", LABEL), "Anything worth knowing about the host."),
     ),
-    refused=later("docker", "swarm", "tls"),
+    one_of=("ssh", "docker"),
+    refused=later("swarm"),
+    check=_tls_over_tcp,
 )
 ENVIRONMENT = Keys(
     "an environment",

@@ -46,12 +46,25 @@ STATUS = Scalar(
     scalars.whole_number(100, 599),
     {"type": "integer", "minimum": 100, "maximum": 599},
 )
+FEW = Scalar(
+    "a whole number from 0 to 100", scalars.whole_number(0, 100), {"type": "integer", "minimum": 0, "maximum": 100}
+)
 COUNT = Scalar(
     "a whole number from 1 to 1000", scalars.whole_number(1, 1000), {"type": "integer", "minimum": 1, "maximum": 1000}
 )
 ADDRESS = Scalar("a host name or an IP address", scalars.matching(scalars.ADDRESS), _pattern(scalars.ADDRESS))
 SSH_ADDRESS = Scalar(
     "a name of your ~/.ssh/config, or [user@]address[:port]", scalars.ssh_address, _pattern(scalars.SSH)
+)
+DOCKER_ADDRESS = Scalar(
+    "unix:///path, ssh://[user@]address[:port][/socket], tcp://address:port or context://NAME",
+    scalars.docker_address,
+    _pattern(scalars.DOCKER),
+)
+IMAGE = Scalar(
+    "a repository of images such as registry.acme.io/api, without a tag",
+    scalars.image_repository,
+    {**_pattern(scalars.IMAGE), "maxLength": scalars.LONGEST_IMAGE},
 )
 URL_PATH = Scalar("a path that begins with /", scalars.matching(scalars.URL_PATH), _pattern(scalars.URL_PATH))
 UNIT_NAME = Scalar(

@@ -83,11 +83,12 @@ class TcpCheck(msgspec.Struct, frozen=True):
 
 
 class CommandCheck(msgspec.Struct, frozen=True):
-    run: str  # on the host, in the release's directory, with its environment; exit 0 is healthy
+    run: str  # on the host, in the release's directory, with its environment, or in the container; exit 0 is healthy
 
 
 class Health(msgspec.Struct, frozen=True):
-    """A health gate. At least one check is set, and all that are set must pass."""
+    """A health gate. All checks that are set must pass; none is set only of a container without a gate of its own, where the
+    engine's health check is asked, or that it keeps running."""
 
     http: HttpCheck | None = None
     tcp: TcpCheck | None = None

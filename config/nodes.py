@@ -41,6 +41,12 @@ class ScalarNode(Node, frozen=True, eq=False):
 
     text: str
     plain: bool
+    written: str | None = None  # where ``text`` came of filling variables in: what stands in the file, for errors
+
+    @property
+    def shown(self) -> str:
+        """The text as an error may show it: never the value of a variable."""
+        return self.text if self.written is None else self.written
 
     @property
     def is_null(self) -> bool:
@@ -73,6 +79,17 @@ class MappingNode(Node, frozen=True, eq=False):
         return self.entries[name].key if name in self.entries else self
 
 
+def said(node: Node, text: str) -> str:
+    """``text``, which is (a part of) what ``node`` says, as an error may show it: never the value of a variable."""
+    return shortened(node.shown if isinstance(node, ScalarNode) and node.written is not None else text)
+
+
+def without_values(node: Node, sentence: str, value: object) -> str:
+    """``sentence``, which names ``value``, as an error may show it where ``node`` says that value by way of variables."""
+    written = node.written if isinstance(node, ScalarNode) else None
+    return sentence if written is None else sentence.replace(str(value), written)
+
+
 def shortened(text: str) -> str:
     """A text from the file as an error may show it: at most 60 characters."""
     return text if len(text) <= 60 else text[:57] + "…"
@@ -83,8 +100,8 @@ def describe(node: Node) -> str:
     match node:
         case ScalarNode(plain=True, text=""):
             return "nothing"
-        case ScalarNode(text=text):
-            shown = shortened(text)
+        case ScalarNode():
+            shown = shortened(node.shown)
             return f"`{shown}`" if shown.isprintable() else f"`{shown!r}`"
         case SequenceNode():
             return "a list"

@@ -9,6 +9,7 @@ from quarterdeck.config.kinds import (
     BOOLEAN,
     COMMAND,
     DURATION,
+    IMAGE,
     MODE,
     OWN_VARIABLE,
     PORT,
@@ -90,6 +91,9 @@ FILES = MapOf(FILE, "a mapping of paths below the release's directory to files",
 
 def _checksum(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
     tarball = values.get("tarball", "")
+    if "image" in node.entries and "tarball" not in node.entries and "sha256" in node.entries:
+        problems.add(node.key("sha256"), "`sha256` is for a tarball: an image is known by its digest")
+        return False
     if "://" not in tarball or "sha256" in node.entries:
         return True
     problems.add(node.key("tarball"), "`sha256` is missing: what comes over the network needs a checksum")
@@ -103,8 +107,8 @@ ARTIFACT = Keys(
             "tarball",
             Location("a path or a URL of https, http or sftp"),
             "Where the tarball is: a path, relative to the fleet file, or a URL; {version} stands for the version.",
-            required=True,
         ),
+        Key("image", IMAGE, "The repository of a container's images, without a tag: the version is the tag."),
         Key(
             "sha256",
             Location("64 hex digits, or a path or a URL of a checksum file", checksum=True),
@@ -112,7 +116,7 @@ ARTIFACT = Keys(
         ),
     ),
     make=Artifact,
-    refused=later("image"),
+    one_of=("tarball", "image"),
     check=_checksum,
 )
 
@@ -170,7 +174,14 @@ TCP = Keys(
 )
 COMMAND_CHECK = Keys(
     "a command check",
-    (Key("run", COMMAND, "The command, run on the host; exit status 0 is healthy.", required=True),),
+    (
+        Key(
+            "run",
+            COMMAND,
+            "The command, run on the host, for a container within it; exit status 0 is healthy.",
+            required=True,
+        ),
+    ),
     make=CommandCheck,
 )
 
@@ -199,7 +210,7 @@ HEALTH = Keys(
                 Scalar(COMMAND.expected, lambda text: CommandCheck(scalars.some_text(text)), COMMAND.json),
                 COMMAND_CHECK,
             ),
-            "A command that must end with exit status 0 on the host: an execution of its own each time.",
+            "A command that must end with exit status 0, on the host or in the container: an execution each time.",
         ),
         Key("interval", SOME_TIME, "The time between two checks.", default="2s"),
         Key("timeout", SOME_TIME, "How long a single check may take.", default="5s"),

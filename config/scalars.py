@@ -17,6 +17,11 @@ SSH = (
 )
 ADDRESS = r"[A-Za-z0-9_][A-Za-z0-9_.-]*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?"
 SHA256 = r"[0-9A-Fa-f]{64}"
+DOCKER = r"(unix:///.+|ssh://[^/]+(/.+)?|tcp://[^/]+:[0-9]{1,5}|context://[A-Za-z0-9][A-Za-z0-9_.+-]*)"
+IMAGE_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+REGISTRY = r"([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?"
+IMAGE = rf"({REGISTRY}/)?{IMAGE_PART}(/{IMAGE_PART})*"
+LONGEST_IMAGE = 255
 URL_PATH = r"/[!-~]*"
 
 LONGEST_SECONDS = 10 * 365 * 86400.0
@@ -98,6 +103,68 @@ def ssh_address(text: str) -> str:
         )
     _, colon, port = text.rpartition(":")
     if colon and port.isdigit() and not 1 <= int(port) <= 65535:
+        raise Unfit("a port is a number from 1 to 65535")
+    return text
+
+
+def docker_address(text: str) -> str:
+    """Where an engine listens: `unix:///path`, `ssh://[user@]address[:port][/socket]`, `tcp://address:port`,
+    `context://NAME`. Raises ``Unfit``."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        raise Unfit(
+            "it begins with unix://, ssh://, tcp:// or context://",
+            nearest=f"unix://{text}" if text[:1] == "/" else None,
+        )
+    if any(character.isspace() for character in text):
+        raise Unfit
+    match scheme:
+        case "unix":
+            if not rest.startswith("/") or rest.endswith("/") or ".." in rest.split("/"):
+                raise Unfit("after unix:// comes the absolute path of a socket", nearest="unix:///var/run/docker.sock")
+        case "ssh":
+            login, slash, path = rest.partition("/")
+            ssh_address(login)
+            if slash and (not path or path.endswith("/") or ".." in path.split("/")):
+                raise Unfit("after the address comes nothing, or the absolute path of a socket")
+        case "tcp":
+            if not re.search(r":[0-9]{1,5}$", rest) and re.fullmatch(ADDRESS, rest):
+                raise Unfit("the port is missing", nearest=f"{text}:2376")
+            if "@" in rest:
+                raise Unfit("there is no login over tcp://")
+            ssh_address(rest)
+        case "context":
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", rest):
+                raise Unfit("after context:// comes the name of one of Docker's contexts")
+        case _:
+            raise Unfit("it begins with unix://, ssh://, tcp:// or context://", nearest=nearest_scheme(scheme, rest))
+    return text
+
+
+def nearest_scheme(scheme: str, rest: str) -> str | None:
+    """What was probably meant by an address with this scheme."""
+    return f"tcp://{rest}" if scheme in ("http", "https") else None
+
+
+def image_repository(text: str) -> str:
+    """A repository of images as in `docker pull`, without a tag and a digest. Raises ``Unfit``."""
+    if len(text) > LONGEST_IMAGE:
+        raise Unfit(f"it is longer than {LONGEST_IMAGE} characters")
+    if "://" in text:
+        raise Unfit("an image has no scheme", nearest=text.partition("://")[2])
+    name, at, digest = text.partition("@")
+    if at:
+        raise Unfit(f"a version is resolved to its digest; leave `@{digest[:20]}` out", nearest=name)
+    before, colon, tag = name.rpartition(":")
+    if colon and "/" not in tag and re.fullmatch(IMAGE, before):
+        raise Unfit(f"the version is the tag; leave `:{tag[:40]}` out", nearest=before)
+    if not re.fullmatch(IMAGE, text):
+        if re.fullmatch(IMAGE, text.lower()):
+            raise Unfit("the name of an image is in small letters", nearest=text.lower())
+        raise Unfit
+    first, slash, _ = text.partition("/")
+    _, _, port = first.rpartition(":")
+    if slash and ":" in first and port.isdigit() and not 1 <= int(port) <= 65535:
         raise Unfit("a port is a number from 1 to 65535")
     return text
 

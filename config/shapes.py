@@ -55,6 +55,9 @@ def wrong(node: Node, expected: str, problems: Problems, unfit: Unfit | None = N
     message = f"expected {expected}, found {describe(node)}"
     if isinstance(node, ScalarNode) and node.is_null and node.text:
         message += "; for this very text put it in quotes, for none leave the key out"
+    if unfit is not None and isinstance(node, ScalarNode) and node.written is not None:
+        # What was made of variables is not shown: the value may be a secret.
+        unfit = Unfit("" if "`" in str(unfit) else str(unfit))
     if unfit is not None and str(unfit):
         message += f": {unfit}"
     problems.add(node, message, expected=expected, nearest=unfit.nearest if unfit is not None else None)
@@ -109,7 +112,7 @@ class ListOf(Shape):
 
     def read(self, node: Node, problems: Problems) -> tuple[Any, ...] | None:
         if not isinstance(node, SequenceNode):
-            hint = Unfit(f"write [{node.text}]") if isinstance(node, ScalarNode) and not node.is_null else None
+            hint = Unfit(f"write [{node.shown}]") if isinstance(node, ScalarNode) and not node.is_null else None
             wrong(node, self.expected, problems, hint)
             return None
         if len(node.items) < self.least:
@@ -247,6 +250,7 @@ class Keys(Shape):
     some_of: tuple[str, ...] = ()  # at least one of these
     refused: Mapping[str, str] = field(default_factory=dict)  # known names that may not stand here, and why
     check: Callable[[MappingNode, Mapping[str, Any], Problems], bool] | None = None  # False: it added a problem
+    compose: bool = False  # a mapping of Compose's: keys x-… are anybody's own, and a null is as if it were not written
     by_name: Mapping[str, Key] = field(init=False, repr=False)
     expected: str = field(init=False)
 
@@ -269,6 +273,10 @@ class Keys(Shape):
         meant: set[str] = set()
         for name, (key_node, value_node) in node.entries.items():
             key = self.by_name.get(name)
+            if self.compose and (
+                name.startswith("x-") or (key and isinstance(value_node, ScalarNode) and value_node.is_null)
+            ):
+                continue
             if key is None:
                 meant.add(self._unknown(key_node, problems) or "")
                 wrong_keys = True
@@ -326,6 +334,14 @@ class Keys(Shape):
             body: Schema = {"type": "object", "additionalProperties": False}
             definitions[self.definition] = body
             body["properties"] = {key.name: self._key_schema(key, definitions) for key in self.keys}
+            if self.compose:
+                body["patternProperties"] = {"^x-": {}}
+                for key in self.keys:
+                    shape = {name: part for name, part in body["properties"][key.name].items() if name != "description"}
+                    body["properties"][key.name] = {
+                        "anyOf": [shape, {"type": "null"}],
+                        "description": body["properties"][key.name]["description"],
+                    }
             required = [key.name for key in self.keys if key.required]
             if required:
                 body["required"] = required

@@ -33,10 +33,11 @@ class _Refused(Exception):
         self.line, self.column = line, column
 
 
-def read_node(path: Path, problems: Problems, included: Node | None = None) -> Node | None:
+def read_node(path: Path, problems: Problems, included: Node | None = None, *, merge: bool = False) -> Node | None:
     """The only document of the file ``path``; None when it can't be read. What is wrong is added to ``problems``.
 
-    ``included`` is the node that names the file, when another file includes it.
+    ``included`` is the node that names the file, when another file includes it. ``merge``: merge keys are kept as the
+    keys `<<`, for whoever spreads them; else they are refused.
     """
     problems.reading(path)
     data = read_bytes(path, LARGEST_FILE)
@@ -63,7 +64,7 @@ def read_node(path: Path, problems: Problems, included: Node | None = None) -> N
         before_it = LINE_BREAK.split(text[: forbidden.start()])
         problems.add_at(source, len(before_it), len(before_it[-1]) + 1, _forbidden_message(forbidden.group()))
         return None
-    return _compose(source, text, problems)
+    return _compose(source, text, problems, merge)
 
 
 def read_bytes(path: Path, most: int) -> bytes | str:
@@ -107,9 +108,10 @@ class _Open(msgspec.Struct):
 
 
 class _Composer:
-    def __init__(self, source: Source, problems: Problems) -> None:
+    def __init__(self, source: Source, problems: Problems, merge: bool) -> None:
         self.source = source
         self.problems = problems
+        self.merge = merge
         self.root: Node | None = None
         self.stack: list[_Open] = []
         self.anchors: dict[str, tuple[Node, int] | None] = {}  # with the number of nodes; None while it is open
@@ -205,7 +207,7 @@ class _Composer:
     def _entry(self, inside: _Open, key: Node, value: Node) -> None:
         if not isinstance(key, ScalarNode):
             self.problems.add(key, "a key must be text, not a list or a mapping")
-        elif key.plain and key.text == "<<":
+        elif key.plain and key.text == "<<" and not self.merge:
             self.problems.add(
                 key, "a merge key `<<` is not allowed; write the values out, or use an alias for a whole value"
             )
@@ -231,8 +233,8 @@ def _hint(line: str, message: str) -> str:
     return ""
 
 
-def _compose(source: Source, text: str, problems: Problems) -> Node | None:
-    composer = _Composer(source, problems)
+def _compose(source: Source, text: str, problems: Problems, merge: bool) -> Node | None:
+    composer = _Composer(source, problems, merge)
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
         for event in yaml.parse(text, Loader=loader):

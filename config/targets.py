@@ -1,14 +1,20 @@
 """Merges environments and services into targets, and finds what only the whole shows: gaps, clashes, unknown names."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from quarterdeck.config import scalars
+from quarterdeck.config.compose.service import Made
+from quarterdeck.config.container import ContainerSpec
+from quarterdeck.config.containers import Containers
 from quarterdeck.config.include import Declared
 from quarterdeck.config.keys import OVERRIDE
 from quarterdeck.config.model import (
+    Artifact,
     Environment,
     Health,
     Hooks,
@@ -19,30 +25,40 @@ from quarterdeck.config.model import (
     Runner,
     Target,
 )
-from quarterdeck.config.nodes import MappingNode, Node, SequenceNode, shortened
+from quarterdeck.config.nodes import MappingNode, Node, SequenceNode, said, shortened
 from quarterdeck.config.parts import DEFAULT_STRATEGY
+from quarterdeck.config.places import Places
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Fields, Nothing
 
 MOST_PLACEMENTS = 300_000  # targets times their hosts; far more than a fleet can have, few enough to be checked quickly
 MERGED = ("env", "secrets", "files")
 RUNNERS = ("unit", "commands")
+RUNNER = "`unit` or `commands`"
+NOT_OF_A_CONTAINER = {
+    "path": "the engine keeps it",
+    "unit": "the engine runs it",
+    "commands": "the engine runs it",
+    "files": "use Compose's `configs`",
+    "logs": "the engine has them",
+}
 
 
-class Assembly(msgspec.Struct):
+@dataclass(slots=True)
+class Assembly:
     """Builds every target. What is wrong is added to ``problems``; the targets it concerns are left out."""
 
     declared: Declared
     hosts: Mapping[str, Host]
     environments: Mapping[str, Environment]
     problems: Problems
-    missing: dict[tuple[str, str], list[str]] = msgspec.field(
-        default_factory=dict
-    )  # service and key → environments without it
-    occupied: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # ssh address and path → target
-    above: dict[tuple[str, str], str] = msgspec.field(
-        default_factory=dict
-    )  # ssh address and each directory above a path → target
+    missing: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # service and key → environments without it
+    containers: Containers = field(init=False)
+    places: Places = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.containers = Containers(self.declared.main.values.get("fleet", "unnamed"), self.problems)
+        self.places = Places(self.hosts, self.problems)
 
     def targets(self) -> dict[str, Target]:
         """The targets by name, environments first, both in the order of the file."""
@@ -85,20 +101,89 @@ class Assembly(msgspec.Struct):
         layers = [service] if override is None else [service, override]
         below = self.declared.values["environments"][environment.name]
         values = _merge(below, layers)
-        self._check_variables([below, *layers], values)
+        contained = _is_container(layers)
+        hosts = self._hosts(environment, name, contained)
+        made = self._container(name, layers, values) if contained else None
+        files = {secret.source for secret in made.spec.secrets} if made is not None else set()
+        self._check_variables([below, *layers], values, files)
         self._check_files(layers, values)
         self._check_deadlines(layers, values)
-        complete = self._complete(environment, name, layers, values)
+        if contained:
+            complete = self._complete(environment, name, layers, values, ("artifact",))
+            if made is None:
+                return None
+            at = _where(layers, "container")
+            named = made.fields.node.key("container_name") if made.spec.container_name else at
+            self.places.container(environment, name, hosts, made.spec, (named, made.fields.node.value("ports")))
+            return self._make(environment, name, hosts, "", values, made.spec) if complete else None
+        complete = self._complete(environment, name, layers, values, ("artifact", "path", RUNNER))
+        self._check_no_image(layers, values)
         if "path" not in values:
             return None
-        place = {"environment": environment.name, "service": name}
-        path = scalars.host_path(scalars.fill(values["path"], place))
-        self._occupy(environment, name, path, _where(layers, "path"))
-        return self._make(environment, name, path, values) if complete else None
+        path = scalars.host_path(scalars.fill(values["path"], {"environment": environment.name, "service": name}))
+        self.places.directory(environment, name, hosts, path, _where(layers, "path"))
+        return self._make(environment, name, hosts, path, values, None) if complete else None
 
-    def _make(self, environment: Environment, name: str, path: str, values: Mapping[str, Any]) -> Target:
+    def _hosts(self, environment: Environment, service: str, contained: bool) -> tuple[Host, ...]:
+        """The hosts of the environment on which the service can run: Docker's for a container, SSH's for all else."""
+        known = [self.hosts[host] for host in environment.hosts if host in self.hosts]
+        found = tuple(host for host in known if bool(host.docker) == contained)
+        if not found and known and len(known) == len(environment.hosts):
+            why = "no Docker host, and it is a container" if contained else "Docker hosts only, and it is no container"
+            fix = "{docker: …}" if contained else "{ssh: …}"
+            self.problems.add(
+                self.declared.places["services"][service],
+                f"`{service}` can't run in {environment.name}, which has {why}: add a host {fix} there, or write "
+                f"`environments: {{{environment.name}: null}}`",
+            )
+        return found
+
+    def _container(self, name: str, layers: Sequence[Fields], values: dict[str, Any]) -> Made | None:
+        """The container of the merged layers; its variables and secrets go below those of the fleet file in ``values``."""
+        for key, why in NOT_OF_A_CONTAINER.items():
+            if values.get(key):
+                self.problems.add(_key_of(layers, key), f"`{key}` has no place beside `container`: {why}")
+        artifact: Artifact | None = values.get("artifact")
+        if artifact is not None and not artifact.image:
+            self.problems.add(
+                _where(layers, "artifact"), "a container runs an image: write artifact: {image: REPOSITORY}"
+            )
+        values.setdefault("health", Health())
+        written = values.get("container")
+        made = self.containers.made_of(written, name) if isinstance(written, Fields) else None
+        if made is None:
+            return None
+        given = values["secrets"]
+        for secret, at in made.needed.items():
+            if secret not in given:
+                near = self.problems.nearest(secret, {*given, *made.declared} - {secret})
+                self.problems.add(at, f"the fleet file's `secrets` have no `{said(at, secret)}`", nearest=near)
+        # What the fleet file says comes over what the compose file says: a variable of the one may be a secret of the other.
+        values["env"] = {
+            **{variable: text for variable, text in made.env.items() if variable not in given},
+            **values["env"],
+        }
+        values["secrets"] = {**made.secrets, **given}
+        return made
+
+    def _check_no_image(self, layers: Sequence[Fields], values: Mapping[str, Any]) -> None:
+        artifact: Artifact | None = values.get("artifact")
+        if artifact is not None and artifact.image:
+            self.problems.add(
+                _where(layers, "artifact", "image"), "an image needs `container` beside the artifact: {} is enough"
+            )
+
+    def _make(
+        self,
+        environment: Environment,
+        name: str,
+        hosts: tuple[Host, ...],
+        path: str,
+        values: Mapping[str, Any],
+        container: ContainerSpec | None,
+    ) -> Target:
         place = {"environment": environment.name, "service": name}
-        runner: Runner = values["unit"] if "unit" in values else Runner(commands=values["commands"])
+        runner: Runner = values["unit"] if "unit" in values else Runner(commands=values.get("commands"))
         logs: Logs | None = values.get("logs")
         if logs is not None and logs.files:
             logs = Logs(logs.journal, tuple(scalars.host_path(scalars.fill(file, place)) for file in logs.files))
@@ -106,7 +191,7 @@ class Assembly(msgspec.Struct):
         return Target(
             environment=environment.name,
             service=name,
-            hosts=tuple(self.hosts[host] for host in environment.hosts if host in self.hosts),
+            hosts=hosts,
             path=path,
             artifact=values["artifact"],
             runner=runner,
@@ -117,20 +202,26 @@ class Assembly(msgspec.Struct):
             keep=values.get("keep", Keep()),
             logs=logs,
             rollback=values.get("rollback", RollbackPolicy()),
+            container=container,
             **{key: values[key] for key in optional if key in values},
         )
 
     def _complete(
-        self, environment: Environment, name: str, layers: Sequence[Fields], values: Mapping[str, Any]
+        self,
+        environment: Environment,
+        name: str,
+        layers: Sequence[Fields],
+        values: Mapping[str, Any],
+        needed: tuple[str, ...],
     ) -> bool:
         """Whether all that a target needs is there. What is written wrongly was reported, so it is not missing."""
         complete = True
-        for key, names in {"artifact": ("artifact",), "path": ("path",), "`unit` or `commands`": RUNNERS}.items():
+        for key in needed:
+            names = RUNNERS if key == RUNNER else (key,)
             if any(one in values for one in names):
                 continue
             complete = False
-            # A container would need neither path nor unit; that there are none yet was reported.
-            if not any(layer.has(one) for layer in layers for one in (*names, "container")):
+            if not any(layer.has(one) for layer in layers for one in names):
                 self.missing.setdefault((name, key), []).append(environment.name)
         return complete
 
@@ -143,8 +234,9 @@ class Assembly(msgspec.Struct):
             at = self.declared.places["services"][service]
             self.problems.add(at, f"the service `{service}` needs {shown}{where}")
 
-    def _check_variables(self, layers: Sequence[Fields], values: Mapping[str, Any]) -> None:
-        for variable in values["env"].keys() & values["secrets"].keys():
+    def _check_variables(self, layers: Sequence[Fields], values: Mapping[str, Any], files: AbstractSet[str]) -> None:
+        """``files`` are the secrets that a container gets as files."""
+        for variable in (values["env"].keys() & values["secrets"].keys()) - files:
             at, other = (_key_where(layers, section, variable) for section in ("secrets", "env"))
             place = f"{other.source.path}:{other.line}:{other.column}"
             self.problems.add(at, f"`{variable}` is both a secret and an ordinary variable: also in env, {place}")
@@ -182,35 +274,23 @@ class Assembly(msgspec.Struct):
                     at = given
                 self.problems.add(at, f"{rule} the timeout of the hook `{shortened(hook.run)}` ({hook.timeout:g}s)")
 
-    def _occupy(self, environment: Environment, service: str, path: str, at: Node) -> None:
-        """Two targets may share a host, not a directory: neither may be the other's, nor lie in it."""
-        target = f"{environment.name}/{service}"
-        parents = _directories_above(path)
-        for host in environment.hosts:
-            if host not in self.hosts:
-                continue
-            # An absolute path is the same for every login; ~/ is not.
-            login = self.hosts[host].ssh
-            machine = login.rpartition("@")[2] if path.startswith("/") else login
-            other = self.occupied.get((machine, path)) or self.above.get((machine, path))
-            other = other or next(
-                (self.occupied[machine, one] for one in parents if (machine, one) in self.occupied), None
-            )
-            if other == target:
-                self.problems.add(at, f"{environment.name} has the machine {machine} twice, so {path} too")
-            elif other is not None:
-                self.problems.add(at, f"{target} and {other} are both in {path} on {host}; give each its own path")
-            self.occupied.setdefault((machine, path), target)
-            for directory in parents:
-                self.above.setdefault((machine, directory), target)
+
+def _is_container(layers: Sequence[Fields]) -> bool:
+    """Whether the last layer that says how the service runs says that it is a container."""
+    for layer in reversed(layers):
+        if layer.has("container"):
+            return True
+        if any(layer.has(runner) for runner in RUNNERS):
+            return False
+    return False
 
 
 def _merge(environment: Fields, layers: Sequence[Fields]) -> dict[str, Any]:
     """The values of a service in an environment: later layers replace whole keys, but add to env, secrets and files."""
     values: dict[str, Any] = {key: dict(environment.values.get(key, {})) for key in MERGED}
     for layer in layers:
-        if any(layer.has(runner) for runner in RUNNERS):
-            for runner in RUNNERS:
+        if any(layer.has(runner) for runner in (*RUNNERS, "container")):
+            for runner in (*RUNNERS, "container", *(("path",) if layer.has("container") else ())):
                 values.pop(runner, None)
         for key, value in layer.values.items():
             if key in MERGED:
@@ -234,6 +314,11 @@ def _where(layers: Sequence[Fields], *names: str) -> Node:
     return layers[-1].node
 
 
+def _key_of(layers: Sequence[Fields], name: str) -> Node:
+    """The key ``name`` in the last layer that has it."""
+    return next((layer.node.key(name) for layer in reversed(layers) if layer.has(name)), layers[-1].node)
+
+
 def _key_where(layers: Sequence[Fields], section: str, name: str) -> Node:
     """The key ``name`` of the mapping ``section`` in the last layer that has it."""
     for layer in reversed(layers):
@@ -245,8 +330,3 @@ def _key_where(layers: Sequence[Fields], section: str, name: str) -> Node:
 
 def _key(node: Node, name: str) -> Node:
     return node.key(name) if isinstance(node, MappingNode) else node
-
-
-def _directories_above(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(2, len(parts))]

@@ -9,12 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quarterdeck.config import keys
+from quarterdeck.config.compose.keys import IN_PLACE, SERVICE
+from quarterdeck.config.compose.shapes import ByForm, NamedMap, Pairs, WithPlace
+from quarterdeck.config.containers import POINTED_AT, Container
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Fleet
 from quarterdeck.config.problems import FleetFileErrors, Problem, render, to_values
 from quarterdeck.config.shapes import Either, Keys, ListOf, MapOf, Shape
 
-FULL = (Path(__file__).resolve().parents[2] / "config" / "examples" / "full.yml").read_text()
+EXAMPLES = Path(__file__).resolve().parents[2] / "config" / "examples"
+FULL = (EXAMPLES / "full.yml").read_text()
+CORPUS = [path.read_text() for path in sorted((Path(__file__).parent / "corpus").iterdir())]
 BOUNDED = settings(
     max_examples=150,
     derandomize=True,
@@ -24,7 +29,7 @@ BOUNDED = settings(
 )
 PIECES = st.one_of(
     st.sampled_from("{}[]:,-?*&!|>%@`'\"#\n\t ~\0\ufeff"),
-    st.sampled_from(["<<: ", "---\n", "...\n", "!!python/object:x ", "&a ", "*a"]),
+    st.sampled_from(["<<: ", "---\n", "...\n", "!!python/object:x ", "&a ", "*a", "$", "${", "${A:-", "${A:?b}", "$$"]),
     st.sampled_from(
         ["null", "true", "1e400", "0x", "9" * 400, "..", "/", "{version}", "{x}", "25%", "1h", "http://[", "~x/y"]
     ),
@@ -85,6 +90,20 @@ def values_for(shape: Shape) -> st.SearchStrategy[Any]:
             return st.lists(values_for(shape.item), max_size=3)
         case Either():
             return values_for(shape.short) | values_for(shape.long)
+        case Container():
+            return values_for(IN_PLACE) | values_for(POINTED_AT)
+        case WithPlace():
+            return values_for(shape.shape)
+        case ByForm():
+            forms = [form for form in (shape.scalar, shape.sequence, shape.mapping) if form is not None]
+            return st.one_of([values_for(form) for form in forms])
+        case NamedMap():
+            return st.dictionaries(
+                st.sampled_from(["a", "b", "x-c", "d/e"]), values_for(shape.keys) | st.none(), max_size=3
+            )
+        case Pairs():
+            names = st.sampled_from(["a", "A", "", "QD_A", "a.b", "a=b"])
+            return st.dictionaries(names, st.none() | st.text(max_size=5) | st.integers(), max_size=3) | st.lists(names)
         case _:
             plain = st.sampled_from(
                 ["a", "b", "KEY", "30s", "25%", "/srv/a", "a.service", "rolling", "http://x/y", "x-{version}"]
@@ -96,3 +115,41 @@ def values_for(shape: Shape) -> st.SearchStrategy[Any]:
 @given(body=values_for(keys.FLEET))
 def test_any_values_in_the_right_structure(body: Any, tmp_path: Path) -> None:
     check(tmp_path / "fleet.yml", json.dumps(body).encode())
+
+
+FLEET = (
+    "fleet: acme\nhosts: {a: {docker: 'ssh://a'}}\nenvironments: {e: {hosts: [a]}}\nservices:\n"
+    "  s: {artifact: {image: x}, container: {compose: compose.yaml, service: a, without: [depends_on]}}\n"
+)
+TOP = {
+    "networks": {"a": {"external": True}, "b": None},
+    "volumes": {"a": None, "b": {}},
+    "configs": {"a": {"content": "x"}},
+}
+
+
+@BOUNDED
+@given(service=values_for(SERVICE), names=st.sampled_from([TOP, {}, {"networks": {"a": 1}, "secrets": {"a": []}}]))
+def test_any_values_in_a_service_of_a_compose_file(service: Any, names: Any, tmp_path: Path) -> None:
+    body = {"services": {"a": service}, **names}
+    (tmp_path / "compose.yaml").write_bytes(json.dumps(body).encode())
+    check(tmp_path / "fleet.yml", FLEET.encode())
+
+
+@BOUNDED
+@given(
+    text=st.sampled_from(CORPUS),
+    edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), PIECES), min_size=1, max_size=4),
+    service=st.sampled_from(["web", "sidekiq", "node", "model", "proxy"]),
+    dotenv=st.binary(max_size=60) | st.text(alphabet="A=$'\"\n\\{}:-# ", max_size=60).map(str.encode),
+)
+def test_a_compose_file_with_random_damage(
+    text: str, edits: list[tuple[float, int, str]], service: str, dotenv: bytes, tmp_path: Path
+) -> None:
+    for where, length, piece in edits:
+        at = int(where * len(text))
+        text = text[:at] + piece + text[at + length :]
+    (tmp_path / "compose.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
+    (tmp_path / ".env").write_bytes(dotenv)
+    (tmp_path / ".env.forum").write_bytes(dotenv)
+    check(tmp_path / "fleet.yml", FLEET.replace("service: a,", f"service: {service},").encode())

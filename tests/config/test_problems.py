@@ -36,10 +36,20 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (1, "fleet: acme\nssh: {known_host: [x]}", 7, "unknown key `known_host`", "known_hosts"),
     (1, "fleet: acme\noperators: {approve: [a]}", 13, "`approve` is not supported by this version", None),
     (1, "fleet: acme\noperators: {view: ['@ops team']}", 20, "expected a unix user or @group", None),
-    (3, "  a: {}", 6, "`ssh` is missing in a host", None),
+    (3, "  a: {}", 6, "a host needs `ssh` or `docker`", None),
     (3, "  a: {sssh: a}", 7, "unknown key `sssh`", "ssh"),
-    (3, "  a: a", 6, "expected a mapping (ssh, labels), found `a`", None),
-    (3, "  a: {docker: unix:///var/run/docker.sock}", 7, "`docker` is not supported by this version", None),
+    (3, "  a: a", 6, "expected a mapping (ssh, docker, tls, labels), found `a`", None),
+    (3, "  a: {swarm: 'ssh://a'}", 7, "`swarm` is not supported by this version", None),
+    (3, "  a: {ssh: a, docker: 'ssh://a'}", 15, "only one of `ssh` or `docker` may stand in a host", None),
+    (3, "  a: {dokcer: 'ssh://a'}", 7, "unknown key `dokcer`", "docker"),
+    (3, "  a: {ssh: a, tls: x}", 15, "`tls` is for an engine that is reached over tcp:// only", None),
+    (3, "  a: {docker: /var/run/docker.sock}", 15, "it begins with unix://", "unix:///var/run/docker.sock"),
+    (3, "  a: {docker: 'unix://run/docker.sock'}", 15, "the absolute path of a socket", "unix:///var/run/docker.sock"),
+    (3, "  a: {docker: 'tcp://10.0.0.1'}", 15, "the port is missing", "tcp://10.0.0.1:2376"),
+    (3, "  a: {docker: 'https://10.0.0.1:2376'}", 15, "it begins with unix://", "tcp://10.0.0.1:2376"),
+    (3, "  a: {docker: 'ssh://a b'}", 15, "expected unix:///path, ssh://", None),
+    (3, "  a: {docker: 'ssh://a/'}", 15, "the absolute path of a socket", None),
+    (3, "  a: {docker: 'context://a/b'}", 15, "the name of one of Docker's contexts", None),
     (3, "  a: {ssh: -oProxyCommand=id}", 12, "expected a name of your ~/.ssh/config", None),
     (3, "  a: {ssh: ssh://a}", 12, "without ssh://", "a"),
     (3, "  a: {ssh: 'a:70000'}", 12, "a port is a number from 1 to 65535", None),
@@ -67,7 +77,17 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (6, "  dev: {hosts: [a], secrets: {A: {env: A, age: b}}}", 43, "only one of", None),
     (6, "  dev: {hosts: [a], secrets: {A: {vault: x}}}", 35, "unknown key `vault`", None),
     (6, "  dev: {hosts: [a], secrets: {A: {sops: file.yml}}}", 41, "expected FILE#key", None),
-    (10, "    artifact: {image: x}", 16, "`image` is not supported by this version", None),
+    (10, "    artifact: {}", 15, "an artifact needs `tarball` or `image`", None),
+    (10, "    artifact: {image: x}", 23, "an image needs `container` beside the artifact: {} is enough", None),
+    (10, "    artifact: {image: x, tarball: y}", 16, "only one of `tarball` or `image` may stand in an artifact", None),
+    (10, "    artifact: {image: x, sha256: y}", 26, "an image is known by its digest", None),
+    (10, "    artifact: {image: 'x:1.2'}", 23, "the version is the tag; leave `:1.2` out", "x"),
+    (10, "    artifact: {image: 'r.example.com:5000/x:1.2'}", 23, "leave `:1.2` out", "r.example.com:5000/x"),
+    (10, "    artifact: {image: 'x@sha256:abc'}", 23, "leave `@sha256:abc` out", "x"),
+    (10, "    artifact: {image: 'https://r.io/x'}", 23, "an image has no scheme", "r.io/x"),
+    (10, "    artifact: {image: r.io/Acme/x}", 23, "in small letters", "r.io/acme/x"),
+    (10, "    artifact: {image: 'r.io:70000/x'}", 23, "a port is a number from 1 to 65535", None),
+    (10, "    artifact: {image: a//x}", 23, "expected a repository of images", None),
     (10, "    artifact: {tarball: 'http://x/a.tgz'}", 16, "`sha256` is missing", None),
     (10, "    artifact: {tarball: 'sftp://x/a.tgz'}", 16, "`sha256` is missing", None),
     (10, "    artifact: {tarball: 'https://u:p@x/a.tgz', sha256: a.sha256}", 25, "no password", None),
@@ -131,9 +151,9 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (14, "    strategy: {rolling: {batches: []}}", 35, "found an empty list", None),
     (14, "    strategy: {rolling: {max_surge: 1}}", 26, "`max_surge` is not supported by this version", None),
     (14, "    strategy: {rolling: {order: reverse}}", 33, "expected `listed`, `reversed` or `random`", "reversed"),
-    (14, "    container: {}", 5, "`container` is not supported by this version", None),
+    (14, "    router: edge/api", 5, "`router` is not supported by this version", None),
     (14, "    keep: {releases: 0}", 22, "expected a whole number from 1 to 1000", None),
-    (14, "    keep: {warm: 1}", 12, "`warm` is not supported by this version", None),
+    (14, "    keep: {warm: -1}", 18, "expected a whole number from 0 to 100", None),
     (14, "    logs: {}", 11, "needs `journal` or `files`", None),
     (14, "    logs: {files: [log/*.log]}", 20, "expected an absolute path on the hosts", None),
     (14, "    on_orphan: rollback", 16, "expected `resume`, `hold` or `roll_back`", "roll_back"),
@@ -230,15 +250,15 @@ def test_what_comes_later_is_said_once_for_each_key(refuse: Refuse) -> None:
     problems = refuse(
         """\
         fleet: acme
-        hosts: {box: {docker: 'ssh://box'}}
+        hosts: {box: {swarm: 'ssh://box'}}
         environments: {dev: {hosts: [box]}}
         services:
-          api: {artifact: {image: api}, container: {compose: compose.yaml, service: api}, strategy: {canary: {}}}
+          api: {artifact: {image: api}, container: {}, strategy: {canary: {}}, router: edge/api}
         routers: {}
         """
     )
     assert [p.message for p in problems] == [
-        f"`{key}` is not supported by this version" for key in ("docker", "image", "container", "canary", "routers")
+        f"`{key}` is not supported by this version" for key in ("swarm", "canary", "router", "routers")
     ]
 
 

@@ -1,0 +1,85 @@
+"""The fleet file's key `container`: Compose's keys in place, or a service of a compose file that it points at."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from quarterdeck.config.compose.keys import IN_PLACE
+from quarterdeck.config.compose.project import WITHOUT, ComposeFiles, InPlace, left_out
+from quarterdeck.config.compose.scalars import NAME, PROJECT
+from quarterdeck.config.compose.service import Made, make
+from quarterdeck.config.locations import LocalPath
+from quarterdeck.config.nodes import MappingNode, Node, ScalarNode
+from quarterdeck.config.problems import Problems
+from quarterdeck.config.scalars import matching
+from quarterdeck.config.shapes import Fields, Key, Keys, Scalar, Schema, Shape, wrong
+
+POINTED_AT = Keys(
+    "a container of a compose file",
+    (
+        Key(
+            "compose", LocalPath("the path of a compose file"), "The compose file, relative to this one.", required=True
+        ),
+        Key("service", Scalar("the name of a service", matching(NAME)), "Its service.", required=True),
+        Key(
+            "project",
+            Scalar("a project's name: small letters, digits, `-`, `_`", matching(PROJECT)),
+            "The project's name, instead of the file's `name` or its directory's.",
+        ),
+        Key("without", WITHOUT, "Keys of the service that are left out knowingly, such as depends_on."),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Container(Shape):
+    """Read as ``Fields`` of the one or the other; ``Containers`` makes the container of it."""
+
+    expected: str = "a mapping of Compose's keys, or {compose: FILE, service: NAME}"
+
+    def read(self, node: Node, problems: Problems) -> Any:
+        if not isinstance(node, MappingNode):
+            return wrong(node, self.expected, problems)
+        return (POINTED_AT if points(node) else IN_PLACE).read(node, problems)
+
+    def schema(self, definitions: dict[str, Schema], /) -> Schema:
+        return {"anyOf": [POINTED_AT.schema(definitions), IN_PLACE.schema(definitions)]}
+
+
+CONTAINER = Container()
+
+
+def points(node: MappingNode) -> bool:
+    """Whether it points at a compose file. `project` and `without` are no keys of a service, so they say so as well."""
+    return any(name in node.entries for name in ("compose", "service", "project", "without"))
+
+
+@dataclass(slots=True)
+class Containers:
+    """Makes the containers of a fleet; each that is written is made once, in however many environments it runs."""
+
+    fleet: str
+    problems: Problems
+    files: ComposeFiles = field(init=False)
+    made: dict[tuple[int, str], Made | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.files = ComposeFiles(self.problems)
+
+    def made_of(self, written: Fields, service: str) -> Made | None:
+        """The container that ``written`` describes for ``service``; None when what is wrong does not let one be made."""
+        key = (id(written), service)
+        if key not in self.made:
+            self.made[key] = self._make(written, service)
+        return self.made[key]
+
+    def _make(self, written: Fields, service: str) -> Made | None:
+        if not points(written.node):
+            return make(written, service, InPlace(self.fleet), self.problems)
+        at, named = written.node.value("compose"), written.node.value("service")
+        if not isinstance(at, ScalarNode) or not {"compose", "service"} <= written.values.keys():
+            return None  # reported
+        project = self.files.project(at, written.values.get("project"))
+        if project is None:
+            return None
+        found = project.service(named, written.values["service"], left_out(written.node.value("without")))
+        return None if found is None else make(found, written.values["service"], project, self.problems)

@@ -1,0 +1,105 @@
+"""Finds targets that stand in each other's way on one machine: the same directory, container name, or published port."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from quarterdeck.config.container import ContainerSpec
+from quarterdeck.config.model import Environment, Host
+from quarterdeck.config.nodes import Node
+from quarterdeck.config.problems import Problems
+
+SOCKET = "/run/docker.sock"
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - it is compared with, nothing listens here
+
+
+class Places(msgspec.Struct):
+    """What is taken, by machine. Clashes are added to ``problems``."""
+
+    hosts: Mapping[str, Host]
+    problems: Problems
+    occupied: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # ssh address and path → target
+    above: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # the same for each directory above a path
+    named: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # engine and container name → target
+    published: dict[tuple[str, int, str], list[tuple[str, str]]] = msgspec.field(
+        default_factory=dict
+    )  # → address and target
+
+    def directory(self, environment: Environment, service: str, hosts: tuple[Host, ...], path: str, at: Node) -> None:
+        """Two targets may share a host, not a directory: neither may be the other's, nor lie in it."""
+        target = f"{environment.name}/{service}"
+        parents = _directories_above(path)
+        for host in hosts:
+            # An absolute path is the same for every login; ~/ is not.
+            machine = host.ssh.rpartition("@")[2] if path.startswith("/") else host.ssh
+            other = self.occupied.get((machine, path)) or self.above.get((machine, path))
+            other = other or next(
+                (self.occupied[machine, one] for one in parents if (machine, one) in self.occupied), None
+            )
+            if other == target:
+                self.problems.add(at, f"{environment.name} has the machine {machine} twice, so {path} too")
+            elif other is not None:
+                self.problems.add(at, f"{target} and {other} are both in {path} on {host.name}; give each its own path")
+            self.occupied.setdefault((machine, path), target)
+            for directory in parents:
+                self.above.setdefault((machine, directory), target)
+
+    def container(
+        self,
+        environment: Environment,
+        service: str,
+        hosts: tuple[Host, ...],
+        spec: ContainerSpec,
+        at: tuple[Node, Node],
+    ) -> None:
+        """Two targets may share an engine, not a container's name, nor a port of the host. ``at``: where the name and the
+        ports are said."""
+        target = f"{environment.name}/{service}"
+        name = spec.container_name or f"{environment.name}-{service}"
+        for host in hosts:
+            engine = engine_of(host)
+            other = self.named.get((engine, name))
+            if other == target:
+                self.problems.add(at[0], f"{environment.name} has the engine {host.docker} twice, so {name} too")
+                continue
+            if other is not None:
+                self.problems.add(
+                    at[0],
+                    f"{target} and {other} are both the container `{name}` on {host.name}; give each its own "
+                    "`container_name`",
+                )
+            self.named.setdefault((engine, name), target)
+            for port in spec.ports:
+                if port.published.isdigit():
+                    key = (engine, int(port.published), port.protocol)
+                    self._publish(key, port.host_ip, target, host, at[1])
+
+    def _publish(self, key: tuple[str, int, str], address: str, target: str, host: Host, at: Node) -> None:
+        taken = self.published.setdefault(key, [])
+        for other_address, other in taken:
+            if address == other_address or _EVERYWHERE & {address, other_address}:
+                who = f"{target} publishes" if other == target else f"{target} and {other} both publish"
+                again = " twice" if other == target else ""
+                self.problems.add(at, f"{who} the port {key[1]}/{key[2]} on {host.name}{again}")
+                return
+        taken.append((address, target))
+
+
+def engine_of(host: Host) -> str:
+    """The same text for the same engine, as far as its address shows it."""
+    scheme, _, rest = host.docker.partition("://")
+    if scheme == "unix":
+        return "unix:" + _socket(rest)
+    if scheme == "ssh":
+        login, slash, path = rest.partition("/")
+        return f"ssh:{login.rpartition('@')[2].removesuffix(':22')}:{_socket(slash + path)}"
+    return host.docker
+
+
+def _socket(path: str) -> str:
+    return path.removeprefix("/var") if path.startswith("/var/run/") else path or SOCKET
+
+
+def _directories_above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(2, len(parts))]

@@ -1,0 +1,131 @@
+"""What makes a release: one without a container is what it always was, one with a container is changed by all of it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from quarterdeck.config.container import (
+    ContainerFile,
+    ContainerSpec,
+    Device,
+    Healthcheck,
+    Limits,
+    Logging,
+    Mount,
+    Network,
+    PublishedPort,
+    SecretFile,
+    Ulimit,
+    Volume,
+)
+from quarterdeck.config.model import ConfigFile, Health, Hook, Hooks, HttpCheck, Logs, Runner, SecretReference
+from quarterdeck.config.release import Release, ResolvedArtifact, SecretRecord, release_from_json, to_json
+
+BEFORE = Release(
+    target="production/api",
+    version="v142",
+    artifact=ResolvedArtifact("https://b.example.com/api-v142.tar.gz", "ab" * 32, 5_000_000),
+    path="/srv/api",
+    runner=Runner(unit="api.service"),
+    env={"PORT": "8080", "LEVEL": "info"},
+    files=(ConfigFile("config/api.ini", "[server]\n", 0o640),),
+    secrets={"KEY": SecretRecord(SecretReference("env", "KEY"), "salt:00")},
+    health=Health(http=HttpCheck(8080, "/healthz"), min_healthy_time=10.0),
+    hooks=Hooks(before=(Hook("bin/migrate up", on_rollback="bin/migrate down"),)),
+    logs=Logs(journal="api.service"),
+    commit="c0ffee",
+)
+FULL = ContainerSpec(
+    project="shop",
+    service="api",
+    healthcheck=Healthcheck(("CMD", "true")),
+    ports=(PublishedPort(80),),
+    mounts=(Mount("bind", "/a", "/b"),),
+    volumes=(Volume("v"),),
+    networks=(Network("n"),),
+    logging=Logging("syslog"),
+    files=(ContainerFile("/f", "text"),),
+    secrets=(SecretFile("KEY", "/run/secrets/KEY"),),
+    limits=Limits(ulimits={"nofile": Ulimit(1, 2)}),
+    devices=(Device("/dev/a", "/dev/a"),),
+)
+
+
+def test_a_release_from_before_there_were_containers_keeps_its_identity() -> None:
+    """This digest was computed by the version before. If it changes, every host forgets which release it runs."""
+    assert BEFORE.digest == "c77353a0334968485bbb9dc1d02cf0d16bc1354d4415524df0fa731145c32750"
+    assert BEFORE.id == "v142-c77353a033"
+
+
+def changed(value: Any) -> Any:
+    """Another value of the same kind."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return value + "x"
+        case None:
+            return 1
+        case tuple():
+            return (*value, "x")
+        case Mapping():
+            return {**value, "x": "y"}
+        case _:
+            raise TypeError(value)
+
+
+def variants(value: Any) -> Iterator[tuple[str, Any]]:
+    """``value`` with each single thing in it changed, and where that is."""
+    for field in msgspec.structs.fields(value):
+        inner = getattr(value, field.name)
+        if isinstance(inner, msgspec.Struct):
+            below = [(f".{at}", one) for at, one in variants(inner)]
+        elif isinstance(inner, tuple) and inner and isinstance(inner[0], msgspec.Struct):
+            below = [(f"[0].{at}", (one,)) for at, one in variants(inner[0])] + [("[]", ())]
+        elif isinstance(inner, Mapping) and any(isinstance(one, msgspec.Struct) for one in inner.values()):
+            below = [
+                (f"[{name}].{at}", {**inner, name: one}) for name, key in inner.items() for at, one in variants(key)
+            ]
+        else:
+            below = [("", changed(inner))]
+        for at, one in below:
+            yield field.name + at, msgspec.structs.replace(value, **{field.name: one})
+
+
+VARIANTS = dict(variants(FULL))
+
+
+def test_every_kind_of_value_is_varied() -> None:
+    kinds = (
+        Healthcheck,
+        PublishedPort,
+        Mount,
+        Volume,
+        Network,
+        Logging,
+        ContainerFile,
+        SecretFile,
+        Limits,
+        Ulimit,
+        Device,
+    )
+    assert len(VARIANTS) > sum(len(msgspec.structs.fields(kind)) for kind in (ContainerSpec, *kinds)) - len(kinds)
+
+
+@pytest.mark.parametrize("where", VARIANTS)
+def test_each_part_of_a_container_makes_another_release(where: str) -> None:
+    assert (
+        msgspec.structs.replace(BEFORE, container=VARIANTS[where]).digest
+        != msgspec.structs.replace(BEFORE, container=FULL).digest
+    )
+
+
+def test_a_container_is_read_back_from_its_release_as_it_was() -> None:
+    release = msgspec.structs.replace(BEFORE, container=FULL)
+    again = release_from_json(to_json(release))
+    assert (again.container, again.digest) == (FULL, release.digest)
+    assert release.digest != BEFORE.digest
