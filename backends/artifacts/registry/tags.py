@@ -9,6 +9,7 @@ from quarterdeck.backends.artifacts.versions import natural
 from quarterdeck.backends.errors import BackendError
 
 _PAGE = 1000  # asked for; a registry may give fewer
+_TOO_MANY = (400,)
 _MAX_PAGES = 100
 _MAX_PAGE_BYTES = 8 * 1024 * 1024
 # Signatures, attestations and the like, which are kept beside an image under a tag made of its digest.
@@ -26,7 +27,9 @@ async def all_tags(registry: Registry, tries: int | None = None) -> list[str]:
     path, asked = f"tags/list?n={_PAGE}", set[str]()
     while path and path not in asked and len(asked) < _MAX_PAGES:
         asked.add(path)
-        answer = await registry.ask("GET", path, limit=_MAX_PAGE_BYTES, tries=tries)
+        answer = await registry.ask("GET", path, limit=_MAX_PAGE_BYTES, also=_TOO_MANY, tries=tries)
+        if answer.status in _TOO_MANY:  # it gives no pages of that size: its own
+            answer = await registry.ask("GET", "tags/list", limit=_MAX_PAGE_BYTES, tries=tries)
         try:
             page = msgspec.json.decode(answer.content, type=_Page)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

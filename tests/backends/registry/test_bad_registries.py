@@ -208,6 +208,12 @@ async def test_more_tags_than_a_page_has_are_all_seen(site: Site) -> None:
     assert await image_tags(f"{name(site)}/api", retries=NOW) == []
 
 
+async def test_a_registry_that_gives_no_pages_of_the_size_asked_for_gives_its_own(site: Site) -> None:
+    site.answers["/v2/api/tags/list?n=1000"] = status(400, Docker_Distribution_Api_Version="registry/2.0")
+    site.answers["/v2/api/tags/list"] = body(b'{"tags": ["1"]}')
+    assert await image_tags(f"{name(site)}/api", retries=NOW) == ["1"]
+
+
 @pytest.fixture
 def logged_in(site: Site, write_config: WriteConfig) -> str:
     """What the registry at ``site`` asks for and gets."""

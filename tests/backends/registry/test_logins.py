@@ -283,6 +283,17 @@ async def test_who_has_logged_in_since_is_asked_for_anew(
     assert await image_tags(f"{guarded.name}/team/api") == ["1"]
 
 
+async def test_who_has_logged_out_since_reads_no_more(
+    guarded: RealRegistry, server: TokenServer, write_config: WriteConfig
+) -> None:
+    guarded.push("team/api", "1")
+    write_config({"auths": {guarded.name: {"auth": basic("ci", PASSWORD)}}})
+    assert await image_tags(f"{guarded.name}/team/api") == ["1"]
+    write_config({})
+    with pytest.raises(NotPermitted, match="No login is kept here"):
+        await image_tags(f"{guarded.name}/team/api")
+
+
 async def test_what_is_public_is_read_without_a_login(guarded: RealRegistry, server: TokenServer) -> None:
     pushed = guarded.push("public/api", "1")
     resolved = await resolve_image(image(guarded, "public/api"), "1")

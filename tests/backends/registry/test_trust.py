@@ -2,18 +2,22 @@
 
 import os
 import shutil
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from quarterdeck.backends.artifacts.http_tries import Retries
-from quarterdeck.backends.artifacts.registry import image_tags
+from quarterdeck.backends.artifacts.registry import image_tags, resolve_image
 from quarterdeck.backends.artifacts.registry.trust import FOLDER
 from quarterdeck.backends.errors import BackendError, Unreachable
+from quarterdeck.config.model import Artifact
+from tests.backends.artifacts.http_server import body, http_site, redirect
 from tests.backends.registry.certificates import Signed, sign
+from tests.backends.registry.conftest import WriteConfig, basic
 from tests.backends.registry.proxy import Proxy, proxy
-from tests.backends.registry.real_registry import RealRegistry, registry_program, start_registry
+from tests.backends.registry.real_registry import HASH, PASSWORD, RealRegistry, registry_program, start_registry
 from tests.requirements_here import need
 
 pytestmark = pytest.mark.registry
@@ -56,9 +60,9 @@ def certs_d() -> Iterator[Path]:
         FOLDER.rmdir()
 
 
-def place(registry: RealRegistry) -> Path:
-    path = FOLDER / registry.name
-    path.mkdir()
+def place(registry: str) -> Path:
+    path = FOLDER / registry
+    path.mkdir(parents=True)
     (path / f"of-{os.getpid()}").touch()
     return path
 
@@ -80,7 +84,7 @@ async def test_the_environment_may_name_an_authority(secure: RealRegistry, monke
 async def test_the_authority_in_docker_s_directory_is_trusted(
     secure: RealRegistry, authority: Signed, certs_d: Path
 ) -> None:
-    authority.write(place(secure), "ca")
+    authority.write(place(secure.name), "ca")
     assert await image_tags(f"{secure.name}/api", retries=NOW) == ["1"]
     # For this registry, and not for another one with the same authority.
     with pytest.raises(Unreachable, match="the certificate is not trusted"):
@@ -100,7 +104,7 @@ async def test_a_client_certificate_in_docker_s_directory_is_shown(
         host="localhost",
     )
     try:
-        folder = place(started)
+        folder = place(started.name)
         authority.write(folder, "ca")
         with pytest.raises(Unreachable, match=r"TLS was broken off.*client\.cert"):
             await image_tags(f"{started.name}/api", retries=NOW)
@@ -112,8 +116,30 @@ async def test_a_client_certificate_in_docker_s_directory_is_shown(
 
 
 @pytest.mark.root
+async def test_a_client_certificate_is_shown_to_no_other_host(authority: Signed, certs_d: Path, tmp_path: Path) -> None:
+    certificate, key = sign("localhost", authority).write(tmp_path, "server")
+    public, _ = authority.write(tmp_path, "authority")
+    open_to_all, wants_certificate = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
+    for context in (open_to_all, wants_certificate):
+        context.load_cert_chain(certificate, key)
+    wants_certificate.load_verify_locations(public)
+    wants_certificate.verify_mode = ssl.CERT_REQUIRED
+    with http_site(open_to_all, "localhost") as first, http_site(wants_certificate, "localhost") as second:
+        first.answers["/v2/api/tags/list?n=1000"] = redirect(f"{second.url}/list")
+        second.answers["/list"] = body(b'{"tags": ["1"]}')
+        folder = place(first.url.partition("://")[2])
+        authority.write(folder, "ca")
+        sign("operator", authority).write(folder, "client", certificate=".cert")
+        with pytest.raises(Unreachable):
+            await image_tags(f"{folder.name}/api", retries=NOW)
+        # With the certificate in the other one's directory it is let in: only that had been missing.
+        sign("operator", authority).write(place(second.url.partition("://")[2]), "client", certificate=".cert")
+        assert await image_tags(f"{folder.name}/api", retries=NOW) == ["1"]
+
+
+@pytest.mark.root
 async def test_a_file_that_is_no_certificate_is_named(secure: RealRegistry, certs_d: Path) -> None:
-    (place(secure) / "ca.crt").write_text("nothing")
+    (place(secure.name) / "ca.crt").write_text("nothing")
     with pytest.raises(BackendError, match=r"ca\.crt can't be used: it is no certificate"):
         await image_tags(f"{secure.name}/api", retries=NOW)
 
@@ -121,7 +147,7 @@ async def test_a_file_that_is_no_certificate_is_named(secure: RealRegistry, cert
 @pytest.mark.root
 async def test_where_tls_is_set_up_nothing_is_said_without_it(registry: RealRegistry, certs_d: Path) -> None:
     registry.push("plain", "1")
-    place(registry)
+    place(registry.name)
     with pytest.raises(Unreachable):
         await image_tags(f"{registry.name}/plain", retries=NOW)
 
@@ -163,5 +189,28 @@ async def test_a_registry_is_reached_through_the_proxy_of_the_environment(
             monkeypatch.setenv("SSL_CERT_FILE", str(public))
             assert await image_tags("registry.acme.io/api", retries=NOW) == ["1"]
             assert [type(tunnel), *tunnel.asked[0].split()[:2]] == [Proxy, "CONNECT", "registry.acme.io:443"]
+    finally:
+        started.close()
+
+
+async def test_docker_hub_is_asked_at_its_own_address_with_its_own_login(
+    authority: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_config: WriteConfig
+) -> None:
+    need(registry_program() is not None, "a registry (package docker-registry)")
+    certificate, key = sign("registry-1.docker.io", authority).write(tmp_path, "registry")
+    public, _ = authority.write(tmp_path, "authority")
+    started = start_registry(
+        tmp_path / "hub", users={"ci": HASH}, tls={"certificate": str(certificate), "key": str(key)}
+    )
+    started.verify, started.authorize = str(public), lambda repository: f"Basic {basic('ci', PASSWORD)}"
+    write_config({"auths": {"https://index.docker.io/v1/": {"auth": basic("ci", PASSWORD)}}})
+    try:
+        pushed = started.push("library/nginx", "1.27")
+        with proxy(started.url) as tunnel:
+            monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
+            monkeypatch.setenv("SSL_CERT_FILE", str(public))
+            resolved = await resolve_image(Artifact(image="nginx"), "1.27", retries=NOW)
+            assert resolved.location == f"docker.io/library/nginx@{pushed.digest}"
+            assert {line.split()[1] for line in tunnel.asked} == {"registry-1.docker.io:443"}
     finally:
         started.close()
