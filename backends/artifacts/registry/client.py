@@ -126,7 +126,6 @@ class Registry:
         url, response = await self._send(method, path, accept, self._authorization())
         try:
             if response.status_code == 401 and _origin(response.url) == _origin(url):
-                TOKENS.forget(self._key)  # it has been taken back, or holds for less than was said
                 header = await self._authorize(response)
                 if header is not None:
                     await response.aclose()

@@ -97,7 +97,7 @@ async def image_details(
 async def image_exists(location: str, *, deadline: float = 20.0, retries: Retries | None = None) -> bool:
     """Whether a resolved image (``ResolvedArtifact.location``) can still be had by its digest. One question, nothing is transferred.
 
-    Raises ``NotPermitted``, ``Unreachable``: then it is not known.
+    Raises ``ArtifactRefused`` (other bytes), ``NotPermitted``, ``Unreachable``: then it is not known.
     """
     repository, digest = parse_location(location)
     async with _asking(repository, "look whether the image is still there", deadline, retries) as registry:
