@@ -21,7 +21,6 @@ from quarterdeck.backends.artifacts.http_tries import (
     Retries,
     TryAgain,
     certificate_fault,
-    certificates,
     in_words,
     retry_after,
 )
@@ -237,9 +236,12 @@ class Registry:
 
     async def _client(self, url: httpx.URL) -> httpx.AsyncClient:
         authority = url.netloc.decode("ascii")
-        if (client := self._clients.get(authority)) is None:
+        key = f"{url.scheme}://{authority}"
+        if (client := self._clients.get(key)) is None:
             if url.scheme == "http":
-                context = await asyncio.to_thread(certificates)
+                context = ssl.SSLContext(
+                    ssl.PROTOCOL_TLS_CLIENT
+                )  # trusts nobody, and takes none of the time that files take
             else:
                 registry = self.repository.authority
                 context = await asyncio.to_thread(trust.tls_context, registry, authority, self.action)
@@ -248,7 +250,7 @@ class Registry:
                 verify=context,
                 trust_env=not is_loopback(authority),  # what is on this machine is not asked for through a proxy
             )
-            self._clients[authority] = await self._stack.enter_async_context(client)
+            self._clients[key] = await self._stack.enter_async_context(client)
         return client
 
     async def _content(self, response: httpx.Response, limit: int) -> bytes:
