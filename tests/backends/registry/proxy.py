@@ -27,7 +27,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 
 def _serve(proxy: Proxy, client: socket.socket, port: int) -> None:
-    with client:
+    with contextlib.suppress(OSError), client:
         head = b""
         while b"\r\n\r\n" not in head and (data := client.recv(65536)):
             head += data
