@@ -3,18 +3,22 @@
 import asyncio
 import netrc
 import os
-import random
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Self
 
 import httpx
-import msgspec
 
-from quarterdeck import __version__
+from quarterdeck.backends.artifacts.http_tries import (
+    HEADERS,
+    MAX_REDIRECTS,
+    Retries,
+    TryAgain,
+    certificate_fault,
+    certificates,
+    in_words,
+    retry_after,
+)
 from quarterdeck.backends.artifacts.location import NETRC_ADVICE, Location
 from quarterdeck.backends.artifacts.places import MEBIBYTE, Entry, Sink
 from quarterdeck.backends.errors import (
@@ -25,31 +29,6 @@ from quarterdeck.backends.errors import (
     NotPermitted,
     Unreachable,
 )
-
-MAX_REDIRECTS = 10
-
-
-class Retries(msgspec.Struct, frozen=True):
-    """``first`` and ``most`` are seconds; the pause doubles and is drawn at random below that (full jitter)."""
-
-    tries: int = 4
-    first: float = 0.5
-    most: float = 20.0
-    most_asked_for: float = 300.0  # of what a Retry-After may ask
-
-    def pause(self, attempt: int, asked_for: float | None) -> float:
-        if asked_for is not None:
-            return min(asked_for, self.most_asked_for)
-        return random.uniform(0, min(self.most, self.first * 2**attempt))  # noqa: S311 - jitter, no secret
-
-
-class _TryAgain(Exception):
-    """This try failed in a way that may pass."""
-
-    def __init__(self, problem: str, after: float | None = None) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.after = after
 
 
 class HttpPlace:
@@ -64,10 +43,9 @@ class HttpPlace:
     async def __aenter__(self) -> Self:
         self._netrc = _logins(self._action)
         self._client = httpx.AsyncClient(
-            # A compressed transfer would not have the bytes that the checksum is of.
-            headers={"Accept-Encoding": "identity", "User-Agent": f"quarterdeck/{__version__}"},
+            headers=HEADERS,
             timeout=httpx.Timeout(30.0, connect=10.0),
-            verify=_certificates(),
+            verify=certificates(),
         )
         return self
 
@@ -80,7 +58,7 @@ class HttpPlace:
             try:
                 async with self._answer(location) as response:
                     return _length(response)
-            except _TryAgain as failure:
+            except TryAgain as failure:
                 await self._wait(location, failure, attempt)
         raise AssertionError("the last try raises")
 
@@ -90,7 +68,7 @@ class HttpPlace:
                 async with self._answer(location) as response:
                     await self._copy(location, response, sink, limit)
                     return
-            except _TryAgain as failure:
+            except TryAgain as failure:
                 await self._wait(location, failure, attempt)
 
     async def entries(self, _location: Location, _folder: str, /) -> list[Entry] | None:
@@ -113,7 +91,7 @@ class HttpPlace:
                 raise too_large
             await sink.write(data)
 
-    async def _wait(self, location: Location, failure: _TryAgain, attempt: int) -> None:
+    async def _wait(self, location: Location, failure: TryAgain, attempt: int) -> None:
         if attempt + 1 >= self._retries.tries:
             raise Unreachable(
                 location.shown,
@@ -137,7 +115,7 @@ class HttpPlace:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError):
             raise self._sorry(location, "the server sent us on to a URL that can't be fetched") from None
         except httpx.TransportError as error:
-            if untrusted := _certificate_fault(error):
+            if untrusted := certificate_fault(error):
                 raise Unreachable(
                     location.shown,
                     self._action,
@@ -145,7 +123,7 @@ class HttpPlace:
                     left="Nothing was changed",
                     advice="Set SSL_CERT_FILE if a certificate authority of your own has signed it",
                 ) from None
-            raise _TryAgain(_in_words(error)) from None
+            raise TryAgain(in_words(error)) from None
 
     async def _follow(self, location: Location) -> httpx.Response:
         request = self._client.build_request("GET", location.text)
@@ -183,7 +161,7 @@ class HttpPlace:
                 advice=f"{NETRC_ADVICE} if it lacks; some stores also answer so for a version that does not exist",
             )
         if status in (408, 425, 429) or status >= 500:
-            raise _TryAgain(f"HTTP {status}", _retry_after(response))
+            raise TryAgain(f"HTTP {status}", retry_after(response))
         raise self._sorry(location, f"HTTP {status}")
 
     def _sorry(self, location: Location, problem: str) -> BackendError:
@@ -204,51 +182,6 @@ def _logins(action: str) -> httpx.NetRCAuth | None:
     raise BackendError(THIS_MACHINE, action, problem, left="Nothing was changed", advice=advice)
 
 
-def _certificates() -> ssl.SSLContext:
-    """The system's authorities, as other tools use; certifi's beside them unless the environment names some."""
-    context = ssl.create_default_context()
-    if not os.environ.get("SSL_CERT_FILE") and not os.environ.get("SSL_CERT_DIR"):
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    return context
-
-
 def _length(response: httpx.Response) -> int | None:
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        time = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    return max(0.0, (time - datetime.now(UTC)).total_seconds())
-
-
-def _certificate_fault(error: BaseException | None) -> str | None:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def _in_words(error: httpx.TransportError) -> str:
-    match error:
-        case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return "no connection in time"
-        case httpx.ReadTimeout() | httpx.WriteTimeout():
-            return "the server stopped sending"
-        case httpx.ProxyError():
-            return "the proxy refused"
-        case httpx.ConnectError():
-            return "no connection"
-        case _:
-            return "the connection broke before the end of the file"

@@ -34,8 +34,12 @@ async def resolve(
 
     ``deadline`` is seconds for all of it; ``connect`` opens SSH connections (sftp:// only; None: as ssh does).
     Raises ``ArtifactMissing`` (the advice names versions that exist), ``ArtifactRefused`` (no safe version, no usable
-    checksum, not a file), ``Unreachable``, ``NotPermitted``.
+    checksum, not a file), ``Unreachable``, ``NotPermitted``. An image's version is a tag or a digest; see ``registry``.
     """
+    if artifact.image:
+        from quarterdeck.backends.artifacts.registry import resolve_image
+
+        return await resolve_image(artifact, version, deadline=deadline)
     check_version(version)
     location = parse(fill(artifact.tarball, version), version)
     action = f"find version {version}"
@@ -56,8 +60,13 @@ async def available(
 ) -> list[str]:
     """At most ``limit`` versions that exist, newest first; empty where they can't be listed, or ``{version}`` lacks.
 
-    Raises ``Unreachable``, ``NotPermitted``.
+    Of images: tags in natural order, since a registry tells no times. Raises ``Unreachable``, ``NotPermitted``; of images
+    also ``ArtifactMissing``, where there is no such repository.
     """
+    if artifact.image:
+        from quarterdeck.backends.artifacts.registry import image_tags
+
+        return await image_tags(artifact.image, limit=limit, deadline=deadline)
     template = _template(artifact)
     if PLACEHOLDER not in artifact.tarball or template.kind is Kind.HTTP:
         return []

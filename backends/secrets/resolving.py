@@ -1,14 +1,13 @@
 """From references of secrets to their values, in memory. No value gets into an error, a log or a command line."""
 
 import asyncio
-import contextlib
 import os
 import shutil
-import signal
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from quarterdeck.backends import programs
 from quarterdeck.backends.errors import THIS_MACHINE, SecretUnavailable
 from quarterdeck.backends.hosts.contract import SecretValues
 from quarterdeck.config.model import SecretReference
@@ -190,7 +189,10 @@ def _absolute(path: Path) -> Path:
 
 async def _output(arguments: Sequence[str], base: Path, name: str) -> bytes:
     """What a program prints. Its stderr may hold a value: nobody sees it. It and its children end at the deadline."""
-    process = await _start(arguments, base, name)
+    try:
+        process = await programs.start(arguments, folder=base)
+    except OSError as error:
+        raise _Unavailable(f"{name} can't be started: {error.strerror or 'input/output error'}") from None
     assert process.stdout is not None
     data = bytearray()
     finished = False
@@ -203,42 +205,10 @@ async def _output(arguments: Sequence[str], base: Path, name: str) -> bytes:
         finished = True
     finally:
         if not finished:
-            await _end(process)
+            await programs.end(process)
     if status != 0:
         ended = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
         raise _Unavailable(
             f"{name} {ended}", "Run it by hand to see why: its messages may hold values and are not shown"
         )
     return bytes(data)
-
-
-async def _start(arguments: Sequence[str], base: Path, name: str) -> asyncio.subprocess.Process:
-    starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd=base,
-            start_new_session=True,  # no terminal to ask on, and a group that can be ended together
-        )
-    )
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        # asyncio would end the program that it has just started, and leave what that one started already.
-        with contextlib.suppress(OSError):
-            await _end(await starting)
-        raise
-    except OSError as error:
-        problem = f"{name} can't be started: {error.strerror or 'input/output error'}"
-        raise _Unavailable(problem) from None
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    # Not for ever: a grandchild that left the group keeps the output open, and wait() waits for that too.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(2.0):
-            await process.wait()

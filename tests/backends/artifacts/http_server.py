@@ -26,6 +26,7 @@ class Site:
 
 class Handler(BaseHTTPRequestHandler):
     site: Site
+    posted: bytes = b""
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -33,6 +34,13 @@ class Handler(BaseHTTPRequestHandler):
         self.site.requests.append((path, {name.lower(): value for name, value in self.headers.items()}))
         answer = self.site.answers.get(path, status(404))
         answer(self)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        self.posted = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.do_GET()
 
     def log_message(self, format: str, *arguments: object) -> None:
         return  # not between the tests' own lines
@@ -42,7 +50,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
 
 def body(content: bytes, **headers: str) -> Answer:

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from quarterdeck.backends.artifacts import available, fetch, resolve
-from quarterdeck.backends.artifacts.http_place import HttpPlace, Retries
+from quarterdeck.backends.artifacts.http_place import HttpPlace
+from quarterdeck.backends.artifacts.http_tries import Retries
 from quarterdeck.backends.artifacts.location import parse
 from quarterdeck.backends.artifacts.places import Memory
 from quarterdeck.backends.errors import ArtifactMissing, ArtifactRefused, BackendError, NotPermitted, Unreachable
