@@ -1,7 +1,7 @@
 """Fixtures that every folder of tests may use: real SSH hosts, real Docker engines."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that tests can share modules as ``tests.<name>``
 
+from tests.boxes import Box, Registry, connect, start_registry
 from tests.engine import DockerEngine, need_docker, short_directory, start_engine
 from tests.requirements_here import need
 from tests.sshd import SshdFleet, sshd_program, start_fleet
@@ -71,3 +72,21 @@ def start_docker_engine() -> Iterator[StartDockerEngine]:
     yield start
     for engine in started:
         engine.close()
+
+
+@pytest.fixture(scope="session")
+def docker_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A real registry that engines on this machine pull from."""
+    registry = start_registry(tmp_path_factory.mktemp("registry"))
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+async def box(docker_engine: DockerEngine, docker_images: Registry) -> AsyncIterator[Box]:
+    """A real engine as a host, and the names of one target on it."""
+    connection = await connect(docker_engine)
+    made = Box(docker_engine, docker_images, connection)
+    yield made
+    await connection.close()
+    made.clear()

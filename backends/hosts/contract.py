@@ -222,8 +222,8 @@ class Connection(Protocol):
         """One execution: marks the release good, those of ``bad`` as bad, and removes old ones; gives the ids that were
         removed.
 
-        Never removes current, ``keep`` or the newest ``prune_to`` others. ``warm``: of containers, how many of earlier releases are
-        kept stopped, beside those of ``keep``.
+        Never removes current, ``keep`` or the newest ``prune_to`` others. ``warm``: how many containers of earlier releases are kept
+        stopped, those of ``keep`` and the last good one's included, which always are.
         """
         ...
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quarterdeck.backends.errors import Unreachable
+from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
 from quarterdeck.backends.hosts.docker.place import PlaceError, SshPlace, find_place
 from quarterdeck.config.model import Host
 
 if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.docker.connection import DockerConnection
     from quarterdeck.backends.hosts.docker.engine import Engine
     from quarterdeck.backends.hosts.docker.way import Way
     from quarterdeck.backends.hosts.ssh.backend import SshBackend
@@ -26,10 +28,19 @@ class _Login:
 
 
 class DockerBackend:
-    """``ssh`` gives the backend that SSH hosts use, asked for only where an engine is reached over SSH."""
+    """``ssh`` gives the backend that SSH hosts use, asked for only where an engine is reached over SSH. ``auth``: the credentials that
+    an engine pulls with."""
 
-    def __init__(self, ssh: "Callable[[], SshBackend]") -> None:
+    def __init__(self, ssh: "Callable[[], SshBackend]", auth: Auth = no_auth) -> None:
         self._ssh = ssh
+        self._auth = auth
+
+    async def connect(self, host: Host, *, deadline: float = 20.0) -> "DockerConnection":
+        """The engine as a host of the contract. Raises what ``open_engine`` does."""
+        engine = await self.open_engine(host, deadline=deadline)
+        from quarterdeck.backends.hosts.docker.connection import DockerConnection
+
+        return DockerConnection(engine, self._auth)
 
     async def open_engine(self, host: Host, *, deadline: float = 20.0) -> "Engine":
         """An engine that has answered. Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``, ``NotPermitted``."""

@@ -3,6 +3,7 @@
 What an SSH host's lock does in one command is a check before each call here: see ``register`` for the window between."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.engine import Engine
 
 T = TypeVar("T")
+_RECORDING: Final = 5.0  # seconds
 _OUTPUT_RECORDED: Final = 4096  # characters: all outcomes lie in one label, which is read before every change
 UNCHANGED: Final = "Nothing was changed there"
 
@@ -78,7 +80,8 @@ class Gate:
         return await find_image(self.engine, self.words, reference, deadline=self.left)
 
     async def remember(self, change: Callable[[State], State], floor: int = 0) -> None:
-        self.state = await self.register.write(self.fence, self.words, change, deadline=self.left, floor=floor)
+        left = max(_RECORDING, self.left)  # also where the action itself has used up its time
+        self.state = await self.register.write(self.fence, self.words, change, deadline=left, floor=floor)
 
     async def once(
         self, op_id: str, kind: str, action: Callable[[Seen], Awaitable[dict[str, Any]]], *, begun: bool = False
@@ -106,7 +109,8 @@ class Gate:
                 error.left = error.left or UNCHANGED
                 raise
             failure = _error_record(error)
-            await self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "error": failure}))
+            with contextlib.suppress(BackendError):  # told in any case; asked for again, it begins with what it finds
+                await self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "error": failure}))
             raise
         except BackendError as error:
             if not self.touched:

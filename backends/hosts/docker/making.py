@@ -3,7 +3,7 @@
 Until it is complete it has another name than the one it is kept under: a container that was cut short is never taken for a release's."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
@@ -102,7 +102,7 @@ async def make(
         await secret_files.fill(gate, image["Id"], directory, spec, values)
     made = await _create(gate, request, f"{kept}.making-{secrets.token_hex(4)}")
     for name, endpoint in request.then_join:
-        await _join(gate, made, name, endpoint)
+        await join(gate, made, name, endpoint)
     if spec.files:
         await _put_files(gate, made, spec)
     await _clear_the_name(gate, seen, kept)
@@ -128,13 +128,12 @@ async def _create(gate: Gate, request: CreateRequest, name: str) -> str:
     return str(made["Id"])
 
 
+async def leave(gate: Gate, container: str, network: str) -> None:
+    await gate.act_if_there(lambda client: client.disconnect_container_from_network(container, network))
+
+
 async def join(gate: Gate, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
-    """Connects the container to the network as ``endpoint`` says, whatever it was there before."""
-    await gate.act_if_there(lambda client: client.disconnect_container_from_network(container, network), 403, 500)
-    await _join(gate, container, network, endpoint)
-
-
-async def _join(gate: Gate, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
+    """Connects the container to the network as ``endpoint`` says."""
     addresses = endpoint.get("IPAMConfig", {})
     await gate.act(
         lambda client: client.connect_container_to_network(
@@ -169,15 +168,12 @@ async def _clear_the_name(gate: Gate, seen: Seen, kept: str) -> None:
             continue
         if one.runs:  # beside the live one, and wanted anew
             await stop(gate, one)
-        await gate.act_if_there(lambda client, id=one.id: client.remove_container(id, v=True))
-        await forget_secrets(gate, [one])
+        await remove(gate, one)
 
 
 async def stop(gate: Gate, container: Container) -> None:
     """Stops it in its own way: its stop signal, then its grace period. An engine that restarts does not start it again."""
-    await gate.act_if_there(
-        lambda client: client.update_container(container.id, restart_policy={"Name": "no", "MaximumRetryCount": 0}), 409
-    )
+    await set_restart_policy(gate, container.id, {"Name": "no", "MaximumRetryCount": 0})
     spec = container.spec
     grace = max(1, round(spec.stop_grace_period)) if spec is not None else 10
     if container.state == "paused":  # a signal would wait until it goes on
@@ -185,11 +181,16 @@ async def stop(gate: Gate, container: Container) -> None:
     await gate.act_if_there(lambda client: client.stop(container.id, timeout=grace), 304)
 
 
-async def forget_secrets(gate: Gate, removed: Sequence[Container]) -> None:
-    """Removes the secret files of containers that are gone."""
-    gone = [one.labels[names.SECRETS] for one in removed if names.SECRETS in one.labels]
-    if gone:
-        await secret_files.remove(gate, removed[0].image, gone)
+async def set_restart_policy(gate: Gate, container: str, policy: Any) -> None:
+    await gate.act_if_there(lambda client: client.update_container(container, restart_policy=policy))
+
+
+async def remove(gate: Gate, container: Container) -> bool:
+    """Removes one that does not run, with its anonymous volumes and its secret files; whether it was there."""
+    found = await gate.act_if_there(lambda client: client.remove_container(container.id, v=True))
+    if names.SECRETS in container.labels:
+        await secret_files.remove(gate, container.image, [container.labels[names.SECRETS]])
+    return found
 
 
 async def _volume(gate: Gate, spec: ContainerSpec, volume: Volume) -> None:
@@ -220,12 +221,13 @@ async def _network(gate: Gate, spec: ContainerSpec, network: Network) -> None:
         {"Subnet": subnet, **({"Gateway": gateway} if gateway else {})}
         for subnet, gateway in zip(network.subnets, [*network.gateways, *[""] * len(network.subnets)], strict=False)
     ]
+    addresses: Any = {"Driver": "default", "Config": pools} if pools else None
     await gate.act_if_there(
         lambda client: client.create_network(
             network.name,
             network.driver or "bridge",
             dict(network.driver_opts) or None,
-            {"Driver": "default", "Config": pools} if pools else None,
+            addresses,
             check_duplicate=True,
             internal=network.internal,
             labels=given,

@@ -7,7 +7,7 @@ import contextlib
 import io
 import secrets
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from quarterdeck.backends.errors import EngineRefused
@@ -19,6 +19,8 @@ from quarterdeck.config.container import ContainerFile, ContainerSpec, SecretFil
 _MEMORY: Final = "/dev/shm"  # noqa: S108 # the host's memory, which is what is wanted
 _INSIDE: Final = "/quarterdeck"  # where the carrier has it
 _PREFIX: Final = "quarterdeck-"
+
+Ask = Callable[[Callable[[Any], bytes]], Awaitable[bytes]]
 
 
 def new_directory(target: str) -> str:
@@ -67,19 +69,23 @@ async def _through_carrier(gate: Gate, image: str, data: bytes) -> None:
 async def hold(gate: Gate, container: str, spec: ContainerSpec, values: Mapping[str, str]) -> bool:
     """Whether the files are there, and as ``values`` say. A value that is not given is not compared."""
     for one in spec.secrets:
-        found = await _read(gate, container, one)
+        found = await _read(gate.ask, container, one)
         if found is None or (one.source in values and found != values[one.source].encode("utf-8", "surrogateescape")):
             return False
     return True
 
 
-async def _read(gate: Gate, container: str, secret: SecretFile) -> bytes | None:
+async def are_there(ask: Ask, container: str, spec: ContainerSpec) -> bool:
+    return all([await _read(ask, container, one) is not None for one in spec.secrets])
+
+
+async def _read(ask: Ask, container: str, secret: SecretFile) -> bytes | None:
     def get(client: Any) -> bytes:
         pieces, _ = client.get_archive(container, secret.target)
         return b"".join(pieces)
 
     try:
-        data = await gate.ask(get)
+        data = await ask(get)
     except EngineRefused:
         return None  # gone with the host's memory
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
