@@ -1,12 +1,12 @@
 """Real Docker engines, one process each, in a directory and on a bridge of their own. Leaves no process, mount or bridge behind."""
 
 import contextlib
-import fcntl
 import io
 import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import tempfile
@@ -24,7 +24,9 @@ from tests.sshd import wait_for
 
 _SCRIPT: Final = Path(__file__).with_name("dockerd.sh")
 _NETS: Final = range(180, 244)  # engines of all runs on this machine: 10.180.0.0/16 and so on
-_APPLETS: Final = "sh httpd wget sleep cat echo true false kill date nc tail seq env test printf dd yes head ls id mkdir rm touch stat"
+_APPLETS: Final = (
+    "sh httpd wget sleep cat echo true false kill date nc tail seq env test printf dd yes head ls id mkdir rm touch tr"
+)
 _SERVES: Final = (
     "trap 'exit 0' TERM; httpd -f -p 8080 -h /www & wait"  # the first process of a container ignores TERM by default
 )
@@ -59,7 +61,7 @@ class DockerEngine:
     net: int
     arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-    _lock: int = -1
+    _held: socket.socket | None = field(default=None, repr=False)
     _watchdog: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _client: docker.APIClient | None = field(default=None, repr=False)
 
@@ -196,23 +198,22 @@ class DockerEngine:
             if self._watchdog is not None:
                 self._watchdog.kill()
                 self._watchdog.communicate(timeout=10)
-            if self._lock >= 0:
-                os.close(self._lock)
-                self._lock = -1
+            if self._held is not None:
+                self._held.close()
 
 
 def start_engine(directory: Path, arguments: Sequence[str] = ()) -> DockerEngine:
     """An engine that answers, in ``directory``, which is made, and removed by ``close``."""
-    lock, net = _own_net()
-    engine = DockerEngine(directory, net, tuple(arguments), _lock=lock)
-    # Ends what was left, should this process be killed: its end closes the pipe. The lock is the watchdog's too, for so long.
+    held, net = _own_net()
+    engine = DockerEngine(directory, net, tuple(arguments), _held=held)
+    # Ends what was left, should this process be killed: its end closes the pipe. The network is the watchdog's too, for so long.
     engine._watchdog = subprocess.Popen(
         ["sh", "-c", 'cat >/dev/null; exec sh "$@"', "watchdog", str(_SCRIPT), "down", str(directory), str(net)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        pass_fds=(lock,),
+        pass_fds=(held.fileno(),),
     )
     try:
         engine.start()
@@ -227,23 +228,20 @@ def short_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="qdt-"))
 
 
-def _own_net() -> tuple[int, int]:
-    """The lock that is held as long as the engine lives, and the number of a network that nothing else here uses."""
-    used = subprocess.run(
-        ["ip", "-o", "-4", "route", "show", "table", "all"], capture_output=True, text=True, timeout=20, check=False
-    )
+def _own_net() -> tuple[socket.socket, int]:
+    """The number of a network that nothing else here uses, and what holds it: a name that the kernel forgets with its last holder."""
+    words = ["ip", "-o", "-4", "route", "show", "table", "all"]
+    routes = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout
     for net in random.SystemRandom().sample(_NETS, len(_NETS)):
-        lock = os.open(
-            Path(tempfile.gettempdir(), f"quarterdeck-test-net-{net}"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
+        if f" 10.{net}." in f" {routes}".replace("\n", " "):
             continue
-        if f" 10.{net}." not in f" {used.stdout}".replace("\n", " "):
-            return lock, net
-        os.close(lock)
+        held = socket.socket(socket.AF_UNIX)
+        try:
+            held.bind(f"\0quarterdeck-test-net-{net}")
+        except OSError:
+            held.close()
+        else:
+            return held, net
     raise RuntimeError("no network is free for a Docker engine")
 
 

@@ -86,6 +86,8 @@ class HealthOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
+    """-1, and a ``disk_total`` of 0: not told, as an engine that is reached over TCP tells little of its machine."""
+
     load_1m: float
     cores: int
     memory_total: int  # bytes

@@ -5,14 +5,19 @@ Must never leave a thread, a socket or a directory behind, and never let an erro
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import docker
 
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, Unreachable
+from quarterdeck.backends.hosts.contract import LogBatch, Vitals
 from quarterdeck.backends.hosts.docker.client import CALLS_AT_ONCE, STREAMS_AT_ONCE, Work, speak
+from quarterdeck.backends.hosts.docker.events import Happening, follow_events
+from quarterdeck.backends.hosts.docker.figures import ContainerStats, CpuLooks, read_stats, read_vitals_of
+from quarterdeck.backends.hosts.docker.logs import follow_container
+from quarterdeck.backends.hosts.docker.place import Place
 from quarterdeck.backends.hosts.docker.refusals import SDK_ERRORS, UNKNOWN, explain
 from quarterdeck.backends.hosts.docker.stream import Stream
 from quarterdeck.backends.hosts.docker.way import Way
@@ -41,7 +46,17 @@ class Engine:
         self._pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix=f"engine {host}")
         self._works: set[Work] = set()
         self._streams: set[Stream[Any]] = set()
+        self._looks = CpuLooks()
         self._closed = False
+
+    @property
+    def place(self) -> Place:
+        """Where it listens; what a context stands for."""
+        return self._way.place
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     @property
     def ssh(self) -> "SshConnection | None":
@@ -200,6 +215,34 @@ class Engine:
                 advice="the outcome is read from the engine as soon as it can be reached again",
             )
         return explain(self.host, self._way.place, action, error)
+
+    def events(
+        self, filters: Mapping[str, Sequence[str]] | None = None, *, silence: float = 30.0
+    ) -> AsyncGenerator[Happening, None]:
+        """What happens, for ever: over restarts of the engine and cut connections. A ``Resync`` comes before the first event and after
+        every cut (``Cut``, with the reason): then the consumer lists anew.
+
+        ``filters`` as the API names them (``{"type": ["container"]}``); ``silence``: seconds without an event after which the engine is
+        asked whether it is there. Raises where trying again is of no use: ``follow_events``.
+        """
+        return follow_events(self, filters, silence)
+
+    def container_logs(
+        self, container: str, *, lines: int = 100, follow: bool = False, since: str = ""
+    ) -> AsyncGenerator[LogBatch, None]:
+        """The last ``lines`` and, with ``follow``, what comes: over restarts of the container and of the engine, until it is removed.
+
+        ``since``: ISO 8601 UTC, ending in Z: only lines of that time and later. Raises as ``follow_container`` does.
+        """
+        return follow_container(self, container, lines=lines, follow=follow, since=since)
+
+    async def one_shot_stats(self, containers: Iterable[str], *, deadline: float = 10.0) -> dict[str, ContainerStats]:
+        """Of those that run, by what they were asked for as. The processor's share needs two looks."""
+        return await read_stats(self, self._looks, containers, deadline)
+
+    async def vitals(self, *, deadline: float = 10.0) -> Vitals:
+        """Of the engine's machine: over TCP only its cores and memory. ``CommandFailed`` where it has no /proc."""
+        return await read_vitals_of(self, deadline)
 
     async def open_tcp(self, address: str, port: int, *, deadline: float) -> tuple[Any, Any]:
         """(reader, writer) of a connection as the engine's machine sees it: made by its SSH server, or directly (127.0.0.1 is then the

@@ -2,6 +2,7 @@
 error of ours. Knows no connection."""
 
 import errno
+import ssl
 from collections.abc import Iterator
 from typing import Final
 
@@ -45,6 +46,9 @@ def explain(
         return EngineRefused(host, action, _cleaned(str(error)), status=0, left="Nothing was asked of the engine")
     causes = list(_causes(error))
     for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return _tls(host, place, action, cause)
+    for cause in causes:
         if isinstance(cause, OSError) and cause.errno is not None:
             return _system_error(host, place, action, cause, left)
     if any(isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) for cause in causes):
@@ -68,6 +72,25 @@ def refused(host: str, action: str, status: int, explanation: str) -> BackendErr
             host, action, words, advice="an authorization plugin of that engine does not let this client do it"
         )
     return EngineRefused(host, action, words, status=status)
+
+
+def _tls(host: str, place: UnixPlace | SshPlace | TcpPlace, action: str, error: ssl.SSLError) -> Unreachable:
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Unreachable(
+            host,
+            action,
+            f"the certificate that {place} shows can't be trusted ({error.verify_message})",
+            left="Nothing was asked of the engine",
+            advice="is ca.pem of the host's tls the authority that made it, and the address one that it is made for?",
+        )
+    return Unreachable(
+        host,
+        action,
+        f"{place} and this machine did not agree on TLS ({reason})",
+        left="Nothing was asked of the engine",
+        advice="is cert.pem of the host's tls signed by the authority that the engine trusts, and does the engine listen with TLS there?",
+    )
 
 
 def _system_error(

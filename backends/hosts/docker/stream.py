@@ -64,6 +64,7 @@ class Stream(Generic[T]):
             self.opened.exception()  # looked at
         async with asyncio.timeout(_LEAVING):
             await self._left.wait()
+        self._thread.join(_LEAVING)  # it has nothing more to do
 
     def _run(self) -> None:
         try:

@@ -188,8 +188,8 @@ class SshWay:
                     action,
                     f"its SSH server does not forward the socket {self._place.path}, which is there and open to {user}",
                     left="Nothing was asked of the engine",
-                    advice="set AllowStreamLocalForwarding yes in its sshd_config (and DisableForwarding no), and let the key's options in "
-                    "authorized_keys permit port-forwarding",
+                    advice="set AllowStreamLocalForwarding yes in its sshd_config (OpenSSH wants AllowTcpForwarding yes with it), and "
+                    "let the key's options in authorized_keys permit port-forwarding",
                 )
         return Unreachable(
             self._host,
@@ -217,7 +217,7 @@ class SshWay:
                     self._host,
                     action,
                     "its SSH server opens no connections for us",
-                    advice="set AllowTcpForwarding yes in its sshd_config",
+                    advice="set AllowTcpForwarding yes in its sshd_config, and let PermitOpen there allow it",
                 ) from None
             raise ConnectionRefusedError(error.reason) from None
         except asyncssh.Error as error:
