@@ -1,30 +1,36 @@
 """The hosts contract on one open engine. Each action goes through the gate; how it is done lies in the files beside this one."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.backends.hosts.contract import (
     CommandOutcome,
     Fence,
     HealthOutcome,
+    LogBatch,
+    LogLine,
     SecretValues,
     StageOutcome,
     SwitchOutcome,
     TargetFacts,
+    Vitals,
 )
 from quarterdeck.backends.hosts.docker import hooks, staging, switching
 from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
 from quarterdeck.backends.hosts.docker.engine import Engine
 from quarterdeck.backends.hosts.docker.facts import read_facts
 from quarterdeck.backends.hosts.docker.finishing import Wish, finish
+from quarterdeck.backends.hosts.docker.following import follow_target
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.health import HealthChecks
-from quarterdeck.backends.hosts.docker.looking import Seen
+from quarterdeck.backends.hosts.docker.looking import Seen, together
 from quarterdeck.backends.hosts.ssh.release_files import check_release_id
-from quarterdeck.config.model import Health, Hook
+from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
 
 _ACTIONS = ("restart", "start", "stop", "none")
@@ -63,7 +69,20 @@ class DockerConnection:
         then_switch: bool = False,  # noqa: ARG002 # of the contract: nothing here gets cheaper by it
     ) -> TargetFacts:
         """Changes nothing. ``release`` tells the live name, so that a foreign container which has it is told of."""
-        return await read_facts(self._engine, target, release, None, deadline=deadline)
+        facts, free = await together(
+            read_facts(self._engine, target, release, deadline=deadline), self._free_bytes(deadline)
+        )
+        return replace(facts, free_bytes=free)
+
+    async def _free_bytes(self, deadline: float) -> int | None:
+        """Of the disk that the engine keeps its data on; None where nobody tells."""
+        try:
+            vitals = await self._engine.vitals(deadline=deadline)
+        except Unreachable:
+            raise
+        except BackendError:
+            return None
+        return vitals.disk_free if vitals.disk_total else None
 
     async def stage(
         self, release: Release, archive: Path | None, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
@@ -170,6 +189,32 @@ class DockerConnection:
         outcome, _ = await gate.once(op_id, "finish", change)
         return tuple(outcome["removed"])
 
+    async def vitals(self, path: str, *, deadline: float = 10.0) -> Vitals:  # noqa: ARG002 # of the contract: the engine's own place
+        """Of the engine's machine, as far as anybody tells; the disk is the one that the engine keeps its data on."""
+        return await self._engine.vitals(deadline=deadline)
+
+    async def logs(
+        self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False
+    ) -> AsyncGenerator[LogLine, None]:
+        """``log_batches``, line by line."""
+        async with aclosing(self.log_batches(logs, release, lines=lines, follow=follow)) as batches:
+            async for batch in batches:
+                dropped = batch.dropped
+                for at, text in enumerate(batch.texts):
+                    yield LogLine(batch.host, text, batch.times[at] if batch.times else None, dropped, batch.source)
+                    dropped = 0
+
+    def log_batches(
+        self,
+        logs: Logs,  # noqa: ARG002 # of the contract: a container has one log
+        release: Release,
+        *,
+        lines: int = 100,
+        follow: bool = False,
+    ) -> AsyncGenerator[LogBatch, None]:
+        """What the containers of the target print, over switches from one to another. Close the generator to end it."""
+        return follow_target(self._engine, release.target, lines=lines, follow=follow)
+
     async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:
         """A bare command on the host, where its engine is reached over SSH; else there is no shell to ask."""
         ssh = self._engine.ssh
@@ -192,7 +237,7 @@ class DockerConnection:
         return Gate(self._engine, fence, words, deadline)
 
 
-async def _switched(going: Any) -> SwitchOutcome:
+async def _switched(going: Awaitable[tuple[dict[str, Any], bool]]) -> SwitchOutcome:
     started = time.monotonic()
     outcome, replayed = await going
     return SwitchOutcome(

@@ -1,12 +1,11 @@
 """What an engine says of a target: what is live, what could be gone back to, and what was changed behind our back. Changes nothing."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarterdeck.backends.hosts.contract import KeptRelease, TargetFacts
 from quarterdeck.backends.hosts.docker import names, secret_files
-from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, inspect, look
+from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, inspect, look, together
 from quarterdeck.config.release import Release, release_from_json
 
 if TYPE_CHECKING:
@@ -17,23 +16,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def read_facts(
-    engine: "Engine", target: str, release: Release | None, free_bytes: int | None, *, deadline: float
-) -> TargetFacts:
+async def read_facts(engine: "Engine", target: str, release: Release | None, *, deadline: float) -> TargetFacts:
     action = f"read what runs of {target}"
 
     async def ask(function: "Callable[[docker.APIClient], T]") -> T:
         return await engine.call(action, function, deadline=deadline)
 
-    async with asyncio.TaskGroup() as group:
-        looking = group.create_task(look(engine, target, action, deadline=deadline))
-        images = group.create_task(ask(lambda client: client.images(all=True)))
-        name = names.live_name(release) if release is not None else ""
-        holding = group.create_task(inspect(engine, action, name, deadline=deadline)) if name else None
-    seen = looking.result()
+    name = names.live_name(release) if release is not None else ""
+    (seen, holder), images = await together(
+        together(look(engine, target, action, deadline=deadline), _holder(engine, action, name, deadline)),
+        ask(lambda client: client.images(all=True)),
+    )
     live = seen.live
     body = await inspect(engine, action, live.id, deadline=deadline) if live is not None else None
-    there = _digests(images.result())
+    there = _digests(images)
     kept = _kept(seen, there)
     problems = [
         f"the image of {one.release}, which is good, is not on the engine"
@@ -49,7 +45,6 @@ async def read_facts(
                 f"the secret files of {container.release} are gone with the host's memory: it was restarted"
             )
     drift = _drift(seen, body)
-    holder = holding.result() if holding is not None else None
     if holder is not None and (holder["Config"].get("Labels") or {}).get(names.TARGET) != target:
         drift.append(f"the name {name} is held by a container that is not ours ({holder['Config'].get('Image')})")
     return TargetFacts(
@@ -61,10 +56,15 @@ async def read_facts(
         anchor=seen.state.anchor,
         good=seen.state.good,
         bad=seen.state.bad,
-        free_bytes=free_bytes,
+        free_bytes=None,
         problems=tuple(problems),
         drift=tuple(drift),
     )
+
+
+async def _holder(engine: "Engine", action: str, name: str, deadline: float) -> Body | None:
+    """What has the live name, whoever's it is."""
+    return await inspect(engine, action, name, deadline=deadline) if name else None
 
 
 def _digests(images: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -1,9 +1,9 @@
 """What is on an engine of a target: its containers and what each of them is to it. Reads, and judges what was read; changes nothing."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarterdeck.backends.errors import EngineRefused
 from quarterdeck.backends.hosts.docker import names
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.engine import Engine
 
 Body = Mapping[str, Any]
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,21 @@ class Seen:
 
 
 async def look(engine: "Engine", target: str, action: str, *, deadline: float) -> Seen:
-    async with asyncio.TaskGroup() as group:
-        state = group.create_task(Register(engine, target).read(action, deadline=deadline))
-        listed = group.create_task(_list(engine, target, action, deadline))
-    containers = [_container(one) for one in listed.result()]
-    return Seen(state.result(), tuple(one for one in containers if names.ROLE not in one.labels))
+    state, listed = await together(
+        Register(engine, target).read(action, deadline=deadline), _list(engine, target, action, deadline)
+    )
+    containers = [_container(one) for one in listed]
+    return Seen(state, tuple(one for one in containers if names.ROLE not in one.labels))
+
+
+async def together(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Both at the same time. What one raises is raised as it is, and ends the other."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            one, other = group.create_task(first), group.create_task(second)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return one.result(), other.result()
 
 
 async def others(engine: "Engine", target: str, action: str, *, deadline: float) -> tuple[Container, ...]:
