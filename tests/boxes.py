@@ -33,13 +33,15 @@ class Registry:
     process: subprocess.Popen[bytes]
     pushed: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def push(self, engine: DockerEngine, reference: str, **image: Any) -> tuple[str, str]:
-        """Location and digest of ``engine.image(reference, **image)``, which then is on the engine by its digest as well."""
+    def push(
+        self, engine: DockerEngine, reference: str, auth: dict[str, str] | None = None, **image: Any
+    ) -> tuple[str, str]:
+        """Location and digest of what ``engine.image`` makes; the engine has no name for it any more."""
         known = f"{engine.socket} {reference}"
         if known not in self.pushed:
             name = f"{self.name}/{reference}"
             engine.image(name, **image)
-            said = engine.client.push(name)
+            said = engine.client.push(name, auth_config=auth)
             assert "errorDetail" not in said, said
             location = next(
                 one for one in engine.client.inspect_image(name)["RepoDigests"] if one.startswith(self.name)
@@ -53,7 +55,11 @@ class Registry:
         self.process.wait(timeout=20)
 
 
-def start_registry(directory: Path) -> Registry:
+# bcrypt, the only hash that docker-registry takes; of hunter2, at the least cost.
+_HASH = "ci:$2b$04$d00EuL30SZ0r/A/p2Wq9YuPlKMZ.bXlh2Hg1TbVSczGa3LUkIDBay"
+
+
+def start_registry(directory: Path, *, password: bool = False) -> Registry:
     program = shutil.which("docker-registry")
     need(program is not None, "docker-registry (package docker-registry)")
     directory.mkdir(parents=True, exist_ok=True)
@@ -63,6 +69,10 @@ def start_registry(directory: Path) -> Registry:
         f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {directory}/data}}, delete: {{enabled: true}}}}\n"
         f"http: {{addr: '127.0.0.1:{port}', secret: x}}\n"
     )
+    if password:
+        (directory / "users").write_text(f"{_HASH}\n")
+        with configuration.open("a") as more:
+            more.write(f"auth: {{htpasswd: {{realm: x, path: {directory}/users}}}}\n")
     with (directory / "registry.log").open("wb") as log:
         process = subprocess.Popen(
             [str(program), "serve", str(configuration)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -70,7 +80,7 @@ def start_registry(directory: Path) -> Registry:
 
     def answers() -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/v2/", trust_env=False).status_code == 200
+            return httpx.get(f"http://127.0.0.1:{port}/v2/", trust_env=False).status_code in (200, 401)
         except httpx.HTTPError:
             return False
 

@@ -38,6 +38,10 @@ class HealthChecks:
         self._engine = engine
         self._watched: dict[str, Watched] = {}
 
+    def forget(self, release: Release) -> None:
+        """It is looked for anew: another container may be its own by now."""
+        self._watched.pop(release.id, None)
+
     async def check(self, health: Health, release: Release) -> HealthOutcome:
         """Raises ``Unreachable``; whatever else goes wrong is a service that is not well."""
         started = time.monotonic()

@@ -92,7 +92,8 @@ class Seen:
         return tuple(one for one in self.containers if one.runs)
 
     def of(self, release: Release) -> Container | None:
-        """The container that is started for ``release``: the live one, or the one that is kept."""
+        """The container that is started for ``release``: the live one, or the one that is kept. Where both run, which are of one release
+        with other secrets, the one that was started beside the live one."""
         found = [
             one
             for one in self.containers
@@ -101,7 +102,7 @@ class Seen:
         kept = next((one for one in found if not one.is_live), None)
         live = next((one for one in found if one.is_live), None)
         if live is not None and kept is not None:
-            return live if live.runs or not kept.runs else kept
+            return kept if kept.runs else live
         return live or kept
 
 

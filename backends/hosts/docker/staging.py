@@ -101,7 +101,7 @@ def _pull_error(gate: Gate, release: Release, said: str) -> BackendError:
             gate.words,
             f"the registry lets nobody have {location}: {said}",
             left=_LEFT,
-            advice=f"docker login {registry}, here: qd sends what is known here",
+            advice=f"log in on this machine, for qd sends what is known here: docker login {registry}",
         )
     return CommandFailed(
         gate.host,
