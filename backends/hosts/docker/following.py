@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed
 from quarterdeck.backends.hosts.contract import LogBatch
 from quarterdeck.backends.hosts.docker.events import Cut, EngineEvent, Resync
-from quarterdeck.backends.hosts.docker.looking import Container, look
+from quarterdeck.backends.hosts.docker.looking import Container, inspect, look
 from quarterdeck.backends.hosts.docker.names import ROLE, TARGET
 
 if TYPE_CHECKING:
@@ -76,12 +75,16 @@ class _Followers:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, container: str, lines: int, since: str = "") -> None:
-        self._tasks[container] = asyncio.create_task(self._pump(container, lines, since))
+    def _begin(self, container: str, lines: int, *, of_this_life: bool = False) -> None:
+        self._tasks[container] = asyncio.create_task(self._pump(container, lines, of_this_life))
 
-    async def _pump(self, container: str, lines: int, since: str) -> None:
+    async def _pump(self, container: str, lines: int, of_this_life: bool) -> None:
         """One that has stopped is waited for: a rollback starts it again. It ends when it is removed."""
         try:
+            # Its first words may be older than the event of its start: what it said before its last end is not wanted.
+            body = await inspect(self._engine, self._action, container, deadline=_ASKING) if of_this_life else None
+            ended = str(body["State"].get("FinishedAt", "")) if body is not None else ""
+            since = "" if ended.startswith("0001-") else ended
             going = self._engine.container_logs(container, lines=lines, follow=True, since=since)
             async with aclosing(going) as batches:
                 async for batch in batches:
@@ -100,7 +103,7 @@ class _Followers:
                             await self._look_again()
                         case EngineEvent(action="start", id=id) if id not in self._tasks:
                             if ROLE not in happening.attributes:
-                                self._begin(id, _ALL, _as_time(happening.time))
+                                self._begin(id, _ALL, of_this_life=True)
                         case EngineEvent() | Cut():
                             pass
         except BackendError as error:
@@ -112,7 +115,3 @@ class _Followers:
             for one in seen.running:
                 if one.id not in self._tasks:
                     self._begin(one.id, _AFTER_A_CUT)
-
-
-def _as_time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds - 0.001, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

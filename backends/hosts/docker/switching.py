@@ -18,6 +18,9 @@ from quarterdeck.config.release import Release
 
 Outcome = dict[str, Any]
 _WATCHED: Final = 1.0  # seconds that a container without any check must run before it counts as started
+_LED_BY_NOW: Final = (
+    0.5  # seconds in which whoever was told the old one's address by the network's resolver has connected to it
+)
 _TAIL: Final = 20  # lines of a log that are shown
 _IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
 
@@ -63,6 +66,8 @@ async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
         await _join(gate, new, spec, with_aliases=True)
         await _take_the_name(gate, seen, new, release)
     await making.set_restart_policy(gate, new.id, restart_policy(spec))
+    if others and any(network.aliases for network in spec.networks):
+        await asyncio.sleep(_LED_BY_NOW)
     for one in others:
         await making.stop(gate, one)
     body = await _read_back(gate, new, release, watched=0.0)
