@@ -101,6 +101,18 @@ class NotPermitted(BackendError):
     """The login user may not do this on the host."""
 
 
+class EngineRefused(BackendError):
+    """A Docker engine answered and did not do it. ``status`` is HTTP's (404: no such thing, 409: its state forbids it, 500: it failed
+    there), ``explanation`` the engine's own words (cleaned)."""
+
+    def __init__(
+        self, host: str, action: str, explanation: str, *, status: int, left: str = "", advice: str = ""
+    ) -> None:
+        super().__init__(host, action, explanation, left=left, advice=advice)
+        self.status = status
+        self.explanation = explanation
+
+
 class ArtifactMissing(BackendError):
     """The version does not exist where the fleet file says."""
 

@@ -18,6 +18,14 @@ _STACKED = re.compile(
     "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})"
     "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
 )
+_UNCLEAN = re.compile(r"[^\x20-\x7e\n]")
+
+
+def clean_lines(texts: list[str]) -> list[str]:
+    """Each one cleaned; all at once where nothing in them needs it."""
+    if _UNCLEAN.search("\n".join(texts)) is None:
+        return texts
+    return [clean(text) for text in texts]
 
 
 def clean(text: str) -> str:

@@ -1,7 +1,7 @@
-"""Fixtures that every folder of tests may use: real SSH hosts."""
+"""Fixtures that every folder of tests may use: real SSH hosts, real Docker engines."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that tests can share modules as ``tests.<name>``
 
+from tests.boxes import Box, Registry, connect, start_registry
+from tests.engine import DockerEngine, need_docker, short_directory, start_engine
 from tests.requirements_here import need
 from tests.sshd import SshdFleet, sshd_program, start_fleet
 
 StartFleet = Callable[..., SshdFleet]
+StartDockerEngine = Callable[..., DockerEngine]
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +41,52 @@ def start_sshd_fleet(tmp_path: Path) -> Iterator[StartFleet]:
     yield start
     for fleet in started:
         fleet.close()
+
+
+@pytest.fixture(scope="session")
+def the_docker_engine() -> Iterator[DockerEngine]:
+    need_docker()
+    engine = start_engine(short_directory())
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def docker_engine(the_docker_engine: DockerEngine) -> Iterator[DockerEngine]:
+    """One real Docker engine for the whole run; what a test runs on it is removed after it. Its images stay."""
+    yield the_docker_engine
+    the_docker_engine.remove_containers()
+
+
+@pytest.fixture
+def start_docker_engine() -> Iterator[StartDockerEngine]:
+    """Starts an engine of the test's own, to be stopped, killed, frozen: ``start_docker_engine([arguments of dockerd])``."""
+    need_docker()
+    started: list[DockerEngine] = []
+
+    def start(arguments: Sequence[str] = ()) -> DockerEngine:
+        engine = start_engine(short_directory(), arguments)
+        started.append(engine)
+        return engine
+
+    yield start
+    for engine in started:
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def docker_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A real registry that engines on this machine pull from."""
+    registry = start_registry(tmp_path_factory.mktemp("registry"))
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+async def box(docker_engine: DockerEngine, docker_images: Registry) -> AsyncIterator[Box]:
+    """A real engine as a host, and the names of one target on it."""
+    connection = await connect(docker_engine)
+    made = Box(docker_engine, docker_images, connection)
+    yield made
+    await connection.close()
+    made.clear()

@@ -29,6 +29,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
     release: str
     intact: bool
     manifest: Mapping[str, object] | None = None
+    warm: bool = False  # its container is kept, stopped: it is started again without a registry
 
 
 class TargetFacts(msgspec.Struct, frozen=True):
@@ -44,6 +45,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     free_bytes: int | None
     problems: tuple[str, ...] = ()  # missing tools or permissions, in words
     bad: tuple[str, ...] = ()  # releases that were left because they were bad, as far as this host was told
+    drift: tuple[str, ...] = ()  # what was changed there behind our back, in words
 
 
 class StageOutcome(msgspec.Struct, frozen=True):
@@ -59,6 +61,7 @@ class SwitchOutcome(msgspec.Struct, frozen=True):
     previous: str | None
     replayed: bool  # this op_id had run before: the recorded outcome
     seconds: float
+    beside: bool = False  # the new one runs beside the old one, which still is ``current``: ``retire`` ends that
 
 
 class CommandOutcome(msgspec.Struct, frozen=True):
@@ -76,6 +79,8 @@ class HealthOutcome(msgspec.Struct, frozen=True):
 
 
 class Vitals(msgspec.Struct, frozen=True):
+    """-1, and a ``disk_total`` of 0: not told, as an engine that is reached over TCP tells little of its machine."""
+
     load_1m: float
     cores: int
     memory_total: int  # bytes
@@ -139,10 +144,10 @@ class Connection(Protocol):
         ...
 
     async def stage(
-        self, release: Release, archive: Path, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
+        self, release: Release, archive: Path | None, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
     ) -> StageOutcome:
         """Uploads, checks the SHA-256, unpacks (outside the lock), adds config files, env and manifest, renames into
-        place.
+        place. ``archive`` is None for an image, which the host fetches itself.
 
         Idempotent: a complete release of the same manifest is left as it is. ArtifactRefused, NoSpace, Fenced, …
         """
@@ -166,6 +171,11 @@ class Connection(Protocol):
         ``action``: restart (the default); start (after ``stop``); stop (the link is not touched); none (link only).
         The same ``op_id`` again gives the recorded outcome and does nothing.
         """
+        ...
+
+    async def retire(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
+        """After a switch that answered ``beside``: gives the traffic to ``release``, stops what ran before it and makes ``release``
+        current. Where nothing runs beside it, it answers what is current."""
         ...
 
     async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
@@ -201,12 +211,14 @@ class Connection(Protocol):
         good: bool = True,
         bad: Sequence[str] = (),
         prune_to: int = 5,
+        warm: int = 1,
         deadline: float = 120.0,
     ) -> tuple[str, ...]:
         """One execution: marks the release good, those of ``bad`` as bad, and removes old ones; gives the ids that were
         removed.
 
-        Never removes current, ``keep`` or the newest ``prune_to`` others.
+        Never removes current, ``keep`` or the newest ``prune_to`` others. ``warm``: how many containers of earlier releases are kept
+        stopped, those of ``keep`` and the last good one's included, which always are.
         """
         ...
 

@@ -190,11 +190,12 @@ class HostWatch:
             self._vitals_due = time.monotonic() + 60.0  # no /proc: the figures are left out
             return "vitals" if isinstance(error, CommandTimedOut) else ""
         before, self._before, at = self._before, vitals, boottime()
-        self._sample("", None, Metric.LOAD, vitals.load_1m, at)
+        if vitals.load_1m >= 0:
+            self._sample("", None, Metric.LOAD, vitals.load_1m, at)
         if before is not None and vitals.cpu_total > before.cpu_total:
             share = (vitals.cpu_busy - before.cpu_busy) / (vitals.cpu_total - before.cpu_total)
             self._sample("", None, Metric.CPU, 100 * max(0.0, min(share, 1.0)), at)
-        if vitals.memory_total > 0:
+        if vitals.memory_total > 0 and vitals.memory_available >= 0:
             self._sample("", None, Metric.MEMORY, 100 * (1 - vitals.memory_available / vitals.memory_total), at)
         if vitals.disk_total > 0:
             self._sample("", None, Metric.DISK, 100 * (1 - vitals.disk_free / vitals.disk_total), at)

@@ -174,10 +174,18 @@ class SshConnection:
         )
 
     async def stage(
-        self, release: Release, archive: Path, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
+        self, release: Release, archive: Path | None, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
     ) -> StageOutcome:
         """Uploads, checks the SHA-256, unpacks outside the lock, adds the release's files, renames into place. One execution."""
         action = f"stage {release.id}"
+        if archive is None:
+            raise BackendError(
+                self._host,
+                action,
+                "its artifact is an image, and this host has no engine",
+                left="Nothing was changed there",
+                advice="give the host as a Docker engine, or the service a tarball",
+            )
         check_names(self._host, action, release)
         started = time.monotonic()
         try:
@@ -242,6 +250,12 @@ class SshConnection:
         values = self._gated(release.path, release.id, fence, op_id, deadline)
         return await self._switch("withdraw", words, values, fence, deadline)
 
+    async def retire(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:  # noqa: ARG002 # of the contract
+        """Two never run beside each other here, so there is nothing to stop: the link as it is."""
+        started = time.monotonic()
+        facts = await self.facts(release.target, release.path, release, deadline=deadline)
+        return SwitchOutcome(facts.current, facts.current, False, time.monotonic() - started)
+
     async def _switch(
         self, script: str, words: str, values: Mapping[str, str], fence: Fence, deadline: float
     ) -> SwitchOutcome:
@@ -295,6 +309,7 @@ class SshConnection:
         good: bool = True,
         bad: Sequence[str] = (),
         prune_to: int = 5,
+        warm: int = 1,  # noqa: ARG002 # of containers; here every kept release is ready to be started
         deadline: float = 120.0,
     ) -> tuple[str, ...]:
         """One execution: marks the release good, others bad, and removes old ones; gives the ids that were removed."""

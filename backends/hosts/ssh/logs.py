@@ -14,7 +14,7 @@ from quarterdeck.backends.hosts.contract import LogBatch, LogLine
 from quarterdeck.backends.hosts.ssh.channel import lost, open_channel
 from quarterdeck.backends.hosts.ssh.quoting import quote
 from quarterdeck.backends.hosts.ssh.script import build
-from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.backends.text_cleaning import clean, clean_lines
 from quarterdeck.config.model import Logs
 from quarterdeck.config.release import Release
 
@@ -23,7 +23,6 @@ _LONGEST_LINE: Final = 64 * 1024
 _OPENING: Final = 20.0
 _JOURNAL_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)([+-]00:?00)? ")
 _FILE_HEAD: Final = re.compile(r"==> (.*) <==\Z")
-_UNCLEAN: Final = re.compile(r"[^\x20-\x7e\n]")
 
 
 class _Session(asyncssh.SSHClientSession[bytes]):
@@ -169,10 +168,3 @@ def _by_file(source: str, texts: list[str]) -> Iterator[tuple[str, list[str]]]:
             yield source, texts[begin:end]
             source, begin = f"{clean(head.group(1).rpartition('/')[2])}: ", at + 1
     yield source, texts[begin:]
-
-
-def clean_lines(texts: list[str]) -> list[str]:
-    """Each one cleaned; all at once where nothing in them needs it."""
-    if _UNCLEAN.search("\n".join(texts)) is None:
-        return texts
-    return [clean(text) for text in texts]

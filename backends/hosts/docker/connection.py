@@ -1,0 +1,250 @@
+"""The hosts contract on one open engine. Each action goes through the gate; how it is done lies in the files beside this one."""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from quarterdeck.backends.errors import BackendError, Unreachable
+from quarterdeck.backends.hosts.contract import (
+    CommandOutcome,
+    Fence,
+    HealthOutcome,
+    LogBatch,
+    LogLine,
+    SecretValues,
+    StageOutcome,
+    SwitchOutcome,
+    TargetFacts,
+    Vitals,
+)
+from quarterdeck.backends.hosts.docker import hooks, staging, switching
+from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
+from quarterdeck.backends.hosts.docker.engine import Engine
+from quarterdeck.backends.hosts.docker.facts import read_facts
+from quarterdeck.backends.hosts.docker.finishing import Wish, finish
+from quarterdeck.backends.hosts.docker.following import follow_target
+from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
+from quarterdeck.backends.hosts.docker.health import HealthChecks
+from quarterdeck.backends.hosts.docker.looking import Seen, together
+from quarterdeck.backends.hosts.ssh.release_files import check_release_id
+from quarterdeck.config.model import Health, Hook, Logs
+from quarterdeck.config.release import Release
+
+_ACTIONS = ("restart", "start", "stop", "none")
+_HOOK_ROOM = 45.0  # seconds beside a hook's own
+
+
+class DockerConnection:
+    """An open engine as a host. Made by ``DockerBackend.connect``. ``auth`` gives the credentials that the engine pulls with."""
+
+    def __init__(self, engine: Engine, auth: Auth = no_auth) -> None:
+        self._engine = engine
+        self._auth = auth
+        self._health = HealthChecks(engine)
+
+    @property
+    def host(self) -> str:
+        return self._engine.host
+
+    @property
+    def executions(self) -> int:
+        """Calls of the engine's API."""
+        return self._engine.calls
+
+    @property
+    def engine(self) -> Engine:
+        """For observers: events and figures of many containers at once."""
+        return self._engine
+
+    async def facts(
+        self,
+        target: str,
+        path: str,  # noqa: ARG002 # of the contract: a container has no directory on the host
+        release: Release | None = None,
+        *,
+        deadline: float = 20.0,
+        then_switch: bool = False,  # noqa: ARG002 # of the contract: nothing here gets cheaper by it
+    ) -> TargetFacts:
+        """Changes nothing. ``release`` tells the live name, so that a foreign container which has it is told of."""
+        facts, free = await together(
+            read_facts(self._engine, target, release, deadline=deadline), self._free_bytes(deadline)
+        )
+        return replace(facts, free_bytes=free)
+
+    async def _free_bytes(self, deadline: float) -> int | None:
+        """Of the disk that the engine keeps its data on; None where nobody tells."""
+        try:
+            vitals = await self._engine.vitals(deadline=deadline)
+        except Unreachable:
+            raise
+        except BackendError:
+            return None
+        return vitals.disk_free if vitals.disk_total else None
+
+    async def stage(
+        self, release: Release, archive: Path | None, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
+    ) -> StageOutcome:
+        """The engine pulls the image by its digest; the container is made, and not started."""
+        gate = self._gate(release, fence, f"stage {release.id}", deadline)
+        started = time.monotonic()
+        if archive is not None:
+            raise BackendError(
+                self.host,
+                gate.words,
+                "its artifact is a tarball, and a Docker engine runs images",
+                left=UNCHANGED,
+                advice="give the service an image, or the host an SSH entry",
+            )
+        already = await staging.stage(gate, release, secrets.values, self._auth)
+        return StageOutcome(release.id, already, time.monotonic() - started)
+
+    async def switch(
+        self,
+        release: Release,
+        secrets: SecretValues,
+        fence: Fence,
+        op_id: str,
+        *,
+        action: str = "restart",
+        deadline: float = 120.0,
+    ) -> SwitchOutcome:
+        """Starts the release's container beside the live one where both can run (``beside``), else in its place."""
+        if action not in _ACTIONS:
+            raise ValueError(f"no such action: {action}")
+        words = f"{'stop the service of' if action == 'stop' else 'switch to'} {release.id}"
+        gate = self._gate(release, fence, words, deadline)
+        self._health.forget(release)
+
+        async def change(seen: Seen) -> dict[str, Any]:
+            return await switching.switch(gate, seen, release, secrets.values, action, op_id)
+
+        return await _switched(gate.once(op_id, f"switch {action}", change))
+
+    async def retire(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
+        """Leads the networks to ``release``, gives it the live name, and stops what ran before it."""
+        gate = self._gate(release, fence, f"retire what runs beside {release.id}", deadline)
+
+        async def change(seen: Seen) -> dict[str, Any]:
+            return await switching.retire(gate, seen, release)
+
+        return await _switched(gate.once(op_id, "retire", change))
+
+    async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
+        """Stops the containers of ``release``; none is live then."""
+        gate = self._gate(release, fence, f"withdraw {release.id}", deadline)
+
+        async def change(seen: Seen) -> dict[str, Any]:
+            return await switching.withdraw(gate, seen, release)
+
+        return await _switched(gate.once(op_id, "withdraw", change))
+
+    async def hook(
+        self,
+        hook: Hook,
+        command: str,
+        release: Release,
+        fence: Fence,
+        op_id: str,
+        *,
+        extra_env: Mapping[str, str] | None = None,
+    ) -> CommandOutcome:
+        """Runs ``command`` in the release's container under the gate and ``hook.timeout``. An exit status that is not 0 is an outcome."""
+        gate = self._gate(release, fence, f"run the hook {command!r}", hook.timeout + _HOOK_ROOM)
+        started = time.monotonic()
+
+        async def run(seen: Seen) -> dict[str, Any]:
+            return await hooks.run_hook(gate, seen, release, command, hook.timeout, extra_env or {})
+
+        outcome, replayed = await gate.once(op_id, "hook", run, begun=True)
+        return CommandOutcome(outcome["exit"], outcome["output"], replayed, time.monotonic() - started)
+
+    async def check_health(self, health: Health, release: Release) -> HealthOutcome:
+        """One round of all checks, each under ``health.timeout``. Raises only ``Unreachable``, for a lost engine."""
+        return await self._health.check(health, release)
+
+    async def finish(
+        self,
+        release: Release,
+        keep: Sequence[str],
+        fence: Fence,
+        op_id: str,
+        *,
+        good: bool = True,
+        bad: Sequence[str] = (),
+        prune_to: int = 5,
+        warm: int = 1,
+        deadline: float = 120.0,
+    ) -> tuple[str, ...]:
+        """Marks the release good, others bad, and removes old containers and images; gives the ids of the releases that were removed."""
+        gate = self._gate(release, fence, f"finish {release.id}", deadline)
+        for name in (*keep, *bad):
+            check_release_id(self.host, gate.words, name)
+        wish = Wish(release.id, frozenset(keep), good, tuple(bad), max(0, prune_to), max(0, warm))
+
+        async def change(seen: Seen) -> dict[str, Any]:
+            return await finish(gate, seen, wish)
+
+        outcome, _ = await gate.once(op_id, "finish", change)
+        return tuple(outcome["removed"])
+
+    async def vitals(self, path: str, *, deadline: float = 10.0) -> Vitals:  # noqa: ARG002 # of the contract: the engine's own place
+        """Of the engine's machine, as far as anybody tells; the disk is the one that the engine keeps its data on."""
+        return await self._engine.vitals(deadline=deadline)
+
+    async def logs(
+        self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False
+    ) -> AsyncGenerator[LogLine, None]:
+        """``log_batches``, line by line."""
+        async with aclosing(self.log_batches(logs, release, lines=lines, follow=follow)) as batches:
+            async for batch in batches:
+                dropped = batch.dropped
+                for at, text in enumerate(batch.texts):
+                    yield LogLine(batch.host, text, batch.times[at] if batch.times else None, dropped, batch.source)
+                    dropped = 0
+
+    def log_batches(
+        self,
+        logs: Logs,  # noqa: ARG002 # of the contract: a container has one log
+        release: Release,
+        *,
+        lines: int = 100,
+        follow: bool = False,
+    ) -> AsyncGenerator[LogBatch, None]:
+        """What the containers of the target print, over switches from one to another. Close the generator to end it."""
+        return follow_target(self._engine, release.target, lines=lines, follow=follow)
+
+    async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:
+        """A bare command on the host, where its engine is reached over SSH; else there is no shell to ask."""
+        ssh = self._engine.ssh
+        if ssh is None:
+            raise BackendError(
+                self.host,
+                "run a command",
+                "a Docker host has no shell: only its engine is reached",
+                left=UNCHANGED,
+                advice="ask the engine, or give the host as docker: ssh://…",
+            )
+        return await ssh.execute(command, deadline=deadline, input=input)
+
+    async def close(self) -> None:
+        """Closes the way to the engine: what it has begun, it goes on with."""
+        await self._engine.close()
+
+    def _gate(self, release: Release, fence: Fence, words: str, deadline: float) -> Gate:
+        check_release_id(self.host, words, release.id)
+        return Gate(self._engine, fence, words, deadline)
+
+
+async def _switched(going: Awaitable[tuple[dict[str, Any], bool]]) -> SwitchOutcome:
+    started = time.monotonic()
+    outcome, replayed = await going
+    return SwitchOutcome(
+        current=outcome["current"] or None,
+        previous=outcome["previous"] or None,
+        replayed=replayed,
+        seconds=time.monotonic() - started,
+        beside=bool(outcome.get("beside")),
+    )

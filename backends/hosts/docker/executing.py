@@ -1,0 +1,37 @@
+"""Runs a command in a container that runs. The engine can't end such a command: the container's own ``timeout`` does, where it has one."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from quarterdeck.backends.text_cleaning import clean
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.docker.engine import Engine
+
+_KEPT: Final = 64 * 1024  # bytes of output
+BY_LIMIT: Final = (124, 137, 143)
+
+
+def limited(command: str, seconds: float) -> list[str]:
+    """A shell's command that is ended after ``seconds``: as an argument, so that nothing in it needs quoting."""
+    limit = max(1, round(seconds))
+    text = f'if timeout -k 5 1 true 2>/dev/null; then exec timeout -k 5 {limit} sh -c "$0"; fi; exec sh -c "$0"'
+    return ["/bin/sh", "-c", text, command]
+
+
+async def run_in(
+    engine: "Engine", action: str, container: str, command: list[str], env: Mapping[str, str], *, deadline: float
+) -> tuple[int, str]:
+    """Its exit status and its output, of both streams, the last 64 KiB, cleaned. Raises what ``Engine.call`` does."""
+
+    def run(client: Any) -> tuple[int, bytes]:
+        made = client.exec_create(container, command, environment=dict(env))
+        output = bytearray()
+        for piece in client.exec_start(made["Id"], stream=True):
+            output += piece
+            del output[:-_KEPT]
+        status = client.exec_inspect(made["Id"]).get("ExitCode")
+        return (-1 if status is None else int(status)), bytes(output)
+
+    status, output = await engine.call(action, run, deadline=deadline)
+    return status, clean(output.decode("utf-8", "replace"))

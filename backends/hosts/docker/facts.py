@@ -1,0 +1,136 @@
+"""What an engine says of a target: what is live, what could be gone back to, and what was changed behind our back. Changes nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from quarterdeck.backends.hosts.contract import KeptRelease, TargetFacts
+from quarterdeck.backends.hosts.docker import names, secret_files
+from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, inspect, look, together
+from quarterdeck.config.release import Release, release_from_json
+
+if TYPE_CHECKING:
+    import docker
+
+    from quarterdeck.backends.hosts.docker.engine import Engine
+
+T = TypeVar("T")
+
+
+async def read_facts(engine: "Engine", target: str, release: Release | None, *, deadline: float) -> TargetFacts:
+    action = f"read what runs of {target}"
+
+    async def ask(function: "Callable[[docker.APIClient], T]") -> T:
+        return await engine.call(action, function, deadline=deadline)
+
+    name = names.live_name(release) if release is not None else ""
+    (seen, holder), images = await together(
+        together(look(engine, target, action, deadline=deadline), _holder(engine, action, name, deadline)),
+        ask(lambda client: client.images(all=True)),
+    )
+    live = seen.live
+    body = await inspect(engine, action, live.id, deadline=deadline) if live is not None else None
+    there = _digests(images)
+    kept = _kept(seen, there)
+    problems = [
+        f"the image of {one.release}, which is good, is not on the engine"
+        for one in kept
+        if not one.intact and one.release in seen.state.good and one.manifest is not None
+    ]
+    for container in seen.containers:
+        spec = container.spec
+        if names.SECRETS not in container.labels or spec is None or not container.is_complete:
+            continue
+        if not await secret_files.are_there(ask, container.id, spec):
+            problems.append(
+                f"the secret files of {container.release} are gone with the host's memory: it was restarted"
+            )
+    drift = _drift(seen, body)
+    if holder is not None and (holder["Config"].get("Labels") or {}).get(names.TARGET) != target:
+        drift.append(f"the name {name} is held by a container that is not ours ({holder['Config'].get('Image')})")
+    return TargetFacts(
+        current=seen.current,
+        running=live is not None and live.state == "running",
+        kept=kept,
+        epoch=seen.epoch,
+        holder=seen.state.holder,
+        anchor=seen.state.anchor,
+        good=seen.state.good,
+        bad=seen.state.bad,
+        free_bytes=None,
+        problems=tuple(problems),
+        drift=tuple(drift),
+    )
+
+
+async def _holder(engine: "Engine", action: str, name: str, deadline: float) -> Body | None:
+    """What has the live name, whoever's it is."""
+    return await inspect(engine, action, name, deadline=deadline) if name else None
+
+
+def _digests(images: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Digests in registries, and the images' own ids."""
+    found = {one["Id"] for one in images}
+    return found | {name.rpartition("@")[2] for one in images for name in one.get("RepoDigests") or []}
+
+
+def _kept(seen: Seen, there: set[str]) -> tuple[KeptRelease, ...]:
+    containers: dict[str, Container] = {}
+    for one in seen.containers:
+        if one.is_complete:
+            containers.setdefault(one.release, one)
+    manifests: dict[str, Mapping[str, Any] | None] = {id: one.manifest for id, one in reversed(containers.items())}
+    manifests.update(seen.state.releases)
+    return tuple(
+        KeptRelease(
+            release,
+            _is_sound(release, manifest)
+            and ((release in containers and containers[release].image in there) or _digest(manifest) in there),
+            manifest,
+            release in containers,
+        )
+        for release, manifest in manifests.items()
+    )
+
+
+def _is_sound(release: str, manifest: Mapping[str, Any] | None) -> bool:
+    """Whether it is the manifest of that very release: its hash says so."""
+    try:
+        found = release_from_json(manifest["release"]) if manifest is not None else None
+    except (KeyError, ValueError, TypeError):
+        return False
+    return found is not None and manifest is not None and found.id == release and manifest.get("digest") == found.digest
+
+
+def _digest(manifest: Mapping[str, Any] | None) -> str:
+    try:
+        return f"sha256:{manifest['release']['artifact']['sha256']}" if manifest is not None else ""
+    except (KeyError, TypeError):
+        return ""
+
+
+def _drift(seen: Seen, body: Body | None) -> list[str]:
+    live, started = seen.live, seen.state.started
+    found: list[str] = []
+    if live is not None and body is not None:
+        state = body["State"]
+        if started and started.get("id") != live.id:
+            found.append(f"the container {live.name} is not the one that was started: somebody has made it anew")
+        elif started and state.get("Running") and started.get("at") != state.get("StartedAt"):
+            found.append(f"{live.name} was started again at {state.get('StartedAt')}, not by qd")
+        elif started and not live.runs:
+            found.append(f"{live.name} does not run: it ended with status {state.get('ExitCode')}")
+        if body.get("RestartCount"):
+            found.append(f"the engine has restarted {live.name} {body['RestartCount']} times")
+        if state.get("OOMKilled"):
+            found.append(f"{live.name} was killed for want of memory")
+        if live.state in ("paused", "restarting"):
+            found.append(f"{live.name} is {live.state}")
+        manifest = seen.state.releases.get(live.release)
+        if manifest is not None and manifest.get("digest") != live.labels.get(names.DIGEST):
+            found.append(f"{live.name} is labelled as another release than {live.release}")
+    elif live is None and started:
+        found.append("the container that was live is gone, or has another name")
+    for one in seen.running:
+        if live is None or one.id != live.id:
+            found.append(f"{one.name} ({one.release}) runs as well")
+    return found

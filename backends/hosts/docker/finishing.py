@@ -1,0 +1,116 @@
+"""What comes after a rollout: the good and the bad are remembered, and what nobody goes back to is removed."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quarterdeck.backends.errors import EngineRefused
+from quarterdeck.backends.hosts.docker import making, names
+from quarterdeck.backends.hosts.docker.gate import Gate
+from quarterdeck.backends.hosts.docker.looking import Seen, others
+from quarterdeck.backends.hosts.docker.register import State, from_label
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be kept. ``warm``: containers of earlier releases, ``prune_to``: images of further ones."""
+
+    release: str
+    keep: frozenset[str]
+    good: bool
+    bad: tuple[str, ...]
+    prune_to: int
+    warm: int
+
+
+async def finish(gate: Gate, seen: Seen, wish: Wish) -> dict[str, Any]:
+    """``removed``: ids of releases that can't be gone back to any more. A removal that fails, fails nothing: it is tried again."""
+    state = seen.state
+    good = [one for one in state.good if one not in wish.bad and not (wish.good and one == wish.release)]
+    last_good = next((one for one in reversed(good) if one not in (seen.current, wish.release)), "")
+    bad = [one for one in state.bad if one not in wish.bad and not (wish.good and one == wish.release)]
+    protected = {seen.current, wish.release, last_good, *wish.keep}
+
+    old = [id for id in reversed([*_all_releases(seen)]) if id not in protected]
+    leaving = set(old[max(0, wish.prune_to) :])
+    running = {one.release for one in seen.running}
+    leaving -= running
+    await _remove_containers(gate, seen, protected, leaving, wish.warm)
+    await _remove_left_over(gate)
+    remaining = {id: body for id, body in state.releases.items() if id not in leaving}
+    await _remove_images(gate, [_location(state.releases.get(id)) for id in leaving], remaining)
+    return {
+        "removed": [id for id in old if id in leaving],
+        "state": {
+            "current": seen.current or "",
+            "good": (*good, wish.release) if wish.good else tuple(good),
+            "bad": (*bad, *wish.bad),
+            "releases": remaining,
+        },
+    }
+
+
+def _all_releases(seen: Seen) -> Mapping[str, Any]:
+    """Oldest first. Those that only have a container (the register was pruned) are the oldest."""
+    found = {one.release: one.manifest for one in reversed(seen.containers) if one.release not in seen.state.releases}
+    return {**found, **seen.state.releases}
+
+
+async def _remove_containers(gate: Gate, seen: Seen, protected: set[str | None], leaving: set[str], warm: int) -> None:
+    kept = 0
+    stopped = [one for one in seen.containers if not one.runs and not one.is_live]
+    for one in stopped:  # those that are always kept count first
+        kept += one.is_complete and one.release in protected and one.release != seen.current
+    for one in stopped:
+        if one.is_complete and one.release in protected:
+            continue
+        if one.is_complete and one.release not in leaving and kept < warm:
+            kept += 1
+            continue
+        await _tried(making.remove(gate, one))
+
+
+async def _remove_left_over(gate: Gate) -> None:
+    for one in await others(gate.engine, gate.fence.target, gate.words, deadline=gate.left):
+        if not one.runs:
+            await _tried(making.remove(gate, one))
+
+
+async def _remove_images(gate: Gate, leaving: Sequence[str], remaining: Mapping[str, Mapping[str, Any]]) -> None:
+    """Images by the names that releases have for them, where no release of any target here needs them. The engine itself keeps what a
+    container uses."""
+    wanted = {one for one in leaving if one}
+    if not wanted:
+        return
+    needed = {_location(body) for body in remaining.values()} | await _needed_by_others(gate)
+    for location in sorted(wanted - needed):
+        await _tried(_remove_image(gate, location))
+
+
+async def _remove_image(gate: Gate, location: str) -> None:
+    await gate.act_if_there(lambda client: client.remove_image(location), 409)
+
+
+async def _needed_by_others(gate: Gate) -> set[str]:
+    found: Mapping[str, Any] = await gate.ask(lambda client: client.volumes(filters={"label": [names.STATE]}))
+    states: list[State] = []
+    for volume in found.get("Volumes") or []:
+        labels = volume.get("Labels") or {}
+        state = from_label(labels.get(names.STATE, ""))
+        if state is not None and labels.get(names.TARGET) != gate.fence.target:
+            states.append(state)
+    return {_location(body) for state in states for body in state.releases.values()}
+
+
+def _location(manifest: Mapping[str, Any] | None) -> str:
+    try:
+        return str(manifest["release"]["artifact"]["location"]) if manifest else ""
+    except (KeyError, TypeError):
+        return ""
+
+
+async def _tried(removal: Awaitable[object]) -> None:
+    try:
+        await removal
+    except EngineRefused:
+        return  # it is looked for again the next time

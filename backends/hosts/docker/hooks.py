@@ -1,0 +1,136 @@
+"""Runs one command of the fleet file in a release's container: in the one that runs, else in one of its own that is removed afterwards."""
+
+import contextlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
+from quarterdeck.backends.hosts.docker import making, names, secret_files
+from quarterdeck.backends.hosts.docker.executing import BY_LIMIT, limited, run_in
+from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
+from quarterdeck.backends.hosts.docker.looking import Container, Seen
+from quarterdeck.backends.hosts.docker.spec import create_request
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.config.container import ContainerSpec, Healthcheck
+from quarterdeck.config.release import Release
+
+_ENDING: Final = 10.0  # seconds for a command to be ended by its limit
+_TAIL: Final = 2000  # lines
+
+
+async def run_hook(
+    gate: Gate, seen: Seen, release: Release, command: str, timeout: float, extra_env: Mapping[str, str]
+) -> dict[str, Any]:
+    """``exit`` and ``output``. Raises ``CommandTimedOut``, and ``CommandFailed`` where it can't be run."""
+    spec = making.spec_of(gate.host, gate.words, release)
+    container = seen.of(release)
+    if container is None:
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"release {release.id} is not on the host",
+            exit_status=None,
+            left=UNCHANGED,
+            advice="try again: what a host lacks is fetched by it before a hook runs",
+        )
+    gate.touched = True
+    if container.state == "running":
+        await gate.register.check(gate.fence, gate.words, deadline=gate.left)
+        try:
+            status, output = await run_in(
+                gate.engine,
+                gate.words,
+                container.id,
+                limited(command, timeout),
+                extra_env,
+                deadline=min(gate.left, timeout + _ENDING),
+            )
+        except CommandTimedOut:
+            raise _timed_out(gate, timeout, "") from None
+        if status in BY_LIMIT:
+            raise _timed_out(gate, timeout, output)
+    else:
+        status, output = await _on_its_own(gate, container, release, spec, command, timeout, extra_env)
+    return {"exit": status, "output": output}
+
+
+async def _on_its_own(
+    gate: Gate,
+    container: Container,
+    release: Release,
+    spec: ContainerSpec,
+    command: str,
+    timeout: float,
+    extra_env: Mapping[str, str],
+) -> tuple[int, str]:
+    body = await gate.inspect(container.id)
+    has = dict(one.partition("=")[::2] for one in (body["Config"].get("Env") or [] if body is not None else []))
+    directory = container.labels.get(names.SECRETS, "")
+    own = {
+        **spec.labels,
+        names.TARGET: release.target,
+        names.ROLE: names.HOOK,
+        names.EPOCH: str(gate.fence.epoch),
+        names.RELEASE: release.id,
+    }
+    request = create_request(
+        gate.host,
+        _alone(spec, command),
+        image=container.image,
+        env={**has, **extra_env},
+        labels=own,
+        api_version=gate.engine.api_version,
+        secrets=secret_files.binds(spec, directory) if directory else (),
+    )
+    name = f"{names.kept_name(names.live_name(release), release.id)}.hook-{secrets.token_hex(4)}"
+    made = await gate.act(lambda client: client.create_container_from_config(request.body, name))
+    hook = made["Id"]
+    try:
+        for network, endpoint in request.then_join:
+            await making.join(gate, hook, network, endpoint)
+        if spec.files:
+            data = secret_files.files_archive(spec.files)
+            await gate.act(lambda client: client.put_archive(hook, "/", data))
+        await gate.act(lambda client: client.start(hook))
+        try:
+            ended = await gate.engine.call(
+                gate.words, lambda client: client.wait(hook), deadline=min(gate.left, timeout)
+            )
+        except CommandTimedOut:
+            raise _timed_out(gate, timeout, await _output(gate, hook)) from None
+        return int(ended["StatusCode"]), await _output(gate, hook)
+    finally:
+        with contextlib.suppress(BackendError):  # ``finish`` removes what is left
+            await gate.engine.call(
+                gate.words, lambda client: client.remove_container(hook, v=True, force=True), deadline=_ENDING
+            )
+
+
+def _alone(spec: ContainerSpec, command: str) -> ContainerSpec:
+    """In the same networks with the same files, and nobody is led to it."""
+    networks = tuple(replace(one, aliases=(), ipv4_address="", ipv6_address="") for one in spec.networks)
+    return replace(
+        spec,
+        ports=(),
+        networks=networks,
+        mac_address="",
+        hostname="",
+        healthcheck=Healthcheck(test=("NONE",)),
+        entrypoint=("/bin/sh", "-c"),
+        command=(command,),
+        tty=False,
+        stdin_open=False,
+    )
+
+
+async def _output(gate: Gate, container: str) -> str:
+    raw: bytes = await gate.engine.call(gate.words, lambda client: client.logs(container, tail=_TAIL), deadline=_ENDING)
+    return clean(raw[-65536:].decode("utf-8", "replace"))
+
+
+def _timed_out(gate: Gate, timeout: float, output: str) -> CommandTimedOut:
+    return CommandTimedOut(
+        gate.host, gate.words, f"the command was ended after {timeout:g} s", exit_status=124, output=output
+    )

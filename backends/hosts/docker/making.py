@@ -1,0 +1,255 @@
+"""Makes a release's container, with all that it needs to be there first: networks, volumes, its files and secrets. Starts nothing.
+
+Until it is complete it has another name than the one it is kept under: a container that was cut short is never taken for a release's."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
+from quarterdeck.backends.hosts.docker import names, secret_files
+from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
+from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen
+from quarterdeck.backends.hosts.docker.spec import CreateRequest, create_request
+from quarterdeck.config.container import ContainerSpec, Network, Volume
+from quarterdeck.config.release import Release, canonical
+
+_COMPOSE = "com.docker.compose."
+
+
+def spec_of(host: str, words: str, release: Release) -> ContainerSpec:
+    if release.container is None:
+        raise CommandFailed(
+            host,
+            words,
+            f"release {release.id} is no container",
+            exit_status=None,
+            left=UNCHANGED,
+            advice="give the service an image and a container, or the host an SSH entry",
+        )
+    return release.container
+
+
+def environment(release: Release, values: Mapping[str, str]) -> dict[str, str]:
+    """What the container gets as variables: the release's, the secrets that are no files, and what it is, as on an SSH host."""
+    spec = release.container
+    in_files = {one.source for one in spec.secrets} if spec is not None else set()
+    own = {"QD_TARGET": release.target, "QD_RELEASE": release.id, "QD_VERSION": release.version}
+    return {**release.env, **{name: value for name, value in values.items() if name not in in_files}, **own}
+
+
+def labels(gate: Gate, release: Release, op_id: str, directory: str) -> dict[str, str]:
+    from quarterdeck.backends.hosts.ssh.release_files import manifest
+
+    spec = spec_of(gate.host, gate.words, release)
+    compose = {f"{_COMPOSE}project": spec.project, f"{_COMPOSE}service": spec.service} if spec.project else {}
+    return {
+        **spec.labels,
+        **compose,
+        names.TARGET: release.target,
+        names.NAME: names.live_name(release),
+        names.RELEASE: release.id,
+        names.DIGEST: release.digest,
+        names.EPOCH: str(gate.fence.epoch),
+        names.OPERATION: op_id,
+        names.MANIFEST: canonical(manifest(release)).decode(),
+        **({names.SECRETS: directory} if directory else {}),
+    }
+
+
+async def refuse_a_foreign_holder(gate: Gate, release: Release) -> None:
+    """Raises ``CommandFailed`` where a container that is not this target's has the live name. Nothing is changed by that."""
+    name = names.live_name(release)
+    holder = await gate.inspect(name)
+    if holder is not None and (holder["Config"].get("Labels") or {}).get(names.TARGET) != release.target:
+        raise foreign(gate, name, holder)
+
+
+def foreign(gate: Gate, name: str, holder: Body) -> CommandFailed:
+    other = (holder["Config"].get("Labels") or {}).get(names.TARGET)
+    return CommandFailed(
+        gate.host,
+        gate.words,
+        f"the container {name} is not ours: {holder['Config'].get('Image')}, {holder['State'].get('Status')}"
+        + (f", of {other}" if other else f", {holder['Id'][:12]}"),
+        exit_status=None,
+        left="It was not touched",
+        advice=f"remove it, or rename it, or give the service another container_name: docker rename {name} {name}-old",
+    )
+
+
+async def make(
+    gate: Gate, seen: Seen, release: Release, values: Mapping[str, str], image: Body, op_id: str
+) -> Container:
+    """The container of ``release``, complete, under the name that it is kept under. What has that name, and does not run, goes first."""
+    spec = spec_of(gate.host, gate.words, release)
+    for volume in spec.volumes:
+        await _volume(gate, spec, volume)
+    for network in spec.networks if not spec.network_mode else ():
+        await _network(gate, spec, network)
+    kept = names.kept_name(names.live_name(release), release.id)
+    directory = secret_files.new_directory(release.target) if spec.secrets else ""
+    request = create_request(
+        gate.host,
+        spec,
+        image=image["Id"],
+        env=environment(release, values),
+        labels=labels(gate, release, op_id, directory),
+        api_version=gate.engine.api_version,
+        secrets=secret_files.binds(spec, directory),
+    )
+    if directory:
+        await secret_files.fill(gate, image["Id"], directory, spec, values)
+    made = await _create(gate, request, f"{kept}.making-{secrets.token_hex(4)}")
+    for name, endpoint in request.then_join:
+        await join(gate, made, name, endpoint)
+    if spec.files:
+        await _put_files(gate, made, spec)
+    await _clear_the_name(gate, seen, kept)
+    await gate.act(lambda client: client.rename(made, kept))
+    return Container(made, kept, image["Id"], 0, "created", request.body["Labels"])
+
+
+async def _create(gate: Gate, request: CreateRequest, name: str) -> str:
+    platform = request.platform or None
+    try:
+        made: Mapping[str, Any] = await gate.act(
+            lambda client: client.create_container_from_config(request.body, name, platform)
+        )
+    except EngineRefused as error:
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"the engine makes no such container: {error.explanation}",
+            exit_status=None,
+            left="What runs there runs on",
+            advice="correct the service's description",
+        ) from None
+    return str(made["Id"])
+
+
+async def leave(gate: Gate, container: str, network: str) -> None:
+    await gate.act_if_there(lambda client: client.disconnect_container_from_network(container, network))
+
+
+async def join(gate: Gate, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
+    """Connects the container to the network as ``endpoint`` says."""
+    addresses = endpoint.get("IPAMConfig", {})
+    await gate.act(
+        lambda client: client.connect_container_to_network(
+            container,
+            network,
+            ipv4_address=addresses.get("IPv4Address"),
+            ipv6_address=addresses.get("IPv6Address"),
+            aliases=list(endpoint["Aliases"]),
+        )
+    )
+
+
+async def _put_files(gate: Gate, container: str, spec: ContainerSpec) -> None:
+    data = secret_files.files_archive(spec.files)
+    try:
+        await gate.act(lambda client: client.put_archive(container, "/", data))
+    except EngineRefused as error:
+        advice = "give it a read_only of false, or the files as a volume" if spec.read_only else ""
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"the release's files can't be put into its container: {error.explanation}",
+            exit_status=None,
+            left="What runs there runs on",
+            advice=advice,
+        ) from None
+
+
+async def _clear_the_name(gate: Gate, seen: Seen, kept: str) -> None:
+    for one in seen.containers:
+        if one.name != kept:
+            continue
+        if one.runs:  # beside the live one, and wanted anew
+            await stop(gate, one)
+        await remove(gate, one)
+
+
+async def stop(gate: Gate, container: Container) -> None:
+    """Stops it in its own way: its stop signal, then its grace period. An engine that restarts does not start it again."""
+    await set_restart_policy(gate, container.id, {"Name": "no", "MaximumRetryCount": 0})
+    spec = container.spec
+    grace = max(1, round(spec.stop_grace_period)) if spec is not None else 10
+    if container.state == "paused":  # a signal would wait until it goes on
+        await gate.act_if_there(lambda client: client.unpause(container.id), 409, 500)
+    await gate.act_if_there(lambda client: client.stop(container.id, timeout=grace), 304)
+
+
+async def set_restart_policy(gate: Gate, container: str, policy: Any) -> None:
+    await gate.act_if_there(lambda client: client.update_container(container, restart_policy=policy))
+
+
+async def remove(gate: Gate, container: Container) -> bool:
+    """Removes one that does not run, with its anonymous volumes and its secret files; whether it was there."""
+    found = await gate.act_if_there(lambda client: client.remove_container(container.id, v=True))
+    if names.SECRETS in container.labels:
+        await secret_files.remove(gate, container.image, [container.labels[names.SECRETS]])
+    return found
+
+
+async def _volume(gate: Gate, spec: ContainerSpec, volume: Volume) -> None:
+    if volume.external:
+        try:
+            await gate.ask(lambda client: client.inspect_volume(volume.name))
+        except EngineRefused as error:
+            if error.status == 404:
+                raise _missing(gate, "volume", volume.name) from None
+            raise
+        return
+    given = {**volume.labels, **_made_for(spec, "volume", volume.name)}
+    await gate.act(
+        lambda client: client.create_volume(
+            volume.name, volume.driver or None, dict(volume.driver_opts) or None, labels=given
+        )
+    )
+
+
+async def _network(gate: Gate, spec: ContainerSpec, network: Network) -> None:
+    found: list[Mapping[str, Any]] = await gate.ask(lambda client: client.networks(names=[network.name]))
+    if any(one["Name"] == network.name for one in found):
+        return
+    if network.external:
+        raise _missing(gate, "network", network.name)
+    given = {**network.labels, **_made_for(spec, "network", network.name)}
+    pools = [
+        {"Subnet": subnet, **({"Gateway": gateway} if gateway else {})}
+        for subnet, gateway in zip(network.subnets, [*network.gateways, *[""] * len(network.subnets)], strict=False)
+    ]
+    addresses: Any = {"Driver": "default", "Config": pools} if pools else None
+    await gate.act_if_there(
+        lambda client: client.create_network(
+            network.name,
+            network.driver or "bridge",
+            dict(network.driver_opts) or None,
+            addresses,
+            check_duplicate=True,
+            internal=network.internal,
+            labels=given,
+            enable_ipv6=network.enable_ipv6,
+            attachable=network.attachable or None,
+        ),
+        409,
+    )
+
+
+def _made_for(spec: ContainerSpec, kind: str, name: str) -> dict[str, str]:
+    """So that Docker Compose knows it as its own. Ours names no target: several may use it."""
+    compose = {f"{_COMPOSE}project": spec.project, f"{_COMPOSE}{kind}": name.removeprefix(f"{spec.project}_")}
+    return {names.MADE: "yes", **(compose if spec.project else {})}
+
+
+def _missing(gate: Gate, kind: str, name: str) -> BackendError:
+    return CommandFailed(
+        gate.host,
+        gate.words,
+        f"the {kind} {name} is not on the engine, and it is external: qd does not make it",
+        exit_status=None,
+        left="What runs there runs on",
+        advice=f"make it: docker {kind} create {name}",
+    )

@@ -1,0 +1,317 @@
+"""Puts one release's container in the place of another's, and says what is there afterwards. Every path begins with what it finds:
+one that was cut short anywhere is finished, or taken back, by the next switch.
+
+A container is called by its id. The live name is taken by renaming, which the engine gives to one only."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
+from quarterdeck.backends.hosts.docker import making, names, secret_files
+from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
+from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen
+from quarterdeck.backends.hosts.docker.spec import can_run_beside, endpoint, restart_policy
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.config.container import ContainerSpec
+from quarterdeck.config.release import Release
+
+Outcome = dict[str, Any]
+_WATCHED: Final = 1.0  # seconds that a container without any check must run before it counts as started
+_LED_BY_NOW: Final = (
+    0.5  # seconds in which whoever was told the old one's address by the network's resolver has connected to it
+)
+_TAIL: Final = 20  # lines of a log that are shown
+_IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
+
+
+async def switch(
+    gate: Gate, seen: Seen, release: Release, values: Mapping[str, str], action: str, op_id: str
+) -> Outcome:
+    spec = making.spec_of(gate.host, gate.words, release)
+    if action == "stop":
+        return await _stop(gate, seen)
+    await making.refuse_a_foreign_holder(gate, release)
+    new = await _ready(gate, seen, release, values, op_id)
+    live = seen.live
+    others = [one for one in seen.running if one.id != new.id]
+    if live is not None and live.id == new.id:
+        return await _in_place(gate, seen, new, release, others, action)
+    if action == "restart" and live is not None and [one.id for one in others] == [live.id]:
+        old = live.spec
+        if old is not None and not can_run_beside(spec, old):
+            return await _beside(gate, seen, new, release)
+    return await _swap(gate, seen, new, release, others, action)
+
+
+async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
+    """Ends what ``switch`` began where it answered ``beside``."""
+    spec = making.spec_of(gate.host, gate.words, release)
+    new = seen.of(release)
+    if new is None or not new.runs:
+        if seen.live is None or seen.live.release != release.id:
+            raise CommandFailed(
+                gate.host,
+                gate.words,
+                f"release {release.id} does not run beside what is to be retired",
+                exit_status=None,
+                left=UNCHANGED,
+                advice="switch to it first",
+            )
+        return _outcome(seen.current, seen.current)
+    previous = seen.current
+    others = [one for one in seen.running if one.id != new.id]
+    if not new.is_live:
+        # It takes no traffic yet: nobody notices that it leaves its networks for a moment.
+        await _join(gate, new, spec, with_aliases=True)
+        await _take_the_name(gate, seen, new, release)
+    await making.set_restart_policy(gate, new.id, restart_policy(spec))
+    if others and any(network.aliases for network in spec.networks):
+        await asyncio.sleep(_LED_BY_NOW)
+    for one in others:
+        await making.stop(gate, one)
+    body = await _read_back(gate, new, release, watched=0.0)
+    return _outcome(release.id, previous, started=body)
+
+
+async def withdraw(gate: Gate, seen: Seen, release: Release) -> Outcome:
+    previous = seen.current
+    for one in seen.running:
+        if one.release == release.id:
+            await making.stop(gate, one)
+    live = seen.live
+    if live is not None and live.release == release.id:
+        await _rename_away(gate, seen, live)
+        live = None
+    after = await gate.look()
+    if any(one.runs and one.release == release.id for one in after.containers):
+        raise _still(gate, after)
+    current = live.release if live is not None else None
+    return {"current": current, "previous": previous, "state": {"current": current or "", "started": {}}}
+
+
+async def _stop(gate: Gate, seen: Seen) -> Outcome:
+    for one in seen.running:
+        await making.stop(gate, one)
+    after = await gate.look()
+    if after.running:
+        raise _still(gate, after)
+    return {"current": seen.current, "previous": seen.current, "state": {"current": seen.current or "", "started": {}}}
+
+
+def _still(gate: Gate, seen: Seen) -> CommandFailed:
+    running = ", ".join(one.name for one in seen.running)
+    return CommandFailed(
+        gate.host,
+        gate.words,
+        f"{running} still runs after it was stopped",
+        exit_status=None,
+        advice="see the engine's own log: journalctl -u docker",
+    )
+
+
+async def _ready(gate: Gate, seen: Seen, release: Release, values: Mapping[str, str], op_id: str) -> Container:
+    """The container that is to be started: the kept one as it was, or one made anew where secrets differ or there is none. The image
+    must be on the engine: a rollback needs no registry."""
+    image = await gate.find_image(release.artifact.location)
+    found = seen.of(release)
+    if found is not None and (image is None or found.image == image["Id"]):
+        body = await gate.inspect(found.id)
+        if body is not None and await _fits(gate, found, body, release, values):
+            return found
+    if image is None:
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"release {release.id} is not on the host: there is no image {release.artifact.location}",
+            exit_status=None,
+            left=UNCHANGED,
+            advice="try again: what a host lacks is fetched by it before it is switched",
+        )
+    spec = making.spec_of(gate.host, gate.words, release)
+    missing = sorted({*release.secrets} - {*values}) or sorted({one.source for one in spec.secrets} - {*values})
+    if missing:
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"the container of {release.id} has to be made anew, and these secrets are not known here: {', '.join(missing)}",
+            exit_status=None,
+            left=UNCHANGED,
+            advice="stage the release again",
+        )
+    return await making.make(gate, seen, release, values, image, op_id)
+
+
+async def _fits(gate: Gate, found: Container, body: Body, release: Release, values: Mapping[str, str]) -> bool:
+    """Whether it has the environment and the secrets that it should have. What no value was given for is kept as it is."""
+    has = set(body["Config"].get("Env") or [])
+    wanted = making.environment(release, values)
+    if any(f"{name}={value}" not in has for name, value in wanted.items()):
+        return False
+    spec = making.spec_of(gate.host, gate.words, release)
+    return not spec.secrets or await secret_files.hold(gate, found.id, spec, values)
+
+
+async def _in_place(
+    gate: Gate, seen: Seen, new: Container, release: Release, others: list[Container], action: str
+) -> Outcome:
+    """The live one is the one that is wanted: what was started beside it goes, and it stays as it is."""
+    spec = making.spec_of(gate.host, gate.words, release)
+    for one in others:
+        await making.stop(gate, one)
+    if action == "none":
+        return _outcome(release.id, seen.current)
+    if new.state == "restarting" or (new.runs and action == "restart" and not others):
+        await making.stop(gate, new)
+        started = True
+    else:
+        started = not new.runs
+    if new.state == "paused" and not started:
+        await gate.act_if_there(lambda client: client.unpause(new.id), 409, 500)
+    await _join(gate, new, spec, with_aliases=True)
+    if started:
+        await _start(gate, new, release)
+    body = await _read_back(gate, new, release, watched=_watched(release) if started else 0.0)
+    await making.set_restart_policy(gate, new.id, restart_policy(spec))
+    return _outcome(release.id, seen.current, started=body)
+
+
+async def _beside(gate: Gate, seen: Seen, new: Container, release: Release) -> Outcome:
+    """Starts it without the service's name in its networks: nobody is led to it before it is healthy."""
+    if not new.runs:
+        await _join(gate, new, making.spec_of(gate.host, gate.words, release), with_aliases=False)
+        await _start(gate, new, release)
+    await _read_back(gate, new, release, watched=_watched(release))
+    return {"current": seen.current, "previous": seen.current, "beside": True, "state": {"current": seen.current}}
+
+
+async def _swap(
+    gate: Gate, seen: Seen, new: Container, release: Release, others: list[Container], action: str
+) -> Outcome:
+    """Stops what runs, then starts the new one: they can't run at the same time."""
+    spec = making.spec_of(gate.host, gate.words, release)
+    await _join(gate, new, spec, with_aliases=True)
+    for one in others:
+        await making.stop(gate, one)
+    await _take_the_name(gate, seen, new, release)
+    if action == "none":
+        return _outcome(release.id, seen.current)
+    if not new.runs:
+        await _start(gate, new, release)
+    body = await _read_back(gate, new, release, watched=_watched(release))
+    await making.set_restart_policy(gate, new.id, restart_policy(spec))
+    return _outcome(release.id, seen.current, started=body)
+
+
+async def _take_the_name(gate: Gate, seen: Seen, new: Container, release: Release) -> None:
+    for one in seen.containers:
+        if one.is_live and one.id != new.id:
+            await _rename_away(gate, seen, one)
+    name = names.live_name(release)
+    try:
+        await gate.act(lambda client: client.rename(new.id, name))
+    except EngineRefused as error:
+        holder = await gate.inspect(name)
+        if holder is not None and holder["Id"] == new.id:
+            return
+        if holder is not None and error.status == 409:
+            raise making.foreign(gate, name, holder) from None
+        raise
+
+
+async def _rename_away(gate: Gate, seen: Seen, old: Container) -> None:
+    kept = names.kept_name(old.labels[names.NAME], old.release)
+    if any(one.name == kept and one.id != old.id for one in seen.containers) or await gate.inspect(kept) is not None:
+        kept = f"{kept}.{old.id[:8]}"  # replaced by one of the same release: ``finish`` removes it
+    await gate.act_if_there(lambda client: client.rename(old.id, kept))
+
+
+async def _join(gate: Gate, container: Container, spec: ContainerSpec, *, with_aliases: bool) -> None:
+    """Has it in each of its networks with the service's names, or without; what is so already is left alone."""
+    if spec.network_mode or not any(network.aliases for network in spec.networks):
+        return
+    body = await gate.inspect(container.id)
+    joined: Mapping[str, Any] = body["NetworkSettings"]["Networks"] if body is not None else {}
+    ordered = sorted(spec.networks, key=lambda network: (-network.priority, network.name))
+    for network in ordered:
+        has = set((joined.get(network.name) or {}).get("Aliases") or ())
+        wanted = set(network.aliases)
+        if network.name in joined and (wanted <= has if with_aliases else not wanted & has):
+            continue
+        if network.name in joined:
+            await making.leave(gate, container.id, network.name)
+        await making.join(gate, container.id, network.name, endpoint(network, with_aliases=with_aliases))
+
+
+async def _start(gate: Gate, new: Container, release: Release) -> None:
+    try:
+        await gate.act_if_there(lambda client: client.start(new.id), 304)
+    except EngineRefused as error:
+        body = await gate.inspect(new.id)
+        status = body["State"].get("ExitCode") if body is not None else None
+        said = clean(error.explanation)
+        in_use = any(words in said for words in _IN_USE)
+        advice = "see what has that port: ss -ltnp, on the host" if in_use else "correct the service's description"
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"the container of {release.id} was not started: {said}",
+            exit_status=status if status in (126, 127) and not in_use else None,
+            left=await _what_runs(gate),
+            advice=advice,
+        ) from None
+
+
+def _watched(release: Release) -> float:
+    """Where health checks follow they look again and again."""
+    return _WATCHED if release.health is None else 0.0
+
+
+async def _read_back(gate: Gate, new: Container, release: Release, *, watched: float) -> Body:
+    """The running container as the engine has it. Raises ``CommandFailed`` where it does not run."""
+    until = asyncio.get_running_loop().time() + watched
+    while True:
+        body = await gate.inspect(new.id)
+        if body is None:
+            raise BackendError(gate.host, gate.words, f"the container {new.name} was removed by somebody else")
+        state = body["State"]
+        if not state.get("Running") or state.get("Restarting"):
+            raise await _ended(gate, new, release, body)
+        if asyncio.get_running_loop().time() >= until:
+            break
+        await asyncio.sleep(0.1)
+    if body["Config"]["Labels"].get(names.DIGEST) != release.digest or body["Image"] != new.image:
+        raise CommandFailed(gate.host, gate.words, f"what runs as {new.name} is not {release.id}", exit_status=None)
+    return body
+
+
+async def _ended(gate: Gate, new: Container, release: Release, body: Body) -> CommandFailed:
+    state = body["State"]
+    raw: bytes = await gate.ask(lambda client: client.logs(new.id, tail=_TAIL))
+    output = clean(raw.decode("utf-8", "replace")).strip()
+    last = f": {output.splitlines()[-1]}" if output else ""
+    why = ", killed for want of memory" if state.get("OOMKilled") else ""
+    return CommandFailed(
+        gate.host,
+        gate.words,
+        f"the container of {release.id} ended with status {state.get('ExitCode')}{why}{last}",
+        exit_status=int(state.get("ExitCode") or 0),
+        output=output,
+        left=await _what_runs(gate),
+    )
+
+
+async def _what_runs(gate: Gate) -> str:
+    seen = await gate.look()
+    running = [f"{one.release} ({one.name})" for one in seen.running]
+    if running:
+        return f"{' and '.join(running)} {'runs' if len(running) == 1 else 'run'} on"
+    kept = [one.release for one in seen.containers if not one.is_live]
+    return "Nothing of it runs there now" + (f"; kept and stopped: {', '.join(kept)}" if kept else "")
+
+
+def _outcome(current: str | None, previous: str | None, *, started: Body | None = None) -> Outcome:
+    state: dict[str, Any] = {"current": current or ""}
+    if started is not None:
+        state["started"] = {"id": started["Id"], "at": started["State"]["StartedAt"]}
+    return {"current": current, "previous": previous, "state": state}

@@ -1,0 +1,34 @@
+"""A worker that dies: after so many changes the engine gets nothing more from it, and it no answer."""
+
+from typing import Any
+
+import requests
+
+from quarterdeck.backends.hosts.docker.connection import DockerConnection
+
+
+class Death:
+    """``after`` changes of the engine (whatever is no GET): the last one is made, and its answer is lost."""
+
+    def __init__(self, connection: DockerConnection, after: int) -> None:
+        self.left = after
+        self.made: list[str] = []
+        client: Any = connection.engine._open_client()
+        asked = client.request
+
+        def request(method: str, url: str, **more: Any) -> Any:
+            if self.left <= 0:
+                raise requests.exceptions.ConnectionError("this worker is dead")
+            answer = asked(method, url, **more)
+            if method.upper() not in ("GET", "HEAD"):
+                self.left -= 1
+                self.made.append(f"{method} {url.partition('/v1.')[2][3:]}")
+                if self.left == 0:
+                    raise requests.exceptions.ConnectionError("this worker is dead")
+            return answer
+
+        client.request = request
+
+    @property
+    def happened(self) -> bool:
+        return self.left <= 0

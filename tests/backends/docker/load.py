@@ -1,0 +1,77 @@
+"""Requests without a pause, to be run as a program (in a container's network): ``load.py NAME PORT``, until its input ends.
+
+A name is asked for anew each time, of Docker's own resolver, and its addresses are tried in turn, as HTTP clients do. One line a request:
+what was answered, or why nothing was."""
+
+import json
+import os
+import select
+import socket
+import struct
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+RESOLVER = ("127.0.0.11", 53)
+
+
+def addresses(name: str) -> list[str]:
+    if name[0].isdigit():
+        return [name]
+    question = (
+        b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0" + struct.pack(">HH", 1, 1)
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.settimeout(3)
+        asked.sendto(os.urandom(2) + struct.pack(">HHHHH", 0x100, 1, 0, 0, 0) + question, RESOLVER)
+        answer = asked.recv(1024)
+    at, found = 12 + len(question), []
+    for _ in range(struct.unpack(">H", answer[6:8])[0]):
+        while answer[at] and answer[at] < 0xC0:
+            at += answer[at] + 1
+        at += 2 if answer[at] else 1
+        kind, _, _, length = struct.unpack(">HHIH", answer[at : at + 10])
+        at += 10
+        if kind == 1 and length == 4:
+            found.append(socket.inet_ntoa(answer[at : at + 4]))
+        at += length
+    return found
+
+
+def one(name: str, port: int) -> str:
+    try:
+        places = addresses(name)
+    except OSError as error:
+        return f"no name: {error}"
+    if not places:
+        return "no address"
+    why = ""
+    for place in places:
+        try:
+            made = socket.create_connection((place, port), 2)
+        except OSError as error:
+            why = f"refused: {error}"
+            continue  # nothing was sent: the next address is as good
+        try:
+            with made:
+                made.sendall(b"GET /version HTTP/1.0\r\n\r\n")
+                answer = b""
+                while piece := made.recv(4096):
+                    answer += piece
+        except ConnectionResetError:
+            return "reset"
+        except OSError as error:
+            return f"broken: {error}"
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return body.decode().strip() if b" 200 " in head[:20] else f"answered: {head[:40]!r}"
+    return why
+
+
+def answers() -> Iterator[str]:
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        yield one(sys.argv[1], int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    print("ready", flush=True)
+    print(json.dumps(Counter(answers())))

@@ -1,0 +1,226 @@
+"""A call ends at its deadline, when it is cancelled, and when the engine goes away; nothing of it stays."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+
+import docker
+import pytest
+
+from quarterdeck.backends.errors import BackendError, CommandTimedOut, EngineRefused, Unreachable
+from quarterdeck.backends.hosts.docker.client import CALLS_AT_ONCE
+from quarterdeck.backends.hosts.docker.engine import Engine
+from tests.backends.docker.conftest import Open, open_sockets, over_ssh, threads, until
+from tests.conftest import StartDockerEngine, StartFleet
+from tests.engine import DockerEngine
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+
+@pytest.fixture
+def runs(docker_engine: DockerEngine) -> str:
+    """A container that runs until it is removed."""
+    docker_engine.image("app:1")
+    return docker_engine.run("app:1")
+
+
+def ping(client: docker.APIClient) -> bool:
+    answered: bool = client.ping()
+    return answered
+
+
+async def test_a_cancelled_call_frees_its_thread(docker_engine: DockerEngine, opened: Open, runs: str) -> None:
+    engine = await opened(docker_engine.as_host())
+    begun = engine.calls
+    waiting = [
+        asyncio.create_task(engine.call("wait", lambda client: client.wait(runs), deadline=600))
+        for _ in range(CALLS_AT_ONCE)
+    ]
+    await until(lambda: engine.calls == begun + CALLS_AT_ONCE, "all threads wait for the engine")
+    with pytest.raises(CommandTimedOut) as full:
+        await engine.call("ping", ping, deadline=0.2)
+    assert "not begun within 0.2 s" in str(full.value)
+    assert "Nothing was asked of the engine" in str(full.value)
+    for task in waiting:
+        task.cancel()
+    for ended in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(ended, asyncio.CancelledError)
+    assert await engine.call("ping", ping, deadline=10)
+
+
+async def test_a_call_that_is_ended_does_not_disturb_the_others(
+    docker_engine: DockerEngine, opened: Open, runs: str
+) -> None:
+    engine = await opened(docker_engine.as_host())
+
+    async def given_up() -> None:
+        for _ in range(30):
+            with pytest.raises(CommandTimedOut):
+                await engine.call("wait", lambda client: (client.ping(), client.wait(runs)), deadline=0.02)
+
+    async def asked() -> None:
+        for _ in range(100):
+            assert await engine.call("ping", ping, deadline=10)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(given_up())
+            group.create_task(asked())
+
+
+async def test_an_engine_that_stands_still_is_given_up_at_the_deadline(
+    start_docker_engine: StartDockerEngine, start_sshd_fleet: StartFleet, opened: Open
+) -> None:
+    there, fleet = start_docker_engine(), start_sshd_fleet(1)
+    for host in (there.as_host(), over_ssh(fleet, there)):
+        engine = await opened(host, fleet)
+        there.freeze()
+        with pytest.raises(CommandTimedOut) as late:
+            await engine.call("list its containers", lambda client: client.containers(), deadline=0.3)
+        assert str(late.value).startswith("box-1: list its containers: no answer within 0.3 s. What the engine did")
+        with pytest.raises(Unreachable) as silent:
+            await opened(host, fleet, deadline=1.5)
+        assert "its Docker engine" in str(silent.value)
+        there.thaw()
+        assert await engine.call("ping", ping, deadline=10)
+        await engine.close()
+    assert not threads()
+
+
+async def test_an_engine_that_is_gone_is_unreachable_and_comes_back(
+    start_docker_engine: StartDockerEngine, start_sshd_fleet: StartFleet, opened: Open
+) -> None:
+    there, fleet = start_docker_engine(), start_sshd_fleet(1)
+    there.image("app:1")
+    container = there.run("app:1")
+    for host in (there.as_host(), over_ssh(fleet, there)):
+        engine = await opened(host, fleet)
+
+        async def kill(asked: Engine, calls: int) -> None:
+            await until(lambda: asked.calls > calls, "the engine was asked")
+            there.kill()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(kill(engine, engine.calls))
+            with pytest.raises(Unreachable) as lost:
+                await engine.call("wait", lambda client: client.wait(container), deadline=30)
+        assert "the connection to the engine was lost" in str(lost.value)
+        with pytest.raises(Unreachable):
+            await engine.call("ping", ping, deadline=10)
+        there.start()
+        assert await engine.call("ping", ping, deadline=10)
+
+
+async def test_what_an_engine_refuses_keeps_its_status_and_words(
+    docker_engine: DockerEngine, opened: Open, runs: str
+) -> None:
+    engine = await opened(docker_engine.as_host())
+    with pytest.raises(EngineRefused) as conflict:
+        await engine.call("remove it", lambda client: client.remove_container(runs), deadline=10)
+    assert conflict.value.status == 409
+    assert "You cannot remove a running container" in conflict.value.explanation
+    with pytest.raises(ZeroDivisionError):  # a fault of this program is not one of the engine
+        await engine.call("divide", lambda client: 1 // 0, deadline=10)
+
+
+async def test_a_closed_engine_leaves_nothing_behind(docker_engine: DockerEngine, opened: Open, runs: str) -> None:
+    before = open_sockets()
+    engine = await opened(docker_engine.as_host())
+    begun = engine.calls
+    waiting = asyncio.create_task(engine.call("wait", lambda client: client.wait(runs), deadline=600))
+    events = engine.events()
+    logs = engine.container_logs(runs, follow=True)
+    await anext(events)
+    log = asyncio.create_task(anext(logs))
+    await until(lambda: engine.calls >= begun + 4, "the engine was asked")
+    await engine.close()
+    with pytest.raises(Unreachable) as closed:
+        await waiting
+    assert "closed here" in str(closed.value)
+    with pytest.raises(BackendError):
+        await log
+    with pytest.raises(BackendError):
+        async for _ in events:
+            pass
+    assert not threads()
+    await until(lambda: open_sockets() <= before, "all sockets are closed")
+    await engine.close()
+
+
+async def test_a_closed_stream_ends_its_thread_and_its_response(
+    docker_engine: DockerEngine, opened: Open, runs: str
+) -> None:
+    engine = await opened(docker_engine.as_host())
+    before = open_sockets()
+    stream = engine.stream("watch", lambda client: client.stats(runs, decode=True, stream=True))
+    async with aclosing(stream):
+        assert (await anext(stream))["id"] == runs
+        assert any("watch" in name for name in threads())
+    assert not any("watch" in name for name in threads())
+    assert open_sockets() <= before
+    task = asyncio.create_task(anext(engine.stream("watch", lambda client: client.events(decode=True))))
+    await until(lambda: any("watch" in name for name in threads()), "the stream is open")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: not any("watch" in name for name in threads()), "its thread has ended")
+
+
+async def test_a_stream_reads_ahead_only_a_little(docker_engine: DockerEngine, opened: Open) -> None:
+    engine = await opened(docker_engine.as_host())
+    made = 0
+
+    def many(client: docker.APIClient) -> Iterator[int]:
+        nonlocal made
+        while True:
+            yield made
+            made += 1
+
+    stream = engine.stream("count", many)
+    async with aclosing(stream):
+        assert await anext(stream) == 0
+        await until(lambda: made >= 256, "it has read ahead")
+        seen = [await anext(stream) for _ in range(1000)]
+        assert seen == list(range(1, 1001))
+        assert made < 1001 + 2 * 256 + 2
+
+
+async def test_a_stream_tells_what_came_before_it_failed(docker_engine: DockerEngine, opened: Open) -> None:
+    engine = await opened(docker_engine.as_host())
+
+    def fails(client: docker.APIClient) -> Iterator[int]:
+        yield 1
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    stream = engine.stream("count", fails)
+    async with aclosing(stream):
+        assert await anext(stream) == 1
+        with pytest.raises(Unreachable) as lost:
+            await anext(stream)
+    assert "Connection reset by peer" in str(lost.value)
+    with pytest.raises(EngineRefused):
+        await anext(engine.stream("watch", lambda client: client.stats("nothing", stream=True)))
+
+
+async def test_figures_of_containers_are_read_side_by_side(
+    docker_engine: DockerEngine, opened: Open, runs: str
+) -> None:
+    docker_engine.image("busy:1", command=("sh", "-c", "trap 'exit 0' TERM; while :; do :; done"))
+    busy = docker_engine.run("busy:1")
+    docker_engine.image("exits:1", exits=True)
+    ended = docker_engine.run("exits:1")
+    docker_engine.client.wait(ended)
+    engine = await opened(docker_engine.as_host())
+    names = [runs, busy, ended, "nothing"]
+    first = await engine.one_shot_stats(names)
+    assert set(first) == {runs, busy}
+    assert first[busy].cpu is None
+    end = time.monotonic() + 20
+    while True:
+        cpu = (await engine.one_shot_stats(names))[busy].cpu
+        if cpu is not None and cpu > 20:
+            break
+        assert time.monotonic() < end, cpu
+    assert 0 < first[runs].memory < first[runs].memory_limit
+    assert first[runs].processes >= 1

@@ -1,0 +1,82 @@
+"""A worker may die at any call: the next one finishes what it began, or takes it back, whatever it finds."""
+
+import contextlib
+
+import pytest
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.hosts.docker.connection import DockerConnection
+from quarterdeck.config.container import ContainerSpec, PublishedPort
+from quarterdeck.config.release import Release
+from tests.backends.docker.dying import Death
+from tests.boxes import NO_SECRETS, Box
+from tests.sshd import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+
+
+async def move(connection: DockerConnection, box: Box, release: Release, epoch: int) -> None:
+    await connection.stage(release, None, NO_SECRETS, box.fence(epoch))
+    outcome = await connection.switch(release, NO_SECRETS, box.fence(epoch), f"{epoch}.{release.version}")
+    if outcome.beside:
+        await connection.retire(release, box.fence(epoch), f"{epoch}.{release.version}r")
+
+
+async def is_alone_and_whole(box: Box, release: Release) -> None:
+    spec = release.container
+    assert spec is not None
+    assert box.running == [release.id]
+    live = box.inspect(box.name)
+    assert live["Config"]["Labels"]["dev.quarterdeck.release"] == release.id
+    assert live["HostConfig"]["RestartPolicy"]["Name"] == spec.restart
+    for network in spec.networks:
+        assert set(network.aliases) <= set(live["NetworkSettings"]["Networks"][network.name]["Aliases"])
+    for name, other in box.containers(running=False).items():
+        assert box.inspect(name)["HostConfig"]["RestartPolicy"]["Name"] == "no", name
+        assert other["State"] != "dead"
+    facts = await box.connection.facts(box.target, "", release)
+    assert (facts.current, facts.running, facts.drift) == (release.id, True, ())
+
+
+def beside(box: Box) -> ContainerSpec:
+    return box.spec(restart="always")
+
+
+def after(box: Box) -> ContainerSpec:
+    return box.spec(restart="unless-stopped", ports=(PublishedPort(8080, str(free_port("127.0.0.1")), "127.0.0.1"),))
+
+
+@pytest.mark.parametrize("way", [beside, after])
+@pytest.mark.parametrize("then", ["finished", "taken back"])
+async def test_it_is_finished_or_taken_back_from_everywhere(box: Box, way: object, then: str) -> None:
+    assert callable(way)
+    spec = way(box)
+    first, second = box.release("1", spec=spec), box.release("2", spec=spec)
+    epoch, places = 1, []
+    await move(box.connection, box, first, epoch)
+    for changes in range(1, 60):
+        epoch += 1
+        doomed = await box.another()
+        death = Death(doomed, changes)
+        with contextlib.suppress(BackendError):
+            await move(doomed, box, second, epoch)
+        await doomed.close()
+        assert box.running or way is after, f"nothing runs after {death.made}"
+        if then == "finished":
+            await move(box.connection, box, second, epoch)  # the same operations again, by one that takes over
+            await is_alone_and_whole(box, second)
+            epoch += 1
+        else:
+            epoch += 1
+        await move(box.connection, box, first, epoch)
+        await is_alone_and_whole(box, first)
+        if not death.happened:
+            break
+        places.append(death.made[-1])
+        if then == "finished":  # staged anew each time, so that dying while it is made counts too
+            removed = await box.connection.finish(first, [], box.fence(epoch), f"{epoch}.f", warm=0, prune_to=9)
+            assert removed == ()
+            assert [*box.containers()] == [box.name]
+    else:
+        pytest.fail("it never came to its end")
+    assert len(places) >= 8, places

@@ -1,0 +1,120 @@
+"""What counts as well: the engine's own check, what the service answers, a command; and without any, that it runs on."""
+
+import asyncio
+
+import pytest
+
+from quarterdeck.config.container import Healthcheck, PublishedPort
+from quarterdeck.config.model import CommandCheck, Health, HttpCheck, TcpCheck
+from tests.boxes import Box
+from tests.contract.place import become_healthy
+from tests.sshd import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+
+async def test_the_service_is_asked_at_the_containers_own_address(box: Box) -> None:
+    release = await box.staged("1")
+    await box.live(release, "1.1")
+    await become_healthy(box.connection, release)
+    good = Health(http=HttpCheck(8080, "/version", contains="{version}"), tcp=TcpCheck(8080), timeout=2.0)
+    outcome = await box.connection.check_health(good, release)
+    assert (outcome.healthy, outcome.checks) == (True, 2)
+    assert outcome.detail == "http 200 from :8080/version, :8080 accepts connections"
+    for check, words in (
+        (Health(http=HttpCheck(8080, "/nothing")), "http 404 from :8080/nothing"),
+        (Health(http=HttpCheck(8080, "/health", contains="no such")), "does not say 'no such'"),
+        (Health(tcp=TcpCheck(9)), "refused by :9"),
+    ):
+        outcome = await box.connection.check_health(check, release)
+        assert (outcome.healthy, words in outcome.detail) == (False, True), outcome.detail
+
+
+async def test_without_an_address_the_published_port_is_asked_and_from_here_as_well(box: Box) -> None:
+    port = free_port("127.0.0.1")
+    release = await box.staged("1", spec=box.spec(ports=(PublishedPort(8080, str(port), "127.0.0.1"),)))
+    await box.live(release, "1.1")
+    outcome = await box.connection.check_health(Health(http=HttpCheck(8080, "/health"), made_from="bastion"), release)
+    async with asyncio.timeout(10):
+        while not outcome.healthy:
+            outcome = await box.connection.check_health(
+                Health(http=HttpCheck(8080, "/health"), made_from="bastion"), release
+            )
+    assert f":{port}/health" in outcome.detail
+
+
+async def test_a_container_without_a_network_says_so(box: Box) -> None:
+    release = await box.staged("1", spec=box.spec(networks=(), network_mode="none"))
+    await box.live(release, "1.1")
+    outcome = await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)
+    assert (outcome.healthy, "has no address" in outcome.detail) == (False, True)
+
+
+async def test_the_hosts_network_is_asked_on_the_host(box: Box) -> None:
+    port = free_port("127.0.0.1")
+    spec = box.spec(networks=(), network_mode="host", command=("httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", "/www"))
+    release = await box.staged("1", spec=spec, health=Health(http=HttpCheck(port, "/health")))
+    await box.live(release, "1.1")
+    await become_healthy(box.connection, release)
+
+
+async def test_the_engines_own_check_comes_first(box: Box) -> None:
+    check = Healthcheck(("CMD-SHELL", "echo looking; test -f /tmp/well"), 0.2, 2.0, retries=1)
+    release = await box.staged("1", spec=box.spec(healthcheck=check))
+    await box.live(release, "1.1")
+
+    async def until(words: str) -> None:
+        async with asyncio.timeout(20):
+            outcome = await box.connection.check_health(Health(), release)
+            while words not in outcome.detail:
+                outcome = await box.connection.check_health(Health(), release)
+
+    await until("the engine's own check fails")
+    assert "looking" in (await box.connection.check_health(Health(), release)).detail
+    box.engine.client.exec_start(box.engine.client.exec_create(box.name, ["touch", "/tmp/well"])["Id"])
+    await until("the engine's own check passes")
+
+
+async def test_a_check_that_has_not_been_made_yet_is_not_passed(box: Box) -> None:
+    check = Healthcheck(("CMD-SHELL", "true"), 600.0)
+    release = await box.staged("1", spec=box.spec(healthcheck=check))
+    await box.live(release, "1.1")
+    outcome = await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)
+    assert (outcome.healthy, outcome.detail) == (False, "the engine's own check has not passed yet")
+
+
+async def test_a_command_is_run_in_the_container(box: Box) -> None:
+    release = await box.staged("1")
+    await box.live(release, "1.1")
+    for run, healthy, words in (
+        ('test "$QD_VERSION" = 1', True, "ended with 0"),
+        ("echo sick >&2; exit 3", False, "ended with 3: sick"),
+        ("sleep 60", False, "did not end within 1 s"),
+    ):
+        outcome = await box.connection.check_health(Health(command=CommandCheck(run), timeout=1.0), release)
+        assert (outcome.healthy, words in outcome.detail) == (healthy, True), outcome.detail
+
+
+async def test_without_a_check_it_must_run_for_a_while(box: Box) -> None:
+    release = await box.staged("1")
+    await box.live(release, "1.1")
+    outcome = await box.connection.check_health(Health(), release)
+    assert (outcome.healthy, "has run for" in outcome.detail) == (False, True)
+    async with asyncio.timeout(10):
+        while not outcome.healthy:
+            await asyncio.sleep(0.1)
+            outcome = await box.connection.check_health(Health(), release)
+    box.engine.client.restart(box.name, timeout=1)
+    assert not (await box.connection.check_health(Health(), release)).healthy  # from the beginning
+
+
+async def test_one_that_ended_or_is_paused_is_not_well(box: Box) -> None:
+    release = await box.staged("1")
+    await box.live(release, "1.1")
+    box.engine.client.pause(box.name)
+    assert "paused" in (await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)).detail
+    box.engine.client.unpause(box.name)
+    box.engine.client.kill(box.name)
+    assert "ended with status 137" in (await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)).detail
+    box.engine.client.remove_container(box.name)
+    assert "no container" in (await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)).detail

@@ -1,0 +1,152 @@
+"""Hooks run once, in the release's own container or in one beside it; what nobody goes back to is removed, and nothing else."""
+
+import pytest
+
+from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, Fenced
+from quarterdeck.backends.hosts.contract import SecretValues
+from quarterdeck.config.container import ContainerFile, Mount, PublishedPort, SecretFile, Volume
+from quarterdeck.config.model import Hook
+from tests.boxes import NO_SECRETS, Box
+from tests.sshd import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+
+async def test_a_hook_of_what_does_not_run_has_a_container_of_its_own(box: Box) -> None:
+    port = free_port("127.0.0.1")
+    spec = box.spec(
+        ports=(PublishedPort(8080, str(port), "127.0.0.1"),),
+        files=(ContainerFile("/etc/app.conf", "conf"),),
+        secrets=(SecretFile("KEY", "/run/secrets/KEY"),),
+    )
+    release = box.release("1", spec=spec, env={"A": "1"}, secrets=["KEY"])
+    await box.connection.stage(release, None, SecretValues({"KEY": "secret"}), box.fence())
+    command = 'echo "$A $B $QD_RELEASE $(cat /etc/app.conf /run/secrets/KEY)"; echo err >&2; exit 3'
+    outcome = await box.connection.hook(Hook(command), command, release, box.fence(), "1.1", extra_env={"B": "x 'y'"})
+    assert (outcome.exit_status, outcome.replayed) == (3, False)
+    assert sorted(outcome.output.split("\n")) == ["", f"1 x 'y' {release.id} confsecret", "err"]
+    again = await box.connection.hook(Hook(command), command, release, box.fence(), "1.1")
+    assert (again.exit_status, again.output, again.replayed) == (3, outcome.output, True)
+    assert [*box.containers()] == [f"{box.name}.{release.id}"]
+
+
+async def test_a_hook_of_what_runs_is_run_in_it_and_once(box: Box) -> None:
+    release = await box.staged("1")
+    await box.live(release, "1.1")
+    command = "echo once >>/tmp/calls; cat /tmp/calls; exit 4"
+    for replayed in (False, True):
+        outcome = await box.connection.hook(Hook(command), command, release, box.fence(), "1.2")
+        assert (outcome.exit_status, outcome.output, outcome.replayed) == (4, "once\n", replayed)
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_hook_that_takes_too_long_is_ended(box: Box, live: bool) -> None:
+    release = await box.staged("1")
+    if live:
+        await box.live(release, "1.1")
+    before = set(box.containers())
+    with pytest.raises(CommandTimedOut, match="after 1 s"):
+        await box.connection.hook(Hook("", timeout=1), "sleep 600", release, box.fence(), "1.2")
+    assert set(box.containers()) == before
+    with pytest.raises(CommandTimedOut, match="recorded"):
+        await box.connection.hook(Hook("", timeout=1), "sleep 600", release, box.fence(), "1.2")
+
+
+async def test_a_hook_of_what_is_not_there_is_refused_untouched(box: Box) -> None:
+    with pytest.raises(CommandFailed, match="is not on the host") as caught:
+        await box.connection.hook(Hook("true"), "true", box.release("1"), box.fence(), "1.1")
+    assert caught.value.untouched
+
+
+async def test_old_containers_go_then_old_images_and_never_what_is_to_be_kept(box: Box) -> None:
+    releases = [box.release(str(number), image={"name": "many"}) for number in range(6)]
+    first = releases[0]
+    await box.live(first, "1.0")
+    assert await box.connection.finish(first, [], box.fence(), "1.0f", prune_to=100, warm=100) == ()
+    for number, release in enumerate(releases[1:], 1):
+        await box.live(release, f"1.{number}")
+    current, wanted = releases[5], releases[2]
+    removed = await box.connection.finish(current, [wanted.id], box.fence(), "1.f", prune_to=1, warm=1)
+    # first: the last good one; wanted: asked for; 4: the newest other. 1 and 3 are what nobody goes back to.
+    assert set(removed) == {releases[1].id, releases[3].id}
+    facts = await box.connection.facts(box.target, "", current)
+    assert {one.release: one.warm for one in facts.kept} == {
+        first.id: True,
+        wanted.id: True,
+        releases[4].id: False,  # its image is there, its container went: two others are kept warm already
+        current.id: True,
+    }
+    assert all(one.intact for one in facts.kept)
+    assert facts.good == (first.id, current.id)
+    there = {name for image in box.engine.client.images() for name in image.get("RepoDigests") or []}
+    for number, release in enumerate(releases):
+        assert (release.artifact.location in there) == (number not in (1, 3)), number
+    # What has an image and no container any more is made anew from it, without the registry.
+    outcome = await box.connection.switch(releases[4], NO_SECRETS, box.fence(2), "2.1")
+    if outcome.beside:
+        outcome = await box.connection.retire(releases[4], box.fence(2), "2.2")
+    assert outcome.current == releases[4].id
+    assert box.running == [releases[4].id]
+
+
+async def test_an_image_that_another_target_needs_stays(box: Box) -> None:
+    other = Box(box.engine, box.registry, box.connection)
+    try:
+        mine, theirs = box.release("1", image={"name": "shared"}), other.release("1", image={"name": "shared"})
+        assert mine.artifact == theirs.artifact
+        await other.connection.stage(theirs, None, NO_SECRETS, other.fence())
+        other.engine.client.remove_container(f"{other.name}.{theirs.id}")  # only its register tells that it needs it
+        await box.live(mine, "1.1")
+        second = box.release("2", image={"name": "shared"})
+        await box.live(second, "1.2")
+        await box.connection.finish(second, [], box.fence(), "1.3", prune_to=0, warm=0)
+        assert box.engine.client.inspect_image(mine.artifact.location)
+        facts = await other.connection.facts(other.target, "", theirs)
+        assert [(one.release, one.intact, one.warm) for one in facts.kept] == [(theirs.id, True, False)]
+    finally:
+        other.clear()
+
+
+async def test_anonymous_volumes_go_and_named_ones_stay(box: Box) -> None:
+    named = f"{box.name}_data"
+    spec = box.spec(mounts=(Mount("volume", "/anonymous"), Mount("volume", "/data", named)), volumes=(Volume(named),))
+    first, second = box.release("1", spec=spec), box.release("2", spec=spec)
+    client = box.engine.client
+    try:
+        await box.live(first, "1.1")
+        mounts = {one["Destination"]: one["Name"] for one in box.inspect(box.name)["Mounts"]}
+        await box.live(second, "1.2")
+        await box.connection.finish(second, [], box.fence(), "1.3", prune_to=0, warm=0)
+        left = {one["Name"] for one in client.volumes()["Volumes"]}
+        assert mounts["/anonymous"] not in left
+        assert named in left
+    finally:
+        box.engine.remove_containers()
+        client.remove_volume(named)
+
+
+async def test_what_was_cut_short_is_removed_and_what_is_not_ours_stays(box: Box) -> None:
+    release = await box.staged("1")
+    await box.live(release, "1.1")
+    image = box.engine.image("foreign:1")
+    foreign = box.engine.run(image, f"{box.name}.foreign", labels={"dev.quarterdeck.target": "test/another"})
+    labels = {"dev.quarterdeck.target": box.target}
+    box.engine.client.create_container(image, name=f"{box.name}.x.making-1", labels=labels)
+    carrier = {**labels, "dev.quarterdeck.role": "carrier"}
+    box.engine.client.create_container(image, name=f"{box.name}.carrier", labels=carrier)
+    await box.connection.finish(release, [], box.fence(), "1.2")
+    assert [*box.containers()] == [box.name]
+    assert box.inspect(foreign)["State"]["Running"]
+
+
+async def test_the_bad_are_not_good_and_an_old_worker_finishes_nothing(box: Box) -> None:
+    first, second = await box.staged("1"), await box.staged("2")
+    for number, release in enumerate((first, second), 1):
+        await box.live(release, f"1.{number}")
+        await box.connection.finish(release, [], box.fence(), f"1.{number}f")
+    await box.live(first, "2.1", epoch=2)
+    await box.connection.finish(first, [], box.fence(2), "2.1f", bad=[second.id])
+    facts = await box.connection.facts(box.target, "")
+    assert (facts.good, facts.bad) == ((first.id,), (second.id,))
+    with pytest.raises(Fenced):
+        await box.connection.finish(second, [], box.fence(1), "1.9", prune_to=0)

@@ -1,0 +1,53 @@
+"""The log of a target goes on over a switch, and back."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from quarterdeck.backends.errors import CommandFailed
+from quarterdeck.config.container import ContainerSpec
+from quarterdeck.config.model import Logs
+from tests.boxes import NO_SECRETS, Box
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+
+def says(box: Box, version: str) -> ContainerSpec:
+    command = f"echo begin {version}; trap 'echo end {version}; exit 0' TERM; while :; do sleep 0.1; done"
+    return box.spec(command=("sh", "-c", command))
+
+
+async def test_the_last_lines_of_what_runs(box: Box) -> None:
+    release = box.release("1", spec=box.spec(command=("sh", "-c", "seq 1 50; printf 'red\\033[31m\\n'; sleep 600")))
+    with pytest.raises(CommandFailed, match="no container"):
+        [line async for line in box.connection.logs(Logs(), release)]
+    await box.live(release, "1.1")
+    async with asyncio.timeout(10):
+        lines: list[str] = []
+        while lines[-1:] != ["red"]:
+            lines = [line.text async for line in box.connection.logs(Logs(), release, lines=3)]
+    assert lines == ["49", "50", "red"]
+
+
+async def test_a_reader_sees_the_old_one_end_and_the_new_one_begin_and_the_way_back(box: Box) -> None:
+    first, second = (box.release(one, spec=says(box, one)) for one in ("1", "2"))
+    await box.live(first, "1.1")
+    await box.connection.stage(second, None, NO_SECRETS, box.fence())
+    seen: list[str] = []
+
+    async def until(words: str) -> None:
+        async with asyncio.timeout(15):
+            while words not in seen:
+                seen.append((await anext(lines)).text)
+
+    async with aclosing(box.connection.logs(Logs(), first, lines=10, follow=True)) as lines:
+        await until("begin 1")
+        await box.live(second, "1.2")
+        await until("begin 2")
+        await until("end 1")
+        await box.live(first, "2.1", epoch=2)
+        seen.clear()
+        await until("begin 1")
+        await until("end 2")
+    assert box.running == [first.id]

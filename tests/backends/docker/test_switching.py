@@ -1,0 +1,89 @@
+"""Releases as containers on a real engine: one takes the place of another, beside it or after it."""
+
+from dataclasses import replace
+
+import pytest
+
+from quarterdeck.backends.errors import CommandFailed
+from quarterdeck.config.container import PublishedPort
+from tests.boxes import NO_SECRETS, Box
+from tests.contract.place import become_healthy
+from tests.sshd import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+
+async def test_a_release_is_started_and_read_back(box: Box) -> None:
+    first = await box.staged("1")
+    assert box.containers(running=True) == {}
+    facts = await box.connection.facts(box.target, "", first)
+    assert (facts.current, facts.running) == (None, False)
+    assert [(one.release, one.intact, one.warm) for one in facts.kept] == [(first.id, True, True)]
+    outcome = await box.connection.switch(first, NO_SECRETS, box.fence(), "1.1")
+    assert (outcome.current, outcome.previous, outcome.beside, outcome.replayed) == (first.id, None, False, False)
+    assert [*box.containers(running=True)] == [box.name]
+    await become_healthy(box.connection, first)
+    facts = await box.connection.facts(box.target, "", first)
+    assert (facts.current, facts.running, facts.drift, facts.problems) == (first.id, True, (), ())
+
+
+async def test_the_new_one_starts_beside_the_old_one_and_gets_the_traffic_when_that_is_retired(box: Box) -> None:
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    outcome = await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")
+    assert (outcome.current, outcome.beside) == (first.id, True)
+    assert box.running == [first.id, second.id]
+    assert "web" not in aliases(box, f"{box.name}.{second.id}")
+    await become_healthy(box.connection, second)
+    outcome = await box.connection.retire(second, box.fence(), "1.3")
+    assert (outcome.current, outcome.previous, outcome.beside) == (second.id, first.id, False)
+    assert box.running == [second.id]
+    assert "web" in aliases(box, box.name)
+    facts = await box.connection.facts(box.target, "", second)
+    assert (facts.current, facts.running, facts.drift) == (second.id, True, ())
+
+
+def aliases(box: Box, name: str) -> list[str]:
+    return list(box.inspect(name)["NetworkSettings"]["Networks"][box.network]["Aliases"] or ())
+
+
+async def test_what_publishes_the_same_port_is_stopped_first(box: Box) -> None:
+    port = free_port("127.0.0.1")
+    spec = box.spec(ports=(PublishedPort(8080, str(port), "127.0.0.1"),))
+    first, second = await box.staged("1", spec=spec), await box.staged("2", spec=spec)
+    await box.live(first, "1.1")
+    outcome = await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")
+    assert (outcome.current, outcome.previous, outcome.beside) == (second.id, first.id, False)
+    assert box.running == [second.id]
+    await become_healthy(box.connection, second)
+
+
+async def test_a_rollback_starts_the_kept_container_as_it_was(box: Box) -> None:
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    kept = box.inspect(box.name)["Id"]
+    await box.live(second, "1.2")
+    box.registry.process.terminate  # noqa: B018
+    await box.live(first, "2.1", epoch=2)
+    assert box.inspect(box.name)["Id"] == kept
+
+
+async def test_the_same_operation_again_does_nothing_and_answers_the_same(box: Box) -> None:
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    await box.live(second, "1.2")
+    again = await box.connection.switch(first, NO_SECRETS, box.fence(), "1.1")
+    assert (again.current, again.previous, again.replayed) == (first.id, None, True)
+    assert box.running == [second.id]
+
+
+async def test_one_that_exits_at_once_is_told_with_its_status_and_its_last_words(box: Box) -> None:
+    first = await box.staged("1")
+    broken = await box.staged("2", image={"name": "broken", "command": ["sh", "-c", "echo oops; exit 7"]}, health=None)
+    await box.live(first, "1.1")
+    with pytest.raises(CommandFailed, match="ended with status 7: oops") as caught:
+        await box.connection.switch(broken, NO_SECRETS, box.fence(), "1.2")
+    assert caught.value.exit_status == 7
+    assert first.id in caught.value.left
+    assert box.running == [first.id]
+    assert replace(first, version="1").id == first.id
