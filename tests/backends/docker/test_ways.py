@@ -198,6 +198,23 @@ async def test_an_engine_is_asked_over_ssh_and_nothing_of_that_stays(
         await version(engine)
 
 
+async def test_what_a_killed_process_left_is_cleared_away_and_what_is_used_stays(
+    docker_engine: DockerEngine, sshd_fleet: SshdFleet, opened: Open, runtime_directory: Path
+) -> None:
+    left = runtime_directory / "qd-engine-left"
+    left.mkdir()
+    with socket.socket(socket.AF_UNIX) as was:
+        was.bind(str(left / "engine.sock"))
+    (runtime_directory / "qd-engine-begun").mkdir()
+    engines = [await opened(over_ssh(sshd_fleet, docker_engine), sshd_fleet) for _ in range(2)]
+    for engine in engines:
+        assert await version(engine)
+    names = {path.name for path in inside(runtime_directory)}
+    assert "qd-engine-left" not in names
+    assert "qd-engine-begun" in names
+    assert len(names) == 3
+
+
 async def test_ssh_hosts_and_engines_are_reached_by_the_same_rules(
     docker_engine: DockerEngine, start_sshd_fleet: StartFleet, opened: Open
 ) -> None:
