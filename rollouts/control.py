@@ -248,7 +248,11 @@ class Control:
         options = rollout.options
         only = set(options.get("only") or ())
         declared = options["target"]["hosts"]
-        hosts = [(str(host["name"]), str(host["ssh"])) for host in declared if not only or host["name"] in only]
+        hosts = [
+            tuple(str(host.get(key, "")) for key in ("name", "ssh", "docker", "tls"))
+            for host in declared
+            if not only or host["name"] in only
+        ]
         waiting, self._worker = self._worker, None
         if waiting is not None:
             try:

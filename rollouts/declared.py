@@ -31,4 +31,5 @@ def release_of(
         logs=target.logs,
         created=created,
         created_by=created_by,
+        container=target.container,
     )

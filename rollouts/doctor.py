@@ -16,7 +16,7 @@ from quarterdeck.backends.errors import (
     ArtifactMissing,
     BackendError,
 )
-from quarterdeck.config.model import Fleet, Host, SecretReference, Target
+from quarterdeck.config.model import Fleet, SecretReference, Target
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Operator
@@ -27,13 +27,13 @@ from quarterdeck.rollouts.roles import may_change
 if TYPE_CHECKING:
     from asyncssh import SSHClientConnection
 
-    from quarterdeck.backends.hosts.ssh.backend import SshBackend
+    from quarterdeck.backends.hosts.opening import Hosts
 
 RESOLVE = 20.0
 
 
 async def examine(
-    backend: "SshBackend",
+    backend: "Hosts",
     fleet: Fleet,
     journal: Journal | JournalError,
     operator: Operator,
@@ -204,18 +204,19 @@ def kills_user_processes(configuration: Path) -> bool:
 # artifacts and secrets
 
 
-async def _artifact(backend: "SshBackend", journal: Journal | JournalError, target: Target) -> list[Finding]:
+async def _artifact(backend: "Hosts", journal: Journal | JournalError, target: Target) -> list[Finding]:
     """Whether artifacts can be had: those that can be listed, else the version that was released last."""
     from quarterdeck.backends.artifacts import available, resolve
 
     subject = f"artifact {target.name}"
-    shown = target.artifact.tarball
+    shown = target.artifact.image or target.artifact.tarball
     row = None
     if isinstance(journal, Journal):
         row = next(iter(journal.releases(target.name, limit=1)), None)
 
     async def connect(address: str) -> "SSHClientConnection":
-        return (await backend.connect(Host(address, address), deadline=CONNECT)).ssh
+        async with asyncio.timeout(CONNECT):
+            return await backend.sftp(address)
 
     try:
         async with asyncio.timeout(RESOLVE):

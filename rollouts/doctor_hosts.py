@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.backends.hosts.contract import Connection, HostBackend
 from quarterdeck.config.model import Host, Target
+from quarterdeck.rollouts.doctor_engines import examine_engine
 from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
 from quarterdeck.rollouts.leaving import leave
 
@@ -22,6 +23,8 @@ async def examine_host(backend: HostBackend, host: Host, targets: Sequence[Targe
         async with asyncio.timeout(CONNECT + ASK):
             connection = await backend.connect(host, deadline=CONNECT)
             try:
+                if host.docker:
+                    return await examine_engine(subject, connection, targets)
                 return await _connected(subject, connection, targets)
             finally:
                 await leave(connection)
@@ -41,7 +44,7 @@ async def examine_host(backend: HostBackend, host: Host, targets: Sequence[Targe
                 subject,
                 Verdict.FAIL,
                 _problem(error),
-                error.advice or f"is the host up, and its ssh entry right: {host.ssh}?",
+                error.advice or f"is the host up, and its entry right: {host.ssh or host.docker}?",
                 unreachable=isinstance(error, Unreachable),
             )
         ]

@@ -37,6 +37,7 @@ from quarterdeck.rollouts.logs import (
     AGAIN,
     CONNECT,
     chosen_hosts,
+    logs_of,
     open_backend,
     release_meant,
     release_on,
@@ -266,7 +267,7 @@ class Collector:
         if target is None:
             raise Refused(f"{self.order.target} is not in {self.order.fleet} any more", "choose another target")
         release = _release_of(fleet, target)
-        if release is not None or target.logs is None:
+        if release is not None or logs_of(target, None) is None:
             require_logs(target, release)
         hosts = chosen_hosts(target, self.order.only)
         numbers = {host.name: number for number, host in enumerate(target.hosts)}
@@ -319,7 +320,7 @@ class Collector:
         self, connection: Connection, target: Target, release: Release | None, stamp: Stamp, lines: int
     ) -> None:
         release = release or await release_on(connection, target)
-        logs = target.logs or (release.logs if release else None)
+        logs = logs_of(target, release)
         if release is None or logs is None:
             raise BackendError(connection.host, "read the logs", f"nothing of {target.name} runs here")
         async with aclosing(connection.log_batches(logs, release, lines=lines, follow=True)) as batches:

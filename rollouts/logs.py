@@ -11,7 +11,7 @@ import msgspec
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import Connection, HostBackend, LogLine
-from quarterdeck.config.model import Fleet, Host, Target
+from quarterdeck.config.model import Fleet, Host, Logs, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Refused, UnknownPart
@@ -19,7 +19,7 @@ from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.manifest import release_in
 
 if TYPE_CHECKING:
-    from quarterdeck.backends.hosts.ssh.backend import SshBackend
+    from quarterdeck.backends.hosts.opening import Hosts
 
 CONNECT = 10.0  # seconds
 READ = 30.0  # seconds for the lines that are there already
@@ -43,11 +43,11 @@ class Back(msgspec.Struct, frozen=True):
 Entry = LogLine | Silent | Back
 
 
-def open_backend(fleet: Fleet) -> "SshBackend":
-    """The way to the fleet's hosts (imports the SSH library)."""
-    from quarterdeck.backends.hosts.ssh.backend import SshBackend
+def open_backend(fleet: Fleet) -> "Hosts":
+    """The way to the fleet's hosts."""
+    from quarterdeck.backends.hosts.opening import Hosts
 
-    return SshBackend(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+    return Hosts(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
 
 
 async def read_logs(
@@ -101,9 +101,16 @@ async def _gather(queue: "asyncio.Queue[Entry | None]", readers: int) -> list[En
     return entries
 
 
+def logs_of(target: Target, release: Release | None) -> Logs | None:
+    """Where the logs are: as the fleet file says now, else as the release says; a container's are the engine's."""
+    if target.logs is not None or release is None:
+        return target.logs or (Logs() if target.container is not None else None)
+    return release.logs or (Logs() if release.container is not None else None)
+
+
 def require_logs(target: Target, release: Release | None) -> None:
     """Raises Refused where neither the fleet file nor the release says where the logs are."""
-    if target.logs is None and (release is None or release.logs is None):
+    if logs_of(target, release) is None:
         raise Refused(
             f"{target.name} declares no logs",
             "add to the service in the fleet file: logs: {files: [PATH]}, or {journal: UNIT}",
@@ -199,7 +206,7 @@ class _Reader:
 
     async def _pass_on(self, connection: Connection, lines: int, *, follow: bool) -> None:
         release = self.release or await release_on(connection, self.target)
-        logs = self.target.logs or (release.logs if release else None)
+        logs = logs_of(self.target, release)
         if release is None or logs is None:
             raise BackendError(self.host.name, "read the logs", f"nothing of {self.target.name} runs here")
         async with asyncio.timeout(None if follow else READ):

@@ -57,6 +57,8 @@ async def look(
         "detail": detail,
         "seq": head,
     }
+    if facts.drift:
+        body["drift"] = list(facts.drift)
     version = release.version if release else None
     return Look(Observation(target.name, connection.host, now(), facts.current, version, health, None, body), probe)
 

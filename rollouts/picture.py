@@ -53,6 +53,7 @@ class HostSeen(msgspec.Struct, frozen=True):
     seen: str | None = None
     error: str | None = None
     drift: bool = False
+    changed: tuple[str, ...] = ()  # what somebody else has changed there, in the host's words
     detail: str = ""  # what its health check said
     kept: frozenset[str] | None = None  # releases that lie there intact; None: not known
 
@@ -402,6 +403,10 @@ class Expected(msgspec.Struct, frozen=True):
             return False
         return self.moving is None or seen.release not in (self.moving.from_release, self.moving.to_release)
 
+    def is_settled(self, seen: Observation) -> bool:
+        """Whether what was seen is not the work of a rollout."""
+        return seen.error is None and self.moving is None and not self._is_older(seen)
+
     def health(self, seen: Observation) -> str:
         """As it was seen; a service that was down while it was being moved is not known to be down afterwards."""
         return "unknown" if seen.health == "unhealthy" and self._is_older(seen) else seen.health
@@ -424,6 +429,7 @@ def _host(name: str, seen: Observation | None, expected: Expected) -> HostSeen:
     if seen is None:
         return HostSeen(name)
     kept = seen.body.get("kept")
+    changed = tuple(clean(str(words)) for words in seen.body.get("drift", ())) if expected.is_settled(seen) else ()
     return HostSeen(
         name,
         seen.release,
@@ -431,9 +437,10 @@ def _host(name: str, seen: Observation | None, expected: Expected) -> HostSeen:
         expected.health(seen),
         None if seen.body.get("never") else seen.time,
         None if seen.error is None else clean(seen.error),
-        drift=expected.is_drift(seen),
+        drift=expected.is_drift(seen) or bool(changed),
         detail=clean(str(seen.body.get("detail", ""))),
         kept=frozenset(kept) if kept is not None else None,
+        changed=changed,
     )
 
 

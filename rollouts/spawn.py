@@ -26,9 +26,9 @@ class WaitingWorker:
     def __init__(self, pipe: int) -> None:
         self._pipe: int | None = pipe
 
-    def assign(self, state: "Path", rollout: int, hosts: Sequence[tuple[str, str]], options: dict[str, Any]) -> None:
-        """Hands over the rollout, with what the worker needs to connect before it has opened the journal: ``hosts`` are names and
-        what is given to ``ssh``. Raises ``OSError`` when the worker is gone already."""
+    def assign(self, state: "Path", rollout: int, hosts: Sequence[tuple[str, ...]], options: dict[str, Any]) -> None:
+        """Hands over the rollout, with what the worker needs to connect before it has opened the journal: ``hosts``: name, and how it
+        is reached (``ssh``, ``docker``, ``tls`` of ``config.model.Host``). Raises ``OSError`` when the worker is gone already."""
         import json
 
         task = {

@@ -64,6 +64,7 @@ def _host(seen: HostSeen) -> dict[str, Any]:
         "health": seen.health,
         "seen": seen.seen,
         "drift": seen.drift,
+        "changed": list(seen.changed),
         "error": seen.error,
     }
 
@@ -89,9 +90,9 @@ async def observe(fleet: Fleet, journal: Journal, targets: Collection[str]) -> N
     release; the error
     and its time are journalled beside it. Raises nothing for a host.
     """
-    from quarterdeck.backends.hosts.ssh.backend import SshBackend
+    from quarterdeck.backends.hosts.opening import Hosts
 
-    backend = SshBackend(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+    backend = Hosts(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
     hosts: dict[str, list[Target]] = {}
     for name in targets:
         for host in fleet.targets[name].hosts:

@@ -57,9 +57,9 @@ class Leader:
 
     async def run(self) -> None:
         """Until it is cancelled. Raises JournalError only when the journal could not be read at the start."""
-        from quarterdeck.backends.hosts.ssh.backend import SshBackend
+        from quarterdeck.backends.hosts.opening import Hosts
 
-        backend = SshBackend(ssh_config=self.fleet.ssh_config, known_hosts=self.fleet.known_hosts)
+        backend = Hosts(ssh_config=self.fleet.ssh_config, known_hosts=self.fleet.known_hosts)
         self._head = (await self._clerk.do(lambda journal: journal.head()))[0]
         for seen in await self._clerk.do(lambda journal: journal.observations()):
             self._written[seen.target, seen.host] = (seen, 0.0)

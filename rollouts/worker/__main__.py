@@ -26,6 +26,7 @@ def main() -> int:
     from quarterdeck.backends.hosts.ssh.loading import load_asyncssh
 
     load_asyncssh()
+    import quarterdeck.backends.hosts.opening
     import quarterdeck.backends.hosts.ssh.backend
     import quarterdeck.rollouts.worker.crew  # noqa: F401
 
@@ -54,14 +55,14 @@ def _load_the_rest() -> None:
 
 async def _connect_and_run(state: Path, rollout: int, task: dict[str, Any], rest: threading.Thread) -> int:
     """Exit status of the process. Connecting changes nothing, so it needs neither the rollout's lock nor the journal."""
-    from quarterdeck.backends.hosts.ssh.backend import SshBackend
+    from quarterdeck.backends.hosts.opening import Hosts
     from quarterdeck.rollouts.worker.crew import Crew, Known
 
-    backend = SshBackend(
+    backend = Hosts(
         ssh_config=tuple(Path(path) for path in task["ssh_config"]),
         known_hosts=tuple(Path(path) for path in task["known_hosts"]),
     )
-    crew = Crew(backend, [Known(name, ssh) for name, ssh in task["hosts"]])
+    crew = Crew(backend, [Known(*host) for host in task["hosts"]])
     crew.connect_all()
     try:
         await asyncio.to_thread(rest.join)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from quarterdeck.backends.errors import ArtifactMissing, BackendError, SecretUnavailable
 from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
-from quarterdeck.backends.hosts.ssh.backend import SshBackend
+from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.secrets import fingerprint, resolve_secrets
-from quarterdeck.config.model import Hooks, Host, OnUnreachable, Target
+from quarterdeck.config.model import Hooks, OnUnreachable, Target
 from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.declared import release_of
@@ -35,7 +35,7 @@ STRAGGLERS = 1.5  # seconds that a rollback waits for further hosts after the fi
 
 class Arming:
     def __init__(
-        self, rollout: Rollout, target: Target, crew: Crew, journal: JournalThread, *, backend: SshBackend, cache: Path
+        self, rollout: Rollout, target: Target, crew: Crew, journal: JournalThread, *, backend: Hosts, cache: Path
     ) -> None:
         self.rollout = rollout
         self.target = target
@@ -62,7 +62,12 @@ class Arming:
         options = self.rollout.options
         version = str(options["version"])
         try:
-            check_version(version)
+            if self.target.artifact.image:
+                from quarterdeck.backends.artifacts.registry.reference import check_reference
+
+                check_reference(version)
+            else:
+                check_version(version)
         except BackendError as error:
             raise CannotBegin("usage", str(error)) from error
         look = asyncio.create_task(self.look(None, patient=True))
@@ -70,7 +75,8 @@ class Arming:
         try:
             try:
                 resolved = await resolve(self.target.artifact, version, connect=self.sftp)
-                archive_task = asyncio.create_task(fetch(resolved, self.cache, connect=self.sftp))
+                if self.target.container is None:  # an image is fetched by each engine itself
+                    archive_task = asyncio.create_task(fetch(resolved, self.cache, connect=self.sftp))
                 values = await resolve_secrets(self.target.secrets, base=self.base)
             except ArtifactMissing as error:
                 raise CannotBegin("usage", str(error)) from error
@@ -82,9 +88,11 @@ class Arming:
             self._policy(release)
             hosts = await look
             self.refuse_unreachable(hosts)
+            archive: Path | None = None
             try:
-                archive = await archive_task
-                await check_archive(archive)
+                if archive_task is not None:
+                    archive = await archive_task
+                    await check_archive(archive)
             except BackendError as error:
                 raise CannotBegin("artifact", str(error)) from error
         finally:
@@ -200,8 +208,7 @@ class Arming:
 
     async def sftp(self, address: str) -> "asyncssh.SSHClientConnection":
         """A connection for fetching an artifact, under the same rules for host keys as every host's."""
-        connection = await self.backend.connect(Host(address, address))
-        return connection.ssh
+        return await self.backend.sftp(address)
 
     async def look(self, release: Release | None, *, patient: bool) -> list[HostNow]:
         """Every host as it is now. Not ``patient``: hosts that are late are given as errors after a moment, others

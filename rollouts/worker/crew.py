@@ -8,7 +8,7 @@ from quarterdeck.rollouts.leaving import leave
 
 if TYPE_CHECKING:  # connecting begins before these are loaded
     from quarterdeck.backends.hosts.contract import Connection
-    from quarterdeck.backends.hosts.ssh.backend import SshBackend
+    from quarterdeck.backends.hosts.opening import Hosts
 
 CONNECT = 9.0  # seconds: the same as it takes to find out that an open connection is dead
 RECONNECT = 5.0
@@ -19,10 +19,12 @@ class Known(NamedTuple):
 
     name: str
     ssh: str
+    docker: str = ""
+    tls: str = ""
 
 
 class Crew:
-    def __init__(self, backend: "SshBackend", hosts: Iterable[Known]) -> None:
+    def __init__(self, backend: "Hosts", hosts: Iterable[Known]) -> None:
         self._backend = backend
         self.hosts = {host.name: host for host in hosts}
         self._tasks: dict[str, asyncio.Task[Connection]] = {}

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from quarterdeck.backends.hosts.ssh.backend import SshBackend
+from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.history.errors import EpochLost, JournalError, LockHeld, RequestRefused, TargetBusy, Withdrawn
 from quarterdeck.history.identity import current_operator, process_identity
 from quarterdeck.history.journal import Journal
@@ -27,7 +27,7 @@ HEARTBEAT = 2.0  # seconds
 TAKING_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLING_BACK})
 
 
-async def run(state: Path, rollout: int, backend: SshBackend, crew: Crew) -> int:
+async def run(state: Path, rollout: int, backend: Hosts, crew: Crew) -> int:
     """Runs the rollout to its end, or to where it stands still, on connections that ``crew`` is opening. Exit status of the process;
     never raises for a rollout's failure."""
     try:

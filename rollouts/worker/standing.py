@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
-from quarterdeck.backends.hosts.ssh.backend import SshBackend
+from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
@@ -29,7 +29,7 @@ log = logging.getLogger("quarterdeck.worker")
 
 
 class Standing:
-    def __init__(self, state: Path, rollout: Rollout, journal: JournalThread, backend: SshBackend, crew: Crew) -> None:
+    def __init__(self, state: Path, rollout: Rollout, journal: JournalThread, backend: Hosts, crew: Crew) -> None:
         self.state_directory = state
         self.rollout = rollout
         self.id = rollout.id

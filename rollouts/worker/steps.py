@@ -13,7 +13,14 @@ from typing import Any
 import msgspec
 
 from quarterdeck.backends.errors import CommandFailed
-from quarterdeck.backends.hosts.contract import Connection, Fence, HealthOutcome, SecretValues
+from quarterdeck.backends.hosts.contract import (
+    Connection,
+    Fence,
+    HealthOutcome,
+    SecretValues,
+    StageOutcome,
+    SwitchOutcome,
+)
 from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import Hook, Target
 from quarterdeck.config.release import Release
@@ -119,6 +126,7 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
                 step.op_id,
                 bad=sorted(work.bad),
                 prune_to=work.target.keep.releases,
+                warm=work.target.keep.warm,
             )
             return {"removed": list(removed)}
     raise AssertionError(f"no such action: {action}")
@@ -135,10 +143,13 @@ def _release(step: Step, work: Work) -> Release:
 
 
 async def _stage(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
-    release = _release(step, work)
-    archive = await work.archives.of(release)
-    outcome = await connection.stage(release, archive, work.secrets_of(release.id), work.fence)
+    outcome = await _put_there(_release(step, work), work, connection)
     return {"already": outcome.already, "seconds": outcome.seconds}
+
+
+async def _put_there(release: Release, work: Work, connection: Connection) -> StageOutcome:
+    archive = await work.archives.of(release) if release.container is None else None
+    return await connection.stage(release, archive, work.secrets_of(release.id), work.fence)
 
 
 async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
@@ -147,8 +158,7 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
     if step.body.get("look_first"):
         facts = await connection.facts(work.target.name, work.target.path, release)
         if release.id not in {kept.release for kept in facts.kept if kept.intact}:
-            archive = await work.archives.of(release)
-            await connection.stage(release, archive, work.secrets_of(release.id), work.fence)
+            await _put_there(release, work, connection)
     try:
         outcome = await connection.switch(release, work.secrets_of(release.id), work.fence, step.op_id, action=action)
     except CommandFailed as error:
@@ -158,17 +168,35 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
             release_at_fault=error.exit_status is not None and not error.untouched,
             untouched=error.untouched,
         ) from error
+    if not outcome.beside:
+        _is_current(step, outcome, release)
+    health = await _healthy(step, work, connection, release)
+    seconds = outcome.seconds
+    if outcome.beside:  # the old one has served until here
+        outcome = await _retire(step, work, connection, release)
+        seconds += outcome.seconds
+    result: dict[str, Any] = {"current": outcome.current, "previous": outcome.previous, "seconds": seconds}
+    if health is not None:
+        result |= {"health": work.masker.mask(health.detail), "healthy_after": round(health.seconds, 3)}
+    return result
+
+
+async def _retire(step: Step, work: Work, connection: Connection, release: Release) -> SwitchOutcome:
+    try:
+        outcome = await connection.retire(release, work.fence, f"{step.op_id}.retire")
+    except CommandFailed as error:
+        raise StepFailed(step, error.told(work.masker.mask), release_at_fault=False) from error
+    _is_current(step, outcome, release)
+    return outcome
+
+
+def _is_current(step: Step, outcome: SwitchOutcome, release: Release) -> None:
     if outcome.current != release.id:
         raise StepFailed(
             step,
             f"{step.host}: current points to {outcome.current or 'nothing'}, not to {release.id}",
             release_at_fault=False,
         )
-    result: dict[str, Any] = {"current": outcome.current, "previous": outcome.previous, "seconds": outcome.seconds}
-    health = await _healthy(step, work, connection, release)
-    if health is not None:
-        result |= {"health": work.masker.mask(health.detail), "healthy_after": round(health.seconds, 3)}
-    return result
 
 
 async def _healthy(step: Step, work: Work, connection: Connection, release: Release) -> HealthOutcome | None:

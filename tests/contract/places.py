@@ -1,8 +1,10 @@
 """Hosts of every kind that the contract is tried on, by what can be asked of all: which release runs, never which file lies where."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from quarterdeck.backends.hosts.contract import Connection, Fence, SecretValues, SwitchOutcome, TargetFacts
 from quarterdeck.config.model import Commands, Hook
@@ -94,7 +96,7 @@ class DockerTarget(AnyHost):
         if broken:
             image = {"name": "broken", "command": ["sh", "-c", "echo oops; exit 7"]}
             return self.box.release(version, image=image, health=None), None
-        return replace(self.box.release(version), health=None), None
+        return msgspec.structs.replace(self.box.release(version), health=None), None
 
     @property
     def running(self) -> list[str]:

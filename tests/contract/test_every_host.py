@@ -1,8 +1,8 @@
 """What holds on every kind of host. What a host is asked and what it answers is all that is looked at; files and containers are not."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
+import msgspec
 import pytest
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, Fenced
@@ -102,7 +102,9 @@ async def test_a_broken_release_does_not_stand_in_the_way_of_the_one_before(any_
 async def test_what_is_not_there_is_not_switched_to_and_may_be_tried_again(any_host: AnyHost) -> None:
     missing, archive = any_host.release("v1")
     if archive is None:  # of an image that this host has never had
-        missing = replace(missing, artifact=replace(missing.artifact, location="nowhere.example/x@sha256:" + "0" * 64))
+        missing = msgspec.structs.replace(
+            missing, artifact=msgspec.structs.replace(missing.artifact, location="nowhere.example/x@sha256:" + "0" * 64)
+        )
     with pytest.raises(CommandFailed, match="is not on the host") as caught:
         await any_host.connection.switch(missing, NO_SECRETS, any_host.fence(), "1.1")
     assert caught.value.untouched
@@ -175,7 +177,9 @@ async def test_names_that_could_lead_elsewhere_are_refused(any_host: AnyHost) ->
     release, archive = any_host.release("v1")
     for bad in ("../evil", "a/b", "/", "a b", "-x", "a\nb", ".hidden"):
         with pytest.raises(BackendError, match="name of a release"):
-            await any_host.connection.stage(replace(release, version=bad), archive, NO_SECRETS, any_host.fence())
+            await any_host.connection.stage(
+                msgspec.structs.replace(release, version=bad), archive, NO_SECRETS, any_host.fence()
+            )
 
 
 async def test_a_worker_that_takes_over_finds_what_the_other_one_left(any_host: AnyHost) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quarterdeck.backends.hosts.ssh.backend import SshBackend
+from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import Request, RolloutKind, RolloutState
 from quarterdeck.rollouts.control import Control
@@ -34,7 +34,7 @@ def answer(field: Field, request: Request) -> Request:
 async def carried_out(field: Field, rollout: int) -> None:
     """What the worker's process does, in this one."""
     fleet = field.fleet()
-    backend = SshBackend(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+    backend = Hosts(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
     crew = Crew(backend, [Known(host.name, host.ssh) for host in fleet.targets[TARGET].hosts])
     crew.connect_all()
     assert await session.run(field.state, rollout, backend, crew) == 0

@@ -120,6 +120,8 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
                     "bad",
                 )
             )
+        elif host.get("changed"):
+            found.append((f"~ {name} on {host['host']}: {runs}, {'; '.join(host['changed'])}{seen}", "warn"))
         elif host.get("drift"):
             found.append(
                 (f"~ {name} on {host['host']}: runs {runs}, {target['version'] or 'nothing'} is recorded{seen}", "warn")

@@ -3,9 +3,10 @@
 import time
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.backends.hosts.contract import (
@@ -72,7 +73,7 @@ class DockerConnection:
         facts, free = await together(
             read_facts(self._engine, target, release, deadline=deadline), self._free_bytes(deadline)
         )
-        return replace(facts, free_bytes=free)
+        return msgspec.structs.replace(facts, free_bytes=free)
 
     async def _free_bytes(self, deadline: float) -> int | None:
         """Of the disk that the engine keeps its data on; None where nobody tells."""

@@ -3,8 +3,9 @@
 import contextlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+import msgspec
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.docker import making, names, secret_files
@@ -110,8 +111,10 @@ async def _on_its_own(
 
 def _alone(spec: ContainerSpec, command: str) -> ContainerSpec:
     """In the same networks with the same files, and nobody is led to it."""
-    networks = tuple(replace(one, aliases=(), ipv4_address="", ipv6_address="") for one in spec.networks)
-    return replace(
+    networks = tuple(
+        msgspec.structs.replace(one, aliases=(), ipv4_address="", ipv6_address="") for one in spec.networks
+    )
+    return msgspec.structs.replace(
         spec,
         ports=(),
         networks=networks,

@@ -1,8 +1,8 @@
 """How a release comes to an engine: its image by digest, its container complete and not started, what it needs made or named."""
 
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quarterdeck.backends.errors import ArtifactMissing, ArtifactRefused, BackendError, CommandFailed, NotPermitted
@@ -49,7 +49,9 @@ async def test_a_digest_that_the_registry_has_not_is_told(box: Box) -> None:
     release = box.release("1")
     digest = "0" * 64
     location = f"{release.artifact.location.partition('@')[0]}@sha256:{digest}"
-    missing = replace(release, artifact=replace(release.artifact, location=location, sha256=digest))
+    missing = msgspec.structs.replace(
+        release, artifact=msgspec.structs.replace(release.artifact, location=location, sha256=digest)
+    )
     with pytest.raises(ArtifactMissing, match=digest):
         await box.connection.stage(missing, None, NO_SECRETS, box.fence())
     assert box.containers() == {}
@@ -57,7 +59,9 @@ async def test_a_digest_that_the_registry_has_not_is_told(box: Box) -> None:
 
 async def test_a_name_without_its_digest_is_not_pulled(box: Box) -> None:
     release = box.release("1")
-    tagged = replace(release, artifact=replace(release.artifact, location=f"{box.registry.name}/app:1"))
+    tagged = msgspec.structs.replace(
+        release, artifact=msgspec.structs.replace(release.artifact, location=f"{box.registry.name}/app:1")
+    )
     with pytest.raises(ArtifactRefused, match="digest"):
         await box.connection.stage(tagged, None, NO_SECRETS, box.fence())
 
@@ -65,7 +69,7 @@ async def test_a_name_without_its_digest_is_not_pulled(box: Box) -> None:
 async def test_a_registry_that_is_not_there_is_told(box: Box) -> None:
     release = box.release("1", image={"name": "elsewhere"})
     location = release.artifact.location.replace(box.registry.name, f"127.0.0.1:{free_port('127.0.0.1')}")
-    gone = replace(release, artifact=replace(release.artifact, location=location))
+    gone = msgspec.structs.replace(release, artifact=msgspec.structs.replace(release.artifact, location=location))
     with pytest.raises(CommandFailed, match="can't be pulled") as caught:
         await box.connection.stage(gone, None, NO_SECRETS, box.fence())
     assert "refused" in str(caught.value)
@@ -79,7 +83,9 @@ async def test_credentials_go_to_the_engine_and_their_absence_is_told(box: Box, 
         location, digest = locked.push(box.engine, "locked:1", auth=login)
         box.engine.client.remove_image(location, force=True) if _has(box, location) else None
         release = box.release("1")
-        release = replace(release, artifact=replace(release.artifact, location=location, sha256=digest))
+        release = msgspec.structs.replace(
+            release, artifact=msgspec.structs.replace(release.artifact, location=location, sha256=digest)
+        )
         with pytest.raises(NotPermitted, match="docker login"):
             await box.connection.stage(release, None, NO_SECRETS, box.fence())
         asked = []

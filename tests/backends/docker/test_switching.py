@@ -1,7 +1,6 @@
 """Releases as containers on a real engine: one takes the place of another, beside it or after it."""
 
-from dataclasses import replace
-
+import msgspec
 import pytest
 
 from quarterdeck.backends.errors import CommandFailed
@@ -86,4 +85,4 @@ async def test_one_that_exits_at_once_is_told_with_its_status_and_its_last_words
     assert caught.value.exit_status == 7
     assert first.id in caught.value.left
     assert box.running == [first.id]
-    assert replace(first, version="1").id == first.id
+    assert msgspec.structs.replace(first, version="1").id == first.id

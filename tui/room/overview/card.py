@@ -161,6 +161,9 @@ def why(seen: TargetSeen, now: datetime) -> tuple[str, Role]:
     if ill:
         return f"{len(ill)} of {len(seen.hosts)} hosts unhealthy: {' '.join(ill)}", Role.BAD
     if drifted and seen.moving is None:
+        changed = [f"{host.host}: {words}" for host in drifted for words in host.changed]
+        if changed:
+            return f"drift: {'; '.join(changed)}", Role.DRIFT
         runs = ", ".join(f"{host.host} runs {host.version or host.release or 'nothing'}" for host in drifted)
         return f"drift: {runs}, {seen.version or 'nothing'} was released", Role.DRIFT
     if lost:

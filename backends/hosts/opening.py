@@ -1,0 +1,74 @@
+"""Opens the way to a host, whatever kind it is. What a kind needs is loaded when there is one: a fleet of SSH hosts never loads the
+engine's SDK, a fleet of engines on this machine never loads SSH."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from quarterdeck.config.model import Host
+
+if TYPE_CHECKING:
+    import asyncssh
+
+    from quarterdeck.backends.hosts.contract import Connection
+    from quarterdeck.backends.hosts.docker.backend import DockerBackend
+    from quarterdeck.backends.hosts.ssh.backend import SshBackend
+
+
+class AnyHost(Protocol):
+    """As much of a host as connecting needs; see ``config.model.Host``."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ssh(self) -> str: ...
+
+    @property
+    def docker(self) -> str: ...
+
+    @property
+    def tls(self) -> str: ...
+
+
+class Hosts:
+    """The hosts contract for every kind of host. ``ssh_config`` and ``known_hosts``: see ``SshBackend``; engines that are reached over
+    SSH, and artifacts behind sftp://, go by the same."""
+
+    def __init__(self, ssh_config: Sequence[Path] = (), known_hosts: Sequence[Path] = ()) -> None:
+        self._ssh_config = ssh_config
+        self._known_hosts = known_hosts
+        self._ssh: SshBackend | None = None
+        self._docker: DockerBackend | None = None
+
+    async def connect(self, host: AnyHost, *, deadline: float = 20.0) -> "Connection":
+        """Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``, ``NotPermitted`` (an engine's socket)."""
+        if not host.docker:
+            return await self.ssh().connect(host, deadline=deadline)
+        return await self.docker().connect(
+            Host(host.name, host.ssh, docker=host.docker, tls=host.tls), deadline=deadline
+        )
+
+    async def sftp(self, address: str) -> "asyncssh.SSHClientConnection":
+        """A connection to what ``ssh`` would be given, for fetching an artifact: under the same rules as every host's."""
+        return (await self.ssh().connect(Host(address, address))).ssh
+
+    def ssh(self) -> "SshBackend":
+        if self._ssh is None:
+            from quarterdeck.backends.hosts.ssh.backend import SshBackend
+
+            self._ssh = SshBackend(self._ssh_config, self._known_hosts)
+        return self._ssh
+
+    def docker(self) -> "DockerBackend":
+        if self._docker is None:
+            from quarterdeck.backends.hosts.docker.backend import DockerBackend
+
+            self._docker = DockerBackend(self.ssh, _registry_auth)
+        return self._docker
+
+
+async def _registry_auth(repository: str) -> dict[str, str] | None:
+    from quarterdeck.backends.artifacts.registry import registry_auth
+
+    return await registry_auth(repository)

@@ -1,0 +1,60 @@
+"""The doctor's questions to a Docker engine: what runs of each target, whether the way back is open there, whether there is room."""
+
+from collections.abc import Sequence
+
+from quarterdeck.backends.hosts.contract import Connection, TargetFacts
+from quarterdeck.config.model import Target
+from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
+
+ASK = 20.0  # seconds a target
+
+
+async def examine_engine(subject: str, connection: Connection, targets: Sequence[Target]) -> list[Finding]:
+    """What is wrong, or one finding that says that nothing is. Raises BackendError where the engine does not answer."""
+    found: list[Finding] = []
+    free: int | None = None
+    for target in targets:
+        facts = await connection.facts(target.name, target.path, deadline=ASK)
+        found += target_findings(subject, target, facts)
+        free = facts.free_bytes
+    if free is not None and free < LITTLE_ROOM:
+        room = f"only {free // (1024 * 1024)} MiB free on the engine's disk"
+        found.append(Finding(subject, Verdict.WARN, room, "make room (docker system df), or lower keep.releases"))
+    if found:
+        return found
+    room = "" if free is None else f", {free // (1024 * 1024)} MiB free"
+    count = f"{len(targets)} target{'s' if len(targets) != 1 else ''}"
+    return [Finding(subject, Verdict.OK, f"connection, engine, {count}{room}")]
+
+
+def target_findings(subject: str, target: Target, facts: TargetFacts) -> list[Finding]:
+    """Of one target: what the engine complains of, what was changed there, and a good release that could not be gone back to."""
+    found = [
+        Finding(subject, Verdict.FAIL, f"{target.name}: {problem}", "put it right on the host before the next rollout")
+        for problem in facts.problems
+    ]
+    found += [
+        Finding(
+            subject, Verdict.WARN, f"{target.name}: {words}", f"qd deploy or qd rollback {target.name} puts it right"
+        )
+        for words in facts.drift
+    ]
+    kept = {one.release: one for one in facts.kept}
+    before = [name for name in facts.good if name != facts.current and name not in facts.bad]
+    if before and (last := kept.get(before[-1])) is not None and not last.intact:
+        found.append(
+            Finding(
+                subject,
+                Verdict.WARN,
+                f"{target.name}: the image of {last.release}, the way back, is not on the engine any more",
+                f"a rollback has to fetch it: docker pull {_location(last.manifest)}",
+            )
+        )
+    return found
+
+
+def _location(manifest: object) -> str:
+    match manifest:
+        case {"release": {"artifact": {"location": str(location)}}}:
+            return location
+    return "the image by its digest"
