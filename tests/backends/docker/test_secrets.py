@@ -61,7 +61,7 @@ async def test_a_file_lies_in_memory_as_it_was_asked_for_and_goes_with_its_conta
     found = [
         (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777) for path in sorted(directory.iterdir())
     ]
-    assert found == [(0, 0, 0o600), (1000, 1001, 0o440)]
+    assert found == [(0, 0, 0o444), (1000, 1001, 0o440)]
     assert CANARY not in json.dumps([box.inspect(box.name), box.engine.client.volumes()])
     await box.connection.withdraw(release, box.fence(), "1.2")
     await box.connection.finish(release, [], box.fence(), "1.3", good=False)
