@@ -80,3 +80,32 @@ async def test_a_newer_release_stays_as_it_was(box: Box, beside: bool) -> None:
         epoch += 1
         await moved(box.connection, box, first, epoch)
     assert stopped_at >= 8
+
+
+async def test_every_change_comes_right_after_a_look_at_the_register(box: Box) -> None:
+    """The window in which a worker can be stopped and still make one call is that between two requests."""
+    first, second = await box.staged("1"), await box.staged("2")
+    await moved(box.connection, box, first, 1)
+    worker = await box.another()
+    client: Any = worker.engine._open_client()
+    asked, made = client.request, []
+
+    def request(method: str, url: str, **more: Any) -> Any:
+        made.append(f"{method.upper()} {url.partition('/v1.41')[2]}")
+        return asked(method, url, **more)
+
+    client.request = request
+    third = box.release("3")
+    await worker.stage(third, None, NO_SECRETS, box.fence(2))
+    await moved(worker, box, second, 2)
+    await moved(worker, box, third, 3)
+    await worker.withdraw(third, box.fence(3), "3.3")
+    await worker.finish(first, [], box.fence(3), "3.4", prune_to=0, warm=0)
+    await worker.close()
+    changes = 0
+    for at, call in enumerate(made):
+        if call.startswith(("GET ", "DELETE /volumes/")):  # old generations of the register itself
+            continue
+        assert made[at - 1] == "GET /volumes", f"{made[at - 1]} comes before {call}"
+        changes += 1
+    assert changes > 30
