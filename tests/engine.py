@@ -30,6 +30,8 @@ _APPLETS: Final = (
 _SERVES: Final = (
     "trap 'exit 0' TERM; httpd -f -p 8080 -h /www & wait"  # the first process of a container ignores TERM by default
 )
+_CAP_NET_ADMIN: Final = 12
+_CAP_SYS_ADMIN: Final = 21
 _STUBBORN: Final = "trap '' TERM; httpd -p 8080 -h /www; while :; do sleep 1; done"
 
 
@@ -40,9 +42,16 @@ def _program(name: str) -> str | None:
 def need_docker() -> None:
     """Skips, or fails where everything is required, when no engine can be started here."""
     need(os.geteuid() == 0, "root (for a Docker engine)")
+    need(_may(_CAP_SYS_ADMIN) and _may(_CAP_NET_ADMIN), "the right to mount and to make bridges (for a Docker engine)")
     for program, package in (("dockerd", "docker.io"), ("iptables", "iptables"), ("ip", "iproute2")):
         need(_program(program) is not None, f"{program} (package {package})")
     need(_busybox() is not None, "busybox that needs no library (package busybox-static)")
+
+
+def _may(capability: int) -> bool:
+    """Whether this process has it: root of a container often has not."""
+    status = Path("/proc/self/status").read_text()
+    return bool(int(status.split("CapEff:")[1].split()[0], 16) >> capability & 1)
 
 
 def _busybox() -> Path | None:

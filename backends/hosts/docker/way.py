@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.ssh.connection import SshConnection
 
 _HERE: Final = "127.0.0.1"
+_PREFIX: Final = "qd-engine-"
+_NAME: Final = "engine.sock"
 _LONGEST_PATH: Final = 100  # bytes of a socket's path; the kernel takes 107
 _LOOK: Final = """p={path}
 [ -e "$p" ] || { [ -h "$p" ] || { echo "missing $(id -un)"; exit 0; }; }
@@ -106,7 +109,7 @@ class SshWay:
     @property
     def _socket(self) -> str:
         assert self._directory is not None, "ready() comes first"
-        return str(self._directory / "engine.sock")
+        return str(self._directory / _NAME)
 
     def client(self) -> docker.APIClient:
         return unix_client(self._socket)
@@ -244,5 +247,20 @@ def private_directory() -> Path:
     """A new directory that only this user can enter, with a name short enough for a socket in it. Raises ``OSError``."""
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108 # mkdtemp makes a private one in it
         if parent and len(os.fsencode(parent)) < _LONGEST_PATH - 40 and os.access(parent, os.W_OK | os.X_OK):
-            return Path(tempfile.mkdtemp(prefix="qd-engine-", dir=parent))
+            _clear_away(Path(parent))
+            return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     raise OSError("no directory for temporary files can be written")
+
+
+def _clear_away(parent: Path) -> None:
+    """What a process of this user left that was killed: sockets at which nobody listens any more."""
+    for directory in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if directory.lstat().st_uid != os.geteuid():
+                continue
+            with socket.socket(socket.AF_UNIX) as asked:
+                asked.setblocking(False)
+                try:
+                    asked.connect(str(directory / _NAME))
+                except ConnectionRefusedError:
+                    shutil.rmtree(directory, ignore_errors=True)

@@ -1,6 +1,7 @@
 """A call ends at its deadline, when it is cancelled, and when the engine goes away; nothing of it stays."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -49,7 +50,32 @@ async def test_a_cancelled_call_frees_its_thread(docker_engine: DockerEngine, op
     assert await engine.call("ping", ping, deadline=10)
 
 
-async def test_a_call_that_is_ended_does_not_disturb_the_others(
+async def test_a_call_that_is_ended_does_not_disturb_one_that_got_its_connection(
+    docker_engine: DockerEngine, opened: Open, runs: str
+) -> None:
+    engine = await opened(docker_engine.as_host())
+    asked, taken_over = threading.Event(), threading.Event()
+
+    def asks_twice(client: docker.APIClient) -> None:
+        client.ping()
+        asked.set()
+        assert taken_over.wait(20)
+        client.wait(runs)
+
+    ended = asyncio.create_task(engine.call("ask twice", asks_twice, deadline=600))
+    await until(asked.is_set, "it has given its first connection back")
+    calls = engine.calls
+    other = asyncio.create_task(engine.call("wait", lambda client: client.wait(runs), deadline=600))
+    await until(lambda: engine.calls == calls + 1, "another call has that connection")
+    taken_over.set()
+    await until(lambda: engine.calls == calls + 2, "the first one asks again")
+    ended.cancel()
+    await asyncio.wait({ended})
+    docker_engine.client.kill(runs)
+    assert (await asyncio.wait_for(other, 20))["StatusCode"] == 137
+
+
+async def test_calls_that_are_given_up_do_not_disturb_the_others(
     docker_engine: DockerEngine, opened: Open, runs: str
 ) -> None:
     engine = await opened(docker_engine.as_host())

@@ -36,7 +36,7 @@ from quarterdeck.backends.hosts.docker.engine import Engine
 from quarterdeck.config.model import Host
 from tests.backends.docker.conftest import Open, open_sockets, over_ssh, threads, until
 from tests.conftest import StartDockerEngine, StartFleet
-from tests.engine import DockerEngine
+from tests.engine import DockerEngine, short_directory
 from tests.requirements_here import need
 from tests.sshd import SshdFleet, free_port, make_key
 
@@ -129,9 +129,11 @@ async def test_an_engine_that_is_too_old_is_refused_in_words(tmp_path: Path, ope
         server.daemon_threads = True
         serving = threading.Thread(target=server.serve_forever, args=(0.01,))
         serving.start()
-        error = await refusal(opened, Host("old-1", docker=f"unix://{tmp_path}/old.sock"))
-        server.shutdown()
-        serving.join()
+        try:
+            error = await refusal(opened, Host("old-1", docker=f"unix://{tmp_path}/old.sock"))
+        finally:
+            server.shutdown()
+            serving.join()
     assert "19.03.15 is too old: it speaks version 1.40 of the API, 1.41 is needed" in str(error)
     assert "Docker 20.10" in error.advice
 
@@ -158,36 +160,59 @@ async def test_what_is_no_engine_is_told_so(tmp_path: Path, opened: Open) -> Non
 # SSH
 
 
+@pytest.fixture
+def runtime_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The user's own, with a short name, and nothing in it."""
+    directory = short_directory()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory))
+    yield directory
+    shutil.rmtree(directory)
+
+
+def inside(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
+
+
 async def test_an_engine_is_asked_over_ssh_and_nothing_of_that_stays(
-    docker_engine: DockerEngine, sshd_fleet: SshdFleet, opened: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    docker_engine: DockerEngine, sshd_fleet: SshdFleet, opened: Open, runtime_directory: Path
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
     before = open_sockets()
     host = over_ssh(sshd_fleet, docker_engine)
     engine = await opened(host, sshd_fleet)
     assert await version(engine) == engine.engine_version
     assert engine.address == sshd_fleet[0].address
     assert engine.ssh is not None
-    [directory] = list(_engine_directories(tmp_path))
+    [directory] = inside(runtime_directory)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    [forwarded] = list(directory.iterdir())
+    [forwarded] = inside(directory)
     assert stat.S_IMODE(forwarded.stat().st_mode) == 0o600
     second = await opened(host, sshd_fleet)
-    assert len(list(_engine_directories(tmp_path))) == 2
+    assert len(inside(runtime_directory)) == 2
     await second.close()
     assert await version(engine)
     await engine.close()
-    assert not list(_engine_directories(tmp_path))
+    assert not inside(runtime_directory)
     assert not threads()
     await until(lambda: open_sockets() <= before, "all sockets are closed")
     with pytest.raises(Unreachable):
         await version(engine)
 
 
-def _engine_directories(tmp_path: Path) -> Iterator[Path]:
-    for parent in (tmp_path, Path("/tmp")):
-        yield from (path for path in parent.glob("qd-engine-*") if path.stat().st_uid == os.getuid())
+async def test_what_a_killed_process_left_is_cleared_away_and_what_is_used_stays(
+    docker_engine: DockerEngine, sshd_fleet: SshdFleet, opened: Open, runtime_directory: Path
+) -> None:
+    left = runtime_directory / "qd-engine-left"
+    left.mkdir()
+    with socket.socket(socket.AF_UNIX) as was:
+        was.bind(str(left / "engine.sock"))
+    (runtime_directory / "qd-engine-begun").mkdir()
+    engines = [await opened(over_ssh(sshd_fleet, docker_engine), sshd_fleet) for _ in range(2)]
+    for engine in engines:
+        assert await version(engine)
+    names = {path.name for path in inside(runtime_directory)}
+    assert "qd-engine-left" not in names
+    assert "qd-engine-begun" in names
+    assert len(names) == 3
 
 
 async def test_ssh_hosts_and_engines_are_reached_by_the_same_rules(
