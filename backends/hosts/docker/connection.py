@@ -117,6 +117,7 @@ class DockerConnection:
             raise ValueError(f"no such action: {action}")
         words = f"{'stop the service of' if action == 'stop' else 'switch to'} {release.id}"
         gate = self._gate(release, fence, words, deadline)
+        gate.hide(secrets.values.values())
         self._health.forget(release)
 
         async def change(seen: Seen) -> dict[str, Any]:

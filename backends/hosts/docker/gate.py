@@ -4,7 +4,7 @@ What an SSH host's lock does in one command is a check before each call here: se
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -12,6 +12,7 @@ from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTime
 from quarterdeck.backends.hosts.contract import Fence
 from quarterdeck.backends.hosts.docker.looking import Body, Seen, find_image, inspect, look
 from quarterdeck.backends.hosts.docker.register import Register, State
+from quarterdeck.backends.secrets.masking import Masker
 
 if TYPE_CHECKING:
     import docker
@@ -34,6 +35,7 @@ class Gate:
         self.touched = False
         self.state = State()
         self.register = Register(engine, fence.target)
+        self._hidden: set[str] = set()
         self._until = asyncio.get_running_loop().time() + deadline
 
     @property
@@ -44,6 +46,10 @@ class Gate:
     def left(self) -> float:
         """Seconds that are left of the action's deadline."""
         return max(0.05, self._until - asyncio.get_running_loop().time())
+
+    def hide(self, values: Iterable[str]) -> None:
+        """Secrets, which are taken out of whatever is recorded: labels can be read by all who may use the engine."""
+        self._hidden.update(values)
 
     async def ask(self, function: "Callable[[docker.APIClient], T]") -> T:
         """A call that changes nothing."""
@@ -108,7 +114,7 @@ class Gate:
                 error.untouched = True
                 error.left = error.left or UNCHANGED
                 raise
-            failure = _error_record(error)
+            failure = _error_record(error, self._masked)
             with contextlib.suppress(BackendError):  # told in any case; asked for again, it begins with what it finds
                 await self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "error": failure}))
             raise
@@ -118,9 +124,12 @@ class Gate:
                 error.left = error.left or UNCHANGED
             raise
         changes: Mapping[str, Any] = outcome.pop("state", {})
-        shown = {**outcome, **({"output": _end(outcome["output"])} if "output" in outcome else {})}
+        shown = {**outcome, **({"output": self._masked(outcome["output"])} if "output" in outcome else {})}
         await self.remember(lambda now: replace(now, **changes).with_operation(op_id, {"kind": kind, "outcome": shown}))
         return outcome, False
+
+    def _masked(self, text: str) -> str:
+        return _end(Masker(self._hidden).mask(text))
 
     def _is_new(self, seen: Seen) -> bool:
         state = seen.state
@@ -131,11 +140,11 @@ def _end(text: str) -> str:
     return text if len(text) <= _OUTPUT_RECORDED else "…" + text[-_OUTPUT_RECORDED:]
 
 
-def _error_record(error: CommandFailed) -> dict[str, Any]:
+def _error_record(error: CommandFailed, masked: Callable[[str], str]) -> dict[str, Any]:
     return {
-        "problem": _end(error.problem),
+        "problem": masked(error.problem),
         "exit_status": error.exit_status,
-        "output": _end(error.output),
+        "output": masked(error.output),
         "left": error.left,
         "timed_out": isinstance(error, CommandTimedOut),
     }

@@ -36,6 +36,10 @@ async def run_hook(
             left=UNCHANGED,
             advice="try again: what a host lacks is fetched by it before a hook runs",
         )
+    body = await gate.inspect(container.id)
+    has = dict(one.partition("=")[::2] for one in (body["Config"].get("Env") or [] if body is not None else []))
+    gate.hide(has[name] for name in release.secrets if name in has)
+    gate.hide(await secret_files.read_all(gate.ask, container.id, spec))
     gate.touched = True
     if container.state == "running":
         await gate.register.check(gate.fence, gate.words, deadline=gate.left)
@@ -53,7 +57,7 @@ async def run_hook(
         if status in BY_LIMIT:
             raise _timed_out(gate, timeout, output)
     else:
-        status, output = await _on_its_own(gate, container, release, spec, command, timeout, extra_env)
+        status, output = await _on_its_own(gate, container, release, command, timeout, {**has, **extra_env})
     return {"exit": status, "output": output}
 
 
@@ -61,13 +65,11 @@ async def _on_its_own(
     gate: Gate,
     container: Container,
     release: Release,
-    spec: ContainerSpec,
     command: str,
     timeout: float,
-    extra_env: Mapping[str, str],
+    env: Mapping[str, str],
 ) -> tuple[int, str]:
-    body = await gate.inspect(container.id)
-    has = dict(one.partition("=")[::2] for one in (body["Config"].get("Env") or [] if body is not None else []))
+    spec = making.spec_of(gate.host, gate.words, release)
     directory = container.labels.get(names.SECRETS, "")
     own = {
         **spec.labels,
@@ -80,7 +82,7 @@ async def _on_its_own(
         gate.host,
         _alone(spec, command),
         image=container.image,
-        env={**has, **extra_env},
+        env=env,
         labels=own,
         api_version=gate.engine.api_version,
         secrets=secret_files.binds(spec, directory) if directory else (),

@@ -67,6 +67,14 @@ async def refuse_a_foreign_holder(gate: Gate, release: Release) -> None:
 
 def foreign(gate: Gate, name: str, holder: Body) -> CommandFailed:
     other = (holder["Config"].get("Labels") or {}).get(names.TARGET)
+    if other == gate.fence.target:
+        return CommandFailed(
+            gate.host,
+            gate.words,
+            f"another container of {other} has taken the name {name} meanwhile",
+            exit_status=None,
+            advice="look who else is at work on this host",
+        )
     return CommandFailed(
         gate.host,
         gate.words,

@@ -79,6 +79,12 @@ async def are_there(ask: Ask, container: str, spec: ContainerSpec) -> bool:
     return all([await _read(ask, container, one) is not None for one in spec.secrets])
 
 
+async def read_all(ask: Ask, container: str, spec: ContainerSpec) -> list[str]:
+    """The values that are there, to be hidden in what is recorded."""
+    found = [await _read(ask, container, one) for one in spec.secrets]
+    return [one.decode("utf-8", "surrogateescape") for one in found if one]
+
+
 async def _read(ask: Ask, container: str, secret: SecretFile) -> bytes | None:
     def get(client: Any) -> bytes:
         pieces, _ = client.get_archive(container, secret.target)

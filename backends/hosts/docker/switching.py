@@ -215,6 +215,7 @@ async def _take_the_name(gate: Gate, seen: Seen, new: Container, release: Releas
         if holder is not None and holder["Id"] == new.id:
             return
         if holder is not None and error.status == 409:
+            await gate.register.check(gate.fence, gate.words, deadline=gate.left)  # a newer worker may have taken it
             raise making.foreign(gate, name, holder) from None
         raise
 

@@ -143,6 +143,28 @@ async def test_a_writer_that_was_frozen_before_any_of_its_calls_overwrites_nothi
     assert refused[:3] == [1, 2, 3]  # before it reads, before it writes, before it reads back
 
 
+async def test_a_frozen_writer_of_a_high_generation_is_not_believed_after_the_volumes_were_pruned(box: Box) -> None:
+    """Generations begin anew then; epochs do not."""
+    fresh = Register(box.connection.engine, box.target)
+    for turn in range(5):
+        await fresh.write(box.fence(1), "write", partial(_current, f"old {turn}"), deadline=60)
+    stale = await box.another()
+    freezing = Freezing(stale, 2)  # it has read, and is to write
+    register = Register(stale.engine, box.target)
+    writing = asyncio.create_task(register.write(box.fence(1), "write", partial(_current, "stale"), deadline=60))
+    async with asyncio.timeout(20):
+        await freezing.frozen.wait()
+    for name in box.registers():
+        box.engine.client.remove_volume(name)
+    await fresh.write(box.fence(2), "write", partial(_current, "new"), deadline=60)
+    freezing.go_on.set()
+    with pytest.raises(Fenced):
+        await writing
+    state = await fresh.read("read", deadline=10)
+    assert (state.epoch, state.current) == (2, "new")
+    await stale.close()
+
+
 def _current(words: str, now: State) -> State:
     return replace(now, current=words)
 
@@ -153,6 +175,11 @@ async def test_the_epoch_of_containers_fences_where_the_volumes_were_pruned(box:
     box.engine.client.prune_volumes()
     for name in box.registers():
         box.engine.client.remove_volume(name)
+    register = Register(box.connection.engine, box.target)
+    with pytest.raises(Fenced):
+        await register.check(box.fence(8), "act", deadline=10)
+    with pytest.raises(Fenced):
+        await register.write(box.fence(8), "write", partial(_current, "stale"), deadline=10)
     with pytest.raises(Fenced):
         await box.connection.switch(first, NO_SECRETS, box.fence(8), "8.1", action="stop")
     assert box.running == [first.id]

@@ -1,0 +1,111 @@
+"""Promise 3 on an engine: a worker that was stopped anywhere in its switch, and goes on after a newer one has put another release there,
+changes nothing of it."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from quarterdeck.backends.errors import Fenced
+from quarterdeck.backends.hosts.docker.connection import DockerConnection
+from quarterdeck.config.container import PublishedPort
+from quarterdeck.config.release import Release
+from tests.boxes import NO_SECRETS, Box
+from tests.sshd import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+
+
+class Stopped:
+    """SIGSTOP for one worker, before its so-manieth look at the register."""
+
+    def __init__(self, connection: DockerConnection, before: int) -> None:
+        self.there, self.go_on = threading.Event(), threading.Event()
+        client: Any = connection.engine._open_client()
+        asked = client.request
+        left = before
+
+        def request(method: str, url: str, **more: Any) -> Any:
+            nonlocal left
+            if method.upper() == "GET" and url.endswith("/volumes"):
+                left -= 1
+                if left == 0:
+                    self.there.set()
+                    self.go_on.wait(60)
+            return asked(method, url, **more)
+
+        client.request = request
+
+
+async def moved(connection: DockerConnection, box: Box, release: Release, epoch: int) -> None:
+    outcome = await connection.switch(release, NO_SECRETS, box.fence(epoch), f"{epoch}.1")
+    if outcome.beside:
+        await connection.retire(release, box.fence(epoch), f"{epoch}.2")
+
+
+@pytest.mark.parametrize("beside", [True, False])
+async def test_a_newer_release_stays_as_it_was(box: Box, beside: bool) -> None:
+    port = str(free_port("127.0.0.1"))
+    spec = box.spec(ports=() if beside else (PublishedPort(8080, port, "127.0.0.1"),))
+    first, second, third = [await box.staged(str(number), spec=spec) for number in (1, 2, 3)]
+    epoch, stopped_at = 1, 0
+    await moved(box.connection, box, first, epoch)
+    for looks in range(1, 60):
+        epoch += 2
+        stale = await box.another()
+        stopped = Stopped(stale, looks)
+        going = asyncio.create_task(moved(stale, box, second, epoch - 1))
+        there = asyncio.create_task(asyncio.to_thread(stopped.there.wait, 60))
+        await asyncio.wait({going, there}, return_when=asyncio.FIRST_COMPLETED)
+        if going.done():
+            stopped.there.set()
+            await going
+            await there
+            await stale.close()
+            break
+        stopped_at += 1
+        await moved(box.connection, box, third, epoch)
+        id = box.inspect(box.name)["Id"]
+        started = box.inspect(box.name)["State"]["StartedAt"]
+        stopped.go_on.set()
+        with pytest.raises(Fenced):
+            await going
+        await stale.close()
+        assert box.running == [third.id], looks
+        live = box.inspect(box.name)
+        assert (live["Id"], live["State"]["StartedAt"]) == (id, started), looks
+        facts = await box.connection.facts(box.target, "", third)
+        assert (facts.current, facts.epoch, facts.drift) == (third.id, epoch, ()), looks
+        epoch += 1
+        await moved(box.connection, box, first, epoch)
+    assert stopped_at >= 8
+
+
+async def test_every_change_comes_right_after_a_look_at_the_register(box: Box) -> None:
+    """The window in which a worker can be stopped and still make one call is that between two requests."""
+    first, second = await box.staged("1"), await box.staged("2")
+    await moved(box.connection, box, first, 1)
+    worker = await box.another()
+    client: Any = worker.engine._open_client()
+    asked, made = client.request, []
+
+    def request(method: str, url: str, **more: Any) -> Any:
+        made.append(f"{method.upper()} {url.partition('/v1.41')[2]}")
+        return asked(method, url, **more)
+
+    client.request = request
+    third = box.release("3")
+    await worker.stage(third, None, NO_SECRETS, box.fence(2))
+    await moved(worker, box, second, 2)
+    await moved(worker, box, third, 3)
+    await worker.withdraw(third, box.fence(3), "3.3")
+    await worker.finish(first, [], box.fence(3), "3.4", prune_to=0, warm=0)
+    await worker.close()
+    changes = 0
+    for at, call in enumerate(made):
+        if call.startswith(("GET ", "DELETE /volumes/")):  # old generations of the register itself
+            continue
+        assert made[at - 1] == "GET /volumes", f"{made[at - 1]} comes before {call}"
+        changes += 1
+    assert changes > 30
