@@ -31,7 +31,7 @@ async def read_facts(engine: "Engine", target: str, release: Release | None, *, 
     body = await inspect(engine, action, live.id, deadline=deadline) if live is not None else None
     there = _digests(images)
     kept = _kept(seen, there)
-    problems = [
+    gone = [
         f"the image of {one.release}, which is good, is not on the engine"
         for one in kept
         if not one.intact and one.release in seen.state.good and one.manifest is not None
@@ -41,10 +41,8 @@ async def read_facts(engine: "Engine", target: str, release: Release | None, *, 
         if names.SECRETS not in container.labels or spec is None or not container.is_complete:
             continue
         if not await secret_files.are_there(ask, container.id, spec):
-            problems.append(
-                f"the secret files of {container.release} are gone with the host's memory: it was restarted"
-            )
-    drift = _drift(seen, body)
+            gone.append(f"the secret files of {container.release} are gone with the host's memory: it was restarted")
+    drift = [*_drift(seen, body), *gone]  # no reason to refuse a rollout: it puts that right
     if holder is not None and (holder["Config"].get("Labels") or {}).get(names.TARGET) != target:
         drift.append(f"the name {name} is held by a container that is not ours ({holder['Config'].get('Image')})")
     return TargetFacts(
@@ -57,7 +55,6 @@ async def read_facts(engine: "Engine", target: str, release: Release | None, *, 
         good=seen.state.good,
         bad=seen.state.bad,
         free_bytes=None,
-        problems=tuple(problems),
         drift=tuple(drift),
     )
 

@@ -89,7 +89,7 @@ async def test_files_that_are_gone_with_the_hosts_memory_are_told_of_and_made_an
         path.unlink()
     directory.rmdir()
     facts = await box.connection.facts(box.target, "", release)
-    assert "gone with the host's memory" in " ".join(facts.problems)
+    assert "gone with the host's memory" in " ".join(facts.drift)
     with pytest.raises(CommandFailed, match=r"secrets are not known here: KEY") as caught:
         await box.connection.switch(release, NO_SECRETS, box.fence(), "1.1")
     assert caught.value.untouched

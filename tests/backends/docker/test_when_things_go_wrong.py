@@ -85,7 +85,7 @@ async def test_an_image_that_was_pruned_is_told_and_fetched_again(box: Box) -> N
         first.id: (False, False),
         second.id: (True, True),
     }
-    assert f"the image of {first.id}, which is good, is not on the engine" in facts.problems
+    assert f"the image of {first.id}, which is good, is not on the engine" in facts.drift
     with pytest.raises(CommandFailed, match="is not on the host") as caught:
         await box.connection.switch(first, NO_SECRETS, box.fence(2), "2.1")
     assert caught.value.untouched
