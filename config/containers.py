@@ -55,26 +55,27 @@ def points(node: MappingNode) -> bool:
 
 @dataclass(slots=True)
 class Containers:
-    """Makes the containers of a fleet; each that is written is made once, in however many environments it runs."""
+    """Makes the containers of a fleet: what a compose file describes once, what stands in place once an environment."""
 
     fleet: str
     problems: Problems
     files: ComposeFiles = field(init=False)
-    made: dict[tuple[int, str], Made | None] = field(default_factory=dict)
+    made: dict[tuple[int, str, str], Made | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.files = ComposeFiles(self.problems)
 
-    def made_of(self, written: Fields, service: str) -> Made | None:
+    def made_of(self, written: Fields, service: str, environment: str) -> Made | None:
         """The container that ``written`` describes for ``service``; None when what is wrong does not let one be made."""
-        key = (id(written), service)
+        key = (id(written), service, "" if points(written.node) else environment)
         if key not in self.made:
-            self.made[key] = self._make(written, service)
+            self.made[key] = self._make(written, service, environment)
         return self.made[key]
 
-    def _make(self, written: Fields, service: str) -> Made | None:
+    def _make(self, written: Fields, service: str, environment: str) -> Made | None:
         if not points(written.node):
-            return make(written, service, InPlace(self.fleet), self.problems)
+            # Two environments on one engine share no network, where one would answer the other's callers, and no data.
+            return make(written, service, InPlace(f"{self.fleet}-{environment}"), self.problems)
         at, named = written.node.value("compose"), written.node.value("service")
         if not isinstance(at, ScalarNode) or not {"compose", "service"} <= written.values.keys():
             return None  # reported

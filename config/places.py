@@ -24,6 +24,9 @@ class Places(msgspec.Struct):
     published: dict[tuple[str, int, str], list[tuple[str, str]]] = msgspec.field(
         default_factory=dict
     )  # → address and target
+    reached: dict[tuple[str, str, str], str] = msgspec.field(
+        default_factory=dict
+    )  # engine, network, name in it → target
 
     def directory(self, environment: Environment, service: str, hosts: tuple[Host, ...], path: str, at: Node) -> None:
         """Two targets may share a host, not a directory: neither may be the other's, nor lie in it."""
@@ -69,10 +72,24 @@ class Places(msgspec.Struct):
                     "`container_name`",
                 )
             self.named.setdefault((engine, name), target)
+            self._reach(engine, spec, target, host, at[0])
             for port in spec.ports:
                 if port.published.isdigit():
                     key = (engine, int(port.published), port.protocol)
                     self._publish(key, port.host_ip, target, host, at[1])
+
+    def _reach(self, engine: str, spec: ContainerSpec, target: str, host: Host, at: Node) -> None:
+        """A name leads to one target only in a network that is made here: else staging would answer production's callers."""
+        for network in spec.networks:
+            for alias in () if network.external else network.aliases:
+                other = self.reached.setdefault((engine, network.name, alias), target)
+                if other != target:
+                    self.problems.add(
+                        at,
+                        f"{target} and {other} are both `{alias}` in the network `{network.name}` on {host.name}; give one of them "
+                        "another network, by `networks` or `project`",
+                    )
+                    return
 
     def _publish(self, key: tuple[str, int, str], address: str, target: str, host: Host, at: Node) -> None:
         taken = self.published.setdefault(key, [])

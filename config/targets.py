@@ -103,7 +103,7 @@ class Assembly:
         values = _merge(below, layers)
         contained = _is_container(layers)
         hosts = self._hosts(environment, name, contained)
-        made = self._container(name, layers, values) if contained else None
+        made = self._container(environment.name, name, layers, values) if contained else None
         files = {secret.source for secret in made.spec.secrets} if made is not None else set()
         self._check_variables([below, *layers], values, files)
         self._check_files(layers, values)
@@ -138,7 +138,7 @@ class Assembly:
             )
         return found
 
-    def _container(self, name: str, layers: Sequence[Fields], values: dict[str, Any]) -> Made | None:
+    def _container(self, environment: str, name: str, layers: Sequence[Fields], values: dict[str, Any]) -> Made | None:
         """The container of the merged layers; its variables and secrets go below those of the fleet file in ``values``."""
         for key, why in NOT_OF_A_CONTAINER.items():
             if values.get(key):
@@ -150,7 +150,7 @@ class Assembly:
             )
         values.setdefault("health", Health())
         written = values.get("container")
-        made = self.containers.made_of(written, name) if isinstance(written, Fields) else None
+        made = self.containers.made_of(written, name, environment) if isinstance(written, Fields) else None
         if made is None:
             return None
         given = values["secrets"]

@@ -1,5 +1,5 @@
 """What surrounds a service: a compose file with its networks, volumes, configs and secrets; or, for a container that is
-described in place, nothing but the fleet's name. Only what the service uses is read."""
+described in place, nothing but a name made of the fleet and the environment. Only what the service uses is read."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -397,12 +397,12 @@ def test_in_place_means_the_same_but_for_this_machine(load: Load, refuse: Refuse
 @pytest.mark.parametrize(
     ("written", "name", "expected"),
     [
-        ("tty: true", "networks", (Network("acme_default", aliases=("api",)),)),
-        ("networks: [back]", "networks", (Network("acme_back", aliases=("api",)),)),
+        ("tty: true", "networks", (Network("acme-dev_default", aliases=("api",)),)),
+        ("networks: [back]", "networks", (Network("acme-dev_back", aliases=("api",)),)),
         ("networks: {proxy: {external: true, aliases: [x]}}", "networks",
          (Network("proxy", external=True, aliases=("api", "x")),)),
         ("networks: {a: {name: b, internal: true}}", "networks", (Network("b", internal=True, aliases=("api",)),)),
-        ("volumes: [data:/data]", "volumes", (Volume("acme_data"),)),
+        ("volumes: [data:/data]", "volumes", (Volume("acme-dev_data"),)),
         ("volumes: [{type: volume, source: d, target: /d, external: true}]", "volumes", (Volume("d", external=True),)),
         ("volumes: [{type: volume, source: d, target: /d, name: e, driver: x}]", "volumes", (Volume("e", driver="x"),)),
         ("configs: [{source: a, target: /etc/a, content: '$x ${y}'}]", "files", (ContainerFile("/etc/a", "$x ${y}"),)),
@@ -414,7 +414,7 @@ def test_in_place_means_the_same_but_for_this_machine(load: Load, refuse: Refuse
 def test_what_surrounds_a_container_in_place(written: str, name: str, expected: Any, load: Load) -> None:
     spec = spec_of(load(f"{IN_FLEET}      {written}\n", **FILES).targets["dev/api"])
     assert getattr(spec, name) == expected
-    assert (spec.project, spec.service) == ("acme", "api")
+    assert (spec.project, spec.service) == ("acme-dev", "api")
 
 
 @pytest.mark.parametrize(

@@ -324,3 +324,18 @@ def test_every_file_that_was_read_is_known_so_that_a_change_is_seen(load: Load, 
     load(SECRETS, **others)
     files = load_with_files(tmp_path / "fleet.yml")[1]
     assert {str(file.relative_to(tmp_path)) for file in files} == {"fleet.yml", *others}
+
+
+def test_two_environments_on_one_engine_share_no_network_and_no_volume(load: Load) -> None:
+    """A container of one would answer the other's callers, and write into the other's data."""
+    fleet = load(ONE_ENGINE % ("unix:///run/docker.sock", "unix:///run/docker.sock", "{volumes: ['data:/data']}"))
+    one, two = (fleet.targets[name].container for name in ("dev/api", "production/api"))
+    assert one is not None and two is not None
+    assert not {network.name for network in one.networks} & {network.name for network in two.networks}
+    assert not {volume.name for volume in one.volumes} & {volume.name for volume in two.volumes}
+
+
+def test_two_environments_that_would_share_a_network_are_refused(refuse: Refuse) -> None:
+    here = "unix:///run/docker.sock"
+    (problem,) = refuse(ONE_ENGINE % (here, here, "{networks: {back: {name: shared}}}"))
+    assert "production/api and dev/api are both `api` in the network `shared` on two" in problem.message
