@@ -236,8 +236,10 @@ class DockerConnection:
         await self._engine.close()
 
     def _gate(self, release: Release, fence: Fence, words: str, deadline: float) -> Gate:
+        """``deadline`` is that of the work itself: what a container may take to stop comes on top."""
         check_release_id(self.host, words, release.id)
-        return Gate(self._engine, fence, words, deadline)
+        grace = release.container.stop_grace_period if release.container is not None else 0.0
+        return Gate(self._engine, fence, words, deadline + grace)
 
 
 async def _switched(going: Awaitable[tuple[dict[str, Any], bool]]) -> SwitchOutcome:

@@ -1,4 +1,4 @@
-"""Runs a command in a container that runs. The engine can't end such a command: the container's own ``timeout`` does, where it has one."""
+"""Runs a command in a container that runs. The engine can't end such a command: the container's own ``timeout`` does, or its shell."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -12,11 +12,18 @@ _KEPT: Final = 64 * 1024  # bytes of output
 BY_LIMIT: Final = (124, 137, 143)
 
 
+# Without `timeout` the shell looks after the command itself. What the command leaves behind may outlive it then.
+_WATCH: Final = """if timeout -k 5 1 true 2>/dev/null; then exec timeout -k 5 {limit} sh -c "$0"; fi
+sh -c "$0" & command=$!
+(sleep {limit}; kill $command; sleep 5; kill -9 $command) >/dev/null 2>&1 & watch=$!
+wait $command; status=$?
+kill $watch 2>/dev/null
+exit $status"""
+
+
 def limited(command: str, seconds: float) -> list[str]:
     """A shell's command that is ended after ``seconds``: as an argument, so that nothing in it needs quoting."""
-    limit = max(1, round(seconds))
-    text = f'if timeout -k 5 1 true 2>/dev/null; then exec timeout -k 5 {limit} sh -c "$0"; fi; exec sh -c "$0"'
-    return ["/bin/sh", "-c", text, command]
+    return ["/bin/sh", "-c", _WATCH.format(limit=max(1, round(seconds))), command]
 
 
 async def run_in(

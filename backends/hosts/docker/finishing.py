@@ -31,14 +31,16 @@ async def finish(gate: Gate, seen: Seen, wish: Wish) -> dict[str, Any]:
     bad = [one for one in state.bad if one not in wish.bad and not (wish.good and one == wish.release)]
     protected = {seen.current, wish.release, last_good, *wish.keep}
 
-    old = [id for id in reversed([*_all_releases(seen)]) if id not in protected]
+    every = _all_releases(seen)
+    old = [id for id in reversed([*every]) if id not in protected]
     leaving = set(old[max(0, wish.prune_to) :])
     running = {one.release for one in seen.running}
     leaving -= running
     await _remove_containers(gate, seen, protected, leaving, wish.warm)
     await _remove_left_over(gate)
-    remaining = {id: body for id, body in state.releases.items() if id not in leaving}
-    await _remove_images(gate, [_location(state.releases.get(id)) for id in leaving], remaining)
+    # Of one that the register has lost, the container's own manifest is taken over: the container may go, and its image stay.
+    remaining = {id: body for id, body in every.items() if id not in leaving and body is not None}
+    await _remove_images(gate, [_location(every[id]) for id in leaving], remaining)
     return {
         "removed": [id for id in old if id in leaving],
         "state": {
@@ -50,8 +52,8 @@ async def finish(gate: Gate, seen: Seen, wish: Wish) -> dict[str, Any]:
     }
 
 
-def _all_releases(seen: Seen) -> Mapping[str, Any]:
-    """Oldest first. Those that only have a container (the register was pruned) are the oldest."""
+def _all_releases(seen: Seen) -> dict[str, Mapping[str, Any] | None]:
+    """Manifests by id, oldest first. Those that only have a container (the register was pruned) are the oldest."""
     found = {one.release: one.manifest for one in reversed(seen.containers) if one.release not in seen.state.releases}
     return {**found, **seen.state.releases}
 

@@ -68,6 +68,7 @@ async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
     await making.set_restart_policy(gate, new.id, restart_policy(spec))
     if others and any(network.aliases for network in spec.networks):
         await asyncio.sleep(_LED_BY_NOW)
+    await _read_back(gate, new, release, watched=0.0)  # what runs is not stopped for one that has ended meanwhile
     for one in others:
         await making.stop(gate, one)
     body = await _read_back(gate, new, release, watched=0.0)

@@ -106,6 +106,20 @@ async def test_old_containers_go_then_old_images_and_never_what_is_to_be_kept(bo
     assert box.running == [releases[4].id]
 
 
+async def test_manifests_that_a_pruned_register_has_lost_come_back_from_the_containers(box: Box) -> None:
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    await box.live(second, "1.2")
+    for name in box.registers():
+        box.engine.client.remove_volume(name)
+    await box.connection.finish(second, [], box.fence(), "1.3", warm=0)
+    facts = await box.connection.facts(box.target, "", second)
+    assert {one.release: (one.intact, one.warm) for one in facts.kept} == {
+        first.id: (True, False),
+        second.id: (True, True),
+    }
+
+
 async def test_an_image_that_another_target_needs_stays(box: Box) -> None:
     other = Box(box.engine, box.registry, box.connection)
     try:

@@ -7,8 +7,9 @@ import pytest
 
 from quarterdeck.backends.errors import CommandFailed
 from quarterdeck.backends.hosts.contract import SecretValues
-from quarterdeck.config.container import SecretFile
+from quarterdeck.config.container import PublishedPort, SecretFile
 from tests.boxes import NO_SECRETS, Box
+from tests.sshd import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 CANARY = "hunter2-canary"
@@ -23,8 +24,10 @@ def in_memory(box: Box) -> list[Path]:
     return [path for path in Path("/dev/shm").glob("quarterdeck-*") if box.name in path.name]
 
 
-async def test_a_variable_is_renewed_where_it_differs_and_kept_otherwise(box: Box) -> None:
-    release = box.release("1", secrets=["KEY"])
+@pytest.mark.parametrize("beside", [True, False])
+async def test_a_variable_is_renewed_where_it_differs_and_kept_otherwise(box: Box, beside: bool) -> None:
+    port = PublishedPort(8080, str(free_port("127.0.0.1")), "127.0.0.1")
+    release = box.release("1", secrets=["KEY"], spec=box.spec(ports=() if beside else (port,)))
     await box.connection.stage(release, None, SecretValues({"KEY": CANARY}), box.fence())
     await box.connection.switch(release, NO_SECRETS, box.fence(), "1.1")
     first = box.inspect(box.name)
@@ -34,7 +37,8 @@ async def test_a_variable_is_renewed_where_it_differs_and_kept_otherwise(box: Bo
     assert same.current == release.id
     assert box.inspect(box.name)["Id"] == first["Id"]
     outcome = await box.connection.switch(release, SecretValues({"KEY": "new'\n"}), box.fence(), "1.3")
-    if outcome.beside:
+    assert outcome.beside is beside
+    if beside:
         outcome = await box.connection.retire(release, box.fence(), "1.4")
     assert outcome.current == release.id
     second = box.inspect(box.name)

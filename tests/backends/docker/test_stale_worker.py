@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quarterdeck.backends.errors import Fenced
+from quarterdeck.backends.errors import BackendError, Fenced
 from quarterdeck.backends.hosts.docker.connection import DockerConnection
 from quarterdeck.config.container import PublishedPort
 from quarterdeck.config.release import Release
@@ -109,3 +109,34 @@ async def test_every_change_comes_right_after_a_look_at_the_register(box: Box) -
         assert made[at - 1] == "GET /volumes", f"{made[at - 1]} comes before {call}"
         changes += 1
     assert changes > 30
+
+
+async def test_of_racing_workers_the_newest_one_s_release_is_what_runs(box: Box) -> None:
+    """Five at once, over ten rounds. The newest may have to look again where an older one was in its way; the older ones never win."""
+    releases = [await box.staged(str(number)) for number in range(5)]
+    await moved(box.connection, box, releases[0], 1)
+    workers = [await box.another() for _ in releases]
+
+    async def race(number: int, epoch: int) -> str:
+        try:
+            await moved(workers[number], box, releases[number], epoch)
+        except Fenced:
+            return "fenced"
+        except BackendError as error:
+            return str(error)
+        return "moved"
+
+    for turn in range(10):
+        first = 10 + turn * 10
+        order = [(number + turn) % 5 for number in range(5)]  # another one is the newest each time
+        told = await asyncio.gather(*(race(number, first + place) for place, number in enumerate(order)))
+        newest, epoch = order[-1], first + 4
+        if told[-1] != "moved":
+            assert told[-1] != "fenced", told
+            assert await race(newest, epoch + 1) == "moved", told
+            epoch += 1
+        assert box.running == [releases[newest].id], told
+        facts = await box.connection.facts(box.target, "", releases[newest])
+        assert (facts.current, facts.epoch, facts.running) == (releases[newest].id, epoch, True), told
+    for worker in workers:
+        await worker.close()

@@ -62,7 +62,6 @@ async def test_a_rollback_starts_the_kept_container_as_it_was(box: Box) -> None:
     await box.live(first, "1.1")
     kept = box.inspect(box.name)["Id"]
     await box.live(second, "1.2")
-    box.registry.process.terminate  # noqa: B018
     await box.live(first, "2.1", epoch=2)
     assert box.inspect(box.name)["Id"] == kept
 
@@ -85,4 +84,29 @@ async def test_one_that_exits_at_once_is_told_with_its_status_and_its_last_words
     assert caught.value.exit_status == 7
     assert first.id in caught.value.left
     assert box.running == [first.id]
-    assert msgspec.structs.replace(first, version="1").id == first.id
+
+
+async def test_a_service_may_get_another_name(box: Box) -> None:
+    first = await box.staged("1")
+    second = await box.staged("2", spec=msgspec.structs.replace(box.spec(), container_name=f"{box.name}-renamed"))
+    await box.live(first, "1.1")
+    await box.live(second, "1.2")
+    assert [*box.containers(running=True)] == [f"{box.name}-renamed"]
+    assert set(box.containers(running=False)) == {f"{box.name}.{first.id}"}
+    await box.live(first, "2.1", epoch=2)
+    assert [*box.containers(running=True)] == [box.name]
+    facts = await box.connection.facts(box.target, "", first)
+    assert (facts.current, facts.running, facts.drift) == (first.id, True, ())
+
+
+async def test_a_restart_of_what_is_live_starts_the_same_container_again(box: Box) -> None:
+    release = await box.staged("1", spec=box.spec(restart="always"))
+    await box.live(release, "1.1")
+    before = box.inspect(box.name)
+    outcome = await box.connection.switch(release, NO_SECRETS, box.fence(2), "2.1")
+    assert (outcome.current, outcome.previous, outcome.beside) == (release.id, release.id, False)
+    after = box.inspect(box.name)
+    assert after["Id"] == before["Id"]
+    assert after["State"]["StartedAt"] > before["State"]["StartedAt"]
+    assert after["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert (await box.connection.facts(box.target, "", release)).drift == ()

@@ -42,6 +42,28 @@ async def test_one_that_never_gets_well_is_taken_back_and_the_old_one_never_stop
     assert (facts.current, facts.bad, facts.drift) == (first.id, (sick.id,), ())
 
 
+async def test_one_that_dies_before_the_old_one_is_retired_does_not_take_its_place_alone(box: Box) -> None:
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    outcome = await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")
+    assert outcome.beside
+    retiring = asyncio.create_task(box.connection.retire(second, box.fence(), "1.3"))
+    async with asyncio.timeout(10):
+        while not any(name == box.name for name in _names_of(box, second.id)):  # noqa: ASYNC110 # the engine gives no event here
+            await asyncio.sleep(0.01)
+    box.engine.client.kill(box.name)
+    with pytest.raises(CommandFailed, match="ended with status 137") as caught:
+        await retiring
+    assert first.id in caught.value.left
+    assert box.running == [first.id]  # it still has the service's name in the network
+    await box.live(first, "2.1", epoch=2)
+    assert box.running == [first.id]
+
+
+def _names_of(box: Box, release: str) -> list[str]:
+    return [name for name, one in box.containers().items() if one["Labels"]["dev.quarterdeck.release"] == release]
+
+
 async def test_a_port_that_another_has_is_told_and_what_ran_comes_back(box: Box) -> None:
     port, taken = free_port("127.0.0.1"), free_port("127.0.0.1")
     first = await box.staged("1", spec=box.spec(ports=(PublishedPort(8080, str(port), "127.0.0.1"),)))
