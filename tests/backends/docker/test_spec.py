@@ -1,8 +1,8 @@
 """What an engine is asked for: the same description for older and newer engines, and which two containers may run side by side."""
 
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,14 +27,17 @@ def asked(spec: ContainerSpec, api: str = "1.41", **more: Any) -> CreateRequest:
 
 
 def test_nothing_that_waits_is_started_by_an_engine_that_starts() -> None:
-    request = asked(replace(SPEC, restart="always"))
+    request = asked(msgspec.structs.replace(SPEC, restart="always"))
     assert request.body["HostConfig"]["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
-    assert restart_policy(replace(SPEC, restart="on-failure:5")) == {"Name": "on-failure", "MaximumRetryCount": 5}
+    assert restart_policy(msgspec.structs.replace(SPEC, restart="on-failure:5")) == {
+        "Name": "on-failure",
+        "MaximumRetryCount": 5,
+    }
     assert restart_policy(SPEC) == {"Name": "no", "MaximumRetryCount": 0}
 
 
 def test_engines_before_44_are_asked_for_the_other_networks_one_by_one() -> None:
-    spec = replace(
+    spec = msgspec.structs.replace(
         SPEC,
         mac_address="02:00:00:00:00:01",
         networks=(
@@ -58,9 +61,9 @@ def test_engines_before_44_are_asked_for_the_other_networks_one_by_one() -> None
 @pytest.mark.parametrize(
     ("spec", "api", "words"),
     [
-        (replace(SPEC, mounts=(Mount("volume", "/x", "v", subpath="a"),)), "1.44", "subpath"),
-        (replace(SPEC, annotations={"a": "b"}), "1.42", "annotations"),
-        (replace(SPEC, healthcheck=Healthcheck(start_interval=1.0)), "1.43", "start_interval"),
+        (msgspec.structs.replace(SPEC, mounts=(Mount("volume", "/x", "v", subpath="a"),)), "1.44", "subpath"),
+        (msgspec.structs.replace(SPEC, annotations={"a": "b"}), "1.42", "annotations"),
+        (msgspec.structs.replace(SPEC, healthcheck=Healthcheck(start_interval=1.0)), "1.43", "start_interval"),
     ],
 )
 def test_what_an_engine_is_too_old_for_is_told(spec: ContainerSpec, api: str, words: str) -> None:
@@ -73,14 +76,14 @@ def test_what_an_engine_is_too_old_for_is_told(spec: ContainerSpec, api: str, wo
 def test_commands_that_are_empty_and_commands_that_are_the_images_differ() -> None:
     assert "Cmd" not in asked(SPEC).body
     assert "Entrypoint" not in asked(SPEC).body
-    body = asked(replace(SPEC, command=(), entrypoint=())).body
+    body = asked(msgspec.structs.replace(SPEC, command=(), entrypoint=())).body
     assert (body["Cmd"], body["Entrypoint"]) == ([], [])
     assert "Init" not in asked(SPEC).body["HostConfig"]
-    assert asked(replace(SPEC, init=False)).body["HostConfig"]["Init"] is False
+    assert asked(msgspec.structs.replace(SPEC, init=False)).body["HostConfig"]["Init"] is False
 
 
 def test_binds_are_made_by_the_engine_only_where_they_may_be() -> None:
-    spec = replace(
+    spec = msgspec.structs.replace(
         SPEC,
         mounts=(
             Mount("bind", "/a", "/host/a", propagation="rshared", selinux="z"),
@@ -98,7 +101,7 @@ def test_binds_are_made_by_the_engine_only_where_they_may_be() -> None:
 
 
 def test_graphics_cards_are_asked_for_as_compose_does() -> None:
-    spec = replace(
+    spec = msgspec.structs.replace(
         SPEC, gpus=({"count": "all"}, {"driver": "nvidia", "device_ids": "0,3", "capabilities": "gpu,video"})
     )
     assert asked(spec).body["HostConfig"]["DeviceRequests"] == [
@@ -108,11 +111,11 @@ def test_graphics_cards_are_asked_for_as_compose_does() -> None:
 
 
 def port(published: str, ip: str = "", protocol: str = "tcp") -> ContainerSpec:
-    return replace(SPEC, ports=(PublishedPort(8080, published, ip, protocol),))
+    return msgspec.structs.replace(SPEC, ports=(PublishedPort(8080, published, ip, protocol),))
 
 
 def mount(source: str, read_only: bool = False, kind: str = "volume") -> ContainerSpec:
-    return replace(SPEC, mounts=(Mount(kind, "/data", source, read_only),))
+    return msgspec.structs.replace(SPEC, mounts=(Mount(kind, "/data", source, read_only),))
 
 
 @pytest.mark.parametrize(
@@ -137,11 +140,11 @@ def mount(source: str, read_only: bool = False, kind: str = "volume") -> Contain
         (mount(""), mount(""), ""),  # anonymous: each its own
         (mount("/srv", kind="bind"), mount("/srv", kind="bind"), "both use /srv"),
         (mount("", kind="tmpfs"), mount("", kind="tmpfs"), ""),
-        (replace(SPEC, network_mode="host"), SPEC, "its network is host"),
-        (SPEC, replace(SPEC, network_mode="container:db"), "its network is container:db"),
-        (replace(SPEC, network_mode="bridge"), SPEC, ""),
-        (replace(SPEC, mac_address="02:00:00:00:00:01"), SPEC, "fixed MAC"),
-        (SPEC, replace(SPEC, networks=(Network("n", ipv4_address="10.0.0.7"),)), "fixed address"),
+        (msgspec.structs.replace(SPEC, network_mode="host"), SPEC, "its network is host"),
+        (SPEC, msgspec.structs.replace(SPEC, network_mode="container:db"), "its network is container:db"),
+        (msgspec.structs.replace(SPEC, network_mode="bridge"), SPEC, ""),
+        (msgspec.structs.replace(SPEC, mac_address="02:00:00:00:00:01"), SPEC, "fixed MAC"),
+        (SPEC, msgspec.structs.replace(SPEC, networks=(Network("n", ipv4_address="10.0.0.7"),)), "fixed address"),
     ],
 )
 def test_which_may_run_side_by_side(new: ContainerSpec, old: ContainerSpec, why: str) -> None:
@@ -161,7 +164,7 @@ PORTS = st.builds(
 
 @given(st.lists(PORTS, max_size=3), st.lists(PORTS, max_size=3))
 def test_ports_clash_both_ways_or_not_at_all(one: list[PublishedPort], other: list[PublishedPort]) -> None:
-    first, second = replace(SPEC, ports=tuple(one)), replace(SPEC, ports=tuple(other))
+    first, second = msgspec.structs.replace(SPEC, ports=tuple(one)), msgspec.structs.replace(SPEC, ports=tuple(other))
     assert bool(can_run_beside(first, second)) == bool(can_run_beside(second, first))
 
 
