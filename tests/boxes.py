@@ -183,6 +183,8 @@ class Box:
     def clear(self) -> None:
         """What the engine's fixture does not remove with the containers."""
         self.engine.remove_containers()
+        for directory in Path("/dev/shm").glob(f"quarterdeck-test-{self.name}-*"):
+            shutil.rmtree(directory)
         client = self.engine.client
         for name in self.registers():
             client.remove_volume(name)

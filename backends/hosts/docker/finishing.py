@@ -37,7 +37,7 @@ async def finish(gate: Gate, seen: Seen, wish: Wish) -> dict[str, Any]:
     running = {one.release for one in seen.running}
     leaving -= running
     await _remove_containers(gate, seen, protected, leaving, wish.warm)
-    await _remove_left_over(gate)
+    await _remove_left_over(gate, seen)
     # Of one that the register has lost, the container's own manifest is taken over: the container may go, and its image stay.
     remaining = {id: body for id, body in every.items() if id not in leaving and body is not None}
     await _remove_images(gate, [_location(every[id]) for id in leaving], remaining)
@@ -72,10 +72,20 @@ async def _remove_containers(gate: Gate, seen: Seen, protected: set[str | None],
         await _tried(making.remove(gate, one))
 
 
-async def _remove_left_over(gate: Gate) -> None:
+async def _remove_left_over(gate: Gate, seen: Seen) -> None:
+    """Containers of hooks and carriers of secrets whose worker died. Secret files go with their carrier where no container has them."""
+    in_use = {one.labels[names.SECRETS] for one in seen.containers if names.SECRETS in one.labels}
     for one in await others(gate.engine, gate.fence.target, gate.words, deadline=gate.left):
-        if not one.runs:
+        if one.runs:
+            continue
+        if one.labels.get(names.SECRETS, "") in in_use:
+            await _tried(_remove_only(gate, one.id))
+        else:
             await _tried(making.remove(gate, one))
+
+
+async def _remove_only(gate: Gate, container: str) -> None:
+    await gate.act_if_there(lambda client: client.remove_container(container, v=True))
 
 
 async def _remove_images(gate: Gate, leaving: Sequence[str], remaining: Mapping[str, Mapping[str, Any]]) -> None:

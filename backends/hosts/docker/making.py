@@ -106,11 +106,14 @@ async def make(
         api_version=gate.engine.api_version,
         secrets=secret_files.binds(spec, directory),
     )
+    name = f"{kept}.making-{secrets.token_hex(4)}"
     if directory:
-        await secret_files.fill(gate, image["Id"], directory, spec, values)
-    made = await _create(gate, request, f"{kept}.making-{secrets.token_hex(4)}")
-    for name, endpoint in request.then_join:
-        await join(gate, made, name, endpoint)
+        async with secret_files.filled(gate, image["Id"], directory, spec, values):
+            made = await _create(gate, request, name)
+    else:
+        made = await _create(gate, request, name)
+    for network_name, endpoint in request.then_join:
+        await join(gate, made, network_name, endpoint)
     if spec.files:
         await _put_files(gate, made, spec)
     await _clear_the_name(gate, seen, kept)
@@ -195,10 +198,9 @@ async def set_restart_policy(gate: Gate, container: str, policy: Any) -> None:
 
 async def remove(gate: Gate, container: Container) -> bool:
     """Removes one that does not run, with its anonymous volumes and its secret files; whether it was there."""
-    found = await gate.act_if_there(lambda client: client.remove_container(container.id, v=True))
-    if names.SECRETS in container.labels:
+    if names.SECRETS in container.labels:  # first: without the container nobody would know of them
         await secret_files.remove(gate, container.image, [container.labels[names.SECRETS]])
-    return found
+    return await gate.act_if_there(lambda client: client.remove_container(container.id, v=True))
 
 
 async def _volume(gate: Gate, spec: ContainerSpec, volume: Volume) -> None:

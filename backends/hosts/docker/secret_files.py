@@ -3,11 +3,11 @@
 The way there is a container that is never started, with /dev/shm bound to it: the engine unpacks an archive through the bind. They do
 not survive a reboot of the host. A value is in an archive and nowhere else: no label, no argument, no message."""
 
-import contextlib
 import io
 import secrets
 import tarfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from quarterdeck.backends.errors import EngineRefused
@@ -32,11 +32,16 @@ def binds(spec: ContainerSpec, directory: str) -> tuple[SecretBind, ...]:
     return tuple(SecretBind(f"{_MEMORY}/{directory}/{number}", one.target) for number, one in enumerate(spec.secrets))
 
 
-async def fill(gate: Gate, image: str, directory: str, spec: ContainerSpec, values: Mapping[str, str]) -> None:
-    """Writes every secret file of ``spec``. Those whose value is not among ``values`` are empty."""
-    files = [(str(number), one) for number, one in enumerate(spec.secrets)]
-    data = _archive(directory, [(name, one, values.get(one.source, "")) for name, one in files])
-    await _through_carrier(gate, image, data)
+@asynccontextmanager
+async def filled(
+    gate: Gate, image: str, directory: str, spec: ContainerSpec, values: Mapping[str, str]
+) -> AsyncGenerator[None, None]:
+    """Writes every secret file of ``spec``; those whose value is not among ``values`` are empty. The carrier stays until the container
+    is made whose files they are: one of the two always tells that the directory is there."""
+    files = [(str(number), one, values.get(one.source, "")) for number, one in enumerate(spec.secrets)]
+    async with _carrier(gate, image, {names.SECRETS: directory}) as carrier:
+        await _put(gate, carrier, _archive(directory, files))
+        yield
 
 
 async def remove(gate: Gate, image: str, directories: Iterable[str]) -> None:
@@ -48,22 +53,34 @@ async def remove(gate: Gate, image: str, directories: Iterable[str]) -> None:
         entry = tarfile.TarInfo(directory)
         entry.type = tarfile.LNKTYPE
         entry.linkname = f"{directory}.nothing"
-        with contextlib.suppress(EngineRefused):  # as it should: the link is not made, the directory is gone
-            await _through_carrier(gate, image, _tar([(entry, b"")]))
+        with suppress(EngineRefused):
+            async with _carrier(gate, image, {}) as carrier:
+                with suppress(EngineRefused):  # as it should: the link is not made, the directory is gone
+                    await _put(gate, carrier, _tar([(entry, b"")]))
 
 
-async def _through_carrier(gate: Gate, image: str, data: bytes) -> None:
+@asynccontextmanager
+async def _carrier(gate: Gate, image: str, labels: Mapping[str, str]) -> AsyncGenerator[str, None]:
     body: dict[str, Any] = {
         "Image": image,
         "Cmd": ["never started"],
-        "Labels": {names.TARGET: gate.fence.target, names.ROLE: names.CARRIER, names.EPOCH: str(gate.fence.epoch)},
+        "Labels": {
+            names.TARGET: gate.fence.target,
+            names.ROLE: names.CARRIER,
+            names.EPOCH: str(gate.fence.epoch),
+            **labels,
+        },
         "HostConfig": {"Binds": [f"{_MEMORY}:{_INSIDE}"], "NetworkMode": "none"},
     }
     made = await gate.act(lambda client: client.create_container_from_config(body))
     try:
-        await gate.act(lambda client: client.put_archive(made["Id"], _INSIDE, data))
+        yield made["Id"]
     finally:
         await gate.act_if_there(lambda client: client.remove_container(made["Id"], v=True, force=True))
+
+
+async def _put(gate: Gate, carrier: str, data: bytes) -> None:
+    await gate.act(lambda client: client.put_archive(carrier, _INSIDE, data))
 
 
 async def hold(gate: Gate, container: str, spec: ContainerSpec, values: Mapping[str, str]) -> bool:

@@ -1,13 +1,15 @@
 """Secrets of a container: variables, or files in the host's memory that only root can reach; renewed where they differ."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
-from quarterdeck.backends.errors import CommandFailed
+from quarterdeck.backends.errors import BackendError, CommandFailed
 from quarterdeck.backends.hosts.contract import SecretValues
 from quarterdeck.config.container import PublishedPort, SecretFile
+from tests.backends.docker.dying import Death
 from tests.boxes import NO_SECRETS, Box
 from tests.sshd import free_port
 
@@ -104,3 +106,24 @@ async def test_files_that_are_gone_with_the_hosts_memory_are_told_of_and_made_an
     await box.live(third, "1.4")
     await box.connection.finish(third, [], box.fence(), "1.5", warm=0, prune_to=0)
     assert in_memory(box) == []
+
+
+async def test_a_worker_that_dies_while_it_makes_a_container_leaves_no_secret_that_nobody_finds(box: Box) -> None:
+    live = await box.staged("0")
+    await box.live(live, "1.0")
+    spec = box.spec(secrets=(SecretFile("KEY", "/run/secrets/KEY"),))
+    release = box.release("1", secrets=["KEY"], spec=spec)
+    for epoch in range(2, 40):
+        worker = await box.another()
+        death = Death(worker, epoch - 1)
+        with contextlib.suppress(BackendError):
+            await worker.stage(release, None, SecretValues({"KEY": CANARY}), box.fence(epoch))
+        await worker.close()
+        if not death.happened:
+            break
+        await box.connection.finish(live, [], box.fence(epoch), f"{epoch}.f", warm=0)
+        assert in_memory(box) == [], death.made
+        assert [*box.containers()] == [box.name], death.made
+    assert epoch >= 7
+    assert len(in_memory(box)) == 1
+    await box.connection.switch(release, NO_SECRETS, box.fence(epoch), f"{epoch}.1")
