@@ -39,6 +39,7 @@ class Artifact(msgspec.Struct, frozen=True):
     ``sha256`` stands for the version asked for.
 
     ``image`` is a repository as in ``docker pull``, without a tag (``registry.acme.io/api``, ``nginx``): the version is the tag.
+    ``image_on`` names the Docker host of the fleet whose engine has the images; empty: a registry has them.
 
     ``tarball`` is a path (absolute after loading), an http(s):// or an sftp:// URL. ``sha256`` is 64 hex digits, or a
     path or URL
@@ -49,6 +50,7 @@ class Artifact(msgspec.Struct, frozen=True):
     tarball: str = ""
     sha256: str | None = None
     image: str = ""
+    image_on: str = ""
 
 
 class Commands(msgspec.Struct, frozen=True):
@@ -203,6 +205,7 @@ class Target(msgspec.Struct, frozen=True):
     on_orphan: str = "hold"  # resume | hold | roll_back: a deploy whose worker died (a rollback is resumed)
     progress_deadline: float = 600.0  # seconds without a step done before a deploy is taken back
     container: ContainerSpec | None = None  # None: a service on SSH hosts
+    images_on: Host | None = None  # where images are that no registry has
 
     @property
     def name(self) -> str:

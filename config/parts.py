@@ -11,6 +11,7 @@ from quarterdeck.config.kinds import (
     DURATION,
     IMAGE,
     MODE,
+    NAME,
     OWN_VARIABLE,
     PORT,
     RELEASE_PATH,
@@ -94,6 +95,9 @@ def _checksum(node: MappingNode, values: Mapping[str, Any], problems: Problems) 
     if "image" in node.entries and "tarball" not in node.entries and "sha256" in node.entries:
         problems.add(node.key("sha256"), "`sha256` is for a tarball: an image is known by its digest")
         return False
+    if "image_on" in node.entries and "image" not in node.entries:
+        problems.add(node.key("image_on"), "`image_on` is for an image: a tarball is found by its path or URL")
+        return False
     if "://" not in tarball or "sha256" in node.entries:
         return True
     problems.add(node.key("tarball"), "`sha256` is missing: what comes over the network needs a checksum")
@@ -109,6 +113,11 @@ ARTIFACT = Keys(
             "Where the tarball is: a path, relative to the fleet file, or a URL; {version} stands for the version.",
         ),
         Key("image", IMAGE, "The repository of a container's images, without a tag: the version is the tag."),
+        Key(
+            "image_on",
+            NAME,
+            "The Docker host whose engine has the images, where no registry does: they are saved there and loaded where they are missing.",
+        ),
         Key(
             "sha256",
             Location("64 hex digits, or a path or a URL of a checksum file", checksum=True),

@@ -112,6 +112,7 @@ class Assembly:
             complete = self._complete(environment, name, layers, values, ("artifact",))
             if made is None:
                 return None
+            self._check_image_on(layers, values)
             at = _where(layers, "container")
             named = made.fields.node.key("container_name") if made.spec.container_name else at
             self.places.container(environment, name, hosts, made.spec, (named, made.fields.node.value("ports")))
@@ -173,6 +174,17 @@ class Assembly:
                 _where(layers, "artifact", "image"), "an image needs `container` beside the artifact: {} is enough"
             )
 
+    def _check_image_on(self, layers: Sequence[Fields], values: Mapping[str, Any]) -> None:
+        artifact: Artifact | None = values.get("artifact")
+        if artifact is None or not artifact.image_on:
+            return
+        host = self.hosts.get(artifact.image_on)
+        if host is None or not host.docker:
+            why = f"there is no host `{artifact.image_on}`" if host is None else f"{host.name} is no Docker host"
+            engines = [name for name, one in self.hosts.items() if one.docker]
+            near = self.problems.nearest(artifact.image_on, engines)
+            self.problems.add(_where(layers, "artifact", "image_on"), why, nearest=near)
+
     def _make(
         self,
         environment: Environment,
@@ -203,6 +215,7 @@ class Assembly:
             logs=logs,
             rollback=values.get("rollback", RollbackPolicy()),
             container=container,
+            images_on=self.hosts.get(values["artifact"].image_on),
             **{key: values[key] for key in optional if key in values},
         )
 

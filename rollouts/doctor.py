@@ -16,7 +16,7 @@ from quarterdeck.backends.errors import (
     ArtifactMissing,
     BackendError,
 )
-from quarterdeck.config.model import Fleet, SecretReference, Target
+from quarterdeck.config.model import Fleet, Host, SecretReference, Target
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Operator
@@ -214,6 +214,9 @@ async def _artifact(backend: "Hosts", journal: Journal | JournalError, target: T
     if isinstance(journal, Journal):
         row = next(iter(journal.releases(target.name, limit=1)), None)
 
+    if target.images_on is not None:
+        return [await _images(backend, target, target.images_on)]
+
     async def connect(address: str) -> "SSHClientConnection":
         async with asyncio.timeout(CONNECT):
             return await backend.sftp(address)
@@ -257,6 +260,28 @@ async def _artifact(backend: "Hosts", journal: Journal | JournalError, target: T
             )
         ]
     return [Finding(subject, Verdict.OK, f"{shown}: {row.release.version} is there")]
+
+
+async def _images(backend: "Hosts", target: Target, host: Host) -> Finding:
+    """Whether the engine that has the images has any."""
+    from quarterdeck.backends.hosts.docker.images import tags
+
+    subject, shown = f"artifact {target.name}", f"{target.artifact.image} on {host.name}"
+    try:
+        engine = await backend.docker().open_engine(host, deadline=CONNECT)
+        try:
+            found = await tags(engine, target.artifact.image)
+        finally:
+            await engine.close()
+    except BackendError as error:
+        return Finding(
+            subject, Verdict.FAIL, f"can't {error.action}: {error.problem}", error.advice or "is the engine up?"
+        )
+    if not found:
+        return Finding(
+            subject, Verdict.WARN, f"{shown}: there is no image", "build one there, or correct image: in the fleet file"
+        )
+    return Finding(subject, Verdict.OK, f"{shown}: the newest is {found[0]}")
 
 
 async def _secrets(fleet: Fleet, targets: Sequence[Target]) -> list[Finding]:

@@ -147,7 +147,8 @@ class Connection(Protocol):
         self, release: Release, archive: Path | None, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
     ) -> StageOutcome:
         """Uploads, checks the SHA-256, unpacks (outside the lock), adds config files, env and manifest, renames into
-        place. ``archive`` is None for an image, which the host fetches itself.
+        place. ``archive`` is None for an image, which the host fetches itself; where no registry has it,
+        ``ArtifactMissing`` asks for one as ``docker save`` writes it.
 
         Idempotent: a complete release of the same manifest is left as it is. ArtifactRefused, NoSpace, Fenced, …
         """

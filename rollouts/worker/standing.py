@@ -20,6 +20,7 @@ from quarterdeck.rollouts.spawn import artifact_cache
 from quarterdeck.rollouts.worker.armed import Armed
 from quarterdeck.rollouts.worker.arming import Arming
 from quarterdeck.rollouts.worker.crew import Crew
+from quarterdeck.rollouts.worker.image_archive import fetch_image
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.old_secrets import OldSecrets, old_secrets
 from quarterdeck.rollouts.worker.steps import Archives, Work
@@ -48,6 +49,8 @@ class Standing:
 
             if armed.archive is not None and release.id == armed.release.id:
                 return armed.archive
+            if release.container is not None:
+                return await fetch_image(self.arming.backend, self.target, release, cache)
             archive = await fetch(release.artifact, cache, connect=self.arming.sftp)
             await check_archive(archive)  # a release that was adopted has its checksum from a host, not from a deploy
             return archive

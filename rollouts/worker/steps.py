@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.backends.errors import CommandFailed
+from quarterdeck.backends.errors import ArtifactMissing, CommandFailed
 from quarterdeck.backends.hosts.contract import (
     Connection,
     Fence,
@@ -148,8 +148,16 @@ async def _stage(step: Step, work: Work, connection: Connection) -> dict[str, An
 
 
 async def _put_there(release: Release, work: Work, connection: Connection) -> StageOutcome:
-    archive = await work.archives.of(release) if release.container is None else None
-    return await connection.stage(release, archive, work.secrets_of(release.id), work.fence)
+    secrets = work.secrets_of(release.id)
+    if release.container is None:
+        return await connection.stage(release, await work.archives.of(release), secrets, work.fence)
+    try:
+        return await connection.stage(release, None, secrets, work.fence)
+    except ArtifactMissing:
+        if work.target.images_on is None:
+            raise
+        # No registry has it: it is brought from an engine that does, once for all hosts that lack it.
+        return await connection.stage(release, await work.archives.of(release), secrets, work.fence)
 
 
 async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, Any]:

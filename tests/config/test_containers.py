@@ -339,3 +339,26 @@ def test_two_environments_that_would_share_a_network_are_refused(refuse: Refuse)
     here = "unix:///run/docker.sock"
     (problem,) = refuse(ONE_ENGINE % (here, here, "{networks: {back: {name: shared}}}"))
     assert "production/api and dev/api are both `api` in the network `shared` on two" in problem.message
+
+
+ON_AN_ENGINE = "{image: shop/app, image_on: one}"
+
+
+def test_images_may_be_on_an_engine_instead_of_in_a_registry(load: Load) -> None:
+    fleet = load((ONE_ENGINE % ("unix:///a", "unix:///b", "{}")).replace("{image: api}", ON_AN_ENGINE))
+    for name in ("dev/api", "production/api"):
+        assert fleet.targets[name].images_on == fleet.hosts["one"]
+
+
+@pytest.mark.parametrize(
+    ("artifact", "message", "nearest"),
+    [
+        ("{image: api, image_on: on}", "there is no host `on`", "one"),
+        ("{image: api, image_on: web}", "web is no Docker host", None),
+        ("{tarball: x.tgz, image_on: one}", "`image_on` is for an image: a tarball is found by its path or URL", None),
+    ],
+)
+def test_what_has_the_images_is_a_docker_host(refuse: Refuse, artifact: str, message: str, nearest: str | None) -> None:
+    text = (ONE_ENGINE % ("unix:///a", "unix:///b", "{}")).replace("{image: api}", artifact)
+    problems = refuse(text.replace("hosts:\n", "hosts:\n  web: {ssh: web}\n", 1))
+    assert (message, nearest) in [(problem.message, problem.nearest) for problem in problems]

@@ -21,7 +21,7 @@ from quarterdeck.backends.hosts.contract import (
     TargetFacts,
     Vitals,
 )
-from quarterdeck.backends.hosts.docker import hooks, staging, switching
+from quarterdeck.backends.hosts.docker import hooks, images, staging, switching
 from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
 from quarterdeck.backends.hosts.docker.engine import Engine
 from quarterdeck.backends.hosts.docker.facts import read_facts
@@ -91,7 +91,7 @@ class DockerConnection:
         """The engine pulls the image by its digest; the container is made, and not started."""
         gate = self._gate(release, fence, f"stage {release.id}", deadline)
         started = time.monotonic()
-        if archive is not None:
+        if archive is not None and not images.travels(release):
             raise BackendError(
                 self.host,
                 gate.words,
@@ -99,7 +99,7 @@ class DockerConnection:
                 left=UNCHANGED,
                 advice="give the service an image, or the host an SSH entry",
             )
-        already = await staging.stage(gate, release, secrets.values, self._auth)
+        already = await staging.stage(gate, release, secrets.values, self._auth, archive)
         return StageOutcome(release.id, already, time.monotonic() - started)
 
     async def switch(

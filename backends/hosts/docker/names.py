@@ -40,6 +40,11 @@ def live_name(release: Release) -> str:
     return spec.container_name if spec is not None and spec.container_name else _ODD.sub("-", release.target)
 
 
+def tag(release_id: str) -> str:
+    """The release as an image's tag: at most 128 characters, and none that a tag can't have."""
+    return _ODD.sub("-", release_id)[-128:].lstrip(".-")
+
+
 def kept_name(live: str, release_id: str) -> str:
     """The name of a container that waits: staged, or stopped and kept."""
     return f"{live}.{_ODD.sub('-', release_id)}"

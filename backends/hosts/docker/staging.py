@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from quarterdeck.backends.errors import (
@@ -13,6 +14,7 @@ from quarterdeck.backends.errors import (
     NoSpace,
     NotPermitted,
 )
+from quarterdeck.backends.hosts.docker import images
 from quarterdeck.backends.hosts.docker.auth import Auth
 from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.looking import Body
@@ -23,7 +25,9 @@ from quarterdeck.config.release import Release
 _LEFT = "What runs there runs on"
 
 
-async def stage(gate: Gate, release: Release, values: Mapping[str, str], auth: Auth) -> bool:
+async def stage(
+    gate: Gate, release: Release, values: Mapping[str, str], auth: Auth, archive: Path | None = None
+) -> bool:
     """Whether it was there already. Raises ``ArtifactMissing``, ``ArtifactRefused``, ``NotPermitted``, ``NoSpace``, ``Fenced``, …"""
     spec = spec_of(gate.host, gate.words, release)
     seen = await gate.look()
@@ -34,7 +38,10 @@ async def stage(gate: Gate, release: Release, values: Mapping[str, str], auth: A
         await _remember(gate, release)
         return True
     if image is None:
-        image = await _pull(gate, release, spec.platform, auth)
+        if images.travels(release):
+            image = await images.load(gate, release, archive)
+        else:
+            image = await _pull(gate, release, spec.platform, auth)
     await make(gate, seen, release, values, image, "stage")
     await _remember(gate, release)
     return False
