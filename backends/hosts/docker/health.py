@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, Unreachable
@@ -100,8 +101,18 @@ class HealthChecks:
             at = f"{body['State'].get('StartedAt')} {body.get('RestartCount')}"
             known = self._watched.get(release.id)
             if known is None or (known.id, known.started) != (body["Id"], at):
-                self._watched[release.id] = Watched(body["Id"], at, time.monotonic())
+                ran = await self._ran(body) if known is None else 0.0
+                self._watched[release.id] = Watched(body["Id"], at, time.monotonic() - ran)
         return body
+
+    async def _ran(self, body: Body) -> float:
+        """Seconds that a container has run before it was seen here, by the engine's own clock: ours may be another."""
+        info = await self._engine.call(_ACTION, lambda client: client.info(), deadline=_ASKING)
+        try:
+            started, now = (datetime.fromisoformat(text) for text in (body["State"]["StartedAt"], info["SystemTime"]))
+            return max(0.0, (now - started).total_seconds())
+        except (KeyError, ValueError, TypeError):
+            return 0.0  # then it is watched from now on
 
     async def _one(
         self, health: Health, check: HttpCheck | TcpCheck | CommandCheck, release: Release, body: Body
