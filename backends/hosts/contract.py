@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -240,6 +240,25 @@ class Connection(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Watched(Connection, Protocol):
+    """A connection for an observer, never for a worker. ``facts`` of many targets that are asked for together share what they read, and
+    ``check_health`` goes by what ``facts`` read a moment before; none is older than the question that began the look."""
+
+    def changes(self) -> AsyncGenerator[frozenset[str] | None, None]:
+        """Targets to which something has just happened on the host, as it tells it by itself. None: anything may have happened, look at
+        all; so it begins, and so it goes on after it was cut. Never ends by itself; raises where it can't be had."""
+        ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A connection to a host that tells of changes by itself."""
+
+    def watched(self) -> Watched:
+        """The same connection, for an observer."""
+        ...
 
 
 class HostBackend(Protocol):

@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, Unreachable
-from quarterdeck.backends.hosts.contract import Connection, HostBackend, Vitals
+from quarterdeck.backends.hosts.contract import Connection, HostBackend, Vitals, Watchable, Watched
 from quarterdeck.config.model import Host, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.clock import boottime, now
 from quarterdeck.history.records import Metric, Sample
 from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.looking import Look, look, reason_of
+from quarterdeck.rollouts.observer.changes import Changes
 
 CONNECT = 10.0  # seconds
 ANSWER = 8.0  # seconds for what runs
@@ -71,6 +72,10 @@ class HostWatch:
         self._before: Vitals | None = None
         self._phase = random.random()  # noqa: S311 - spreads looks
         self._connection: Connection | None = None
+        self._watched: Watched | None = None  # the same connection, of a host that tells of changes by itself
+        self._changes: Changes | None = None
+        self._begun = 0  # looks so far
+        self._newest: dict[str, int] = {}  # by target, the look that was begun last of those that have ended
         self._failures = 0
         self._not_before = 0.0  # while it is lost
         self._changed = asyncio.Event()
@@ -132,11 +137,18 @@ class HostWatch:
             return
         if self._connection is None:
             self._connection = await self._backend.connect(self.host, deadline=CONNECT)
-        connection = self._connection
+            self._watched = self._connection.watched() if isinstance(self._connection, Watchable) else None
+        connection = self._watched or self._connection
+        if self._watched is not None and self._changes is None and min(self._every.values()) <= IDLE:
+            self._changes = Changes(self._watched, self._look_now, self.hurry)
+            await self._changes.begun()
+            due = list(self._every)  # nobody has told what happened before
         for name in due:
             self._due[name] = self._next(now, self._every[name])
-        limit = asyncio.Semaphore(AT_ONCE)
-        tasks = [asyncio.create_task(self._look(connection, self._targets[name], limit)) for name in due]
+        # Looks that share what they read are begun together; it is their connection then that makes only a few calls at a time.
+        limit = asyncio.Semaphore(AT_ONCE if self._watched is None else len(due) + 1)
+        patience = WHOLE_LOOK if self._watched is None else WHOLE_LOOK * (1 + len(due) // AT_ONCE)
+        tasks = [asyncio.create_task(self._look(connection, self._targets[name], limit, patience)) for name in due]
         if self._vitals_due <= now:
             self._vitals_due = now + self._vitals_every * 0.95
             tasks.append(asyncio.create_task(self._vitals(connection, self._targets[due[0]].path, limit)))
@@ -148,7 +160,8 @@ class HostWatch:
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
         if stuck:
-            await self._disconnect()  # the server counts a session for as long as its command hangs
+            if self._watched is None or len(stuck) == len(tasks):
+                await self._disconnect()  # the server counts a session for as long as its command hangs
             if len(stuck) == len(tasks):
                 raise Unreachable(self.host.name, "look at it", f"no answer within {ANSWER:g} s")
             for name in self._due.keys() & set(stuck):
@@ -157,18 +170,28 @@ class HostWatch:
         if min(self._every.values()) > IDLE:
             await self._disconnect()
 
-    async def _look(self, connection: Connection, target: Target, limit: asyncio.Semaphore) -> str:
+    async def _look_now(self, target: str) -> None:
+        """Something has happened to it. Raises Unreachable."""
+        connection = self._watched
+        if connection is not None and target in self._every:
+            await self._look(connection, self._targets[target], asyncio.Semaphore(1), WHOLE_LOOK)
+
+    async def _look(self, connection: Connection, target: Target, limit: asyncio.Semaphore, patience: float) -> str:
         """One target; its name when the look hung. Raises Unreachable."""
+        number = self._begun = self._begun + 1
         try:
-            async with limit, asyncio.timeout(WHOLE_LOOK):
+            async with limit, asyncio.timeout(patience):
                 releases, head = await self._known(target.name)
                 seen = await look(connection, target, releases, head, deadline=ANSWER)
         except Unreachable:
             raise
         except (BackendError, TimeoutError) as error:
             # This target can't be asked, the host perhaps can.
-            self._findings.lose(target.name, self.host.name, reason_of(error, WHOLE_LOOK))
+            if self._is_newest(target.name, number):
+                self._findings.lose(target.name, self.host.name, reason_of(error, patience))
             return target.name if isinstance(error, (CommandTimedOut, TimeoutError)) else ""
+        if not self._is_newest(target.name, number):
+            return ""
         self._findings.saw(seen)
         release = seen.observation.release
         probe, at = seen.probe, boottime()
@@ -178,6 +201,13 @@ class HostWatch:
         elif release is not None and seen.observation.health == "unhealthy":
             self._sample(target.name, release, Metric.FAILURE, 0.0, at)  # it does not run: nothing there could be asked
         return ""
+
+    def _is_newest(self, target: str, number: int) -> bool:
+        """False for a look that ends when one that was begun after it has ended already: what it saw is older."""
+        if number < self._newest.get(target, 0):
+            return False
+        self._newest[target] = number
+        return True
 
     async def _vitals(self, connection: Connection, path: str, limit: asyncio.Semaphore) -> str:
         """The host's own figures; "vitals" when that hung. Raises Unreachable."""
@@ -216,7 +246,10 @@ class HostWatch:
         self._not_before = time.monotonic() + wait * random.uniform(0.7, 1.3)  # noqa: S311 - spreads tries
 
     async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
+        changes, self._changes = self._changes, None
+        if changes is not None:
+            await changes.end()
+        connection, self._connection, self._watched = self._connection, None, None
         if connection is not None:
             self.executions += connection.executions
             await leave(connection)

@@ -190,7 +190,9 @@ def by_host(fleet: Fleet) -> Mapping[str, Mapping[str, Target]]:
 
 
 def _differs(before: tuple[Observation, float] | None, seen: Observation) -> bool:
-    """Whether something is different that one would act upon; the time alone is not."""
-    return before is None or msgspec.structs.replace(before[0], time="", body={}) != msgspec.structs.replace(
-        seen, time="", body={}
+    """Whether something is different that one would act upon; the time alone is not, nor the words of a check."""
+    return (
+        before is None
+        or before[0].body.get("drift") != seen.body.get("drift")
+        or msgspec.structs.replace(before[0], time="", body={}) != msgspec.structs.replace(seen, time="", body={})
     )

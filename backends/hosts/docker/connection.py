@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -34,6 +34,9 @@ from quarterdeck.backends.hosts.ssh.release_files import check_release_id
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
 
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.docker.watching import WatchedEngine
+
 _ACTIONS = ("restart", "start", "stop", "none")
 _HOOK_ROOM = 45.0  # seconds beside a hook's own
 
@@ -59,6 +62,12 @@ class DockerConnection:
     def engine(self) -> Engine:
         """For observers: events and figures of many containers at once."""
         return self._engine
+
+    def watched(self) -> "WatchedEngine":
+        """The same engine for an observer; closing one of the two closes it."""
+        from quarterdeck.backends.hosts.docker.watching import WatchedEngine
+
+        return WatchedEngine(self._engine, self._auth)
 
     async def facts(
         self,

@@ -1,6 +1,7 @@
 """What an engine says of a target: what is live, what could be gone back to, and what was changed behind our back. Changes nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarterdeck.backends.hosts.contract import KeptRelease, TargetFacts
@@ -27,9 +28,30 @@ async def read_facts(engine: "Engine", target: str, release: Release | None, *, 
         together(look(engine, target, action, deadline=deadline), _holder(engine, action, name, deadline)),
         ask(lambda client: client.images(all=True)),
     )
+    foreign = ""
+    if holder is not None and (holder["Config"].get("Labels") or {}).get(names.TARGET) != target:
+        foreign = foreign_holder(name, str(holder["Config"].get("Image")))
+    return (await facts_of(engine, target, seen, digests(images), foreign, deadline=deadline))[0]
+
+
+def foreign_holder(name: str, image: str) -> str:
+    """In the words of drift."""
+    return f"the name {name} is held by a container that is not ours ({image})"
+
+
+async def facts_of(
+    engine: "Engine", target: str, seen: Seen, there: set[str], foreign: str, *, deadline: float
+) -> tuple[TargetFacts, Body | None]:
+    """What ``seen`` means, and the live container as the engine has it now. ``there``: ``digests`` of its images; ``foreign``: who else
+    holds the live name, in words."""
+    action = f"read what runs of {target}"
+
+    async def ask(function: "Callable[[docker.APIClient], T]") -> T:
+        return await engine.call(action, function, deadline=deadline)
+
+    seen, bodies = await _as_they_are(engine, action, seen, deadline)
     live = seen.live
-    body = await inspect(engine, action, live.id, deadline=deadline) if live is not None else None
-    there = _digests(images)
+    body = bodies.get(live.id) if live is not None else None
     kept = _kept(seen, there)
     gone = [
         f"the image of {one.release}, which is good, is not on the engine"
@@ -43,9 +65,9 @@ async def read_facts(engine: "Engine", target: str, release: Release | None, *, 
         if not await secret_files.are_there(ask, container.id, spec):
             gone.append(f"the secret files of {container.release} are gone with the host's memory: it was restarted")
     drift = [*_drift(seen, body), *gone]  # no reason to refuse a rollout: it puts that right
-    if holder is not None and (holder["Config"].get("Labels") or {}).get(names.TARGET) != target:
-        drift.append(f"the name {name} is held by a container that is not ours ({holder['Config'].get('Image')})")
-    return TargetFacts(
+    if foreign:
+        drift.append(foreign)
+    facts = TargetFacts(
         current=seen.current,
         running=live is not None and live.state == "running",
         kept=kept,
@@ -57,6 +79,24 @@ async def read_facts(engine: "Engine", target: str, release: Release | None, *, 
         free_bytes=None,
         drift=tuple(drift),
     )
+    return facts, body
+
+
+async def _as_they_are(
+    engine: "Engine", action: str, seen: Seen, deadline: float
+) -> tuple[Seen, Mapping[str, Body | None]]:
+    """The live container, and what runs beside it, as they are now: the engine tells that one has ended before its list has that."""
+    bodies: dict[str, Body | None] = {}
+    containers = []
+    for one in seen.containers:
+        if one.is_live or one.runs:
+            body = bodies[one.id] = await inspect(engine, action, one.id, deadline=deadline)
+            if body is None:
+                continue  # removed since
+            containers.append(replace(one, state=body["State"].get("Status", one.state)))
+        else:
+            containers.append(one)
+    return replace(seen, containers=tuple(containers)), bodies
 
 
 async def _holder(engine: "Engine", action: str, name: str, deadline: float) -> Body | None:
@@ -64,7 +104,7 @@ async def _holder(engine: "Engine", action: str, name: str, deadline: float) -> 
     return await inspect(engine, action, name, deadline=deadline) if name else None
 
 
-def _digests(images: Sequence[Mapping[str, Any]]) -> set[str]:
+def digests(images: Sequence[Mapping[str, Any]]) -> set[str]:
     """Digests in registries, and the images' own ids."""
     found = {one["Id"] for one in images}
     return found | {name.rpartition("@")[2] for one in images for name in one.get("RepoDigests") or []}

@@ -43,11 +43,12 @@ class HealthChecks:
         """It is looked for anew: another container may be its own by now."""
         self._watched.pop(release.id, None)
 
-    async def check(self, health: Health, release: Release) -> HealthOutcome:
-        """Raises ``Unreachable``; whatever else goes wrong is a service that is not well."""
+    async def check(self, health: Health, release: Release, known: Body | None = None) -> HealthOutcome:
+        """``known``: the container, where it was inspected just now. Raises ``Unreachable``; whatever else goes wrong is a service that is
+        not well."""
         started = time.monotonic()
         try:
-            healthy, details, checks = await self._check(health, release)
+            healthy, details, checks = await self._check(health, release, known)
         except Unreachable:
             raise
         except CommandTimedOut as error:
@@ -57,8 +58,8 @@ class HealthChecks:
             healthy, details, checks = False, error.problem, 1
         return HealthOutcome(healthy, details, time.monotonic() - started, checks)
 
-    async def _check(self, health: Health, release: Release) -> tuple[bool, str, int]:
-        body = await self._container(release)
+    async def _check(self, health: Health, release: Release, known: Body | None) -> tuple[bool, str, int]:
+        body = await self._container(release, known)
         if body is None:
             return False, f"there is no container of {release.id}", 1
         state = body["State"]
@@ -89,9 +90,10 @@ class HealthChecks:
             return False, f"its container has run for {ran:.1f} s: without a check it must for {RUNS_FOR:g} s", 1
         return True, f"its container has run for {RUNS_FOR:g} s", 1
 
-    async def _container(self, release: Release) -> Body | None:
+    async def _container(self, release: Release, body: Body | None) -> Body | None:
         known = self._watched.get(release.id)
-        body = await inspect(self._engine, _ACTION, known.id, deadline=_ASKING) if known is not None else None
+        if body is None and known is not None:
+            body = await inspect(self._engine, _ACTION, known.id, deadline=_ASKING)
         if body is None or not body["State"].get("Running"):
             found = (await look(self._engine, release.target, _ACTION, deadline=_ASKING)).of(release)
             if found is None:

@@ -110,7 +110,13 @@ async def look(engine: "Engine", target: str, action: str, *, deadline: float) -
     state, listed = await together(
         Register(engine, target).read(action, deadline=deadline), _list(engine, target, action, deadline)
     )
-    containers = [_container(one) for one in listed]
+    return seen_in(state, listed)
+
+
+def seen_in(state: State, listed: Sequence[Body]) -> Seen:
+    """``listed``: the target's containers, as a list of the engine has them."""
+    newest_first = sorted(listed, key=lambda one: -int(one.get("Created", 0)))
+    containers = [_container(one) for one in newest_first]
     return Seen(state, tuple(one for one in containers if names.ROLE not in one.labels))
 
 
@@ -157,20 +163,24 @@ async def _list(engine: "Engine", target: str, action: str, deadline: float) -> 
     found: list[Body] = await engine.call(
         action, lambda client: client.containers(all=True, filters=filters), deadline=deadline
     )
-    return sorted(found, key=lambda one: -int(one.get("Created", 0)))
+    return found
 
 
 def _container(body: Body) -> Container:
-    given = [name.removeprefix("/") for name in body.get("Names") or []]
-    own = [name for name in given if "/" not in name]  # the others are names of links
     return Container(
         id=body["Id"],
-        name=own[0] if own else "",
+        name=name_in(body),
         image=body.get("ImageID", ""),
         created=int(body.get("Created", 0)),
         state=body.get("State", ""),
         labels=body.get("Labels") or {},
     )
+
+
+def name_in(body: Body) -> str:
+    """Of a container in a list."""
+    given = [name.removeprefix("/") for name in body.get("Names") or []]
+    return next((name for name in given if "/" not in name), "")  # the others are names of links
 
 
 def manifest_in(labels: Mapping[str, str]) -> Mapping[str, Any] | None:

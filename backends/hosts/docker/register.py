@@ -18,7 +18,7 @@ drift.
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -162,14 +162,7 @@ class Register:
         found: Mapping[str, Any] = await self._engine.call(
             action, lambda client: client.volumes(filters=filters), deadline=deadline
         )
-        records = []
-        for volume in found.get("Volumes") or []:
-            labels = volume.get("Labels") or {}
-            state = from_label(labels.get(STATE, ""))
-            number = labels.get(GENERATION, "")
-            if state is not None and number.isdigit():
-                records.append(_Record(volume["Name"], int(number), labels.get(NONCE, ""), state))
-        return records
+        return [one for volume in found.get("Volumes") or [] if (one := _record(volume)) is not None]
 
     async def _epoch_of_containers(self, action: str, deadline: float) -> int:
         filters = {"label": [f"{TARGET}={self._target}"]}
@@ -177,6 +170,24 @@ class Register:
             action, lambda client: client.containers(all=True, filters=filters), deadline=deadline
         )
         return max((epoch_of(one.get("Labels") or {}) for one in found), default=0)
+
+
+def newest_states(volumes: Iterable[Mapping[str, Any]]) -> dict[str, State]:
+    """By target, of the registers of all that are among ``volumes``."""
+    found: dict[str, list[_Record]] = {}
+    for volume in volumes:
+        record = _record(volume)
+        if record is not None:
+            found.setdefault(volume["Labels"].get(TARGET, ""), []).append(record)
+    return {target: best.state for target, records in found.items() if (best := _best(records)) is not None}
+
+
+def _record(volume: Mapping[str, Any]) -> _Record | None:
+    """None where it is no register's."""
+    labels = volume.get("Labels") or {}
+    state = from_label(labels.get(STATE, ""))
+    number = labels.get(GENERATION, "")
+    return _Record(volume["Name"], int(number), labels.get(NONCE, ""), state) if state and number.isdigit() else None
 
 
 def epoch_of(labels: Mapping[str, str]) -> int:

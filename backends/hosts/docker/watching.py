@@ -1,0 +1,203 @@
+"""An open engine for an observer: looks at many targets share the engine's lists, and what happens there is told as it happens.
+
+Nothing is remembered from one look to the next: a target is shown from lists, and from its container, that were asked for after it was
+asked about. Not for workers: what they go by is read for them alone.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from quarterdeck.backends.errors import CommandTimedOut
+from quarterdeck.backends.hosts.contract import HealthOutcome, TargetFacts
+from quarterdeck.backends.hosts.docker import names
+from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
+from quarterdeck.backends.hosts.docker.connection import DockerConnection
+from quarterdeck.backends.hosts.docker.events import EngineEvent
+from quarterdeck.backends.hosts.docker.facts import digests, facts_of, foreign_holder
+from quarterdeck.backends.hosts.docker.looking import Body, Seen, name_in, seen_in, together
+from quarterdeck.backends.hosts.docker.register import State, epoch_of, newest_states
+from quarterdeck.config.model import Health
+from quarterdeck.config.release import Release
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.docker.engine import Engine
+
+Ask = Callable[[Callable[[Any], Any]], Awaitable[Any]]
+
+_ACTION: Final = "look at what runs there"
+_FEW: Final = 3  # so many targets that are asked about together are read each by itself: lists of everything cost more
+_INSPECTED_AT_ONCE: Final = 5  # some of the engine's threads stay free for what else is asked
+_CHECKED_AT_ONCE: Final = (
+    8  # services: how long their answers take is measured, so they must not wait for one another here
+)
+_FRESH: Final = 1.0  # seconds in which a health check goes by the container as the look before it has seen it
+_TELLING: Final = [
+    *("create", "start", "restart", "die", "stop", "oom"),
+    *("pause", "unpause", "rename", "destroy", "health_status"),
+]
+"""Not what looking itself causes (archive-path), nor a check's command (exec_…)."""
+
+
+class WatchedEngine(DockerConnection):
+    """Made by ``DockerConnection.watched``."""
+
+    def __init__(self, engine: "Engine", auth: Auth = no_auth) -> None:
+        super().__init__(engine, auth)
+        self._lists = _Lists(engine)
+        self._inspecting = asyncio.Semaphore(_INSPECTED_AT_ONCE)
+        self._checking = asyncio.Semaphore(_CHECKED_AT_ONCE)
+        self._inspected: dict[str, tuple[float, Body]] = {}  # the live containers, by target
+
+    async def facts(
+        self,
+        target: str,
+        path: str,  # noqa: ARG002 # of the contract: a container has no directory on the host
+        release: Release | None = None,
+        *,
+        deadline: float = 20.0,
+        then_switch: bool = False,  # noqa: ARG002 # of the contract
+    ) -> TargetFacts:
+        """Without ``free_bytes``, which is no observer's business."""
+        name = names.live_name(release) if release is not None else ""
+        listed = await self._lists.now(target, name, deadline)
+        async with self._inspecting:
+            facts, body = await facts_of(
+                self._engine, target, listed.seen(target), listed.there, listed.foreign(target, name), deadline=deadline
+            )
+        if body is not None:
+            self._inspected[target] = time.monotonic(), body
+        return facts
+
+    async def check_health(self, health: Health, release: Release) -> HealthOutcome:
+        """The engine is not asked again where ``facts`` has asked it a moment before."""
+        async with self._checking:
+            at, body = self._inspected.pop(release.target, (0.0, None))
+            if body is not None and (
+                time.monotonic() - at > _FRESH or body["Config"]["Labels"].get(names.RELEASE) != release.id
+            ):
+                body = None
+            return await self._health.check(health, release, body)
+
+    async def changes(self) -> AsyncGenerator[frozenset[str] | None, None]:
+        """Of containers that carry a target's label. What becomes of images, registers and foreign containers is not told: regular looks
+        find that."""
+        filters = {"type": ["container"], "event": _TELLING, "label": [names.TARGET]}
+        async with aclosing(self._engine.events(filters)) as happenings:
+            async for one in happenings:
+                if not isinstance(one, EngineEvent):
+                    yield None
+                elif names.ROLE not in one.attributes:
+                    yield frozenset({one.attributes.get(names.TARGET, "")})
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """``containers``: in a list of the engine, by target. ``holders``: whatever has a name, by name."""
+
+    states: Mapping[str, State]
+    containers: Mapping[str, Sequence[Body]]
+    there: set[str]
+    holders: Mapping[str, Body]
+
+    def seen(self, target: str) -> Seen:
+        own = self.containers.get(target, ())
+        state = self.states.get(target) or State(
+            epoch=max((epoch_of(one.get("Labels") or {}) for one in own), default=0)
+        )
+        return seen_in(state, own)
+
+    def foreign(self, target: str, name: str) -> str:
+        """Who else holds ``name``, in the words of drift; empty: nobody."""
+        holder = self.holders.get(name) if name else None
+        if holder is None or (holder.get("Labels") or {}).get(names.TARGET) == target:
+            return ""
+        return foreign_holder(name, str(holder.get("Image")))
+
+
+@dataclass(slots=True)
+class _Asked:
+    target: str
+    name: str  # that it has, or would have, while it is live; empty: not known
+    until: float
+    answer: "asyncio.Future[_Listed]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class _Lists:
+    """Everything that is on the engine, listed once for all who ask at the same time. Who asks while that is under way gets the next one,
+    which is asked for after the question."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._asked: list[_Asked] = []
+        self._serving: asyncio.Task[None] | None = None
+
+    async def now(self, target: str, name: str, deadline: float) -> _Listed:
+        """Raises what ``Engine.call`` does."""
+        asked = _Asked(target, name, time.monotonic() + deadline)
+        self._asked.append(asked)
+        if self._serving is None or self._serving.done():
+            self._serving = asyncio.create_task(self._serve())
+        try:
+            async with asyncio.timeout(deadline):
+                return await asked.answer
+        except TimeoutError:
+            raise CommandTimedOut(
+                self._engine.host, _ACTION, f"no answer within {deadline:g} s", exit_status=None
+            ) from None
+
+    async def _serve(self) -> None:
+        while self._asked:
+            asked, self._asked = [one for one in self._asked if not one.answer.done()], []
+            if not asked:
+                continue
+            deadline = max(0.05, max(one.until for one in asked) - time.monotonic())
+            try:
+                listed = await self._list({one.target: one.name for one in asked}, deadline)
+            except Exception as error:  # theirs, whatever it is: they wait for it
+                for one in asked:
+                    if not one.answer.done():
+                        one.answer.set_exception(error)
+            else:
+                for one in asked:
+                    if not one.answer.done():
+                        one.answer.set_result(listed)
+
+    async def _list(self, wanted: Mapping[str, str], deadline: float) -> _Listed:
+        """``wanted``: names by target."""
+
+        async def ask(function: Callable[[Any], Any]) -> Any:
+            return await self._engine.call(_ACTION, function, deadline=deadline)
+
+        (volumes, containers), images = await together(
+            together(self._volumes(wanted, ask), self._containers(wanted, ask)),
+            ask(lambda client: client.images(all=True)),
+        )
+        own: dict[str, list[Body]] = {}
+        for one in containers:
+            target = (one.get("Labels") or {}).get(names.TARGET)
+            if target is not None:
+                own.setdefault(target, []).append(one)
+        return _Listed(newest_states(volumes), own, digests(images), {name_in(one): one for one in containers})
+
+    async def _volumes(self, wanted: Mapping[str, str], ask: Ask) -> Sequence[Body]:
+        labels = [[names.STATE]] if len(wanted) > _FEW else [[f"{names.TARGET}={one}", names.STATE] for one in wanted]
+        told: list[Body] = await ask(lambda client: [client.volumes(filters={"label": one}) for one in labels])
+        return [volume for one in told for volume in one.get("Volumes") or []]
+
+    async def _containers(self, wanted: Mapping[str, str], ask: Ask) -> Sequence[Body]:
+        """Those of the targets, and what has one of their names."""
+        if len(wanted) > _FEW:
+            everything: list[Body] = await ask(lambda client: client.containers(all=True))
+            return everything
+        filters = [{"label": [f"{names.TARGET}={one}"]} for one in wanted]
+        live = [f"^/{re.escape(name)}$" for name in wanted.values() if name]
+        filters += [{"name": live}] if live else []
+        listed: list[list[Body]] = await ask(
+            lambda client: [client.containers(all=True, filters=one) for one in filters]
+        )
+        return list({body["Id"]: body for bodies in listed for body in bodies}.values())

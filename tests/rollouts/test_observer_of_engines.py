@@ -1,0 +1,217 @@
+"""The observer on a real engine: what happens there is in the journal although nobody would look again for ten minutes."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quarterdeck.config.model import Fleet
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Observation, Operator
+from tests.boxes import Registry
+from tests.conftest import StartDockerEngine
+from tests.engine import DockerEngine
+from tests.engine_field import ANSWERS, CHECKED, put_everything, write_fleet
+from tests.observers import ObservedRooms, observed_rooms
+from tests.sshd import wait_for
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+rooms = pytest.fixture(observed_rooms)
+RARELY: dict[str, Any] = {"chosen": 25.0, "shown": 25.0, "rest": 25.0}  # seconds; several times what is waited for
+SEEN = 8.0  # seconds: far less than until the next regular look
+
+
+class Watched:
+    """Three targets on an engine, and the journal of who looks at them."""
+
+    def __init__(self, engine: DockerEngine, registry: Registry, place: Path, **services: dict[str, Any]) -> None:
+        self.engine = engine
+        described = {"one": {"health": ANSWERS}, "two": {"health": ANSWERS}, **services}
+        self.fleet: Fleet = write_fleet(place / "fleet.json", registry, {"box-1": engine}, described)
+        asyncio.run(put_everything(self.fleet, registry, engine, "v1"))
+        self.journal = Journal.open(self.fleet.state, operator=Operator("alice", 1000, None, "bastion-2"))
+
+    def seen(self, service: str) -> Observation | None:
+        return next(iter(self.journal.observations(f"bench/{service}")), None)
+
+    def until(self, service: str, holds: Callable[[Observation], object], what: str, deadline: float = SEEN) -> None:
+        def found() -> bool:
+            seen = self.seen(service)
+            return seen is not None and bool(holds(seen))
+
+        try:
+            wait_for(found, what, deadline)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {self.seen(service)}") from None
+
+    def all_healthy(self, deadline: float = 30.0) -> None:
+        for name in self.fleet.targets:
+            self.until(name.partition("/")[2], healthy, f"{name} to be seen healthy", deadline)
+
+    def container(self, service: str) -> str:
+        filters = {"label": [f"dev.quarterdeck.target=bench/{service}"]}
+        found: str = self.engine.client.containers(all=True, filters=filters)[0]["Id"]
+        return found
+
+
+def healthy(seen: Observation) -> bool:
+    return seen.health == "healthy" and seen.error is None and seen.body.get("running") is True
+
+
+def drifted(words: str) -> Callable[[Observation], bool]:
+    return lambda seen: any(words in one for one in seen.body.get("drift", ()))
+
+
+@pytest.fixture
+def watched(docker_engine: DockerEngine, docker_images: Registry, tmp_path: Path) -> Iterator[Watched]:
+    checked = {"artifact": {"image": f"{docker_images.name}/{CHECKED}"}}
+    made = Watched(docker_engine, docker_images, tmp_path, checked=checked)
+    yield made
+    made.journal.close()
+    clear(docker_engine)
+
+
+def clear(engine: DockerEngine) -> None:
+    engine.remove_containers()
+    for volume in engine.client.volumes(filters={"label": ["dev.quarterdeck.state"]})["Volumes"] or []:
+        engine.client.remove_volume(volume["Name"])
+
+
+def test_what_happens_to_a_container_is_seen_at_once(watched: Watched, rooms: ObservedRooms) -> None:
+    rooms(watched.fleet.file, view="overview", **RARELY)
+    watched.all_healthy()
+    client = watched.engine.client
+
+    one = watched.container("one")
+    client.kill(one)
+    watched.until("one", lambda seen: seen.body.get("running") is False, "the death to be seen")
+    assert drifted("ended with status 137")(watched.seen("one") or pytest.fail("it was seen"))
+    client.start(one)
+    watched.until("one", drifted("was started again"), "the start to be seen")
+    client.pause(one)
+    watched.until("one", drifted("is paused"), "the pause to be seen")
+    client.unpause(one)
+    watched.until("one", healthy, "its going on to be seen")
+
+    two = client.inspect_container(watched.container("two"))
+    client.remove_container(two["Id"], force=True)
+    watched.until("two", drifted("is gone"), "the removal to be seen")
+    watched.engine.run(two["Image"], two["Name"].lstrip("/"), labels=two["Config"]["Labels"])
+    watched.until("two", drifted("somebody has made it anew"), "the other container to be seen")
+
+    made = client.exec_create(watched.container("checked"), ["rm", "/www/health"])
+    client.exec_start(made["Id"])
+    watched.until("checked", lambda seen: seen.health == "unhealthy", "the engine's own check to be heard")
+
+
+def test_an_older_look_that_ends_later_changes_nothing(
+    docker_engine: DockerEngine, docker_images: Registry, tmp_path: Path, rooms: ObservedRooms
+) -> None:
+    """The look that has seen it run hangs in its health check while another one has seen it die."""
+    with socket.create_server(("127.0.0.2", 0)) as hangs:
+        check = {"host": "127.0.0.2", "port": hangs.getsockname()[1], "path": "/"}
+        health = {"http": check, "timeout": "5s", "interval": "6s"}
+        watched = Watched(docker_engine, docker_images, tmp_path, slow={"health": health})
+        try:
+            rooms(watched.fleet.file, view="overview", **RARELY)
+            asked, _ = hangs.accept()
+            with asked:
+                docker_engine.client.kill(watched.container("slow"))
+                watched.until("slow", lambda seen: seen.body.get("running") is False, "the death to be seen", 4.5)
+                while asked.recv(4096):
+                    pass  # until the look has given up
+            watched.until("one", healthy, "the others to be seen")
+            docker_engine.client.pause(watched.container("one"))
+            watched.until("one", drifted("is paused"), "what was found since to be written down")
+            last = watched.seen("slow")
+            assert last is not None
+            assert last.body["running"] is False
+        finally:
+            watched.journal.close()
+            clear(docker_engine)
+
+
+def test_what_happened_while_an_engine_was_away_is_seen(
+    start_docker_engine: StartDockerEngine, docker_images: Registry, tmp_path: Path, rooms: ObservedRooms
+) -> None:
+    engine = start_docker_engine()
+    watched = Watched(engine, docker_images, tmp_path)
+    rooms(watched.fleet.file, view="overview", **RARELY)
+    watched.all_healthy()
+    running = engine.client.inspect_container(watched.container("one"))["State"]["Pid"]
+    engine.kill()
+    watched.until("one", lambda seen: seen.error is not None, "the lost engine to be told")
+    os.kill(running, signal.SIGKILL)
+    engine.start()
+    watched.until("one", lambda seen: seen.body.get("running") is False, "what happened meanwhile to be seen", 20)
+    watched.until("two", healthy, "the other one to be seen again", 20)
+    engine.client.kill(watched.container("two"))
+    watched.until("two", lambda seen: seen.body.get("running") is False, "the engine to be heard again")
+    watched.journal.close()
+
+
+def test_two_rooms_hear_an_engine_once_and_a_dead_leader_is_followed(
+    start_docker_engine: StartDockerEngine, docker_images: Registry, tmp_path: Path, rooms: ObservedRooms
+) -> None:
+    engine = start_docker_engine(["--debug"])
+    watched = Watched(engine, docker_images, tmp_path)
+
+    def listeners() -> int:
+        return sum("Calling GET" in line and "/events" in line for line in engine.log.splitlines())
+
+    first = rooms(watched.fleet.file, who="alice", **RARELY)
+    watched.all_healthy()
+    second = rooms(watched.fleet.file, who="lena", **RARELY)
+    wait_for(lambda: len(watched.journal.presences()) == 2, "both to be here")
+    engine.client.kill(watched.container("one"))
+    watched.until("one", lambda seen: seen.body.get("running") is False, "the death to be seen")
+    assert listeners() == 1
+    first.kill_observer()
+    wait_for(lambda: listeners() == 2, "the other one to hear the engine", 15)
+    engine.client.kill(watched.container("two"))
+    watched.until("two", lambda seen: seen.body.get("running") is False, "the other death to be seen")
+    assert second.observer_lives()
+    watched.journal.close()
+
+
+def test_a_container_that_hangs_in_its_check_delays_no_news_of_others(
+    docker_engine: DockerEngine, docker_images: Registry, tmp_path: Path, rooms: ObservedRooms
+) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as hangs:
+        held: list[socket.socket] = []
+
+        def hold() -> None:
+            while True:
+                try:
+                    held.append(hangs.accept()[0])
+                except OSError:
+                    return
+
+        holding = threading.Thread(target=hold)
+        holding.start()
+        health = {
+            "http": {"host": "127.0.0.2", "port": hangs.getsockname()[1], "path": "/"},
+            "timeout": "20s",
+            "interval": "21s",
+        }
+        watched = Watched(docker_engine, docker_images, tmp_path, slow={"health": health})
+        try:
+            rooms(watched.fleet.file, view="overview", **RARELY)
+            wait_for(lambda: held, "the slow one to be asked")
+            watched.until("one", healthy, "the others to be seen")
+            docker_engine.client.kill(watched.container("one"))
+            watched.until("one", lambda seen: seen.body.get("running") is False, "the death to be seen meanwhile")
+            assert watched.seen("slow") is None
+        finally:
+            watched.journal.close()
+            clear(docker_engine)
+            hangs.shutdown(socket.SHUT_RDWR)
+            holding.join()
+            for one in held:
+                one.close()
