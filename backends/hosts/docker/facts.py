@@ -42,7 +42,8 @@ async def read_facts(engine: "Engine", target: str, release: Release | None, *, 
             continue
         if not await secret_files.are_there(ask, container.id, spec):
             gone.append(f"the secret files of {container.release} are gone with the host's memory: it was restarted")
-    drift = [*_drift(seen, body), *gone]  # no reason to refuse a rollout: it puts that right
+    changed = _drift(seen, body)
+    drift = [*changed, *gone]  # no reason to refuse a rollout: it puts that right
     if holder is not None and (holder["Config"].get("Labels") or {}).get(names.TARGET) != target:
         drift.append(f"the name {name} is held by a container that is not ours ({holder['Config'].get('Image')})")
     return TargetFacts(
@@ -56,6 +57,7 @@ async def read_facts(engine: "Engine", target: str, release: Release | None, *, 
         bad=seen.state.bad,
         free_bytes=None,
         drift=tuple(drift),
+        as_started=not changed,
     )
 
 
