@@ -11,7 +11,9 @@ the manifests of what has a container are not.
 
 The window: the register is read before each call that changes something. A writer that is frozen between that reading and that call for
 so long that a newer one takes over meanwhile still makes this one call when it wakes, and no other. Containers are called by their ids,
-and the live name is the engine's to give, once: what such a call can hit is what the older writer itself had been working on.
+and the live name is the engine's to give, once: such a call can hit only what the older writer itself had been working on. That may be
+the container that the newer one has put back (a stop that comes late): no engine can compare and act in one call; the facts tell it as
+drift.
 """
 
 import json
