@@ -42,6 +42,7 @@ class HostNow(msgspec.Struct, frozen=True):
     free_bytes: int | None = None
     problems: tuple[str, ...] = ()
     error: str | None = None
+    as_started: bool = True  # False: it runs, and somebody has changed it
     late: bool = False  # has not answered yet; a rollback does not wait for it but takes it along when it does
 
 
@@ -116,12 +117,16 @@ class _Builder:
         self.next_wave()
 
 
+def _is_settled(now: HostNow, release: str) -> bool:
+    return now.current == release and now.running is True and now.as_started and release in now.kept
+
+
 def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hooks: Hooks, *, seed: int = 0) -> Plan:
     """The steps that bring ``release`` to all reachable ``hosts``. A host that runs it already is staged and switched
     all the
-    same when it is not known to run: otherwise it is left alone."""
+    same when it is not known to run, or was changed by somebody: otherwise it is left alone."""
     reachable = [h for h in hosts if h.error is None]
-    settled = {h.host for h in reachable if h.current == release and h.running is True and release in h.kept}
+    settled = {h.host for h in reachable if _is_settled(h, release)}
     names = ordered([h.host for h in reachable if h.host not in settled], strategy.order, seed)
     build = _Builder()
     if names:
@@ -171,7 +176,7 @@ def plan_rollback(
     among them are reversed at the end, in that release's directory, last one first.
     """
     reachable = [h for h in hosts if h.error is None or h.late]
-    settled = [h.host for h in reachable if h.current == release and h.running is True and release in h.kept]
+    settled = [h.host for h in reachable if _is_settled(h, release)]
     moving = [h for h in reachable if h.host not in settled]
     build = _Builder()
     size = at_once.of(len(moving))

@@ -9,7 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that tests can share modules as ``tests.<name>``
 
+from tests.backends.registry.real_registry import RealRegistry
 from tests.boxes import Box, Registry, connect, start_registry
+from tests.docker_fleet import DockerField, docker_field_in, stocked_registry
 from tests.engine import DockerEngine, need_docker, short_directory, start_engine
 from tests.requirements_here import need
 from tests.sshd import SshdFleet, sshd_program, start_fleet
@@ -90,3 +92,28 @@ async def box(docker_engine: DockerEngine, docker_images: Registry) -> AsyncIter
     yield made
     await connection.close()
     made.clear()
+
+
+@pytest.fixture(scope="session")
+def two_docker_engines(the_docker_engine: DockerEngine) -> Iterator[tuple[DockerEngine, DockerEngine]]:
+    """For whole rollouts. Whoever ends or freezes one starts it again."""
+    another = start_engine(short_directory())
+    yield the_docker_engine, another
+    another.close()
+
+
+@pytest.fixture(scope="session")
+def stocked(the_docker_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    """A real registry with the versions that rollouts are tested with. Leave it as it is."""
+    registry = stocked_registry(tmp_path_factory.mktemp("stocked"), the_docker_engine)
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def docks(
+    tmp_path: Path, two_docker_engines: tuple[DockerEngine, DockerEngine], stocked: RealRegistry
+) -> Iterator[DockerField]:
+    """Two engines on which nothing runs yet, a fleet file and a journal of the test's own."""
+    with docker_field_in(tmp_path, two_docker_engines, stocked) as made:
+        yield made

@@ -12,21 +12,14 @@ import io
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quarterdeck.config.load import load_fleet
-from quarterdeck.config.model import Fleet
-from quarterdeck.history.identity import current_operator
-from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import ENDED, Rollout, RolloutState
-from quarterdeck.rollouts.control import Control
+from tests.driver import TARGET as TARGET
+from tests.driver import Driver
 from tests.sshd import SshdFleet, SshHost, wait_for
 
 START = 'echo "$QD_RELEASE" >> ../../starts; sh ./start'
@@ -35,7 +28,6 @@ HEALTH = {
     "interval": "1s",
     "healthy_deadline": "2s",
 }
-TARGET = "staging/web"
 
 
 def tarball(path: Path, files: Mapping[str, str]) -> str:
@@ -50,7 +42,7 @@ def tarball(path: Path, files: Mapping[str, str]) -> str:
 
 
 @dataclass
-class Field:
+class Field(Driver):
     directory: Path
     hosts: SshdFleet
     service: dict[str, Any] = field(default_factory=dict)  # keys of the service that a test sets otherwise
@@ -68,14 +60,6 @@ class Field:
         digest = tarball(path, {"start": f"{start}\n", "VERSION": version})
         Path(f"{path}.sha256").write_text(f"{digest}  {path.name}\n")
         return digest
-
-    @property
-    def file(self) -> Path:
-        return self.directory / "fleet.yml"
-
-    @property
-    def state(self) -> Path:
-        return self.directory / "state"
 
     def write(self, **service: Any) -> None:
         """(Re)writes the fleet file. JSON is YAML, so that no test has to quote."""
@@ -106,75 +90,6 @@ class Field:
             **self.extra,
         }
         self.file.write_text(json.dumps(body, indent=1))
-
-    def fleet(self) -> Fleet:
-        return load_fleet(self.file)
-
-    def journal(self, *, read_only: bool = False) -> Journal:
-        return Journal.open(self.state, operator=current_operator(), read_only=read_only)
-
-    def qd(
-        self,
-        *arguments: str,
-        environment: Mapping[str, str] | None = None,
-        status: int | None = None,
-        timeout: float = 90,
-        input: str | None = None,
-    ) -> "subprocess.CompletedProcess[str]":
-        """Runs the real command, without a terminal. ``status``: the exit status that it must end with."""
-        done = subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            input=input,
-            env={**os.environ, **(environment or {})},
-        )
-        if status is not None:
-            assert done.returncode == status, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "quarterdeck.tui.main", "--fleet", str(self.file), *arguments]
-
-    def deploy(self, version: str, *, status: int = 0, arguments: Sequence[str] = ()) -> dict[str, Any]:
-        """``qd deploy --wait --json``; gives the last document."""
-        done = self.qd("deploy", TARGET, version, "--wait", "--json", *arguments, status=status)
-        result: dict[str, Any] = json.loads(done.stdout)
-        return result
-
-    def rollback(self, *, status: int = 0, arguments: Sequence[str] = ()) -> dict[str, Any]:
-        done = self.qd("rollback", TARGET, "--yes", "--wait", "--json", *arguments, status=status)
-        result: dict[str, Any] = json.loads(done.stdout)
-        return result
-
-    def begin(self, kind: str, version: str | None = None, **options: Any) -> int:
-        """Arms a rollout that goes by itself, as the command does; gives its id at once."""
-        with self.journal() as journal:
-            control = Control(self.fleet(), journal, current_operator())
-            if kind == "deploy":
-                assert version is not None
-                return control.arm_deploy(TARGET, version, detached_go=True, **options).id
-            return control.arm_rollback(TARGET, to=version, detached_go=True, **options).id
-
-    def ended(self, rollout: int, deadline: float = 60.0) -> Rollout:
-        return self.until(rollout, lambda now: now.state in ENDED, deadline)
-
-    def until(self, rollout: int, condition: Callable[[Rollout], bool], deadline: float = 30.0) -> Rollout:
-        with self.journal(read_only=True) as journal:
-            wait_for(lambda: condition(journal.rollout(rollout)), f"rollout {rollout}", deadline)
-            return journal.rollout(rollout)
-
-    def in_state(self, rollout: int, state: RolloutState, deadline: float = 30.0) -> Rollout:
-        return self.until(rollout, lambda now: now.state is state, deadline)
-
-    def worker_pid(self, rollout: int, deadline: float = 15.0) -> int:
-        found = self.until(rollout, lambda now: now.pid is not None, deadline)
-        assert found.pid is not None
-        return found.pid
-
-    def kill_worker(self, rollout: int) -> None:
-        os.kill(self.worker_pid(rollout), signal.SIGKILL)
 
     def clear_hosts(self) -> None:
         """Takes everything away, as soon as nobody is connected: a worker cleans up for a while after its rollout has ended, also

@@ -122,6 +122,7 @@ def host_now(name: str, facts: TargetFacts) -> HostNow:
         epoch=facts.epoch,
         free_bytes=facts.free_bytes,
         problems=facts.problems,
+        as_started=facts.as_started,
     )
 
 

@@ -1,5 +1,6 @@
 """Plans are pure: facts in, steps out."""
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -161,3 +162,11 @@ def test_the_blast_radius_is_one_sentence() -> None:
     hosts = [running("a", "v1-a"), HostNow("b", current="v9", running=True), HostNow("c", error="refused")]
     plan = plan_deploy(hosts, "v2-b", Strategy(), NO_HOOKS)
     assert summary(plan, hosts, "v1-a") == "2 of 3 hosts change, 1 has no copy of the old release, not reachable: c"
+
+
+def test_a_host_whose_release_somebody_has_changed_is_not_left_alone() -> None:
+    """A container that was started again by hand runs the release, and is put right by the next rollout all the same."""
+    changed = msgspec.structs.replace(running("a"), as_started=False)
+    hosts = [changed, running("b")]
+    assert plan_deploy(hosts, "v1-a", Strategy(), NO_HOOKS).changed == ("a",)
+    assert plan_rollback(hosts, "v1-a", Share(percent=100)).changed == ("a",)

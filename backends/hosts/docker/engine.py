@@ -46,6 +46,7 @@ class Engine:
         self._pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix=f"engine {host}")
         self._works: set[Work] = set()
         self._streams: set[Stream[Any]] = set()
+        self._changes: set[asyncio.Task[Any]] = set()
         self._looks = CpuLooks()
         self._closed = False
 
@@ -164,6 +165,24 @@ class Engine:
             work.end()
             self._works.discard(work)
 
+    async def change(self, action: str, function: Callable[[docker.APIClient], T], *, deadline: float) -> T:
+        """``call`` for what the engine goes on with, though nobody waits any more: it is not ended then, and ``settled`` tells when it is
+        over. Raises as ``call`` does."""
+        task = asyncio.create_task(self.call(action, function, deadline=deadline))
+        self._changes.add(task)
+        task.add_done_callback(self._is_over)
+        return await asyncio.shield(task)
+
+    def _is_over(self, task: asyncio.Task[Any]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at: whoever waited for it was told, or does not wait any more
+
+    async def settled(self, deadline: float) -> None:
+        """Returns when no ``change`` is under way that nobody waits for any more, or after ``deadline`` seconds."""
+        if self._changes:
+            await asyncio.wait(self._changes, timeout=deadline)
+
     async def stream(
         self, action: str, function: Callable[[docker.APIClient], Iterable[T]], *, opening: float = _OPENING
     ) -> AsyncGenerator[T, None]:
@@ -260,6 +279,8 @@ class Engine:
         if self._closed:
             return
         self._closed = True
+        for task in list(self._changes):
+            task.cancel()
         for work in list(self._works):
             work.end()
         for stream in list(self._streams):

@@ -64,7 +64,8 @@ async def facts_of(
             continue
         if not await secret_files.are_there(ask, container.id, spec):
             gone.append(f"the secret files of {container.release} are gone with the host's memory: it was restarted")
-    drift = [*_drift(seen, body), *gone]  # no reason to refuse a rollout: it puts that right
+    changed = _drift(seen, body)
+    drift = [*changed, *gone]  # no reason to refuse a rollout: it puts that right
     if foreign:
         drift.append(foreign)
     facts = TargetFacts(
@@ -78,6 +79,7 @@ async def facts_of(
         bad=seen.state.bad,
         free_bytes=None,
         drift=tuple(drift),
+        as_started=not changed,
     )
     return facts, body
 

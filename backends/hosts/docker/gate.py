@@ -55,11 +55,17 @@ class Gate:
         """A call that changes nothing."""
         return await self.engine.call(self.words, function, deadline=self.left)
 
-    async def act(self, function: "Callable[[docker.APIClient], T]") -> T:
-        """A call that changes something, after a fresh look whether this worker still may. Raises ``Fenced``."""
+    async def act(self, function: "Callable[[docker.APIClient], T]", *, ends_with_us: bool = False) -> T:
+        """A call that changes something, after a fresh look whether this worker still may. Raises ``Fenced``.
+
+        ``ends_with_us``: the engine stops it when nobody waits any more (a pull). It goes on with all else, and the next action on this
+        connection waits for that before it looks: a container that starts after the look would run beside what is taken back.
+        """
         self.state = await self.register.check(self.fence, self.words, deadline=self.left)
         self.touched = True
-        return await self.engine.call(self.words, function, deadline=self.left)
+        if ends_with_us:
+            return await self.engine.call(self.words, function, deadline=self.left)
+        return await self.engine.change(self.words, function, deadline=self.left)
 
     async def act_if_there(self, function: "Callable[[docker.APIClient], object]", *fine: int) -> bool:
         """``act`` where it is as well when the thing is gone (404) or already is so (``fine``): whether it was done now."""
@@ -72,6 +78,7 @@ class Gate:
         return True
 
     async def look(self) -> Seen:
+        await self.engine.settled(self.left)
         seen = await look(self.engine, self.fence.target, self.words, deadline=self.left)
         if self.fence.epoch < seen.epoch:
             holder = seen.state.holder if seen.state.epoch == seen.epoch else ""

@@ -77,7 +77,7 @@ async def _pull(gate: Gate, release: Release, platform: str, auth: Auth) -> Body
         return said
 
     try:
-        said = await gate.act(pull)
+        said = await gate.act(pull, ends_with_us=True)
     except EngineRefused as error:
         said = error.explanation
     if said:

@@ -71,6 +71,7 @@ async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
     await _read_back(gate, new, release, watched=0.0)  # what runs is not stopped for one that has ended meanwhile
     for one in others:
         await making.stop(gate, one)
+    await _be_alone(gate, new)
     body = await _read_back(gate, new, release, watched=0.0)
     return _outcome(release.id, previous, started=body)
 
@@ -173,6 +174,7 @@ async def _in_place(
     if started:
         await _start(gate, new, release)
     body = await _read_back(gate, new, release, watched=_watched(release) if started else 0.0)
+    await _be_alone(gate, new)
     await making.set_restart_policy(gate, new.id, restart_policy(spec))
     return _outcome(release.id, seen.current, started=body)
 
@@ -200,8 +202,16 @@ async def _swap(
     if not new.runs:
         await _start(gate, new, release)
     body = await _read_back(gate, new, release, watched=_watched(release))
+    await _be_alone(gate, new)
     await making.set_restart_policy(gate, new.id, restart_policy(spec))
     return _outcome(release.id, seen.current, started=body)
+
+
+async def _be_alone(gate: Gate, new: Container) -> None:
+    """Stops what has come up since the first look: an older worker, which was killed or overtaken, had told the engine to start it."""
+    for one in (await gate.look()).running:
+        if one.id != new.id:
+            await making.stop(gate, one)
 
 
 async def _take_the_name(gate: Gate, seen: Seen, new: Container, release: Release) -> None:

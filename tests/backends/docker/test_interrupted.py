@@ -1,0 +1,92 @@
+"""An action that is interrupted while the engine does what it was told: the next one waits for that before it looks what is there."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from quarterdeck.backends.errors import BackendError
+from tests.backends.docker.conftest import until
+from tests.boxes import NO_SECRETS, Box
+from tests.sshd import wait_for
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+
+@pytest.mark.parametrize("call", ["start", "stop"])
+async def test_what_was_begun_is_waited_for_before_it_is_taken_back(
+    box: Box, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The engine is frozen with the call, so that nobody can know whether it is done; both go on together when it goes on."""
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    if call == "stop":
+        assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
+    client = box.connection.engine._open_client()
+    asked = threading.Event()
+    real = getattr(client, call)
+
+    def with_a_frozen_engine(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr(client, call, real)
+        box.engine.freeze()
+        asked.set()
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(client, call, with_a_frozen_engine)
+    going: asyncio.Task[Any]
+    if call == "start":
+        going = asyncio.create_task(box.connection.switch(second, NO_SECRETS, box.fence(), "1.2"))
+    else:
+        going = asyncio.create_task(box.connection.retire(second, box.fence(), "1.3"))
+    try:
+        await until(asked.is_set, "the engine is told")
+        going.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await going
+        back = asyncio.create_task(box.connection.switch(first, NO_SECRETS, box.fence(), "2.1"))
+        await asyncio.sleep(0)
+    finally:
+        box.engine.thaw()
+    outcome = await back
+    assert outcome.current == first.id or outcome.beside
+    if outcome.beside:
+        await box.connection.retire(first, box.fence(), "2.1r")
+    assert box.running == [first.id]
+
+
+async def test_what_an_overtaken_worker_had_begun_does_not_stay_beside_what_is_put_back(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed while the engine started its container, which comes up after the next worker has looked."""
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    old, new = await box.another(), await box.another()
+    asked, comes_late = threading.Event(), threading.Event()
+    start, of_the_new = old.engine._open_client().start, new.engine._open_client().start
+
+    def start_late(*arguments: Any, **more: Any) -> Any:
+        asked.set()
+        comes_late.wait(30)
+        return start(*arguments, **more)
+
+    def start_and_see_the_other(*arguments: Any, **more: Any) -> Any:
+        made = of_the_new(*arguments, **more)
+        comes_late.set()
+        wait_for(lambda: second.id in box.running, "what the old worker had begun is there", 30)
+        return made
+
+    monkeypatch.setattr(old.engine._open_client(), "start", start_late)
+    monkeypatch.setattr(new.engine._open_client(), "start", start_and_see_the_other)
+    late = asyncio.create_task(old.switch(second, NO_SECRETS, box.fence(), "1.2"))
+    try:
+        await until(asked.is_set, "the engine is told by the old worker")
+        outcome = await new.switch(first, NO_SECRETS, box.fence(2), "2.1")
+        assert outcome.current == first.id
+        assert box.running == [first.id]
+        with pytest.raises(BackendError):
+            await late
+    finally:
+        comes_late.set()
+        await old.close()
+        await new.close()
