@@ -113,6 +113,37 @@ class LogBatch(msgspec.Struct, frozen=True):
     source: str = ""  # ``web.log: `` where there are several files
 
 
+class Size(msgspec.Struct, frozen=True):
+    """Of a terminal, in characters."""
+
+    columns: int
+    lines: int
+
+
+class Terminal(msgspec.Struct, frozen=True):
+    """That a command is to run on. ``kind``: what TERM says of it."""
+
+    kind: str
+    size: Size
+
+
+class Printed(msgspec.Struct, frozen=True):
+    """What a command printed, as it printed it. ``error``: on its standard error, which is never so on a terminal."""
+
+    data: bytes
+    error: bool = False
+
+
+class Exited(msgspec.Struct, frozen=True):
+    """How a command ended; nothing comes after it."""
+
+    status: int
+
+
+Typed = AsyncIterator[bytes | Size]
+"""A command's standard input; on a terminal also what size that has by now."""
+
+
 class SecretValues(msgspec.Struct, frozen=True):
     """Values on their way to a host: shown nowhere, in no repr."""
 
@@ -236,6 +267,25 @@ class Connection(Protocol):
         self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False
     ) -> AsyncGenerator[LogBatch, None]:
         """The same, for many lines a second."""
+        ...
+
+    def exec_in(
+        self,
+        target: str,
+        path: str,
+        command: Sequence[str],
+        *,
+        deadline: float | None,
+        input: Typed | None = None,
+        terminal: Terminal | None = None,
+    ) -> AsyncGenerator[Printed | Exited, None]:
+        """Runs an operator's ``command`` where the target's current release runs: in its directory with its environment, in its
+        container. Without the gate: it is the operator who knows what it does.
+
+        Each argument arrives as it is, no shell reads it. Without ``input`` its standard input is empty. The last value is ``Exited``.
+        ``deadline``: seconds, then it is ended there and ``CommandTimedOut`` raised; None: for as long as somebody reads. Closing the
+        generator ends it, too. ``CommandFailed`` where nothing of the target is there, or no exit status came back.
+        """
         ...
 
     async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:

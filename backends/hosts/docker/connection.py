@@ -11,19 +11,24 @@ import msgspec
 from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.backends.hosts.contract import (
     CommandOutcome,
+    Exited,
     Fence,
     HealthOutcome,
     LogBatch,
     LogLine,
+    Printed,
     SecretValues,
     StageOutcome,
     SwitchOutcome,
     TargetFacts,
+    Terminal,
+    Typed,
     Vitals,
 )
 from quarterdeck.backends.hosts.docker import hooks, images, staging, switching
 from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
 from quarterdeck.backends.hosts.docker.engine import Engine
+from quarterdeck.backends.hosts.docker.exec_session import exec_in_container
 from quarterdeck.backends.hosts.docker.facts import read_facts
 from quarterdeck.backends.hosts.docker.finishing import Wish, finish
 from quarterdeck.backends.hosts.docker.following import follow_target
@@ -226,6 +231,20 @@ class DockerConnection:
     ) -> AsyncGenerator[LogBatch, None]:
         """What the containers of the target print, over switches from one to another. Close the generator to end it."""
         return follow_target(self._engine, release.target, lines=lines, follow=follow)
+
+    def exec_in(
+        self,
+        target: str,
+        path: str,  # noqa: ARG002 # of the contract: a container has no directory on the host
+        command: Sequence[str],
+        *,
+        deadline: float | None,
+        input: Typed | None = None,
+        terminal: Terminal | None = None,
+    ) -> AsyncGenerator[Printed | Exited, None]:
+        """Runs ``command`` in the live container, as the user that the service runs as. What the engine says of a command that can't
+        be started is its output, with the status 126 or 127."""
+        return exec_in_container(self._engine, target, command, deadline=deadline, input=input, terminal=terminal)
 
     async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:
         """A bare command on the host, where its engine is reached over SSH; else there is no shell to ask."""

@@ -60,6 +60,11 @@ class Engine:
         return self._closed
 
     @property
+    def encrypted(self) -> bool:
+        """Whether TLS lies between: such a connection has no end of its own in each direction."""
+        return self._client is not None and self._client.base_url.startswith("https")
+
+    @property
     def ssh(self) -> "SshConnection | None":
         """Where it is reached over SSH: the connection of now, another one after it was cut."""
         return self._way.ssh

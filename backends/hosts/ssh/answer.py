@@ -117,6 +117,15 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
                 left=_UNCHANGED,
                 advice="deploy the release again: what lies there is replaced",
             )
+        case "nothing":
+            return CommandFailed(
+                host,
+                action,
+                f"no release is current at {text}",
+                exit_status=answer.exit_status,
+                left=_UNCHANGED,
+                advice="deploy one there",
+            )
         case "absent":
             return CommandFailed(
                 host,

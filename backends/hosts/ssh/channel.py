@@ -13,6 +13,7 @@ import asyncssh
 import msgspec
 
 from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, Unreachable
+from quarterdeck.backends.hosts.contract import Terminal
 
 _KEPT: Final = (
     64 * 1024 * 1024
@@ -84,7 +85,12 @@ class _Session(asyncssh.SSHClientSession[bytes]):
 
 
 async def open_channel(
-    connection: asyncssh.SSHClientConnection, factory: Callable[[], AnySession], command: str, *, kill: bool = False
+    connection: asyncssh.SSHClientConnection,
+    factory: Callable[[], AnySession],
+    command: str,
+    *,
+    kill: bool = False,
+    terminal: Terminal | None = None,
 ) -> tuple[asyncssh.SSHClientChannel[bytes], AnySession]:
     """A channel on which ``command`` was started. When the caller is cancelled meanwhile, the channel is closed as soon as it is open.
 
@@ -93,19 +99,32 @@ async def open_channel(
     """
     for pause in _ASKED_AGAIN:
         try:
-            return await _open(connection, factory, command, kill=kill)
+            return await _open(connection, factory, command, kill=kill, terminal=terminal)
         except asyncssh.ChannelOpenError:
             if connection.is_closed():
                 raise
             await asyncio.sleep(pause)
-    return await _open(connection, factory, command, kill=kill)
+    return await _open(connection, factory, command, kill=kill, terminal=terminal)
 
 
 async def _open(
-    connection: asyncssh.SSHClientConnection, factory: Callable[[], AnySession], command: str, *, kill: bool
+    connection: asyncssh.SSHClientConnection,
+    factory: Callable[[], AnySession],
+    command: str,
+    *,
+    kill: bool,
+    terminal: Terminal | None,
 ) -> tuple[asyncssh.SSHClientChannel[bytes], AnySession]:
     opening = asyncio.ensure_future(
-        connection.create_session(factory, command, encoding=None, request_pty=False, x11_forwarding=False)
+        connection.create_session(
+            factory,
+            command,
+            encoding=None,
+            request_pty="force" if terminal is not None else False,
+            term_type=terminal.kind if terminal is not None else None,
+            term_size=(terminal.size.columns, terminal.size.lines) if terminal is not None else None,
+            x11_forwarding=False,
+        )
     )
     try:
         channel, session = await asyncio.shield(opening)
@@ -119,7 +138,7 @@ def _close_late(
     kill: bool, opening: "asyncio.Task[tuple[asyncssh.SSHClientChannel[Any], asyncssh.SSHClientSession[Any]]]"
 ) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        _give_up(opening.result()[0], kill)
+        give_up(opening.result()[0], kill)
 
 
 class Waiting:
@@ -219,10 +238,11 @@ async def execute(
         raise lost(host, action, error, started=channel is not None) from None
     finally:
         if channel is not None:
-            _give_up(channel, kill)
+            give_up(channel, kill)
 
 
-def _give_up(channel: asyncssh.SSHClientChannel[Any], kill: bool) -> None:
+def give_up(channel: asyncssh.SSHClientChannel[Any], kill: bool) -> None:
+    """Nobody waits for it any more."""
     if kill:
         # sshd counts a session for as long as its command lives, whether its channel is closed or not.
         with contextlib.suppress(OSError, asyncssh.Error):

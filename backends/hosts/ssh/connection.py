@@ -1,8 +1,10 @@
 """The hosts contract on one open SSH connection: each action is one script through the host's gate. Holds no policy."""
 
 import asyncio
+import contextlib
 import hashlib
 import math
+import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,22 +14,28 @@ import asyncssh
 from quarterdeck.backends.errors import BackendError, CommandFailed
 from quarterdeck.backends.hosts.contract import (
     CommandOutcome,
+    Exited,
     Fence,
     HealthOutcome,
     KeptRelease,
     LogBatch,
     LogLine,
+    Printed,
     SecretValues,
     StageOutcome,
     SwitchOutcome,
     TargetFacts,
+    Terminal,
+    Typed,
     Vitals,
 )
+from quarterdeck.backends.hosts.ending import MARK, ending
 from quarterdeck.backends.hosts.ssh.answer import Answer, parse, require
 from quarterdeck.backends.hosts.ssh.channel import Ended, Waiting, execute
+from quarterdeck.backends.hosts.ssh.exec_session import exec_over_ssh
 from quarterdeck.backends.hosts.ssh.health import check_once
 from quarterdeck.backends.hosts.ssh.logs import follow_batches, follow_logs
-from quarterdeck.backends.hosts.ssh.quoting import assign
+from quarterdeck.backends.hosts.ssh.quoting import assign, quote
 from quarterdeck.backends.hosts.ssh.release_files import (
     check_names,
     check_path,
@@ -48,6 +56,8 @@ from quarterdeck.config.release import Release
 
 _LONGEST_WAIT = 30.0  # seconds for the target's lock, at most half of an action's deadline
 _OUTPUT_KEPT = 64 * 1024
+_NO_LIMIT = "0"  # what timeout takes for no time limit
+_ENDING = 8.0
 _LEAVING = 2.0  # seconds for a shell to end that is no longer wanted
 
 
@@ -346,6 +356,54 @@ class SshConnection:
         """The same, for many lines a second."""
         self._executions += 1
         return follow_batches(self._connection, self._host, logs, release, lines=lines, follow=follow)
+
+    def exec_in(
+        self,
+        target: str,
+        path: str,
+        command: Sequence[str],
+        *,
+        deadline: float | None,
+        input: Typed | None = None,
+        terminal: Terminal | None = None,
+    ) -> AsyncGenerator[Printed | Exited, None]:
+        """Runs ``command`` in the directory of the current release, with its environment. One execution."""
+        action = f"run a command in {target}"
+        check_path(self._host, action, path)
+        try:
+            words = " ".join(quote(word) for word in command)
+        except ValueError as error:
+            raise BackendError(self._host, action, str(error), left="Nothing was begun") from None
+        self._executions += 1
+        mark = secrets.token_hex(8)
+        values = {
+            **self._limit_tool,
+            "path": path.rstrip("/"),
+            "seconds": str(math.ceil(deadline)) if deadline is not None else _NO_LIMIT,
+            "command": f"exec {words}",
+            "terminal": "yes" if terminal is not None else "",
+            "extra_env": assign(MARK, mark),
+        }
+        script = build("exec", values)
+
+        def judge(stdout: bytes, stderr: bytes, status: int | None) -> Answer:
+            return require(self._host, action, parse(script.mark, stdout, stderr, status, self._way.by_hand))
+
+        async def end() -> None:
+            with contextlib.suppress(BackendError):
+                await self.execute(ending(mark), deadline=_ENDING)
+
+        return exec_over_ssh(
+            self._connection,
+            self._host,
+            action,
+            script,
+            judge,
+            deadline=deadline,
+            input=input,
+            terminal=terminal,
+            end_it=end,
+        )
 
     async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:
         """A bare command, read by the host's ``sh``, without the gate. Its output is that of both streams, one after the other."""

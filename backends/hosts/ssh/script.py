@@ -20,10 +20,11 @@ _PARTS: Final = {
     "check": ("prelude", "service", "check"),
     "health": ("prelude", "health"),
     "execute": ("execute",),
+    "exec": ("prelude", "layout", "service", "exec"),
     "vitals": ("vitals",),
     "logs": ("logs",),
 }
-_DEFAULTS: Final = ("extra_env", "secrets", "limit", "limit_lock", "verified", "status_tells")
+_DEFAULTS: Final = ("extra_env", "secrets", "limit", "limit_lock", "verified", "status_tells", "terminal")
 
 COMMAND: Final = "exec sh"
 """What the login shell is given: the script itself comes on the standard input, so no login shell ever parses it."""
@@ -32,6 +33,12 @@ STREAMING_COMMAND: Final = (
     'exec sh -c \'eval "$(while IFS= read -r l; do test "$l" = "#payload" && break; printf "%s\\n" "$l"; done)"\''
 )
 """For input that follows at once: takes the script line by line (a shell reads ahead in its own script, ``read`` does not)."""
+
+TERMINAL_READY: Final = b"qd-terminal-ready\n"
+TERMINAL_COMMAND: Final = STREAMING_COMMAND.replace(
+    "exec sh -c '", "exec sh -c 'qd_tty=$(stty -g) && stty raw -echo && echo qd-terminal-ready && "
+)
+"""The same on a terminal, which must not show the script, nor cut its lines: it says when it can be sent."""
 
 _PAYLOAD: Final = "#payload\n"
 
@@ -87,6 +94,11 @@ def build(action: str, values: Mapping[str, str], *, extra: str = "", then: str 
     if action == "execute":
         script = values_set + _body(action) + _PAYLOAD
         return Script(STREAMING_COMMAND, b"", script.encode("utf-8", "surrogateescape"), mark)
+    if action == "exec":
+        # One function, as below. What runs in it has the rest of the standard input.
+        script = f"main() {{\n{values_set}{_body(action)}}}\nmain\n{_PAYLOAD}"
+        command = TERMINAL_COMMAND if values.get("terminal") else STREAMING_COMMAND
+        return Script(command, b"", script.encode("utf-8", "surrogateescape"), mark)
     # What stage is sent comes after it has asked for it: nothing of it can be taken for the script.
     run = "main\n" if action in ("logs", "stage") else "main </dev/null\nexit $?\n"
     if then:

@@ -7,25 +7,27 @@ load_run() { # release: sets run_*
     . "$qd_path/releases/$1/qd.run"
 }
 
+enter_release() { # release, seconds, command: becomes the command, in the release's directory with its environment
+    # Only positional parameters from here: the environment of the release may use any name.
+    # timeout keeps the lock's descriptor until the command ends, even when this script is killed; the command itself,
+    # and what it leaves behind, has none.
+    [ "$limit_lock" = keep ] || exec 9>&-
+    set -- "$1" "$qd_path" "$run_target" "$run_version" "$qd_locale" "$qd_extra_env" \
+        ${limit:+$limit "$2"} sh -c "exec 9>&-$newline$3"
+    cd -- "$2/releases/$1" || exit 126
+    if [ -n "$5" ]; then LC_ALL=$5; else unset LC_ALL; fi
+    set -a
+    if [ -r ./qd.env ]; then . ./qd.env; fi
+    if [ -r ./qd.secrets.env ]; then . ./qd.secrets.env; fi
+    QD_PATH=$2 QD_TARGET=$3 QD_RELEASE=$1 QD_VERSION=$4 QD_RELEASE_DIR=$2/releases/$1 QD_SHARED=$2/shared
+    eval "$6"
+    set +a
+    shift 6
+    exec "$@"
+}
+
 in_release() { # release, seconds, command: runs it in the release's directory with its environment
-    (
-        # Only positional parameters from here: the environment of the release may use any name.
-        # timeout keeps the lock's descriptor until the command ends, even when this script is killed; the command itself,
-        # and what it leaves behind, has none.
-        [ "$limit_lock" = keep ] || exec 9>&-
-        set -- "$1" "$qd_path" "$run_target" "$run_version" "$qd_locale" "$qd_extra_env" \
-            $limit "$2" sh -c "exec 9>&-$newline$3"
-        cd -- "$2/releases/$1" || exit 126
-        if [ -n "$5" ]; then LC_ALL=$5; else unset LC_ALL; fi
-        set -a
-        if [ -r ./qd.env ]; then . ./qd.env; fi
-        if [ -r ./qd.secrets.env ]; then . ./qd.secrets.env; fi
-        QD_PATH=$2 QD_TARGET=$3 QD_RELEASE=$1 QD_VERSION=$4 QD_RELEASE_DIR=$2/releases/$1 QD_SHARED=$2/shared
-        eval "$6"
-        set +a
-        shift 6
-        exec "$@"
-    )
+    (enter_release "$@")
 }
 
 ended_by_limit() { # status of in_release
