@@ -1,6 +1,7 @@
 """Makes a release's container, with all that it needs to be there first: networks, volumes, its files and secrets. Starts nothing.
 
-Until it is complete it has another name than the one it is kept under: a container that was cut short is never taken for a release's."""
+Until it is complete it has another name than the one it is kept under: a container that was cut short is never taken for a release's. One
+that needs nothing after it is made is complete at once."""
 
 import secrets
 from collections.abc import Mapping
@@ -108,6 +109,9 @@ async def make(
     )
     if directory:
         await secret_files.fill(gate, image["Id"], directory, spec, values)
+    if not (request.then_join or spec.files or any(one.name == kept for one in seen.containers)):
+        made = await _create(gate, request, kept)  # complete as it is made
+        return Container(made, kept, image["Id"], 0, "created", request.body["Labels"])
     made = await _create(gate, request, f"{kept}.making-{secrets.token_hex(4)}")
     for name, endpoint in request.then_join:
         await join(gate, made, name, endpoint)
