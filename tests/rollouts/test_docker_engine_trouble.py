@@ -21,6 +21,7 @@ from tests.requirements_here import need
 from tests.sshd import SshdFleet, wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+AT_ONCE: dict[str, Any] = {"rolling": {"max_unavailable": "100%"}}
 IN_BATCHES: dict[str, Any] = {"rolling": {"batches": [1, "100%"], "pause": "2s"}}
 
 
@@ -48,14 +49,17 @@ def honest(docks: DockerField, ended: Rollout) -> None:
 
 
 def put_right(docks: DockerField) -> None:
+    for key in ("health", "progress_deadline"):
+        docks.service.pop(key, None)
+    docks.write(strategy=AT_ONCE)
     docks.deploy("3")
     assert docks.running() == docks.everywhere("3")
     assert docks.strays() == []
 
 
 def test_an_engine_that_is_killed_and_comes_back_between_two_steps_is_survived(docks: DockerField) -> None:
-    docks.write(strategy=IN_BATCHES)
     docks.deploy("1")
+    docks.write(strategy=IN_BATCHES)
     rollout = docks.begin("deploy", "2")
     has_begun(docks, rollout)
     docks.engines[1].kill()
@@ -93,14 +97,14 @@ def _stops(docks: DockerField, rollout: int) -> bool:
 
 
 def test_an_engine_that_freezes_is_given_up_at_the_deadline_and_taken_back(docks: DockerField) -> None:
-    docks.write(strategy=IN_BATCHES, health={**HEALTH, "healthy_deadline": "5s"}, progress_deadline="6s")
     docks.deploy("1")
+    docks.write(strategy=IN_BATCHES, health={**HEALTH, "healthy_deadline": "9s"}, progress_deadline="10s")
     rollout = docks.begin("deploy", "2")
     has_begun(docks, rollout)
     docks.engines[1].freeze()
     try:
         going_back = docks.until(rollout, lambda now: now.state is RolloutState.ROLLING_BACK, 40)
-        assert "no step was done within 6 s" in going_back.outcome
+        assert "no step was done within 10 s" in going_back.outcome
     finally:
         docks.engines[1].thaw()
     ended = docks.ended(rollout)
@@ -110,8 +114,8 @@ def test_an_engine_that_freezes_is_given_up_at_the_deadline_and_taken_back(docks
 
 
 def test_a_socket_that_is_gone_is_named(docks: DockerField) -> None:
-    docks.write(strategy=IN_BATCHES)
     docks.deploy("1")
+    docks.write(strategy=IN_BATCHES)
     rollout = docks.begin("deploy", "2")
     has_begun(docks, rollout)
     socket = docks.engines[1].socket
@@ -134,14 +138,16 @@ def test_an_engine_behind_ssh_whose_connection_is_cut(docks: DockerField, start_
     docks.ssh = ssh
     place = f"ssh://{getpass.getuser()}@{host.address}:{host.port}{docks.engines[1].socket}"
     docks.hosts = {"box-2": {"docker": place}}
-    docks.write(strategy=IN_BATCHES)
     docks.deploy("1")
+    docks.write(strategy=IN_BATCHES)
     rollout = docks.begin("deploy", "2")
     has_begun(docks, rollout)
     host.restart()
     assert docks.ended(rollout).state is RolloutState.SUCCEEDED
     assert docks.running() == docks.everywhere("2")
+    docks.write(strategy=AT_ONCE)
     docks.deploy("1", arguments=["--force", "--reason", "again"])
+    docks.write(strategy=IN_BATCHES)
     again = docks.begin("deploy", "2", force=True, reason="again")
     has_begun(docks, again)
     host.stop()
