@@ -43,7 +43,7 @@ def test_killed_at_every_boundary(
             break
         assert_right(docks, rollout, version, [resume(docks, rollout)])
         assert starts_on_each(docks, since) == [1, 1]
-        boundary += 1 if full else 5
+        boundary += 1 if full else 6
     assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
 
 
@@ -76,8 +76,8 @@ def _is_another_or_ended(now: Rollout, old: int) -> bool:
 
 
 def test_a_killed_worker_leaves_no_lock_here_or_on_an_engine(docks: DockerField) -> None:
-    docks.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "20s"}})
     docks.deploy("1")
+    docks.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "20s"}})
     rollout = docks.begin("deploy", "2")
     wait_for(lambda: docks.running_on(docks.engines[0]) == "2", "the first engine has changed", 30)
     docks.kill_worker(rollout)
