@@ -330,7 +330,8 @@ def test_two_environments_on_one_engine_share_no_network_and_no_volume(load: Loa
     """A container of one would answer the other's callers, and write into the other's data."""
     fleet = load(ONE_ENGINE % ("unix:///run/docker.sock", "unix:///run/docker.sock", "{volumes: ['data:/data']}"))
     one, two = (fleet.targets[name].container for name in ("dev/api", "production/api"))
-    assert one is not None and two is not None
+    assert one is not None
+    assert two is not None
     assert not {network.name for network in one.networks} & {network.name for network in two.networks}
     assert not {volume.name for volume in one.volumes} & {volume.name for volume in two.volumes}
 

@@ -13,6 +13,7 @@ import pytest
 
 from quarterdeck.history.errors import JournalBusy
 from quarterdeck.history.records import RolloutState
+from tests.driver import Driver
 from tests.field import HEALTH, Field
 from tests.sshd import wait_for
 
@@ -36,12 +37,12 @@ def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(field: Field, f
             assert field.running() == ["v1"] * len(field.hosts)
         finally:
             os.kill(worker, signal.SIGCONT)
-        wait_for(lambda: not _alive(worker), "the stale worker has left", 30)  # noqa: B023
+        wait_for(lambda: not is_alive(worker), "the stale worker has left", 30)  # noqa: B023
         assert field.running() == ["v1"] * len(field.hosts)
         assert field.ended(stale).state is RolloutState.SUPERSEDED
 
 
-def stop_outside_the_journal(field: Field, worker: int) -> None:
+def stop_outside_the_journal(field: Driver, worker: int) -> None:
     """Not in the middle of a write: nobody could write then, and would be told who is to blame (promise 10)."""
     while True:
         os.kill(worker, signal.SIGSTOP)
@@ -56,7 +57,7 @@ def stop_outside_the_journal(field: Field, worker: int) -> None:
             time.sleep(0.02)  # it goes on meanwhile; whether far enough is seen at the next look
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] != "Z"

@@ -1,7 +1,7 @@
 """Requests without a pause, to be run as a program (in a container's network): ``load.py NAME PORT``, until its input ends.
 
-A name is asked for anew each time, of Docker's own resolver, and its addresses are tried in turn, as HTTP clients do. One line a request:
-what was answered, or why nothing was."""
+A name is asked for anew each time, of Docker's own resolver, and its addresses are tried in turn, as HTTP clients do. It prints what was
+answered, or why nothing was, by how often, and in which order: one entry for what was answered many times in a row."""
 
 import json
 import os
@@ -74,4 +74,10 @@ def answers() -> Iterator[str]:
 
 if __name__ == "__main__":
     print("ready", flush=True)
-    print(json.dumps(Counter(answers())))
+    order: list[str] = []
+    counted: Counter[str] = Counter()
+    for answer in answers():
+        counted[answer] += 1
+        if order[-1:] != [answer]:
+            order.append(answer)
+    print(json.dumps([counted, order]))

@@ -16,15 +16,21 @@ from tests.contract.place import become_healthy
 from tests.sshd import free_port
 
 # Told to stop, it takes no new connections and answers those that it has.
-_GRACEFUL = "httpd -f -p 8080 -h /www & serving=$!; trap 'kill $serving; sleep 0.3; exit 0' TERM; wait"
+GRACEFUL = "httpd -f -p 8080 -h /www & serving=$!; trap 'kill $serving; sleep 0.3; exit 0' TERM; wait"
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 
+class Answers(dict[str, int]):
+    """How many there were of each. ``order``: as they came, one of many in a row."""
+
+    order: list[str]
+
+
 @contextmanager
-def load(where: list[str], name: str, port: int) -> Iterator[dict[str, int]]:
-    """Answers by how many they were, once it has ended."""
+def load(where: list[str], name: str, port: int) -> Iterator[Answers]:
+    """The answers, once it has ended."""
     command = [*where, sys.executable, str(Path(__file__).with_name("load.py")), name, str(port)]
-    counted: dict[str, int] = {}
+    counted = Answers()
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -32,14 +38,15 @@ def load(where: list[str], name: str, port: int) -> Iterator[dict[str, int]]:
         yield counted
     finally:
         output, _ = process.communicate("", timeout=20)
-        counted.update(json.loads(output))
+        found, counted.order = json.loads(output)
+        counted.update(found)
 
 
 async def test_nobody_who_asks_by_the_services_name_is_refused(box: Box) -> None:
     """Deploy and rollback, three times over, of a service that ends what it has begun when it is told to stop. Two things may
     be left, which no engine can help: a connection that the kernel had taken, and the program not yet when it stopped listening, is reset;
     and an address goes between being told by the resolver and being connected to, where the client is as slow as that."""
-    spec = box.spec(command=("sh", "-c", _GRACEFUL))
+    spec = box.spec(command=("sh", "-c", GRACEFUL))
     first, second = await box.staged("1", spec=spec), await box.staged("2", spec=spec)
     await box.live(first, "1.1")
     await become_healthy(box.connection, first)

@@ -1,8 +1,9 @@
 """Ends a worker with SIGKILL at one exact place between its steps: just before, or just after, its n-th write to the journal is kept.
+Or stops it there with SIGSTOP, until the test has it go on.
 
 Python itself loads this in every process of a test that sets PYTHONPATH to this folder; it does nothing but in a worker, and nothing
-without QD_TEST_DIES («before 12», «after 12»). QD_TEST_DIED names a file that it makes at its death. Heartbeats do not count: how
-many there are is up to the clock.
+without QD_TEST_DIES («before 12», «after 12», «stop 12»: after it, to go on). QD_TEST_DIED names a file that it makes when it does.
+Heartbeats do not count: how many there are is up to the clock.
 """
 
 import os
@@ -12,8 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 
-def _die() -> None:
+def _leave_word() -> None:
     os.close(os.open(os.environ["QD_TEST_DIED"], os.O_WRONLY | os.O_CREAT))
+
+
+def _die() -> None:
+    _leave_word()
     os.kill(os.getpid(), signal.SIGKILL)
     signal.pause()  # not one instruction more, should the signal take its time
 
@@ -25,9 +30,10 @@ def _arrange(moment: str, number: int) -> None:
 
     write: Callable[..., Any] = Store._write
     writes = 0
+    stands = True
 
     def counted(self: Store, change: Callable[[], Any], **how: Any) -> Any:
-        nonlocal writes
+        nonlocal writes, stands
         if sys._getframe(1).f_code.co_name == "heartbeat":
             return write(self, change, **how)
         writes += 1
@@ -38,7 +44,13 @@ def _arrange(moment: str, number: int) -> None:
             _die()
 
         result = write(self, and_die if last and moment == "before" else change, **how)
-        if last:
+        if moment == "stop":
+            # A write within others (``together``) is kept with them: stopped before, the worker would hold the journal's lock.
+            if stands and writes >= number and not self._joined:
+                stands = False
+                _leave_word()
+                os.kill(os.getpid(), signal.SIGSTOP)
+        elif last:
             _die()
         return result
 

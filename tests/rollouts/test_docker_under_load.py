@@ -1,0 +1,51 @@
+"""What the users of a service on an engine notice of a deploy and a rollback by the real command, with requests without a pause."""
+
+import re
+from itertools import groupby
+
+import pytest
+
+from tests.backends.docker.test_under_load import GRACEFUL, load
+from tests.docker_fleet import DockerField
+from tests.sshd import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+
+
+def test_through_the_services_name_nothing_is_noticed(docks: DockerField) -> None:
+    """The new one begins beside the old one and takes the name when it is healthy. One request a switch may meet a connection that the
+    kernel had taken and the program had not, when it stopped listening: that is up to the program, and no engine can help it."""
+    docks.engines = docks.engines[:1]
+    docks.container = {"command": ["sh", "-c", GRACEFUL], "stop_grace_period": "3s"}
+    docks.write()
+    docks.deploy("1")
+    engine = docks.engines[0]
+    (network,) = docks.live(engine)["NetworkSettings"]["Networks"]
+    client = engine.run(engine.image("client:1", command=["sleep", "600"]), "client", host={"network_mode": network})
+    pid = engine.client.inspect_container(client)["State"]["Pid"]
+    with load(["nsenter", f"--net=/proc/{pid}/ns/net"], "web", 8080) as counted:
+        docks.deploy("2")
+        docks.rollback()
+    failed = {words: count for words, count in counted.items() if words not in ("1", "2")}
+    assert counted["1"] > 20
+    assert counted["2"] > 20
+    assert all(words == "reset" or words.startswith("refused: ") for words in failed), counted
+    assert sum(failed.values()) <= 2, f"more than one a switch: {counted}"
+
+
+def test_through_a_published_port_only_the_replacement_is_noticed(docks: DockerField) -> None:
+    """A port is one container's only: the old one is stopped first. Between two right answers there is one gap a switch, in which nobody
+    listens, and never an answer of another kind."""
+    docks.engines = docks.engines[:1]
+    port = free_port("127.0.0.1")
+    docks.container = {"ports": [f"127.0.0.1:{port}:8080"]}
+    docks.write()
+    docks.deploy("1")
+    with load([], "127.0.0.1", port) as counted:
+        docks.deploy("2")
+        docks.rollback()
+    failed = [words for words in counted if words not in ("1", "2")]
+    assert failed, "a port that is never closed was not stopped first"
+    assert all(re.match(r"$|refused:|reset|broken:|answered: b''", words) for words in failed), counted
+    stretches = [words for words, _ in groupby(words if words in ("1", "2") else "failed" for words in counted.order)]
+    assert stretches == ["1", "failed", "2", "failed", "1"], "only the replacement is noticed"

@@ -1,0 +1,68 @@
+"""What the trust tests on Docker engines ask after each rollout: the end, the engines, the journal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history.audit import verify
+from quarterdeck.history.identity import current_operator
+from quarterdeck.history.lease import lock_is_held
+from quarterdeck.history.records import ENDED, RolloutState
+from quarterdeck.rollouts.control import Control
+from tests.docker_fleet import DockerField
+from tests.sshd import wait_for
+
+DYING = Path(__file__).parent / "dying"
+Head = tuple[str, int, str]
+"""Where it was read, the number of the last event, its hash."""
+
+
+@contextmanager
+def dying(patch: pytest.MonkeyPatch, how: str, died: Path) -> Iterator[None]:
+    """Workers that are started within do as ``how`` says: see dying/sitecustomize.py."""
+    died.unlink(missing_ok=True)
+    with patch.context() as inner:
+        inner.setenv("PYTHONPATH", str(DYING))
+        inner.setenv("QD_TEST_DIES", how)
+        inner.setenv("QD_TEST_DIED", str(died))
+        yield
+
+
+def worked_and_left(docks: DockerField, rollout: int) -> bool:
+    with docks.journal(read_only=True) as journal:
+        worked = journal.rollout(rollout).pid is not None
+    return worked and not lock_is_held(docks.state, rollout)
+
+
+def resume(docks: DockerField, rollout: int) -> Head:
+    """A new worker, as soon as the killed one is gone: its lock is free then. Gives what the dead one had written last."""
+    wait_for(lambda: not lock_is_held(docks.state, rollout), "the dead worker's lock is free", 2)
+    with docks.journal() as journal:
+        head: Head = ("the killed worker", *journal.head())
+        if journal.rollout(rollout).state not in ENDED:
+            Control(docks.fleet(), journal, current_operator()).resume(rollout)
+    return head
+
+
+def assert_right(docks: DockerField, rollout: int, version: str, heads: list[Head]) -> None:
+    ended = docks.ended(rollout)
+    assert ended.state is RolloutState.SUCCEEDED, ended.outcome
+    assert docks.running() == docks.everywhere(version)
+    docks.quiet(rollout)
+    assert_whole(docks, heads)
+
+
+def assert_whole(docks: DockerField, heads: list[Head]) -> None:
+    """The journal has lost nothing that had been written; nothing on the engines is nobody's."""
+    with docks.journal(read_only=True) as journal:
+        report = verify(journal, heads)
+    assert report.ok, report.faults
+    assert docks.strays() == []
+
+
+def starts_on_each(docks: DockerField, since: float) -> list[int]:
+    """How many containers each engine has started since then, by its own events. A killed worker ends no call to an engine: there is no
+    excuse for more than one a rollout."""
+    return [len(docks.starts(engine, since)) for engine in docks.engines]

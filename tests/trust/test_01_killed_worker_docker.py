@@ -1,0 +1,86 @@
+"""Promises 1, 2 and 5 on Docker engines: SIGKILL the worker at any boundary, or at random: a new one resumes at once, the end state is
+right, and no container was started twice.
+
+Taken out: without what an action finds first (``Gate.once``, ``switching._start``'s look) the engine's events show a second start.
+"""
+
+import itertools
+import os
+import random
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history.lease import lock_is_held
+from quarterdeck.history.records import ENDED, Rollout
+from tests.docker_fleet import DockerField
+from tests.sshd import wait_for
+from tests.trust.docker_truth import Head, assert_right, dying, resume, starts_on_each, worked_and_left
+
+pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
+
+BOUNDARIES = 12  # a deploy to two engines in two batches has more, however its writes are gathered
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_every_boundary(
+    docks: DockerField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool
+) -> None:
+    """Between what was done and its being written down, and between what was written down and its being done."""
+    docks.write(strategy={"rolling": {"batches": [1, "100%"]}})
+    docks.deploy("1")
+    boundary = 2 if full or moment == "before" else 4
+    died = tmp_path / "died"
+    for version in itertools.cycle(["2", "1"]):
+        since = time.time()
+        with dying(monkeypatch, f"{moment} {boundary}", died):
+            rollout = docks.begin("deploy", version)
+        wait_for(lambda: worked_and_left(docks, rollout), "the worker has died or left", 60)  # noqa: B023
+        if not died.exists():
+            break
+        assert_right(docks, rollout, version, [resume(docks, rollout)])
+        assert starts_on_each(docks, since) == [1, 1]
+        boundary += 1 if full else 6
+    assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
+
+
+def test_killed_at_random_again_and_again(docks: DockerField, full: bool) -> None:
+    docks.deploy("1")
+    chance = random.Random(7)
+    kills = 0
+    versions = itertools.cycle(["2", "1"])
+    while kills < (200 if full else 6):
+        version = next(versions)
+        since = time.time()
+        rollout = docks.begin("deploy", version)
+        heads: list[Head] = []
+        for _ in range(4):
+            pid = docks.worker_pid(rollout)
+            time.sleep(chance.uniform(0.0, 0.8))  # the moment of the kill, not a wait for something
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                break
+            kills += 1
+            heads.append(resume(docks, rollout))
+            docks.until(rollout, partial(_is_another_or_ended, old=pid), 60)
+        assert_right(docks, rollout, version, heads)
+        assert starts_on_each(docks, since) == [1, 1]
+
+
+def _is_another_or_ended(now: Rollout, old: int) -> bool:
+    return now.pid != old or now.state in ENDED
+
+
+def test_a_killed_worker_leaves_no_lock_here_or_on_an_engine(docks: DockerField) -> None:
+    docks.deploy("1")
+    docks.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "20s"}})
+    rollout = docks.begin("deploy", "2")
+    wait_for(lambda: docks.running_on(docks.engines[0]) == "2", "the first engine has changed", 30)
+    docks.kill_worker(rollout)
+    wait_for(lambda: not lock_is_held(docks.state, rollout), "the lock is free", 1)
+    assert docks.rollback()["status"] == "succeeded"
+    assert docks.running() == docks.everywhere("1")

@@ -1,0 +1,58 @@
+"""Promise 24, for what rolls out without a router: abort wins at every step. The worker is stopped right after each of its writes, an
+operator aborts, the worker goes on; the new release may be well or unwell, beside the old one or in its place.
+
+Taken out: without the last hearing before success is written (``heard_abort``) an abort at the last step is passed over.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history.records import ENDED, RolloutState
+from tests.docker_fleet import HEALTH, SOON, DockerField
+from tests.sshd import wait_for
+from tests.trust.docker_truth import assert_whole, dying, worked_and_left
+
+pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
+
+BOUNDARIES = 8
+STRATEGIES = {
+    "rolling": ({"rolling": {"batches": [1, "100%"]}}, {}, "2"),
+    "recreate": ("recreate", {"ports": ["8080"]}, "2"),
+    "unwell": ({"rolling": {"batches": [1, "100%"]}}, {}, "bad"),
+}
+
+
+@pytest.mark.parametrize("kind", STRATEGIES)
+def test_abort_at_every_step(
+    docks: DockerField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, full: bool
+) -> None:
+    strategy, docks.container, version = STRATEGIES[kind]
+    docks.write(strategy=strategy)
+    docks.deploy("1")
+    docks.write(health=SOON if version == "bad" else HEALTH)
+    boundary = 2 if full else 3
+    died = tmp_path / "stopped"
+    while True:
+        with dying(monkeypatch, f"stop {boundary}", died):
+            rollout = docks.begin("deploy", version, force=True, reason="again")
+        wait_for(lambda: died.exists() or worked_and_left(docks, rollout), "the worker stands or has left", 60)  # noqa: B023
+        if not died.exists():
+            break
+        worker = docks.worker_pid(rollout)
+        with docks.journal() as journal:
+            over = journal.rollout(rollout).state in ENDED
+            if not over:
+                journal.ask(rollout, "abort")
+        os.kill(worker, signal.SIGCONT)
+        ended = docks.ended(rollout)
+        docks.quiet(rollout)
+        if over:
+            break  # an end that is written is the end
+        assert ended.state in (RolloutState.ROLLED_BACK, RolloutState.CANCELLED), ended.outcome
+        assert docks.running() == docks.everywhere("1")
+        assert_whole(docks, [])
+        boundary += 1 if full else 6
+    assert boundary > BOUNDARIES, "the worker ended before it was aborted at each of them"

@@ -1,0 +1,52 @@
+"""Promise 26: an engine that is restarted in the middle of a rollout: it goes on, or it is taken back, or it is told what failed; success
+only where it runs everywhere.
+
+Taken out: without reading back after a lost connection (``Waves._persistently`` and what each action finds first) the rollout would end
+on the word of the engine that is gone.
+"""
+
+import random
+import time
+
+import pytest
+
+from quarterdeck.history.records import RolloutState
+from tests.docker_fleet import DockerField
+from tests.sshd import wait_for
+
+pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("how", ["restarted", "killed"])
+def test_an_engine_is_restarted_at_any_moment(docks: DockerField, how: str, full: bool) -> None:
+    docks.write(strategy={"rolling": {"batches": [1, "100%"]}})
+    docks.deploy("1")
+    chance = random.Random(how)
+    version = before = "1"
+    for number in range(20 if full else 2):
+        version, before = ("2", "1") if before == "1" else ("1", "2")
+        rollout = docks.begin("deploy", version, force=True, reason="again")
+        wait_for(lambda: docks.worker_pid(rollout), "it has begun", 30)  # noqa: B023
+        victim = docks.engines[number % 2]
+        time.sleep(chance.uniform(0.5, 2.5))  # the moment, not a wait for something
+        if how == "killed":
+            victim.kill()
+        else:
+            victim.stop()
+        victim.start()
+        ended = docks.ended(rollout, 120)
+        docks.quiet(rollout)
+        running = docks.running()
+        match ended.state:
+            case RolloutState.SUCCEEDED:
+                assert running == docks.everywhere(version), ended.outcome
+                before = version
+            case RolloutState.ROLLED_BACK | RolloutState.CANCELLED:
+                assert running == docks.everywhere(before), ended.outcome
+            case _:
+                assert ended.state is RolloutState.FAILED
+                assert "box-" in ended.outcome
+        if running != docks.everywhere(before):
+            docks.deploy(before, arguments=["--force", "--reason", "put right"])
+        assert docks.running() == docks.everywhere(before)
+        assert docks.strays() == []
