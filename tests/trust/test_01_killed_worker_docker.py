@@ -1,7 +1,7 @@
 """Promises 1, 2 and 5 on Docker engines: SIGKILL the worker at any boundary, or at random: a new one resumes at once, the end state is
 right, and no container was started twice.
 
-Taken out: without what an action finds first (``Gate.once``, ``switching._start``'s look) the engine's events show a second start.
+Taken out: without the outcomes that the engine's register holds (``Gate.once``) a step that is done again starts its container again.
 """
 
 import itertools

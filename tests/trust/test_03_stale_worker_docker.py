@@ -1,6 +1,7 @@
 """Promise 3 on Docker engines: a stale worker can't overwrite a newer release. SIGSTOP it in the middle, roll back meanwhile, SIGCONT.
 
 Taken out: without the fence (the journal's epoch check and the register's on every engine) the woken worker goes on with its own release.
+Either alone keeps it from that here; what the register does alone is tested in tests/backends/docker/test_stale_worker.py.
 """
 
 import os
