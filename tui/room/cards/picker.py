@@ -72,7 +72,7 @@ class VersionPicker(Card):
             self.asking = f"asking {clean(target.artifact.image)} what else there is"
         try:
             found = await beside(partial(offered_versions, fleet, target.artifact))
-        except BackendError as error:
+        except (BackendError, OSError) as error:
             found, self.fault = (), one_line(str(error))
         new = unreleased(found, [version.version for version in self.versions or ()])
         self.offered = {version: Offered(version) for version in new}
