@@ -30,10 +30,24 @@ async def offered_versions(
     fleet: Fleet, artifact: Artifact, *, limit: int = MOST, deadline: float = LISTING
 ) -> tuple[str, ...]:
     """Their names, newest first; none where a place can't be listed. Raises BackendError."""
+    if artifact.image_on:
+        return await _on_an_engine(fleet, artifact, limit, deadline)
     from quarterdeck.backends.artifacts import available, over_ssh
 
     connect = over_ssh(fleet.ssh_config, fleet.known_hosts)
     return tuple(await available(artifact, limit=limit, deadline=deadline, connect=connect))
+
+
+async def _on_an_engine(fleet: Fleet, artifact: Artifact, limit: int, deadline: float) -> tuple[str, ...]:
+    from quarterdeck.backends.hosts.docker.images import tags
+    from quarterdeck.backends.hosts.opening import Hosts
+
+    hosts = Hosts(fleet.ssh_config, fleet.known_hosts)
+    engine = await hosts.docker().open_engine(fleet.hosts[artifact.image_on], deadline=deadline)
+    try:
+        return tuple((await tags(engine, artifact.image, deadline=deadline))[:limit])
+    finally:
+        await engine.close()
 
 
 async def offered_details(
@@ -41,7 +55,7 @@ async def offered_details(
 ) -> dict[str, Offered]:
     """Of images; what can't be had in time, or at all, is left without them. Raises nothing."""
     asked = list(versions)
-    if not artifact.image:
+    if not artifact.image or artifact.image_on:
         return {version: Offered(version) for version in asked}
     from quarterdeck.backends.artifacts.registry import image_details
 
