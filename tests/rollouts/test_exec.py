@@ -9,6 +9,7 @@ import pytest
 
 from tests.field import TARGET, Field
 from tests.room.terminal import Terminal
+from tests.sshd import wait_for
 
 pytestmark = [pytest.mark.sshd]
 CANARY = "s3cret-canary-4711"
@@ -121,6 +122,15 @@ def test_with_a_terminal_on_both_ends_it_is_a_session(released: Field) -> None:
         assert terminal.wait_ended() == 5
     assert events(released)[0][2]["terminal"] is True
     assert events(released)[-1][2]["exit_status"] == 5
+
+
+def test_a_terminal_that_goes_away_ends_the_command_and_that_is_written_down(released: Field) -> None:
+    command = released.command("exec", TARGET, "--host", "host-1", "--", "sh", "-c", "echo be$()gun; sleep 600")
+    with Terminal(command, environment=environment()) as terminal:
+        terminal.wait_for("begun")
+        terminal.hang_up()
+        wait_for(lambda: len(events(released)) == 2, "the end to be journalled")
+    assert events(released)[-1][2]["error"] == "its reader left"
 
 
 def test_x_in_the_room_shows_what_a_command_prints(released: Field) -> None:

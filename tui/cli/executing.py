@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -70,7 +71,7 @@ def run_exec(session: "Session", arguments: argparse.Namespace) -> int:
     session.target(arguments.target)
     try:
         return asyncio.run(_run(session, arguments))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return Exit.INTERRUPTED
 
 
@@ -78,6 +79,10 @@ async def _run(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.executing import allowed, words_of
     from quarterdeck.rollouts.logs import open_backend
 
+    going = asyncio.current_task()
+    assert going is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the command is ended, and that is written down, as with Ctrl-C
+        asyncio.get_running_loop().add_signal_handler(number, going.cancel)
     target, hosts = allowed(session.control, session.target(arguments.target).name, arguments.host)
     if len(hosts) > 1 and not (arguments.all or arguments.host):
         raise UsageError(

@@ -77,7 +77,8 @@ class LocalTerminal:
             yield made
         finally:
             loop.remove_signal_handler(signal.SIGWINCH)
-            termios.tcsetattr(0, termios.TCSAFLUSH, before)
+            with contextlib.suppress(termios.error):  # it is gone
+                termios.tcsetattr(0, termios.TCSAFLUSH, before)
 
     def told(self) -> "Terminal":
         from quarterdeck.backends.hosts.contract import Terminal
