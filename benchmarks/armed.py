@@ -1,6 +1,6 @@
 """An armed rollback as an operator makes one: armed, looked at, then ``go``. Timed from the ``go`` to the state succeeded.
 
-``python -m benchmarks.armed FLEET TARGET`` prints one line of JSON.
+``python -m benchmarks.armed FLEET TARGET`` prints one line of JSON; with a VERSION after that, it is a deploy.
 """
 
 import json
@@ -34,7 +34,10 @@ def main() -> int:
     with Journal.open(fleet.state, operator=operator) as journal:
         control = Control(fleet, journal, operator)
         begin = time.monotonic()
-        rollout = control.arm_rollback(sys.argv[2], reason="benchmark").id
+        if len(sys.argv) > 3:
+            rollout = control.arm_deploy(sys.argv[2], sys.argv[3], reason="benchmark").id
+        else:
+            rollout = control.arm_rollback(sys.argv[2], reason="benchmark").id
         while (now := journal.rollout(rollout)).plan is None:
             if now.state in ENDED or time.monotonic() - begin > LONGEST:
                 print(f"it was not armed: {now.state} {now.outcome}", file=sys.stderr)
@@ -56,9 +59,12 @@ def main() -> int:
         if ended is None or ended.state is not RolloutState.SUCCEEDED:
             print(f"it did not succeed: {ended}", file=sys.stderr)
             return 1
-        print(
-            json.dumps({"arming": arming, "seconds": seconds, "worker_cpu": worker, "own_cpu": own, "rollout": rollout})
+        # Of what ran beside the new one until that was healthy: a drain that is meant, and not waited for by any user of the service.
+        drain = max(
+            (float(step.outcome.get("retired_in", 0.0)) for step in journal.steps(rollout) if step.outcome), default=0.0
         )
+        told = {"arming": arming, "seconds": seconds, "drain": drain, "worker_cpu": worker, "own_cpu": own}
+        print(json.dumps(told | {"rollout": rollout}))
     return 0
 
 

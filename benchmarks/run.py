@@ -183,6 +183,23 @@ def _screen(file: Path, *, quick: bool, write_docs: bool) -> int:
     return 0
 
 
+def _docker(chosen: argparse.Namespace) -> int:
+    from benchmarks.docker_all import measure
+
+    try:
+        results = measure(machine(), say, rounds=chosen.rounds, quick=chosen.quick, program=chosen.qd)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    file = chosen.json.with_name("bench-docker.json") if chosen.json.name == "bench.json" else chosen.json
+    results.write(file)
+    if chosen.write_docs:
+        results.write_into(ROOT / "docs" / "performance.md")
+    print(results.text())
+    say(f"written: {file}")
+    return 0
+
+
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """``--quick`` decides about ``hosts`` and ``rounds``; ends the process where the words make no sense."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
@@ -198,6 +215,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--write-docs", action="store_true", help="put the figures into docs/performance.md")
     parser.add_argument("--screen", action="store_true", help="the control room in place of deploys and rollbacks")
+    parser.add_argument("--docker", action="store_true", help="Docker engines in place of SSH hosts (as root)")
     parser.add_argument("--only-floor", action="store_true", help="without qd")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go (build/bench.json)"
@@ -206,8 +224,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--qd", default=str(Path(sys.executable).with_name("qd")), help="the qd that is measured (of this environment)"
     )
     chosen = parser.parse_args(words)
-    if chosen.others and chosen.screen:
-        parser.error("--others is about deploys and rollbacks, --screen about the control room")
+    if chosen.others and (chosen.screen or chosen.docker):
+        parser.error(
+            "--others is about deploys and rollbacks over SSH, --screen about the control room, --docker about engines"
+        )
+    if chosen.screen and chosen.docker:
+        parser.error("--screen and --docker: one after the other")
     chosen.rounds = max(1, chosen.rounds)
     if chosen.quick:
         chosen.hosts, chosen.rounds = [5, 20], 1
@@ -221,6 +243,8 @@ def main() -> int:
         signal.signal(number, _leave)
     if chosen.screen:
         return _screen(chosen.json, quick=chosen.quick, write_docs=chosen.write_docs)
+    if chosen.docker:
+        return _docker(chosen)
     tools = service.tools()
     results = Results(machine(), rounds)
     directory = Path(tempfile.mkdtemp(prefix="qd-bench-"))

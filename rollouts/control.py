@@ -426,6 +426,10 @@ class Control:
 
     # roles
 
+    def permitted(self, target: str) -> Target:
+        """The declared target. Raises UnknownTarget, Refused for who may not change it."""
+        return self._allowed(target)
+
     def _not_a_reader(self) -> None:
         if self.read_only:
             raise Refused("this is a read-only session, nothing was changed", "start it again without --read-only")

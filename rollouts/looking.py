@@ -1,6 +1,7 @@
 """One look at a target on a host: what runs there and how it is, as an observation for the journal. Changes nothing anywhere."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -50,13 +51,16 @@ async def look(
         health, detail = "healthy" if probe.healthy else "unhealthy", probe.detail
     elif facts.running:
         health, detail = "healthy", "the service runs"
-    body = {
+    body: dict[str, Any] = {
         "kept": sorted(k.release for k in facts.kept if k.intact),
         "epoch": facts.epoch,
         "running": facts.running,
         "detail": detail,
         "seq": head,
     }
+    warm = sorted(k.release for k in facts.kept if k.warm)
+    if warm:
+        body["warm"] = warm
     if facts.drift:
         body["drift"] = list(facts.drift)
     version = release.version if release else None

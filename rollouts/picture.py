@@ -56,6 +56,9 @@ class HostSeen(msgspec.Struct, frozen=True):
     changed: tuple[str, ...] = ()  # what somebody else has changed there, in the host's words
     detail: str = ""  # what its health check said
     kept: frozenset[str] | None = None  # releases that lie there intact; None: not known
+    warm: frozenset[str] = (
+        frozenset()
+    )  # those whose container is kept there, stopped: it is started again without a registry
 
 
 class WayBack(msgspec.Struct, frozen=True):
@@ -441,6 +444,7 @@ def _host(name: str, seen: Observation | None, expected: Expected) -> HostSeen:
         detail=clean(str(seen.body.get("detail", ""))),
         kept=frozenset(kept) if kept is not None else None,
         changed=changed,
+        warm=frozenset(seen.body.get("warm", ())),
     )
 
 

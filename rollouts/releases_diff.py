@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from quarterdeck.config.release import Release, to_json
+from quarterdeck.rollouts.container_words import compose_words
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -44,7 +45,9 @@ class Difference(msgspec.Struct, frozen=True):
     env: tuple[Change, ...] = ()
     files: tuple[FileChange, ...] = ()
     secrets: tuple[SecretChange, ...] = ()  # all of them: «same» is worth knowing
-    settings: Mapping[str, tuple[Change, ...]] = msgspec.field(default_factory=dict)  # runner, health, hooks, logs
+    settings: Mapping[str, tuple[Change, ...]] = msgspec.field(
+        default_factory=dict
+    )  # runner, container, health, hooks, logs
 
     @property
     def empty(self) -> bool:
@@ -69,9 +72,16 @@ def compare(before: Release, after: Release) -> Difference:
                     "version": before.version,
                     "digest": before.artifact.sha256,
                     "path": before.path,
+                    **_image(before),
                 }
                 | ({"commit": before.commit} if before.commit else {}),
-                {"target": after.target, "version": after.version, "digest": after.artifact.sha256, "path": after.path}
+                {
+                    "target": after.target,
+                    "version": after.version,
+                    "digest": after.artifact.sha256,
+                    "path": after.path,
+                    **_image(after),
+                }
                 | ({"commit": after.commit} if after.commit else {}),
             )
         ),
@@ -81,8 +91,17 @@ def compare(before: Release, after: Release) -> Difference:
         settings={
             name: tuple(_changes(_flat(to_json(getattr(before, name))), _flat(to_json(getattr(after, name)))))
             for name in ("runner", "health", "hooks", "logs")
-        },
+        }
+        | _containers(before, after),
     )
+
+
+def _containers(before: Release, after: Release) -> dict[str, tuple[Change, ...]]:
+    """Key by key, in Compose's words; nothing where neither is one."""
+    if before.container is None and after.container is None:
+        return {}
+    old, new = (compose_words(one.container) if one.container is not None else {} for one in (before, after))
+    return {"container": tuple(_changes(old, new))}
 
 
 def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
@@ -91,6 +110,11 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change
         for name in dict.fromkeys((*before, *after))
         if before.get(name) != after.get(name)
     ]
+
+
+def _image(release: Release) -> dict[str, str]:
+    """The image's repository: its digest is the release's."""
+    return {"image": release.artifact.location.partition("@")[0]} if release.container is not None else {}
 
 
 def _files(before: Release, after: Release) -> list[FileChange]:

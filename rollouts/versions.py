@@ -14,7 +14,7 @@ class KnownVersion(msgspec.Struct, frozen=True):
 
     version: str
     release: str | None
-    verdict: str  # untried | good | bad
+    verdict: str  # untried | good | bad; new: nobody has released it yet
     why: str = ""
     first_seen: str = ""
     last_good: str | None = None
@@ -23,6 +23,7 @@ class KnownVersion(msgspec.Struct, frozen=True):
     copies: int = 0
     hosts: int = 0
     good_in: tuple[str, ...] = ()
+    size: int | None = None  # bytes, of one that is new
 
 
 def known_versions(journal: Journal, fleet: Fleet, target: str) -> tuple[KnownVersion, ...]:

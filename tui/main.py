@@ -65,8 +65,9 @@ def _run(words: list[str]) -> int:
     from quarterdeck.tui.cli.exits import Exit, explain
     from quarterdeck.tui.cli.printing import Printer
 
-    debug = "--debug" in words
-    printer = Printer(json="--json" in words, colour=_colour(words))
+    own, _ = _cut(words)
+    debug = "--debug" in own
+    printer = Printer(json="--json" in own, colour=_colour(own))
     try:
         return _command(words, printer)
     except BrokenPipeError:
@@ -111,7 +112,10 @@ def _with_worker(words: list[str], printer: "Printer", worker: "WaitingWorker | 
     from quarterdeck.tui.cli.parser import build, command_in
     from quarterdeck.tui.cli.session import Session
 
-    asked_for = command_in(words)
+    own, behind = _cut(words)
+    asked_for = command_in(own)
+    if asked_for == "exec":
+        words = own
     if asked_for == "" or (asked_for is not None and "/" in asked_for):
         from quarterdeck.tui.cli.room import wants_room
 
@@ -119,6 +123,7 @@ def _with_worker(words: list[str], printer: "Printer", worker: "WaitingWorker | 
             return status
     parser = build(asked_for)
     parsed = parser.parse_args(words)
+    parsed.behind = behind
     if parsed.show_version:
         from quarterdeck import __version__
 
@@ -144,6 +149,12 @@ def _with_worker(words: list[str], printer: "Printer", worker: "WaitingWorker | 
         return int(parsed.run(session, parsed))
     finally:
         session.close()
+
+
+def _cut(words: list[str]) -> tuple[list[str], list[str]]:
+    """What is qd's own, and what stands behind the first ``--``: no option of ours is looked for there."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
 
 
 def _colour(words: list[str]) -> str:

@@ -180,10 +180,12 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
         _is_current(step, outcome, release)
     health = await _healthy(step, work, connection, release)
     seconds = outcome.seconds
+    retired: dict[str, float] = {}
     if outcome.beside:  # the old one has served until here
         outcome = await _retire(step, work, connection, release)
         seconds += outcome.seconds
-    result: dict[str, Any] = {"current": outcome.current, "previous": outcome.previous, "seconds": seconds}
+        retired = {"retired_in": round(outcome.seconds, 3)}
+    result: dict[str, Any] = {"current": outcome.current, "previous": outcome.previous, "seconds": seconds, **retired}
     if health is not None:
         result |= {"health": work.masker.mask(health.detail), "healthy_after": round(health.seconds, 3)}
     return result

@@ -133,6 +133,12 @@ def describe(event: "Event") -> tuple[str, str]:
             return _columns("-", str(body.get("kind", "")), f"{body.get('state')}: {body.get('answer')}", "warn")
         case "note":
             return _columns("-", "note", f"{body.get('text')} ({event.who})", "warn")
+        case "exec":
+            return _columns(event.host or "-", "exec", f"{body.get('command')} ({event.who})", "warn")
+        case "exec.ended":
+            status = body.get("exit_status")
+            came = f"ended with {status}" if status is not None else str(body.get("error", ""))
+            return _columns(event.host or "-", "exec", f"{came}: {body.get('command')}", "" if status == 0 else "warn")
         case "takeover":
             return _columns("-", "takeover", f"by a new worker of {event.who}: it is {body.get('to')}", "warn")
         case "verdict":

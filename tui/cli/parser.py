@@ -47,6 +47,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("releases", "past", "the releases of a target and what became of them"),
     Command("diff", "past", "what differs between two releases"),
     Command("logs", "logs", "logs of a target, from all its hosts, merged"),
+    Command("exec", "executing", "run a command where a target's release runs"),
     Command("adopt", "adopt", "rebuild releases and fences from what the hosts say"),
     Command("audit", "audit", "verify or export the audit chain"),
     Command("note", "audit", "write a note into the timeline"),

@@ -37,9 +37,14 @@ def declare_releases(commands: "argparse._SubParsersAction[Parser]") -> None:
         "releases",
         run=run_releases,
         description="The releases of a target, newest first: verdict, when it was last good, which hosts were seen running it.",
-        example="qd releases production/api\nqd releases production/api --json",
+        example="qd releases production/api\nqd releases production/api --available\nqd releases production/api --json",
     )
     completion.add_target_or_environment(parser, "target")
+    parser.add_argument(
+        "--available",
+        action="store_true",
+        help="what lies where the target's artifacts come from (a registry's tags, tarballs), released or not, newest first",
+    )
     add_limit(parser, 20)
 
 
@@ -109,6 +114,10 @@ def _event_line(event: "Event") -> tuple[str, str]:
 
 
 def run_releases(session: "Session", arguments: argparse.Namespace) -> int:
+    if arguments.available:
+        from quarterdeck.tui.cli.offering import run_available
+
+        return run_available(session, arguments)
     names = session.targets(arguments.target)
     journal = session.journal
     values: list[dict[str, Any]] = []

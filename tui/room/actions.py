@@ -172,6 +172,18 @@ ACTIONS: Final[tuple[Action, ...]] = (
         changes=True,
         footer=12,
     ),
+    Action(
+        "exec",
+        "exec",
+        "Run a command on a host of the target, in its directory or container, and show what it prints.",
+        _CHANGE,
+        _T,
+        ("x",),
+        "exec",
+        ("target", "text"),
+        changes=True,
+        footer=11,
+    ),
     # what only looks
     Action(
         "diff",

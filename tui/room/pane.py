@@ -32,8 +32,9 @@ class Pane(Widget, can_focus=True):
         False  # whether ``build`` asks ``matcher`` (or the pane has a ``set_filter`` of its own)
     )
 
-    def __init__(self) -> None:
-        super().__init__(id=f"pane-{self.name_of}")
+    def __init__(self, number: int = 0) -> None:
+        """``number``: of those that there can be two of, for a moment."""
+        super().__init__(id=f"pane-{self.name_of}" + (f"-{number}" if number else ""))
         self.top = 0  # the first row that is shown
         self.matcher = EVERYTHING
         self._rows: list[Row] = []

@@ -2,6 +2,7 @@
 open: the room hands them over one by one in the order in which they came, so that what is typed ahead is typed here."""
 
 import inspect
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from quarterdeck.tui.room.editing import Complete, Editing
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, crop, ellipsis, fit
 
+_NUMBERS = itertools.count(1)
 OnText = Callable[[str], Awaitable[None] | None]
 
 
@@ -33,7 +35,7 @@ class Prompt(Pane, can_focus=False):
         history: Sequence[str],
         hint: Callable[[str], str] | None,
     ) -> None:
-        super().__init__()
+        super().__init__(next(_NUMBERS))  # one may open the next, before it is off the screen itself
         self.label = label
         self.editing = Editing(initial, complete=complete, history=history)
         self.ended = False

@@ -20,7 +20,7 @@ import requests
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.contract import Exited, Printed, Size, Terminal, Typed
 from quarterdeck.backends.hosts.docker.looking import Container, look
-from quarterdeck.backends.hosts.ending import MARK, ending
+from quarterdeck.backends.hosts.ending import MARK, ending, stop_typing
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.engine import Engine
@@ -161,10 +161,9 @@ async def exec_in_container(
         ended = True
         yield Exited(status)
     finally:
-        typing.cancel()
-        await asyncio.wait([typing])
         if attached.id and not ended:
             await _end(engine, container.id, attached.mark)
+        await stop_typing(typing)
 
 
 async def _live(engine: "Engine", target: str, action: str, *, typed: bool) -> Container:

@@ -30,6 +30,7 @@ class Watched:
     id: str
     started: str
     since: float
+    asked: bool = False  # whether the engine was asked how long it had run by then
 
 
 class HealthChecks:
@@ -86,6 +87,10 @@ class HealthChecks:
             return True, ", ".join(details), len(details)
         watched = self._watched[release.id]
         ran = time.monotonic() - watched.since
+        if ran < RUNS_FOR and not watched.asked:
+            watched.asked = True
+            ran = max(ran, await self._ran(body))
+            watched.since = time.monotonic() - ran
         if ran < RUNS_FOR:
             return False, f"its container has run for {ran:.1f} s: without a check it must for {RUNS_FOR:g} s", 1
         return True, f"its container has run for {RUNS_FOR:g} s", 1
@@ -103,8 +108,7 @@ class HealthChecks:
             at = f"{body['State'].get('StartedAt')} {body.get('RestartCount')}"
             known = self._watched.get(release.id)
             if known is None or (known.id, known.started) != (body["Id"], at):
-                ran = await self._ran(body) if known is None else 0.0
-                self._watched[release.id] = Watched(body["Id"], at, time.monotonic() - ran)
+                self._watched[release.id] = Watched(body["Id"], at, time.monotonic())
         return body
 
     async def _ran(self, body: Body) -> float:

@@ -1,6 +1,7 @@
 """Makes a release's container, with all that it needs to be there first: networks, volumes, its files and secrets. Starts nothing.
 
-Until it is complete it has another name than the one it is kept under: a container that was cut short is never taken for a release's."""
+Until it is complete it has another name than the one it is kept under: a container that was cut short is never taken for a release's. One
+that needs nothing after it is made is complete at once."""
 
 import secrets
 from collections.abc import Mapping
@@ -106,12 +107,16 @@ async def make(
         api_version=gate.engine.api_version,
         secrets=secret_files.binds(spec, directory),
     )
-    name = f"{kept}.making-{secrets.token_hex(4)}"
+    # Complete as it is made, where nothing has to be done to it afterwards.
+    complete = not (request.then_join or spec.files or any(one.name == kept for one in seen.containers))
+    name = kept if complete else f"{kept}.making-{secrets.token_hex(4)}"
     if directory:
         async with secret_files.filled(gate, image["Id"], directory, spec, values):
             made = await _create(gate, request, name)
     else:
         made = await _create(gate, request, name)
+    if complete:
+        return Container(made, kept, image["Id"], 0, "created", request.body["Labels"])
     for network_name, endpoint in request.then_join:
         await join(gate, made, network_name, endpoint)
     if spec.files:

@@ -11,6 +11,7 @@ import asyncssh
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.contract import Exited, Printed, Size, Terminal, Typed
+from quarterdeck.backends.hosts.ending import stop_typing
 from quarterdeck.backends.hosts.ssh.answer import Answer
 from quarterdeck.backends.hosts.ssh.channel import give_up, lost, open_channel
 from quarterdeck.backends.hosts.ssh.script import TERMINAL_READY, Script
@@ -165,13 +166,12 @@ async def exec_over_ssh(
     except (OSError, asyncssh.Error) as error:
         raise lost(host, action, error, started=session is not None and session.begun) from None
     finally:
-        if typing is not None:
-            typing.cancel()
-            await asyncio.wait([typing])
         if channel is not None:
             give_up(channel, kill=True)
             if session is not None and session.begun and not connection.is_closed():
                 await end_it()
+        if typing is not None:
+            await stop_typing(typing)
 
 
 async def _type(channel: asyncssh.SSHClientChannel[bytes], session: _Session, input: Typed | None) -> None:

@@ -1,16 +1,26 @@
-"""The version picker: what is known of a service's versions, how they did and where copies lie. Choosing changes nothing."""
+"""The version picker: what is known of a service's versions, how they did and where copies lie, and before those what lies where its
+artifacts come from and nobody has released yet. Choosing changes nothing."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
 
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.config.model import Target
 from quarterdeck.history.journal import Journal
+from quarterdeck.rollouts.offered import Offered, offered_details, offered_versions, unreleased
 from quarterdeck.rollouts.versions import KnownVersion, known_versions
-from quarterdeck.tui.cli.times import age
+from quarterdeck.tui.cli.times import age, size
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, row
 
+T = TypeVar("T")
 LONGEST = 80
+AROUND = 40  # rows beside the chosen one that may be on the screen
 HEAD = f"  {'VERSION':<12} {'VERDICT':<8} {'AGE':>4}  {'DIGEST':<10} {'COPIES':<7} WHERE"
 
 
@@ -25,6 +35,16 @@ class VersionPicker(Card):
         self.versions: Sequence[KnownVersion] | None = None
         self.chosen = ""  # the version or release that the cursor is on: known by name, whatever comes or goes
         self.typed: str | None = None
+        self.offered: dict[
+            str, Offered
+        ] = {}  # nobody has released them yet; without details until they are on the screen
+        self.asking = ""  # what is waited for, in words
+        self.fault = ""  # why it is not known what else there is
+        self._detailed: set[str] = set()
+
+    @property
+    def declared(self) -> Target | None:
+        return self.room.fleet.targets.get(self.target)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -42,6 +62,47 @@ class VersionPicker(Card):
             best = [v for v in self.versions if not v.runs]
             self.chosen = _name(next((v for v in best if v.verdict != "bad"), (best or self.versions)[0]))
         self.renew()
+        if self.may_type and self.declared is not None:
+            await self._ask_what_is_offered(self.declared)
+
+    async def _ask_what_is_offered(self, target: Target) -> None:
+        """One line says when that can't be told: what the journal knows stays to be chosen."""
+        fleet = self.room.fleet
+        if target.artifact.image:
+            self.asking = f"asking {clean(target.artifact.image)} what else there is"
+        try:
+            found = await beside(partial(offered_versions, fleet, target.artifact))
+        except (BackendError, OSError) as error:
+            found, self.fault = (), one_line(str(error))
+        new = unreleased(found, [version.version for version in self.versions or ()])
+        self.offered = {version: Offered(version) for version in new}
+        if not self.chosen and new:
+            self.chosen = new[0]
+        self.asking = ""
+        self.renew()
+        await self._look_at_those_in_sight(target)
+
+    async def _look_at_those_in_sight(self, target: Target) -> None:
+        """Date and size, of images: only of those that may be on the screen."""
+        while not self.gone and target.artifact.image:
+            names = list(self.offered)
+            at = names.index(self.chosen) if self.chosen in names else 0
+            near = names[max(0, at - AROUND) : at + AROUND]
+            wanted = [name for name in near if name not in self._detailed]
+            if not wanted:
+                return
+            self._detailed |= set(wanted)
+            self.offered |= await beside(partial(offered_details, target.artifact, wanted))
+            self.renew()
+
+    @property
+    def rows(self) -> list[KnownVersion]:
+        """What can be chosen: what nobody has released yet first."""
+        new = [
+            KnownVersion(one.version, None, "new", first_seen=one.created or "", digest=one.digest, size=one.size)
+            for one in self.offered.values()
+        ]
+        return [*new, *(self.versions or ())]
 
     @property
     def typing(self) -> bool:
@@ -51,11 +112,13 @@ class VersionPicker(Card):
         self.typed = ((self.typed or "") + one_line(text))[:LONGEST]
 
     def move(self, by: int) -> None:
-        names = [_name(version) for version in self.versions or ()]
+        names = [_name(version) for version in self.rows]
         if names:
             at = names.index(self.chosen) if self.chosen in names else 0
             self.chosen = names[max(0, min(at + by, len(names) - 1))]
             self.top = max(0, names.index(self.chosen) - 4)
+            if self.chosen in self.offered and self.chosen not in self._detailed and self.declared is not None:
+                self.begin(self._look_at_those_in_sight(self.declared), "details")
 
     def type_key(self, key: str, character: str | None) -> None:
         assert self.typed is not None
@@ -75,7 +138,7 @@ class VersionPicker(Card):
             case "t" if self.may_type:
                 self.typed = ""
             case "enter":
-                found = next((version for version in self.versions or () if _name(version) == self.chosen), None)
+                found = next((version for version in self.rows if _name(version) == self.chosen), None)
                 if found is not None:
                     self._choose(found.version if self.may_type else _name(found))
 
@@ -86,17 +149,19 @@ class VersionPicker(Card):
     def sheet(self, width: int) -> Sheet:
         if self.versions is None:
             body: list[Row] = [row(Span("reading the journal", Role.STALE))]
-        elif not self.versions:
+        elif not self.rows:
             body = [row(Span("no version is known yet" + (": t types one" if self.may_type else ""), Role.WARN))]
         else:
             body = [
                 version_row(version, width, self.room.now(), chosen=_name(version) == self.chosen)
-                for version in self.versions
+                for version in self.rows
             ]
         foot: list[Row] = [
             EMPTY,
             row(Span("commits: not known, the fleet file declares no source for this service", Role.DIM)),
         ]
+        if self.fault or self.asking:
+            foot.append(said_row(self.fault or self.asking, width, Role.WARN if self.fault else Role.STALE))
         if self.said:
             foot.append(said_row(self.said, width))
         if self.typed is not None:
@@ -108,6 +173,11 @@ class VersionPicker(Card):
         return Sheet(f"versions of {self.target}", body, foot, top=[row(Span(HEAD, Role.DIM))], width=96)
 
 
+async def beside(question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """In a thread with a loop of its own: what it needs is slow to load, and the screen waits for nothing."""
+    return await asyncio.to_thread(lambda: asyncio.run(question()))
+
+
 def _name(version: KnownVersion) -> str:
     return version.release or version.version
 
@@ -115,8 +185,11 @@ def _name(version: KnownVersion) -> str:
 def version_row(version: KnownVersion, width: int, now: datetime | None = None, *, chosen: bool) -> Row:
     role = {"good": Role.OK, "bad": Role.BAD}.get(version.verdict, Role.PLAIN)
     verdict = version.verdict.upper() if version.verdict == "bad" else version.verdict
-    copies = f"{version.copies}/{version.hosts}" if version.hosts else "?"
+    new = version.verdict == "new"
+    copies = "-" if new else f"{version.copies}/{version.hosts}" if version.hosts else "?"
     where = "runs now" if version.runs else ""
+    if new:
+        where = "not released yet" + (f", {size(version.size)}" if version.size is not None else "")
     if version.good_in:
         where += (", " if where else "") + f"good in {' '.join(version.good_in)}"
     if version.verdict == "bad" and version.why:

@@ -48,14 +48,18 @@ def card_rows(
     config: str = "",
     older: Sequence[Older] = (),
     others: Sequence[str] = (),
+    runs: str = "",
 ) -> list[Row]:
     """The most important first: whatever there is no room for is left out from below. ``last``: the last thing that happened; ``log``: the
-    log line that matters most, None while nobody follows the logs; ``config``: what of it the way back changes."""
+    log line that matters most, None while nobody follows the logs; ``config``: what of it the way back changes; ``runs``: how the
+    service is run, as it is declared."""
     if seen is None:
         return [(Span(" choose a target in the matrix: keys act on nothing until then", Role.DIM),)]
     rows = [_now(seen, width, now), _back(seen, width, older, config), _why(seen, width, now)]
     if width >= WIDE and (path := _path(seen, picture)):
         rows.insert(2, _line("path", [Span(path)], width))
+    if runs:
+        rows.append(_line("runs", [Span(runs)], width))
     if log is not None:
         rows.append(_line("log", [Span(*log)], width))
     if others:
@@ -121,7 +125,9 @@ def _back(seen: TargetSeen, width: int, older: Sequence[Older], config: str) -> 
     there = sum(host.kept is not None and back.release in host.kept for host in seen.hosts)
     spans = [Span(words, role)]
     if back.state == "ready":
-        spans.append(Span(f"  last good, copy on {there or len(seen.hosts)}/{len(seen.hosts)} hosts"))
+        warm = sum(back.release in host.warm for host in seen.hosts)
+        kept = f", warm on {warm} of {len(seen.hosts)}" if any(host.warm for host in seen.hosts) else ""
+        spans.append(Span(f"  last good, copy on {there or len(seen.hosts)}/{len(seen.hosts)} hosts{kept}"))
     else:
         spans.append(Span(f"  {'; '.join(back.reasons)}", Role.WARN))
     if back.seconds is not None:

@@ -39,11 +39,12 @@ def release_rows(
     for row in releases:
         release = row.release
         copies = sum(row.id in (host.kept or ()) for host in seen.hosts)
+        warm = sum(row.id in host.warm for host in seen.hosts)
         known = sum(host.kept is not None for host in seen.hosts)
         here = row.id == seen.release
         line = f"{pad(release.version, 16)} {release.artifact.sha256[:12]} {pad(size(release.artifact.size), 9)} "
         verdict = Span(f"{pad(row.verdict, 8)} ", _ROLES.get(row.verdict, Role.PLAIN))
-        where = f"{copies}/{known}" if known else "?"
+        where = (f"{copies}/{known}" + (f" {warm}w" if warm and not here else "")) if known else "?"
         who = ellipsis(
             release.created_by + (f": {row.verdict_reason}" if row.verdict_reason else ""), max(width - 70, 0)
         )
@@ -61,7 +62,9 @@ def release_rows(
         (),
         (
             Span(
-                " * runs now. Builds of CI servers are not read yet; the journal knows these.",
+                " * runs now. w: containers that are kept warm. Builds of CI servers are not read yet; the journal knows these."
+                if any(host.warm for host in seen.hosts)
+                else " * runs now. Builds of CI servers are not read yet; the journal knows these.",
                 Role.DIM,
             ),
         ),

@@ -103,7 +103,17 @@ class TargetCard(Pane, can_focus=False):
             config=self._config,
             older=self._counted(seen) if seen is not None else (),
             others=others,
+            runs=self._runs(target),
         )
+
+    def _runs(self, target: str) -> str:
+        """Of a container: where its image comes from, its name, what of it a failure or a switch would show."""
+        declared = self.room.fleet.targets.get(target)
+        if declared is None or declared.container is None:
+            return ""
+        from quarterdeck.rollouts.container_words import in_short  # the first frame has no time for it
+
+        return in_short(declared.container, declared.artifact.image, target)
 
     def _counted(self, seen: TargetSeen) -> list[Older]:
         if self._older is None or self._older[0] != seen.target:

@@ -1,5 +1,6 @@
 """Drift: every host that does not run what was released to it, and every host that can't be asked, with its age."""
 
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
@@ -75,6 +76,16 @@ def drift_rows(
                 Span(ellipsis(why, max(width - len(line) - 3, 0)), role),
             )
         )
+    return rows + _whole(next((host for seen, host in found if chosen == (seen.target, host.host)), None), width)
+
+
+def _whole(host: HostSeen | None, width: int) -> list[Row]:
+    """What was changed on the chosen host, with nothing cut off."""
+    if host is None or not host.changed:
+        return []
+    rows: list[Row] = [(), (Span(f" {host.host}", Role.STRONG),)]
+    for words in host.changed:
+        rows += [(Span(f"   {line}", Role.DRIFT),) for line in textwrap.wrap(words, max(width - 4, 20))]
     return rows
 
 

@@ -138,7 +138,11 @@ def host_row(host: HostSeen, figures: HostFigures | None, now: datetime, width: 
     failed = figures.probes.failed if figures is not None else 0
     head = f" {mark} {pad(host.host, 14)} {pad(host.version or 'nothing', 12)} {latency:>6} "
     tail = (f"failed {failed}x  " if failed else "") + host.detail
-    return row(Span(head, role), Span(ellipsis(tail, max(width - len(head), 0)), Role.BAD if failed else Role.DIM))
+    room = max(width - len(head), 0)
+    if host.changed:  # restarts, want of memory, other hands: what the checks may not show
+        tail = f"{'; '.join(host.changed)}  {tail}"
+    style = Role.BAD if failed else Role.DRIFT if host.changed else Role.DIM
+    return row(Span(head, role), Span(ellipsis(tail, room), style))
 
 
 class HealthPane(Pane):

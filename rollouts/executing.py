@@ -1,0 +1,124 @@
+"""An operator's command on hosts of a target: who may, where, and what the journal keeps of it. It is no rollout: nothing takes it back.
+
+The words of the command are kept without the values of secrets; what it prints is kept nowhere.
+"""
+
+import shlex
+import time
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.hosts.contract import Exited, HostBackend, Printed, Terminal, Typed
+from quarterdeck.backends.secrets import Masker, resolve_each
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.config.model import Host, SecretReference, Target
+from quarterdeck.history.journal import Journal
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.leaving import leave
+from quarterdeck.rollouts.logs import chosen_hosts
+
+CONNECT = 10.0  # seconds
+RESOLVING = 8.0
+WORDS_KEPT = 2000  # characters of the command
+LIMIT = 600.0  # seconds for a command that nobody gives another limit
+
+
+class Words(msgspec.Struct, frozen=True):
+    """``kept``: the command as the journal has it. ``masker``: for what is shown of its output."""
+
+    kept: str
+    masker: Masker
+
+
+def allowed(control: Control, target: str, only: Collection[str]) -> tuple[Target, list[Host]]:
+    """The target and its hosts that are meant. Raises UnknownTarget, UnknownPart, Refused (role, read-only)."""
+    declared = control.permitted(target)
+    return declared, chosen_hosts(declared, only)
+
+
+async def words_of(journal: Journal, target: Target, base: Path, command: Sequence[str]) -> Words:
+    """Without the values of the target's secrets, as they are now. Where one can't be read, it can't be told from other words: then
+    only the first word is kept."""
+    references: dict[str, SecretReference] = dict(target.secrets)
+    current = journal.current_release(target.name)
+    row = journal.release(current) if current is not None else None
+    if row is not None:
+        references |= {f"{name} of {current}": record.reference for name, record in row.release.secrets.items()}
+    values, refused = await resolve_each(references, base=base, deadline=RESOLVING)
+    masker = Masker(values)
+    text = masker.mask(shlex.join(command))
+    if refused is not None and len(command) > 1:
+        text = f"{masker.mask(shlex.quote(command[0]))} … ({len(command) - 1} words are not kept: a secret can't be read to mask it)"
+    text = clean(text).replace("\n", " ")
+    return Words(text if len(text) <= WORDS_KEPT else f"{text[:WORDS_KEPT]} …", masker)
+
+
+async def run_on(
+    backend: HostBackend,
+    journal: Journal,
+    target: Target,
+    host: Host,
+    command: Sequence[str],
+    words: Words,
+    *,
+    deadline: float | None,
+    input: Typed | None = None,
+    terminal: Terminal | None = None,
+) -> AsyncGenerator[Printed | Exited, None]:
+    """What ``Connection.exec_in`` gives, with an event before it begins and one when it has ended, however that was. Raises what it
+    raises, and JournalError: what can't be written down is not done."""
+    started = time.monotonic()
+    ended: dict[str, object] = {"error": "its reader left"}
+    connection = await backend.connect(host, deadline=CONNECT)
+    try:
+        body = {"command": words.kept} | ({"terminal": True} if terminal is not None else {})
+        journal.record("exec", target=target.name, host=host.name, body=body)
+        try:
+            going = connection.exec_in(
+                target.name, target.path, command, deadline=deadline, input=input, terminal=terminal
+            )
+            async with aclosing(going) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Exited):
+                        ended = {"exit_status": piece.status}
+                    yield piece
+        except BackendError as error:
+            ended = {"error": error.told(words.masker.mask)}
+            raise
+        finally:
+            seconds = round(time.monotonic() - started, 3)
+            outcome = {"command": words.kept, **ended, "seconds": seconds}
+            journal.record("exec.ended", target=target.name, host=host.name, body=outcome)
+    finally:
+        await leave(connection)
+
+
+class Lines:
+    """Pieces of output as whole lines, cleaned and masked. One a stream."""
+
+    LONGEST = 64 * 1024
+
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
+        self._rest = b""
+
+    def take(self, data: bytes) -> list[str]:
+        """The lines that are whole by now."""
+        whole, broken, self._rest = (self._rest + data).rpartition(b"\n")
+        found = self._clean(whole) if broken else []
+        if len(self._rest) > self.LONGEST:
+            found += self.end()
+        return found
+
+    def end(self) -> list[str]:
+        """What is left, when nothing more comes."""
+        rest, self._rest = self._rest, b""
+        return self._clean(rest) if rest else []
+
+    def _clean(self, data: bytes) -> list[str]:
+        text = self._masker.mask(data.decode("utf-8", "replace"))
+        return self._masker.mask(clean(text)).split("\n")  # a sequence inside a value must not hide it

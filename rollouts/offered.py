@@ -1,0 +1,67 @@
+"""Versions that lie where a target's artifacts come from, whether anybody has released them or not. Reads names, then only as much of
+each one as is asked for; downloads nothing."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+from typing import Final
+
+import msgspec
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.config.model import Artifact, Fleet
+
+MOST: Final = 50  # versions
+LISTING: Final = 15.0  # seconds
+DETAILS: Final = 10.0  # seconds for those that are asked for together
+_AT_ONCE: Final = 4
+
+
+class Offered(msgspec.Struct, frozen=True):
+    """``digest``, ``size`` (bytes) and ``created`` (ISO 8601 UTC, as the builder wrote it) where they are known: of images."""
+
+    version: str
+    digest: str = ""
+    size: int | None = None
+    created: str | None = None
+
+
+async def offered_versions(
+    fleet: Fleet, artifact: Artifact, *, limit: int = MOST, deadline: float = LISTING
+) -> tuple[str, ...]:
+    """Their names, newest first; none where a place can't be listed. Raises BackendError."""
+    from quarterdeck.backends.artifacts import available, over_ssh
+
+    connect = over_ssh(fleet.ssh_config, fleet.known_hosts)
+    return tuple(await available(artifact, limit=limit, deadline=deadline, connect=connect))
+
+
+async def offered_details(
+    artifact: Artifact, versions: Iterable[str], *, deadline: float = DETAILS
+) -> dict[str, Offered]:
+    """Of images; what can't be had in time, or at all, is left without them. Raises nothing."""
+    asked = list(versions)
+    if not artifact.image:
+        return {version: Offered(version) for version in asked}
+    from quarterdeck.backends.artifacts.registry import image_details
+
+    limit = asyncio.Semaphore(_AT_ONCE)
+    end = asyncio.get_running_loop().time() + deadline
+
+    async def one(version: str) -> Offered:
+        try:
+            async with asyncio.timeout_at(end), limit:
+                found = await image_details(artifact.image, version, deadline=deadline)
+        except (BackendError, TimeoutError):
+            return Offered(version)
+        created = found.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if found.created is not None else None
+        return Offered(version, found.digest.removeprefix("sha256:"), found.size, created)
+
+    found = await asyncio.gather(*(one(version) for version in asked))
+    return {each.version: each for each in found}
+
+
+def unreleased(offered: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+    """Those that nobody has released yet, in their order."""
+    have = set(known)
+    return tuple(version for version in offered if version not in have)

@@ -1,0 +1,59 @@
+"""SSH hosts and Docker engines on one screen, at every size and without colour, compared with the pictures that are kept."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quarterdeck.config.load import load_fleet
+from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.opening import Opening
+from tests.room.acme import LENA, NOW
+from tests.room.mixed import SHOP, fill_mixed, fleet_text
+from tests.room.pictures import Screen, compare
+from tests.room.seen import pane_text, until
+from tests.room.test_snapshots import SMALL, _card_shows, _shows
+
+SCREENS = (
+    Screen("mixed-overview", target=SHOP),
+    Screen("mixed-health", ("4",), target=SHOP, ready=_shows("health", "box-2")),
+    Screen("mixed-drift", ("6",), target=SHOP, ready=_shows("drift", "box-2")),
+    Screen("mixed-builds", ("8",), target=SHOP, ready=_shows("builds", "1.8.0")),
+    Screen("mixed-diff", ("d",), target=SHOP, ready=_card_shows("mem_limit")),
+)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    state = tmp_path_factory.mktemp("mixed") / "state"
+    fill_mixed(state)
+    state.with_name("fleet.yml").write_text(fleet_text(state))
+    return state
+
+
+def make(state: Path, **options: Any) -> Room:
+    options = {"clock": lambda: NOW, "observe": False, **options}
+    return Room(Opening(load_fleet(state.with_name("fleet.yml")), LENA, **options))
+
+
+@pytest.mark.parametrize(
+    ("screen", "size", "look"),
+    [(screen, size, "dark") for screen in SCREENS for size in screen.sizes]
+    + [(screen, SMALL, "no-colour") for screen in SCREENS],
+    ids=str,
+)
+async def test_it_looks_as_it_did(state: Path, screen: Screen, size: tuple[int, int], look: str) -> None:
+    await compare(make(state, target=screen.target, look=look), screen, size)
+
+
+async def test_a_container_is_told_as_one(state: Path) -> None:
+    room = make(state, target=SHOP)
+    async with room.run_test(size=(200, 60)) as pilot:
+        await until(pilot, lambda: "warm on 2 of 2" in pane_text(room, "card"), "the way back")
+        card = pane_text(room, "card")
+        assert "image registry.acme.io/shop/shop" in card
+        assert "container production-shop" in card
+        assert "ports 8080:80  restart unless-stopped" in card
+        assert "box-2: production-shop was killed for want of memory" in card
+        assert room.target is not None
+        assert room.target.mark == "~"

@@ -1,0 +1,143 @@
+"""What a command prints where the target's release runs. The command is run by a process of its own, and ends with the card."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections import deque
+from typing import Any, Final
+
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.rollouts.exec_process import Order
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows
+from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, crop, pad, row
+
+KEPT: Final = 5000  # lines
+LONGEST_ANSWER: Final = 64 << 20  # bytes: some thousand lines of 64 KiB at worst
+LEAVING: Final = 30.0  # seconds for the process to end the command, and to write that down
+PAGES: Final = 8
+
+
+class ExecCard(Card):
+    """Follows the end of the output until one scrolls up. Escape ends what still runs."""
+
+    def __init__(self, order: Order, shown: str) -> None:
+        super().__init__()
+        self.order = order
+        self.shown = shown
+        self.lines: deque[Row] = deque(maxlen=KEPT)
+        self.dropped = 0
+        self.ended: dict[str, str] = {}  # by host, in words
+        self.refused = ""
+        self.follow = True
+        self._well: dict[str, bool] = {}
+        self._process: asyncio.subprocess.Process | None = None
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.begin(self._run(), "command")
+
+    async def _run(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "quarterdeck.rollouts.exec_process",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # no signal of the terminal reaches it
+            limit=LONGEST_ANSWER,
+        )
+        self._process = process
+        if self.gone:
+            await self._end(process)
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # Not in its arguments: others on this machine would see them.
+        process.stdin.write(self.order.to_json().encode() + b"\n")
+        with contextlib.suppress(OSError):
+            await process.stdin.drain()
+        while line := await process.stdout.readline():
+            self._take(json.loads(line))
+            self.renew()
+        if not self.gone and not self.refused and len(self.ended) < len(self.order.hosts):
+            self.refused = "the process that ran it ended before it told how the command did"
+            self.renew()
+        await process.wait()
+
+    def _take(self, said: dict[str, Any]) -> None:
+        if "refused" in said:
+            self.refused = clean(str(said["refused"])).replace("\n", " ")
+        elif "lines" in said:
+            self.dropped += int(said["dropped"])
+            several = len(self.order.hosts) > 1
+            for host, text, error in said["lines"]:
+                name = (Span(f"{pad(host, 10)} ", Role.DIM),) if several else ()
+                self.lines.append(row(*name, Span(text, Role.WARN if error else Role.PLAIN)))
+        else:
+            host = str(said["host"])
+            status = said.get("status")
+            self._well[host] = status == 0
+            self.ended[host] = f"ended with {status}" if status is not None else clean(str(said.get("error", "")))
+
+    @property
+    def runs(self) -> bool:
+        return not self.refused and len(self.ended) < len(self.order.hosts)
+
+    def _state(self) -> tuple[str, Role]:
+        if self.refused:
+            return self.refused, Role.BAD
+        if self.runs:
+            return f"runs ({len(self.ended)} of {len(self.order.hosts)} hosts done)", Role.MOVING
+        words = "; ".join(
+            said if len(self.ended) == 1 or said.startswith(f"{host}:") else f"{host} {said}"
+            for host, said in self.ended.items()
+        )
+        return words, Role.OK if all(self._well.values()) else Role.BAD
+
+    def sheet(self, width: int) -> Sheet:
+        state, role = self._state()
+        lost = f"  {self.dropped:,} lines dropped: they came too fast" if self.dropped else ""
+        top = [row(Span("$ ", Role.KEY), crop(self.shown, max(width - 2, 0)))]
+        body = list(self.lines) or [row(Span("no output yet" if self.runs else "no output", Role.DIM))]
+        foot = [EMPTY, row(Span(state, role), Span(lost, Role.WARN))]
+        foot += keys_rows(width, ("j k", "scroll"), ("esc", "end it and go back" if self.runs else "back"))
+        where = self.order.hosts[0] if len(self.order.hosts) == 1 else f"{len(self.order.hosts)} hosts"
+        if self.follow:
+            self.top = len(body)  # the box brings it back to the last page
+        return Sheet(f"exec  {self.order.target} on {where}", body, foot, top=top, width=max(width, 78))
+
+    def move(self, by: int) -> None:
+        self.follow = False
+        super().move(by)
+
+    def pressed(self, key: str) -> None:
+        page = max(self.app.size.height - PAGES, 1)
+        match key:
+            case "escape" | "q":
+                self.leave()
+            case "ctrl+d" | "pagedown" | "space":
+                self.move(page)
+            case "ctrl+u" | "pageup":
+                self.move(-page)
+            case "g" | "home":
+                self.follow, self.top = False, 0
+            case "G" | "end":
+                self.follow = True
+
+    def left(self) -> None:
+        if self._process is not None:
+            self.room.run_worker(self._end(self._process), group=f"end {id(self)}")
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Its input is closed: it ends the command where that runs, and itself."""
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(LEAVING):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
