@@ -1,8 +1,5 @@
 """Promise 26: an engine that is restarted in the middle of a rollout: it goes on, or it is taken back, or it is told what failed; success
 only where it runs everywhere.
-
-Taken out: without reading back after a lost connection (``Waves._persistently`` and what each action finds first) the rollout would end
-on the word of the engine that is gone.
 """
 
 import random
