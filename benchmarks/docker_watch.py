@@ -84,7 +84,8 @@ def _calls(engine: DockerEngine, seconds: float) -> float:
 
     def debug(on: bool) -> None:
         configuration.write_text(json.dumps({"debug": on}))
-        engine.process.send_signal(signal.SIGHUP)  # type: ignore[union-attr]
+        assert engine.process is not None
+        engine.process.send_signal(signal.SIGHUP)
 
     debug(True)
     time.sleep(1.0)
