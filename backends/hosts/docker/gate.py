@@ -77,6 +77,17 @@ class Gate:
             raise
         return True
 
+    async def overtaken(self) -> Seen | None:
+        """What is there now, where a newer worker has come between the look before the last call and that call; else None. Who was
+        overtaken so takes back what that call has done, as far as the newer one has not made it its own, and raises ``fenced``."""
+        state = await self.register.read(self.words, deadline=max(_RECORDING, self.left))
+        if state.epoch <= self.fence.epoch:
+            return None
+        return await look(self.engine, self.fence.target, self.words, deadline=max(_RECORDING, self.left))
+
+    def fenced(self, seen: Seen) -> Fenced:
+        return Fenced(self.host, self.words, epoch=self.fence.epoch, seen=seen.epoch, holder=seen.state.holder)
+
     async def look(self) -> Seen:
         await self.engine.settled(self.left)
         seen = await look(self.engine, self.fence.target, self.words, deadline=self.left)

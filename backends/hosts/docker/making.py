@@ -18,6 +18,9 @@ from quarterdeck.config.release import Release, canonical
 _COMPOSE = "com.docker.compose."
 
 
+_PUT_BACK = 30.0  # seconds
+
+
 def spec_of(host: str, words: str, release: Release) -> ContainerSpec:
     if release.container is None:
         raise CommandFailed(
@@ -194,7 +197,14 @@ async def stop(gate: Gate, container: Container) -> None:
     grace = max(1, round(spec.stop_grace_period)) if spec is not None else 10
     if container.state == "paused":  # a signal would wait until it goes on
         await gate.act_if_there(lambda client: client.unpause(container.id), 409, 500)
-    await gate.act_if_there(lambda client: client.stop(container.id, timeout=grace), 304)
+    if not await gate.act_if_there(lambda client: client.stop(container.id, timeout=grace), 304):
+        return
+    seen = await gate.overtaken()
+    if seen is not None:
+        if seen.live is not None and seen.live.id == container.id and seen.state.current == container.release:
+            # Somebody has put it back between our look and our call.
+            await gate.engine.change(gate.words, lambda client: client.start(container.id), deadline=_PUT_BACK)
+        raise gate.fenced(seen)
 
 
 async def set_restart_policy(gate: Gate, container: str, policy: Any) -> None:

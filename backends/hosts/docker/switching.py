@@ -21,6 +21,7 @@ _WATCHED: Final = 1.0  # seconds that a container without any check must run bef
 _LED_BY_NOW: Final = (
     0.5  # seconds in which whoever was told the old one's address by the network's resolver has connected to it
 )
+_TAKEN_BACK: Final = 30.0  # seconds: the engine's own grace period and some more
 _TAIL: Final = 20  # lines of a log that are shown
 _IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
 
@@ -255,9 +256,20 @@ async def _join(gate: Gate, container: Container, spec: ContainerSpec, *, with_a
         await making.join(gate, container.id, network.name, endpoint(network, with_aliases=with_aliases))
 
 
+async def _stop_if_overtaken(gate: Gate, new: Container) -> None:
+    """A worker that was frozen between its look and the start would leave what it started beside what a newer one has put there."""
+    seen = await gate.overtaken()
+    if seen is None:
+        return
+    if new.release not in (seen.current, seen.state.current):
+        await gate.engine.change(gate.words, lambda client: client.stop(new.id), deadline=_TAKEN_BACK)
+    raise gate.fenced(seen)
+
+
 async def _start(gate: Gate, new: Container, release: Release) -> None:
     try:
-        await gate.act_if_there(lambda client: client.start(new.id), 304)
+        if await gate.act_if_there(lambda client: client.start(new.id), 304):
+            await _stop_if_overtaken(gate, new)
     except EngineRefused as error:
         body = await gate.inspect(new.id)
         status = body["State"].get("ExitCode") if body is not None else None

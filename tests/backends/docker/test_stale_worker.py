@@ -140,3 +140,41 @@ async def test_of_racing_workers_the_newest_one_s_release_is_what_runs(box: Box)
         assert (facts.current, facts.epoch, facts.running) == (releases[newest].id, epoch, True), told
     for worker in workers:
         await worker.close()
+
+
+class StoppedBefore:
+    """SIGSTOP for one worker, after its look and before the call that the look was for."""
+
+    def __init__(self, connection: DockerConnection, call: str) -> None:
+        self.there, self.go_on = threading.Event(), threading.Event()
+        client: Any = connection.engine._open_client()
+        asked = client.request
+
+        def request(method: str, url: str, **more: Any) -> Any:
+            if method.upper() == "POST" and url.endswith(call) and not self.there.is_set():
+                self.there.set()
+                self.go_on.wait(60)
+            return asked(method, url, **more)
+
+        client.request = request
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("call", ["/start", "/stop"])
+async def test_what_is_called_in_the_window_is_taken_back(box: Box, beside: bool, call: str) -> None:
+    """The newer worker puts the first release back while the stale one is about to start the second, or to stop the first."""
+    port = str(free_port("127.0.0.1"))
+    spec = box.spec(ports=() if beside else (PublishedPort(8080, port, "127.0.0.1"),))
+    first, second = [await box.staged(str(number), spec=spec) for number in (1, 2)]
+    await moved(box.connection, box, first, 1)
+    stale = await box.another()
+    stopped = StoppedBefore(stale, call)
+    going = asyncio.create_task(moved(stale, box, second, 2))
+    assert await asyncio.to_thread(stopped.there.wait, 60)
+    await moved(box.connection, box, first, 3)
+    assert box.running == [first.id]
+    stopped.go_on.set()
+    with pytest.raises(Fenced):
+        await going
+    await stale.close()
+    assert box.running == [first.id]
