@@ -43,7 +43,7 @@ def test_killed_at_every_boundary(
             break
         assert_right(docks, rollout, version, [resume(docks, rollout)])
         assert starts_on_each(docks, since) == [1, 1]
-        boundary += 1 if full else 6
+        boundary += 1 if full else 12
     assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
 
 
@@ -52,7 +52,7 @@ def test_killed_at_random_again_and_again(docks: DockerField, full: bool) -> Non
     chance = random.Random(7)
     kills = 0
     versions = itertools.cycle(["2", "1"])
-    while kills < (200 if full else 6):
+    while kills < (200 if full else 2):
         version = next(versions)
         since = time.time()
         rollout = docks.begin("deploy", version)

@@ -55,5 +55,5 @@ def test_abort_at_every_step(
         assert ended.state in (RolloutState.ROLLED_BACK, RolloutState.CANCELLED), ended.outcome
         assert docks.running() == docks.everywhere("1")
         assert_whole(docks, [])
-        boundary += 1 if full else 6
+        boundary += 1 if full else 12
     assert boundary > BOUNDARIES, "the worker ended before it was aborted at each of them"

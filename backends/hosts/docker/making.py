@@ -3,6 +3,7 @@
 Until it is complete it has another name than the one it is kept under: a container that was cut short is never taken for a release's. One
 that needs nothing after it is made is complete at once."""
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ _COMPOSE = "com.docker.compose."
 
 
 _PUT_BACK = 30.0  # seconds
+_TRIES = 30
 
 
 def spec_of(host: str, words: str, release: Release) -> ContainerSpec:
@@ -208,7 +210,16 @@ async def stop(gate: Gate, container: Container) -> None:
 
 
 async def set_restart_policy(gate: Gate, container: str, policy: Any) -> None:
-    await gate.act_if_there(lambda client: client.update_container(container, restart_policy=policy))
+    """An engine refuses this for a container that ends in this very moment; a moment later it does not."""
+    for attempt in range(_TRIES):
+        try:
+            await gate.act_if_there(lambda client: client.update_container(container, restart_policy=policy))
+        except EngineRefused as error:
+            if "stopped" not in error.explanation or attempt == _TRIES - 1:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 async def remove(gate: Gate, container: Container) -> bool:

@@ -182,8 +182,10 @@ async def _in_place(
 
 async def _beside(gate: Gate, seen: Seen, new: Container, release: Release) -> Outcome:
     """Starts it without the service's name in its networks: nobody is led to it before it is healthy."""
+    spec = making.spec_of(gate.host, gate.words, release)
+    # One that runs was begun by a worker that died, perhaps between leaving a network and joining it again.
+    await _join(gate, new, spec, with_aliases=False, only_missing=new.runs)
     if not new.runs:
-        await _join(gate, new, making.spec_of(gate.host, gate.words, release), with_aliases=False)
         await _start(gate, new, release)
     await _read_back(gate, new, release, watched=_watched(release))
     return {"current": seen.current, "previous": seen.current, "beside": True, "state": {"current": seen.current}}
@@ -239,7 +241,9 @@ async def _rename_away(gate: Gate, seen: Seen, old: Container) -> None:
     await gate.act_if_there(lambda client: client.rename(old.id, kept))
 
 
-async def _join(gate: Gate, container: Container, spec: ContainerSpec, *, with_aliases: bool) -> None:
+async def _join(
+    gate: Gate, container: Container, spec: ContainerSpec, *, with_aliases: bool, only_missing: bool = False
+) -> None:
     """Has it in each of its networks with the service's names, or without; what is so already is left alone."""
     if spec.network_mode or not any(network.aliases for network in spec.networks):
         return
@@ -247,9 +251,10 @@ async def _join(gate: Gate, container: Container, spec: ContainerSpec, *, with_a
     joined: Mapping[str, Any] = body["NetworkSettings"]["Networks"] if body is not None else {}
     ordered = sorted(spec.networks, key=lambda network: (-network.priority, network.name))
     for network in ordered:
-        has = set((joined.get(network.name) or {}).get("Aliases") or ())
+        fits = wanted <= has if with_aliases else not wanted & has
+        if network.name in joined and (fits or only_missing):
         wanted = set(network.aliases)
-        if network.name in joined and (wanted <= has if with_aliases else not wanted & has):
+        if network.name in joined and (only_missing or wanted <= has if with_aliases else not wanted & has):
             continue
         if network.name in joined:
             await making.leave(gate, container.id, network.name)
