@@ -251,10 +251,10 @@ async def _join(
     joined: Mapping[str, Any] = body["NetworkSettings"]["Networks"] if body is not None else {}
     ordered = sorted(spec.networks, key=lambda network: (-network.priority, network.name))
     for network in ordered:
+        has = set((joined.get(network.name) or {}).get("Aliases") or ())
+        wanted = set(network.aliases)
         fits = wanted <= has if with_aliases else not wanted & has
         if network.name in joined and (fits or only_missing):
-        wanted = set(network.aliases)
-        if network.name in joined and (only_missing or wanted <= has if with_aliases else not wanted & has):
             continue
         if network.name in joined:
             await making.leave(gate, container.id, network.name)
