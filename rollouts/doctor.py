@@ -264,15 +264,9 @@ async def _artifact(backend: "Hosts", journal: Journal | JournalError, target: T
 
 async def _images(backend: "Hosts", target: Target, host: Host) -> Finding:
     """Whether the engine that has the images has any."""
-    from quarterdeck.backends.hosts.docker.images import tags
-
     subject, shown = f"artifact {target.name}", f"{target.artifact.image} on {host.name}"
     try:
-        engine = await backend.docker().open_engine(host, deadline=CONNECT)
-        try:
-            found = await tags(engine, target.artifact.image)
-        finally:
-            await engine.close()
+        found = await backend.image_tags(host, target.artifact.image)
     except BackendError as error:
         return Finding(
             subject, Verdict.FAIL, f"can't {error.action}: {error.problem}", error.advice or "is the engine up?"

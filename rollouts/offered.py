@@ -31,23 +31,14 @@ async def offered_versions(
 ) -> tuple[str, ...]:
     """Their names, newest first; none where a place can't be listed. Raises BackendError."""
     if artifact.image_on:
-        return await _on_an_engine(fleet, artifact, limit, deadline)
+        from quarterdeck.backends.hosts.opening import Hosts
+
+        hosts = Hosts(fleet.ssh_config, fleet.known_hosts)
+        return tuple((await hosts.image_tags(fleet.hosts[artifact.image_on], artifact.image))[:limit])
     from quarterdeck.backends.artifacts import available, over_ssh
 
     connect = over_ssh(fleet.ssh_config, fleet.known_hosts)
     return tuple(await available(artifact, limit=limit, deadline=deadline, connect=connect))
-
-
-async def _on_an_engine(fleet: Fleet, artifact: Artifact, limit: int, deadline: float) -> tuple[str, ...]:
-    from quarterdeck.backends.hosts.docker.images import tags
-    from quarterdeck.backends.hosts.opening import Hosts
-
-    hosts = Hosts(fleet.ssh_config, fleet.known_hosts)
-    engine = await hosts.docker().open_engine(fleet.hosts[artifact.image_on], deadline=deadline)
-    try:
-        return tuple((await tags(engine, artifact.image, deadline=deadline))[:limit])
-    finally:
-        await engine.close()
 
 
 async def offered_details(

@@ -1,18 +1,24 @@
 """Opens the way to a host, whatever kind it is. What a kind needs is loaded when there is one: a fleet of SSH hosts never loads the
 engine's SDK, a fleet of engines on this machine never loads SSH."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from quarterdeck.config.model import Host
+from quarterdeck.config.release import Release, ResolvedArtifact
 
 if TYPE_CHECKING:
     import asyncssh
 
     from quarterdeck.backends.hosts.contract import Connection
     from quarterdeck.backends.hosts.docker.backend import DockerBackend
+    from quarterdeck.backends.hosts.docker.engine import Engine
+    from quarterdeck.backends.hosts.docker.images import Sink
     from quarterdeck.backends.hosts.ssh.backend import SshBackend
+
+_ENGINE: Final = 10.0  # seconds for an engine that is asked for images to be reached
 
 
 class AnyHost(Protocol):
@@ -52,6 +58,37 @@ class Hosts:
     async def sftp(self, address: str) -> "asyncssh.SSHClientConnection":
         """A connection to what ``ssh`` would be given, for fetching an artifact: under the same rules as every host's."""
         return (await self.ssh().connect(Host(address, address))).ssh
+
+    # Images that no registry has; see ``docker.images``.
+
+    async def find_image(self, host: Host, repository: str, version: str) -> ResolvedArtifact:
+        """What the tag ``version`` stands for on this engine. Raises ``ArtifactMissing``, and what ``connect`` does."""
+        from quarterdeck.backends.hosts.docker.images import find
+
+        async with self._engine(host) as engine:
+            return await find(engine, repository, version)
+
+    async def image_tags(self, host: Host, repository: str) -> list[str]:
+        """Those on this engine, of the newest images first."""
+        from quarterdeck.backends.hosts.docker.images import tags
+
+        async with self._engine(host) as engine:
+            return await tags(engine, repository)
+
+    async def save_image(self, host: Host, release: Release, sink: "Sink") -> None:
+        """The release's image as ``docker save`` writes it. Raises ``ArtifactMissing`` where this engine has it no more."""
+        from quarterdeck.backends.hosts.docker.images import save
+
+        async with self._engine(host) as engine:
+            await save(engine, release, sink)
+
+    @asynccontextmanager
+    async def _engine(self, host: Host) -> "AsyncIterator[Engine]":
+        engine = await self.docker().open_engine(host, deadline=_ENGINE)
+        try:
+            yield engine
+        finally:
+            await engine.close()
 
     def ssh(self) -> "SshBackend":
         if self._ssh is None:

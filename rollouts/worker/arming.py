@@ -13,7 +13,7 @@ from quarterdeck.backends.errors import ArtifactMissing, BackendError, SecretUna
 from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
 from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.secrets import fingerprint, resolve_secrets
-from quarterdeck.config.model import Hooks, Host, OnUnreachable, Target
+from quarterdeck.config.model import Hooks, OnUnreachable, Target
 from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.declared import release_of
@@ -22,7 +22,7 @@ from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, plan_deploy, plan_rollb
 from quarterdeck.rollouts.policy import NOTHING_BEFORE, refusal
 from quarterdeck.rollouts.proof import seen_before
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
-from quarterdeck.rollouts.worker.crew import CONNECT, Crew
+from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.old_secrets import old_secrets
 
@@ -75,7 +75,8 @@ class Arming:
         try:
             try:
                 if self.target.images_on is not None:
-                    resolved = await self._image_there(self.target.images_on, version)
+                    image = self.target.artifact.image
+                    resolved = await self.backend.find_image(self.target.images_on, image, version)
                 else:
                     resolved = await resolve(self.target.artifact, version, connect=self.sftp)
                 if self.target.container is None:  # an image is fetched by each engine itself
@@ -114,16 +115,6 @@ class Arming:
             archive=archive,
         )
         return described(armed, self.rollout.kind, dict.fromkeys(values.values, "same"))
-
-    async def _image_there(self, host: Host, version: str) -> ResolvedArtifact:
-        """The image that the tag stands for now on the engine that has the images."""
-        from quarterdeck.backends.hosts.docker.images import find
-
-        engine = await self.backend.docker().open_engine(host, deadline=CONNECT)
-        try:
-            return await find(engine, self.target.artifact.image, version)
-        finally:
-            await engine.close()
 
     async def _release(self, version: str, artifact: ResolvedArtifact, values: SecretValues) -> Release:
         prints = await asyncio.to_thread(lambda: {name: fingerprint(value) for name, value in values.values.items()})

@@ -7,7 +7,6 @@ from quarterdeck.backends.errors import ArtifactMissing, BackendError
 from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
-from quarterdeck.rollouts.worker.crew import CONNECT
 
 
 async def fetch_image(backend: Hosts, target: Target, release: Release, folder: Path) -> Path:
@@ -16,18 +15,12 @@ async def fetch_image(backend: Hosts, target: Target, release: Release, folder: 
     It is asked for where images are made, then on the target's own hosts. Raises the ``BackendError`` of the first one, or
     ``ArtifactMissing``.
     """
-    from quarterdeck.backends.hosts.docker.images import save
-
     first: BackendError | None = None
     hosts = [*([target.images_on] if target.images_on is not None else []), *target.hosts]
     for host in hosts:
         partial = Partial(folder)
         try:
-            engine = await backend.docker().open_engine(host, deadline=CONNECT)
-            try:
-                await save(engine, release, partial)
-            finally:
-                await engine.close()
+            await backend.save_image(host, release, partial)
         except BackendError as error:
             partial.discard()
             first = first or error

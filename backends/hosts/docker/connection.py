@@ -35,7 +35,7 @@ from quarterdeck.backends.hosts.docker.following import follow_target
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.health import HealthChecks
 from quarterdeck.backends.hosts.docker.looking import Seen, together
-from quarterdeck.backends.hosts.ssh.release_files import check_release_id
+from quarterdeck.backends.hosts.manifest import check_release_id
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from quarterdeck.backends.errors import EngineRefused
 from quarterdeck.backends.hosts.docker import names
 from quarterdeck.backends.hosts.docker.register import Register, State, epoch_of
+from quarterdeck.backends.hosts.manifest import parse_manifest
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release, release_from_json
 
@@ -184,6 +185,4 @@ def name_in(body: Body) -> str:
 
 
 def manifest_in(labels: Mapping[str, str]) -> Mapping[str, Any] | None:
-    from quarterdeck.backends.hosts.ssh.release_files import parse_manifest
-
     return parse_manifest(labels.get(names.MANIFEST, ""))

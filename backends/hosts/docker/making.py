@@ -13,6 +13,7 @@ from quarterdeck.backends.hosts.docker import names, secret_files
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen
 from quarterdeck.backends.hosts.docker.spec import CreateRequest, create_request
+from quarterdeck.backends.hosts.manifest import manifest
 from quarterdeck.config.container import ContainerSpec, Network, Volume
 from quarterdeck.config.release import Release, canonical
 
@@ -45,8 +46,6 @@ def environment(release: Release, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def labels(gate: Gate, release: Release, op_id: str, directory: str) -> dict[str, str]:
-    from quarterdeck.backends.hosts.ssh.release_files import manifest
-
     spec = spec_of(gate.host, gate.words, release)
     compose = {f"{_COMPOSE}project": spec.project, f"{_COMPOSE}service": spec.service} if spec.project else {}
     return {

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from quarterdeck.backends.errors import BackendError
@@ -28,7 +28,6 @@ class CreateRequest:
     body: Body
     then_join: tuple[tuple[str, Body], ...] = ()
     platform: str = ""
-    stop_timeout: float = field(default=10.0)
 
 
 def create_request(
@@ -116,7 +115,7 @@ def create_request(
     if at_once:
         body["NetworkingConfig"] = {"EndpointsConfig": dict(at_once)}
     body["HostConfig"] = host_config
-    return CreateRequest(body, tuple(joins[len(at_once) :]), spec.platform, spec.stop_grace_period)
+    return CreateRequest(body, tuple(joins[len(at_once) :]), spec.platform)
 
 
 def api_number(version: str) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from quarterdeck.backends.hosts.docker.auth import Auth
 from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.looking import Body
 from quarterdeck.backends.hosts.docker.making import make, refuse_a_foreign_holder, spec_of
+from quarterdeck.backends.hosts.manifest import manifest
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release
 
@@ -48,8 +49,6 @@ async def stage(
 
 
 async def _remember(gate: Gate, release: Release) -> None:
-    from quarterdeck.backends.hosts.ssh.release_files import manifest
-
     body = manifest(release)
     if release.id not in gate.state.releases or gate.state.releases[release.id].get("digest") != release.digest:
         await gate.remember(

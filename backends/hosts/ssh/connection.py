@@ -30,6 +30,7 @@ from quarterdeck.backends.hosts.contract import (
     Vitals,
 )
 from quarterdeck.backends.hosts.ending import MARK, ending
+from quarterdeck.backends.hosts.manifest import check_release_id, parse_manifest
 from quarterdeck.backends.hosts.ssh.answer import Answer, parse, require
 from quarterdeck.backends.hosts.ssh.channel import Ended, Waiting, execute
 from quarterdeck.backends.hosts.ssh.exec_session import exec_over_ssh
@@ -39,9 +40,7 @@ from quarterdeck.backends.hosts.ssh.quoting import assign, quote
 from quarterdeck.backends.hosts.ssh.release_files import (
     check_names,
     check_path,
-    check_release_id,
     host_files,
-    parse_manifest,
     runner_text,
     secrets_file,
     writing_function,

@@ -1,22 +1,20 @@
 """The files that Quarterdeck adds to a release on a host: environment, how it is run, manifest, checksums. Pure."""
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from quarterdeck.backends.errors import ArtifactRefused, BackendError
+from quarterdeck.backends.hosts.manifest import check_release_id, manifest
 from quarterdeck.backends.hosts.ssh.quoting import assign, environment_file, quote
 from quarterdeck.config.model import Runner
-from quarterdeck.config.release import Release, canonical, to_json
+from quarterdeck.config.release import Release, canonical
 
 MANIFEST: Final = "qd.manifest.json"
 _OWN = ("qd.env", "qd.secrets.env", "qd.run", MANIFEST, "qd.sha256")
-_RELEASE_ID = re.compile(r"[A-Za-z0-9_+~@=,%][A-Za-z0-9._+~@=,:%-]{0,200}\Z")
 
 
 class HostFile(msgspec.Struct, frozen=True):
@@ -30,11 +28,6 @@ def check_names(host: str, action: str, release: Release) -> None:
     """Raises ``BackendError`` where a release's id or path could be anything else than one name on the host."""
     check_release_id(host, action, release.id)
     check_path(host, action, release.path)
-
-
-def check_release_id(host: str, action: str, release_id: str) -> None:
-    if not _RELEASE_ID.match(release_id):
-        raise BackendError(host, action, f"{release_id!r} can't be the name of a release's directory")
 
 
 def check_path(host: str, action: str, path: str) -> None:
@@ -72,11 +65,6 @@ def runner_text(runner: Runner) -> str:
 def run_file(release: Release) -> str:
     head = {"run_target": release.target, "run_version": release.version, "run_digest": release.digest}
     return "".join(assign(name, value) for name, value in head.items()) + runner_text(release.runner)
-
-
-def manifest(release: Release) -> dict[str, Any]:
-    """What a host remembers of a release: enough for another bastion to adopt it."""
-    return {"format": 1, "id": release.id, "digest": release.digest, "release": to_json(release)}
 
 
 def secrets_file(values: Mapping[str, str], host: str, action: str) -> str:
@@ -130,12 +118,3 @@ def writing_function(files: list[HostFile]) -> str:
             lines.append(f"chmod {file.mode:o} {target} || exit 1")
     lines.append(")")
     return "\n".join(lines) + "\n"
-
-
-def parse_manifest(text: str) -> Mapping[str, object] | None:
-    """The manifest as written on a host; None where it is none."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None

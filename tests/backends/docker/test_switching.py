@@ -1,7 +1,11 @@
 """Releases as containers on a real engine: one takes the place of another, beside it or after it."""
 
+from typing import Any
+
+import docker.errors
 import msgspec
 import pytest
+import requests
 
 from quarterdeck.backends.errors import CommandFailed
 from quarterdeck.config.container import PublishedPort
@@ -110,3 +114,44 @@ async def test_a_restart_of_what_is_live_starts_the_same_container_again(box: Bo
     assert after["State"]["StartedAt"] > before["State"]["StartedAt"]
     assert after["HostConfig"]["RestartPolicy"]["Name"] == "always"
     assert (await box.connection.facts(box.target, "", release)).drift == ()
+
+
+async def test_one_that_a_dead_worker_left_out_of_its_network_joins_it_again(box: Box) -> None:
+    """It died between leaving the network and joining it with the service's name."""
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
+    (begun,) = [name for name in box.containers(running=True) if name != box.name]
+    (network,) = box.inspect(begun)["NetworkSettings"]["Networks"]
+    box.engine.client.disconnect_container_from_network(begun, network)
+    await box.live(second, "2.1", epoch=2)
+    assert box.running == [second.id]
+    assert [*box.inspect(box.name)["NetworkSettings"]["Networks"]] == [network]
+    assert second.health is not None
+    assert (await box.connection.check_health(second.health, second)).healthy
+
+
+async def test_a_container_that_ends_while_its_restart_policy_is_set_is_no_dead_end(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's own words, once: in that very moment it knows neither that it runs nor that it has ended."""
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    client = box.connection.engine._open_client()
+    real = client.update_container
+    refused: list[str] = []
+
+    def update(container: str, **more: Any) -> Any:
+        if not refused:
+            refused.append(container)
+            answer = requests.Response()
+            answer.status_code = 500
+            raise docker.errors.APIError(
+                "x", answer, f"Cannot update container {container}: cannot update a stopped container"
+            )
+        return real(container, **more)
+
+    monkeypatch.setattr(client, "update_container", update)
+    await box.live(second, "1.2")
+    assert refused
+    assert box.running == [second.id]
