@@ -124,11 +124,11 @@ async def test_one_that_a_dead_worker_left_out_of_its_network_joins_it_again(box
     (begun,) = [name for name in box.containers(running=True) if name != box.name]
     (network,) = box.inspect(begun)["NetworkSettings"]["Networks"]
     box.engine.client.disconnect_container_from_network(begun, network)
-    await box.live(second, "2.1", epoch=2)
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(2), "2.1")).beside
+    assert [*box.inspect(begun)["NetworkSettings"]["Networks"]] == [network]
+    await become_healthy(box.connection, second)  # which it has to be before the old one goes
+    await box.connection.retire(second, box.fence(2), "2.2")
     assert box.running == [second.id]
-    assert [*box.inspect(box.name)["NetworkSettings"]["Networks"]] == [network]
-    assert second.health is not None
-    assert (await box.connection.check_health(second.health, second)).healthy
 
 
 async def test_a_container_that_ends_while_its_restart_policy_is_set_is_no_dead_end(
