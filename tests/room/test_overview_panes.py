@@ -92,3 +92,16 @@ def test_all_views_keep_their_number_however_narrow_it_is() -> None:
         assert width_of(line) == width
         for number in range(1, 9):
             assert str(number) in plain(line), width
+
+
+async def test_the_heads_say_at_once_which_one_pane_has_the_keys(make_acme: MakeAcme) -> None:
+    room = make_acme()
+    async with room.run_test(size=(120, 35)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        shown = []
+        for pane in room._focusable():
+            room.set_focus(pane)
+            await pilot.pause()
+            shown.append([each.name_of for each in room._focusable() if plain(each._rows[0]).startswith("==")])
+        # The matrix says it by the style of its head.
+        assert shown == [[pane.name_of] if pane.name_of != "matrix" else [] for pane in room._focusable()]

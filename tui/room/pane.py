@@ -130,12 +130,12 @@ class Pane(Widget, can_focus=True):
         self._rows = []
         self.renew()
 
-    def on_focus(self, _event: events.Focus) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """Shows at once where the keys go. Not in ``on_focus`` and ``on_blur``: they come before Textual changes ``has_focus``."""
+        super().watch_has_focus(has_focus)
         self.renew()
-        self.room.pane_focused(self)
-
-    def on_blur(self, _event: events.Blur) -> None:
-        self.renew()
+        if has_focus:
+            self.room.pane_focused(self)
 
     def on_mouse_scroll_down(self, _event: events.MouseScrollDown) -> None:
         self.move(3)
