@@ -21,11 +21,11 @@ demo: ## starts a playground fleet on this machine (no root, no Docker) and show
 
 test: ## runs the tests (ARGS="…" goes to pytest, JOBS=n processes)
 	@sh bootstrap.sh development
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 trust: ## the tests that keep the README's promises, at their full counts, none of them skipped (about ten minutes, as root)
 	@sh bootstrap.sh development
-	@QD_TRUST=full QD_TEST_REQUIRE=$${QD_TEST_REQUIRE:-all} $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m trust $(ARGS)
+	@QD_TRUST=full QD_TEST_REQUIRE=$${QD_TEST_REQUIRE:-all} $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m trust $(ARGS)
 
 lint: ## style, types, and that imports only go down a floor
 	@sh bootstrap.sh development

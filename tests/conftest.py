@@ -19,6 +19,19 @@ from tests.sshd import SshdFleet, sshd_program, start_fleet
 StartFleet = Callable[..., SshdFleet]
 StartDockerEngine = Callable[..., DockerEngine]
 
+SLOWEST_FIRST = ("docker", "trust", "sshd")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest begin first, so that none of them is alone at the end (the files of a run keep their order with
+    ``--no-loadscope-reorder``)."""
+    ranks: dict[Path, int] = {}
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        rank = next((rank for rank, mark in enumerate(SLOWEST_FIRST) if mark in marks), len(SLOWEST_FIRST))
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
+
 
 @pytest.fixture(scope="session")
 def sshd_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshdFleet]:

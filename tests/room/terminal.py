@@ -10,13 +10,27 @@ import struct
 import termios
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import pyte
+from wcwidth import wcwidth
 
 DEADLINE = 30.0  # seconds for what is waited for
+
+
+def _cells(line: Mapping[int, pyte.screens.Char], columns: int) -> Iterator[str]:
+    """What each cell shows. The second half of a wide character is nothing; left alone, it is blank, as on any terminal.
+
+    Not ``Screen.display``, which fails on such a half: between two writes of the program there may be one.
+    """
+    wide = False
+    for x in range(columns):
+        data = line[x].data
+        if data or not wide:
+            yield data or " "
+        wide = bool(data) and wcwidth(data[0]) == 2
 
 
 class Terminal:
@@ -55,7 +69,9 @@ class Terminal:
     @property
     def rows(self) -> list[str]:
         with self._lock:
-            return [line.rstrip() for line in self.screen.display]
+            buffer = self.screen.buffer
+            lines = ["".join(_cells(buffer[y], self.columns)) for y in range(self.lines)]
+        return [line.rstrip() for line in lines]
 
     @property
     def text(self) -> str:
