@@ -19,16 +19,28 @@ from quarterdeck.config.kinds import (
     LABEL,
     NAME,
     PERSON,
+    REGISTRY,
     SHARE,
+    SOME_TEXT,
     SOME_TIME,
     SSH_ADDRESS,
     TEXT,
     UNIT_NAME,
 )
 from quarterdeck.config.locations import LocalPath, LocalText
-from quarterdeck.config.model import Hook, Hooks, HookWhere, Keep, Logs, OnUnreachable, Operators, RollbackPolicy
+from quarterdeck.config.model import (
+    Hook,
+    Hooks,
+    HookWhere,
+    Keep,
+    Logs,
+    OnUnreachable,
+    Operators,
+    RegistryLogin,
+    RollbackPolicy,
+)
 from quarterdeck.config.nodes import MappingNode
-from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SECRETS, STRATEGY, UNIT, later
+from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SECRET, SECRETS, STRATEGY, UNIT, later
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Choice, Key, Keys, ListOf, MapOf
 
@@ -232,6 +244,14 @@ SSH = Keys(
         ),
     ),
 )
+REGISTRY_LOGIN = Keys(
+    "a registry's login",
+    (
+        Key("username", SOME_TEXT, "The user; what goes with a token the registry says.", required=True),
+        Key("password", SECRET, "Where its password or token is found; this file never holds it.", required=True),
+    ),
+    make=RegistryLogin,
+)
 
 _PART_KEYS = (
     Key(
@@ -260,6 +280,11 @@ FLEET = Keys(
         Key("operators", OPERATORS, "Who may do what: unix users and @groups of this machine."),
         Key("ssh", SSH, "Which SSH files are used."),
         Key(
+            "registries",
+            MapOf(REGISTRY_LOGIN, "a mapping of registries to their logins", REGISTRY, json_key=scalars.REGISTRY_PART),
+            "Logins of image registries, or of a part of one; for all others Docker's own are used, as `docker login` left them.",
+        ),
+        Key(
             "runbooks",
             MapOf(
                 LocalText("the path of a Markdown file"),
@@ -276,5 +301,8 @@ FLEET = Keys(
 PART = Keys(
     "an included file",
     _PART_KEYS,
-    refused={**_FLEET_LATER, **dict.fromkeys(("fleet", "state", "operators", "ssh", "runbooks"), ELSEWHERE)},
+    refused={
+        **_FLEET_LATER,
+        **dict.fromkeys(("fleet", "state", "operators", "ssh", "registries", "runbooks"), ELSEWHERE),
+    },
 )

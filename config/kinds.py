@@ -66,6 +66,11 @@ IMAGE = Scalar(
     scalars.image_repository,
     {**_pattern(scalars.IMAGE), "maxLength": scalars.LONGEST_IMAGE},
 )
+REGISTRY = Scalar(
+    "a registry such as registry.acme.io:5000, or a part of one such as gitlab.acme.io/shop",
+    scalars.registry_part,
+    _pattern(scalars.REGISTRY_PART),
+)
 URL_PATH = Scalar("a path that begins with /", scalars.matching(scalars.URL_PATH), _pattern(scalars.URL_PATH))
 UNIT_NAME = Scalar(
     "the name of a systemd unit such as web.service", scalars.matching(scalars.UNIT), _pattern(scalars.UNIT)

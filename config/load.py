@@ -50,6 +50,7 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         ssh_config=ssh.get("config", ()),
         known_hosts=ssh.get("known_hosts", ()),
         runbooks=runbooks,
+        registries=main.get("registries", {}),
     )
     return fleet, tuple(problems.files)
 

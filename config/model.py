@@ -34,6 +34,13 @@ class SecretReference(msgspec.Struct, frozen=True):
     source: str
 
 
+class RegistryLogin(msgspec.Struct, frozen=True):
+    """How to log in to an OCI registry. ``password`` is a password or a token: where it is found, never its value."""
+
+    username: str
+    password: SecretReference
+
+
 class Artifact(msgspec.Struct, frozen=True):
     """A tarball or an image to be shipped; exactly one of ``tarball`` and ``image`` is set. ``{version}`` in ``tarball`` and
     ``sha256`` stands for the version asked for.
@@ -238,3 +245,4 @@ class Fleet(msgspec.Struct, frozen=True):
     ssh_config: tuple[Path, ...] = ()  # empty: ~/.ssh/config
     known_hosts: tuple[Path, ...] = ()  # empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
     runbooks: Mapping[str, Path] = msgspec.field(default_factory=dict)  # by service: a Markdown file
+    registries: Mapping[str, RegistryLogin] = msgspec.field(default_factory=dict)  # by host[:port][/part of the path]

@@ -67,6 +67,7 @@ SECRET = Keys(
         Key("age", SecretFile("the path of a file"), "A file encrypted with age that holds the value."),
     ),
     make=_secret,
+    secret=True,
     one_of=("env", "file", "command", "sops", "age"),
 )
 ENV = MapOf(TEXT, "a mapping of variables to their values", OWN_VARIABLE, scalars.VARIABLE)

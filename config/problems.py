@@ -51,6 +51,7 @@ class Problems(msgspec.Struct):
     files: dict[Path, int] = msgspec.field(default_factory=dict)  # in the order in which they were read
     more: int = 0
     suggestions: int = 0
+    hidden: set[tuple[Path, int]] = msgspec.field(default_factory=set)  # lines that no error may show
 
     def add(self, at: Node, message: str, *, expected: str | None = None, nearest: str | None = None) -> None:
         self.add_at(at.source, at.line, at.column, message, expected=expected, nearest=nearest)
@@ -74,6 +75,10 @@ class Problems(msgspec.Struct):
         self.reading(source.path)
         self.found[place] = Problem(source.path, line, column, source.line(line), message, expected, nearest)
 
+    def hide(self, at: Node) -> None:
+        """No error shows the line of ``at``: it holds what must not get into a terminal's memory or a pipeline's log."""
+        self.hidden.add((at.source.path, at.line))
+
     def reading(self, file: Path) -> None:
         """Says that ``file`` is read next: problems are listed in this order."""
         self.files.setdefault(file, len(self.files))
@@ -87,7 +92,11 @@ class Problems(msgspec.Struct):
         """Raises ``FleetFileErrors`` with everything that was found."""
         if not self.found:
             return
-        problems = sorted(self.found.values(), key=lambda p: (self.files[p.file], p.line, p.column))
+        shown = [
+            msgspec.structs.replace(problem, text="") if (problem.file, problem.line) in self.hidden else problem
+            for problem in self.found.values()
+        ]
+        problems = sorted(shown, key=lambda p: (self.files[p.file], p.line, p.column))
         if self.more:
             last = problems[-1]
             problems.append(Problem(last.file, last.line, last.column, "", f"and {self.more} more errors"))

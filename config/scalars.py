@@ -21,6 +21,7 @@ DOCKER = r"(unix:///.+|ssh://[^/]+(/.+)?|tcp://[^/]+:[0-9]{1,5}|context://[A-Za-
 IMAGE_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 REGISTRY = r"([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?"
 IMAGE = rf"({REGISTRY}/)?{IMAGE_PART}(/{IMAGE_PART})*"
+REGISTRY_PART = rf"{REGISTRY}(/{IMAGE_PART})*"
 LONGEST_IMAGE = 255
 URL_PATH = r"/[!-~]*"
 
@@ -166,6 +167,21 @@ def image_repository(text: str) -> str:
     _, _, port = first.rpartition(":")
     if slash and ":" in first and port.isdigit() and not 1 <= int(port) <= 65535:
         raise Unfit("a port is a number from 1 to 65535")
+    return text
+
+
+def registry_part(text: str) -> str:
+    """A registry as it stands at the beginning of an image's name, or the beginning of its repositories' paths. Raises ``Unfit``."""
+    if "://" in text:
+        raise Unfit("a registry has no scheme", nearest=text.partition("://")[2].rstrip("/"))
+    first, _, _ = text.partition("/")
+    if first in ("index.docker.io", "registry-1.docker.io"):
+        raise Unfit("Docker Hub is called docker.io", nearest="docker.io")
+    # As Docker tells a registry from a part of a path.
+    if not any(mark in first for mark in ".:") and first != "localhost":
+        raise Unfit("it has a dot or a port, or is localhost")
+    if not re.fullmatch(REGISTRY_PART, text):
+        raise Unfit
     return text
 
 

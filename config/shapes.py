@@ -250,6 +250,7 @@ class Keys(Shape):
     some_of: tuple[str, ...] = ()  # at least one of these
     refused: Mapping[str, str] = field(default_factory=dict)  # known names that may not stand here, and why
     check: Callable[[MappingNode, Mapping[str, Any], Problems], bool] | None = None  # False: it added a problem
+    secret: bool = False  # says where a secret is found: one that stands there itself is shown by no error
     compose: bool = False  # a mapping of Compose's: keys x-… are anybody's own, and a null is as if it were not written
     by_name: Mapping[str, Key] = field(init=False, repr=False)
     expected: str = field(init=False)
@@ -267,6 +268,12 @@ class Keys(Shape):
 
     def read(self, node: Node, problems: Problems) -> Any:
         if not isinstance(node, MappingNode):
+            if self.secret and isinstance(node, ScalarNode) and node.text:
+                problems.hide(node)
+                told = (
+                    f"expected {self.expected}, found a value: say where the value is found, this file never holds it"
+                )
+                return problems.add(node, told, expected=self.expected)
             return wrong(node, self.expected, problems)
         values: dict[str, Any] = {}
         wrong_keys = False

@@ -8,6 +8,8 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import to_json
 from quarterdeck.history.journal import Journal
@@ -229,6 +231,7 @@ class Control:
             "ssh_config": [str(path) for path in self.fleet.ssh_config],
             "known_hosts": [str(path) for path in self.fleet.known_hosts],
             "base": str(self.fleet.file.parent),
+            "registries": msgspec.to_builtins(self.fleet.registries),
             "only": sorted(only),
             "after": f"{environment.after}/{target.service}" if environment.after else None,
             "soak": environment.soak,

@@ -223,7 +223,9 @@ async def _artifact(backend: "Hosts", journal: Journal | JournalError, target: T
 
     try:
         async with asyncio.timeout(RESOLVE):
-            versions = await available(target.artifact, limit=3, deadline=RESOLVE, connect=connect)
+            versions = await available(
+                target.artifact, limit=3, deadline=RESOLVE, connect=connect, logins=backend.logins
+            )
             if versions:
                 return [Finding(subject, Verdict.OK, f"{shown}: the newest is {versions[0]}")]
             if row is None:
@@ -234,7 +236,9 @@ async def _artifact(backend: "Hosts", journal: Journal | JournalError, target: T
                         f"{shown}: nothing was found there and nothing has been released, so it was not tested",
                     )
                 ]
-            await resolve(target.artifact, row.release.version, deadline=RESOLVE, connect=connect)
+            await resolve(
+                target.artifact, row.release.version, deadline=RESOLVE, connect=connect, logins=backend.logins
+            )
     except TimeoutError:
         return [
             Finding(

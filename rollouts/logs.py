@@ -47,7 +47,7 @@ def open_backend(fleet: Fleet) -> "Hosts":
     """The way to the fleet's hosts."""
     from quarterdeck.backends.hosts.opening import Hosts
 
-    return Hosts(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+    return Hosts.of(fleet)
 
 
 async def read_logs(

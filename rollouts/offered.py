@@ -10,6 +10,7 @@ import msgspec
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.config.model import Artifact, Fleet
+from quarterdeck.config.registries import RegistryLogins
 
 MOST: Final = 50  # versions
 LISTING: Final = 15.0  # seconds
@@ -33,16 +34,17 @@ async def offered_versions(
     if artifact.image_on:
         from quarterdeck.backends.hosts.opening import Hosts
 
-        hosts = Hosts(fleet.ssh_config, fleet.known_hosts)
+        hosts = Hosts.of(fleet)
         return tuple((await hosts.image_tags(fleet.hosts[artifact.image_on], artifact.image))[:limit])
     from quarterdeck.backends.artifacts import available, over_ssh
 
     connect = over_ssh(fleet.ssh_config, fleet.known_hosts)
-    return tuple(await available(artifact, limit=limit, deadline=deadline, connect=connect))
+    logins = RegistryLogins.of(fleet)
+    return tuple(await available(artifact, limit=limit, deadline=deadline, connect=connect, logins=logins))
 
 
 async def offered_details(
-    artifact: Artifact, versions: Iterable[str], *, deadline: float = DETAILS
+    fleet: Fleet, artifact: Artifact, versions: Iterable[str], *, deadline: float = DETAILS
 ) -> dict[str, Offered]:
     """Of images; what can't be had in time, or at all, is left without them. Raises nothing."""
     asked = list(versions)
@@ -50,13 +52,13 @@ async def offered_details(
         return {version: Offered(version) for version in asked}
     from quarterdeck.backends.artifacts.registry import image_details
 
-    limit = asyncio.Semaphore(_AT_ONCE)
+    limit, logins = asyncio.Semaphore(_AT_ONCE), RegistryLogins.of(fleet)
     end = asyncio.get_running_loop().time() + deadline
 
     async def one(version: str) -> Offered:
         try:
             async with asyncio.timeout_at(end), limit:
-                found = await image_details(artifact.image, version, deadline=deadline)
+                found = await image_details(artifact.image, version, deadline=deadline, logins=logins)
         except (BackendError, TimeoutError):
             return Offered(version)
         created = found.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if found.created is not None else None

@@ -37,6 +37,8 @@ class WaitingWorker:
             "hosts": [list(host) for host in hosts],
             "ssh_config": options["ssh_config"],
             "known_hosts": options["known_hosts"],
+            "registries": options.get("registries", {}),
+            "base": options["base"],
         }
         assert self._pipe is not None
         number, self._pipe = self._pipe, None

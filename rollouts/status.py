@@ -92,7 +92,7 @@ async def observe(fleet: Fleet, journal: Journal, targets: Collection[str]) -> N
     """
     from quarterdeck.backends.hosts.opening import Hosts
 
-    backend = Hosts(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+    backend = Hosts.of(fleet)
     hosts: dict[str, list[Target]] = {}
     for name in targets:
         for host in fleet.targets[name].hosts:

@@ -17,6 +17,7 @@ from quarterdeck.backends.artifacts.places import (
 from quarterdeck.backends.artifacts.versions import listed, nearest
 from quarterdeck.backends.errors import ArtifactMissing, ArtifactRefused, BackendError
 from quarterdeck.config.model import Artifact
+from quarterdeck.config.registries import RegistryLogins
 from quarterdeck.config.release import ResolvedArtifact
 
 _SAMPLE = "0"  # stands for a version where only the shape of a location matters
@@ -29,17 +30,19 @@ async def resolve(
     deadline: float = 60.0,
     connect: SftpConnect | None = None,
     limit: int = MAX_ARCHIVE_BYTES,
+    logins: RegistryLogins | None = None,
 ) -> ResolvedArtifact:
     """What ``version`` stands for now: its place, SHA-256 and size (bytes, None: the server does not say).
 
-    ``deadline`` is seconds for all of it; ``connect`` opens SSH connections (sftp:// only; None: as ssh does).
+    ``deadline`` is seconds for all of it; ``connect`` opens SSH connections (sftp:// only; None: as ssh does);
+    ``logins`` are those of the fleet file (images only).
     Raises ``ArtifactMissing`` (the advice names versions that exist), ``ArtifactRefused`` (no safe version, no usable
     checksum, not a file), ``Unreachable``, ``NotPermitted``. An image's version is a tag or a digest; see ``registry``.
     """
     if artifact.image:
         from quarterdeck.backends.artifacts.registry import resolve_image
 
-        return await resolve_image(artifact, version, deadline=deadline)
+        return await resolve_image(artifact, version, deadline=deadline, logins=logins or RegistryLogins())
     check_version(version)
     location = parse(fill(artifact.tarball, version), version)
     action = f"find version {version}"
@@ -56,7 +59,12 @@ async def resolve(
 
 
 async def available(
-    artifact: Artifact, *, limit: int = 20, deadline: float = 20.0, connect: SftpConnect | None = None
+    artifact: Artifact,
+    *,
+    limit: int = 20,
+    deadline: float = 20.0,
+    connect: SftpConnect | None = None,
+    logins: RegistryLogins | None = None,
 ) -> list[str]:
     """At most ``limit`` versions that exist, newest first; empty where they can't be listed, or ``{version}`` lacks.
 
@@ -66,7 +74,7 @@ async def available(
     if artifact.image:
         from quarterdeck.backends.artifacts.registry import image_tags
 
-        return await image_tags(artifact.image, limit=limit, deadline=deadline)
+        return await image_tags(artifact.image, limit=limit, deadline=deadline, logins=logins or RegistryLogins())
     template = _template(artifact)
     if PLACEHOLDER not in artifact.tarball or template.kind is Kind.HTTP:
         return []

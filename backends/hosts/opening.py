@@ -4,9 +4,10 @@ engine's SDK, a fleet of engines on this machine never loads SSH."""
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from quarterdeck.config.model import Host
+from quarterdeck.config.model import Fleet, Host
+from quarterdeck.config.registries import RegistryLogins
 from quarterdeck.config.release import Release, ResolvedArtifact
 
 if TYPE_CHECKING:
@@ -39,13 +40,20 @@ class AnyHost(Protocol):
 
 class Hosts:
     """The hosts contract for every kind of host. ``ssh_config`` and ``known_hosts``: see ``SshBackend``; engines that are reached over
-    SSH, and artifacts behind sftp://, go by the same."""
+    SSH, and artifacts behind sftp://, go by the same. ``logins``: those of the fleet file for registries that engines pull from."""
 
-    def __init__(self, ssh_config: Sequence[Path] = (), known_hosts: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, ssh_config: Sequence[Path] = (), known_hosts: Sequence[Path] = (), logins: RegistryLogins | None = None
+    ) -> None:
+        self.logins = logins or RegistryLogins()
         self._ssh_config = ssh_config
         self._known_hosts = known_hosts
         self._ssh: SshBackend | None = None
         self._docker: DockerBackend | None = None
+
+    @classmethod
+    def of(cls, fleet: Fleet) -> Self:
+        return cls(fleet.ssh_config, fleet.known_hosts, RegistryLogins.of(fleet))
 
     async def connect(self, host: AnyHost, *, deadline: float = 20.0) -> "Connection":
         """Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``, ``NotPermitted`` (an engine's socket)."""
@@ -101,11 +109,10 @@ class Hosts:
         if self._docker is None:
             from quarterdeck.backends.hosts.docker.backend import DockerBackend
 
-            self._docker = DockerBackend(self.ssh, _registry_auth)
+            self._docker = DockerBackend(self.ssh, self._registry_auth)
         return self._docker
 
+    async def _registry_auth(self, repository: str) -> dict[str, str] | None:
+        from quarterdeck.backends.artifacts.registry import registry_auth
 
-async def _registry_auth(repository: str) -> dict[str, str] | None:
-    from quarterdeck.backends.artifacts.registry import registry_auth
-
-    return await registry_auth(repository)
+        return await registry_auth(repository, logins=self.logins)

@@ -59,7 +59,7 @@ class Leader:
         """Until it is cancelled. Raises JournalError only when the journal could not be read at the start."""
         from quarterdeck.backends.hosts.opening import Hosts
 
-        backend = Hosts(ssh_config=self.fleet.ssh_config, known_hosts=self.fleet.known_hosts)
+        backend = Hosts.of(self.fleet)
         self._head = (await self._clerk.do(lambda journal: journal.head()))[0]
         for seen in await self._clerk.do(lambda journal: journal.observations()):
             self._written[seen.target, seen.host] = (seen, 0.0)

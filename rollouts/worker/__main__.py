@@ -55,12 +55,17 @@ def _load_the_rest() -> None:
 
 async def _connect_and_run(state: Path, rollout: int, task: dict[str, Any], rest: threading.Thread) -> int:
     """Exit status of the process. Connecting changes nothing, so it needs neither the rollout's lock nor the journal."""
+    import msgspec
+
     from quarterdeck.backends.hosts.opening import Hosts
+    from quarterdeck.config.model import RegistryLogin
+    from quarterdeck.config.registries import RegistryLogins
     from quarterdeck.rollouts.worker.crew import Crew, Known
 
     backend = Hosts(
         ssh_config=tuple(Path(path) for path in task["ssh_config"]),
         known_hosts=tuple(Path(path) for path in task["known_hosts"]),
+        logins=RegistryLogins(msgspec.convert(task["registries"], dict[str, RegistryLogin]), Path(task["base"])),
     )
     crew = Crew(backend, [Known(*host) for host in task["hosts"]])
     crew.connect_all()

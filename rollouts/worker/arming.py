@@ -78,7 +78,9 @@ class Arming:
                     image = self.target.artifact.image
                     resolved = await self.backend.find_image(self.target.images_on, image, version)
                 else:
-                    resolved = await resolve(self.target.artifact, version, connect=self.sftp)
+                    resolved = await resolve(
+                        self.target.artifact, version, connect=self.sftp, logins=self.backend.logins
+                    )
                 if self.target.container is None:  # an image is fetched by each engine itself
                     archive_task = asyncio.create_task(fetch(resolved, self.cache, connect=self.sftp))
                 values = await resolve_secrets(self.target.secrets, base=self.base)

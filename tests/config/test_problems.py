@@ -72,7 +72,6 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (6, "  dev: {hosts: [a], env: {QD_X: a}}", 27, "set by Quarterdeck", None),
     (6, "  dev: {hosts: [a], env: {A: 1, A: 2}}", 33, "`A` is here twice; first in line 6", None),
     (6, "  dev: {hosts: [a], env: {A: a}, secrets: {A: {env: A}}}", 44, "both a secret and an ordinary variable", None),
-    (6, "  dev: {hosts: [a], secrets: {A: x}}", 34, "expected a mapping (env, file, command, sops, age)", None),
     (6, "  dev: {hosts: [a], secrets: {A: {}}}", 34, "a secret needs `env`, `file`, `command`, `sops` or `age`", None),
     (6, "  dev: {hosts: [a], secrets: {A: {env: A, age: b}}}", 43, "only one of", None),
     (6, "  dev: {hosts: [a], secrets: {A: {vault: x}}}", 35, "unknown key `vault`", None),

@@ -34,7 +34,7 @@ def answer(field: Field, request: Request) -> Request:
 async def carried_out(field: Field, rollout: int) -> None:
     """What the worker's process does, in this one."""
     fleet = field.fleet()
-    backend = Hosts(ssh_config=fleet.ssh_config, known_hosts=fleet.known_hosts)
+    backend = Hosts.of(fleet)
     crew = Crew(backend, [Known(host.name, host.ssh) for host in fleet.targets[TARGET].hosts])
     crew.connect_all()
     assert await session.run(field.state, rollout, backend, crew) == 0

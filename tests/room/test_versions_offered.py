@@ -52,7 +52,7 @@ async def test_names_come_first_and_details_of_those_that_are_asked_for(qd: Qd) 
     assert set(names) == {"1.8.0", "1.9.0", "1.10.0", "edge"}
     assert names.index("1.10.0") < names.index("1.9.0")
     assert unreleased(names, ["1.8.0", "1.9.0"]) == tuple(name for name in names if name in ("1.10.0", "edge"))
-    details = await offered_details(artifact, ["1.10.0", "there-is-none"])
+    details = await offered_details(fleet, artifact, ["1.10.0", "there-is-none"])
     found = details["1.10.0"]
     assert (found.created, len(found.digest)) == ("2026-11-03T10:00:00Z", 64)
     assert found.size is not None
@@ -69,7 +69,7 @@ async def test_tarballs_of_a_directory_are_offered_too(tmp_path: Path) -> None:
     artifact = fleet.targets["production/proxy"].artifact
     names = await offered_versions(fleet, artifact)
     assert set(names) == {"v4", "v5"}
-    assert {one.size for one in (await offered_details(artifact, names)).values()} == {None}
+    assert {one.size for one in (await offered_details(fleet, artifact, names)).values()} == {None}
 
 
 def test_the_command_line_lists_them_newest_first(qd: Qd) -> None:

@@ -59,6 +59,6 @@ async def _ask(session: "Session", target: str, limit: int) -> "list[Offered]":
 
     artifact = session.fleet.targets[target].artifact
     names = await offered_versions(session.fleet, artifact, limit=limit)
-    details = await offered_details(artifact, names)
+    details = await offered_details(session.fleet, artifact, names)
     # A registry lists no times: where they are known by now, they count. Those of one moment stay in their order.
     return sorted((details[name] for name in names), key=lambda one: one.created or "", reverse=True)

@@ -33,9 +33,10 @@ from quarterdeck.backends.artifacts.registry.authorizing import (
 )
 from quarterdeck.backends.artifacts.registry.challenges import TOKENS
 from quarterdeck.backends.artifacts.registry.docker_config import Login, stamp
-from quarterdeck.backends.artifacts.registry.logins import login_for
+from quarterdeck.backends.artifacts.registry.logins import NO_LOGINS, login_for
 from quarterdeck.backends.artifacts.registry.reference import Repository, is_loopback
 from quarterdeck.backends.errors import ArtifactMissing, ArtifactRefused, BackendError, NotPermitted, Unreachable
+from quarterdeck.config.registries import RegistryLogins
 
 _LEFT = "Nothing was changed"
 _MAX_TOKEN_BYTES = 1024 * 1024
@@ -72,8 +73,18 @@ class _Errors(msgspec.Struct):
 class Registry:
     """``until`` is the event loop's time at which whoever asks gives up: no pause goes beyond it."""
 
-    def __init__(self, repository: Repository, action: str, *, until: float, retries: Retries | None = None) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        action: str,
+        *,
+        until: float,
+        retries: Retries | None = None,
+        logins: RegistryLogins = NO_LOGINS,
+    ) -> None:
         self.repository = repository
+        self._logins = logins
+        self._written = logins.find(str(repository))
         self.action = action
         self._until = until
         self._retries = retries or Retries()
@@ -90,7 +101,7 @@ class Registry:
 
     async def __aenter__(self) -> Self:
         stamped = await asyncio.to_thread(stamp)
-        self._key = (self.repository.authority, self._scope, stamped)
+        self._key = (self.repository.authority, self._scope, stamped, self._written)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -144,7 +155,7 @@ class Registry:
     async def _authorize(self, response: httpx.Response) -> str | None:
         """What the registry wants to see instead; None: a login is needed, and there is none."""
         if self._login is _NOT_LOGGED_IN:
-            self._login = await login_for(self.repository, self.action)
+            self._login = await login_for(self.repository, self.action, self._logins)
         login = self._login if isinstance(self._login, Login) else None
         try:
             step = next_step(response.headers.get_list("WWW-Authenticate"), self._scope, login, plain=self._local)
@@ -314,7 +325,9 @@ class Registry:
 
     def _refused(self, problem: str) -> NotPermitted:
         command = self.repository.login_command
-        if isinstance(self._login, Login):
+        if self._written is not None:
+            advice = f"The login that the fleet file gives for {self._written[0]} may not read this image, or holds no longer"
+        elif isinstance(self._login, Login):
             advice = f"The login that is kept here may not read this image, or holds no longer: {command}"
         elif self._login is None:
             advice = f"No login is kept here: {command}; an image that does not exist is often refused so too"

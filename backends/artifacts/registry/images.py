@@ -12,6 +12,7 @@ from quarterdeck.backends.artifacts.http_tries import Retries
 from quarterdeck.backends.artifacts.location import shown_name
 from quarterdeck.backends.artifacts.places import within
 from quarterdeck.backends.artifacts.registry.client import Answer, Registry
+from quarterdeck.backends.artifacts.registry.logins import NO_LOGINS
 from quarterdeck.backends.artifacts.registry.manifests import (
     ACCEPT,
     MAX_MANIFEST_BYTES,
@@ -35,6 +36,7 @@ from quarterdeck.backends.artifacts.registry.tags import all_tags
 from quarterdeck.backends.artifacts.versions import nearest
 from quarterdeck.backends.errors import ArtifactMissing, ArtifactRefused, BackendError, Unreachable
 from quarterdeck.config.model import Artifact
+from quarterdeck.config.registries import RegistryLogins
 from quarterdeck.config.release import ResolvedArtifact
 
 _LEFT = "Nothing was changed"
@@ -43,7 +45,12 @@ _NO_HEAD = (405, 501)
 
 
 async def resolve_image(
-    artifact: Artifact, version: str, *, deadline: float = 60.0, retries: Retries | None = None
+    artifact: Artifact,
+    version: str,
+    *,
+    deadline: float = 60.0,
+    retries: Retries | None = None,
+    logins: RegistryLogins = NO_LOGINS,
 ) -> ResolvedArtifact:
     """What the tag ``version`` stands for now; a version that is a digest (sha256:…) stands for itself, if it is there.
 
@@ -53,29 +60,41 @@ async def resolve_image(
     """
     check_reference(version)
     repository = parse_repository(artifact.image)
-    async with _asking(repository, f"find version {version}", deadline, retries) as registry:
+    async with _asking(repository, f"find version {version}", deadline, retries, logins) as registry:
         digest, content = await _find(registry, version)
         size = await _size(registry, digest, content)
     return ResolvedArtifact(f"{repository}@{digest}", digest.removeprefix("sha256:"), size)
 
 
 async def image_tags(
-    repository: str, *, limit: int = 20, deadline: float = 20.0, retries: Retries | None = None
+    repository: str,
+    *,
+    limit: int = 20,
+    deadline: float = 20.0,
+    retries: Retries | None = None,
+    logins: RegistryLogins = NO_LOGINS,
 ) -> list[str]:
     """At most ``limit`` tags, in natural order with the highest first (a registry knows no times).
 
     Raises ``ArtifactMissing`` (no such repository), ``NotPermitted``, ``Unreachable``.
     """
-    async with _asking(parse_repository(repository), "list the versions", deadline, retries) as registry:
+    async with _asking(parse_repository(repository), "list the versions", deadline, retries, logins) as registry:
         return (await all_tags(registry))[:limit]
 
 
 async def image_details(
-    repository: str, reference: str, *, deadline: float = 20.0, retries: Retries | None = None
+    repository: str,
+    reference: str,
+    *,
+    deadline: float = 20.0,
+    retries: Retries | None = None,
+    logins: RegistryLogins = NO_LOGINS,
 ) -> ImageDetails:
     """Of a tag or a digest. Raises as ``resolve_image`` does."""
     check_reference(reference)
-    async with _asking(parse_repository(repository), f"look at version {reference}", deadline, retries) as registry:
+    async with _asking(
+        parse_repository(repository), f"look at version {reference}", deadline, retries, logins
+    ) as registry:
         answer = await registry.ask(
             "GET", f"manifests/{reference}", limit=MAX_MANIFEST_BYTES, accept=ACCEPT, also=(404,)
         )
@@ -94,13 +113,15 @@ async def image_details(
         return ImageDetails(digest, of_one.size if of_one else None, created, platforms)
 
 
-async def image_exists(location: str, *, deadline: float = 20.0, retries: Retries | None = None) -> bool:
+async def image_exists(
+    location: str, *, deadline: float = 20.0, retries: Retries | None = None, logins: RegistryLogins = NO_LOGINS
+) -> bool:
     """Whether a resolved image (``ResolvedArtifact.location``) can still be had by its digest. One question, nothing is transferred.
 
     Raises ``ArtifactRefused`` (other bytes), ``NotPermitted``, ``Unreachable``: then it is not known.
     """
     repository, digest = parse_location(location)
-    async with _asking(repository, "look whether the image is still there", deadline, retries) as registry:
+    async with _asking(repository, "look whether the image is still there", deadline, retries, logins) as registry:
         answer = await _head(registry, digest)
         if answer.status in _NO_HEAD:
             answer = await registry.ask(
@@ -113,12 +134,12 @@ async def image_exists(location: str, *, deadline: float = 20.0, retries: Retrie
 
 @asynccontextmanager
 async def _asking(
-    repository: Repository, action: str, deadline: float, retries: Retries | None
+    repository: Repository, action: str, deadline: float, retries: Retries | None, logins: RegistryLogins
 ) -> AsyncIterator[Registry]:
     until = asyncio.get_running_loop().time() + deadline
     async with (
         within(deadline, str(repository), action),
-        Registry(repository, action, until=until, retries=retries) as registry,
+        Registry(repository, action, until=until, retries=retries, logins=logins) as registry,
     ):
         yield registry
 

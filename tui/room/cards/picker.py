@@ -92,7 +92,7 @@ class VersionPicker(Card):
             if not wanted:
                 return
             self._detailed |= set(wanted)
-            self.offered |= await beside(partial(offered_details, target.artifact, wanted))
+            self.offered |= await beside(partial(offered_details, self.room.fleet, target.artifact, wanted))
             self.renew()
 
     @property
