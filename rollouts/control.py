@@ -263,7 +263,8 @@ class Control:
                 return
             except OSError:
                 pass  # it died while it waited: a fresh one takes the rollout
-        spawn.start_worker().assign(self.journal.path.parent, rollout.id, hosts, options)
+        for_engines = all(docker and not docker.startswith("ssh://") for _, _, docker, _ in hosts)
+        spawn.start_worker(for_engines=for_engines).assign(self.journal.path.parent, rollout.id, hosts, options)
 
     # acting on a rollout
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LINGER = "/var/lib/systemd/linger"
+FOR_ENGINES = "for-engines"
 BOOTED = "/run/systemd/system"
 
 
@@ -52,10 +53,12 @@ class WaitingWorker:
             self._pipe = None
 
 
-def start_worker() -> WaitingWorker:
-    """Starts a worker process that outlives this terminal. Raises ``OSError`` when no process can be made."""
+def start_worker(*, for_engines: bool = False) -> WaitingWorker:
+    """Starts a worker process that outlives this terminal. ``for_engines``: it will probably have to do with Docker engines, and with no
+    host over SSH, so that it loads what those need while it waits. Raises ``OSError`` when no process can be made."""
     # -P: nothing that lies in the operator's directory is imported.
     command = [*survivor_prefix(), sys.executable, "-P", "-m", "quarterdeck.rollouts.worker"]
+    command += [FOR_ENGINES] if for_engines else []
     reading, writing = os.pipe()
     try:
         # posix_spawn and no Popen: importing subprocess would take longer than starting the process. The worker outlives this

@@ -102,9 +102,10 @@ def _worker_ahead(words: list[str]) -> "WaitingWorker | None":
     """The worker that a deploy or a rollback will need, started before anything else is loaded: the two load side by side."""
     if not words or words[0] not in ("deploy", "rollback") or {"-h", "--help", "--read-only"} & set(words):
         return None
+    from quarterdeck.config.glance import seems_of_engines
     from quarterdeck.rollouts.spawn import start_worker
 
-    return start_worker()
+    return start_worker(for_engines=seems_of_engines(_cut(words)[0]))
 
 
 def _with_worker(words: list[str], printer: "Printer", worker: "WaitingWorker | None") -> int:

@@ -100,6 +100,9 @@ class Hosts:
 
     def ssh(self) -> "SshBackend":
         if self._ssh is None:
+            from quarterdeck.backends.hosts.ssh.loading import load_asyncssh
+
+            load_asyncssh()
             from quarterdeck.backends.hosts.ssh.backend import SshBackend
 
             self._ssh = SshBackend(self._ssh_config, self._known_hosts)

@@ -1,6 +1,7 @@
 """The worker's process: waits for the line that names its rollout, connects to its hosts, takes the rollout's lock, runs it, leaves.
 
-What connecting needs is loaded first, and the rest while the line is waited for and the hosts answer.
+What connecting needs is loaded first, and the rest while the line is waited for and the hosts answer. Which kind of hosts it will be is a
+guess of whoever started it: what another kind needs is loaded when there is one.
 """
 
 import asyncio
@@ -23,12 +24,17 @@ def main() -> int:
     os.chdir("/")
     gc.set_threshold(GARBAGE, 20, 20)
     # The libraries load while the command that started this process still reads its fleet file.
-    from quarterdeck.backends.hosts.ssh.loading import load_asyncssh
-
-    load_asyncssh()
     import quarterdeck.backends.hosts.opening
-    import quarterdeck.backends.hosts.ssh.backend
-    import quarterdeck.rollouts.worker.crew  # noqa: F401
+    import quarterdeck.rollouts.worker.crew
+    from quarterdeck.rollouts.spawn import FOR_ENGINES
+
+    if FOR_ENGINES in sys.argv[1:]:
+        import quarterdeck.backends.hosts.docker.connection
+    else:
+        from quarterdeck.backends.hosts.ssh.loading import load_asyncssh
+
+        load_asyncssh()
+        import quarterdeck.backends.hosts.ssh.backend  # noqa: F401
 
     rest = threading.Thread(target=_load_the_rest, name="loading", daemon=True)
     rest.start()

@@ -1,10 +1,10 @@
-"""How often a promise is put to the test: a small number in every run, all of it with QD_TRUST=full (``make trust``)."""
+"""Counts and hosts of the promises' tests: see ``tests.counts`` for how often one is put to the test."""
 
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.counts import counts_are_full
 from tests.field import Field
 from tests.sshd import SshdFleet
 
@@ -20,10 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.timeout(FULL_SECONDS), append=False
             )  # before the file's own: the first one counts
-
-
-def counts_are_full() -> bool:
-    return os.environ.get("QD_TRUST") == "full"
 
 
 @pytest.fixture(scope="session")

@@ -91,9 +91,10 @@ class Session:
     def start_worker_ahead(self) -> None:
         """Starts the worker process now, so that it loads its libraries while the fleet file is read. It leaves when unused."""
         if self._worker is None:
+            from quarterdeck.config.glance import seems_of_engines
             from quarterdeck.rollouts.spawn import start_worker
 
-            self._worker = start_worker()
+            self._worker = start_worker(for_engines=seems_of_engines(["--fleet", str(self.fleet_path)]))
 
     def target(self, name: str) -> "Target":
         """The declared target. Raises UnknownName with the nearest names."""

@@ -35,6 +35,7 @@ from quarterdeck.backends.hosts.docker.following import follow_target
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.health import HealthChecks
 from quarterdeck.backends.hosts.docker.looking import Seen, together
+from quarterdeck.backends.hosts.docker.making import Around
 from quarterdeck.backends.hosts.manifest import check_release_id
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
@@ -134,10 +135,15 @@ class DockerConnection:
         gate.hide(secrets.values.values())
         self._health.forget(release)
 
-        async def change(seen: Seen) -> dict[str, Any]:
-            return await switching.switch(gate, seen, release, secrets.values, action, op_id)
+        around = Around(gate, release)
 
-        return await _switched(gate.once(op_id, f"switch {action}", change))
+        async def change(seen: Seen) -> dict[str, Any]:
+            return await switching.switch(gate, seen, around, release, secrets.values, action, op_id)
+
+        outcome = await _switched(gate.once(op_id, f"switch {action}", change, beside=around.ask))
+        if gate.running is not None:
+            self._health.expect(release, gate.running)
+        return outcome
 
     async def retire(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
         """Leads the networks to ``release``, gives it the live name, and stops what ran before it."""

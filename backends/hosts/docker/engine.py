@@ -178,6 +178,12 @@ class Engine:
         task.add_done_callback(self._is_over)
         return await asyncio.shield(task)
 
+    def later(self, action: str, function: Callable[[docker.APIClient], object], *, deadline: float) -> None:
+        """``change`` that nobody waits for, and whose failure is nobody's affair: what is cleaned up."""
+        task = asyncio.create_task(self.call(action, function, deadline=deadline))
+        self._changes.add(task)
+        task.add_done_callback(self._is_over)
+
     def _is_over(self, task: asyncio.Task[Any]) -> None:
         self._changes.discard(task)
         if not task.cancelled():

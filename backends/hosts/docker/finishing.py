@@ -7,7 +7,7 @@ from typing import Any
 from quarterdeck.backends.errors import EngineRefused
 from quarterdeck.backends.hosts.docker import making, names
 from quarterdeck.backends.hosts.docker.gate import Gate
-from quarterdeck.backends.hosts.docker.looking import Seen, others
+from quarterdeck.backends.hosts.docker.looking import Seen
 from quarterdeck.backends.hosts.docker.register import State, from_label
 
 
@@ -75,7 +75,7 @@ async def _remove_containers(gate: Gate, seen: Seen, protected: set[str | None],
 async def _remove_left_over(gate: Gate, seen: Seen) -> None:
     """Containers of hooks and carriers of secrets whose worker died. Secret files go with their carrier where no container has them."""
     in_use = {one.labels[names.SECRETS] for one in seen.containers if names.SECRETS in one.labels}
-    for one in await others(gate.engine, gate.fence.target, gate.words, deadline=gate.left):
+    for one in await gate.others():
         if one.runs:
             continue
         if one.labels.get(names.SECRETS, "") in in_use:

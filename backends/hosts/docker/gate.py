@@ -1,17 +1,18 @@
 """The gate: nothing changes on an engine for a target but through it. Never for an old epoch, never twice for the same operation.
 
-What an SSH host's lock does in one command is a check before each call here: see ``register`` for the window between."""
+What an SSH host's lock does in one command is a check before each call here: see ``register`` for the window between. A look that has
+just been made for something else is such a check too, as long as nothing was asked of the engine since."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, EngineRefused, Fenced, Unreachable
 from quarterdeck.backends.hosts.contract import Fence
-from quarterdeck.backends.hosts.docker.looking import Body, Seen, find_image, inspect, look
-from quarterdeck.backends.hosts.docker.register import Register, State
+from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, find_image, inspect, look, others, together
+from quarterdeck.backends.hosts.docker.register import Reading, Register, State
 from quarterdeck.backends.secrets.masking import Masker
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _RECORDING: Final = 5.0  # seconds
+_JUST_NOW: Final = 0.05  # seconds in which a look counts for what comes right after it
 _OUTPUT_RECORDED: Final = 4096  # characters: all outcomes lie in one label, which is read before every change
 UNCHANGED: Final = "Nothing was changed there"
 
@@ -34,9 +36,13 @@ class Gate:
         self.words = words
         self.touched = False
         self.state = State()
+        self.running: Body | None = None  # the container that this action has brought up, as it was read back
         self.register = Register(engine, fence.target)
         self._hidden: set[str] = set()
-        self._until = asyncio.get_running_loop().time() + deadline
+        self._now = asyncio.get_running_loop().time
+        self._until = self._now() + deadline
+        self._reading: Reading | None = None  # since which nothing was asked of the engine
+        self._read_at = 0.0
 
     @property
     def host(self) -> str:
@@ -45,7 +51,7 @@ class Gate:
     @property
     def left(self) -> float:
         """Seconds that are left of the action's deadline."""
-        return max(0.05, self._until - asyncio.get_running_loop().time())
+        return max(0.05, self._until - self._now())
 
     def hide(self, values: Iterable[str]) -> None:
         """Secrets, which are taken out of whatever is recorded: labels can be read by all who may use the engine."""
@@ -53,19 +59,40 @@ class Gate:
 
     async def ask(self, function: "Callable[[docker.APIClient], T]") -> T:
         """A call that changes nothing."""
+        self._reading = None
         return await self.engine.call(self.words, function, deadline=self.left)
 
-    async def act(self, function: "Callable[[docker.APIClient], T]", *, ends_with_us: bool = False) -> T:
-        """A call that changes something, after a fresh look whether this worker still may. Raises ``Fenced``.
+    async def act(
+        self,
+        function: "Callable[[docker.APIClient], T]",
+        *,
+        ends_with_us: bool = False,
+        beside: Callable[[State], State] | None = None,
+    ) -> T:
+        """A call that changes something, right after a look whether this worker still may. Raises ``Fenced``.
 
         ``ends_with_us``: the engine stops it when nobody waits any more (a pull). It goes on with all else, and the next action on this
         connection waits for that before it looks: a container that starts after the look would run beside what is taken back.
+        ``beside``: what is remembered at the same time, whether it succeeds or not.
         """
-        self.state = await self.register.check(self.fence, self.words, deadline=self.left)
-        self.touched = True
-        if ends_with_us:
-            return await self.engine.call(self.words, function, deadline=self.left)
-        return await self.engine.change(self.words, function, deadline=self.left)
+        reading = self._just_read()
+        if reading is None:
+            reading = await self.register.check(self.fence, self.words, deadline=self.left)
+        self._reading, self.state, self.touched = None, reading.state, True
+        call = self.engine.call if ends_with_us else self.engine.change
+        going = call(self.words, function, deadline=self.left)
+        if beside is None:
+            return await going
+        made, _ = await together(going, self._remember(beside, reading))
+        self._reading = None  # it was read while the call was still under way
+        return made
+
+    def _just_read(self) -> Reading | None:
+        """The look that was made right before: the call that comes next is as close to it as to one of its own."""
+        return self._reading if self._now() - self._read_at <= _JUST_NOW else None
+
+    def _has_read(self, reading: Reading) -> None:
+        self._reading, self._read_at, self.state = reading, self._now(), reading.state
 
     async def act_if_there(self, function: "Callable[[docker.APIClient], object]", *fine: int) -> bool:
         """``act`` where it is as well when the thing is gone (404) or already is so (``fine``): whether it was done now."""
@@ -80,8 +107,9 @@ class Gate:
     async def overtaken(self) -> Seen | None:
         """What is there now, where a newer worker has come between the look before the last call and that call; else None. Who was
         overtaken so takes back what that call has done, as far as the newer one has not made it its own, and raises ``fenced``."""
-        state = await self.register.read(self.words, deadline=max(_RECORDING, self.left))
-        if state.epoch <= self.fence.epoch:
+        reading = await self.register.look(self.words, deadline=max(_RECORDING, self.left))
+        if reading.state.epoch <= self.fence.epoch:
+            self._has_read(reading)
             return None
         return await look(self.engine, self.fence.target, self.words, deadline=max(_RECORDING, self.left))
 
@@ -94,33 +122,53 @@ class Gate:
         if self.fence.epoch < seen.epoch:
             holder = seen.state.holder if seen.state.epoch == seen.epoch else ""
             raise Fenced(self.host, self.words, epoch=self.fence.epoch, seen=seen.epoch, holder=holder)
-        self.state = seen.state
+        if seen.reading is not None:
+            self._has_read(seen.reading)
         return seen
 
     async def inspect(self, container: str) -> Body | None:
+        self._reading = None
         return await inspect(self.engine, self.words, container, deadline=self.left)
 
     async def find_image(self, reference: str) -> Body | None:
+        self._reading = None
         return await find_image(self.engine, self.words, reference, deadline=self.left)
 
+    async def others(self) -> tuple[Container, ...]:
+        """What is no release's: see ``looking.others``."""
+        self._reading = None
+        return await others(self.engine, self.fence.target, self.words, deadline=self.left)
+
     async def remember(self, change: Callable[[State], State], floor: int = 0) -> None:
+        """Writes what ``change`` makes of the state, begun with the look that was just made where there is one: it is compared anyway."""
+        await self._remember(change, self._just_read(), floor)
+
+    async def _remember(self, change: Callable[[State], State], reading: Reading | None, floor: int = 0) -> None:
         left = max(_RECORDING, self.left)  # also where the action itself has used up its time
-        self.state = await self.register.write(self.fence, self.words, change, deadline=left, floor=floor)
+        after = await self.register.write(self.fence, self.words, change, deadline=left, floor=floor, reading=reading)
+        if after is not reading:  # else nothing had to be written
+            self._has_read(after)
 
     async def once(
-        self, op_id: str, kind: str, action: Callable[[Seen], Awaitable[dict[str, Any]]], *, begun: bool = False
+        self,
+        op_id: str,
+        kind: str,
+        action: Callable[[Seen], Awaitable[dict[str, Any]]],
+        *,
+        begun: bool = False,
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """The outcome of ``action``, and whether it is the recorded one: an operation that has an outcome is not done again. The outcome
-        of a failure is recorded as well, once anything was touched. ``begun``: it is also noted before it begins."""
-        seen = await self.look()
+        of a failure is recorded as well, once anything was touched. ``begun``: it is also noted before it begins. ``beside``: what else
+        is asked at the same time as the first look, and changes nothing."""
+        seen = await self.look() if beside is None else (await together(self.look(), beside()))[0]
         record = seen.state.operations.get(op_id)
         if record is not None and "outcome" in record:
             return dict(record["outcome"]), True
         if record is not None and "error" in record:
             raise _recorded_error(self.host, self.words, record["error"])
-        if self._is_new(seen):  # whoever is older is refused from here on
-            current = seen.current or ""
-            await self.remember(lambda now: replace(now, current=current), seen.epoch)
+        if (claim := self.claim(seen)) is not None:
+            await self.remember(claim, seen.epoch)
         if begun:
             await self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "begun": True}))
         try:
@@ -149,9 +197,12 @@ class Gate:
     def _masked(self, text: str) -> str:
         return _end(Masker(self._hidden).mask(text))
 
-    def _is_new(self, seen: Seen) -> bool:
-        state = seen.state
-        return (state.epoch, state.holder, state.anchor) != (self.fence.epoch, self.fence.holder, self.fence.anchor)
+    def claim(self, seen: Seen) -> Callable[[State], State] | None:
+        """What is remembered before this worker's first change: whoever is older is refused from there on. None: it is so already."""
+        state, current = seen.state, seen.current or ""
+        if (state.epoch, state.holder, state.anchor) == (self.fence.epoch, self.fence.holder, self.fence.anchor):
+            return None
+        return lambda now: replace(now, current=current)
 
 
 def _end(text: str) -> str:

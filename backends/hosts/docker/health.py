@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ACTION: Final = "check the service"
 _ASKING: Final = 10.0  # seconds for the engine to say how a container is
+_JUST_NOW: Final = 0.25  # seconds in which a container that was read back after its start is not asked for again
 RUNS_FOR: Final = 3.0  # seconds that a container without any check must have run
 
 
@@ -39,10 +40,17 @@ class HealthChecks:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._watched: dict[str, Watched] = {}
+        self._read_back: dict[str, tuple[float, Body]] = {}
 
     def forget(self, release: Release) -> None:
         """It is looked for anew: another container may be its own by now."""
         self._watched.pop(release.id, None)
+        self._read_back.pop(release.id, None)
+
+    def expect(self, release: Release, body: Body) -> None:
+        """``body``: its own container, which was started and read back just now. The next check asks the service at once."""
+        self._see(release, body)
+        self._read_back[release.id] = time.monotonic(), body
 
     async def check(self, health: Health, release: Release, known: Body | None = None) -> HealthOutcome:
         """``known``: the container, where it was inspected just now. Raises ``Unreachable``; whatever else goes wrong is a service that is
@@ -97,6 +105,9 @@ class HealthChecks:
 
     async def _container(self, release: Release, body: Body | None) -> Body | None:
         known = self._watched.get(release.id)
+        at, read_back = self._read_back.pop(release.id, (0.0, None))
+        if body is None and time.monotonic() - at < _JUST_NOW:
+            body = read_back
         if body is None and known is not None:
             body = await inspect(self._engine, _ACTION, known.id, deadline=_ASKING)
         if body is None or not body["State"].get("Running"):
@@ -105,11 +116,14 @@ class HealthChecks:
                 return body
             body = await inspect(self._engine, _ACTION, found.id, deadline=_ASKING)
         if body is not None:
-            at = f"{body['State'].get('StartedAt')} {body.get('RestartCount')}"
-            known = self._watched.get(release.id)
-            if known is None or (known.id, known.started) != (body["Id"], at):
-                self._watched[release.id] = Watched(body["Id"], at, time.monotonic())
+            self._see(release, body)
         return body
+
+    def _see(self, release: Release, body: Body) -> None:
+        started = f"{body['State'].get('StartedAt')} {body.get('RestartCount')}"
+        known = self._watched.get(release.id)
+        if known is None or (known.id, known.started) != (body["Id"], started):
+            self._watched[release.id] = Watched(body["Id"], started, time.monotonic())
 
     async def _ran(self, body: Body) -> float:
         """Seconds that a container has run before it was seen here, by the engine's own clock: ours may be another."""

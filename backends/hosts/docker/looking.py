@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarterdeck.backends.errors import EngineRefused
 from quarterdeck.backends.hosts.docker import names
-from quarterdeck.backends.hosts.docker.register import Register, State, epoch_of
+from quarterdeck.backends.hosts.docker.register import Reading, Register, State, epoch_of
 from quarterdeck.backends.hosts.manifest import parse_manifest
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release, release_from_json
@@ -69,6 +69,7 @@ class Container:
 class Seen:
     state: State
     containers: tuple[Container, ...]  # of releases; newest first
+    reading: Reading | None = None  # of the target's own register; None where it was read with those of others
 
     @property
     def epoch(self) -> int:
@@ -108,10 +109,10 @@ class Seen:
 
 
 async def look(engine: "Engine", target: str, action: str, *, deadline: float) -> Seen:
-    state, listed = await together(
-        Register(engine, target).read(action, deadline=deadline), _list(engine, target, action, deadline)
+    reading, listed = await together(
+        Register(engine, target).look(action, deadline=deadline), _list(engine, target, action, deadline)
     )
-    return seen_in(state, listed)
+    return replace(seen_in(reading.state, listed), reading=reading)
 
 
 def seen_in(state: State, listed: Sequence[Body]) -> Seen:

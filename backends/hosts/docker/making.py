@@ -5,13 +5,14 @@ that needs nothing after it is made is complete at once."""
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
 from quarterdeck.backends.hosts.docker import names, secret_files
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
-from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen
+from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, together
+from quarterdeck.backends.hosts.docker.register import State
 from quarterdeck.backends.hosts.docker.spec import CreateRequest, create_request
 from quarterdeck.backends.hosts.manifest import manifest
 from quarterdeck.config.container import ContainerSpec, Network, Volume
@@ -62,10 +63,31 @@ def labels(gate: Gate, release: Release, op_id: str, directory: str) -> dict[str
     }
 
 
-async def refuse_a_foreign_holder(gate: Gate, release: Release) -> None:
+class Around:
+    """What a release is put into, as it was beside the first look: who has the live name, the image, the container that is kept under
+    the release's own name. ``ask`` comes first; it changes nothing."""
+
+    def __init__(self, gate: Gate, release: Release) -> None:
+        self.holder: Body | None = None
+        self.image: Body | None = None
+        self.kept: Body | None = None
+        self._gate = gate
+        self._release = release
+
+    async def ask(self) -> None:
+        gate, live = self._gate, names.live_name(self._release)
+        await gate.engine.settled(gate.left)
+        found = together(gate.inspect(live), gate.inspect(names.kept_name(live, self._release.id)))
+        self.image, (self.holder, self.kept) = await together(gate.find_image(self._release.artifact.location), found)
+
+    def inspected(self, container: Container) -> Body | None:
+        """As it was then, where it is one of the two."""
+        return next((one for one in (self.kept, self.holder) if one is not None and one["Id"] == container.id), None)
+
+
+def refuse_a_foreign_holder(gate: Gate, release: Release, holder: Body | None) -> None:
     """Raises ``CommandFailed`` where a container that is not this target's has the live name. Nothing is changed by that."""
     name = names.live_name(release)
-    holder = await gate.inspect(name)
     if holder is not None and (holder["Config"].get("Labels") or {}).get(names.TARGET) != release.target:
         raise foreign(gate, name, holder)
 
@@ -92,9 +114,16 @@ def foreign(gate: Gate, name: str, holder: Body) -> CommandFailed:
 
 
 async def make(
-    gate: Gate, seen: Seen, release: Release, values: Mapping[str, str], image: Body, op_id: str
+    gate: Gate,
+    seen: Seen,
+    release: Release,
+    values: Mapping[str, str],
+    image: Body,
+    op_id: str,
+    beside: Callable[[State], State] | None = None,
 ) -> Container:
-    """The container of ``release``, complete, under the name that it is kept under. What has that name, and does not run, goes first."""
+    """The container of ``release``, complete, under the name that it is kept under. What has that name, and does not run, goes first.
+    ``beside``: what is remembered while it is made."""
     spec = spec_of(gate.host, gate.words, release)
     for volume in spec.volumes:
         await _volume(gate, spec, volume)
@@ -116,9 +145,9 @@ async def make(
     name = kept if complete else f"{kept}.making-{secrets.token_hex(4)}"
     if directory:
         async with secret_files.filled(gate, image["Id"], directory, spec, values):
-            made = await _create(gate, request, name)
+            made = await _create(gate, request, name, beside)
     else:
-        made = await _create(gate, request, name)
+        made = await _create(gate, request, name, beside)
     if complete:
         return Container(made, kept, image["Id"], 0, "created", request.body["Labels"])
     for network_name, endpoint in request.then_join:
@@ -130,11 +159,11 @@ async def make(
     return Container(made, kept, image["Id"], 0, "created", request.body["Labels"])
 
 
-async def _create(gate: Gate, request: CreateRequest, name: str) -> str:
+async def _create(gate: Gate, request: CreateRequest, name: str, beside: Callable[[State], State] | None) -> str:
     platform = request.platform or None
     try:
         made: Mapping[str, Any] = await gate.act(
-            lambda client: client.create_container_from_config(request.body, name, platform)
+            lambda client: client.create_container_from_config(request.body, name, platform), beside=beside
         )
     except EngineRefused as error:
         raise CommandFailed(

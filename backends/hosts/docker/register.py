@@ -9,8 +9,9 @@ forth when it wakes is never read as the state.
 Where somebody prunes the volumes, the epochs on the target's containers still fence; good, bad and recorded outcomes are lost then, and
 the manifests of what has a container are not.
 
-The window: the register is read before each call that changes something. A writer that is frozen between that reading and that call for
-so long that a newer one takes over meanwhile still makes this one call when it wakes, and no other. Containers are called by their ids,
+The window: the register is read right before each call that changes something (a swap of the register itself may be made beside that
+call: it is compared anyway). A writer that is frozen between that reading and that call for so long that a newer one takes over
+meanwhile still makes this one call when it wakes, and no other. Containers are called by their ids,
 and the live name is the engine's to give, once: such a call can hit only what the older writer itself had been working on. That may be
 the container that the newer one has put back (a stop that comes late): no engine can compare and act in one call; the facts tell it as
 drift.
@@ -18,11 +19,12 @@ drift.
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from quarterdeck.backends.errors import BackendError, EngineRefused, Fenced
+from quarterdeck.backends.errors import BackendError, Fenced
 from quarterdeck.backends.hosts.contract import Fence
 from quarterdeck.backends.hosts.docker.names import EPOCH, GENERATION, NONCE, STATE, TARGET, slug
 
@@ -68,6 +70,14 @@ class _Record:
         return self.state.epoch, self.generation
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The register at one look: a swap can begin with it, for what has changed since makes the swap fail."""
+
+    state: State
+    records: tuple[_Record, ...] = ()
+
+
 def to_label(state: State) -> str:
     import msgspec  # slow to import: only where a state is written or read
 
@@ -94,30 +104,47 @@ class Register:
     async def read(self, action: str, *, deadline: float) -> State:
         """The newest state; where the register is not there (never written, or pruned), one that has the highest epoch of the target's
         containers."""
-        best = _best(await self._records(action, deadline))
-        return best.state if best is not None else State(epoch=await self._epoch_of_containers(action, deadline))
+        return (await self.look(action, deadline=deadline)).state
 
-    async def check(self, fence: Fence, action: str, *, deadline: float) -> State:
-        """The state, where ``fence`` may act on it. Raises ``Fenced``."""
-        state = await self.read(action, deadline=deadline)
-        self._judge(fence, state, action)
-        return state
+    async def look(self, action: str, *, deadline: float) -> Reading:
+        """``read``, with what a swap compares."""
+        return await self._reading(await self._records(action, deadline), action, deadline)
+
+    async def _reading(self, records: Sequence[_Record], action: str, deadline: float) -> Reading:
+        best = _best(records)
+        state = best.state if best is not None else State(epoch=await self._epoch_of_containers(action, deadline))
+        return Reading(state, tuple(records))
+
+    async def check(self, fence: Fence, action: str, *, deadline: float) -> Reading:
+        """``look``, where ``fence`` may act on the state. Raises ``Fenced``."""
+        reading = await self.look(action, deadline=deadline)
+        self._judge(fence, reading.state, action)
+        return reading
 
     async def write(
-        self, fence: Fence, action: str, change: Callable[[State], State], *, deadline: float, floor: int = 0
-    ) -> State:
-        """Swaps the state for what ``change`` makes of it; ``change`` is asked again for each state that comes in between. ``floor``:
-        an epoch seen elsewhere. Raises ``Fenced``."""
+        self,
+        fence: Fence,
+        action: str,
+        change: Callable[[State], State],
+        *,
+        deadline: float,
+        floor: int = 0,
+        reading: Reading | None = None,
+    ) -> Reading:
+        """Swaps the state for what ``change`` makes of it, and reads it back; ``change`` is asked again for each state that comes in
+        between. ``floor``: an epoch seen elsewhere; ``reading``: what was read just now, so that it is not read again. Raises ``Fenced``.
+        """
         for _ in range(_TRIES):
-            records = await self._records(action, deadline)
-            last = _best(records)
-            state = last.state if last else State(epoch=await self._epoch_of_containers(action, deadline))
+            reading = reading or await self.look(action, deadline=deadline)
+            state, before = reading.state, reading
             self._judge(fence, replace(state, epoch=max(state.epoch, floor)), action)
             wanted = replace(change(state), epoch=fence.epoch, holder=fence.holder, anchor=fence.anchor)
             if wanted == state:
-                return state
-            if await self._won(action, 1 + max((one.generation for one in records), default=0), wanted, last, deadline):
-                return wanted
+                return reading
+            reading, won = await self._swap(action, wanted, before, deadline)
+            if won:
+                self._forget_older(action, before, deadline)
+                return reading
         raise BackendError(
             self._engine.host,
             action,
@@ -125,33 +152,27 @@ class Register:
             advice="look who else is at work on this host",
         )
 
-    async def _won(self, action: str, generation: int, wanted: State, last: _Record | None, deadline: float) -> bool:
+    async def _swap(self, action: str, wanted: State, before: Reading, deadline: float) -> tuple[Reading, bool]:
+        """What is there afterwards, and whether that is ``wanted``: not so where another one was quicker, and not where a newer one has
+        written meanwhile, so that what was just written is never read."""
+        generation = 1 + max((one.generation for one in before.records), default=0)
         nonce = secrets.token_hex(8)
         name = f"quarterdeck.{slug(self._target)}.{generation}"
         labels = {TARGET: self._target, GENERATION: str(generation), NONCE: nonce, STATE: to_label(wanted)}
         made: Mapping[str, Any] = await self._engine.call(
             action, lambda client: client.create_volume(name, labels=labels), deadline=deadline
         )
-        if (made.get("Labels") or {}).get(NONCE) != nonce:
-            return False
         records = await self._records(action, deadline)
         best = _best(records)
-        if best is None or best.nonce != nonce:
-            return False  # a newer one was written meanwhile: what was just written is never read
-        keep = {name, last.name if last else ""}
-        for old in records:
-            if old.name not in keep:
-                await self._remove(action, old.name, deadline)
-        return True
+        won = (made.get("Labels") or {}).get(NONCE) == nonce and best is not None and best.nonce == nonce
+        return await self._reading(records, action, deadline), won
 
-    async def _remove(self, action: str, name: str, deadline: float) -> None:
-        def remove(client: "docker.APIClient") -> None:
-            client.remove_volume(name)
-
-        try:
-            await self._engine.call(action, remove, deadline=deadline)
-        except EngineRefused:
-            return  # another one has removed it, or somebody uses it: it is an old one in either case
+    def _forget_older(self, action: str, before: Reading, deadline: float) -> None:
+        """Removes what came before the generation that was swapped. Nobody waits for it: what stays is removed after the next swap."""
+        last = _best(before.records)
+        for old in before.records:
+            if old is not last:
+                self._engine.later(action, partial(_remove, old.name), deadline=deadline)
 
     def _judge(self, fence: Fence, state: State, action: str) -> None:
         if fence.epoch < state.epoch:
@@ -170,6 +191,10 @@ class Register:
             action, lambda client: client.containers(all=True, filters=filters), deadline=deadline
         )
         return max((epoch_of(one.get("Labels") or {}) for one in found), default=0)
+
+
+def _remove(name: str, client: "docker.APIClient") -> None:
+    client.remove_volume(name)
 
 
 def newest_states(volumes: Iterable[Mapping[str, Any]]) -> dict[str, State]:
@@ -195,5 +220,5 @@ def epoch_of(labels: Mapping[str, str]) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _best(records: list[_Record]) -> _Record | None:
+def _best(records: Sequence[_Record]) -> _Record | None:
     return max(records, key=lambda one: one.order, default=None)

@@ -1,7 +1,7 @@
-"""Brings a release to an engine: its image by digest, then its container, which is not started."""
+"""Brings a release to an engine: its image by digest, then its container, which is not started. Until it is switched to, its container
+alone tells that it is there."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ from quarterdeck.backends.errors import (
 from quarterdeck.backends.hosts.docker import images
 from quarterdeck.backends.hosts.docker.auth import Auth
 from quarterdeck.backends.hosts.docker.gate import Gate
-from quarterdeck.backends.hosts.docker.looking import Body
-from quarterdeck.backends.hosts.docker.making import make, refuse_a_foreign_holder, spec_of
-from quarterdeck.backends.hosts.manifest import manifest
+from quarterdeck.backends.hosts.docker.looking import Body, together
+from quarterdeck.backends.hosts.docker.making import Around, make, refuse_a_foreign_holder, spec_of
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release
 
@@ -31,31 +30,20 @@ async def stage(
 ) -> bool:
     """Whether it was there already. Raises ``ArtifactMissing``, ``ArtifactRefused``, ``NotPermitted``, ``NoSpace``, ``Fenced``, …"""
     spec = spec_of(gate.host, gate.words, release)
-    seen = await gate.look()
-    await refuse_a_foreign_holder(gate, release)
-    image = await gate.find_image(release.artifact.location)
+    around = Around(gate, release)
+    seen, _ = await together(gate.look(), around.ask())
+    refuse_a_foreign_holder(gate, release, around.holder)
+    image = around.image
     there = seen.of(release)
     if image is not None and there is not None and there.image == image["Id"]:
-        await _remember(gate, release)
         return True
     if image is None:
         if images.travels(release):
             image = await images.load(gate, release, archive)
         else:
             image = await _pull(gate, release, spec.platform, auth)
-    await make(gate, seen, release, values, image, "stage")
-    await _remember(gate, release)
+    await make(gate, seen, release, values, image, "stage", beside=gate.claim(seen))
     return False
-
-
-async def _remember(gate: Gate, release: Release) -> None:
-    body = manifest(release)
-    if release.id not in gate.state.releases or gate.state.releases[release.id].get("digest") != release.digest:
-        await gate.remember(
-            lambda now: replace(
-                now, releases={**{id: one for id, one in now.releases.items() if id != release.id}, release.id: body}
-            )
-        )
 
 
 async def _pull(gate: Gate, release: Release, platform: str, auth: Auth) -> Body:

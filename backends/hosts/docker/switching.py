@@ -4,14 +4,16 @@ one that was cut short anywhere is finished, or taken back, by the next switch.
 A container is called by its id. The live name is taken by renaming, which the engine gives to one only."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
 from quarterdeck.backends.hosts.docker import making, names, secret_files
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
-from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen
+from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, together
 from quarterdeck.backends.hosts.docker.spec import can_run_beside, endpoint, restart_policy
+from quarterdeck.backends.hosts.manifest import manifest
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release
@@ -27,13 +29,36 @@ _IN_USE: Final = ("address already in use", "port is already allocated", "ports 
 
 
 async def switch(
-    gate: Gate, seen: Seen, release: Release, values: Mapping[str, str], action: str, op_id: str
+    gate: Gate,
+    seen: Seen,
+    around: making.Around,
+    release: Release,
+    values: Mapping[str, str],
+    action: str,
+    op_id: str,
+) -> Outcome:
+    """``around`` was asked beside ``seen``. What is switched to is among the releases that the register knows, from then on."""
+    outcome = await _switch(gate, seen, around, release, values, action, op_id)
+    if action != "stop" and seen.state.releases.get(release.id, {}).get("digest") != release.digest:
+        others = {id: one for id, one in seen.state.releases.items() if id != release.id}
+        outcome["state"]["releases"] = {**others, release.id: manifest(release)}
+    return outcome
+
+
+async def _switch(
+    gate: Gate,
+    seen: Seen,
+    around: making.Around,
+    release: Release,
+    values: Mapping[str, str],
+    action: str,
+    op_id: str,
 ) -> Outcome:
     spec = making.spec_of(gate.host, gate.words, release)
     if action == "stop":
         return await _stop(gate, seen)
-    await making.refuse_a_foreign_holder(gate, release)
-    new = await _ready(gate, seen, release, values, op_id)
+    making.refuse_a_foreign_holder(gate, release, around.holder)
+    new = await _ready(gate, seen, around, release, values, op_id)
     live = seen.live
     others = [one for one in seen.running if one.id != new.id]
     if live is not None and live.id == new.id:
@@ -41,7 +66,7 @@ async def switch(
     if action == "restart" and live is not None and [one.id for one in others] == [live.id]:
         old = live.spec
         if old is not None and not can_run_beside(spec, old):
-            return await _beside(gate, seen, new, release)
+            return await _beside(gate, seen, new, release, around.inspected(new))
     return await _swap(gate, seen, new, release, others, action)
 
 
@@ -72,8 +97,8 @@ async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
     await _read_back(gate, new, release, watched=0.0)  # what runs is not stopped for one that has ended meanwhile
     for one in others:
         await making.stop(gate, one)
-    await _be_alone(gate, new)
-    body = await _read_back(gate, new, release, watched=0.0)
+    (_, body) = await together(_be_alone(gate, new), _glance(gate, new))
+    body = await _read_back(gate, new, release, watched=0.0, known=body)
     return _outcome(release.id, previous, started=body)
 
 
@@ -113,13 +138,15 @@ def _still(gate: Gate, seen: Seen) -> CommandFailed:
     )
 
 
-async def _ready(gate: Gate, seen: Seen, release: Release, values: Mapping[str, str], op_id: str) -> Container:
+async def _ready(
+    gate: Gate, seen: Seen, around: making.Around, release: Release, values: Mapping[str, str], op_id: str
+) -> Container:
     """The container that is to be started: the kept one as it was, or one made anew where secrets differ or there is none. The image
     must be on the engine: a rollback needs no registry."""
-    image = await gate.find_image(release.artifact.location)
+    image = around.image
     found = seen.of(release)
     if found is not None and (image is None or found.image == image["Id"]):
-        body = await gate.inspect(found.id)
+        body = around.inspected(found) or await gate.inspect(found.id)
         if body is not None and await _fits(gate, found, body, release, values):
             return found
     if image is None:
@@ -172,22 +199,21 @@ async def _in_place(
     if new.state == "paused" and not started:
         await gate.act_if_there(lambda client: client.unpause(new.id), 409, 500)
     await _join(gate, new, spec, with_aliases=True)
-    if started:
-        await _start(gate, new, release)
-    body = await _read_back(gate, new, release, watched=_watched(release) if started else 0.0)
+    known = await _start(gate, new, release) if started else None
+    body = await _read_back(gate, new, release, watched=_watched(release) if started else 0.0, known=known)
     await _be_alone(gate, new)
     await making.set_restart_policy(gate, new.id, restart_policy(spec))
     return _outcome(release.id, seen.current, started=body)
 
 
-async def _beside(gate: Gate, seen: Seen, new: Container, release: Release) -> Outcome:
-    """Starts it without the service's name in its networks: nobody is led to it before it is healthy."""
+async def _beside(gate: Gate, seen: Seen, new: Container, release: Release, known: Body | None) -> Outcome:
+    """Starts it without the service's name in its networks: nobody is led to it before it is healthy. ``known``: the container, where it
+    was inspected beside the first look."""
     spec = making.spec_of(gate.host, gate.words, release)
     # One that runs was begun by a worker that died, perhaps between leaving a network and joining it again.
-    await _join(gate, new, spec, with_aliases=False, only_missing=new.runs)
-    if not new.runs:
-        await _start(gate, new, release)
-    await _read_back(gate, new, release, watched=_watched(release))
+    await _join(gate, new, spec, with_aliases=False, only_missing=new.runs, known=known)
+    body = None if new.runs else await _start(gate, new, release)
+    await _read_back(gate, new, release, watched=_watched(release), known=body)
     return {"current": seen.current, "previous": seen.current, "beside": True, "state": {"current": seen.current}}
 
 
@@ -202,9 +228,8 @@ async def _swap(
     await _take_the_name(gate, seen, new, release)
     if action == "none":
         return _outcome(release.id, seen.current)
-    if not new.runs:
-        await _start(gate, new, release)
-    body = await _read_back(gate, new, release, watched=_watched(release))
+    known = None if new.runs else await _start(gate, new, release)
+    body = await _read_back(gate, new, release, watched=_watched(release), known=known)
     await _be_alone(gate, new)
     await making.set_restart_policy(gate, new.id, restart_policy(spec))
     return _outcome(release.id, seen.current, started=body)
@@ -236,18 +261,32 @@ async def _take_the_name(gate: Gate, seen: Seen, new: Container, release: Releas
 
 async def _rename_away(gate: Gate, seen: Seen, old: Container) -> None:
     kept = names.kept_name(old.labels[names.NAME], old.release)
-    if any(one.name == kept and one.id != old.id for one in seen.containers) or await gate.inspect(kept) is not None:
-        kept = f"{kept}.{old.id[:8]}"  # replaced by one of the same release: ``finish`` removes it
-    await gate.act_if_there(lambda client: client.rename(old.id, kept))
+    another = f"{kept}.{old.id[:8]}"  # replaced by one of the same release: ``finish`` removes it
+    if not any(one.name == kept and one.id != old.id for one in seen.containers):
+        try:
+            await gate.act_if_there(lambda client: client.rename(old.id, kept))
+        except EngineRefused as error:
+            if error.status != 409:  # else somebody has that name
+                raise
+        else:
+            return
+    await gate.act_if_there(lambda client: client.rename(old.id, another))
 
 
 async def _join(
-    gate: Gate, container: Container, spec: ContainerSpec, *, with_aliases: bool, only_missing: bool = False
+    gate: Gate,
+    container: Container,
+    spec: ContainerSpec,
+    *,
+    with_aliases: bool,
+    only_missing: bool = False,
+    known: Body | None = None,
 ) -> None:
-    """Has it in each of its networks with the service's names, or without; what is so already is left alone."""
+    """Has it in each of its networks with the service's names, or without; what is so already is left alone. ``known``: the container as
+    it was inspected just now."""
     if spec.network_mode or not any(network.aliases for network in spec.networks):
         return
-    body = await gate.inspect(container.id)
+    body = known or await gate.inspect(container.id)
     joined: Mapping[str, Any] = body["NetworkSettings"]["Networks"] if body is not None else {}
     ordered = sorted(spec.networks, key=lambda network: (-network.priority, network.name))
     for network in ordered:
@@ -271,10 +310,19 @@ async def _stop_if_overtaken(gate: Gate, new: Container) -> None:
     raise gate.fenced(seen)
 
 
-async def _start(gate: Gate, new: Container, release: Release) -> None:
+async def _glance(gate: Gate, new: Container) -> Body | None:
+    """The container, asked for at the same time as something else, which comes first where it fails; None: it is to be asked for anew."""
+    with contextlib.suppress(BackendError):
+        return await gate.inspect(new.id)
+    return None
+
+
+async def _start(gate: Gate, new: Container, release: Release) -> Body | None:
+    """The container, where it was read right after it was started."""
+    body: Body | None = None
     try:
         if await gate.act_if_there(lambda client: client.start(new.id), 304):
-            await _stop_if_overtaken(gate, new)
+            body, _ = await together(_glance(gate, new), _stop_if_overtaken(gate, new))
     except EngineRefused as error:
         body = await gate.inspect(new.id)
         status = body["State"].get("ExitCode") if body is not None else None
@@ -289,6 +337,7 @@ async def _start(gate: Gate, new: Container, release: Release) -> None:
             left=await _what_runs(gate),
             advice=advice,
         ) from None
+    return body
 
 
 def _watched(release: Release) -> float:
@@ -296,11 +345,14 @@ def _watched(release: Release) -> float:
     return _WATCHED if release.health is None else 0.0
 
 
-async def _read_back(gate: Gate, new: Container, release: Release, *, watched: float) -> Body:
-    """The running container as the engine has it. Raises ``CommandFailed`` where it does not run."""
+async def _read_back(
+    gate: Gate, new: Container, release: Release, *, watched: float, known: Body | None = None
+) -> Body:
+    """The running container as the engine has it; ``known``: as it had it just now. Raises ``CommandFailed`` where it does not run."""
     until = asyncio.get_running_loop().time() + watched
     while True:
-        body = await gate.inspect(new.id)
+        body = known or await gate.inspect(new.id)
+        known = None
         if body is None:
             raise BackendError(gate.host, gate.words, f"the container {new.name} was removed by somebody else")
         state = body["State"]
@@ -311,6 +363,7 @@ async def _read_back(gate: Gate, new: Container, release: Release, *, watched: f
         await asyncio.sleep(0.1)
     if body["Config"]["Labels"].get(names.DIGEST) != release.digest or body["Image"] != new.image:
         raise CommandFailed(gate.host, gate.words, f"what runs as {new.name} is not {release.id}", exit_status=None)
+    gate.running = body
     return body
 
 

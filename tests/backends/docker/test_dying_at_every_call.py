@@ -10,9 +10,10 @@ from quarterdeck.config.container import ContainerSpec, PublishedPort
 from quarterdeck.config.release import Release
 from tests.backends.docker.dying import Death
 from tests.boxes import NO_SECRETS, Box
+from tests.counts import counts_are_full
 from tests.sshd import free_port
 
-pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
 
 async def move(connection: DockerConnection, box: Box, release: Release, epoch: int) -> None:
@@ -48,13 +49,15 @@ def after(box: Box) -> ContainerSpec:
 
 @pytest.mark.parametrize("way", [beside, after])
 @pytest.mark.parametrize("then", ["finished", "taken back"])
-async def test_it_is_finished_or_taken_back_from_everywhere(box: Box, way: object, then: str) -> None:
+async def test_it_is_finished_or_taken_back_from_everywhere(box: Box, at_once: None, way: object, then: str) -> None:
+    """At every third place, those of the four cases being others; at every one with QD_TRUST=full. One last time it lives."""
     assert callable(way)
     spec = way(box)
     first, second = box.release("1", spec=spec), box.release("2", spec=spec)
     epoch, places = 1, []
     await move(box.connection, box, first, epoch)
-    for changes in range(1, 60):
+    every = 1 if counts_are_full() else 3
+    for changes in range(1 + (2 * (then == "finished") + (way is after)) % every, 80, every):
         epoch += 1
         doomed = await box.another()
         death = Death(doomed, changes)
@@ -79,4 +82,4 @@ async def test_it_is_finished_or_taken_back_from_everywhere(box: Box, way: objec
             assert [*box.containers()] == [box.name]
     else:
         pytest.fail("it never came to its end")
-    assert len(places) >= 8, places
+    assert len(places) >= (8 if counts_are_full() else 3), places

@@ -114,6 +114,7 @@ async def test_without_a_check_it_must_run_for_a_while(box: Box) -> None:
 async def test_one_that_ended_or_is_paused_is_not_well(box: Box) -> None:
     release = await box.staged("1")
     await box.live(release, "1.1")
+    assert (await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)).healthy
     box.engine.client.pause(box.name)
     assert "paused" in (await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)).detail
     box.engine.client.unpause(box.name)

@@ -125,8 +125,8 @@ async def test_an_image_that_another_target_needs_stays(box: Box) -> None:
     try:
         mine, theirs = box.release("1", image={"name": "shared"}), other.release("1", image={"name": "shared"})
         assert mine.artifact == theirs.artifact
-        await other.connection.stage(theirs, None, NO_SECRETS, other.fence())
-        other.engine.client.remove_container(f"{other.name}.{theirs.id}")  # only its register tells that it needs it
+        await other.live(theirs, "1.0")
+        other.engine.client.remove_container(other.name, force=True)  # only its register tells that it needs it
         await box.live(mine, "1.1")
         second = box.release("2", image={"name": "shared"})
         await box.live(second, "1.2")
