@@ -245,7 +245,7 @@ SSH = Keys(
     ),
 )
 REGISTRY_LOGIN = Keys(
-    "a registry's login",
+    "a registry login",
     (
         Key("username", SOME_TEXT, "The user; what goes with a token the registry says.", required=True),
         Key("password", SECRET, "Where its password or token is found; this file never holds it.", required=True),

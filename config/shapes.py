@@ -285,6 +285,8 @@ class Keys(Shape):
             ):
                 continue
             if key is None:
+                if self.secret:
+                    problems.hide(value_node)  # of a kind of place that there is not: it may be the value itself
                 meant.add(self._unknown(key_node, problems) or "")
                 wrong_keys = True
                 continue

@@ -74,7 +74,6 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (6, "  dev: {hosts: [a], env: {A: a}, secrets: {A: {env: A}}}", 44, "both a secret and an ordinary variable", None),
     (6, "  dev: {hosts: [a], secrets: {A: {}}}", 34, "a secret needs `env`, `file`, `command`, `sops` or `age`", None),
     (6, "  dev: {hosts: [a], secrets: {A: {env: A, age: b}}}", 43, "only one of", None),
-    (6, "  dev: {hosts: [a], secrets: {A: {vault: x}}}", 35, "unknown key `vault`", None),
     (6, "  dev: {hosts: [a], secrets: {A: {sops: file.yml}}}", 41, "expected FILE#key", None),
     (10, "    artifact: {}", 15, "an artifact needs `tarball` or `image`", None),
     (10, "    artifact: {image: x}", 23, "an image needs `container` beside the artifact: {} is enough", None),

@@ -138,7 +138,8 @@ class DockerConnection:
         around = Around(gate, release)
 
         async def change(seen: Seen) -> dict[str, Any]:
-            return await switching.switch(gate, seen, around, release, secrets.values, action, op_id)
+            outcome = await switching.switch(gate, seen, around, release, secrets.values, action, op_id)
+            return outcome if action == "stop" else switching.remembering(outcome, seen, release)
 
         outcome = await _switched(gate.once(op_id, f"switch {action}", change, beside=around.ask))
         if gate.running is not None:

@@ -37,23 +37,7 @@ async def switch(
     action: str,
     op_id: str,
 ) -> Outcome:
-    """``around`` was asked beside ``seen``. What is switched to is among the releases that the register knows, from then on."""
-    outcome = await _switch(gate, seen, around, release, values, action, op_id)
-    if action != "stop" and seen.state.releases.get(release.id, {}).get("digest") != release.digest:
-        others = {id: one for id, one in seen.state.releases.items() if id != release.id}
-        outcome["state"]["releases"] = {**others, release.id: manifest(release)}
-    return outcome
-
-
-async def _switch(
-    gate: Gate,
-    seen: Seen,
-    around: making.Around,
-    release: Release,
-    values: Mapping[str, str],
-    action: str,
-    op_id: str,
-) -> Outcome:
+    """``around`` was asked beside ``seen``."""
     spec = making.spec_of(gate.host, gate.words, release)
     if action == "stop":
         return await _stop(gate, seen)
@@ -68,6 +52,14 @@ async def _switch(
         if old is not None and not can_run_beside(spec, old):
             return await _beside(gate, seen, new, release, around.inspected(new))
     return await _swap(gate, seen, new, release, others, action)
+
+
+def remembering(outcome: Outcome, seen: Seen, release: Release) -> Outcome:
+    """The outcome of a switch to ``release``, by which it is among the releases that the register knows from then on."""
+    if seen.state.releases.get(release.id, {}).get("digest") != release.digest:
+        others = {id: one for id, one in seen.state.releases.items() if id != release.id}
+        outcome["state"]["releases"] = {**others, release.id: manifest(release)}
+    return outcome
 
 
 async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
