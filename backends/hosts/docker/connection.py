@@ -142,6 +142,8 @@ class DockerConnection:
             return outcome if action == "stop" else switching.remembering(outcome, seen, release)
 
         outcome = await _switched(gate.once(op_id, f"switch {action}", change, beside=around.ask))
+        if outcome.replayed and outcome.beside:
+            await switching.rejoin(gate, release)
         if gate.running is not None:
             self._health.expect(release, gate.running)
         return outcome

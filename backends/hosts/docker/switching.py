@@ -62,6 +62,15 @@ def remembering(outcome: Outcome, seen: Seen, release: Release) -> Outcome:
     return outcome
 
 
+async def rejoin(gate: Gate, release: Release) -> None:
+    """Whoever died while it retired the old one may have left the new one outside a network, where no check can reach it: it is in all of
+    them again."""
+    new = (await gate.look()).of(release)
+    if new is not None and new.runs:
+        spec = making.spec_of(gate.host, gate.words, release)
+        await _join(gate, new, spec, with_aliases=False, only_missing=True)
+
+
 async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
     """Ends what ``switch`` began where it answered ``beside``."""
     spec = making.spec_of(gate.host, gate.words, release)

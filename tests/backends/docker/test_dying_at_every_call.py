@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.hosts.docker import names
 from quarterdeck.backends.hosts.docker.connection import DockerConnection
 from quarterdeck.config.container import ContainerSpec, PublishedPort
 from quarterdeck.config.release import Release
@@ -20,7 +21,16 @@ async def move(connection: DockerConnection, box: Box, release: Release, epoch: 
     await connection.stage(release, None, NO_SECRETS, box.fence(epoch))
     outcome = await connection.switch(release, NO_SECRETS, box.fence(epoch), f"{epoch}.{release.version}")
     if outcome.beside:
+        assert not outside(box, release)
         await connection.retire(release, box.fence(epoch), f"{epoch}.{release.version}r")
+
+
+def outside(box: Box, release: Release) -> set[str]:
+    """The networks of the release that its container is not in: nothing that checks it there can reach it."""
+    assert release.container is not None
+    (new,) = [one for one in box.containers(running=True).values() if one["Labels"][names.RELEASE] == release.id]
+    joined = set(new["NetworkSettings"]["Networks"])
+    return {network.name for network in release.container.networks} - joined
 
 
 async def is_alone_and_whole(box: Box, release: Release) -> None:
@@ -83,3 +93,26 @@ async def test_it_is_finished_or_taken_back_from_everywhere(box: Box, at_once: N
     else:
         pytest.fail("it never came to its end")
     assert len(places) >= (8 if counts_are_full() else 3), places
+
+
+async def test_who_died_between_two_networks_leaves_a_container_that_can_be_checked(box: Box) -> None:
+    """Its step is done again from its switch, which has an outcome by then; the health check comes next, and wants a way there."""
+    first, second = await box.staged("1"), await box.staged("2")
+    await move(box.connection, box, first, 1)
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(2), "2.1")).beside
+    for changes in range(1, 20):
+        doomed = await box.another()
+        death = Death(doomed, changes)
+        with contextlib.suppress(BackendError):
+            await doomed.retire(second, box.fence(2), "2.1r")
+        await doomed.close()
+        if outside(box, second):
+            break
+        assert death.happened, "it never dies there"
+    next_one = await box.another()
+    outcome = await next_one.switch(second, NO_SECRETS, box.fence(3), "2.1")
+    assert (outcome.replayed, outcome.beside) == (True, True)
+    assert not outside(box, second)
+    await next_one.retire(second, box.fence(3), "2.1r")
+    await next_one.close()
+    await is_alone_and_whole(box, second)
