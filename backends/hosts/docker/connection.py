@@ -104,7 +104,7 @@ class DockerConnection:
         self, release: Release, archive: Path | None, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
     ) -> StageOutcome:
         """The engine pulls the image by its digest; the container is made, and not started."""
-        gate = self._gate(release, fence, f"stage {release.id}", deadline)
+        gate = self._gate(release, fence, f"stage {release.id}", deadline, wants=release.id)
         started = time.monotonic()
         if archive is not None and not images.travels(release):
             raise BackendError(
@@ -131,7 +131,7 @@ class DockerConnection:
         if action not in _ACTIONS:
             raise ValueError(f"no such action: {action}")
         words = f"{'stop the service of' if action == 'stop' else 'switch to'} {release.id}"
-        gate = self._gate(release, fence, words, deadline)
+        gate = self._gate(release, fence, words, deadline, wants="" if action == "stop" else release.id)
         gate.hide(secrets.values.values())
         self._health.forget(release)
 
@@ -159,7 +159,7 @@ class DockerConnection:
 
     async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
         """Stops the containers of ``release``; none is live then."""
-        gate = self._gate(release, fence, f"withdraw {release.id}", deadline)
+        gate = self._gate(release, fence, f"withdraw {release.id}", deadline, wants="")
 
         async def change(seen: Seen) -> dict[str, Any]:
             return await switching.withdraw(gate, seen, release)
@@ -272,11 +272,11 @@ class DockerConnection:
         """Closes the way to the engine: what it has begun, it goes on with."""
         await self._engine.close()
 
-    def _gate(self, release: Release, fence: Fence, words: str, deadline: float) -> Gate:
+    def _gate(self, release: Release, fence: Fence, words: str, deadline: float, *, wants: str | None = None) -> Gate:
         """``deadline`` is that of the work itself: what a container may take to stop comes on top."""
         check_release_id(self.host, words, release.id)
         grace = release.container.stop_grace_period if release.container is not None else 0.0
-        return Gate(self._engine, fence, words, deadline + grace)
+        return Gate(self._engine, fence, words, deadline + grace, wants=wants)
 
 
 async def _switched(going: Awaitable[tuple[dict[str, Any], bool]]) -> SwitchOutcome:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from quarterdeck.backends.hosts.contract import KeptRelease, TargetFacts
 from quarterdeck.backends.hosts.docker import names, secret_files
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, inspect, look, together
+from quarterdeck.backends.hosts.docker.spec import restart_policy
 from quarterdeck.config.release import Release, release_from_json
 
 if TYPE_CHECKING:
@@ -147,6 +148,13 @@ def _digest(manifest: Mapping[str, Any] | None) -> str:
         return ""
 
 
+def _other_policy(live: Container, body: Body) -> str:
+    """Nobody notices it before the engine's next start, when the container stays down, or comes up though it should not."""
+    has = ((body.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"
+    should = restart_policy(live.spec)["Name"] if live.spec is not None else has
+    return f"{live.name} has the restart policy {has}, and its release says {should}" if has != should else ""
+
+
 def _drift(seen: Seen, body: Body | None) -> list[str]:
     live, started = seen.live, seen.state.started
     found: list[str] = []
@@ -164,6 +172,8 @@ def _drift(seen: Seen, body: Body | None) -> list[str]:
             found.append(f"{live.name} was killed for want of memory")
         if live.state in ("paused", "restarting"):
             found.append(f"{live.name} is {live.state}")
+        if started.get("id") == live.id and live.runs and (odd := _other_policy(live, body)):
+            found.append(odd)
         manifest = seen.state.releases.get(live.release)
         if manifest is not None and manifest.get("digest") != live.labels.get(names.DIGEST):
             found.append(f"{live.name} is labelled as another release than {live.release}")

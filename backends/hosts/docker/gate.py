@@ -1,17 +1,19 @@
 """The gate: nothing changes on an engine for a target but through it. Never for an old epoch, never twice for the same operation.
 
-What an SSH host's lock does in one command is a check before each call here: see ``register`` for the window between. A look that has
-just been made for something else is such a check too, as long as nothing was asked of the engine since."""
+What an SSH host's lock does in one command is a check before each call here: see ``register`` for the window between, and ``overtaken``
+for what is done where a newer worker came in that window. A look that has just been made for something else is such a check too, as long
+as nothing was asked of the engine since."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, EngineRefused, Fenced, Unreachable
 from quarterdeck.backends.hosts.contract import Fence
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, find_image, inspect, look, others, together
+from quarterdeck.backends.hosts.docker.overtaken import Undo
 from quarterdeck.backends.hosts.docker.register import Reading, Register, State
 from quarterdeck.backends.secrets.masking import Masker
 
@@ -28,12 +30,16 @@ UNCHANGED: Final = "Nothing was changed there"
 
 
 class Gate:
-    """One action of one worker on one target. ``words``: the action in errors."""
+    """One action of one worker on one target. ``words``: the action in errors; ``wants``: the release that it is to put there, "" where
+    none is to be there any more, None where it is about something else."""
 
-    def __init__(self, engine: "Engine", fence: Fence, words: str, deadline: float) -> None:
+    def __init__(
+        self, engine: "Engine", fence: Fence, words: str, deadline: float, *, wants: str | None = None
+    ) -> None:
         self.engine = engine
         self.fence = fence
         self.words = words
+        self.wants = wants
         self.touched = False
         self.state = State()
         self.running: Body | None = None  # the container that this action has brought up, as it was read back
@@ -43,6 +49,7 @@ class Gate:
         self._until = self._now() + deadline
         self._reading: Reading | None = None  # since which nothing was asked of the engine
         self._read_at = 0.0
+        self._undo: Undo | None = None  # of the last call, until a look has told that it was still ours to make
 
     @property
     def host(self) -> str:
@@ -68,24 +75,53 @@ class Gate:
         *,
         ends_with_us: bool = False,
         beside: Callable[[State], State] | None = None,
+        undo: Undo | None = None,
     ) -> T:
         """A call that changes something, right after a look whether this worker still may. Raises ``Fenced``.
 
         ``ends_with_us``: the engine stops it when nobody waits any more (a pull). It goes on with all else, and the next action on this
         connection waits for that before it looks: a container that starts after the look would run beside what is taken back.
-        ``beside``: what is remembered at the same time, whether it succeeds or not.
+        ``beside``: what is remembered at the same time, whether it succeeds or not. ``undo``: what takes the call back where the next
+        look tells that a newer worker had come before it.
         """
-        reading = self._just_read()
-        if reading is None:
-            reading = await self.register.check(self.fence, self.words, deadline=self.left)
+        reading = self._just_read() or await self._checked(self.left)
         self._reading, self.state, self.touched = None, reading.state, True
+        self._undo = undo
         call = self.engine.call if ends_with_us else self.engine.change
         going = call(self.words, function, deadline=self.left)
-        if beside is None:
-            return await going
-        made, _ = await together(going, self._remember(beside, reading))
+        try:
+            if beside is None:
+                return await going
+            made, _ = await together(going, self._remember(beside, reading))
+        except EngineRefused as error:
+            if error.status < 500:
+                self._undo = None  # nothing was changed by it
+            raise
         self._reading = None  # it was read while the call was still under way
         return made
+
+    async def check(self) -> None:
+        """Whether this worker still may; the look counts for the call that comes right after it. Raises ``Fenced``."""
+        self._has_read(await self._checked(max(_RECORDING, self.left)))
+
+    async def _checked(self, deadline: float) -> Reading:
+        async with self._or_taken_back():
+            return await self.register.check(self.fence, self.words, deadline=deadline)
+
+    @contextlib.asynccontextmanager
+    async def _or_taken_back(self) -> AsyncIterator[None]:
+        """A look at the register. Where a newer worker is seen, the last call may have come after that one had taken over."""
+        try:
+            yield
+        except Fenced as fenced:
+            undo, self._undo = self._undo, None
+            if undo is not None:
+                try:
+                    await undo(await look(self.engine, self.fence.target, self.words, deadline=_RECORDING))
+                except BackendError as error:
+                    fenced.left = f"What its last call has changed may still be so: {error.problem}"
+            raise
+        self._undo = None
 
     def _just_read(self) -> Reading | None:
         """The look that was made right before: the call that comes next is as close to it as to one of its own."""
@@ -94,34 +130,26 @@ class Gate:
     def _has_read(self, reading: Reading) -> None:
         self._reading, self._read_at, self.state = reading, self._now(), reading.state
 
-    async def act_if_there(self, function: "Callable[[docker.APIClient], object]", *fine: int) -> bool:
+    async def act_if_there(
+        self, function: "Callable[[docker.APIClient], object]", *fine: int, undo: Undo | None = None
+    ) -> bool:
         """``act`` where it is as well when the thing is gone (404) or already is so (``fine``): whether it was done now."""
         try:
-            await self.act(function)
+            await self.act(function, undo=undo)
         except EngineRefused as error:
             if error.status in (404, *fine):
                 return False
             raise
         return True
 
-    async def overtaken(self) -> Seen | None:
-        """What is there now, where a newer worker has come between the look before the last call and that call; else None. Who was
-        overtaken so takes back what that call has done, as far as the newer one has not made it its own, and raises ``fenced``."""
-        reading = await self.register.look(self.words, deadline=max(_RECORDING, self.left))
-        if reading.state.epoch <= self.fence.epoch:
-            self._has_read(reading)
-            return None
-        return await look(self.engine, self.fence.target, self.words, deadline=max(_RECORDING, self.left))
-
-    def fenced(self, seen: Seen) -> Fenced:
-        return Fenced(self.host, self.words, epoch=self.fence.epoch, seen=seen.epoch, holder=seen.state.holder)
-
     async def look(self) -> Seen:
         await self.engine.settled(self.left)
         seen = await look(self.engine, self.fence.target, self.words, deadline=self.left)
         if self.fence.epoch < seen.epoch:
             holder = seen.state.holder if seen.state.epoch == seen.epoch else ""
-            raise Fenced(self.host, self.words, epoch=self.fence.epoch, seen=seen.epoch, holder=holder)
+            async with self._or_taken_back():
+                raise Fenced(self.host, self.words, epoch=self.fence.epoch, seen=seen.epoch, holder=holder)
+        self._undo = None
         if seen.reading is not None:
             self._has_read(seen.reading)
         return seen
@@ -145,7 +173,10 @@ class Gate:
 
     async def _remember(self, change: Callable[[State], State], reading: Reading | None, floor: int = 0) -> None:
         left = max(_RECORDING, self.left)  # also where the action itself has used up its time
-        after = await self.register.write(self.fence, self.words, change, deadline=left, floor=floor, reading=reading)
+        async with self._or_taken_back():
+            after = await self.register.write(
+                self.fence, self.words, change, deadline=left, floor=floor, reading=reading
+            )
         if after is not reading:  # else nothing had to be written
             self._has_read(after)
 
@@ -181,18 +212,31 @@ class Gate:
                 error.left = error.left or UNCHANGED
                 raise
             failure = _error_record(error, self._masked)
-            with contextlib.suppress(BackendError):  # told in any case; asked for again, it begins with what it finds
-                await self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "error": failure}))
+            # Told in any case; asked for again, it begins with what it finds.
+            await self._unless_overtaken(
+                self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "error": failure}))
+            )
             raise
         except BackendError as error:
             if not self.touched:
                 error.untouched = True
                 error.left = error.left or UNCHANGED
+            else:
+                await self._unless_overtaken(self.check())
             raise
         changes: Mapping[str, Any] = outcome.pop("state", {})
         shown = {**outcome, **({"output": self._masked(outcome["output"])} if "output" in outcome else {})}
         await self.remember(lambda now: replace(now, **changes).with_operation(op_id, {"kind": kind, "outcome": shown}))
         return outcome, False
+
+    async def _unless_overtaken(self, asking: Awaitable[None]) -> None:
+        """Where an action failed: that may be so because a newer worker is at work there. Raises ``Fenced`` and no other error."""
+        try:
+            await asking
+        except Fenced as fenced:
+            raise fenced from None
+        except BackendError:
+            return
 
     def _masked(self, text: str) -> str:
         return _end(Masker(self._hidden).mask(text))
@@ -200,9 +244,11 @@ class Gate:
     def claim(self, seen: Seen) -> Callable[[State], State] | None:
         """What is remembered before this worker's first change: whoever is older is refused from there on. None: it is so already."""
         state, current = seen.state, seen.current or ""
-        if (state.epoch, state.holder, state.anchor) == (self.fence.epoch, self.fence.holder, self.fence.anchor):
+        wanted = state.wanted if self.wants is None else self.wants
+        ours = (self.fence.epoch, self.fence.holder, self.fence.anchor, wanted)
+        if (state.epoch, state.holder, state.anchor, state.wanted) == ours:
             return None
-        return lambda now: replace(now, current=current)
+        return lambda now: replace(now, current=current, wanted=wanted)
 
 
 def _end(text: str) -> str:

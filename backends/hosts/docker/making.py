@@ -6,22 +6,23 @@ that needs nothing after it is made is complete at once."""
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
-from quarterdeck.backends.hosts.docker import names, secret_files
+from quarterdeck.backends.hosts.docker import names, overtaken, secret_files
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, together
+from quarterdeck.backends.hosts.docker.refusals import IN_NETWORK
 from quarterdeck.backends.hosts.docker.register import State
 from quarterdeck.backends.hosts.docker.spec import CreateRequest, create_request
 from quarterdeck.backends.hosts.manifest import manifest
 from quarterdeck.config.container import ContainerSpec, Network, Volume
 from quarterdeck.config.release import Release, canonical
 
+if TYPE_CHECKING:
+    import docker
+
 _COMPOSE = "com.docker.compose."
-
-
-_PUT_BACK = 30.0  # seconds
 _TRIES = 30
 
 
@@ -177,22 +178,34 @@ async def _create(gate: Gate, request: CreateRequest, name: str, beside: Callabl
     return str(made["Id"])
 
 
-async def leave(gate: Gate, container: str, network: str) -> None:
-    await gate.act_if_there(lambda client: client.disconnect_container_from_network(container, network))
+async def leave(gate: Gate, container: str, network: Network) -> None:
+    await gate.act_if_there(
+        lambda client: client.disconnect_container_from_network(container, network.name),
+        undo=overtaken.of_leaving(gate, container, network),
+    )
 
 
 async def join(gate: Gate, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
     """Connects the container to the network as ``endpoint`` says."""
     addresses = endpoint.get("IPAMConfig", {})
-    await gate.act(
-        lambda client: client.connect_container_to_network(
+
+    def connect(client: "docker.APIClient") -> None:
+        client.connect_container_to_network(
             container,
             network,
             ipv4_address=addresses.get("IPv4Address"),
             ipv6_address=addresses.get("IPv6Address"),
             aliases=list(endpoint["Aliases"]),
         )
-    )
+
+    try:
+        await gate.act(connect)
+    except EngineRefused as error:
+        if IN_NETWORK not in error.explanation:
+            raise
+        # An overtaken worker's last call came in between: whether with the same names is not known.
+        await gate.act_if_there(lambda client: client.disconnect_container_from_network(container, network))
+        await gate.act(connect)
 
 
 async def _put_files(gate: Gate, container: str, spec: ContainerSpec) -> None:
@@ -227,21 +240,19 @@ async def stop(gate: Gate, container: Container) -> None:
     grace = max(1, round(spec.stop_grace_period)) if spec is not None else 10
     if container.state == "paused":  # a signal would wait until it goes on
         await gate.act_if_there(lambda client: client.unpause(container.id), 409, 500)
-    if not await gate.act_if_there(lambda client: client.stop(container.id, timeout=grace), 304):
-        return
-    seen = await gate.overtaken()
-    if seen is not None:
-        if seen.live is not None and seen.live.id == container.id and seen.state.current == container.release:
-            # Somebody has put it back between our look and our call.
-            await gate.engine.change(gate.words, lambda client: client.start(container.id), deadline=_PUT_BACK)
-        raise gate.fenced(seen)
+    undo = overtaken.of_stop(gate, container)
+    if await gate.act_if_there(lambda client: client.stop(container.id, timeout=grace), 304, undo=undo):
+        await gate.check()  # at once: somebody may have put it back between our look and our call
 
 
 async def set_restart_policy(gate: Gate, container: str, policy: Any) -> None:
     """An engine refuses this for a container that ends in this very moment; a moment later it does not."""
     for attempt in range(_TRIES):
         try:
-            await gate.act_if_there(lambda client: client.update_container(container, restart_policy=policy))
+            await gate.act_if_there(
+                lambda client: client.update_container(container, restart_policy=policy),
+                undo=overtaken.of_restart_policy(gate, container),
+            )
         except EngineRefused as error:
             if "stopped" not in error.explanation or attempt == _TRIES - 1:
                 raise

@@ -24,6 +24,7 @@ SDK_ERRORS: Final = (
 """What is explained. Anything else that a function raises is a fault of this program and goes through as it is."""
 
 UNKNOWN: Final = "What the engine did with the request is not known"
+IN_NETWORK: Final = "already exists in network"  # of a container that is connected to it once more; also a 403
 _FULL: Final = ("no space left on device", "read-only file system", "disk quota exceeded")
 
 
@@ -67,7 +68,7 @@ def refused(host: str, action: str, status: int, explanation: str) -> BackendErr
         return NoSpace(
             host, action, words, advice="make room where the engine keeps its data; see: docker system df, there"
         )
-    if status == 403:
+    if status == 403 and IN_NETWORK not in lower:
         return NotPermitted(
             host, action, words, advice="an authorization plugin of that engine does not let this client do it"
         )

@@ -13,7 +13,8 @@ The window: the register is read right before each call that changes something (
 call: it is compared anyway). A writer that is frozen between that reading and that call for so long that a newer one takes over
 meanwhile still makes this one call when it wakes, and no other. Containers are called by their ids,
 and the live name is the engine's to give, once: such a call can hit only what the older writer itself had been working on. That may be
-the container that the newer one has put back (a stop that comes late): no engine can compare and act in one call; the facts tell it as
+the container that the newer one has put back (a stop that comes late, a name, a restart policy): no engine can compare and act in one
+call. The older writer takes it back as soon as its next look tells (``overtaken``); where it is killed before that, the facts tell it as
 drift.
 """
 
@@ -51,6 +52,7 @@ class State:
     releases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # manifests by id, the oldest first
     operations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     started: Mapping[str, str] = field(default_factory=dict)  # id, at
+    wanted: str = ""  # the release that the last worker to come here is putting there, or has put there; "" where none or not known
 
     def with_operation(self, op_id: str, record: Mapping[str, Any]) -> "State":
         others = {name: one for name, one in self.operations.items() if name != op_id}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
-from quarterdeck.backends.hosts.docker import making, names, secret_files
+from quarterdeck.backends.hosts.docker import making, names, overtaken, secret_files
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, together
 from quarterdeck.backends.hosts.docker.spec import can_run_beside, endpoint, restart_policy
@@ -23,7 +23,7 @@ _WATCHED: Final = 1.0  # seconds that a container without any check must run bef
 _LED_BY_NOW: Final = (
     0.5  # seconds in which whoever was told the old one's address by the network's resolver has connected to it
 )
-_TAKEN_BACK: Final = 30.0  # seconds: the engine's own grace period and some more
+_TRIES: Final = 3  # in which nobody comes in between, with one older worker that wakes once
 _TAIL: Final = 20  # lines of a log that are shown
 _IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
 
@@ -98,8 +98,9 @@ async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
     await _read_back(gate, new, release, watched=0.0)  # what runs is not stopped for one that has ended meanwhile
     for one in others:
         await making.stop(gate, one)
-    (_, body) = await together(_be_alone(gate, new), _glance(gate, new))
+    (_, body) = await together(_be_alone(gate, new, release), _glance(gate, new))
     body = await _read_back(gate, new, release, watched=0.0, known=body)
+    await _join(gate, new, spec, with_aliases=True, known=body)  # an overtaken worker may have had it leave
     return _outcome(release.id, previous, started=body)
 
 
@@ -202,7 +203,8 @@ async def _in_place(
     await _join(gate, new, spec, with_aliases=True)
     known = await _start(gate, new, release) if started else None
     body = await _read_back(gate, new, release, watched=_watched(release) if started else 0.0, known=known)
-    await _be_alone(gate, new)
+    await _be_alone(gate, new, release)
+    await _join(gate, new, spec, with_aliases=True, known=body)  # an overtaken worker may have had it leave
     await making.set_restart_policy(gate, new.id, restart_policy(spec))
     return _outcome(release.id, seen.current, started=body)
 
@@ -231,47 +233,61 @@ async def _swap(
         return _outcome(release.id, seen.current)
     known = None if new.runs else await _start(gate, new, release)
     body = await _read_back(gate, new, release, watched=_watched(release), known=known)
-    await _be_alone(gate, new)
+    await _be_alone(gate, new, release)
+    await _join(gate, new, spec, with_aliases=True, known=body)  # an overtaken worker may have had it leave
     await making.set_restart_policy(gate, new.id, restart_policy(spec))
     return _outcome(release.id, seen.current, started=body)
 
 
-async def _be_alone(gate: Gate, new: Container) -> None:
-    """Stops what has come up since the first look: an older worker, which was killed or overtaken, had told the engine to start it."""
-    for one in (await gate.look()).running:
+async def _be_alone(gate: Gate, new: Container, release: Release) -> None:
+    """Stops what has come up since the first look, and takes the name again: an older worker, which was killed or overtaken, had told the
+    engine to start something, or to rename."""
+    seen = await gate.look()
+    for one in seen.running:
         if one.id != new.id:
             await making.stop(gate, one)
+    if any(one.id == new.id and not one.is_live for one in seen.containers):
+        await _take_the_name(gate, seen, new, release)
 
 
 async def _take_the_name(gate: Gate, seen: Seen, new: Container, release: Release) -> None:
-    for one in seen.containers:
-        if one.is_live and one.id != new.id:
-            await _rename_away(gate, seen, one)
     name = names.live_name(release)
-    try:
-        await gate.act(lambda client: client.rename(new.id, name))
-    except EngineRefused as error:
-        holder = await gate.inspect(name)
-        if holder is not None and holder["Id"] == new.id:
+    for left in reversed(range(_TRIES)):
+        for one in seen.containers:
+            if one.is_live and one.id != new.id:
+                await _rename_away(gate, seen, one)
+        try:
+            await gate.act(lambda client: client.rename(new.id, name), undo=overtaken.of_rename(gate, new))
+        except EngineRefused as error:
+            holder = await gate.inspect(name)
+            if holder is not None and holder["Id"] == new.id:
+                return
+            if holder is None or error.status != 409:
+                raise
+            seen = await gate.look()  # a newer one has taken it, or an older worker's last call came in between
+            making.refuse_a_foreign_holder(gate, release, holder)
+            if not left:
+                raise making.foreign(gate, name, holder) from None
+        else:
             return
-        if holder is not None and error.status == 409:
-            await gate.register.check(gate.fence, gate.words, deadline=gate.left)  # a newer worker may have taken it
-            raise making.foreign(gate, name, holder) from None
-        raise
 
 
 async def _rename_away(gate: Gate, seen: Seen, old: Container) -> None:
     kept = names.kept_name(old.labels[names.NAME], old.release)
     another = f"{kept}.{old.id[:8]}"  # replaced by one of the same release: ``finish`` removes it
+    undo = overtaken.of_rename(gate, old)
     if not any(one.name == kept and one.id != old.id for one in seen.containers):
         try:
-            await gate.act_if_there(lambda client: client.rename(old.id, kept))
+            await gate.act_if_there(lambda client: client.rename(old.id, kept), undo=undo)
         except EngineRefused as error:
+            now = await gate.inspect(old.id)
+            if now is None or now["Name"].removeprefix("/") != old.name:
+                return  # somebody was quicker
             if error.status != 409:  # else somebody has that name
                 raise
         else:
             return
-    await gate.act_if_there(lambda client: client.rename(old.id, another))
+    await gate.act_if_there(lambda client: client.rename(old.id, another), undo=undo)
 
 
 async def _join(
@@ -297,18 +313,8 @@ async def _join(
         if network.name in joined and (fits or only_missing):
             continue
         if network.name in joined:
-            await making.leave(gate, container.id, network.name)
+            await making.leave(gate, container.id, network)
         await making.join(gate, container.id, network.name, endpoint(network, with_aliases=with_aliases))
-
-
-async def _stop_if_overtaken(gate: Gate, new: Container) -> None:
-    """A worker that was frozen between its look and the start would leave what it started beside what a newer one has put there."""
-    seen = await gate.overtaken()
-    if seen is None:
-        return
-    if new.release not in (seen.current, seen.state.current):
-        await gate.engine.change(gate.words, lambda client: client.stop(new.id), deadline=_TAKEN_BACK)
-    raise gate.fenced(seen)
 
 
 async def _glance(gate: Gate, new: Container) -> Body | None:
@@ -322,8 +328,9 @@ async def _start(gate: Gate, new: Container, release: Release) -> Body | None:
     """The container, where it was read right after it was started."""
     body: Body | None = None
     try:
-        if await gate.act_if_there(lambda client: client.start(new.id), 304):
-            body, _ = await together(_glance(gate, new), _stop_if_overtaken(gate, new))
+        if await gate.act_if_there(lambda client: client.start(new.id), 304, undo=overtaken.of_start(gate, new)):
+            # At once: where a newer worker came before it, it runs beside what that one has put there.
+            body, _ = await together(_glance(gate, new), gate.check())
     except EngineRefused as error:
         body = await gate.inspect(new.id)
         status = body["State"].get("ExitCode") if body is not None else None

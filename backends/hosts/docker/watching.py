@@ -38,7 +38,7 @@ _CHECKED_AT_ONCE: Final = (
 _FRESH: Final = 1.0  # seconds in which a health check goes by the container as the look before it has seen it
 _TELLING: Final = [
     *("create", "start", "restart", "die", "stop", "oom"),
-    *("pause", "unpause", "rename", "destroy", "health_status"),
+    *("pause", "unpause", "rename", "update", "destroy", "health_status"),
 ]
 """Not what looking itself causes (archive-path), nor a check's command (exec_…)."""
 

@@ -123,6 +123,8 @@ async def test_what_others_did_is_told(box: Box) -> None:
         return "; ".join((await box.connection.facts(box.target, "", first)).drift)
 
     assert await drift() == ""
+    client.update_container(box.name, restart_policy={"Name": "always"})
+    assert await drift() == f"{box.name} has the restart policy always, and its release says no"
     client.restart(box.name, timeout=1)
     assert "was started again" in await drift()
     client.pause(box.name)
