@@ -58,7 +58,7 @@ def one(name: str, port: int) -> str:
                 answer = b""
                 while piece := made.recv(4096):
                     answer += piece
-        except ConnectionResetError:
+        except (ConnectionResetError, BrokenPipeError):
             return "reset"
         except OSError as error:
             return f"broken: {error}"
