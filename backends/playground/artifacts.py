@@ -10,27 +10,36 @@ from quarterdeck.backends.playground.layout import SERVICES
 from quarterdeck.backends.playground.versions import FAULTS
 
 _START_SCRIPT = """#!/bin/sh
-# usage: bin/service start | stop | restart | status
+# usage: bin/service start | stop | restart | status | serve
 exec python3 -I -S "${0%/*}/../service.py" "$@"
 """
 
 
 def build(directory: Path) -> None:
     """Writes ``<service>-<version>.tar.gz`` and ``….tar.gz.sha256`` (as sha256sum does), all services and versions."""
-    program = Path(__file__).with_name("service.py").read_bytes()
     for service in SERVICES:
-        for version, fault in FAULTS.items():
+        for version in FAULTS:
             content = _tarball(
                 {
-                    "RELEASE": (0o644, f"service={service}\nversion={version}\nfault={fault}\n".encode()),
+                    "RELEASE": (0o644, release_file(service, version)),
                     "bin/service": (0o755, _START_SCRIPT.encode()),
-                    "service.py": (0o644, program),
+                    "service.py": (0o644, program()),
                 }
             )
             name = f"{service}-{version}.tar.gz"
             (directory / name).write_bytes(content)
             checksum = hashlib.sha256(content).hexdigest()
             (directory / f"{name}.sha256").write_text(f"{checksum}  {name}\n", encoding="ascii")
+
+
+def program() -> bytes:
+    """The service itself."""
+    return Path(__file__).with_name("service.py").read_bytes()
+
+
+def release_file(service: str, version: str) -> bytes:
+    """What the program finds beside itself, and takes its version and its fault from."""
+    return f"service={service}\nversion={version}\nfault={FAULTS[version]}\n".encode()
 
 
 def _tarball(files: dict[str, tuple[int, bytes]]) -> bytes:

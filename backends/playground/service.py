@@ -1,4 +1,4 @@
-"""The program inside the playground's artifacts: a small HTTP server with start, stop, restart and status.
+"""The program inside the playground's artifacts: a small HTTP server with start, stop, restart and status, or in the foreground.
 
 It runs on its own (``python3 -I -S service.py start``), so it must import nothing but the standard library, and little
 of that: the time until it answers is the time a switch takes.
@@ -69,15 +69,19 @@ def running(settings: Settings) -> tuple[int, str] | None:
 
 
 class Log:
-    """One line per write to a file opened for appending, so that lines of several threads never mix."""
+    """One line per write to a file opened for appending, so that lines of several threads never mix. None: to standard output, which
+    somebody else keeps."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | None) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._open()
+        if path is None:
+            self._file, self._size = sys.stdout.fileno(), 0
+        else:
+            self._open(path)
 
-    def _open(self) -> None:
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    def _open(self, path: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._size = os.fstat(self._file).st_size
 
     def write(self, level: str, text: str) -> None:
@@ -87,10 +91,10 @@ class Log:
         with self._lock:
             try:
                 self._size += os.write(self._file, line)
-                if self._size > LOG_LIMIT:
+                if self._path is not None and self._size > LOG_LIMIT:
                     os.rename(self._path, self._path + ".1")
                     os.close(self._file)
-                    self._open()
+                    self._open(self._path)
             except OSError:
                 pass  # a full disk must not take the service down
 
@@ -246,13 +250,7 @@ def start(settings: Settings) -> str:
         return f"{settings.service} {found[1]} runs already, process {found[0]}"
     os.makedirs(os.path.dirname(settings.log_file), exist_ok=True)
     log = Log(settings.log_file)
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.address, settings.port))
-        listener.listen(256)
-    except OSError as error:
-        raise ServiceError(f"can't listen on {settings.address}:{settings.port}: {error.strerror}") from error
+    listener = _listen(settings.address, settings.port)
     ready, announce = os.pipe()
     child = os.fork()
     if child == 0:
@@ -263,6 +261,25 @@ def start(settings: Settings) -> str:
     if os.read(ready, 1) != b"+":  # the end of the pipe: it died before it had written its pid file
         raise ServiceError(f"{settings.service} did not start, see {settings.log_file}")
     return f"{settings.service} {settings.version} started on {settings.address}:{settings.port}"
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+        listener.listen(256)
+    except OSError as error:
+        raise ServiceError(f"can't listen on {address}:{port}: {error.strerror}") from error
+    return listener
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM, on every address, with its log on standard output: the one process of a container."""
+    log = Log(None)
+    listener = _listen("0.0.0.0", settings.port)  # noqa: S104 # within the container: what reaches it from outside is published
+    log.write("INFO", f"{settings.service} {settings.version} started on port {settings.port}")
+    Server(settings, listener, log).run()
 
 
 def _become_daemon(settings: Settings, listener: socket.socket, log: Log, announce: int) -> None:
@@ -334,8 +351,11 @@ def main(arguments: list[str]) -> int:
             found = running(settings)
             print(f"{settings.service} {'is not running' if found is None else f'{found[1]} runs, process {found[0]}'}")
             return 3 if found is None else 0
+        if arguments == ["serve"]:
+            serve(settings)
+            return 0
         if len(arguments) != 1 or arguments[0] not in actions:
-            print("usage: service start | stop | restart | status", file=sys.stderr)
+            print("usage: service start | stop | restart | status | serve", file=sys.stderr)
             return 2
         for action in actions[arguments[0]]:
             print(action(settings))
