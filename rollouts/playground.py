@@ -6,7 +6,7 @@ Everything is shipped by real rollouts, through the same Control as every other 
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from quarterdeck.rollouts.control import Control
 
 SHIPPING = 120.0  # seconds for one version on all targets
+BESIDE = 20.0  # seconds more for one that nothing waits for: then it goes on without anybody looking
 
 
 def running_fleet_file() -> Path | None:
@@ -106,22 +107,25 @@ def ship_everywhere(
     said: "Callable[[Rollout], None]",
     *,
     targets: Sequence[str] | None = None,
+    beside: Collection[str] = (),
 ) -> "list[Rollout]":
     """Deploys ``version`` to every target: environments in their order of promotion, everything else side by side.
 
     ``said`` is told of each rollout that has ended. Returns those that did not succeed; nothing further is begun after one.
-    A release that an earlier story left as bad is shipped all the same.
+    A release that an earlier story left as bad is shipped all the same. ``beside``: targets that nothing else waits for, and
+    whose failure is said and stops nothing; where one of them is under way, it is left alone.
     """
     from quarterdeck.history.records import ENDED, RolloutState
 
+    def ship(names: Sequence[str]) -> "list[Rollout]":
+        return [control.arm_deploy(name, version, reason=reason, force=True, detached_go=True) for name in names]
+
     failed: list[Rollout] = []
     names = list(control.fleet.targets) if targets is None else list(targets)
+    others = ship([name for name in names if name in beside and control.journal.active(name) is None])
+    names = [name for name in names if name not in beside]
     for environments in order_of_promotion(control.fleet):
-        begun = [
-            control.arm_deploy(name, version, reason=reason, force=True, detached_go=True)
-            for name in names
-            if control.fleet.targets[name].environment in environments
-        ]
+        begun = ship([name for name in names if control.fleet.targets[name].environment in environments])
         for rollout in begun:
             ended = control.await_state(rollout.id, ENDED, SHIPPING)
             now = ended or control.journal.rollout(rollout.id)
@@ -130,6 +134,9 @@ def ship_everywhere(
                 failed.append(now)
         if failed:
             break
+    for rollout in others:
+        ended = control.await_state(rollout.id, ENDED, BESIDE)
+        said(ended or control.journal.rollout(rollout.id))
     return failed
 
 

@@ -2,7 +2,14 @@
 
 import json
 
-from quarterdeck.backends.playground.layout import ENVIRONMENTS, Playground, write_atomically
+from quarterdeck.backends.playground import container_image
+from quarterdeck.backends.playground.layout import (
+    ENGINE_ENVIRONMENT,
+    ENVIRONMENTS,
+    EngineHost,
+    Playground,
+    write_atomically,
+)
 
 
 def write_fleet_file(playground: Playground) -> None:
@@ -11,7 +18,7 @@ def write_fleet_file(playground: Playground) -> None:
 
 def fleet_file(playground: Playground) -> str:
     """YAML; every text that depends on the machine is a JSON string, which YAML reads as it is."""
-    quoted = json.dumps
+    quoted, engine = json.dumps, playground.engine
     lines = [
         "# The playground's fleet: made by `qd demo up`, removed by `qd demo down`.",
         "fleet: playground",
@@ -28,14 +35,16 @@ def fleet_file(playground: Playground) -> str:
         "",
         "hosts:",
         *(f"  {host.name}: {{ssh: {host.name}}}" for host in playground.hosts),
+        *([f"  {engine.name}: {{docker: {quoted(f'unix://{engine.socket}')}}}"] if engine is not None else []),
         "",
         "environments:",
     ]
     after = {"production": "staging"}
     for environment, hosts in ENVIRONMENTS.items():
+        engines = [engine.name] if engine is not None and environment == ENGINE_ENVIRONMENT else []
         lines += [
             f"  {environment}:",
-            f"    hosts: [{', '.join(hosts)}]",
+            f"    hosts: [{', '.join([*hosts, *engines])}]",
             *([f"    after: {after[environment]}"] if environment in after else []),
             "    # Shown in every answer: change it, deploy again, and take it back.",
             f"    env: {{GREETING: hello from {environment}}}",
@@ -68,7 +77,45 @@ def fleet_file(playground: Playground) -> str:
             "    keep: {releases: 5}",
             f'    logs: {{files: ["{path}/shared/log/*.log"]}}',
         ]
+    if engine is not None:
+        lines += _container_service(engine)
     return "\n".join(lines) + "\n"
+
+
+def _container_service(engine: EngineHost) -> list[str]:
+    quoted = json.dumps
+    answer = '"version": "{version}"'
+    elsewhere = ", ".join(f"{environment}: null" for environment in ENVIRONMENTS if environment != ENGINE_ENVIRONMENT)
+    return [
+        f"  {engine.service}:",
+        "    # A container on this machine's Docker engine. Its images were made there: no registry has them.",
+        f"    artifact: {{image: {engine.repository}, image_on: {engine.name}}}",
+        "    container:",
+        f"      container_name: {engine.container}",
+        f"      hostname: {engine.name}",
+        "      network_mode: bridge",
+        f'      ports: ["{engine.address}:{engine.port}:{container_image.PORT}"]',
+        "      read_only: true",
+        "      stop_grace_period: 5s",
+        f"      labels: {{{container_image.LABEL}: {quoted(engine.word)}}}",
+        "      volumes:  # Python and its libraries are this machine's own",
+        *(
+            f"        - {{type: bind, source: {quoted(path)}, target: {quoted(path)}, read_only: true,"
+            " bind: {create_host_path: false}}"
+            for path in container_image.mounted_paths()
+        ),
+        f'    env: {{PORT: "{container_image.PORT}"}}',
+        "    health:",
+        "      # Asked from here, at the published port: a container's own address can't be reached on every engine.",
+        "      from: bastion",
+        "      http:",
+        f"        {{path: /healthz, port: {container_image.PORT}, status: 200, contains: {quoted(answer)}}}",
+        "      interval: 1s",
+        "      timeout: 3s",
+        "      healthy_deadline: 8s",
+        "    keep: {releases: 5}",
+        f"    environments: {{{elsewhere}}}",
+    ]
 
 
 def write_runbooks(playground: Playground) -> None:

@@ -22,6 +22,7 @@ ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
     "production": ("prod-1", "prod-2", "prod-3"),
 }
 SERVICES = ("web", "api", "worker")
+ENGINE_HOST, ENGINE_ENVIRONMENT = "dev-box", "dev"
 
 
 class PlaygroundError(BackendError):
@@ -41,13 +42,55 @@ class PlaygroundHost(msgspec.Struct, frozen=True):
     home: Path
 
 
+class EngineHost(msgspec.Struct, frozen=True):
+    """The Docker engine of this machine as one more host, and what the playground has there.
+
+    ``word`` tells this playground from every other one on the same engine: it is part of each name, and the value of each label.
+    ``port`` is that of the one service's live container, on ``address`` of this machine.
+    """
+
+    socket: str  # path
+    word: str
+    port: int
+    address: str = "127.0.0.1"
+
+    @property
+    def name(self) -> str:
+        """Of the host in the fleet file."""
+        return ENGINE_HOST
+
+    @property
+    def service(self) -> str:
+        # Containers and what an engine remembers are told apart by the target alone: it must be nobody else's there.
+        return f"shop-{self.word}"
+
+    @property
+    def target(self) -> str:
+        return f"{ENGINE_ENVIRONMENT}/{self.service}"
+
+    @property
+    def container(self) -> str:
+        """The name of the live one."""
+        return f"playground-{self.word}-shop"
+
+    @property
+    def repository(self) -> str:
+        """Of its images, which no registry has."""
+        return f"playground-{self.word}/shop"
+
+
 class Playground(msgspec.Struct, frozen=True):
-    """A playground as its description says. ``services`` gives each service's HTTP port, the same on every host."""
+    """A playground as its description says. ``services`` gives each service's HTTP port, the same on every host.
+
+    ``hosts`` and ``services`` are those of SSH. ``without_engine``: why ``engine`` is None, in words.
+    """
 
     directory: Path
     user: str  # the only login name
     hosts: tuple[PlaygroundHost, ...]
     services: Mapping[str, int]
+    engine: EngineHost | None = None
+    without_engine: str = ""
 
     @property
     def fleet_file(self) -> Path:
@@ -132,6 +175,9 @@ def write_description(playground: Playground) -> None:
     body["hosts"] = hosts = [msgspec.structs.asdict(host) for host in playground.hosts]
     for host in hosts:
         host.pop("home")
+    if playground.engine is not None:
+        body["engine"] = msgspec.structs.asdict(playground.engine)
+    body["without_engine"] = playground.without_engine
     write_atomically(playground.directory / "playground.json", json.dumps(body, indent=2) + "\n")
 
 
@@ -140,6 +186,7 @@ def read_description(directory: Path) -> Playground | None:
     try:
         body: dict[str, Any] = json.loads((directory / "playground.json").read_text(encoding="utf-8"))
         hosts = tuple(PlaygroundHost(**host, home=home_of(directory, host["name"])) for host in body["hosts"])
-        return Playground(directory, body["user"], hosts, body["services"])
+        engine = EngineHost(**body["engine"]) if body.get("engine") else None
+        return Playground(directory, body["user"], hosts, body["services"], engine, body.get("without_engine", ""))
     except (OSError, ValueError, KeyError, TypeError):
         return None

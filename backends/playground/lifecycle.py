@@ -14,7 +14,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from quarterdeck.backends.playground import artifacts, layout, processes
+import msgspec
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.playground import artifacts, engine_traces, fleetfile, layout, processes
+from quarterdeck.backends.playground.engine import Preparing
 from quarterdeck.backends.playground.layout import MARK_VARIABLE, MARKER, Playground, PlaygroundError
 
 START_DEADLINE = 30.0  # seconds
@@ -33,7 +37,8 @@ def start(directory: Path | None = None) -> Playground:
     """Starts a playground and returns when every host takes connections; nothing is deployed on it yet.
 
     One that runs is given back as it is, dead hosts of it are brought back. What is left of one that was not taken down
-    (a reboot, a kill) is removed first, its journal too. Raises ``PlaygroundError``.
+    (a reboot, a kill) is removed first, its journal too. Where this machine's Docker engine is not used, it says why
+    (``without_engine``). Raises ``PlaygroundError``.
     """
     directory = _resolved(directory)
     with _locked(directory, create=True):
@@ -60,9 +65,10 @@ def start(directory: Path | None = None) -> Playground:
 
 
 def stop(directory: Path | None = None) -> bool:
-    """Ends every process of the playground and removes its directory; False when there was none.
+    """Ends every process of the playground, removes what it has on a Docker engine, and its directory; False when there was none.
 
-    Raises ``PlaygroundError`` when the directory is something else, or something can't be removed.
+    Raises ``PlaygroundError`` when the directory is something else, or something can't be removed: for an engine that does
+    not answer, the directory remembers what is left there.
     """
     directory = _resolved(directory)
     if not directory.exists():
@@ -76,7 +82,14 @@ def stop(directory: Path | None = None) -> bool:
                     left="Nothing was changed",
                 )
             return False
-        _clear(directory)
+        left = _clear(directory)
+        if left:
+            raise PlaygroundError(
+                "remove the playground's container",
+                "; ".join(str(error) for error in left),
+                left="All else of it is gone",
+                advice=f"`qd demo down` tries again when the engine answers; where it never will, forget it: rm -r {directory}",
+            )
         directory.rmdir()
         if directory == _resolved(None):
             with contextlib.suppress(OSError):
@@ -158,6 +171,18 @@ def _start(directory: Path) -> Playground:
     mark = layout.read_mark(directory) or ""
     for name in ("run", "ssh", "artifacts", "hosts", "state"):
         (directory / name).mkdir(mode=0o700)
+    with Preparing(directory, mark) as preparing:
+        playground = _start_hosts(directory, mark)
+        engine, without = preparing.outcome()
+    playground = msgspec.structs.replace(playground, engine=engine, without_engine=without)
+    if engine is not None:
+        fleetfile.write_fleet_file(playground)
+    layout.write_description(playground)
+    return playground
+
+
+def _start_hosts(directory: Path, mark: str) -> Playground:
+    """Those of SSH. Returns when all of them take connections."""
     ready, announce = os.pipe()
     try:
         with open(layout.log_file(directory), "ab") as log:
@@ -238,11 +263,14 @@ def _bring_back(playground: Playground) -> None:
         time.sleep(0.005)
 
 
-def _clear(directory: Path) -> None:
-    """Ends all processes of the playground, then removes all that is in the directory, the marker last."""
+def _clear(directory: Path) -> list[BackendError]:
+    """Ends all processes of the playground, removes what it has on an engine, then all that is in the directory, the marker last.
+
+    Gives the errors of engines that could not be asked: then the marker stays, with what has to be asked of them.
+    """
     mark = layout.read_mark(directory)
     if mark is None:
-        return
+        return []
     spared = processes.own_line()
     supervisor = processes.read_pid_file(layout.supervisor_pid_file(directory))
     before = time.monotonic() + STOP_DEADLINE
@@ -262,20 +290,25 @@ def _clear(directory: Path) -> None:
     for pid in supervisor:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)  # where this process has started it, nobody else reaps it
-    _empty(directory)
+    owed = engine_traces.clear_all(engine_traces.read(directory))
+    engine_traces.write(directory, list(owed))
+    _empty(directory, marked=bool(owed))
+    return list(owed.values())
 
 
-def _empty(directory: Path) -> None:
+def _empty(directory: Path, *, marked: bool) -> None:
+    """``marked``: what makes it a playground's directory stays, and what an engine still owes."""
     marker = directory / MARKER
     try:
         for entry in directory.iterdir():
-            if entry == marker:
+            if entry == marker or (marked and entry.name == engine_traces.FILE):
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 _remove_tree(entry)
             else:
                 entry.unlink()
-        marker.unlink()
+        if not marked:
+            marker.unlink()
     except OSError as error:
         raise PlaygroundError("remove the playground", f"{error.filename}: {error.strerror}") from error
 

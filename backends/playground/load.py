@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from quarterdeck.backends.playground.layout import Playground, PlaygroundError, PlaygroundHost
+from quarterdeck.backends.playground.layout import Playground, PlaygroundError
 from quarterdeck.backends.playground.lifecycle import describe
 
 REQUEST_DEADLINE = 5.0  # seconds
@@ -93,7 +93,7 @@ async def load(
     ``progress`` gets what is known so far, once a second. Raises ``PlaygroundError`` for an unknown target, a bad rate.
     """
     playground = describe(directory)
-    hosts, port = _hosts_and_port(playground, target)
+    hosts, port = _addresses_and_port(playground, target)
     if not 0 < rate <= HIGHEST_RATE or not 0 < seconds <= LONGEST:
         bounds = f"the rate must be above 0 and at most {HIGHEST_RATE:g} a second, the time at most {LONGEST:g} s"
         raise PlaygroundError("send traffic", bounds)
@@ -101,9 +101,9 @@ async def load(
     began = time.monotonic()
     free = asyncio.Semaphore(AT_ONCE)
 
-    async def one(host: PlaygroundHost) -> None:
+    async def one(host: str, address: str) -> None:
         try:
-            tally.add(host.name, *await _request(host.address, port, path))
+            tally.add(host, *await _request(address, port, path))
         finally:
             free.release()
 
@@ -117,7 +117,7 @@ async def load(
                 if time.monotonic() - began > seconds + REQUEST_DEADLINE:  # everything hung for so long
                     free.release()
                     break
-                requests.create_task(one(hosts[number % len(hosts)]))
+                requests.create_task(one(*hosts[number % len(hosts)]))
                 number += 1
     finally:
         if reporter is not None:
@@ -131,14 +131,19 @@ async def _report_regularly(tally: _Tally, progress: Callable[[LoadReport], None
         progress(tally.report())
 
 
-def _hosts_and_port(playground: Playground, target: str) -> tuple[tuple[PlaygroundHost, ...], int]:
+def _addresses_and_port(playground: Playground, target: str) -> tuple[tuple[tuple[str, str], ...], int]:
+    """Name and address of each host, and the port that is the same on all."""
+    engine = playground.engine
+    if engine is not None and target == engine.target:
+        return ((engine.name, engine.address),), engine.port
     environment, _, service = target.partition("/")
     hosts = playground.hosts_of(environment)
     if not hosts or service not in playground.services:
         environments = dict.fromkeys(host.environment for host in playground.hosts)
-        known = ", ".join(f"{known}/{name}" for known in environments for name in playground.services)
-        raise PlaygroundError("send traffic", f"there is no target {target!r}", advice=f"Known are {known}")
-    return hosts, playground.services[service]
+        known = [f"{known}/{name}" for known in environments for name in playground.services]
+        known += [engine.target] if engine is not None else []
+        raise PlaygroundError("send traffic", f"there is no target {target!r}", advice=f"Known are {', '.join(known)}")
+    return tuple((host.name, host.address) for host in hosts), playground.services[service]
 
 
 async def _request(address: str, port: int, path: str) -> tuple[str | None, str | None, float | None]:

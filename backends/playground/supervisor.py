@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from quarterdeck.backends.errors import BackendError
-from quarterdeck.backends.playground import addresses, fleetfile, layout, processes
+from quarterdeck.backends.playground import addresses, engine_traces, fleetfile, layout, processes
 
 WATCHED = {signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM}
 DIRECTORY_INTERVAL = 2.0  # seconds between two looks whether it is still there
@@ -98,6 +98,7 @@ class Supervisor:
 
     def watch(self) -> None:
         """Reaps what ends until SIGTERM comes, then ends the hosts. Ends everything when its directory was removed."""
+        traces: tuple[engine_traces.Trace, ...] = ()
         while True:
             arrived = signal.sigtimedwait(WATCHED, DIRECTORY_INTERVAL)
             self._reap()
@@ -107,7 +108,11 @@ class Supervisor:
                 while below := processes.descendants(own):
                     processes.kill(below)
                     processes.await_end(below, 1.0)
+                for trace, error in engine_traces.clear_all(traces).items():
+                    print(f"{trace.word} is left on an engine: {error}", file=sys.stderr, flush=True)
                 return
+            if number is None:
+                traces = engine_traces.read(self._directory)  # the file goes with the directory
             if number == signal.SIGUSR1:
                 try:
                     self.start_missing()

@@ -12,6 +12,8 @@ from quarterdeck.tui.cli.parser import Parser, add_command
 from quarterdeck.tui.cli.times import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from quarterdeck.backends.playground import Playground
     from quarterdeck.backends.playground.load import LoadReport
     from quarterdeck.history.records import Rollout
@@ -27,7 +29,10 @@ def declare_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
             "A fleet of six SSH hosts on this machine, with real processes, to try everything on: no root, no\n"
             "Docker. On a terminal it opens the control room on it, with a short guided incident: a release that\n"
             "turns out to be bad, and two keys that take it back. Without one, or with --story, it tells a story of\n"
-            "real rollouts in plain lines. It leaves the playground running."
+            "real rollouts in plain lines. It leaves the playground running.\n"
+            "\n"
+            "Where a Docker engine answers on a socket of this machine, the environment dev has it as a host too,\n"
+            "with a container to deploy, break and take back. QD_PLAYGROUND_ENGINE=no leaves the engine alone."
         ),
         example="qd demo\nqd demo --story\nqd demo up && qd deploy staging/web v2 --wait\nqd demo down",
     )
@@ -42,7 +47,8 @@ def declare_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
         changes=True,
         description=(
             "Starts the playground, puts v1 on every target, leaves it running, and prints the fleet file's path.\n"
-            "Commands that find no other fleet file use the running playground's, and say so."
+            "Commands that find no other fleet file use the running playground's, and say so. One that runs already is\n"
+            "left as it is: a Docker engine that was started since, or QD_PLAYGROUND_ENGINE, counts after qd demo down."
         ),
         example="qd demo up && qd deploy staging/web v2 --wait",
     )
@@ -51,7 +57,10 @@ def declare_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
         "down",
         run=run_down,
         changes=True,
-        description="Ends every process of the playground and removes its files. Nothing is left behind.",
+        description=(
+            "Ends every process of the playground and removes its files, and its container and images from the Docker\n"
+            "engine. Nothing is left behind, and nothing else is touched."
+        ),
         example="qd demo down",
     )
     load = add_command(
@@ -99,7 +108,7 @@ def on_playground(session: "Session", playground: "Playground") -> "Session":
 def run_up(session: "Session", _arguments: argparse.Namespace) -> int:
     playground, here = start(session)
     try:
-        failed = ship(here, "v1", "demo up", only_missing=True)
+        failed = ship(here, "v1", "demo up", only_missing=True, beside=beside(playground))
     finally:
         here.close()
     session.printer.document(
@@ -111,6 +120,15 @@ def run_up(session: "Session", _arguments: argparse.Namespace) -> int:
                 for host in playground.hosts
             ],
             "services": dict(playground.services),
+            "engine": None
+            if (engine := playground.engine) is None
+            else {
+                "host": engine.name,
+                "docker": f"unix://{engine.socket}",
+                "target": engine.target,
+                "address": engine.address,
+                "port": engine.port,
+            },
             "failed": [rollout.id for rollout in failed],
         }
     )
@@ -129,14 +147,29 @@ def start(session: "Session") -> "tuple[Playground, Session]":
 
     session.printer.progress("starting the playground: six SSH hosts on this machine …", "dim")
     playground = up()
+    if playground.engine is not None:
+        session.printer.progress(f"and {playground.engine.target}, a container on its Docker engine", "dim")
+    else:
+        session.printer.progress(f"no container in it: {playground.without_engine}", "dim")
     return playground, on_playground(session, playground)
 
 
+def beside(playground: "Playground") -> tuple[str, ...]:
+    """Targets that may fail without the playground being any the worse: those of this machine's own engine, if it has one."""
+    return (playground.engine.target,) if playground.engine is not None else ()
+
+
 def ship(
-    here: "Session", version: str, reason: str, *, only_missing: bool = False, only_on: str | None = None
+    here: "Session",
+    version: str,
+    reason: str,
+    *,
+    only_missing: bool = False,
+    only_on: str | None = None,
+    beside: "Collection[str]" = (),
 ) -> "list[Rollout]":
     """A version to every target, each said on a line. ``only_missing``: to targets on which nothing runs yet; ``only_on``: to
-    those that run that version."""
+    those that run that version; ``beside``: those whose failure is said and no more. Gives the failed ones."""
     from quarterdeck.history.records import RolloutState
     from quarterdeck.rollouts.playground import ship_everywhere
 
@@ -154,7 +187,7 @@ def ship(
 
     if wanted:
         here.printer.progress(f"deploying {version} to {len(wanted)} targets", "bold")
-    return ship_everywhere(here.control, version, reason, said, targets=wanted)
+    return ship_everywhere(here.control, version, reason, said, targets=wanted, beside=beside)
 
 
 def runs(here: "Session", target: str) -> str | None:

@@ -30,9 +30,12 @@ def play(session: "Session") -> int:
     from quarterdeck.tui.cli.room import open_on
     from quarterdeck.tui.room.guide import Incident
 
-    _, here = demo.start(session)
+    playground, here = demo.start(session)
+    beside = demo.beside(playground)
     try:
-        if demo.ship(here, "v1", "qd demo", only_missing=True) or demo.ship(here, "v2", "qd demo", only_on="v1"):
+        if demo.ship(here, "v1", "qd demo", only_missing=True, beside=beside) or demo.ship(
+            here, "v2", "qd demo", only_on="v1", beside=beside
+        ):
             session.printer.say(
                 "qd: not every target could be prepared; qd rollouts shows why, qd demo down begins anew", "bad"
             )

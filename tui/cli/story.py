@@ -18,21 +18,21 @@ def tell(session: "Session") -> int:
     playground, here = demo.start(session)
     told: list[dict[str, Any]] = []
     try:
-        status = _chapters(here, told)
+        status = _chapters(here, told, demo.beside(playground))
     finally:
         here.close()
     session.printer.document({"fleet_file": str(playground.fleet_file), "ok": status == Exit.DONE, "chapters": told})
     return status
 
 
-def _chapters(here: "Session", told: list[dict[str, Any]]) -> int:
+def _chapters(here: "Session", told: list[dict[str, Any]], beside: tuple[str, ...]) -> int:
     from quarterdeck.rollouts.playground import bad_versions
 
     say = here.printer.progress
     bad = bad_versions().at_once
     for version in ("v1", "v2"):
         say("")
-        failed = demo.ship(here, version, "qd demo")
+        failed = demo.ship(here, version, "qd demo", beside=beside)
         told.append({"chapter": f"deploy {version} everywhere", "ok": not failed})
         if failed:
             return _untrue(here, f"{version} did not reach every target")
