@@ -50,7 +50,7 @@ def main(wanted: list[str]) -> int:
         home = Path(directory)
         environment = {
             "PATH": os.environ["PATH"], "HOME": directory, "XDG_STATE_HOME": f"{directory}/state", "USER": "maya",
-            "LANG": "C.UTF-8",
+            "LANG": "C.UTF-8", "QD_PLAYGROUND_ENGINE": "no",
         }  # fmt: skip
         try:
             _run(environment, home, "demo", "up")

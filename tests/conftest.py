@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests may use: real SSH hosts, real Docker engines."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that tests can share modules as ``tests.<name>``
+
+os.environ["QD_PLAYGROUND_ENGINE"] = "no"  # many playgrounds at once: only the tests of it touch this machine's engine
 
 from tests.backends.registry.real_registry import RealRegistry
 from tests.boxes import Box, Registry, connect, start_registry

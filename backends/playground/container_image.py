@@ -16,7 +16,10 @@ from typing import Final
 from quarterdeck.backends.playground import artifacts
 
 LABEL: Final = "dev.quarterdeck.playground"
-"""On everything that a playground makes on an engine; its value is the playground's word."""
+"""On everything that a playground makes on an engine, but for its images; its value is the playground's word."""
+
+IMAGE_LABEL: Final = "dev.quarterdeck.playground-image"
+"""Another one: a container inherits what its image has, also one that somebody else makes of it."""
 
 PORT: Final = 8080  # of the service, in the container
 _USR: Final = "/usr"
@@ -44,7 +47,7 @@ def changes(word: str) -> list[str]:
         # A Python that is built around a shared library finds it through the loader's cache, which is not in the image.
         f"ENV LD_LIBRARY_PATH={_quoted(str(python.parent.parent / 'lib'))}",
         f"EXPOSE {PORT}",
-        f"LABEL {LABEL}={word}",
+        f"LABEL {IMAGE_LABEL}={word}",
     ]
 
 
@@ -70,8 +73,9 @@ def tree(service: str, version: str) -> bytes:
 
 
 def _python() -> Path:
-    """The interpreter itself, not the environment that it was started from."""
-    return Path(sys.executable).resolve()
+    """The interpreter itself, not that of a virtual environment, which may be a copy that needs the other."""
+    installed = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return (installed if installed.exists() else Path(sys.executable)).resolve()
 
 
 def _quoted(text: str) -> str:

@@ -17,7 +17,7 @@ import msgspec
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, EngineRefused
 from quarterdeck.backends.hosts.docker import names
 from quarterdeck.backends.hosts.docker.place import UnixPlace
-from quarterdeck.backends.playground.container_image import LABEL
+from quarterdeck.backends.playground.container_image import IMAGE_LABEL, LABEL
 from quarterdeck.backends.playground.layout import EngineHost, write_atomically
 
 if TYPE_CHECKING:
@@ -153,9 +153,9 @@ _REMOVERS: "Mapping[str, Callable[..., object]]" = {
 
 async def _clear_images(engine: "Engine", word: str) -> int:
     def ours(client: "docker.APIClient") -> list[str]:
-        images = client.images(filters={"label": [f"{LABEL}={word}"]})
+        images = client.images(filters={"label": [f"{IMAGE_LABEL}={word}"]})
         used = {one["ImageID"] for one in client.containers(all=True)} if images else set()
-        return [one["Id"] for one in images if (one["Labels"] or {}).get(LABEL) == word and one["Id"] not in used]
+        return [one["Id"] for one in images if (one["Labels"] or {}).get(IMAGE_LABEL) == word and one["Id"] not in used]
 
     found = await engine.call(_ACTION, ours, deadline=_CALL)
     for image in found:

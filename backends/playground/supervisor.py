@@ -41,7 +41,9 @@ class Supervisor:
             layout.PlaygroundHost(name, environment, address, claimed.ssh_port, layout.home_of(self._directory, name))
             for (name, environment), address in zip(names, claimed.addresses, strict=True)
         )
-        self.playground = layout.Playground(self._directory, _user(), hosts, claimed.services)
+        self.playground = layout.Playground(
+            self._directory, _user(), hosts, claimed.services, without_engine="its start was cut short"
+        )
         self._listeners = dict(zip((host.name for host in hosts), claimed.listeners, strict=True))
         self._host_keys = {host.name: asyncssh.generate_private_key("ssh-ed25519", host.name) for host in hosts}
         client = asyncssh.generate_private_key("ssh-ed25519", "playground")
@@ -111,8 +113,7 @@ class Supervisor:
                 for trace, error in engine_traces.clear_all(traces).items():
                     print(f"{trace.word} is left on an engine: {error}", file=sys.stderr, flush=True)
                 return
-            if number is None:
-                traces = engine_traces.read(self._directory)  # the file goes with the directory
+            traces = engine_traces.read(self._directory) or traces  # the file goes with the directory
             if number == signal.SIGUSR1:
                 try:
                     self.start_missing()

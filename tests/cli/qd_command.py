@@ -70,6 +70,7 @@ class Qd:
             kept
             # A control room on hosts that can't be reached would soon show nothing else: a test that wants that takes it out.
             | {"HOME": str(home), "XDG_STATE_HOME": str(self.directory / "xdg"), "QD_CACHED": "1"}
+            | {"QD_PLAYGROUND_ENGINE": "no"}
             | self.environment
             | dict(extra or {})
         )

@@ -86,6 +86,7 @@ def test_the_demo_on_a_terminal_ends_its_traffic_with_itself(tmp_path: Path) -> 
     home.mkdir()
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(home), "XDG_STATE_HOME": str(tmp_path / "state"), "LANG": "C.UTF-8",
+        "QD_PLAYGROUND_ENGINE": "no",
     }  # fmt: skip
     qd = [sys.executable, "-m", "quarterdeck.tui.main"]
     try:
