@@ -1,7 +1,9 @@
-"""A fleet on this machine to try everything on: embedded SSH hosts, real processes, artifacts of several versions.
+"""A fleet on this machine to try everything on: embedded SSH hosts, real processes, artifacts of several versions; and where this machine
+has a Docker engine, a container on it.
 
 Needs no root, no Docker and no sshd (Linux only: it reads /proc and uses 127.0.0.0/8). It must never listen on anything
-but loopback, never let anybody in but the playground's own key, never touch a directory or process not its own.
+but loopback, never let anybody in but the playground's own key, never touch a directory, a process or anything on an engine
+that is not its own.
 """
 
 from quarterdeck.backends.playground.layout import Playground, PlaygroundError, PlaygroundHost

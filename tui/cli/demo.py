@@ -27,9 +27,9 @@ def declare_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
         run=run_story,
         description=(
             "A fleet of six SSH hosts on this machine, with real processes, to try everything on: no root, no\n"
-            "Docker. On a terminal it opens the control room on it, with a short guided incident: a release that\n"
-            "turns out to be bad, and two keys that take it back. Without one, or with --story, it tells a story of\n"
-            "real rollouts in plain lines. It leaves the playground running.\n"
+            "Docker needed. On a terminal it opens the control room on it, with a short guided incident: a release\n"
+            "that turns out to be bad, and two keys that take it back. Without one, or with --story, it tells a\n"
+            "story of real rollouts in plain lines. It leaves the playground running.\n"
             "\n"
             "Where a Docker engine answers on a socket of this machine, the environment dev has it as a host too,\n"
             "with a container to deploy, break and take back. QD_PLAYGROUND_ENGINE=no leaves the engine alone."
