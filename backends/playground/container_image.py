@@ -22,6 +22,9 @@ IMAGE_LABEL: Final = "dev.quarterdeck.playground-image"
 """Another one: a container inherits what its image has, also one that somebody else makes of it."""
 
 PORT: Final = 8080  # of the service, in the container
+# All that root in the container may do beyond others: read a Python that only its owner may read.
+CAP_DROP: Final = ("ALL",)
+CAP_ADD: Final = ("DAC_OVERRIDE",)
 _USR: Final = "/usr"
 _PLACE: Final = "service"
 _SYSTEM: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # links into /usr, but for older distributions

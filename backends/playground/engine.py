@@ -19,7 +19,7 @@ from quarterdeck.backends.playground.layout import EngineHost
 if TYPE_CHECKING:
     from quarterdeck.backends.playground.engine_errand import Errand
 
-WAITING: Final = 10.0  # seconds from the start of the playground
+WAITING: Final = 15.0  # seconds from the start of the playground
 _LEAVING: Final = 8.0
 _WORD: Final = 6  # hexadecimal digits
 _PORTS: Final = range(17000, 32000)  # below those that the kernel gives to clients

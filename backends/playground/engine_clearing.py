@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from quarterdeck.backends.hosts.docker.engine import Engine
 
-_CONNECTING: Final = 2.0  # seconds for an engine to answer at all
+_CONNECTING: Final = 10.0  # seconds for an engine that has something of ours to answer
 _CLEARING: Final = 40.0  # for all of it to be gone
 _CALL: Final = 20.0
 _AGAIN: Final = 0.1
@@ -30,7 +30,7 @@ _ACTION: Final = "remove the playground's container"
 _GOES_BY_ITSELF: Final = (404, 409)  # it is gone, or is being removed, or still used by what goes first
 
 
-async def open_engine(socket: str) -> "Engine":
+async def open_engine(socket: str, deadline: float = _CONNECTING) -> "Engine":
     """Raises ``Unreachable``, ``NotPermitted``: it did not answer."""
     await asyncio.to_thread(_load)  # not within the time that the engine has for its answer
     from quarterdeck.backends.hosts.docker.engine import Engine
@@ -38,7 +38,7 @@ async def open_engine(socket: str) -> "Engine":
 
     engine = Engine("the Docker engine", DirectWay(UnixPlace(socket)))
     try:
-        await engine.open(_CONNECTING)
+        await engine.open(deadline)
     except BaseException:
         await engine.close()
         raise

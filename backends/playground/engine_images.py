@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from quarterdeck.backends.hosts.docker.engine import Engine
 
-_MAKING: Final = 8.0  # for a call
-_ANSWERING: Final = 4.0  # for the first container to answer, once it runs
+_ASKING: Final = 2.0  # seconds for the engine to answer at all
+_MAKING: Final = 10.0  # for a call
+_ANSWERING: Final = 6.0  # for the first container to answer, once it runs
 _AGAIN: Final = 0.03
 _TRYING: Final = "try the playground's container"
 _SERVICE: Final = "shop"
@@ -32,7 +33,7 @@ _FIRST: Final = next(iter(FAULTS))
 
 async def make_ready(directory: Path, trace: Trace, ready: "Future[None]") -> None:
     """Sets ``ready`` as soon as it is so, and tidies up. Raises ``NoEngine``, ``BackendError``, ``OSError``."""
-    engine = await open_engine(trace.socket)
+    engine = await open_engine(trace.socket, _ASKING)
     try:
         # Written down before anything is made.
         engine_traces.write(directory, [*engine_traces.read(directory), trace])
@@ -89,6 +90,8 @@ def _make_container(client: "docker.APIClient", host: EngineHost) -> str:
         "HostConfig": {
             "Mounts": mounts,
             "ReadonlyRootfs": True,
+            "CapDrop": list(container_image.CAP_DROP),
+            "CapAdd": list(container_image.CAP_ADD),
             "NetworkMode": "bridge",
             "PortBindings": {port: [{"HostIp": host.address, "HostPort": ""}]},
         },

@@ -96,6 +96,8 @@ def _container_service(engine: EngineHost) -> list[str]:
         "      network_mode: bridge",
         f'      ports: ["{engine.address}:{engine.port}:{container_image.PORT}"]',
         "      read_only: true",
+        f"      cap_drop: [{', '.join(container_image.CAP_DROP)}]",
+        f"      cap_add: [{', '.join(container_image.CAP_ADD)}]",
         "      stop_grace_period: 5s",
         f"      labels: {{{container_image.LABEL}: {quoted(engine.word)}}}",
         "      volumes:  # Python and its libraries are this machine's own",

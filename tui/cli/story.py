@@ -87,6 +87,7 @@ def _chapters(here: "Session", told: list[dict[str, Any]], beside: tuple[str, ..
         f"qd logs {BAD_TARGET} --follow",
         "qd demo load staging/web         # traffic, in a second terminal",
         "qd demo break --traffic          # a release that is bad only under traffic",
+        *(f"qd demo break {target}    # the same in a container" for target in beside),
         "qd audit verify",
         "qd demo down                     # removes all of it",
     ):
