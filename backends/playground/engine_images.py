@@ -69,8 +69,9 @@ async def _make_image(engine: "Engine", host: EngineHost, version: str) -> None:
 
 async def _try(engine: "Engine", host: EngineHost) -> tuple[str, str]:
     """A container, and what is in its way: nothing where it answers at a published port, as a release's own will have to."""
-    container = await engine.call(_TRYING, partial(_make_container, host=host), deadline=_MAKING)
+    container = ""
     try:
+        container = await engine.call(_TRYING, partial(_make_container, host=host), deadline=_MAKING)
         await engine.call(_TRYING, lambda client: client.start(container), deadline=_MAKING)
     except EngineRefused as error:
         return container, error.explanation
