@@ -248,19 +248,18 @@ def _bring_back(playground: Playground) -> None:
     def dead() -> list[str]:
         return [host.name for host in playground.hosts if playground.host_pid(host.name) is None]
 
-    if not dead():
-        return
-    for pid in processes.read_pid_file(layout.supervisor_pid_file(playground.directory)):
-        os.kill(pid, signal.SIGUSR1)
     before = time.monotonic() + STOP_DEADLINE
     while dead():
+        # Again and again: one of several threads may be the last to go, and until then the supervisor can't know of its end.
+        for pid in processes.read_pid_file(layout.supervisor_pid_file(playground.directory)):
+            os.kill(pid, signal.SIGUSR1)
         if time.monotonic() > before:
             raise PlaygroundError(
                 "bring the playground's hosts back",
                 f"{', '.join(dead())} did not start",
                 advice="`qd demo down`, then `qd demo up`",
             )
-        time.sleep(0.005)
+        time.sleep(0.01)
 
 
 def _clear(directory: Path) -> list[BackendError]:

@@ -2,11 +2,7 @@
 on that engine is never touched."""
 
 import json
-import os
-import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,77 +10,14 @@ from typing import Any
 import pytest
 
 from quarterdeck.backends.hosts.docker import names
-from quarterdeck.backends.playground import (
-    Playground,
-    PlaygroundError,
-    container_image,
-    describe,
-    is_running,
-    start,
-    stop,
-)
-from quarterdeck.backends.playground.container_image import IMAGE_LABEL, LABEL
-from quarterdeck.backends.playground.layout import EngineHost
+from quarterdeck.backends.playground import describe, start, stop
 from tests.cli.qd_command import Qd
 from tests.conftest import StartDockerEngine
 from tests.engine import DockerEngine
-from tests.playground.by_hand import wait_for
+from tests.playground.on_engine import Foreign, engine_of, left_on, of, use
 
-pytestmark = [pytest.mark.docker, pytest.mark.root]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 LONG = 150.0  # seconds: the machine may be busy with other things
-START = "import sys, pathlib, quarterdeck.backends.playground as p; p.start(pathlib.Path(sys.argv[1]))"
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "own"
-    yield place
-    if (place / ".quarterdeck-playground").exists():
-        stop(place)
-
-
-@pytest.fixture
-def chosen(monkeypatch: pytest.MonkeyPatch, docker_engine: DockerEngine) -> DockerEngine:
-    """The engine that playgrounds of this test find; nothing of any playground is on it."""
-    use(monkeypatch, docker_engine)
-    assert left_on(docker_engine) == set()
-    return docker_engine
-
-
-def use(monkeypatch: pytest.MonkeyPatch, engine: DockerEngine) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{engine.socket}")
-    monkeypatch.setenv("QD_PLAYGROUND_ENGINE", "yes")
-
-
-def of(engine: DockerEngine) -> dict[str, str]:
-    """The same for a command."""
-    return {"DOCKER_HOST": f"unix://{engine.socket}", "QD_PLAYGROUND_ENGINE": "yes"}
-
-
-def left_on(engine: DockerEngine, word: str = "") -> set[str]:
-    """All that tells by a label whose it is: the playground's with that word, or any playground's."""
-    client = engine.client
-    listed = {
-        "container": [(one["Names"][0], one["Labels"]) for one in client.containers(all=True)],
-        "image": [(str(one["RepoTags"] or one["Id"]), one["Labels"]) for one in client.images(all=True)],
-        # What qd remembers of a target has a number at the end, which goes up.
-        "volume": [(one["Name"].rpartition(".")[0], one["Labels"]) for one in client.volumes()["Volumes"] or []],
-        "network": [(one["Name"], one["Labels"]) for one in client.networks()],
-    }
-    return {f"{kind} {name}" for kind, things in listed.items() for name, labels in things if whose(kind, labels, word)}
-
-
-def whose(kind: str, labels: dict[str, str] | None, word: str) -> bool:
-    held = labels or {}
-    # A container inherits what its image has: it is whoever's made it.
-    of_image = held.get(IMAGE_LABEL, "") if kind == "image" else ""
-    words = {held.get(LABEL, ""), of_image, held.get(names.TARGET, "").removeprefix("dev/shop-")} - {""}
-    return word in words if word else bool(words)
-
-
-def engine_of(playground: Playground) -> EngineHost:
-    assert playground.engine is not None, playground.without_engine
-    return playground.engine
 
 
 def status(qd: Qd, target: str) -> dict[str, Any]:
@@ -106,40 +39,6 @@ def two_of_them(tmp_path: Path, docker_engine: DockerEngine) -> Iterator[tuple[Q
     yield both
     for qd in both:
         stop(playground_of(qd))
-
-
-class Foreign:
-    """What somebody else has on the engine, with names and labels that look as if they were a playground's."""
-
-    def __init__(self, engine: DockerEngine) -> None:
-        self._client = engine.client
-        self._image = engine.image("playground-mine/shop:v1", changes=(f"LABEL {IMAGE_LABEL}=another",))
-        self._container = engine.run(
-            "playground-mine/shop:v1", "playground-mine-shop", labels={LABEL: "another", names.TARGET: "dev/shop"}
-        )
-        self._volume = self._client.create_volume("playground-mine", labels={names.TARGET: "dev/shop-another"})["Name"]
-        self._network = self._client.create_network("playground-dev_default")["Id"]
-
-    def assert_untouched(self) -> None:
-        assert self._client.inspect_image(self._image)["RepoTags"] == ["playground-mine/shop:v1"]
-        container = self._client.inspect_container(self._container)
-        assert (container["State"]["Running"], container["RestartCount"]) == (True, 0)
-        assert container["Name"] == "/playground-mine-shop"
-        assert self._client.inspect_volume(self._volume)
-        assert self._client.inspect_network(self._network)
-
-    def remove(self) -> None:
-        self._client.remove_container(self._container, force=True, v=True)
-        self._client.remove_image(self._image, force=True)
-        self._client.remove_volume(self._volume)
-        self._client.remove_network(self._network)
-
-
-@pytest.fixture
-def foreign(docker_engine: DockerEngine) -> Iterator[Foreign]:
-    made = Foreign(docker_engine)
-    yield made
-    made.remove()
 
 
 def test_it_is_deployed_broken_and_taken_back_and_leaves_nothing(
@@ -244,97 +143,3 @@ def test_a_first_release_that_fails_there_stops_nothing_else(
     finally:
         stop(playground_of(qd))
     assert left_on(docker_engine) == set()
-
-
-def test_what_a_start_that_was_killed_left_is_removed(chosen: DockerEngine, directory: Path, foreign: Foreign) -> None:
-    others = left_on(chosen)
-    with subprocess.Popen([sys.executable, "-c", START, str(directory)]) as starter:
-        wait_for(lambda: left_on(chosen) != others, "something of it is on the engine")
-        starter.kill()
-    assert stop(directory)
-    assert left_on(chosen) == others
-    foreign.assert_untouched()
-
-
-def test_what_a_killed_one_left_is_removed_by_the_next_start(
-    chosen: DockerEngine, directory: Path, foreign: Foreign
-) -> None:
-    playground = start(directory)
-    word = engine_of(playground).word
-    supervisor = int((directory / "run" / "supervisor.pid").read_text().split()[0])
-    for pid in [supervisor, *filter(None, (playground.host_pid(host.name) for host in playground.hosts))]:
-        os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not is_running(directory), "the playground is known to be broken")
-    chosen.run("playground-mine/shop:v1", f"playground-{word}-shop.stray", labels={LABEL: word})
-    again = engine_of(start(directory))
-    assert left_on(chosen, word) == set()
-    assert len(left_on(chosen, again.word)) >= 4
-    assert stop(directory)
-    assert left_on(chosen, again.word) == set()
-    foreign.assert_untouched()
-
-
-def test_when_its_directory_is_removed_by_hand_the_engine_is_cleared_too(chosen: DockerEngine, directory: Path) -> None:
-    playground = start(directory)
-    killed = playground.host_pid("dev-1")
-    assert killed is not None
-    os.kill(killed, signal.SIGKILL)
-    wait_for(lambda: playground.host_pid("dev-1") is None, "the host is dead")
-    start(directory)  # the supervisor brings it back; from then on it knows of the engine
-    assert left_on(chosen, engine_of(playground).word)
-    shutil.rmtree(directory)
-    wait_for(lambda: not left_on(chosen), "the engine is cleared")
-
-
-def test_an_image_that_somebody_uses_stays(chosen: DockerEngine, directory: Path) -> None:
-    host = engine_of(start(directory))
-    image = chosen.client.inspect_image(f"{host.repository}:v2")["Id"]
-    container = chosen.client.create_container(image, name="mine")["Id"]
-    assert stop(directory)
-    assert left_on(chosen, host.word) == {f"image {[f'{host.repository}:v2']}"}
-    assert chosen.client.inspect_container(container)["Image"] == image
-    chosen.client.remove_container(container)
-    chosen.client.remove_image(image, force=True)
-
-
-def test_an_engine_on_which_nothing_of_this_machine_runs_is_not_taken(
-    chosen: DockerEngine, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As where the engine's machine is a virtual one: what is mounted from it is not what is here."""
-    monkeypatch.setattr(container_image, "mounted_paths", lambda: ("/etc",))
-    playground = start(directory)
-    assert playground.engine is None
-    assert "can't run this machine's Python" in playground.without_engine
-    assert left_on(chosen) == set()
-    assert not (directory / ".engines").exists()
-    assert describe(directory) == playground
-
-
-def test_the_switch_leaves_an_engine_alone(
-    chosen: DockerEngine, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("QD_PLAYGROUND_ENGINE", "no")
-    playground = start(directory)
-    assert (playground.engine, playground.without_engine) == (None, "QD_PLAYGROUND_ENGINE says so")
-    assert left_on(chosen) == set()
-    assert "docker:" not in playground.fleet_file.read_text()
-
-
-def test_a_frozen_engine_does_not_keep_the_playground_from_going(
-    directory: Path, start_docker_engine: StartDockerEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = start_docker_engine()
-    use(monkeypatch, engine)
-    assert start(directory).engine
-    engine.freeze()
-    try:
-        with pytest.raises(PlaygroundError, match="All else of it is gone"):
-            stop(directory)
-        playground = start(directory)
-        assert playground.engine is None
-        assert len(playground.hosts) == 6
-    finally:
-        engine.thaw()
-    assert stop(directory)
-    assert left_on(engine) == set()
-    assert not directory.exists()
