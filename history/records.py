@@ -214,7 +214,7 @@ class Observation(msgspec.Struct, frozen=True):
 
 
 class Metric(StrEnum):
-    """What a sample measures. Of a target on a host: latency, failure. Of a host: the others."""
+    """What a sample measures. Of a target on a host: latency, failure, and what its container uses. Of a host: the others."""
 
     LATENCY = "latency"  # seconds that a health check that passed took
     FAILURE = "failure"  # seconds until a health check failed
@@ -222,6 +222,13 @@ class Metric(StrEnum):
     CPU = "cpu"  # percent of all cores
     MEMORY = "memory"  # percent that is used
     DISK = "disk"  # percent that is used, where the target lies
+    CONTAINER_CPU = "container cpu"  # percent of one core
+    CONTAINER_MEMORY = "container memory"  # bytes that it uses
+    CONTAINER_LIMIT = "container memory limit"  # bytes that it may use; not there: whatever there is
+    CONTAINER_RESTARTS = "container restarts"  # by its engine, since somebody last started it
+    CONTAINER_OUT_OF_MEMORY = "container out of memory"  # how often something in it was killed, since it is watched
+    CONTAINER_RECEIVED = "container received"  # bytes a second
+    CONTAINER_SENT = "container sent"  # bytes a second
 
 
 class Sample(msgspec.Struct, frozen=True):

@@ -12,8 +12,11 @@ from quarterdeck.rollouts.picture import TargetSeen, version_of
 WINDOW: Final = 300.0  # seconds
 BUCKET: Final = 5.0  # seconds: one value of a series
 BUCKETS: Final = int(WINDOW / BUCKET)
-LATELY: Final = 60.0  # seconds: what the list of all targets is about
+LATELY: Final = 60.0  # seconds: what the list of all targets is about, and what is now of a container's figures
 VITALS: Final = (Metric.CPU, Metric.LOAD, Metric.MEMORY, Metric.DISK)
+CHECKS: Final = frozenset({Metric.LATENCY, Metric.FAILURE})
+DRAWN: Final = (Metric.CONTAINER_CPU, Metric.CONTAINER_MEMORY)
+SUMMED: Final = (Metric.CONTAINER_RESTARTS, Metric.CONTAINER_OUT_OF_MEMORY)
 
 Series = tuple[float | None, ...]
 """One value a bucket, oldest first; None: nothing was measured."""
@@ -34,13 +37,15 @@ class Probes(msgspec.Struct, frozen=True):
 
 
 class Side(msgspec.Struct, frozen=True):
-    """What one release does. ``hosts``: on which it runs now; ``vitals``: the mean of those hosts' newest figures."""
+    """What one release does. ``hosts``: on which it runs now; ``vitals``: the mean of those hosts' newest figures; ``own``: what its
+    containers use, their mean too, restarts and kills added up."""
 
     release: str | None
     version: str | None
     hosts: int
     probes: Probes
     vitals: Mapping[Metric, float] = msgspec.field(default_factory=dict)
+    own: Mapping[Metric, float] = msgspec.field(default_factory=dict)
 
 
 class HostFigures(msgspec.Struct, frozen=True):
@@ -51,6 +56,17 @@ class HostFigures(msgspec.Struct, frozen=True):
     probes: Probes
     vitals: Mapping[Metric, float]
     newest: int = 0  # boot time in nanoseconds, 0: nothing was measured
+
+
+class ContainerSeen(msgspec.Struct, frozen=True):
+    """A container as it was measured last on its host. ``figures``: what was not measured then is not there; ``newest`` as above;
+    ``series``: of its share of the processor and of its memory."""
+
+    host: str
+    release: str | None
+    figures: Mapping[Metric, float]
+    newest: int
+    series: Mapping[Metric, Series]
 
 
 class TargetHealth(msgspec.Struct, frozen=True):
@@ -64,6 +80,7 @@ class TargetHealth(msgspec.Struct, frozen=True):
     hosts: tuple[HostFigures, ...]
     newest: int
     last_bucket: int = 0
+    containers: tuple[ContainerSeen, ...] = ()
 
 
 class Measures(msgspec.Struct, frozen=True):
@@ -82,17 +99,62 @@ def target_health(seen: TargetSeen, samples: Sequence[Sample], now: int) -> Targ
             by_host[one.host].append(one)
     figures = tuple(_host(host, own) for host, own in by_host.items())
     runs = {host.host: host.release for host in seen.hosts}
-    checks = [one for one in samples if one.target == seen.target]
+    checks = [one for one in samples if one.target == seen.target and one.metric in CHECKS]
     last = now // int(BUCKET * SECOND) - 1  # the newest whole one
+    containers = containers_of(seen.target, samples, last)
+    fresh = [one for one in containers if now - one.newest <= LATELY * SECOND]  # what was once used is no figure of now
     return TargetHealth(
         seen.target,
-        _side(new, checks, figures, runs),
-        _side(old, checks, figures, runs) if old is not None else None,
-        _series(new, checks, samples, runs, last),
+        _side(new, checks, figures, runs, fresh),
+        _side(old, checks, figures, runs, fresh) if old is not None else None,
+        {**_series(new, checks, samples, runs, last), **_own_series(new, containers)},
         figures,
         max((one.newest for one in figures), default=0),
         last,
+        containers,
     )
+
+
+def containers_of(target: str, samples: Iterable[Sample], last: int) -> tuple[ContainerSeen, ...]:
+    """By host, those of each that were measured there together, last of all: what was not among them does not run any more. ``last``: the
+    newest bucket."""
+    by_host: dict[str, list[Sample]] = {}
+    for one in samples:
+        if one.target == target and one.metric not in CHECKS:
+            by_host.setdefault(one.host, []).append(one)
+    found = []
+    for host, own in sorted(by_host.items()):
+        newest = max(one.boottime for one in own)
+        figures: dict[str | None, dict[Metric, float]] = {}
+        for one in own:
+            if one.boottime == newest:
+                figures.setdefault(one.release, {})[Metric(one.metric)] = one.value
+        for release, measured in figures.items():
+            mine = [one for one in own if one.release == release]
+            series = {metric: _buckets(mine, metric, last) for metric in DRAWN}
+            found.append(ContainerSeen(host, release, measured, newest, series))
+    return tuple(found)
+
+
+def _buckets(samples: Iterable[Sample], metric: Metric, last: int) -> Series:
+    first = last - BUCKETS + 1
+    found: list[list[float]] = [[] for _ in range(BUCKETS)]
+    for one in samples:
+        at = one.boottime // int(BUCKET * SECOND) - first
+        if one.metric == metric and 0 <= at < BUCKETS:
+            found[at].append(one.value)
+    return tuple(sum(own) / len(own) if own else None for own in found)
+
+
+def _own_series(release: str | None, containers: Iterable[ContainerSeen]) -> Mapping[str, Series]:
+    """The mean of the containers of ``release``."""
+    here = [one for one in containers if one.release == release and release is not None]
+    found: dict[str, Series] = {}
+    for metric in DRAWN:
+        together = zip(*(one.series[metric] for one in here), strict=True)
+        known = [[value for value in column if value is not None] for column in together]
+        found[str(metric)] = tuple(sum(values) / len(values) if values else None for values in known)
+    return found
 
 
 def sides(seen: TargetSeen) -> tuple[str | None, str | None]:
@@ -131,21 +193,33 @@ def percentile(ordered: Sequence[float], percent: int) -> float | None:
 
 
 def _side(
-    release: str | None, checks: Iterable[Sample], figures: Iterable[HostFigures], runs: Mapping[str, str | None]
+    release: str | None,
+    checks: Iterable[Sample],
+    figures: Iterable[HostFigures],
+    runs: Mapping[str, str | None],
+    containers: Iterable[ContainerSeen],
 ) -> Side:
     here = [one for one in figures if runs.get(one.host) == release and release is not None]
-    vitals = {}
-    for metric in VITALS:
-        values = [one.vitals[metric] for one in here if metric in one.vitals]
-        if values:
-            vitals[metric] = sum(values) / len(values)
-    own = probes_of(one for one in checks if one.release == release)
-    return Side(release, version_of(release), len(here), own, vitals)
+    vitals = _means([one.vitals for one in here])
+    boxes = [one.figures for one in containers if one.release == release and release is not None]
+    own = _means(boxes) | {
+        metric: sum(one.get(metric, 0.0) for one in boxes) for metric in SUMMED if any(metric in one for one in boxes)
+    }
+    probes = probes_of(one for one in checks if one.release == release)
+    return Side(release, version_of(release), len(here), probes, vitals, own)
+
+
+def _means(figures: Sequence[Mapping[Metric, float]]) -> dict[Metric, float]:
+    found: dict[Metric, list[float]] = {}
+    for one in figures:
+        for metric, value in one.items():
+            found.setdefault(metric, []).append(value)
+    return {metric: sum(values) / len(values) for metric, values in found.items()}
 
 
 def _host(host: str, samples: Sequence[Sample]) -> HostFigures:
     vitals = {Metric(one.metric): one.value for one in samples if not one.target}
-    checks = [one for one in samples if one.target]
+    checks = [one for one in samples if one.target and one.metric in CHECKS]
     last = checks[-1] if checks else None
     return HostFigures(
         host,

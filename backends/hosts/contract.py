@@ -1,6 +1,6 @@
 """What a host can be asked to do. Every implementation passes the same contract tests (tests/contract/)."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -93,6 +93,19 @@ class Vitals(msgspec.Struct, frozen=True):
     uptime: float  # seconds
     cpu_busy: int = 0  # ticks of all cores since the start, to be compared with an earlier look
     cpu_total: int = 0  # likewise; 0: not told
+
+
+class ContainerFigures(msgspec.Struct, frozen=True):
+    """What one container of a target uses now. None: nobody tells, as of one that does not run."""
+
+    release: str
+    cpu: float | None  # percent of one core since the last look; None at the first
+    memory: int | None  # bytes, without what the kernel only caches
+    memory_limit: int | None  # bytes; None: it may use whatever there is
+    restarts: int  # by the engine, since it was last started by somebody
+    out_of_memory: int  # how often something in it was killed for want of memory, since it is watched
+    received: float | None  # bytes a second over its networks since the last look
+    sent: float | None
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -302,6 +315,12 @@ class Watched(Connection, Protocol):
     def changes(self) -> AsyncGenerator[frozenset[str] | None, None]:
         """Targets to which something has just happened on the host, as it tells it by itself. None: anything may have happened, look at
         all; so it begins, and so it goes on after it was cut. Never ends by itself; raises where it can't be had."""
+        ...
+
+    async def figures(
+        self, targets: Collection[str], *, deadline: float = 10.0
+    ) -> Mapping[str, Sequence[ContainerFigures]]:
+        """By target: of the live container and those that run beside it, as ``facts`` last saw them."""
         ...
 
 

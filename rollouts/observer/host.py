@@ -5,7 +5,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
 
@@ -69,6 +69,8 @@ class HostWatch:
         self._due: dict[str, float] = {}
         self._vitals_every = 60.0
         self._vitals_due = 0.0
+        self._figured: frozenset[str] = frozenset()
+        self._figures_due = 0.0
         self._before: Vitals | None = None
         self._phase = random.random()  # noqa: S311 - spreads looks
         self._connection: Connection | None = None
@@ -80,8 +82,9 @@ class HostWatch:
         self._not_before = 0.0  # while it is lost
         self._changed = asyncio.Event()
 
-    def want(self, every: Mapping[str, float], vitals: float) -> None:
-        """Seconds between two looks at each target, and at the host's own figures. What is new is looked at soon."""
+    def want(self, every: Mapping[str, float], vitals: float, figured: Collection[str] = ()) -> None:
+        """Seconds between two looks at each target, and at the host's own figures. ``figured``: targets of which it is wanted, as often,
+        what their containers use; of no other it is asked. What is new is looked at soon."""
         now = time.monotonic()
         for name, seconds in every.items():
             if name not in self._due:
@@ -89,7 +92,9 @@ class HostWatch:
             elif seconds != self._every.get(name):
                 self._due[name] = min(self._due[name], self._next(now, seconds))
         self._every = dict(every)
-        self._vitals_every = vitals
+        if not self._figured.issuperset(figured):
+            self._figures_due = now
+        self._vitals_every, self._figured = vitals, frozenset(figured)
         self._vitals_due = min(self._vitals_due, now + vitals)
         self._changed.set()
 
@@ -166,6 +171,9 @@ class HostWatch:
                 raise Unreachable(self.host.name, "look at it", f"no answer within {ANSWER:g} s")
             for name in self._due.keys() & set(stuck):
                 self._due[name] = time.monotonic() + STUCK
+        if self._watched is not None and self._figured and self._figures_due <= now:
+            self._figures_due = now + self._vitals_every * 0.95
+            await self._containers(self._watched, self._figured & self._every.keys())
         self._failures, self._not_before = 0, 0.0
         if min(self._every.values()) > IDLE:
             await self._disconnect()
@@ -230,6 +238,31 @@ class HostWatch:
         if vitals.disk_total > 0:
             self._sample("", None, Metric.DISK, 100 * (1 - vitals.disk_free / vitals.disk_total), at)
         return ""
+
+    async def _containers(self, connection: Watched, targets: frozenset[str]) -> None:
+        """What the containers use. All that is found together has one time: what is not in it does not run any more. Raises Unreachable."""
+        try:
+            found = await connection.figures(targets, deadline=ANSWER)
+        except Unreachable:
+            raise
+        except BackendError as error:
+            _log.info("host=%s tells nothing of what its containers use: %s", self.host.name, error)
+            self._figures_due = time.monotonic() + STUCK  # what hangs here holds up the next round
+            return
+        at = boottime()
+        for target, containers in found.items():
+            for one in containers:
+                for metric, value in (
+                    (Metric.CONTAINER_CPU, one.cpu),
+                    (Metric.CONTAINER_MEMORY, one.memory),
+                    (Metric.CONTAINER_LIMIT, one.memory_limit),
+                    (Metric.CONTAINER_RESTARTS, one.restarts),
+                    (Metric.CONTAINER_OUT_OF_MEMORY, one.out_of_memory),
+                    (Metric.CONTAINER_RECEIVED, one.received),
+                    (Metric.CONTAINER_SENT, one.sent),
+                ):
+                    if value is not None:
+                        self._sample(target, one.release, metric, float(value), at)
 
     def _sample(self, target: str, release: str | None, metric: Metric, value: float, at: int) -> None:
         self._findings.samples.append(Sample(target, self.host.name, release, metric, value, now(), at))

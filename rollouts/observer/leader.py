@@ -16,7 +16,7 @@ from quarterdeck.history.records import Observation, Presence
 from quarterdeck.rollouts.looking import unseen
 from quarterdeck.rollouts.observer.clerk import Clerk
 from quarterdeck.rollouts.observer.host import Findings, HostWatch
-from quarterdeck.rollouts.observer.pace import Pace, intervals, on_screen
+from quarterdeck.rollouts.observer.pace import Pace, figured, intervals, on_screen
 
 TICK = 0.2  # seconds between two looks at the journal's version
 RECOUNT = 5.0  # seconds: rooms may have gone without a word
@@ -89,10 +89,11 @@ class Leader:
         self._version, self._counted = version, now
         changed, moving, presences = await self._clerk.do(self._read)
         wanted = intervals(self.fleet, presences, moving, self._pace)
+        shown = figured(self.fleet, presences)
         for host, watch in self._watches.items():
             every = {name: wanted[name] for name in by_host(self.fleet)[host]}
             often = min(every.values()) <= self._pace.chosen
-            watch.want(every, self._pace.vitals if often else max(30.0, min(every.values())))
+            watch.want(every, self._pace.vitals if often else max(30.0, min(every.values())), shown.intersection(every))
             if changed & every.keys():
                 watch.hurry(frozenset(changed))
         asked = max((one.asked for one in presences), default=0)

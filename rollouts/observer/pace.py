@@ -11,6 +11,9 @@ from quarterdeck.history.records import Presence
 VIEWS_OF_ALL: Final = frozenset({"overview", "health", "drift", "readiness"})
 """Views of the control room that show every target."""
 
+VIEWS_OF_FIGURES: Final = frozenset({"overview", "health"})
+"""Views that show what the containers of the target that is open use: on its card, or in rows."""
+
 
 class Pace(msgspec.Struct, frozen=True):
     """Seconds between two looks. ``many``: with more hosts than that, what nobody has open is looked at rarely."""
@@ -28,6 +31,12 @@ def intervals(fleet: Fleet, presences: Iterable[Presence], moving: Collection[st
     close = {one.target for one in here} | set(moving)
     other = pace.shown if _listed(fleet, here, pace) else pace.rest
     return {name: pace.chosen if name in close else other for name in fleet.targets}
+
+
+def figured(fleet: Fleet, presences: Iterable[Presence]) -> frozenset[str]:
+    """The targets of which somebody sees what their containers use: nobody else is worth the asking."""
+    seen = {one.target for one in presences if one.view in VIEWS_OF_FIGURES}
+    return frozenset(name for name, target in fleet.targets.items() if name in seen and target.container is not None)
 
 
 def on_screen(fleet: Fleet, presences: Iterable[Presence], pace: Pace) -> frozenset[str]:

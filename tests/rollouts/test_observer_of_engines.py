@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from quarterdeck.config.model import Fleet
+from quarterdeck.history.clock import boottime
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Observation, Operator
+from quarterdeck.history.records import Metric, Observation, Operator
+from quarterdeck.history.samples import SECOND
+from quarterdeck.rollouts.health import ContainerSeen, containers_of
 from tests.boxes import Registry
 from tests.conftest import StartDockerEngine
 from tests.engine import DockerEngine
@@ -24,6 +27,10 @@ from tests.sshd import wait_for
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 rooms = pytest.fixture(observed_rooms)
 RARELY: dict[str, Any] = {"chosen": 25.0, "shown": 25.0, "rest": 25.0}  # seconds; several times what is waited for
+EATS_WHEN_TOLD = (
+    "trap 'exit 0' TERM; httpd -p 8080 -h /www; until [ -e /tmp/eat ]; do sleep 0.1; done; rm /tmp/eat;"
+    " exec tail /dev/zero"
+)
 SEEN = 8.0  # seconds: far less than until the next regular look
 
 
@@ -216,3 +223,95 @@ def test_a_container_that_hangs_in_its_check_delays_no_news_of_others(
             holding.join()
             for one in held:
                 one.close()
+
+
+def test_what_a_container_uses_is_measured_while_somebody_looks_at_it(
+    docker_engine: DockerEngine, docker_images: Registry, tmp_path: Path, rooms: ObservedRooms
+) -> None:
+    """Also over the ends of one that is killed for want of memory: its engine says only of the last one that it was that."""
+    container = {
+        "network_mode": "bridge",
+        "mem_limit": "32m",
+        "restart": "unless-stopped",
+        "command": ["sh", "-c", EATS_WHEN_TOLD],
+    }
+    watched = Watched(docker_engine, docker_images, tmp_path, hungry={"container": container, "health": ANSWERS})
+    client = docker_engine.client
+    target = "bench/hungry"
+
+    def measured(name: str = target) -> ContainerSeen | None:
+        samples = watched.journal.samples(name, ["box-1"], 60.0)
+        return next(iter(containers_of(name, samples, 0)), None)
+
+    def figure(metric: Metric) -> float:
+        seen = measured()
+        return seen.figures.get(metric, -1.0) if seen is not None else -1.0
+
+    try:
+        room = rooms(watched.fleet.file, target=target, view="health", chosen=1.0, vitals=1.0)
+        wait_for(lambda: figure(Metric.CONTAINER_CPU) >= 0, "a second look at it", 30)
+        wait_for(lambda: figure(Metric.CONTAINER_RECEIVED) > 0, "its health checks to be counted as traffic", 20)
+        seen = measured()
+        assert seen is not None
+        assert (
+            seen.release
+            == client.inspect_container(watched.container("hungry"))["Config"]["Labels"]["dev.quarterdeck.release"]
+        )
+        assert 0 < seen.figures[Metric.CONTAINER_MEMORY] < seen.figures[Metric.CONTAINER_LIMIT] == 32 << 20
+        assert figure(Metric.CONTAINER_RESTARTS) == figure(Metric.CONTAINER_OUT_OF_MEMORY) == 0
+        assert measured("bench/one") is None, "nobody looks at that one"
+
+        def ends_and_is_started(times: int) -> None:
+            eats = client.exec_create(watched.container("hungry"), ["touch", "/tmp/eat"])
+            client.exec_start(eats["Id"])
+            wait_for(lambda: figure(Metric.CONTAINER_OUT_OF_MEMORY) == times, "its death to be counted", 30)
+            wait_for(lambda: figure(Metric.CONTAINER_RESTARTS) == times, "its start by the engine to be counted", 30)
+            wait_for(lambda: figure(Metric.CONTAINER_MEMORY) > 0, "it to run again", 30)
+
+        ends_and_is_started(1)
+        ends_and_is_started(2)
+
+        client.stop(watched.container("hungry"), timeout=1)
+        wait_for(lambda: figure(Metric.CONTAINER_MEMORY) == -1, "that it uses nothing any more", 30)
+        assert figure(Metric.CONTAINER_RESTARTS) >= 0
+        room.say(target="bench/one")
+        wait_for(lambda: measured("bench/one") is not None, "another one to be looked at", 20)
+    finally:
+        watched.journal.close()
+        clear(docker_engine)
+
+
+def test_an_engine_is_asked_what_a_container_uses_only_while_that_is_on_a_screen(
+    start_docker_engine: StartDockerEngine, docker_images: Registry, tmp_path: Path, rooms: ObservedRooms
+) -> None:
+    """Whose logs are read is looked at as often as before, and of it no figures are asked for; of the others never."""
+    engine = start_docker_engine(["--debug"])
+    watched = Watched(engine, docker_images, tmp_path)
+    one = watched.container("one")
+
+    def asked() -> list[str]:
+        return [line for line in engine.log.splitlines() if "Calling GET" in line and "/stats?" in line]
+
+    def looked_at_for(seconds: int) -> None:
+        """Until a look that was made so long after now is written down."""
+        then = boottime() + seconds * SECOND
+
+        def looked() -> bool:
+            seen = watched.journal.samples("bench/one", ["box-1"], 600.0)
+            return any(sample.metric == Metric.LATENCY and sample.boottime > then for sample in seen)
+
+        wait_for(looked, f"a look {seconds} s from now", 60)
+
+    room = rooms(watched.fleet.file, target="bench/one", view="logs", chosen=1.0, vitals=1.0)
+    looked_at_for(4)
+    assert asked() == []
+    room.say(view="overview")
+    wait_for(lambda: len(asked()) >= 2, "figures to be asked for", 30)
+    assert all(f"/containers/{one}/" in line for line in asked())
+    room.say(view="logs")
+    wait_for(lambda: {here.view for here in watched.journal.presences()} == {"logs"}, "the logs to be open")
+    looked_at_for(3)  # until who leads has heard of it: some rounds
+    before = len(asked())
+    looked_at_for(4)
+    assert len(asked()) == before
+    watched.journal.close()

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.model import Artifact, Fleet, Host, Runner, Target
 from quarterdeck.history.records import Observation, Presence, Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.observer.pace import Pace, intervals, on_screen
+from quarterdeck.rollouts.observer.pace import Pace, figured, intervals, on_screen
 from quarterdeck.rollouts.picture import Expected
 
 SEEN = "2026-11-23T14:25:07.000Z"
@@ -45,6 +47,17 @@ def test_asking_anew_is_about_what_somebody_sees() -> None:
     listed, one = presence("overview", None), presence("logs", "production/api")
     assert len(on_screen(fleet(3), [listed, one], Pace())) == 3
     assert on_screen(fleet(3), [one], Pace()) == on_screen(fleet(51), [listed, one], Pace()) == {"production/api"}
+
+
+def test_what_containers_use_is_wanted_only_where_a_screen_shows_it() -> None:
+    """Not for whose logs are read, nor of a service without a container, nor of one that left the fleet file."""
+    plain = fleet(1)
+    boxed = msgspec.structs.replace(plain.targets["production/web"], container=ContainerSpec("acme", "web"))
+    here = msgspec.structs.replace(plain, targets={**plain.targets, boxed.name: boxed})
+    shows = [presence("overview", "production/web"), presence("health", "production/api"), presence("health", None)]
+    assert figured(here, [*shows, presence("overview", "production/gone")]) == {"production/web"}
+    assert figured(here, [presence(view, "production/web") for view in ("logs", "rollouts", "drift")]) == frozenset()
+    assert figured(here, [presence("health", "production/web")]) == {"production/web"}
 
 
 def observation(

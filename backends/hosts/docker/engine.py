@@ -15,7 +15,7 @@ from quarterdeck.backends.errors import BackendError, CommandTimedOut, Unreachab
 from quarterdeck.backends.hosts.contract import LogBatch, Vitals
 from quarterdeck.backends.hosts.docker.client import CALLS_AT_ONCE, STREAMS_AT_ONCE, Work, speak
 from quarterdeck.backends.hosts.docker.events import Happening, follow_events
-from quarterdeck.backends.hosts.docker.figures import ContainerStats, CpuLooks, read_stats, read_vitals_of
+from quarterdeck.backends.hosts.docker.figures import ContainerStats, LastLooks, read_stats, read_vitals_of
 from quarterdeck.backends.hosts.docker.logs import follow_container
 from quarterdeck.backends.hosts.docker.place import Place
 from quarterdeck.backends.hosts.docker.refusals import SDK_ERRORS, UNKNOWN, explain
@@ -47,7 +47,7 @@ class Engine:
         self._works: set[Work] = set()
         self._streams: set[Stream[Any]] = set()
         self._changes: set[asyncio.Task[Any]] = set()
-        self._looks = CpuLooks()
+        self._looks = LastLooks()
         self._closed = False
 
     @property

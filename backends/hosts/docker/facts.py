@@ -42,9 +42,9 @@ def foreign_holder(name: str, image: str) -> str:
 
 async def facts_of(
     engine: "Engine", target: str, seen: Seen, there: set[str], foreign: str, *, deadline: float
-) -> tuple[TargetFacts, Body | None]:
-    """What ``seen`` means, and the live container as the engine has it now. ``there``: ``digests`` of its images; ``foreign``: who else
-    holds the live name, in words."""
+) -> tuple[TargetFacts, Body | None, Sequence[Body]]:
+    """What ``seen`` means, and the live container as the engine has it now, alone and with what runs beside it. ``there``: ``digests`` of
+    its images; ``foreign``: who else holds the live name, in words."""
     action = f"read what runs of {target}"
 
     async def ask(function: "Callable[[docker.APIClient], T]") -> T:
@@ -82,7 +82,7 @@ async def facts_of(
         drift=tuple(drift),
         as_started=not changed,
     )
-    return facts, body
+    return facts, body, [one for one in bodies.values() if one is not None]
 
 
 async def _as_they_are(

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.engine import Engine
 
 _GONE: Final = (404, 409)
+_LONGEST_APART: Final = 60.0  # seconds between two looks: the mean over longer is no figure of now
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,20 @@ class ContainerStats:
 
     cpu: float | None
     memory: int  # without what the kernel only caches
-    memory_limit: int
+    memory_limit: int  # of the machine, where the container has none
     processes: int
+    received: float | None = None  # bytes a second since the last look; None without a network of its own, too
+    sent: float | None = None
 
 
-class CpuLooks:
-    """Remembers the last look at each container, from which the processor's share is worked out."""
+class LastLooks:
+    """Remembers the last look at each container, from which the processor's share and the network's rates are worked out."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._at = clock()
         self._before: dict[str, tuple[int, int]] = {}
+        self._networks: dict[str, tuple[float, int, int]] = {}
 
     def share(self, container: str, stats: Mapping[str, Any]) -> float | None:
         told = stats.get("cpu_stats") or {}
@@ -44,17 +50,34 @@ class CpuLooks:
         cores = int(told.get("online_cpus", 0)) or len((told.get("cpu_usage") or {}).get("percpu_usage") or ()) or 1
         return 100.0 * cores * (used - before[0]) / (all_cores - before[1])
 
-    def forget_all_but(self, containers: Iterable[str]) -> None:
-        wanted = set(containers)
+    def rates(self, container: str, stats: Mapping[str, Any]) -> tuple[float | None, float | None]:
+        """Bytes a second that came and that went."""
+        networks = stats.get("networks")
+        if not networks:  # it shares the machine's, or has none
+            self._networks.pop(container, None)
+            return None, None
+        came = sum(int(one.get("rx_bytes", 0)) for one in networks.values())
+        went = sum(int(one.get("tx_bytes", 0)) for one in networks.values())
+        at, before = self._clock(), self._networks.get(container)
+        self._networks[container] = at, came, went
+        if before is None or at <= before[0] or came < before[1] or went < before[2]:
+            return None, None
+        return (came - before[1]) / (at - before[0]), (went - before[2]) / (at - before[0])
+
+    def begin(self, containers: Iterable[str]) -> None:
+        """A look at these: forgets all others, and all if the last one was long ago."""
+        before, self._at = self._at, self._clock()
+        wanted = set(containers) if self._at - before <= _LONGEST_APART else set[str]()
+        self._networks = {name: look for name, look in self._networks.items() if name in wanted}
         self._before = {name: look for name, look in self._before.items() if name in wanted}
 
 
 async def read_stats(
-    engine: "Engine", looks: CpuLooks, containers: Iterable[str], deadline: float
+    engine: "Engine", looks: LastLooks, containers: Iterable[str], deadline: float
 ) -> dict[str, ContainerStats]:
     """Those that run, side by side."""
     wanted = list(dict.fromkeys(containers))
-    looks.forget_all_but(wanted)
+    looks.begin(wanted)
 
     async def one(container: str) -> dict[str, Any] | None:
         try:
@@ -87,6 +110,7 @@ async def read_stats(
             max(0, int(memory["usage"]) - cached),
             int(memory.get("limit", 0)),
             int((answer.get("pids_stats") or {}).get("current", 0)),
+            *looks.rates(container, answer),
         )
     return found
 

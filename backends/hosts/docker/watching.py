@@ -7,18 +7,20 @@ asked about. Not for workers: what they go by is read for them alone.
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from quarterdeck.backends.errors import CommandTimedOut
-from quarterdeck.backends.hosts.contract import HealthOutcome, TargetFacts
+from quarterdeck.backends.hosts.contract import ContainerFigures, HealthOutcome, TargetFacts
 from quarterdeck.backends.hosts.docker import names
 from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
 from quarterdeck.backends.hosts.docker.connection import DockerConnection
 from quarterdeck.backends.hosts.docker.events import EngineEvent
 from quarterdeck.backends.hosts.docker.facts import digests, facts_of, foreign_holder
+from quarterdeck.backends.hosts.docker.figures import ContainerStats
 from quarterdeck.backends.hosts.docker.looking import Body, Seen, name_in, seen_in, together
 from quarterdeck.backends.hosts.docker.register import State, epoch_of, newest_states
 from quarterdeck.config.model import Health
@@ -52,6 +54,8 @@ class WatchedEngine(DockerConnection):
         self._inspecting = asyncio.Semaphore(_INSPECTED_AT_ONCE)
         self._checking = asyncio.Semaphore(_CHECKED_AT_ONCE)
         self._inspected: dict[str, tuple[float, Body]] = {}  # the live containers, by target
+        self._running: dict[str, Sequence[Body]] = {}  # those and what runs beside them
+        self._out_of_memory: Counter[str] = Counter()  # by container: inspected, it tells of the last time alone
 
     async def facts(
         self,
@@ -66,7 +70,7 @@ class WatchedEngine(DockerConnection):
         name = names.live_name(release) if release is not None else ""
         listed = await self._lists.now(target, name, deadline)
         async with self._inspecting:
-            facts, body = await facts_of(
+            facts, body, self._running[target] = await facts_of(
                 self._engine, target, listed.seen(target), listed.there, listed.foreign(target, name), deadline=deadline
             )
         if body is not None:
@@ -92,7 +96,37 @@ class WatchedEngine(DockerConnection):
                 if not isinstance(one, EngineEvent):
                     yield None
                 elif names.ROLE not in one.attributes:
+                    if one.action == "oom":
+                        self._out_of_memory[one.id] += 1
                     yield frozenset({one.attributes.get(names.TARGET, "")})
+
+    async def figures(
+        self, targets: Collection[str], *, deadline: float = 10.0
+    ) -> Mapping[str, Sequence[ContainerFigures]]:
+        """Of those that run, side by side. Of one that does not, what was inspected is told all the same."""
+        bodies = {target: self._running.get(target, ()) for target in targets}
+        here = {body["Id"] for own in self._running.values() for body in own}
+        for gone in self._out_of_memory.keys() - here:
+            del self._out_of_memory[gone]
+        stats = await self._engine.one_shot_stats(
+            [body["Id"] for own in bodies.values() for body in own if body["State"].get("Running")], deadline=deadline
+        )
+        return {
+            target: [self._figures_of(body, stats.get(body["Id"])) for body in own] for target, own in bodies.items()
+        }
+
+    def _figures_of(self, body: Body, stats: ContainerStats | None) -> ContainerFigures:
+        state = body["State"]
+        return ContainerFigures(
+            release=str(body["Config"]["Labels"].get(names.RELEASE, "")),
+            cpu=stats.cpu if stats else None,
+            memory=stats.memory if stats else None,
+            memory_limit=int((body.get("HostConfig") or {}).get("Memory") or 0) or None,
+            restarts=int(body.get("RestartCount") or 0),
+            out_of_memory=max(self._out_of_memory[body["Id"]], int(bool(state.get("OOMKilled")))),
+            received=stats.received if stats else None,
+            sent=stats.sent if stats else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

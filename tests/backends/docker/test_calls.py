@@ -250,3 +250,5 @@ async def test_figures_of_containers_are_read_side_by_side(
         assert time.monotonic() < end, cpu
     assert 0 < first[runs].memory < first[runs].memory_limit
     assert first[runs].processes >= 1
+    assert first[runs].received is None, "a rate needs two looks"
+    assert (await engine.one_shot_stats(names))[runs].received is not None
