@@ -1,6 +1,7 @@
 """A small fleet of SSH hosts and Docker engines in one environment, with a journal whose times never change: a container that was deployed
 twice and is kept warm, one that ran out of memory on one engine, a tarball beside them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,33 @@ from quarterdeck.config.container import ContainerSpec, Healthcheck, Limits, Pub
 from quarterdeck.config.model import Commands, Health, HttpCheck, Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history import clock
+from quarterdeck.history.clock import boottime
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import NewStep, Observation, RolloutKind, RolloutState, StepState
+from quarterdeck.history.records import Metric, NewStep, Observation, RolloutKind, RolloutState, Sample, StepState
+from quarterdeck.history.samples import SECOND
 from tests.room.acme import LENA, FrozenClock, frozen_clock
 
 IMAGE = "registry.acme.io/shop/shop"
 SHOP = "production/shop"
 HOSTS = {SHOP: ("box-1", "box-2"), "production/proxy": ("web-1",)}
+AHEAD = 3600 * SECOND  # boot time: what is not measured yet is of this moment, whenever it is looked at
+USED: dict[str, dict[Metric, float]] = {
+    "box-1": {
+        Metric.CONTAINER_CPU: 12.4,
+        Metric.CONTAINER_MEMORY: 214 << 20,
+        Metric.CONTAINER_LIMIT: 512 << 20,
+        Metric.CONTAINER_RESTARTS: 0,
+        Metric.CONTAINER_OUT_OF_MEMORY: 0,
+        Metric.CONTAINER_RECEIVED: 9_300,
+        Metric.CONTAINER_SENT: 310_000,
+    },
+    "box-2": {  # looked at for the first time: no share of the processor, and no rates
+        Metric.CONTAINER_MEMORY: 497 << 20,
+        Metric.CONTAINER_LIMIT: 512 << 20,
+        Metric.CONTAINER_RESTARTS: 2,
+        Metric.CONTAINER_OUT_OF_MEMORY: 1,
+    },
+}
 OOM = ("production-shop was killed for want of memory", "the engine has restarted production-shop 2 times")
 
 
@@ -97,6 +118,17 @@ def fill_mixed(state: Path) -> None:
                 ),
             ]
         )
+        journal.write_round([], list(_measured()))
+
+
+def _measured() -> Iterator[Sample]:
+    at = boottime() + AHEAD
+    for host, used in USED.items():
+        for metric, value in ((Metric.CPU, 31.0), (Metric.LOAD, 0.8), (Metric.MEMORY, 62.0), (Metric.DISK, 40.0)):
+            yield Sample("", host, None, metric, value, clock.now(), at)
+        yield Sample(SHOP, host, NOW_LIVE.id, Metric.LATENCY, 0.018, clock.now(), at)
+        for metric, value in used.items():
+            yield Sample(SHOP, host, NOW_LIVE.id, metric, value, clock.now(), at)
 
 
 def _released(journal: Journal, frozen: FrozenClock, release: Release, before: str | None, *, days: float) -> None:

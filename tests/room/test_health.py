@@ -18,10 +18,12 @@ from quarterdeck.tui.room.figures import (
     percent,
     relative_levels,
     share_levels,
+    size,
     spark,
     use_levels,
 )
 from quarterdeck.tui.room.pane import Size
+from quarterdeck.tui.room.panes.containers import container_rows
 from quarterdeck.tui.room.panes.header import Way, header_row, live, others, reachable
 from quarterdeck.tui.room.panes.health import checks_row, health_rows
 from quarterdeck.tui.room.panes.health_list import by_risk, list_rows
@@ -179,6 +181,97 @@ def test_the_list_has_the_riskiest_first_and_says_what_is_not_known() -> None:
     assert rows[2].split() == ["?", "production/web", "unknown", "0/1", "-", "-", "7m"]
     assert rows[3].startswith(">=")
     assert all(len(plain(row)) <= 50 for row in list_rows(order, {}, None, NOW, 50))
+
+
+# containers
+
+
+def used(name: str, metric: Metric, value: float, *, release: str = V1, ago: float = 1.0) -> Sample:
+    return Sample("production/api", name, release, metric, value, SEEN, END - int(ago * SECOND))
+
+
+def test_what_a_container_used_before_it_ended_is_no_figure_of_now() -> None:
+    """All of a host that is measured together has one time: what ran before, and what is not told any more, is not among it."""
+    seen = target(host("web-1", V2), host("web-2", V1))
+    samples = [
+        used("web-1", Metric.CONTAINER_MEMORY, 300 << 20, release=V1, ago=20),
+        used("web-1", Metric.CONTAINER_CPU, 40.0, release=V2, ago=20),
+        used("web-1", Metric.CONTAINER_RESTARTS, 3, release=V2),
+        used("web-2", Metric.CONTAINER_CPU, 10.0),
+        used("web-2", Metric.CONTAINER_MEMORY, 100 << 20),
+        sample("web-2", Metric.LATENCY, 0.1),
+    ]
+    found = target_health(seen, samples, END)
+    assert [(one.host, one.release, dict(one.figures)) for one in found.containers] == [
+        ("web-1", V2, {Metric.CONTAINER_RESTARTS: 3}),
+        ("web-2", V1, {Metric.CONTAINER_CPU: 10.0, Metric.CONTAINER_MEMORY: 100 << 20}),
+    ]
+    assert (found.new.own, found.old and found.old.own) == (
+        {Metric.CONTAINER_CPU: 10.0, Metric.CONTAINER_MEMORY: 100 << 20},
+        {Metric.CONTAINER_RESTARTS: 3},
+    )
+    assert [one.latency for one in found.hosts] == [None, 0.1]  # what was measured of a container is no health check
+    assert found.new.probes.total == 1
+    rows = [plain(row) for row in container_rows(found.containers, found.last_bucket, 80)]
+    assert rows[1].split()[:7] == ["web-1", "v2", "-", "-", "3", "-", "-"]
+    assert rows[2].split()[:7] == ["web-2", "v1", "10%", "100M", "-", "-", "-"]
+
+
+def test_what_was_measured_long_ago_keeps_its_age_and_is_no_figure_of_the_release() -> None:
+    found = target_health(target(host("web-1")), [used("web-1", Metric.CONTAINER_CPU, 40.0, ago=61)], END)
+    assert [dict(one.figures) for one in found.containers] == [{Metric.CONTAINER_CPU: 40.0}]
+    assert found.new.own == {}
+
+
+@pytest.mark.parametrize("width", [60, 80, 109, 200])
+def test_rows_of_containers_fit_and_draw_where_there_is_room(width: int) -> None:
+    samples = [
+        one
+        for ago in range(2, 290, 5)
+        for one in (
+            used("web-1", Metric.CONTAINER_CPU, 95.0 if ago < 60 else 5.0, ago=ago),
+            used("web-1", Metric.CONTAINER_MEMORY, 1.6 * 2**30, ago=ago),
+            used("web-1", Metric.CONTAINER_LIMIT, 2.0 * 2**30, ago=ago),
+            used("web-1", Metric.CONTAINER_RECEIVED, 45e6, ago=ago),
+            used("web-1", Metric.CONTAINER_SENT, 0.0, ago=ago),
+        )
+    ]
+    found = target_health(target(host("web-1")), samples[::-1], END)
+    rows = [plain(row) for row in container_rows(found.containers, found.last_bucket, width)]
+    assert all(len(row) <= width for row in rows)
+    assert rows[1].split()[1:6] == ["95%", "1.6G/2.0G", "-", "-", "43M/0"]
+    assert ("#" in rows[1]) == (width >= 80)
+    text = "\n".join(
+        plain(row) for row in health_rows(target(host("web-1")), found, None, NOW, Size(width, 20), hosts=True)
+    )
+    assert "svc cpu    95% " in text
+    assert "svc mem   1.6G " in text
+    assert ("limit 2.0G" in text) == (width >= 60)
+
+
+def test_a_service_without_a_container_has_no_figures_of_one() -> None:
+    found = target_health(target(host("web-1")), [sample("web-1", Metric.CPU, 3.0)], END)
+    text = "\n".join(
+        plain(row) for row in health_rows(target(host("web-1")), found, None, NOW, Size(80, 20), hosts=True)
+    )
+    assert "svc" not in text
+    assert found.containers == ()
+
+
+def test_bytes_are_short() -> None:
+    assert [
+        size(value) for value in (None, 0, 0.5, 1024, 9_300, 1023.6 * 1024, 612 << 20, 1.5 * 2**30, 40 * 2**30)
+    ] == [
+        "-",
+        "0",
+        "<1K",
+        "1K",
+        "9K",
+        "1M",
+        "612M",
+        "1.5G",
+        "40G",
+    ]
 
 
 # the header

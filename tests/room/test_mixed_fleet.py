@@ -15,8 +15,8 @@ from tests.room.seen import pane_text, until
 from tests.room.test_snapshots import SMALL, _card_shows, _shows
 
 SCREENS = (
-    Screen("mixed-overview", target=SHOP),
-    Screen("mixed-health", ("4",), target=SHOP, ready=_shows("health", "box-2")),
+    Screen("mixed-overview", target=SHOP, ready=_shows("card", "mem 497M/512M")),
+    Screen("mixed-health", ("4",), target=SHOP, ready=_shows("health", "svc mem")),
     Screen("mixed-drift", ("6",), target=SHOP, ready=_shows("drift", "box-2")),
     Screen("mixed-builds", ("8",), target=SHOP, ready=_shows("builds", "1.8.0")),
     Screen("mixed-diff", ("d",), target=SHOP, ready=_card_shows("mem_limit")),
@@ -44,6 +44,25 @@ def make(state: Path, **options: Any) -> Room:
 )
 async def test_it_looks_as_it_did(state: Path, screen: Screen, size: tuple[int, int], look: str) -> None:
     await compare(make(state, target=screen.target, look=look), screen, size)
+
+
+@pytest.mark.parametrize(("size", "pane"), [((80, 24), "health"), ((120, 35), "vitals"), ((200, 60), "vitals")])
+async def test_what_each_container_uses_is_beside_its_hosts_vitals(
+    state: Path, size: tuple[int, int], pane: str
+) -> None:
+    """At every size, once; what was not measured is a dash."""
+    room = make(state, target=SHOP)
+    async with room.run_test(size=size) as pilot:
+        await pilot.press("4")
+        await until(pilot, lambda: "CONTAINER ON" in pane_text(room, pane), "the containers")
+        rows = pane_text(room, pane).partition("CONTAINER ON")[2].splitlines()
+        assert [row.split() for row in rows[1:3]] == [
+            ["box-1", "12%", "214M/512M", "0", "0", "9K/303K", "<5s"],
+            ["box-2", "-", "497M/512M", "2", "1", "-", "<5s"],
+        ]
+        assert ("CONTAINER ON" in pane_text(room, "health")) == (pane == "health")
+        await pilot.press("tab", "z")
+        await until(pilot, lambda: "CONTAINER ON" in pane_text(room, "health"), "the pane that is alone to have them")
 
 
 async def test_a_container_is_told_as_one(state: Path) -> None:

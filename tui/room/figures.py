@@ -30,6 +30,22 @@ def load(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.1f}"
 
 
+def size(value: float | None) -> str:
+    """Bytes: ``0``, ``<1K``, ``9K``, ``612M``, ``1.5G``. Of 1024 each, as engines count memory."""
+    if value is None:
+        return NOTHING
+    if value < 1024:
+        return "<1K" if value > 0 else "0"
+    units = "KMGT"
+    power = next((power for power in range(1, len(units)) if value / 1024**power < 999.5), len(units))
+    value, unit = value / 1024**power, units[power - 1]
+    return f"{value:.1f}{unit}" if value < 9.95 and unit in "GT" else f"{value:.0f}{unit}"
+
+
+def count(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0f}"
+
+
 def spark(levels: Sequence[int | None]) -> str:
     """One character a column: a level from 0 to 4, a space where nothing was measured."""
     return "".join(" " if level is None else LEVELS[max(0, min(level, len(LEVELS) - 1))] for level in levels)

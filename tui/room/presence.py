@@ -91,7 +91,9 @@ class Observing:
 
     def _watch(self) -> None:
         shown = {pane.name_of for pane in self._room.visible_panes()}
-        target = self._room.place.target if shown.intersection(FIGURES) else None
+        chosen = self._room.fleet.targets.get(self._room.place.target or "")
+        figures = FIGURES if chosen is None or chosen.container is None else (*FIGURES, "card")
+        target = self._room.place.target if shown.intersection(figures) else None
         self._room.desk.watch(target, everything="health-list" in shown)
 
 

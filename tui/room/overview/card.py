@@ -10,7 +10,7 @@ from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
 from quarterdeck.tui.cli.times import age, clock, duration
 from quarterdeck.tui.room.overview.cells import ROLES, back_words, mark_now, too_old
-from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
+from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, width_of
 
 if TYPE_CHECKING:  # the first paint has no time for it
     from quarterdeck.rollouts.releases_diff import Difference
@@ -49,15 +49,21 @@ def card_rows(
     older: Sequence[Older] = (),
     others: Sequence[str] = (),
     runs: str = "",
+    uses: Sequence[str] = (),
 ) -> list[Row]:
     """The most important first: whatever there is no room for is left out from below. ``last``: the last thing that happened; ``log``: the
     log line that matters most, None while nobody follows the logs; ``config``: what of it the way back changes; ``runs``: how the
-    service is run, as it is declared."""
+    service is run, as it is declared; ``uses``: what its containers use, beside what runs where all of it fits there."""
     if seen is None:
         return [(Span(" choose a target in the matrix: keys act on nothing until then", Role.DIM),)]
     rows = [_now(seen, width, now), _back(seen, width, older, config), _why(seen, width, now)]
+    beside = width_of(rows[0]) + sum(len(part) + 2 for part in uses) + 2 <= width
+    if beside:
+        rows[0] = _with(rows[0], uses, width)
     if width >= WIDE and (path := _path(seen, picture)):
         rows.insert(2, _line("path", [Span(path)], width))
+    if uses and not beside:
+        rows.append(_with(_line("uses", [], width), uses, width, first=""))
     if runs:
         rows.append(_line("runs", [Span(runs)], width))
     if log is not None:
@@ -67,6 +73,18 @@ def card_rows(
     if last:
         rows.append(_line("last", [Span(last, Role.DIM)], width))
     return rows
+
+
+def _with(line: Row, parts: Sequence[str], width: int, *, first: str = "   ") -> Row:
+    """The line, and as many of the parts as fit: whole ones only, as half a figure is another one."""
+    left = width - width_of(line)
+    text = ""
+    for part in parts:
+        more = f"{'  ' if text else first}{part}"
+        if len(text) + len(more) > left:
+            break
+        text += more
+    return (*line, Span(text, Role.DIM)) if text else line
 
 
 def _line(name: str, spans: Sequence[Span], width: int) -> Row:

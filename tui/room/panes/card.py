@@ -104,7 +104,16 @@ class TargetCard(Pane, can_focus=False):
             older=self._counted(seen) if seen is not None else (),
             others=others,
             runs=self._runs(target),
+            uses=self._uses(target),
         )
+
+    def _uses(self, target: str) -> Sequence[str]:
+        found = self.room.measures.chosen
+        if found is None or found.target != target or not found.containers:
+            return ()
+        from quarterdeck.tui.room.panes.containers import in_short  # the first frame has no time for it
+
+        return in_short(found.containers)
 
     def _runs(self, target: str) -> str:
         """Of a container: where its image comes from, its name, what of it a failure or a switch would show."""

@@ -13,6 +13,7 @@ from quarterdeck.tui.room.ages import coarse, since
 from quarterdeck.tui.room.figures import (
     NOTHING,
     columns,
+    count,
     load,
     milliseconds,
     percent,
@@ -21,7 +22,9 @@ from quarterdeck.tui.room.figures import (
     spark,
     use_levels,
 )
+from quarterdeck.tui.room.figures import size as size_of
 from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.panes.containers import container_rows
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad, row
 
 OLD: Final = 30.0  # seconds without a sample: the figures are not live
@@ -29,61 +32,100 @@ NAME: Final = 6  # columns
 
 
 class Line(NamedTuple):
-    """One metric: how it is written, and how its sparkline is."""
+    """One metric: how it is written, how its sparkline is, and, of a container, what of its ends is counted beside it."""
 
     name: str
     series: str
     text: Callable[[Side], str]
     levels: Callable[[Sequence[float | None]], list[int | None]]
+    counted: tuple[str, Metric] | None = None
 
 
 def _vital(metric: Metric, write: Callable[[float | None], str]) -> Callable[[Side], str]:
     return lambda side: write(side.vitals.get(metric))
 
 
+def _own(metric: Metric, write: Callable[[float | None], str]) -> Callable[[Side], str]:
+    return lambda side: write(side.own.get(metric))
+
+
 LINES: Final = (
     Line("fail", "error", lambda side: percent(side.probes.error_rate), share_levels),
     Line("p95", "p95", lambda side: milliseconds(side.probes.p95), relative_levels),
+    Line(
+        "svc cpu",
+        str(Metric.CONTAINER_CPU),
+        _own(Metric.CONTAINER_CPU, percent),
+        use_levels,
+        ("restarts", Metric.CONTAINER_RESTARTS),
+    ),
+    Line(
+        "svc mem",
+        str(Metric.CONTAINER_MEMORY),
+        _own(Metric.CONTAINER_MEMORY, size_of),
+        relative_levels,
+        ("OOM kills", Metric.CONTAINER_OUT_OF_MEMORY),
+    ),
     Line("cpu", "cpu", _vital(Metric.CPU, percent), use_levels),
     Line("mem", "memory", _vital(Metric.MEMORY, percent), use_levels),
     Line("p50", "p50", lambda side: milliseconds(side.probes.p50), relative_levels),
     Line("disk", "disk", _vital(Metric.DISK, percent), use_levels),
     Line("load", "load", _vital(Metric.LOAD, load), relative_levels),
 )
-"""The most telling first: a low pane shows the first ones."""
-ORDER: Final = ("fail", "p50", "p95", "load", "cpu", "mem", "disk")
+"""The most telling first: a low pane shows the first ones. Those of the service itself are there where it is a container."""
+ORDER: Final = ("fail", "p50", "p95", "svc cpu", "svc mem", "load", "cpu", "mem", "disk")
+LEAST: Final = 5  # of them, however many hosts there are
 
 
 def health_rows(
-    seen: TargetSeen, found: TargetHealth | None, timeout: float | None, now: datetime, size: Size, *, hosts: bool
+    seen: TargetSeen,
+    found: TargetHealth | None,
+    timeout: float | None,
+    now: datetime,
+    size: Size,
+    *,
+    hosts: bool,
+    containers: bool = False,
 ) -> list[Row]:
-    """``timeout``: of a health check, in seconds: the limit that is declared. ``hosts``: each one in a line of its own."""
+    """``timeout``: of a health check, in seconds: the limit that is declared. ``hosts``: each one in a line of its own; ``containers``:
+    likewise, below them."""
     if found is None or found.target != seen.target:
         return [row(Span(" no data yet", Role.DIM))]
-    fitting = LINES[: max(size.height - 1, 1)] if size.height <= len(LINES) else LINES
+    boxes = found.containers
+    figures = {one.host: one for one in found.hosts}
+    blocks = []
+    if hosts:
+        blocks.append([host_row(host, figures.get(host.host), now, size.width) for host in seen.hosts])
+    if containers and boxes:
+        blocks.append(container_rows(boxes, found.last_bucket, size.width))
+    lines = [line for line in LINES if line.counted is None or boxes]
+    room = size.height - 1  # the last one is that of the checks
+    if boxes:  # the more there is below, the fewer of them
+        room = max(room - sum(len(block) for block in blocks), min(LEAST, room))
+    fitting = lines[: max(room, 1)] if boxes or size.height <= len(lines) else lines
     shown = sorted(fitting, key=lambda line: ORDER.index(line.name))
-    rows = [_line(line, found, timeout, size.width) for line in shown]
+    names = max(NAME, *(len(line.name) + 1 for line in shown))
+    rows = [_line(line, found, timeout, size.width, names) for line in shown]
     if found.newest == 0:
         rows = [row(Span(" no data: nothing was measured in the last five minutes", Role.STALE))]
     rows.append(checks_row(seen))
-    if hosts:
-        figures = {one.host: one for one in found.hosts}
-        rows.append(row())
-        rows += [host_row(host, figures.get(host.host), now, size.width) for host in seen.hosts]
+    apart = not boxes or len(rows) + sum(len(block) + 1 for block in blocks) <= size.height
+    for block in blocks:
+        rows += [row(), *block] if apart else block
     return rows
 
 
-def _line(line: Line, found: TargetHealth, timeout: float | None, width: int) -> Row:
+def _line(line: Line, found: TargetHealth, timeout: float | None, width: int, names: int) -> Row:
     """``p95  310ms | 290ms  ....,,::  limit 5s  FAIL``."""
     new, old = line.text(found.new), line.text(found.old) if found.old is not None else ""
     bad = line.name == "fail" and found.new.probes.failed > 0
     spans = [
-        Span(f" {pad(line.name, NAME)}"),
+        Span(f" {pad(line.name, names)}"),
         Span(f"{new:>6}", Role.BAD if bad else Role.DIM if new == NOTHING else Role.NEW if old else Role.PLAIN),
         Span(f" | {old:<6}" if found.old is not None else "", Role.OLD),
     ]
-    limit = pad({"fail": "limit 0%", "p95": f"limit {milliseconds(timeout)}" if timeout else ""}.get(line.name, ""), 11)
-    tail = verdict(found.new) if line.name == "fail" else Span("")
+    limit = pad(_limit(line.name, found.new, timeout), 11)
+    tail = verdict(found.new) if line.name == "fail" else _counted(line, found.new)
     room = width - sum(len(span.text) for span in spans) - len(limit) - 22
     if room >= 6:
         series: Series = found.series.get(line.series, ())
@@ -92,6 +134,26 @@ def _line(line: Line, found: TargetHealth, timeout: float | None, width: int) ->
     spans.append(Span(f"  {limit}", Role.DIM))
     spans.append(tail)
     return tuple(spans)
+
+
+def _limit(name: str, side: Side, timeout: float | None) -> str:
+    """What is declared; nothing where nothing is."""
+    own = side.own.get(Metric.CONTAINER_LIMIT)
+    limits = {
+        "fail": "0%",
+        "p95": milliseconds(timeout) if timeout else "",
+        "svc mem": size_of(own) if own is not None else "",
+    }
+    return f"limit {limits[name]}" if limits.get(name) else ""
+
+
+def _counted(line: Line, side: Side) -> Span:
+    """`` restarts 2``."""
+    if line.counted is None:
+        return Span("")
+    word, metric = line.counted
+    value = side.own.get(metric)
+    return Span(f" {word} {count(value)}", Role.DRIFT if value else Role.DIM)
 
 
 def verdict(side: Side) -> Span:
@@ -175,4 +237,5 @@ class HealthPane(Pane):
         declared = self.room.fleet.targets.get(seen.target)
         timeout = declared.health.timeout if declared is not None and declared.health is not None else None
         whole = self.room.place.view == "health" or self.room.place.zoom == "health"
-        return health_rows(seen, self._found, timeout, self.room.now(), size, hosts=whole)
+        alone = whole and not any(pane.name_of == "vitals" for pane in self.room.visible_panes())
+        return health_rows(seen, self._found, timeout, self.room.now(), size, hosts=whole, containers=alone)

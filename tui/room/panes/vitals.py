@@ -1,4 +1,4 @@
-"""Vitals of the hosts of the chosen target: load, processor, memory, disk, each with the age of what is shown."""
+"""Vitals of the hosts of the chosen target: load, processor, memory, disk, each with the age of what is shown; and of its containers."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -9,16 +9,22 @@ from quarterdeck.rollouts.picture import TargetSeen
 from quarterdeck.tui.room.ages import coarse, since
 from quarterdeck.tui.room.figures import load, percent
 from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.panes.containers import container_rows
 from quarterdeck.tui.room.rows import Role, Row, Span, pad, row
 
 FULL = 90.0  # percent of memory or disk: worth a look
 OLD = 60.0  # seconds
 
 
-def vitals_rows(seen: TargetSeen, found: TargetHealth | None) -> list[Row]:
+def vitals_rows(seen: TargetSeen, found: TargetHealth | None, width: int = 80) -> list[Row]:
     rows = [row(Span(f" {pad('HOST', 14)} {'CPU':>5} {'LOAD':>6} {'MEM':>5} {'DISK':>5}  SEEN", Role.DIM))]
-    figures = {one.host: one for one in found.hosts} if found is not None and found.target == seen.target else {}
-    return rows + [_row(host.host, figures.get(host.host)) for host in seen.hosts]
+    if found is None or found.target != seen.target:
+        return rows + [_row(host.host, None) for host in seen.hosts]
+    figures = {one.host: one for one in found.hosts}
+    rows += [_row(host.host, figures.get(host.host)) for host in seen.hosts]
+    if found.containers:
+        rows += [row(), *container_rows(found.containers, found.last_bucket, width)]
+    return rows
 
 
 def _row(host: str, found: HostFigures | None) -> Row:
@@ -43,6 +49,6 @@ class Vitals(Pane):
     def heading(self) -> str:
         return f"vitals of the hosts of {self.room.place.target or '-'}"
 
-    def build(self, size: Size) -> Sequence[Row]:  # noqa: ARG002 - a pane fits them
+    def build(self, size: Size) -> Sequence[Row]:
         seen = self.room.target
-        return vitals_rows(seen, self.room.measures.chosen) if seen is not None else []
+        return vitals_rows(seen, self.room.measures.chosen, size.width) if seen is not None else []
