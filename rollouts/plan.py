@@ -37,6 +37,7 @@ class HostNow(msgspec.Struct, frozen=True):
     current: str | None = None
     running: bool | None = None
     kept: frozenset[str] = frozenset()  # intact releases only
+    warm: frozenset[str] = frozenset()  # of those the ones whose container is there, ready to be started again
     good: frozenset[str] = frozenset()  # what the host's own list says
     epoch: int = 0
     free_bytes: int | None = None

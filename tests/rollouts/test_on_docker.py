@@ -127,6 +127,25 @@ def test_a_secret_that_has_changed_is_said_at_a_rollback_and_its_new_value_used(
     assert docks.running() == docks.everywhere("2"), "a secret that can't be read stops no rollback"
 
 
+def test_a_plan_says_where_the_kept_container_stands_ready(docks: DockerField) -> None:
+    """It has somebody's word for nothing: one that was removed meanwhile is not there, and the image alone is enough to go back."""
+    docks.deploy("1")
+    docks.deploy("2")
+
+    def ready() -> list[tuple[bool, bool]]:
+        plan = json.loads(docks.qd("rollback", TARGET, "--plan", "--json", status=0).stdout)
+        return [(host["has_release"], host["warm"]) for host in plan["hosts"]]
+
+    assert ready() == [(True, True)] * len(docks.engines)
+    assert "has a copy, kept warm" in docks.qd("rollback", TARGET, "--plan", status=0).stdout
+    engine = docks.engines[-1]
+    (kept,) = (one["Id"] for one in docks.containers(engine) if one["State"] != "running")
+    engine.client.remove_container(kept)
+    assert ready() == [(True, True)] * (len(docks.engines) - 1) + [(True, False)]
+    docks.rollback()
+    assert docks.running() == docks.everywhere("1")
+
+
 def test_lose_the_bastion_lose_nothing(docks: DockerField) -> None:
     """Promise 27: the state directory is gone, ``qd adopt`` reads the engines, rollback works."""
     docks.write(env={"GREETING": "old"})

@@ -15,7 +15,15 @@ from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.releases_diff import compare
 from quarterdeck.rollouts.way_facts import ReleaseFacts, WayFacts, way_facts
 from quarterdeck.tui.room.card import Card, Sheet, box_for, keys_rows, sheet_rows
-from quarterdeck.tui.room.cards.checks import Level, check_rows, is_production, place_words, reds, rollback_checks
+from quarterdeck.tui.room.cards.checks import (
+    Check,
+    Level,
+    check_rows,
+    is_production,
+    place_words,
+    reds,
+    rollback_checks,
+)
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.cards.reading import difference_card, step_card
 from quarterdeck.tui.room.cards.rollback import RollbackCard
@@ -82,6 +90,31 @@ def test_what_is_red(case: str) -> None:
     body, different, words = RED[case]
     found = reds(rollback_checks(body, facts(**different), ME))
     assert [check for check in found if words in check.text], found
+
+
+def _boxes(*warm: bool | None) -> list[dict[str, Any]]:
+    return [
+        {"host": f"box-{n}", "has_release": True, "warm": one, "error": None, "problems": []}
+        for n, one in enumerate(warm, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("warm", "secrets", "level", "words"),
+    [
+        ((True, True), {"KEY": "same"}, Level.OK, "warm on 2/2: the kept containers are started again, no pull"),
+        ((True, False), {}, Level.WARN, "warm on 1/2, no pull; made anew from the image on box-2"),
+        ((False,), {}, Level.WARN, "warm on 0/1, no pull; made anew from the image on box-1"),
+        ((True,), {"KEY": "changed"}, Level.WARN, "warm on 1/1, no pull; made anew, as secrets have changed"),
+    ],
+)  # fmt: skip
+def test_whether_kept_containers_stand_ready_is_said_and_never_red(
+    warm: tuple[bool, ...], secrets: dict[str, str], level: Level, words: str
+) -> None:
+    checks = rollback_checks(plan(hosts=_boxes(*warm), secrets=secrets), facts(), ME)
+    assert Check(level, words) in checks
+    assert reds(checks) == []
+    assert not any("warm" in check.text for check in rollback_checks(plan(hosts=_boxes(None)), facts(), ME))
 
 
 def test_a_rollout_of_ones_own_is_worth_a_note_only() -> None:

@@ -114,6 +114,8 @@ def _host(host: Mapping[str, Any]) -> str:
     if host.get("current") and host.get("running") is False:
         runs = f"has {host['current']}, stopped"
     copy = "has a copy" if host.get("has_release") else "no copy yet"
+    if host.get("warm"):
+        copy += ", kept warm"
     free = f", {size(host['free_bytes'])} free" if host.get("free_bytes") is not None else ""
     problems = "".join(f"; {problem}" for problem in host.get("problems") or ())
     return f"{'x' if problems else '='} {name} {runs}, {copy}{free}{problems}"

@@ -94,6 +94,7 @@ def rollback_checks(
         *([] if moves else [Check(Level.WARN, f"{version} runs there already: nothing would change")]),
         *_way_checks(plan, facts),
         _copies(plan, version),
+        *_warm(plan),
         _config(facts.difference),
         *_secrets(plan),
         _hooks(facts),
@@ -159,6 +160,20 @@ def _copies(plan: Mapping[str, Any], version: str) -> Check:
     if without:
         return Check(Level.RED, f"{text}; not on {' '.join(without)}: it is fetched first")
     return Check(Level.OK, text)
+
+
+def _warm(plan: Mapping[str, Any]) -> list[Check]:
+    """Of containers: whether the one of that release was kept, to be started as it is; else it is made anew from the image there."""
+    hosts = [host for host in plan.get("hosts") or () if host.get("warm") is not None and host.get("has_release")]
+    cold = [str(host["host"]) for host in hosts if not host["warm"]]
+    if not hosts:
+        return []
+    text = f"warm on {len(hosts) - len(cold)}/{len(hosts)}"
+    if len(cold) < len(hosts) and "changed" in (plan.get("secrets") or {}).values():
+        return [Check(Level.WARN, f"{text}, no pull; made anew, as secrets have changed")]
+    if cold:
+        return [Check(Level.WARN, f"{text}, no pull; made anew from the image on {' '.join(cold)}")]
+    return [Check(Level.OK, f"{text}: the kept containers are started again, no pull")]
 
 
 def _config(difference: Difference | None) -> Check:
