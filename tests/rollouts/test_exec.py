@@ -133,6 +133,42 @@ def test_a_terminal_that_goes_away_ends_the_command_and_that_is_written_down(rel
     assert events(released)[-1][2]["error"] == "its reader left"
 
 
+def test_a_long_command_and_long_lines_are_seen_whole_at_80x24_without_colour(released: Field) -> None:
+    """In the line that is typed, in the card, and in what is printed; by keys alone."""
+    env = environment() | {"NO_COLOR": "1"}
+    with Terminal(released.command(TARGET), size=(80, 24), environment=env) as terminal:
+        terminal.wait_for("[=v1")
+        terminal.send("x")
+        terminal.wait_for("on host:")
+        terminal.send("\x15host-4\r")
+        terminal.wait_for("on host-4 $")
+        terminal.send("printf %0120d 0; echo ' end of a long''er line'; : " + "x" * 260 + " ends''here")
+        terminal.wait_for("ends''here")
+        assert "on host-4 $ printf" in terminal.text, "the beginning is still there"
+        terminal.send("\r")
+        terminal.wait_for("ended with 0")
+        terminal.wait_for("end of a longer line")  # broken at the edge
+        assert ".." in terminal.text
+        assert "ends''here" not in terminal.text
+        terminal.wait_for("whole command")
+        terminal.send("c")
+        terminal.wait_for("ends''here")
+        terminal.send("c")
+        terminal.wait_for("end of a longer line")
+        terminal.send("w")
+        terminal.wait_gone("end of a longer line")
+        terminal.wait_for("left right sideways")
+        terminal.send("\x1b[C" * 4)
+        terminal.wait_for("end of a longer line")
+        terminal.send("\x1b[D" * 4)
+        terminal.wait_gone("end of a longer line")
+        terminal.send("w")
+        terminal.wait_for("end of a longer line")
+        terminal.send("\x1b")
+        terminal.wait_gone("exec  staging")
+        terminal.wait_for("[=v1")
+
+
 def test_x_in_the_room_shows_what_a_command_prints(released: Field) -> None:
     with Terminal(released.command(TARGET), size=(120, 35), environment=environment()) as terminal:
         terminal.wait_for("LIVE")

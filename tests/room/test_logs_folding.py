@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from quarterdeck.rollouts.log_spool import Side
 from quarterdeck.tui.room.logs.folding import Entry, Fold, Item, shape
-from quarterdeck.tui.room.logs.lines import Style, pieces, rows_of
+from quarterdeck.tui.room.logs.lines import Style, rows_of
 from quarterdeck.tui.room.logs.marks import Mark
 from quarterdeck.tui.room.logs.sieve import Sieve
 from quarterdeck.tui.room.logs.window import Window
 from quarterdeck.tui.room.matching import matcher
-from quarterdeck.tui.room.rows import cells, plain
+from quarterdeck.tui.room.rows import cells, pieces, plain
 from tests.room.spools import BEGIN, HOSTS, Filled
 
 STYLE = Style(HOSTS)

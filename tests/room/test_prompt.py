@@ -12,10 +12,11 @@ from quarterdeck.tui.room.command_line import Mistyped, Names, completions, hint
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.editing import Editing
 from quarterdeck.tui.room.own_files import own_directory
-from quarterdeck.tui.room.prompt import prompt_row
-from quarterdeck.tui.room.rows import width_of
+from quarterdeck.tui.room.prompt import prompt_row, prompt_rows
+from quarterdeck.tui.room.rows import Role, plain, width_of
 from tests.cli.qd_command import Qd
 from tests.room.conftest import MakeRoom
+from tests.room.pictures import picture_of
 from tests.room.seen import pane_text, until
 from tests.room.terminal import Terminal
 
@@ -171,6 +172,46 @@ def test_the_row_has_its_width_and_shows_the_cursor(width: int, at: int) -> None
     row = prompt_row(":", "x" * at + "HERE" + "y" * 50, at, "a hint", width)
     assert width_of(row) == width
     assert "H" in [span.text for span in row]
+
+
+@pytest.mark.parametrize("width", [20, 60, 80])
+@pytest.mark.parametrize("text", ["", "short", "x" * 300, "\u6f22" * 130, "words " * 40])
+def test_a_long_line_is_seen_whole_over_several_rows(width: int, text: str) -> None:
+    label = "production/api on web-1 $ "
+    for at in {0, len(text) // 2, len(text)}:
+        rows = prompt_rows(label, text, at, "", width, 99)
+        assert all(width_of(row) == width for row in rows)
+        assert "".join(plain(row).rstrip() for row in rows).replace(" ", "") == (label + text).replace(" ", "")
+        cursors = [span.text for row in rows for span in row if span.role is Role.CURSOR]
+        assert cursors == [text[at : at + 1] or " "]
+
+
+@pytest.mark.parametrize("at", [0, 300, 850, 1000])
+def test_of_one_that_is_too_long_for_that_the_rows_around_the_cursor_are_seen(at: int) -> None:
+    rows = prompt_rows("$ ", "x" * 1000, at, "", 80, 5)
+    assert len(rows) == 5
+    assert sum(span.role is Role.CURSOR for row in rows for span in row) == 1
+
+
+async def test_it_grows_with_what_is_pasted_and_leaves_the_screen_as_it_was(make_room: MakeRoom) -> None:
+    room = make_room()
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "api" in pane_text(room, "matrix"), "the matrix")
+        await until(pilot, lambda: all(asked.is_finished for asked in room.workers), "the journal to be asked")
+        await pilot.pause(0.2)
+        before = picture_of(room)
+        await pilot.press("colon")
+        for piece in ("note ", "w" * 200, " the end"):
+            room._prompt.take_paste(piece) if room._prompt is not None else None
+        await until(pilot, lambda: "the end" in picture_of(room)[0], "the line's end")
+        shown = picture_of(room)[0]
+        assert ":note w" in shown
+        assert shown.count("w") >= 200
+        await pilot.press("ctrl+u")
+        await until(pilot, lambda: "www" not in picture_of(room)[0], "the rows above to be let go")
+        assert picture_of(room)[0].splitlines()[:-1] == before[0].splitlines()[:-1]
+        await pilot.press("escape")
+        await until(pilot, lambda: picture_of(room) == before, "the screen to be as it was")
 
 
 async def test_a_filter_is_shown_as_one_types_kept_by_enter_and_cleared_by_escape(make_room: MakeRoom) -> None:

@@ -10,7 +10,7 @@ from textual import events
 
 from quarterdeck.tui.room.editing import Complete, Editing
 from quarterdeck.tui.room.pane import Pane, Size
-from quarterdeck.tui.room.rows import Role, Row, Span, cells, crop, ellipsis, fit
+from quarterdeck.tui.room.rows import Role, Row, Span, cells, crop, ellipsis, fit, pieces
 
 _NUMBERS = itertools.count(1)
 OnText = Callable[[str], Awaitable[None] | None]
@@ -39,15 +39,37 @@ class Prompt(Pane, can_focus=False):
         self.label = label
         self.editing = Editing(initial, complete=complete, history=history)
         self.ended = False
+        self._high = 1  # lines
         self._on_change, self._on_done, self._on_cancel, self._hint = on_change, on_done, on_cancel, hint
 
     def build(self, size: Size) -> Sequence[Row]:
         editing = self.editing
         hint = "  ".join(editing.candidates) or (self._hint(editing.text) if self._hint is not None else "")
-        return [prompt_row(self.label, editing.text, editing.at, hint, size.width)]
+        return prompt_rows(self.label, editing.text, editing.at, hint, size.width, self._highest)
+
+    @property
+    def _highest(self) -> int:
+        """Lines: what the keys act on stays in sight above."""
+        return max(self.room.size.height // 2, 1)
 
     def on_mount(self) -> None:
+        self._grow()
         self.renew()
+
+    def _grow(self) -> None:
+        """As high as what is typed, so that it is seen whole."""
+        if not self.is_mounted:
+            return
+        width, high = self.room.size.width, self._high
+        self._high = len(prompt_rows(self.label, self.editing.text, self.editing.at, "", width, self._highest))
+        if self._high != high:
+            self.styles.height = self._high
+        if self._high < high:
+            self.room.call_after_refresh(self.room.repaint)  # the column between two panes is nobody's to wipe
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._grow()
+        super().on_resize(event)
 
     def take_key(self, event: events.Key) -> None:
         """A key, also before this line is on the screen."""
@@ -66,6 +88,7 @@ class Prompt(Pane, can_focus=False):
         self._changed()
 
     def _changed(self) -> None:
+        self._grow()
         self.renew()
         self._call(self._on_change)
 
@@ -77,6 +100,8 @@ class Prompt(Pane, can_focus=False):
         self.room.prompt_ended(self)
         if self.is_attached:
             self.remove()
+            if self._high > 1:
+                self.room.call_after_refresh(self.room.repaint)
         if done:
             self._call(self._on_done)
         elif self._on_cancel is not None:
@@ -88,6 +113,27 @@ class Prompt(Pane, can_focus=False):
         answer = told(self.editing.text)
         if inspect.isawaitable(answer):
             self.room.carry_out(self.label, answer)
+
+
+def prompt_rows(label: str, text: str, at: int, hint: str, width: int, most: int) -> list[Row]:
+    """In one row where it fits there, else in as many as it needs, of which those up to the cursor's are shown where ``most`` are less."""
+    whole = label + text + " "  # the cursor may stand behind the last one
+    if cells(whole) <= width or most <= 1 or width <= 1:
+        return [prompt_row(label, text, at, hint, width)]
+    rows: list[Row] = []
+    cursor, begin = len(label) + at, 0
+    cursor_row = 0
+    for piece in pieces(whole, width):
+        end = begin + len(piece)
+        if begin <= cursor < end:
+            cursor_row = len(rows)
+        cuts = [max(begin, min(cut, end)) for cut in (begin, len(label), cursor, cursor + 1, end)]
+        roles = (Role.KEY, Role.PLAIN, Role.CURSOR, Role.PLAIN)
+        spans = [Span(whole[a:b], role) for a, b, role in zip(cuts, cuts[1:], roles, strict=False)]
+        rows.append(fit([span for span in spans if span.text], width))
+        begin = end
+    top = min(max(cursor_row - most + 1, 0), max(len(rows) - most, 0))
+    return rows[top : top + most]
 
 
 def prompt_row(label: str, text: str, at: int, hint: str, width: int) -> Row:

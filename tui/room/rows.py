@@ -1,7 +1,7 @@
 """Rows of text that panes are made of: pure values with a role instead of a colour. Imports no screen library: the first
 paint uses them before one is loaded."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple, overload
 
@@ -91,6 +91,22 @@ def ellipsis(text: str, width: int) -> str:
     if cells(text) <= width:
         return text
     return crop(text, max(width - 2, 0)) + ".."[: max(width, 0)]
+
+
+def pieces(text: str, width: int) -> Iterator[str]:
+    """``text`` broken where ``width`` columns are full; at least one piece."""
+    if text.isascii():
+        for at in range(0, max(len(text), 1), width):
+            yield text[at : at + width]
+        return
+    begin, used = 0, 0
+    for at, character in enumerate(text):
+        wide = cells(character)
+        if used + wide > width and at > begin:
+            yield text[begin:at]
+            begin, used = at, 0
+        used += wide
+    yield text[begin:]
 
 
 def pad(text: str, width: int) -> str:

@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections import deque
 from typing import Any, Final
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.rollouts.exec_process import Order
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows
-from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, crop, pad, row
+from quarterdeck.tui.room.cards.output import Output
+from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, pieces, row
 
 KEPT: Final = 5000  # lines
 LONGEST_ANSWER: Final = 64 << 20  # bytes: some thousand lines of 64 KiB at worst
 LEAVING: Final = 30.0  # seconds for the process to end the command, and to write that down
 PAGES: Final = 8
+SHIFT: Final = 20  # columns
 
 
 class ExecCard(Card):
@@ -25,11 +26,14 @@ class ExecCard(Card):
         super().__init__()
         self.order = order
         self.shown = shown
-        self.lines: deque[Row] = deque(maxlen=KEPT)
+        self.output = Output(KEPT)
         self.dropped = 0
         self.ended: dict[str, str] = {}  # by host, in words
         self.refused = ""
         self.follow = True
+        self.wrap = True  # long lines are broken, not cut
+        self.shift = 0  # columns that cut lines are moved to the left by
+        self.command = False  # the command is shown whole, in the place of what it prints
         self._well: dict[str, bool] = {}
         self._process: asyncio.subprocess.Process | None = None
 
@@ -74,8 +78,7 @@ class ExecCard(Card):
             self.dropped += int(said["dropped"])
             several = len(self.order.hosts) > 1
             for host, text, error in said["lines"]:
-                name = (Span(f"{pad(host, 10)} ", Role.DIM),) if several else ()
-                self.lines.append(row(*name, Span(text, Role.WARN if error else Role.PLAIN)))
+                self.output.add(f"{pad(host, 10)} " if several else "", text, Role.WARN if error else Role.PLAIN)
         else:
             host = str(said["host"])
             status = said.get("status")
@@ -100,14 +103,32 @@ class ExecCard(Card):
     def sheet(self, width: int) -> Sheet:
         state, role = self._state()
         lost = f"  {self.dropped:,} lines dropped: they came too fast" if self.dropped else ""
-        top = [row(Span("$ ", Role.KEY), crop(self.shown, max(width - 2, 0)))]
-        body = list(self.lines) or [row(Span("no output yet" if self.runs else "no output", Role.DIM))]
+        top, cut = self._command_rows(width)
+        if self.command:
+            top, body = [row(Span("the command:", Role.DIM))], [row(piece) for piece in pieces(self.shown, width)]
+        else:
+            body = self.output.rows(width, None if self.wrap else self.shift)
+            body = body or [row(Span("no output yet" if self.runs else "no output", Role.DIM))]
         foot = [EMPTY, row(Span(state, role), Span(lost, Role.WARN))]
-        foot += keys_rows(width, ("j k", "scroll"), ("esc", "end it and go back" if self.runs else "back"))
+        keys = [("j k", "scroll")]
+        if not self.command:
+            keys += [("w", "cut long lines")] if self.wrap else [("w", "whole lines"), ("left right", "sideways")]
+        if cut or self.command:
+            keys += [("c", "output" if self.command else "whole command")]
+        foot += keys_rows(width, *keys, ("esc", "end it and go back" if self.runs else "back"))
         where = self.order.hosts[0] if len(self.order.hosts) == 1 else f"{len(self.order.hosts)} hosts"
-        if self.follow:
+        if self.follow and not self.command:
             self.top = len(body)  # the box brings it back to the last page
         return Sheet(f"exec  {self.order.target} on {where}", body, foot, top=top, width=max(width, 78))
+
+    def _command_rows(self, width: int) -> tuple[list[Row], bool]:
+        """The command in the first rows, and whether some of it is left out: then its end is ``..``."""
+        broken = list(pieces(self.shown, max(width - 2, 1)))
+        most = max(self.app.size.height // 6, 1)
+        shown = broken[:most]
+        if len(broken) > most:
+            shown[-1] = ellipsis(shown[-1] + "..", max(width - 2, 1))
+        return [row(Span("  " if at else "$ ", Role.KEY), piece) for at, piece in enumerate(shown)], len(broken) > most
 
     def move(self, by: int) -> None:
         self.follow = False
@@ -125,7 +146,15 @@ class ExecCard(Card):
             case "g" | "home":
                 self.follow, self.top = False, 0
             case "G" | "end":
-                self.follow = True
+                self.follow, self.top = True, len(self.output) + len(self.shown)
+            case "w" if not self.command:
+                self.wrap, self.shift, self.follow = not self.wrap, 0, True
+            case "right" | "l" if not self.wrap and not self.command:
+                self.shift += SHIFT
+            case "left" | "h" if not self.wrap and not self.command:
+                self.shift = max(self.shift - SHIFT, 0)
+            case "c" if self.command or self._command_rows(self._face.size.width - 4)[1]:
+                self.command, self.top = not self.command, 0
 
     def left(self) -> None:
         if self._process is not None:

@@ -9,7 +9,7 @@ from quarterdeck.rollouts.log_spool import Level, Line, Side
 from quarterdeck.tui.room.logs.folding import Entry, Item
 from quarterdeck.tui.room.logs.marks import Mark, clock
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
-from quarterdeck.tui.room.rows import Role, Row, Span, cells, crop, ellipsis, fit, pad
+from quarterdeck.tui.room.rows import Role, Row, Span, cells, crop, ellipsis, fit, pad, pieces
 
 WIDEST_HOST: Final = 16
 SHOWN: Final = 8192  # characters of a line that are broken into rows at most
@@ -98,22 +98,6 @@ def _rows_of_line(line: Line, style: Style, width: int, tail: str, *, first: boo
 def _marked(text: str, role: Role, matcher: Matcher, room: int) -> list[Span]:
     shown = text if len(text) <= room else crop(text, room).rstrip("\0")
     return matcher.highlighted(shown, role) if matcher.active else [Span(shown, role)]
-
-
-def pieces(text: str, width: int) -> Iterator[str]:
-    """``text`` broken where ``width`` columns are full; at least one piece."""
-    if text.isascii():
-        for at in range(0, max(len(text), 1), width):
-            yield text[at : at + width]
-        return
-    begin, used = 0, 0
-    for at, character in enumerate(text):
-        wide = cells(character)
-        if used + wide > width and at > begin:
-            yield text[begin:at]
-            begin, used = at, 0
-        used += wide
-    yield text[begin:]
 
 
 def plain_lines(items: Sequence[Item], style: Style) -> Iterator[str]:
