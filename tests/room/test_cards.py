@@ -26,7 +26,7 @@ from quarterdeck.tui.room.cards.checks import (
 )
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.cards.reading import difference_card, step_card
-from quarterdeck.tui.room.cards.rollback import RollbackCard
+from quarterdeck.tui.room.cards.rollback import RollbackCard, past_words
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard, abort_words
 from quarterdeck.tui.room.panes.rollout import whole_rows
 from quarterdeck.tui.room.rows import Role, plain, row
@@ -125,6 +125,15 @@ def test_a_rollout_of_ones_own_is_worth_a_note_only() -> None:
 
 def test_what_is_not_known_yet_is_a_question_mark_and_nothing_is_said_to_be_well() -> None:
     assert {check.level for check in rollback_checks({}, None, ME)} == {Level.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.5, "ran under a minute"), (59.9, "ran under a minute"), (172_800.0, "ran 2d")]
+)
+def test_how_long_a_release_ran_never_reads_like_what_a_command_took(seconds: float, words: str) -> None:
+    to = facts().to
+    assert to is not None
+    assert f", {words}, by maya" in past_words(msgspec.structs.replace(to, ran=seconds, by="maya@laptop"))
 
 
 def test_red_lines_come_first() -> None:

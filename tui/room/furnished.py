@@ -75,6 +75,9 @@ class Furnished(App[int], inherit_bindings=False):
         self._laid: tuple[Box, ...] = ()  # where everything lay last
         self.incident: Incident | None = None  # the one that the guide plays now
         self._panes: dict[str, Pane] = {}
+        self._lent: tuple[str, str] | None = (
+            None  # the pane that had the keys until it was hidden, and the one that got them
+        )
         for each in LOOKS.values():
             self.register_theme(textual_theme(each))
         self.theme = f"qd-{look.name}"
@@ -98,6 +101,12 @@ class Furnished(App[int], inherit_bindings=False):
     @property
     def focused_pane(self) -> Pane | None:
         return self.focused if isinstance(self.focused, Pane) else None
+
+    @property
+    def keyed_pane(self) -> Pane | None:
+        """The pane that has the keys, also while a card lies over it and has them all."""
+        focused = self.screen_stack[0].focused if self.screen_stack else None
+        return focused if isinstance(focused, Pane) else None
 
     def now(self) -> datetime:
         """The time in UTC, as the screen has it."""
@@ -179,20 +188,38 @@ class Furnished(App[int], inherit_bindings=False):
         before, self._laid = self._laid, tuple(box for name, box in boxes.items() if name in self._panes)
         if uncovered(before, self._laid):
             self.call_after_refresh(self.repaint)
-        if self.focused is not None and not self.focused.display:
-            self._focus_first()
+        self._settle_focus()
 
     def _focusable(self) -> list[Pane]:
         return [pane for pane in self.visible_panes() if pane.can_focus]
 
     def _focus_first(self) -> None:
-        wanted = self._panes.get(self.place.zoom or self.view.first)
+        wanted = self._panes.get(self.place.zoom or self.place.focus or self.view.first)
         if wanted is None or not wanted.display:
             wanted = next(iter(self._focusable()), None)
         if wanted is not None:
-            self.set_focus(wanted)
+            self.screen_stack[0].set_focus(wanted)  # the panes' own screen, whatever card lies over it
+
+    def _settle_focus(self) -> None:
+        """Who has the keys is on the screen; a pane that was hidden has them again when it comes back, unless somebody moved on."""
+        pane = self.keyed_pane
+        if pane is None:
+            return
+        if not pane.display:
+            had = self._lent[0] if self._lent is not None and self._lent[1] == pane.name_of else pane.name_of
+            self._focus_first()
+            now = self.keyed_pane
+            self._lent = (had, now.name_of) if now is not None else None
+        elif self._lent is not None:
+            had, instead = self._lent
+            if pane.name_of != instead:
+                self._lent = None
+            elif self._panes[had].display:
+                self._lent = None
+                self.screen_stack[0].set_focus(self._panes[had])
 
     def focus_pane(self, by: int) -> None:
+        self._lent = None
         panes = self._focusable()
         if panes:
             here = panes.index(self.focused_pane) if self.focused_pane in panes else -by

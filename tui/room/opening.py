@@ -15,12 +15,14 @@ from quarterdeck.tui.room.guide import Incident
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where one is: a view, the target and the rollout that are chosen, and whether a pane fills the screen."""
+    """Where one is: a view, the target and the rollout that are chosen, and whether a pane fills the screen. ``focus``: the pane that had
+    the keys when one left for another place."""
 
     view: str = "overview"
     target: str | None = None
     rollout: int | None = None
     zoom: str | None = None
+    focus: str | None = None
 
 
 def utc_now() -> datetime:

@@ -21,7 +21,7 @@ class Travelling(Furnished):
         here = self.place
         self._go(
             msgspec.structs.replace(
-                here, view=view, target=target or here.target, rollout=rollout or here.rollout, zoom=None
+                here, view=view, target=target or here.target, rollout=rollout or here.rollout, zoom=None, focus=None
             )
         )
 
@@ -75,19 +75,29 @@ class Travelling(Furnished):
     def travel(self, by: int) -> None:
         at = self._at + by
         if 0 <= at < len(self._places) and at != self._at:
+            self._remember_focus()
             self._at = at
             self._arrived()
 
     def _go(self, place: Place) -> None:
         if place == self.place:
             return
+        self._remember_focus()
         self._places = [*self._places[: self._at + 1], place][-PLACES:]
         self._at = len(self._places) - 1
         self._arrived()
 
+    def _remember_focus(self) -> None:
+        pane = self.keyed_pane
+        if pane is not None:
+            self._places[self._at] = msgspec.structs.replace(self.place, focus=pane.name_of)
+
     def _arrived(self) -> None:
+        """The pane that had the keys here before has them again; else the view's first one."""
+        self._lent = None
         self._lay_out()
         self._focus_first()
+        self._places[self._at] = msgspec.structs.replace(self.place, focus=None)
         self._place_changed()
 
     def _place_changed(self) -> None:

@@ -254,6 +254,9 @@ class ArmedCard(Card):
             case "2":
                 self.leave()
                 self.room.visit("rollouts", target=self.target, rollout=id)
+            case "Q":
+                self.leave()
+                self.begin(self.room.action_act("quit"), "quit")
 
     # what is shown
 
@@ -315,7 +318,8 @@ class ArmedCard(Card):
         if self.said:
             foot.append(said_row(self.said, width))
         if seen.ended:
-            foot += keys_rows(width, ("n", "reason"), ("2", "rollout"), *self._way_on(seen), ("esc", "close"))
+            keys = (("n", "reason"), ("2", "rollout"), *self._way_on(seen))
+            foot += keys_rows(width, *keys, ("esc", "close"), ("Q", "leave"))
         else:
             foot += keys_rows(
                 width,
@@ -324,7 +328,8 @@ class ArmedCard(Card):
                 *self._way_on(seen),
                 ("n", "reason"),
                 ("2", "rollout"),
-                ("esc", "close, it goes on"),
+                ("esc", "close"),
+                ("Q", "leave, it goes on"),
             )
         return body, foot
 

@@ -132,7 +132,9 @@ class RollbackCard(ArmedCard):
             if self.seen is not None
             else (self.to or (seen.back.version if seen is not None else None))
         )
-        to = f"{_digest(facts.to.digest)}  {_past(facts.to)}" if facts is not None and facts.to is not None else "?"
+        to = (
+            f"{_digest(facts.to.digest)}  {past_words(facts.to)}" if facts is not None and facts.to is not None else "?"
+        )
         return [
             _line("from", leaving or "?", about, width, Role.NEW),
             _line("to", back or "?", to, width, Role.OLD),
@@ -172,15 +174,20 @@ def _brought(release: ReleaseFacts) -> str:
     return f"since {age(release.since)}" + (f", by {_person(release.by)}" if release.by else "")
 
 
-def _past(release: ReleaseFacts) -> str:
+def past_words(release: ReleaseFacts) -> str:
     """How good it was: ``last good 6d ago, ran 2d, by maya``."""
     if release.row.verdict == "bad":
         return "BAD"
     if release.row.last_good is None:
         return "never good"
-    ran = f", ran {duration(release.ran)}" if release.ran is not None else ""
+    ran = f", ran {_lasted(release.ran)}" if release.ran is not None else ""
     by = f", by {_person(release.by)}" if release.by else ""
     return f"last good {age(release.row.last_good)} ago{ran}{by}"
+
+
+def _lasted(seconds: float) -> str:
+    """Until something else came: to the tenth of a second it would read as what a command took."""
+    return duration(seconds) if seconds >= 60 else "under a minute"
 
 
 def _person(label: str) -> str:
