@@ -75,9 +75,7 @@ class Furnished(App[int], inherit_bindings=False):
         self._laid: tuple[Box, ...] = ()  # where everything lay last
         self.incident: Incident | None = None  # the one that the guide plays now
         self._panes: dict[str, Pane] = {}
-        self._lent: tuple[str, str] | None = (
-            None  # the pane that had the keys until it was hidden, and the one that got them
-        )
+        self._lent: tuple[str, str] | None = None  # the pane that lost the keys when it was hidden, and who got them
         for each in LOOKS.values():
             self.register_theme(textual_theme(each))
         self.theme = f"qd-{look.name}"

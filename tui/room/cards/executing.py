@@ -34,6 +34,7 @@ class ExecCard(Card):
         self.wrap = True  # long lines are broken, not cut
         self.shift = 0  # columns that cut lines are moved to the left by
         self.command = False  # the command is shown whole, in the place of what it prints
+        self._left_at = 0  # the row of the output that was on top before that
         self._well: dict[str, bool] = {}
         self._process: asyncio.subprocess.Process | None = None
 
@@ -131,7 +132,7 @@ class ExecCard(Card):
         return [row(Span("  " if at else "$ ", Role.KEY), piece) for at, piece in enumerate(shown)], len(broken) > most
 
     def move(self, by: int) -> None:
-        self.follow = False
+        self.follow = self.follow and self.command
         super().move(by)
 
     def pressed(self, key: str) -> None:
@@ -144,17 +145,21 @@ class ExecCard(Card):
             case "ctrl+u" | "pageup":
                 self.move(-page)
             case "g" | "home":
-                self.follow, self.top = False, 0
+                self.follow, self.top = self.follow and self.command, 0
             case "G" | "end":
-                self.follow, self.top = True, len(self.output) + len(self.shown)
+                self.follow, self.top = (
+                    self.follow or not self.command,
+                    len(self.shown),
+                )  # brought back to the last page
             case "w" if not self.command:
                 self.wrap, self.shift, self.follow = not self.wrap, 0, True
             case "right" | "l" if not self.wrap and not self.command:
-                self.shift += SHIFT
+                self.shift = min(self.shift + SHIFT, max(self.output.longest - SHIFT, 0))
             case "left" | "h" if not self.wrap and not self.command:
                 self.shift = max(self.shift - SHIFT, 0)
             case "c" if self.command or self._command_rows(self._face.size.width - 4)[1]:
-                self.command, self.top = not self.command, 0
+                self._left_at, self.top = self.top, self._left_at if self.command else 0
+                self.command = not self.command
 
     def left(self) -> None:
         if self._process is not None:
