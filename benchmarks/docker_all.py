@@ -102,6 +102,12 @@ class DockerResults:
         return [
             f"{told['containers']} containers of as many targets on one engine, each looked at every 10 s with its health check: "
             f"the observer takes {observer}, the engine {engine}",
+            "one of them open, looked at every 2 s: "
+            + "; ".join(
+                f"with {words} on the screen the observer takes {one['observer, % of a core']:g} %, the engine "
+                f"{one['engine, % of a core']:g} % of a core, for {one['calls a second']:g} calls a second"
+                for words, one in told["one open"].items()
+            ),
             f"from a change on the engine until it is in the journal: {seen}",
         ]
 

@@ -13,12 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.docker_fleet import Engines, memory, processes_of, processor_seconds
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Observation, Operator
+from quarterdeck.history.records import Metric, Observation, Operator
 from tests.engine import DockerEngine
 from tests.engine_field import ANSWERS, CHECKED, put_everything, write_fleet
 from tests.observers import ObservedRoom
@@ -46,6 +47,7 @@ def watched(engines: Engines, place: Path, count: int, seconds: float, changes: 
             time.sleep(12)  # a round of looks that nothing was loaded for
             told = _idle(engine, room.observer, seconds)
             told["calls a second"] = _calls(engine, seconds)
+            told["one open"] = _open(engine, journal, room, f"bench/{services[0]}", seconds)
             told["seen after, s"] = {
                 kind: _summary([change(engine, journal, number) for number in range(times)])
                 for kind, change, times in (
@@ -75,6 +77,31 @@ def _idle(engine: DockerEngine, observer: int, seconds: float) -> dict[str, Any]
         "engine, % of a core": round(100 * (processor_seconds(pids) - engine_before) / passed, 2),
         "memory, MB": round(memory(observer)[0], 1),
     }
+
+
+def _open(
+    engine: DockerEngine, journal: Journal, room: ObservedRoom, target: str, seconds: float
+) -> dict[str, dict[str, Any]]:
+    """One target is open, in a view that shows all others too: in one that shows no figures, and then in one that does."""
+    found = {}
+    for view, words in (("drift", "no figures"), ("overview", "its figures")):
+        room.say(view=view, target=target)
+        wait_for(partial(_shows, journal, view), "the view to be open", 20)
+        if view == "overview":
+            wait_for(lambda: _figures(journal, target), "its figures", 30)
+        time.sleep(5)  # what comes with the change of the view
+        found[words] = _idle(engine, room.observer, seconds) | {"calls a second": _calls(engine, seconds)}
+    room.say(view="overview", target=None)
+    wait_for(lambda: all(one.target is None for one in journal.presences()), "nothing to be open", 20)
+    return found
+
+
+def _shows(journal: Journal, view: str) -> bool:
+    return {one.view for one in journal.presences()} == {view}
+
+
+def _figures(journal: Journal, target: str) -> bool:
+    return any(one.metric == Metric.CONTAINER_CPU for one in journal.samples(target, ["box-1"], 60.0))
 
 
 def _calls(engine: DockerEngine, seconds: float) -> float:

@@ -17,6 +17,14 @@ WATCHED: dict[str, Any] = {
     "memory, MB": 54.0,
     "calls a second": 10.3,
     "memory at most, MB": 58.0,
+    "one open": {
+        "its figures": {
+            "observer, % of a core": 3.5,
+            "engine, % of a core": 3.0,
+            "memory, MB": 55.0,
+            "calls a second": 12.0,
+        }
+    },
     "seen after, s": {"died": {"median": 0.2, "most": 1.2}},
 }
 
@@ -70,6 +78,7 @@ def test_the_page_has_a_place_for_the_table(tmp_path: Path) -> None:
     table = page.read_text().split(BEGIN)[1].split(END)[0]
     assert "| rollback | 1 | qd, armed | **0.700** (0.700 to 0.700) | 0.500 |" in table
     assert "| NO |" in table
+    assert "with its figures on the screen the observer takes 3.5 %" in table
 
 
 def test_every_round_deploys_versions_of_its_own() -> None:
