@@ -11,6 +11,7 @@ from quarterdeck.history import engine
 from quarterdeck.history.clock import boottime, now
 from quarterdeck.history.records import Metric, Observation
 from quarterdeck.history.samples import SECOND
+from quarterdeck.rollouts.health import VITALS
 from tests.field import TARGET, Field
 from tests.observers import ObservedRooms, observed_rooms
 from tests.sshd import SshHost, wait_for
@@ -64,7 +65,7 @@ def test_what_runs_reaches_the_journal_with_samples_of_service_and_host(field: F
         with field.journal(read_only=True) as journal:
             return {(one.host, one.metric) for one in journal.samples(TARGET, hosts, 60)}
 
-    wanted = {(host, str(metric)) for host in hosts for metric in Metric if metric is not Metric.FAILURE}
+    wanted = {(host, str(metric)) for host in hosts for metric in (*VITALS, Metric.LATENCY)}
     wait_for(lambda: measured() >= wanted, "samples of every kind from every host", 20)
     with field.journal(read_only=True) as journal:
         (presence,) = journal.presences()

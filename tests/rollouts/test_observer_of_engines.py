@@ -264,9 +264,9 @@ def test_what_a_container_uses_is_measured_while_somebody_looks_at_it(
         def ends_and_is_started(times: int) -> None:
             eats = client.exec_create(watched.container("hungry"), ["touch", "/tmp/eat"])
             client.exec_start(eats["Id"])
-            wait_for(lambda: figure(Metric.CONTAINER_OUT_OF_MEMORY) == times, "its death to be counted", 30)
-            wait_for(lambda: figure(Metric.CONTAINER_RESTARTS) == times, "its start by the engine to be counted", 30)
-            wait_for(lambda: figure(Metric.CONTAINER_MEMORY) > 0, "it to run again", 30)
+            wait_for(lambda: figure(Metric.CONTAINER_OUT_OF_MEMORY) == times, "its death to be counted", 90)
+            wait_for(lambda: figure(Metric.CONTAINER_RESTARTS) == times, "its start by the engine to be counted", 90)
+            wait_for(lambda: figure(Metric.CONTAINER_MEMORY) > 0, "it to run again", 90)
 
         ends_and_is_started(1)
         ends_and_is_started(2)

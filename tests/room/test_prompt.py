@@ -15,8 +15,8 @@ from quarterdeck.tui.room.own_files import own_directory
 from quarterdeck.tui.room.prompt import prompt_row, prompt_rows
 from quarterdeck.tui.room.rows import Role, plain, width_of
 from tests.cli.qd_command import Qd
-from tests.room.conftest import MakeRoom
-from tests.room.pictures import picture_of
+from tests.room.conftest import MakeAcme, MakeRoom
+from tests.room.pictures import _settled, picture_of
 from tests.room.seen import pane_text, until
 from tests.room.terminal import Terminal
 
@@ -193,13 +193,17 @@ def test_of_one_that_is_too_long_for_that_the_rows_around_the_cursor_are_seen(at
     assert sum(span.role is Role.CURSOR for row in rows for span in row) == 1
 
 
-async def test_it_grows_with_what_is_pasted_and_leaves_the_screen_as_it_was(make_room: MakeRoom) -> None:
-    room = make_room()
+def panes_in(shown: str) -> list[str]:
+    """Without the last line, which is the prompt's."""
+    return shown.splitlines()[:-1]
+
+
+async def test_it_grows_with_what_is_pasted_and_leaves_the_screen_as_it_was(make_acme: MakeAcme) -> None:
+    room = make_acme()
     async with room.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "api" in pane_text(room, "matrix"), "the matrix")
         await until(pilot, lambda: all(asked.is_finished for asked in room.workers), "the journal to be asked")
-        await pilot.pause(0.2)
-        before = picture_of(room)
+        before, _ = await _settled(pilot, room)
         await pilot.press("colon")
         for piece in ("note ", "w" * 200, " the end"):
             room._prompt.take_paste(piece) if room._prompt is not None else None
@@ -209,9 +213,10 @@ async def test_it_grows_with_what_is_pasted_and_leaves_the_screen_as_it_was(make
         assert shown.count("w") >= 200
         await pilot.press("ctrl+u")
         await until(pilot, lambda: "www" not in picture_of(room)[0], "the rows above to be let go")
-        assert picture_of(room)[0].splitlines()[:-1] == before[0].splitlines()[:-1]
+        await until(pilot, lambda: panes_in(picture_of(room)[0]) == panes_in(before), "what lay below to be seen")
         await pilot.press("escape")
-        await until(pilot, lambda: picture_of(room) == before, "the screen to be as it was")
+        await until(pilot, lambda: panes_in(picture_of(room)[0]) == panes_in(before), "the screen to be as it was")
+        assert "? help" in picture_of(room)[0].splitlines()[-1]
 
 
 async def test_a_filter_is_shown_as_one_types_kept_by_enter_and_cleared_by_escape(make_room: MakeRoom) -> None:
