@@ -1,5 +1,6 @@
 """Builds the text that a host's shell reads: values, then the parts of an action. Pure; sends nothing."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from functools import cache
@@ -42,6 +43,8 @@ TERMINAL_COMMAND: Final = STREAMING_COMMAND.replace(
 
 _PAYLOAD: Final = "#payload\n"
 
+_FUNCTION: Final = re.compile(r"^(\w+\(\) \{) # .*$")  # its head, and what is said of it there
+
 _HOME: Final = 'case $qd_path in "~/"*) qd_path=$HOME/${qd_path#??} ;; esac\n'  # the login user's home on the host
 
 
@@ -59,7 +62,7 @@ class Script(msgspec.Struct, frozen=True):
 def _part(name: str) -> str:
     """A file of ``scripts/`` without its comments and indentation: some shells read their script one byte at a time."""
     text = files("quarterdeck.backends.hosts.ssh").joinpath("scripts", f"{name}.sh").read_text(encoding="utf-8")
-    lines = (line.strip() for line in text.splitlines())
+    lines = (_FUNCTION.sub(r"\1", line.strip()) for line in text.splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("#"))
 
 
