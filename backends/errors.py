@@ -53,14 +53,24 @@ class LoginRefused(Unreachable):
 
 
 class Fenced(BackendError):
-    """The host has seen a higher epoch: this worker is an old one and must stop without a further change."""
+    """The host has seen a higher epoch: this worker is an old one and must stop without a further change. ``half_way``: a newer one
+    has ended what this one had begun there."""
 
-    def __init__(self, host: str, action: str, *, epoch: int, seen: int, holder: str = "") -> None:
-        super().__init__(
-            host,
-            action,
-            f"refused, epoch {epoch} is older than {seen} on the host" + (f" ({holder})" if holder else ""),
-        )
+    def __init__(
+        self,
+        host: str,
+        action: str,
+        *,
+        epoch: int,
+        seen: int,
+        holder: str = "",
+        half_way: bool = False,
+        left: str = "",
+    ) -> None:
+        what = "ended half-way" if half_way else "refused"
+        by = f" ({holder})" if holder else ""
+        super().__init__(host, action, f"{what}, epoch {epoch} is older than {seen} on the host{by}", left=left)
+        self.half_way = half_way
         self.epoch = epoch
         self.seen = seen
 

@@ -151,6 +151,22 @@ class Rollouts(Asked):
 
         return self._write(change, rollout=rollout, urgent=True)
 
+    def turn_back(self, rollout: int, epoch: int, outcome: str) -> int:
+        """The rollout is aborting, under a new epoch, which is returned: what still runs of it on its hosts is of an older one then,
+        and gives way there. One transaction. Raises as ``set_state`` does."""
+
+        def change() -> int:
+            found = self._known(rollout)
+            self._check_epoch(found, epoch)
+            if found.state in ENDED:
+                raise RequestRefused(f"rollout {rollout} has ended: {found.state}")
+            raised = self._raise_fence(found.target)
+            self._connection.execute("UPDATE rollout SET epoch = ? WHERE id = ?", (raised, rollout))
+            self._change_state(found, RolloutState.ABORTING, outcome, {"epoch": raised})
+            return raised
+
+        return self._write(change, rollout=rollout, urgent=True)
+
     def seed_epoch(self, target: str, at_least: int) -> None:
         """Raises the fence to what was found on the hosts: a lost journal must not reset it. Event ``fence`` when it grew."""
 

@@ -3,6 +3,8 @@
 import contextlib
 from collections import Counter
 
+import msgspec
+
 from quarterdeck.backends.errors import Fenced
 from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import OnUnreachable
@@ -27,7 +29,10 @@ class TakingBack(Standing):
 
     async def _take_back(self, armed: Armed, work: Work, epoch: int, why: str, *, at_fault: bool) -> None:
         journal = self.journal.journal
-        await self.journal.do(journal.set_state, self.id, epoch, RolloutState.ABORTING, outcome=why)
+        # What it has begun and does not wait for any more (a start, a hook) may still run on the hosts: under a new epoch it is ended
+        # there instead of waited for, and nothing of it comes afterwards.
+        epoch = await self.journal.do(journal.turn_back, self.id, epoch, why)
+        work.fence = msgspec.structs.replace(work.fence, epoch=epoch)
         if at_fault:
             await self.journal.do(journal.judge, armed.release.id, "bad", why, rollout=self.id)
         steps = self.journal.reader.steps(self.id)

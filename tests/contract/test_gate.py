@@ -61,8 +61,8 @@ async def test_a_held_lock_names_its_holder_and_is_got_when_it_is_free(place: Pl
         begun = place.path / "shared" / "begun"
         await asyncio.to_thread(wait_for, begun.exists, "the hook has begun")
         with pytest.raises(HostLockBusy, match="alice@bastion"):
-            await second.switch(first, NO_SECRETS, place.fence(2), "2.1", deadline=2)
-        waiting = asyncio.create_task(second.switch(first, NO_SECRETS, place.fence(2), "2.2"))
+            await second.switch(first, NO_SECRETS, place.fence(), "1.2", deadline=2)
+        waiting = asyncio.create_task(second.switch(first, NO_SECRETS, place.fence(), "1.3"))
         (place.path / "shared" / "go").touch()
         assert (await waiting).current == first.id
         assert (await holding).exit_status == 0

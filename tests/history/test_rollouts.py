@@ -150,6 +150,23 @@ def test_taking_over_gives_back_the_state_from_before_and_fences_the_old_worker(
     assert takeover.body == {"epoch": 2, "from": "orphaned", "to": "rolling_back", "dead_worker": None}
 
 
+def test_who_turns_back_does_so_under_a_new_epoch(journal: Journal, other: Journal) -> None:
+    rollout, epoch = begun(journal)
+    assert journal.turn_back(rollout, epoch, "aborted by alice") == epoch + 1
+    now = journal.rollout(rollout)
+    assert (now.state, now.epoch, now.outcome) == (RolloutState.ABORTING, epoch + 1, "aborted by alice")
+    told = journal.events(rollout=rollout, kind="state", newest_first=True, limit=1)[0].body
+    assert (told["to"], told["epoch"]) == ("aborting", epoch + 1)
+    with pytest.raises(EpochLost):
+        journal.turn_back(rollout, epoch, "again")
+    other.take_over(rollout)
+    with pytest.raises(EpochLost):
+        journal.turn_back(rollout, epoch + 1, "again")
+    journal.set_state(rollout, epoch + 2, RolloutState.ROLLED_BACK)
+    with pytest.raises(RequestRefused, match="has ended"):
+        journal.turn_back(rollout, epoch + 2, "again")
+
+
 def test_only_an_active_rollout_can_be_taken_over(journal: Journal) -> None:
     armed = journal.arm(TARGET, DEPLOY).id
     with pytest.raises(RequestRefused, match="armed"):

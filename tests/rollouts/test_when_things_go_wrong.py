@@ -1,5 +1,7 @@
 """Scenarios in which a rollout stands half-way: nothing that was not observed may be called success, and the way on must lead there."""
 
+from pathlib import Path
+
 import pytest
 
 from quarterdeck.history.identity import current_operator
@@ -107,15 +109,66 @@ def test_a_host_that_a_deploy_owes_follows_without_a_word_against_the_old_releas
         assert journal.debts(TARGET) == []
 
 
+SLOW = "touch ../../begun; sleep 4321; touch ../../waited"
+"""Shell text that takes longer than any test: whoever waits for it never ends. (Below ``releases/<release>``.)"""
+
+
+def begun(field: Field) -> bool:
+    return all((field.home(host) / "begun").exists() for host in field.hosts.hosts)
+
+
+def assert_nothing_waits(field: Field) -> None:
+    """What was slow was ended for a newer action, not by its own limit, and does not go on by itself."""
+    for host in field.hosts.hosts:
+        ledger = (field.home(host) / ".quarterdeck" / "ledger").read_text().splitlines()
+        assert any(" end " in line and line.endswith(" 76") for line in ledger), ledger
+    assert not any((field.home(host) / "waited").exists() for host in field.hosts.hosts)
+    sleeping = [pid for pid in field.hosts.tagged_processes() if b"4321" in command_of(pid).split(b"\0")]
+    assert sleeping == []
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def test_abort_wins_while_the_new_release_is_still_starting(field: Field) -> None:
-    field.make_version("slow", start='sleep 40; echo "$QD_RELEASE" > ../../running')
+    field.make_version("slow", start=f'{SLOW}; echo "$QD_RELEASE" > ../../running')
     field.deploy("v1")
     rollout = field.begin("deploy", "slow")
-    wait_for(lambda: len(field.starts(field.hosts[0])) == 2, "it starts", 20)
+    wait_for(lambda: begun(field), "it starts everywhere", 20)
     field.qd("abort", str(rollout))
-    ended = field.ended(rollout, 120)
+    ended = field.ended(rollout, 30)
     assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
     assert field.running() == ["v1"] * len(field.hosts)
+    assert_nothing_waits(field)
+
+
+def test_abort_wins_while_a_hook_hangs_that_is_to_be_reversed(field: Field) -> None:
+    field.deploy("v1")
+    field.write(hooks={"before": [{"run": SLOW, "where": "each", "timeout": "60s", "on_rollback": "touch ../../back"}]})
+    rollout = field.begin("deploy", "v2")
+    wait_for(lambda: begun(field), "the hook runs everywhere", 20)
+    field.qd("abort", str(rollout))
+    ended = field.ended(rollout, 30)
+    assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
+    assert all((field.home(host) / "back").exists() for host in field.hosts.hosts)
+    assert field.running() == ["v1"] * len(field.hosts)
+    assert_nothing_waits(field)
+
+
+def test_a_rollback_does_not_wait_for_the_release_that_it_supersedes_to_start(field: Field) -> None:
+    field.make_version("slow", start=f'{SLOW}; echo "$QD_RELEASE" > ../../running')
+    field.deploy("v1")
+    rollout = field.begin("deploy", "slow")
+    wait_for(lambda: begun(field), "it starts everywhere", 20)
+    back = field.ended(field.begin("rollback", "v1"), 30)
+    assert back.state is RolloutState.SUCCEEDED, back.outcome
+    assert field.ended(rollout).state is RolloutState.SUPERSEDED
+    assert field.running() == ["v1"] * len(field.hosts)
+    assert_nothing_waits(field)
 
 
 def test_a_pause_is_no_lack_of_progress(field: Field) -> None:

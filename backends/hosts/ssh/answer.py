@@ -230,7 +230,11 @@ def _error(host: str, action: str, answer: Answer, epoch: int) -> BackendError |
     fenced = answer.one("fenced")
     if fenced is not None:
         seen, _, holder = fenced.partition(" ")
-        return Fenced(host, action, epoch=epoch, seen=int(seen), holder=holder)
+        half_way, now = answer.has("half-way"), answer.one("current")
+        left = ""
+        if half_way and now is not None:
+            left = f"What it had begun was ended; current points to {now or 'nothing'}"
+        return Fenced(host, action, epoch=epoch, seen=int(seen), holder=holder, half_way=half_way, left=left)
     busy = answer.one("busy")
     if busy is not None:
         return HostLockBusy(

@@ -1,19 +1,20 @@
 """Units. There is no systemd where the tests run: a recorded ``systemctl`` stands in for it, everything else is real."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from quarterdeck.backends.errors import CommandFailed, NotPermitted
+from quarterdeck.backends.errors import CommandFailed, Fenced, NotPermitted
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
 from quarterdeck.config.model import Logs, Runner
 from quarterdeck.config.release import Release
 from tests.backends.ssh.releases import quick_release
-from tests.sshd import SshdFleet
+from tests.sshd import SshdFleet, wait_for
 
 # What systemctl of systemd 252 answers in each case, and with which status.
 SYSTEMCTL = """#!/bin/sh
@@ -48,6 +49,7 @@ class Systemd:
     programs: Path
     files: Path
     path: Path
+    fleet: SshdFleet
 
     def mode(self, mode: str) -> None:
         (self.record / "mode").write_text(mode)
@@ -74,7 +76,7 @@ async def systemd(start_sshd_fleet: Callable[..., SshdFleet], tmp_path: Path) ->
     path = f"{programs}:/usr/bin:/bin"
     fleet = start_sshd_fleet(1, environment=[f"PATH={path}", f"RECORD={record}", "XDG_RUNTIME_DIR=/run/user/1000"])
     connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
-    made = Systemd(connection, record, programs, tmp_path, tmp_path / "srv")
+    made = Systemd(connection, record, programs, tmp_path, tmp_path / "srv", fleet)
     made.program("systemctl", SYSTEMCTL)
     made.mode("ok")
     return made
@@ -139,6 +141,23 @@ async def test_sudo_is_used_where_it_is_allowed_and_needed(systemd: Systemd) -> 
         "--no-ask-password restart web.service",
         "sudo systemctl restart web.service",
     ]
+
+
+async def test_who_is_newer_ends_a_systemctl_that_waits_for_its_job(systemd: Systemd) -> None:
+    """Only the client: the newer one's own call replaces the job of the unit."""
+    hangs = SYSTEMCTL.replace("restart:*)", 'restart:hangs) touch "$RECORD/begun"; exec sleep 4321 ;;\nrestart:*)')
+    systemd.program("systemctl", hangs)
+    first, second = [await systemd.staged(version, Runner(unit="web.service")) for version in ("v1", "v2")]
+    systemd.mode("hangs")
+    going = asyncio.create_task(systemd.connection.switch(second, NO_SECRETS, FENCE, "1.1"))
+    await asyncio.to_thread(wait_for, (systemd.record / "begun").exists, "systemctl waits")
+    systemd.mode("ok")
+    newer = await SshBackend([systemd.fleet.ssh_config]).connect(systemd.fleet[0].as_host())
+    outcome = await newer.switch(first, NO_SECRETS, Fence("test/web", 2, "me"), "2.1")
+    assert (outcome.current, outcome.previous) == (first.id, second.id)
+    with pytest.raises(Fenced, match="ended half-way"):
+        await going
+    await newer.close()
 
 
 def _rest(case: str) -> str:

@@ -14,35 +14,63 @@ open_control() {
     [ ! -g "$control" ] || umask 002
 }
 
-take_lock() { # file: held on descriptor 9 until that is closed by all who have it
+take_lock() { # file, function to call while another one has it: held on descriptor 9 until that is closed by all who have it
     need flock || return 1
     true >>"$1" || { refuse_write "cannot write $1"; return 1; }
     exec 9>>"$1"
     flock -n 9 && return 0
-    if flock --version 2>/dev/null | grep -q util-linux; then
-        flock -w "$qd_wait" 9 && return 0
-    else
-        lock_tries=$((qd_wait * 5))
-        while [ "$lock_tries" -gt 0 ]; do
-            sleep 0.2 2>/dev/null || { sleep 1; lock_tries=$((lock_tries - 4)); }
-            flock -n 9 && return 0
-            lock_tries=$((lock_tries - 1))
-        done
-    fi
+    lock_waits=
+    if flock --version 2>/dev/null | grep -q util-linux; then lock_waits=yes; fi
+    lock_left=$qd_wait
+    while [ "$lock_left" -gt 0 ]; do
+        ${2-}
+        await_lock && return 0
+        lock_left=$((lock_left - 1))
+    done
     read_fence || :
-    result "busy $seen_holder"
+    result "busy $lock_holder"
     return 75
 }
 
-read_fence() { # sets seen, seen_holder, seen_anchor
-    seen=0 seen_holder='' seen_anchor=''
-    [ -s "$control/epoch" ] || return 0
+await_lock() { # a second at most
+    if [ -n "$lock_waits" ]; then
+        flock -w 1 9
+        return
+    fi
+    lock_tries=5
+    while [ "$lock_tries" -gt 0 ]; do
+        sleep 0.2 2>/dev/null || { sleep 1; lock_tries=1; }
+        flock -n 9 && return 0
+        lock_tries=$((lock_tries - 1))
+    done
+    return 1
+}
+
+read_fence() { # sets seen, seen_holder, seen_anchor, and seen_wish where a newer action has only asked for the host so far
+    seen=0 seen_holder='' seen_anchor='' seen_wish=
+    if [ -s "$control/epoch" ]; then
+        {
+            IFS= read -r seen
+            IFS= read -r seen_holder
+            IFS= read -r seen_anchor
+        } <"$control/epoch"
+        case $seen in '' | *[!0-9]*) return 1 ;; esac
+    fi
+    lock_holder=$seen_holder # a wish holds no lock
+    if read_wish && [ "$wish" -gt "$seen" ]; then
+        seen=$wish seen_holder=$wish_holder seen_anchor=$wish_anchor seen_wish=yes
+    fi
+    return 0
+}
+
+read_wish() { # sets wish, wish_holder, wish_anchor: who waits for the lock, or has got it since
+    [ -s "$control/wanted" ] || return 1
     {
-        IFS= read -r seen
-        IFS= read -r seen_holder
-        IFS= read -r seen_anchor
-    } <"$control/epoch"
-    case $seen in '' | *[!0-9]*) return 1 ;; esac
+        IFS= read -r wish
+        IFS= read -r wish_holder
+        IFS= read -r wish_anchor
+    } <"$control/wanted"
+    case $wish in '' | *[!0-9]*) return 1 ;; esac
 }
 
 check_fence() {
@@ -60,11 +88,12 @@ note() { # word…: a line of the ledger, which tells every action that was ever
     printf '%s\n' "$qd_time $*" >>"$control/ledger"
 }
 
-gate() { # function, its name in the ledger
+gate() { # function, its name in the ledger, whose commands it ends where it is newer: of all, of another such one (its name), or none
+    gate_name=$2 gate_ends=${3:-nothing}
     untouched=yes # and told so, where it is refused before it changed anything
-    open_control && take_lock "$control/lock" || return
+    open_control && take_lock "$control/lock" overtake || return
     check_fence || return
-    if [ "$seen" != "$qd_epoch" ] || [ "$seen_holder" != "$qd_holder" ] || [ "$seen_anchor" != "$qd_anchor" ]; then
+    if [ "$seen$seen_wish" != "$qd_epoch" ] || [ "$seen_holder" != "$qd_holder" ] || [ "$seen_anchor" != "$qd_anchor" ]; then
         replace "$control/epoch" "$qd_epoch$newline$qd_holder$newline$qd_anchor$newline" || {
             refuse_write "cannot write $control/epoch"
             return 1
@@ -72,12 +101,19 @@ gate() { # function, its name in the ledger
     fi
     gate_record=$control/ops/$qd_op
     if [ -s "$gate_record" ] && gate_replay; then untouched=; return "$gate_status"; fi
+    at_gate=yes
+    tell_work
     note "begin $qd_op $qd_epoch $2 $qd_release" || { refuse_write "cannot write $control/ledger"; return 1; }
     gate_before=$answer
     answer=
     touched=
     "$1"
     gate_status=$?
+    if [ "$gate_status" -ne 0 ] && wanted_by_newer; then
+        result "fenced $wish $wish_holder"
+        [ -z "$touched" ] || result half-way
+        gate_status=76
+    fi
     # An action that was refused before it touched anything may be tried again under the same name.
     if [ -n "$touched" ]; then untouched=; gate_record_action || result unrecorded; fi
     answer=$gate_before$answer
@@ -93,6 +129,8 @@ gate_replay() { # the recorded outcome, if it was written to its end: one that w
         case $gate_line in
         status\ *) gate_status=${gate_line#status } ;;
         complete) ;;
+        # A newer one ended it half-way, and this one is newer than that: what it began is taken to its end now.
+        fenced\ *) answer=$gate_before; return 1 ;;
         *) result "$gate_line" ;;
         esac
         gate_last=$gate_line

@@ -9,6 +9,7 @@ newline='
 answer=
 output=
 untouched=
+at_gate=
 control=$qd_path/.quarterdeck
 umask 022
 # A handler, not '': the commands that are run keep the default. A lost connection must not end an action half-way.

@@ -27,7 +27,7 @@ enter_release() { # release, seconds, command: becomes the command, in the relea
 }
 
 in_release() { # release, seconds, command: runs it in the release's directory with its environment
-    (enter_release "$@")
+    ([ -z "$at_gate" ] || announce; enter_release "$@")
 }
 
 ended_by_limit() { # status of in_release
@@ -60,12 +60,12 @@ unit_control() { # argument…: systemctl, as another user only when that is wha
             export XDG_RUNTIME_DIR
         fi
     fi
-    unit_text=$($limit "$unit_seconds" systemctl --no-ask-password "$@" 9>&- 2>&1 </dev/null)
+    unit_text=$([ -z "$at_gate" ] || announce; exec $limit "$unit_seconds" systemctl --no-ask-password "$@" 9>&- 2>&1 </dev/null)
     unit_result=$?
     [ "$unit_result" -ne 0 ] && [ "$run_scope" = system ] && [ "$(id -u)" != 0 ] || return "$unit_result"
     case $unit_text in *uthentication* | *uthoriz* | *ccess\ denied* | *ermission\ denied* | *ermitted*) ;; *) return "$unit_result" ;; esac
     have sudo || return 77
-    unit_text=$unit_text$newline$($limit "$unit_seconds" sudo -n systemctl "$@" 9>&- 2>&1 </dev/null) && return 0
+    unit_text=$unit_text$newline$([ -z "$at_gate" ] || announce; exec $limit "$unit_seconds" sudo -n systemctl "$@" 9>&- 2>&1 </dev/null) && return 0
     unit_result=$?
     case $unit_text in *sudo:*) return 77 ;; esac
     return "$unit_result"
@@ -149,6 +149,7 @@ start_service() { # release, whose run_* are loaded; seconds; word: start or res
 
 await_running() { # release: read back, with a little patience for a service that has just been told to start
     running_words=
+    ! wanted_by_newer || return 76
     case $start_state in
     0) result "service running "; return 0 ;;
     started) result "service unknown "; return 0 ;; # it was started, and then its status command told nothing
@@ -160,6 +161,7 @@ await_running() { # release: read back, with a little patience for a service tha
         0) result "service running $running_words"; return 0 ;;
         2) result "service unknown $running_words"; return 0 ;;
         esac
+        ! wanted_by_newer || return 76
         case $running_words in *ActiveState=failed*) break ;; esac
         await_tries=$((await_tries - 1))
         [ "$await_tries" -gt 0 ] || break

@@ -24,6 +24,7 @@ change() {
     timeout_tool || return
     if [ "$qd_verb" = stop ]; then
         [ -n "$current" ] && load_run "$current" || load_run "$qd_release" || { result "current $current"; return 0; }
+        ! wanted_by_newer || return 76
         touched=yes
         stop_service "${current:-$qd_release}" "$qd_seconds" || return
         result "current $current"
@@ -39,6 +40,7 @@ change() {
     fi
     load_run "$qd_release" || { refuse damaged "release $qd_release has no qd.run"; return 1; }
     prepare_link "$qd_release" || return
+    ! wanted_by_newer || return 76
     touched=yes
     stopped=
     verb=start
@@ -52,6 +54,8 @@ change() {
             stop_seconds=$((left / 3 + 1))
             kept_answer=$answer
             stop_service "$previous" "$stop_seconds" || { answer=$kept_answer; output=; result "stop-failed $previous"; }
+            # What is stopped stays so: a newer action waits for the host, and puts there what it wants.
+            ! wanted_by_newer || { result "current $current"; return 76; }
             load_run "$qd_release"
             left=$((left - stop_seconds + 2))
         elif [ "$run_kind" = commands ]; then
@@ -73,5 +77,5 @@ change() {
     return "$verb_status"
 }
 
-gate change "$qd_verb"
+gate change "$qd_verb" all
 finish_answer $?

@@ -4,10 +4,12 @@ withdraw() {
     look_at_link || return
     result "previous $current"
     timeout_tool || return
+    ! wanted_by_newer || return 76
     touched=yes
     if load_run "$qd_release"; then
         kept_answer=$answer
         stop_service "$qd_release" "$qd_seconds" || { answer=$kept_answer; output=; result "stop-failed $qd_release"; }
+        ! wanted_by_newer || { result "current $current"; return 76; }
         running "$qd_release"
         [ $? -ne 0 ] || { refuse still "it runs after it was stopped"; return 1; }
     fi
@@ -18,5 +20,5 @@ withdraw() {
     result "current $current"
 }
 
-gate withdraw withdraw
+gate withdraw withdraw all
 finish_answer $?
