@@ -202,14 +202,8 @@ class Session(CarryingOut):
         hosts = await self.arming.look(armed.release, patient=deploy)
         if deploy:
             self.arming.refuse_unreachable(hosts)
-        moved: set[str] = set()
-        if preempted is not None:
-            # The old worker can't begin a further step, but one that it has begun may still be running on the host.
-            moved = {
-                step.host
-                for step in self.journal.reader.steps(preempted.id)
-                if step.action in (Action.STOP, Action.SWITCH, Action.WITHDRAW) and step.attempt > 0
-            }
+        # An old worker can't begin a further step, but one that it has begun may still be running on the host.
+        moved = self._left_half_way()
         hosts = [_unsettled(host) if host.host in moved else host for host in hosts]
         armed.hosts = hosts
         if self.rollout.kind is RolloutKind.ROLLBACK:

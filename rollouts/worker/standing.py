@@ -91,6 +91,20 @@ class Standing:
         added = {step.seq for step in new}
         return [step for step in self.journal.reader.steps(self.id) if step.seq in added]
 
+    def _left_half_way(self) -> set[str]:
+        """Hosts where a rollout that this one superseded, or one that such a one had superseded, had begun to change something: it may
+        be done, or ended half-way, or run still, whatever the host says now."""
+        reader = self.journal.reader
+        chain = {self.id}
+        hosts: set[str] = set()
+        for past in sorted(reader.rollouts(self.target.name), key=lambda one: one.epoch, reverse=True):
+            if past.state is not RolloutState.SUPERSEDED:
+                continue
+            if reader.events(rollout=past.id, kind="state", newest_first=True, limit=1)[0].body.get("by") in chain:
+                chain.add(past.id)
+                hosts |= {step.host for step in reader.steps(past.id) if moves(step) and may_have_changed(step)}
+        return hosts
+
     def _failed(self) -> list[int]:
         """The steps that a rollout stands at."""
         steps = self.journal.reader.steps(self.id)
@@ -127,7 +141,7 @@ class Standing:
         """From what its steps read back."""
         seen: dict[str, Observation] = {}
         for step in self.journal.reader.steps(self.id):
-            if step.action not in (Action.SWITCH, Action.WITHDRAW, Action.STOP) or step.ended is None:
+            if not moves(step) or step.ended is None:
                 continue
             if not may_have_changed(step):
                 continue  # what was seen of the host before holds on
@@ -173,6 +187,10 @@ class Standing:
 
         await self.journal.do(journal.together, end, rollout=self.id, urgent=True)
         log.info("ended, rollout=%d state=%s outcome=%s", self.id, state, outcome)
+
+
+def moves(step: Step) -> bool:
+    return step.action in (Action.STOP, Action.SWITCH, Action.WITHDRAW)
 
 
 def may_have_changed(step: Step) -> bool:

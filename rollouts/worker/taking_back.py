@@ -38,12 +38,10 @@ class TakingBack(Standing):
         steps = self.journal.reader.steps(self.id)
         seen = {host.host: host for host in armed.hosts}
         stable = armed.leaving if armed.leaving != armed.release.id else None
-        touched = [
-            _touched(seen[name], stable)
-            for name in dict.fromkeys(
-                step.host for step in steps if step.action in (Action.STOP, Action.SWITCH) and may_have_changed(step)
-            )
-        ]
+        moved = [step.host for step in steps if step.action in (Action.STOP, Action.SWITCH) and may_have_changed(step)]
+        # What a rollout that this one superseded had begun goes back with it: nobody else comes and does it.
+        others = [name for name in sorted(self._left_half_way() & seen.keys()) if seen[name].error is None]
+        touched = [_touched(seen[name], stable) for name in dict.fromkeys(moved + others)]
         hooks_done = [{"host": s.host, **s.body} for s in steps if s.action == Action.HOOK and may_have_changed(s)]
         plan = plan_take_back(
             touched, hooks_done, armed.release.hooks, self.target.rollback.max_unavailable, leaving=armed.release.id

@@ -6,9 +6,9 @@ import pytest
 
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.lease import lock_is_held
-from quarterdeck.history.records import RolloutState, StepState
+from quarterdeck.history.records import RolloutKind, RolloutState, StepState
 from quarterdeck.rollouts.control import Control
-from tests.field import TARGET, Field
+from tests.field import START, TARGET, Field
 from tests.sshd import wait_for
 
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
@@ -167,6 +167,60 @@ def test_a_rollback_does_not_wait_for_the_release_that_it_supersedes_to_start(fi
     back = field.ended(field.begin("rollback", "v1"), 30)
     assert back.state is RolloutState.SUCCEEDED, back.outcome
     assert field.ended(rollout).state is RolloutState.SUPERSEDED
+    assert field.running() == ["v1"] * len(field.hosts)
+    assert_nothing_waits(field)
+
+
+def test_abort_starts_again_what_had_only_been_stopped(field: Field) -> None:
+    """Its link has never moved: by that alone nothing would be left to be done."""
+    stop = "rm -f ../../running; if [ -e ../../hangs ]; then touch ../../begun; sleep 4321; fi"
+    field.write(commands={"start": START, "stop": stop})
+    field.deploy("v1")
+    for host in field.hosts.hosts:
+        (field.home(host) / "hangs").touch()
+    rollout = field.begin("deploy", "v2")
+    wait_for(lambda: begun(field), "the old release is being stopped everywhere", 20)
+    for host in field.hosts.hosts:
+        (field.home(host) / "hangs").unlink()
+    field.qd("abort", str(rollout))
+    ended = field.ended(rollout, 30)
+    assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
+    assert field.running() == ["v1"] * len(field.hosts)
+    assert_nothing_waits(field)
+
+
+def test_who_supersedes_a_deploy_and_fails_takes_both_back(field: Field) -> None:
+    """The one that is superseded leaves hosts half-way, and nobody but its successor is there to put them right."""
+    field.make_version("slow", start=f'{SLOW}; echo "$QD_RELEASE" > ../../running')
+    field.deploy("v1")
+    first = field.begin("deploy", "slow")
+    wait_for(lambda: begun(field), "it starts everywhere", 20)
+    field.write(hooks={"before": [{"run": "exit 1", "where": "here"}]})
+    second = field.begin("deploy", "v2", supersede=True)
+    ended = field.ended(second, 30)
+    assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
+    assert field.ended(first).state is RolloutState.SUPERSEDED
+    assert field.running() == ["v1"] * len(field.hosts)
+    assert_nothing_waits(field)
+
+
+def test_a_rollback_finds_what_runs_of_a_deploy_that_was_superseded_before_the_last_one(field: Field) -> None:
+    """The hosts say that v1 runs, as its stop has only begun; left alone, each would soon run something else."""
+    stop = "if [ -e ../../hangs ]; then touch ../../begun; sleep 4321; fi; rm -f ../../running"
+    field.write(commands={"start": START, "stop": stop, "status": "test -s ../../running"})
+    field.deploy("v1")
+    for host in field.hosts.hosts:
+        (field.home(host) / "hangs").touch()
+    first = field.begin("deploy", "v2")
+    wait_for(lambda: begun(field), "the old release is being stopped everywhere", 20)
+    for host in field.hosts.hosts:
+        (field.home(host) / "hangs").unlink()
+    with field.journal() as journal:  # a worker that died before it came to a host
+        second = journal.arm(TARGET, RolloutKind.DEPLOY, options=journal.rollout(first).options).id
+        journal.begin(second, preempt="deploys")
+    back = field.ended(field.begin("rollback", "v1"), 30)
+    assert back.state is RolloutState.SUCCEEDED, back.outcome
+    assert field.ended(second).state is RolloutState.SUPERSEDED
     assert field.running() == ["v1"] * len(field.hosts)
     assert_nothing_waits(field)
 
