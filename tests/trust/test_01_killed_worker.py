@@ -101,6 +101,43 @@ def test_killed_at_every_boundary(
     assert operations_that_ran_twice(field) == {}
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_every_boundary_of_an_abort(
+    field: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool
+) -> None:
+    """Taking back goes on under an epoch of its own, and each worker that takes it over has one more: none is fenced by what those
+    before it have told the hosts, and what the new release's start was doing is ended, not waited for."""
+    field.make_version("slow", start='touch ../../begun; sleep 4321; echo "$QD_RELEASE" > ../../running')
+    field.deploy("v1")
+    boundary = 14  # about when the start begins to hang
+    died = tmp_path / "died"
+    while True:
+        for host in field.hosts.hosts:
+            (field.home(host) / "begun").unlink(missing_ok=True)
+        with monkeypatch.context() as dying:
+            dying.setenv("PYTHONPATH", str(DYING))
+            dying.setenv("QD_TEST_DIES", f"{moment} {boundary}")
+            dying.setenv("QD_TEST_DIED", str(died))
+            rollout = field.begin("deploy", "slow")
+        begun = [field.home(host) / "begun" for host in field.hosts.hosts]
+        wait_for(lambda: all(path.exists() for path in begun) or died.exists(), "the start hangs", 30)  # noqa: B023
+        with field.journal() as journal:
+            Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
+        wait_for(lambda: _worked_and_left(field, rollout), "the worker has died or left", 30)  # noqa: B023
+        heads = [resume(field, rollout)] if died.exists() else []
+        ended = field.ended(rollout, 30)
+        assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
+        assert field.running() == ["v1"] * len(field.hosts)
+        with field.journal(read_only=True) as journal:
+            report = verify(journal, heads)
+            assert report.ok, report.faults
+        if not died.exists():
+            break
+        died.unlink()
+        boundary += 1 if full else 3
+    assert boundary > BOUNDARIES + 9, "the worker left without having been killed at each of them"
+
+
 def _worked_and_left(field: Field, rollout: int) -> bool:
     with field.journal(read_only=True) as journal:
         worked = journal.rollout(rollout).pid is not None
