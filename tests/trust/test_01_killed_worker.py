@@ -134,7 +134,7 @@ def test_killed_at_every_boundary_of_an_abort(
         if not died.exists():
             break
         died.unlink()
-        boundary += 1 if full else 3
+        boundary += 1 if full else 5
     assert boundary > BOUNDARIES + 9, "the worker left without having been killed at each of them"
 
 
