@@ -200,7 +200,7 @@ class Event(msgspec.Struct, frozen=True):
     hash: str
 
 
-class Observation(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True, gc=False):  # tens of thousands, and nothing in one leads back to it
     """What a host was last seen running. ``health`` is healthy, unhealthy or unknown."""
 
     target: str

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Mark(StrEnum):
     NOTHING = "."  # nothing was ever released there
 
 
-class HostSeen(msgspec.Struct, frozen=True):
+class HostSeen(msgspec.Struct, frozen=True, gc=False):  # tens of thousands, and nothing in one leads back to it
     """A host of a target as it was last seen. ``seen``: ISO 8601 UTC, None: never; ``error``: why it can't be asked."""
 
     host: str
@@ -425,26 +425,50 @@ def _expected(seen: TargetSeen) -> Expected:
 
 def _hosts(target: "PicturedTarget", observations: Iterable[Observation], expected: Expected) -> tuple[HostSeen, ...]:
     known = {observation.host: observation for observation in observations}
-    return tuple(_host(host.name, known.get(host.name), expected) for host in target.hosts)
+    told: dict[int, _Told] = {}  # the hosts of a target mostly say the same, and share the body that says so
+    return tuple(_host(host.name, known.get(host.name), expected, told) for host in target.hosts)
 
 
-def _host(name: str, seen: Observation | None, expected: Expected) -> HostSeen:
+class _Told(NamedTuple):
+    """What the body of an observation says of a host."""
+
+    never: bool
+    detail: str
+    kept: frozenset[str] | None
+    changed: tuple[str, ...]
+    warm: frozenset[str]
+
+
+def _told_by(body: Mapping[str, Any]) -> _Told:
+    kept = body.get("kept")
+    return _Told(
+        bool(body.get("never")),
+        clean(str(body.get("detail", ""))),
+        frozenset(kept) if kept is not None else None,
+        tuple(clean(str(words)) for words in body.get("drift", ())),
+        frozenset(body.get("warm", ())),
+    )
+
+
+def _host(name: str, seen: Observation | None, expected: Expected, told: dict[int, _Told]) -> HostSeen:
     if seen is None:
         return HostSeen(name)
-    kept = seen.body.get("kept")
-    changed = tuple(clean(str(words)) for words in seen.body.get("drift", ())) if expected.is_settled(seen) else ()
+    body = told.get(id(seen.body))
+    if body is None:
+        body = told[id(seen.body)] = _told_by(seen.body)
+    changed = body.changed if expected.is_settled(seen) else ()
     return HostSeen(
         name,
         seen.release,
         _shown(seen.version),
         expected.health(seen),
-        None if seen.body.get("never") else seen.time,
+        None if body.never else seen.time,
         None if seen.error is None else clean(seen.error),
         drift=expected.is_drift(seen) or bool(changed),
-        detail=clean(str(seen.body.get("detail", ""))),
-        kept=frozenset(kept) if kept is not None else None,
+        detail=body.detail,
+        kept=body.kept,
         changed=changed,
-        warm=frozenset(seen.body.get("warm", ())),
+        warm=body.warm,
     )
 
 
