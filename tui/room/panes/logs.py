@@ -50,6 +50,7 @@ class Logs(Pane):
         self.collecting: Collecting | None = None
         self._marks: list[Mark] = []
         self._unplaced: list[Mark] = []
+        self._there: tuple[object, ...] = ()  # what was in the window when it was drawn after a look
         self._searching = False
         self._sifting = False
         self._target: str | None = None
@@ -95,12 +96,16 @@ class Logs(Pane):
         if self.follows and self.collecting.look_after(wanted, sides_of(seen)):
             current = self.collecting.current
             self.begin(current.target if current is not None else None, self.collecting.spool)
-        if self.display and self.window is not None:
-            self.window.look(self._now())
+        window = self.window
+        if self.display and window is not None:
+            window.look(self._now())
             self._place_marks()
-            if not self.window.step(SLICE):
+            if not window.step(SLICE):
                 self._search_on()
-            self.renew()
+            there = (window.spool.head, window.least, window.complete, tuple(window.marks))
+            if there != self._there:  # what else changes by itself does so once a second, with all panes
+                self._there = there
+                self.renew()
 
     def begin(self, target: str | None, spool: Spool | None) -> None:
         """Another target, or other hosts: new lines, the same way of looking at them."""
