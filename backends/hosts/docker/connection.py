@@ -104,7 +104,8 @@ class DockerConnection:
         self, release: Release, archive: Path | None, secrets: SecretValues, fence: Fence, *, deadline: float = 600.0
     ) -> StageOutcome:
         """The engine pulls the image by its digest; the container is made, and not started."""
-        gate = self._gate(release, fence, f"stage {release.id}", deadline, wants=release.id)
+        # Nothing is put in the place of what runs yet, and perhaps never: until then that is what is wanted.
+        gate = self._gate(release, fence, f"stage {release.id}", deadline, wants="")
         started = time.monotonic()
         if archive is not None and not images.travels(release):
             raise BackendError(

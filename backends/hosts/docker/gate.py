@@ -31,7 +31,7 @@ UNCHANGED: Final = "Nothing was changed there"
 
 class Gate:
     """One action of one worker on one target. ``words``: the action in errors; ``wants``: the release that it is to put there, "" where
-    none is to be there any more, None where it is about something else."""
+    it puts none there, None where it is about something else."""
 
     def __init__(
         self, engine: "Engine", fence: Fence, words: str, deadline: float, *, wants: str | None = None

@@ -52,7 +52,9 @@ class State:
     releases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # manifests by id, the oldest first
     operations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     started: Mapping[str, str] = field(default_factory=dict)  # id, at
-    wanted: str = ""  # the release that the last worker to come here is putting there, or has put there; "" where none or not known
+    wanted: str = (
+        ""  # the release that the last worker to switch here is putting there, or has put there; "": ``current``
+    )
 
     def with_operation(self, op_id: str, record: Mapping[str, Any]) -> "State":
         others = {name: one for name, one in self.operations.items() if name != op_id}
