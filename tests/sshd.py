@@ -126,8 +126,9 @@ class SshHost:
 
     def _answers_or_ended(self) -> bool:
         assert self.process is not None
-        if self.process.poll() is not None:
-            return True
+        return self.process.poll() is not None or self._listens()
+
+    def _listens(self) -> bool:
         try:
             socket.create_connection((self.address, self.port), timeout=1).close()
         except OSError:
@@ -173,6 +174,9 @@ class SshHost:
             self._signal(signal.SIGKILL)
             self.process.wait(timeout=10)
             self.process = None
+            # A session that was forked just then still has the server's socket: a new server could not listen beside it,
+            # and whoever asks would take its answer for the new one's.
+            wait_for(lambda: not self._listens(), f"nobody listens for {self.name}")
 
     def restart(self, *, options: Sequence[str] | None = None) -> None:
         """Stops and starts it, with other ``options`` (lines of sshd_config) when they are given."""
