@@ -71,6 +71,7 @@ class SshConnection:
         self._release = release
         self._executions = 0
         self._waiting: Waiting | None = None  # the shell that has looked, for the next switch
+        self._clock: float | None = None  # the host's seconds since 1970, less our monotonic ones
         self._limit_tool: dict[str, str] = {}  # how the host's `timeout` is called, once facts() has found out
         self._verified: set[tuple[str, str]] = (
             set()
@@ -150,11 +151,15 @@ class SshConnection:
         action = f"read what runs of {target}"
         check_path(self._host, action, path)
         values = {"path": path, "run": runner_text(release.runner) if release else "run_kind=", "op": "facts"}
+        values["switch_comes"] = "yes" if then_switch else ""
+        begun = time.monotonic()
         answer = require(
             self._host,
             action,
             await self.run(action, "facts", values, deadline=deadline, then="switch" if then_switch else ""),
         )
+        clock = answer.one("clock") or ""
+        self._clock = int(clock) - begun if clock.isdigit() else None
         lock, _, tool = (answer.one("limit") or "").partition(" ")
         self._limit_tool = {"limit": tool, "limit_lock": lock} if tool else {}
         kept = []
@@ -444,7 +449,14 @@ class SshConnection:
             "anchor": _one_line(fence.anchor),
             "op": _file_name(op_id),
             "time": str(int(time.time())),
+            "clock": self._host_s_time(),
         }
+
+    def _host_s_time(self) -> str:
+        """What the host's clock shows, as its log has it. Empty where it was not looked at."""
+        if self._clock is None:
+            return ""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock + time.monotonic()))
 
     def _gated(self, path: str, release: str, fence: Fence, op_id: str, deadline: float) -> dict[str, str]:
         wait = min(_LONGEST_WAIT, deadline / 2)

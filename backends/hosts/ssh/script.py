@@ -25,7 +25,17 @@ _PARTS: Final = {
     "vitals": ("vitals",),
     "logs": ("logs",),
 }
-_DEFAULTS: Final = ("extra_env", "secrets", "limit", "limit_lock", "verified", "status_tells", "terminal")
+_DEFAULTS: Final = (
+    "extra_env",
+    "clock",
+    "switch_comes",
+    "secrets",
+    "limit",
+    "limit_lock",
+    "verified",
+    "status_tells",
+    "terminal",
+)
 
 COMMAND: Final = "exec sh"
 """What the login shell is given: the script itself comes on the standard input, so no login shell ever parses it."""

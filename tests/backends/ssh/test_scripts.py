@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from quarterdeck.backends.errors import BackendError, CommandFailed
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
+from quarterdeck.backends.hosts.ssh.connection import SshConnection
 from quarterdeck.config.model import Hook
 from tests.backends.ssh.releases import quick_release
 from tests.sshd import SshdFleet
@@ -95,6 +97,20 @@ async def test_a_missing_program_is_named(start_sshd_fleet: StartFleet, tmp_path
     await connection.close()
 
 
+@pytest.mark.parametrize("missing", ["flock", "tar", "timeout"])
+async def test_who_only_looks_is_told_of_a_missing_program(
+    start_sshd_fleet: StartFleet, tmp_path: Path, missing: str
+) -> None:
+    fleet = start_sshd_fleet(1, environment=[f"PATH={_programs(tmp_path / 'bin', 'dash', (missing,))}"])
+    connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    try:
+        told = " ".join((await connection.facts("test/web", str(fleet[0].target))).problems)
+    except BackendError as error:
+        told = str(error)
+    assert f"{missing} is missing on the host" in told
+    await connection.close()
+
+
 @pytest.mark.parametrize("command", ["/bin/false", "echo This account is not available.; exit 1", "no-such-program"])
 async def test_a_login_shell_that_runs_nothing(start_sshd_fleet: StartFleet, tmp_path: Path, command: str) -> None:
     fleet = start_sshd_fleet(1, options=[f"ForceCommand {command}"])
@@ -140,4 +156,58 @@ async def test_only_the_release_that_was_changed_is_damaged(
     assert await intact() == {names[0]: True, names[1]: False, names[2]: True}
     (place / "releases" / names[1] / "qd.sha256").write_text("")
     assert await intact() == {names[0]: True, names[1]: False, names[2]: True}
+    await connection.close()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_the_fence_is_read_as_it_was_written_last(
+    start_sshd_fleet: StartFleet, tmp_path: Path, shell: str
+) -> None:
+    """In place where the shell writes in one go, whatever a longer one leaves behind; a file that may not be written is replaced."""
+    fleet = start_sshd_fleet(1, environment=[f"PATH={_programs(tmp_path / 'bin', shell)}"])
+    connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    place = fleet[0].target
+    release, archive = quick_release(tmp_path, "v1", place)
+    written = place / ".quarterdeck" / "epoch"
+    files = []
+    for number, (epoch, holder) in enumerate([(9, "a holder with a long name"), (10, "b"), (10, "c"), (11, "d e")]):
+        fence = Fence("test/web", epoch, holder, f"{number}:{'f' * (64 if number == 0 else 3)}")
+        await connection.stage(release, archive, NO_SECRETS, fence)
+        assert (await connection.switch(release, NO_SECRETS, fence, f"{number}.1")).current == release.id
+        facts = await connection.facts("test/web", str(place))
+        assert (facts.epoch, facts.holder, facts.anchor) == (epoch, holder, fence.anchor)
+        files.append(written.stat().st_ino)
+    assert len(set(files)) == 1 or shell == "bash"
+    await connection.close()
+
+
+async def test_a_switch_is_logged_with_the_time_of_the_host(start_sshd_fleet: StartFleet, tmp_path: Path) -> None:
+    """Which looking has told: a switch asks for it only where that was not done, or is long ago."""
+    path, asked = _programs(tmp_path / "bin", "dash"), tmp_path / "asked"
+    (path / "date").unlink()
+    (path / "date").write_text(f'#!/bin/sh\necho asked >>{asked}\nexec {shutil.which("date")} -d "+3 hours" "$@"\n')
+    (path / "date").chmod(0o755)
+    fleet = start_sshd_fleet(1, environment=[f"PATH={path}"])
+    place, fence = fleet[0].target, Fence("test/web", 1, "me")
+    release, archive = quick_release(tmp_path, "v1", place)
+
+    async def put_there(connection: SshConnection, op_id: str) -> tuple[timedelta, int]:
+        before = len(asked.read_text().splitlines()) if asked.exists() else 0
+        await connection.switch(release, NO_SECRETS, fence, op_id)
+        last = (place / "shared" / "log" / "service.log").read_text().splitlines()[-1]
+        ahead = datetime.fromisoformat(last.split()[0]) - datetime.now(UTC)
+        return ahead, len(asked.read_text().splitlines()) - before
+
+    backend = SshBackend([fleet.ssh_config])
+    connection = await backend.connect(fleet[0].as_host())
+    await connection.stage(release, archive, NO_SECRETS, fence)
+    await connection.facts("test/web", str(place), then_switch=True)
+    ahead, times = await put_there(connection, "1.1")
+    assert times == 0
+    assert timedelta(hours=2, minutes=58) < ahead < timedelta(hours=3, minutes=1)
+    await connection.close()
+    connection = await backend.connect(fleet[0].as_host())
+    ahead, times = await put_there(connection, "1.2")  # nobody has looked through this connection
+    assert times == 2  # it is stopped and started
+    assert timedelta(hours=2, minutes=58) < ahead < timedelta(hours=3, minutes=1)
     await connection.close()

@@ -38,7 +38,8 @@ ended_by_limit() { # status of in_release
 run_logged() { # release, seconds, word, command: output goes to the service's log, its end is shown when the command fails
     run_log=$qd_path/shared/log/service.log
     # With its time, as what the service itself prints may have none.
-    run_line="$(date -u +%Y-%m-%dT%H:%M:%SZ) --- quarterdeck: $3 $1 ($qd_op)"
+    run_line="${qd_clock:-$(date -u +%Y-%m-%dT%H:%M:%SZ)} --- quarterdeck: $3 $1 ($qd_op)"
+    qd_clock= # it holds for what is run first
     [ -d "$qd_path/shared/log" ] || mkdir -p -- "$qd_path/shared/log"
     # A log that can't be written does not keep a service from being started or stopped.
     printf '%s\n' "$run_line" >>"$run_log" || { true >>"$run_log" || run_log=/dev/null; } 2>/dev/null
