@@ -46,9 +46,8 @@ class TargetFacts(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()  # missing tools or permissions, in words
     bad: tuple[str, ...] = ()  # releases that were left because they were bad, as far as this host was told
     drift: tuple[str, ...] = ()  # what was changed there behind our back, in words
-    as_started: bool = (
-        True  # False: what runs is ``current``, and not as it was started by us: a rollout does not leave it alone
-    )
+    # False: ``current`` runs, but not as it was started by us, or something is being started or stopped: a rollout does not leave it alone
+    as_started: bool = True
 
 
 class StageOutcome(msgspec.Struct, frozen=True):

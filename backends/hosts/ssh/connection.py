@@ -185,6 +185,7 @@ class SshConnection:
             bad=tuple(answer.every("bad")),
             free_bytes=int(disk) * 1024 if disk.isdigit() else None,
             problems=tuple(answer.every("problem")),
+            as_started=answer.one("at-work") is None,  # of what an older rollout still does there, nobody knows the end
         )
 
     async def stage(

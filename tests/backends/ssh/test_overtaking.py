@@ -160,6 +160,25 @@ async def test_after_a_stop_that_was_ended_nothing_is_started(ground: Ground, sl
     assert "second" not in ground.calls
 
 
+async def test_a_host_on_which_another_release_is_being_started_is_not_as_it_looks(ground: Ground) -> None:
+    """It still runs the one before: whoever took that for settled would leave the host to what is under way there."""
+    stop = ONCE.format(quick=QUICK.stop, slow=SLOW)
+    first = await ground.staged("v1", Commands(start=QUICK.start, stop=stop, status=QUICK.status))
+    second = await ground.staged("v2")
+    await ground.older.switch(first, NO_SECRETS, ground.fence(1), "1.1")
+    seen = await ground.newer.facts("test/web", str(ground.path), first)
+    assert (seen.current, seen.running, seen.as_started) == (first.id, True, True)
+    going = asyncio.create_task(ground.older.switch(second, NO_SECRETS, ground.fence(1), "1.2"))
+    await ground.until_it_runs()
+    seen = await ground.newer.facts("test/web", str(ground.path), first)
+    assert (seen.current, seen.running, seen.as_started) == (first.id, True, False)
+    await ground.newer.switch(first, NO_SECRETS, ground.fence(2), "2.1")
+    with pytest.raises(Fenced):
+        await going
+    seen = await ground.newer.facts("test/web", str(ground.path), first)
+    assert (seen.current, seen.running, seen.as_started) == (first.id, True, True)
+
+
 async def test_a_hook_that_hangs_is_ended(ground: Ground) -> None:
     first = await ground.staged("v1")
     going = asyncio.create_task(ground.older.hook(Hook(""), SLOW, first, ground.fence(1), "1.1"))

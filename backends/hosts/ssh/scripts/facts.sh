@@ -22,6 +22,7 @@ END
     result "disk $facts_free"
     [ -d "$qd_path" ] || return 0
     check_facts_fence
+    ! facts_at_work || result "at-work $work_epoch $work_op $work_name"
     look_at_link || return
     result "current $current"
     for facts_word in good bad; do
@@ -70,6 +71,17 @@ END
         IFS= read -r facts_manifest <"$facts_directory/qd.manifest.json"
         result "kept $facts_name $facts_state $facts_manifest"
     done
+}
+
+facts_at_work() { # what is seen to run is not what an action that is under way leaves behind. Sets work_*
+    [ -s "$control/at-work" ] || return 1
+    read -r work_epoch work_op work_name work_script work_process <"$control/at-work"
+    case $work_name in hook | finish) return 1 ;; esac
+    for facts_process in "$work_script" "$work_process"; do
+        case $facts_process in '' | *[!0-9]*) continue ;; esac
+        [ ! "/proc/$facts_process/fd/9" -ef "$control/lock" ] || return 0
+    done
+    return 1
 }
 
 check_facts_fence() {
