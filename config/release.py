@@ -1,6 +1,5 @@
 """A release: the immutable unit that is put on hosts and put back. Its identity is a hash over all that makes it."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -68,6 +67,8 @@ class Release(msgspec.Struct, frozen=True, dict=True):
             del body["container"]  # releases from before there were containers keep their identity
         body["artifact"] = self.artifact.sha256
         body["secrets"] = {name: [r.reference.kind, r.reference.source] for name, r in sorted(self.secrets.items())}
+        import hashlib  # OpenSSL with it: who only shows releases needs none
+
         return hashlib.sha256(canonical(body)).hexdigest()
 
 

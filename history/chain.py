@@ -1,6 +1,5 @@
 """The form in which an event enters the audit chain. A change here would make every old journal look edited."""
 
-import hashlib
 import json
 from json.encoder import encode_basestring as quoted  # what json.dumps(…, ensure_ascii=False) does with a string
 from typing import Any
@@ -40,6 +39,8 @@ def link(
         f'{{"body":{body},"host":{_text(host)},"kind":{quoted(kind)},"rollout":{"null" if rollout is None else rollout},'
         f'"seq":{seq},"target":{_text(target)},"time":{quoted(time)},"uid":{uid},"who":{quoted(who)}}}'
     )
+    import hashlib  # OpenSSL with it: who only reads needs none
+
     return hashlib.sha256(f"{previous}{content}".encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from quarterdeck.config.msgspec_loading import load_msgspec
+
 if TYPE_CHECKING:
     from quarterdeck.rollouts.spawn import WaitingWorker
     from quarterdeck.tui.cli.printing import Printer
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"qd {__version__}")
         return 0
+    load_msgspec()
     if "_ARGCOMPLETE" in os.environ:
         from quarterdeck.tui.cli.completion import answer
 

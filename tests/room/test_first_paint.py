@@ -4,6 +4,8 @@ in the cache, the terminal or the journal keeps it from opening."""
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +66,25 @@ def test_what_is_remembered_of_a_fleet_gives_the_same_picture(acme: Qd) -> None:
     path = cache_path(acme.fleet_file, _variables(acme))
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+PAINT = """
+import json, sys
+from datetime import UTC, datetime
+from quarterdeck.config.msgspec_loading import load_msgspec
+load_msgspec()
+from quarterdeck.tui.room.first_paint import Wishes, screen_text
+text = screen_text(Wishes(sys.argv[1]), json.loads(sys.argv[2]), 120, 35, datetime.now(UTC))
+print(json.dumps(["LAST KNOWN" in text, *sorted(set(sys.argv[3:]) & set(sys.modules))]))
+"""
+
+
+def test_nothing_is_loaded_for_it_that_takes_long_to_load(acme: Qd) -> None:
+    remember(load_fleet(acme.fleet_file), "dark", _variables(acme))
+    slow = ["textual", "asyncio", "argparse", "yaml", "inspect", "ast", "dis", "typing_extensions", "hashlib", "socket"]
+    command = [sys.executable, "-c", PAINT, str(acme.fleet_file), json.dumps(_variables(acme)), *slow]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == [True]
 
 
 def _others_may_read(path: Path) -> None:

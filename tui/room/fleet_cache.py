@@ -1,7 +1,7 @@
 """A short description of each fleet that was opened, kept so that the first paint need not read YAML: names, hosts, where the
 journal is. Holds no secret, is for this user only, and is taken for nothing when anything about it is odd."""
 
-import hashlib
+import binascii
 import json
 import os
 import stat
@@ -45,12 +45,13 @@ class KnownFleet(msgspec.Struct, frozen=True):
 
 
 def cache_path(fleet_file: Path, environment: Mapping[str, str] | None = None) -> Path:
-    """$XDG_CACHE_HOME/quarterdeck/fleet-<hash of the fleet file's path>.json."""
+    """$XDG_CACHE_HOME/quarterdeck/fleet-<CRC-32 of the fleet file's path>.json."""
     variables = os.environ if environment is None else environment
     given = variables.get("XDG_CACHE_HOME", "")
     home = variables.get("HOME") or os.path.expanduser("~")
     base = Path(given) if given.startswith("/") else Path(home) / ".cache"
-    name = hashlib.sha256(os.fsencode(os.path.abspath(fleet_file))).hexdigest()[:16]
+    # No hash that takes longer to load: two files with the same number take each other's place, and each is known by its key.
+    name = f"{binascii.crc32(os.fsencode(os.path.abspath(fleet_file))):08x}"
     return base / "quarterdeck" / f"fleet-{name}.json"
 
 
