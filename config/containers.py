@@ -1,6 +1,5 @@
 """The fleet file's key `container`: Compose's keys in place, or a service of a compose file that it points at."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from quarterdeck.config.compose.keys import IN_PLACE
@@ -30,8 +29,7 @@ POINTED_AT = Keys(
 )
 
 
-@dataclass(frozen=True)
-class Container(Shape):
+class Container(Shape, frozen=True):
     """Read as ``Fields`` of the one or the other; ``Containers`` makes the container of it."""
 
     expected: str = "a mapping of Compose's keys, or {compose: FILE, service: NAME}"
@@ -53,17 +51,14 @@ def points(node: MappingNode) -> bool:
     return any(name in node.entries for name in ("compose", "service", "project", "without"))
 
 
-@dataclass(slots=True)
 class Containers:
     """Makes the containers of a fleet: what a compose file describes once, what stands in place once an environment."""
 
-    fleet: str
-    problems: Problems
-    files: ComposeFiles = field(init=False)
-    made: dict[tuple[int, str, str], Made | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.files = ComposeFiles(self.problems)
+    def __init__(self, fleet: str, problems: Problems) -> None:
+        self.fleet = fleet
+        self.problems = problems
+        self.files = ComposeFiles(problems)
+        self.made: dict[tuple[int, str, str], Made | None] = {}
 
     def made_of(self, written: Fields, service: str, environment: str) -> Made | None:
         """The container that ``written`` describes for ``service``; None when what is wrong does not let one be made."""

@@ -6,7 +6,6 @@ Nothing is fetched; the only thing that is opened is a file that `from` names.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,8 +30,7 @@ def local_path(node: Node, text: str) -> Path:
         raise Unfit("there is no such home directory") from None
 
 
-@dataclass(frozen=True)
-class LocalPath(FromText):
+class LocalPath(FromText, frozen=True):
     """A path on this machine, made absolute."""
 
     expected: str = "a path"
@@ -44,8 +42,7 @@ class LocalPath(FromText):
         return dict(PATH_SCHEMA)
 
 
-@dataclass(frozen=True)
-class LocalFileText(FromText):
+class LocalFileText(FromText, frozen=True):
     """The text of a file beside the fleet file. Relative paths only: what is shipped is reviewed with it."""
 
     expected: str = "the path of a file, relative to this one"
@@ -68,8 +65,7 @@ class LocalFileText(FromText):
         return dict(PATH_SCHEMA)
 
 
-@dataclass(frozen=True)
-class LocalText(FromText):
+class LocalText(FromText, frozen=True):
     """The path of a text file on this machine, made absolute. It must be there; it is read again when it is shown."""
 
     expected: str = "the path of a text file"
@@ -96,8 +92,7 @@ def read_text(path: Path) -> str | Unfit:
         return Unfit("it is not UTF-8 text")
 
 
-@dataclass(frozen=True)
-class SecretFile(FromText):
+class SecretFile(FromText, frozen=True):
     """A path for a secret; with ``fragment`` it is FILE#key. It is never opened here.
 
     It stays relative (to the main file's directory) or with its ~: it is part of a release's identity, which must be the
@@ -126,8 +121,7 @@ class SecretFile(FromText):
         return {"type": "string", "pattern": "^.+#[^#]+$"} if self.fragment else dict(PATH_SCHEMA)
 
 
-@dataclass(frozen=True)
-class Location(FromText):
+class Location(FromText, frozen=True):
     """A path (made absolute) or a URL, in which {version} may stand. ``checksum``: 64 hex digits are right as well."""
 
     expected: str

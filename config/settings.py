@@ -5,7 +5,6 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -166,8 +165,7 @@ def _sign(name: str) -> bool:
 KEY = Scalar("a key such as x, X, /, f5, ctrl+x or enter", key_name, {"type": "string"})
 
 
-@dataclass(frozen=True)
-class _KeyList(Shape):
+class _KeyList(Shape, frozen=True):
     """A list of keys; ``[]`` takes all keys away."""
 
     expected: str = "a list of keys such as [x, ctrl+x]"

@@ -3,9 +3,7 @@
 A shape's ``read`` returns the value, or None after it has added what is wrong to the problems.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -20,26 +18,29 @@ TEXT_SCHEMA: Mapping[str, Any] = {
 }  # what editors make of 1.10 or on is text to us
 
 
-class Shape(ABC):
-    """What may stand somewhere in the file. ``expected`` names it in errors, with its article."""
+class Shape(msgspec.Struct, frozen=True):
+    """What may stand somewhere in the file. Every command makes all of them when it starts: no class here takes long to make."""
 
-    expected: str
+    @property
+    def expected(self) -> str:
+        """Names it in errors, with its article."""
+        raise NotImplementedError
 
-    @abstractmethod
     def read(self, node: Node, problems: Problems) -> Any:
         """The value, or None when it is wrong (then a problem was added)."""
+        raise NotImplementedError
 
-    @abstractmethod
     def schema(self, definitions: dict[str, Schema], /) -> Schema:
         """Its JSON Schema; shapes with a name of their own are put into ``definitions`` and referred to."""
+        raise NotImplementedError
 
 
-class FromText(Shape):
+class FromText(Shape, frozen=True):
     """A shape of a single value that is made from its text."""
 
-    @abstractmethod
     def value_of(self, node: ScalarNode) -> Any:
         """The value of a scalar that is not null. Raises ``Unfit``."""
+        raise NotImplementedError
 
     def read(self, node: Node, problems: Problems) -> Any:
         if not isinstance(node, ScalarNode) or node.is_null:
@@ -63,13 +64,12 @@ def wrong(node: Node, expected: str, problems: Problems, unfit: Unfit | None = N
     problems.add(node, message, expected=expected, nearest=unfit.nearest if unfit is not None else None)
 
 
-@dataclass(frozen=True)
-class Scalar(FromText):
+class Scalar(FromText, frozen=True):
     """A single value, made from its text alone by ``make`` (which raises ``Unfit``)."""
 
     expected: str
     make: Callable[[str], Any]
-    json: Mapping[str, Any] = field(default_factory=lambda: TEXT_SCHEMA)
+    json: Mapping[str, Any] = msgspec.field(default_factory=lambda: TEXT_SCHEMA)
 
     def value_of(self, node: ScalarNode) -> Any:
         return self.make(node.text)
@@ -78,17 +78,16 @@ class Scalar(FromText):
         return dict(self.json)
 
 
-@dataclass(frozen=True)
-class Choice(Shape):
+class Choice(Shape, frozen=True):
     """One of a few words."""
 
     words: tuple[str, ...]
     make: Callable[[str], Any] = str
-    refused: Mapping[str, str] = field(default_factory=dict)  # known words that may not stand here, and why
-    expected: str = field(init=False)
+    refused: Mapping[str, str] = msgspec.field(default_factory=dict)  # known words that may not stand here, and why
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "expected", either(self.words))
+    @property
+    def expected(self) -> str:
+        return either(self.words)
 
     def read(self, node: Node, problems: Problems) -> Any:
         if isinstance(node, ScalarNode) and node.text in self.refused:
@@ -103,8 +102,7 @@ class Choice(Shape):
         return {"enum": list(self.words)}
 
 
-@dataclass(frozen=True)
-class ListOf(Shape):
+class ListOf(Shape, frozen=True):
     item: Shape
     expected: str
     least: int = 0
@@ -136,8 +134,7 @@ class ListOf(Shape):
         return schema
 
 
-@dataclass(frozen=True)
-class MapOf(Shape):
+class MapOf(Shape, frozen=True):
     """A mapping with names of the user's choice. What is wrong in one entry does not hide the others."""
 
     value: Shape
@@ -191,16 +188,15 @@ class Nothing:
 NOTHING = Nothing()
 
 
-@dataclass(frozen=True)
-class Either(Shape):
+class Either(Shape, frozen=True):
     """A short form (a scalar) beside the mapping."""
 
     short: Shape
     long: Shape
-    expected: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "expected", f"{self.short.expected} or {self.long.expected}")
+    @property
+    def expected(self) -> str:
+        return f"{self.short.expected} or {self.long.expected}"
 
     def read(self, node: Node, problems: Problems) -> Any:
         if isinstance(node, MappingNode):
@@ -239,8 +235,7 @@ class Fields(msgspec.Struct, frozen=True):
         return name in self.node.entries
 
 
-@dataclass(frozen=True)
-class Keys(Shape):
+class Keys(Shape, frozen=True):
     """A mapping with known keys only. ``make`` gets the values by field name; without it, ``Fields`` is the value."""
 
     title: str
@@ -248,18 +243,20 @@ class Keys(Shape):
     make: Callable[..., Any] | None = None
     one_of: tuple[str, ...] = ()  # exactly one of these
     some_of: tuple[str, ...] = ()  # at least one of these
-    refused: Mapping[str, str] = field(default_factory=dict)  # known names that may not stand here, and why
+    refused: Mapping[str, str] = msgspec.field(default_factory=dict)  # known names that may not stand here, and why
     check: Callable[[MappingNode, Mapping[str, Any], Problems], bool] | None = None  # False: it added a problem
     secret: bool = False  # says where a secret is found: one that stands there itself is shown by no error
     compose: bool = False  # a mapping of Compose's: keys x-… are anybody's own, and a null is as if it were not written
-    by_name: Mapping[str, Key] = field(init=False, repr=False)
-    expected: str = field(init=False)
+    by_name: Mapping[str, Key] = msgspec.field(default_factory=dict)  # made of ``keys``
 
     def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "by_name", {key.name: key for key in self.keys})
+
+    @property
+    def expected(self) -> str:
         names = [key.name for key in self.keys]
         shown = ", ".join(names) if len(names) <= 8 else ", ".join(names[:8]) + ", …"
-        object.__setattr__(self, "by_name", {key.name: key for key in self.keys})
-        object.__setattr__(self, "expected", f"a mapping ({shown})" if names else "an empty mapping {}")
+        return f"a mapping ({shown})" if names else "an empty mapping {}"
 
     @property
     def definition(self) -> str:

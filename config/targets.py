@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -44,21 +43,23 @@ NOT_OF_A_CONTAINER = {
 }
 
 
-@dataclass(slots=True)
 class Assembly:
     """Builds every target. What is wrong is added to ``problems``; the targets it concerns are left out."""
 
-    declared: Declared
-    hosts: Mapping[str, Host]
-    environments: Mapping[str, Environment]
-    problems: Problems
-    missing: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # service and key → environments without it
-    containers: Containers = field(init=False)
-    places: Places = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.containers = Containers(self.declared.main.values.get("fleet", "unnamed"), self.problems)
-        self.places = Places(self.hosts, self.problems)
+    def __init__(
+        self,
+        declared: Declared,
+        hosts: Mapping[str, Host],
+        environments: Mapping[str, Environment],
+        problems: Problems,
+    ) -> None:
+        self.declared = declared
+        self.hosts = hosts
+        self.environments = environments
+        self.problems = problems
+        self.missing: dict[tuple[str, str], list[str]] = {}  # service and key → environments without it
+        self.containers = Containers(declared.main.values.get("fleet", "unnamed"), problems)
+        self.places = Places(hosts, problems)
 
     def targets(self) -> dict[str, Target]:
         """The targets by name, environments first, both in the order of the file."""

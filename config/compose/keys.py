@@ -79,10 +79,10 @@ IMAGE = {
 }
 
 
-class HostAddresses(Shape):
+class HostAddresses(Shape, frozen=True):
     """Names with one address or several."""
 
-    expected = "a mapping of names to addresses"
+    expected: str = "a mapping of names to addresses"
 
     def read(self, node: Node, problems: Problems) -> tuple[str, ...] | None:
         found: list[str] = []

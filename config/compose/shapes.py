@@ -1,7 +1,6 @@
 """The shapes that Compose's values have beside those of the fleet file: one or many, a list or a mapping, short and long."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,8 +15,7 @@ from quarterdeck.config.shapes import Fields, Keys, ListOf, Scalar, Schema, Shap
 NUMBER_OR_TEXT = {"type": ["string", "number"]}
 
 
-@dataclass(frozen=True)
-class ByForm(Shape):
+class ByForm(Shape, frozen=True):
     """A shape for each form in which a value may be written."""
 
     expected: str
@@ -51,8 +49,7 @@ def one_or_many(item: Scalar, expected: str) -> ByForm:
     return ByForm(expected, scalar=alone, sequence=ListOf(item, expected))
 
 
-@dataclass(frozen=True)
-class Pairs(Shape):
+class Pairs(Shape, frozen=True):
     """A mapping, or a list of `NAME=value`: read as a dict, in the order of the file. Without a value: None."""
 
     expected: str
@@ -109,8 +106,7 @@ class Pairs(Shape):
         }
 
 
-@dataclass(frozen=True)
-class NamedMap(Shape):
+class NamedMap(Shape, frozen=True):
     """A mapping of names to mappings with known keys, null for an empty one. Read as a dict of ``Fields``."""
 
     keys: Keys
@@ -155,15 +151,14 @@ class Placed(msgspec.Struct, frozen=True):
     node: Node
 
 
-@dataclass(frozen=True)
-class WithPlace(Shape):
+class WithPlace(Shape, frozen=True):
     """Another shape, whose value is kept together with its place."""
 
     shape: Shape
-    expected: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "expected", self.shape.expected)
+    @property
+    def expected(self) -> str:
+        return self.shape.expected
 
     def read(self, node: Node, problems: Problems) -> Placed | None:
         value = self.shape.read(node, problems)
