@@ -1,5 +1,6 @@
 """The entry of ``qd``: reads the command line, runs the command, turns what went wrong into one sentence and an exit status."""
 
+import contextlib
 import gc
 import os
 import sys
@@ -18,6 +19,7 @@ _GARBAGE = 20_000  # objects between two looks for garbage: loading modules make
 def entry() -> NoReturn:
     """The process ``qd``. It leaves without taking the interpreter apart: everything is flushed and closed by then."""
     gc.set_threshold(_GARBAGE, 20, 20)
+    _open_what_is_closed()
     status = main()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -25,6 +27,14 @@ def entry() -> NoReturn:
         except (OSError, ValueError):
             continue  # nobody reads it any more
     os._exit(status)
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that is closed (``qd … >&-``, some schedulers) leads nowhere. In this order each gets its own
+    number: else the journal would be opened as number 1, and the next program's output would go into it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - it stays open, as the stream did
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,14 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(words: list[str]) -> int:
     from quarterdeck.tui.cli.exits import Exit
 
+    status: int = Exit.DONE
     try:
         status = _run(words)
         sys.stdout.flush()
-        return status
     except BrokenPipeError:
         # The reader left (`qd rollouts | head`). Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+    return status
 
 
 def _run(words: list[str]) -> int:
@@ -86,9 +96,10 @@ def _run(words: list[str]) -> int:
 
             printer.error.write("".join(traceback.format_exception(error)))
         explanation = explain(error)
-        for line in explanation.places.splitlines():
-            printer.say(line)
-        printer.say(f"qd: {explanation.text}", "bad")
+        with contextlib.suppress(BrokenPipeError):  # whoever is told nothing still gets the status
+            for line in explanation.places.splitlines():
+                printer.say(line)
+            printer.say(f"qd: {explanation.text}", "bad")
         return explanation.status
 
 

@@ -1,11 +1,13 @@
 """What goes wrong, in one sentence and with the exit status that pipelines rely on."""
 
+import contextlib
 import json
 import os
 import pty
 import pwd
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from quarterdeck.backends import errors as backend_errors
 from quarterdeck.config.locate import NoFleetFile
 from quarterdeck.history import errors as journal_errors
+from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import RolloutKind
 from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.tui.cli.exits import Exit, Interrupted, MissingConfirmation, UsageError, explain
@@ -221,10 +224,85 @@ def test_a_reader_that_leaves_early_is_no_error(fleet: Qd) -> None:
     assert told == ""
 
 
+@contextlib.contextmanager
+def held(state: Path, rollout: int) -> Iterator[None]:
+    """The worker's lock is held, as by a live worker: there is something to wait for."""
+    lock = WorkerLock.acquire(state, rollout)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", [["--version"], ["rollouts"], ["watch", "2"]], ids=" ".join)
+def test_a_closed_standard_stream_is_no_error(filled: Qd, words: list[str], closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *filled.command(*words)],
+        cwd=filled.directory,
+        env=filled.environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_output_that_can_not_be_written_is_named_and_is_no_success(filled: Qd) -> None:
+    def into_a_full_disk(*words: str) -> "subprocess.CompletedProcess[str]":
+        with open("/dev/full", "w") as full:
+            return subprocess.run(
+                filled.command(*words),
+                cwd=filled.directory,
+                env=filled.environ(),
+                stdin=subprocess.DEVNULL,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+    listed = into_a_full_disk("rollouts")
+    assert (listed.returncode, listed.stderr) == (1, "qd: standard output: no space left on device\n")
+    taken_back = into_a_full_disk("watch", "3")
+    assert taken_back.returncode == 3, "of one that has ended the status says how"
+    with held(filled.state, 4):
+        under_way = into_a_full_disk("watch", "4")
+    assert under_way.returncode == 130
+    assert under_way.stderr == (
+        "qd: standard output can't be written (no space left on device); rollout 4 goes on. Follow it with: qd watch 4\n"
+    )
+
+
+def test_a_reader_that_leaves_a_rollout_under_way_is_told_that_it_goes_on(filled: Qd) -> None:
+    with (
+        held(filled.state, 4),
+        subprocess.Popen(
+            filled.command("watch", "4"),
+            cwd=filled.directory,
+            env=filled.environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            if "paused" in line:
+                break
+        process.stdout.close()
+        with filled.journal() as journal:
+            journal.note("something happens", "production/web", 4)
+        told = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert told == "qd: nobody reads the output any more; rollout 4 goes on. Follow it with: qd watch 4\n"
+
+
 def test_ctrl_c_while_watching_says_that_it_goes_on(filled: Qd) -> None:
     """The worker's lock is held, as by a live worker, so that there is something to wait for."""
-    from quarterdeck.history.lease import WorkerLock
-
     lock = WorkerLock.acquire(filled.state, 4)
     process = subprocess.Popen(
         filled.command("watch", "4"),
@@ -250,8 +328,6 @@ def test_ctrl_c_while_watching_says_that_it_goes_on(filled: Qd) -> None:
 
 
 def test_watch_with_a_timeout_is_status_7(filled: Qd) -> None:
-    from quarterdeck.history.lease import WorkerLock
-
     lock = WorkerLock.acquire(filled.state, 4)
     try:
         assert "qd watch 4" in filled("watch", "4", "--timeout", "0.3", status=7).stderr

@@ -4,6 +4,7 @@ It reads the journal only; the rollout neither knows nor cares whether anybody f
 """
 
 import argparse
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,8 @@ def follow(
     """Shows what happens to ``rollout`` until it has ended, or stands still for want of a decision (its worker died).
 
     ``worker_comes``: a new worker has just been started for it, and gets some seconds to take it up.
-    Returns it then, or None when ``timeout`` seconds are over. Raises Interrupted on Ctrl-C.
+    Returns it then, or None when ``timeout`` seconds are over. Raises Interrupted on Ctrl-C, and when what is shown goes
+    nowhere any more (a reader that left, a full disk) before the end is known: that is no success.
     """
     from quarterdeck.history.records import ENDED, RolloutState
 
@@ -70,7 +72,12 @@ def follow(
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             for event in session.control.follow(rollout, after=after, timeout=left):
                 after = event.seq
-                show(event)
+                try:
+                    show(event)
+                except OSError as error:
+                    if session.journal.rollout(rollout).state not in ENDED:
+                        raise Interrupted(f"{_unheard(error)}; {_goes_on(rollout)}") from None
+                    break  # the status still says how it ended
             now = session.journal.rollout(rollout)
             if now.state in ENDED:
                 return now
@@ -88,7 +95,17 @@ def follow(
             if session.control.await_state(rollout, ENDED, 0.3) is None:
                 continue
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; rollout {rollout} goes on. Follow it with: qd watch {rollout}") from None
+        raise Interrupted(f"interrupted; {_goes_on(rollout)}") from None
+
+
+def _goes_on(rollout: int) -> str:
+    return f"rollout {rollout} goes on. Follow it with: qd watch {rollout}"
+
+
+def _unheard(error: OSError) -> str:
+    if isinstance(error, BrokenPipeError):
+        return "nobody reads the output any more"
+    return f"{error.filename or 'the output'} can't be written ({(error.strerror or '').lower()})"
 
 
 def _line_shower(session: "Session") -> "Callable[[Event], None]":
@@ -224,7 +241,8 @@ def finish(
         return Exit.DONE
     ended = follow(session, rollout, after=after, timeout=timeout, worker_comes=worker_comes)
     summary = result(session.journal, rollout)
-    printer.document(summary)
+    with contextlib.suppress(OSError):  # where nobody reads it, the status still says how it ended
+        printer.document(summary)
     if ended is None:
         now = session.journal.rollout(rollout)
         why = f": {now.outcome}" if now.outcome else ""
@@ -236,7 +254,8 @@ def finish(
     status = int(summary["exit_status"])
     sentence = ended_sentence(ended, summary)
     if status == Exit.DONE:
-        printer.line(sentence, "ok")
+        with contextlib.suppress(OSError):
+            printer.line(sentence, "ok")
     else:
         printer.say(f"qd: {sentence}", "bad")
     return status

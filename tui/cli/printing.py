@@ -136,14 +136,12 @@ class Printer:
     def document(self, value: Any) -> None:
         """One JSON document (only with --json)."""
         if self.json:
-            self.out.write(json.dumps(clean_value(value), indent=2, ensure_ascii=False) + "\n")
-            self.out.flush()
+            self._put(self.out, json.dumps(clean_value(value), indent=2, ensure_ascii=False) + "\n")
 
     def record(self, value: Any) -> None:
         """One object of a stream, on a line of its own (only with --json)."""
         if self.json:
-            self.out.write(json.dumps(clean_value(value), ensure_ascii=False, separators=(", ", ": ")) + "\n")
-            self.out.flush()
+            self._put(self.out, json.dumps(clean_value(value), ensure_ascii=False, separators=(", ", ": ")) + "\n")
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
         """A table with two spaces between columns; the last column takes what is left of the terminal."""
@@ -162,8 +160,16 @@ class Printer:
     def _write(self, stream: TextIO, text: str, style: str, colour: bool) -> None:
         if colour and style and text:
             text = f"{COLOURS[style]}{text}{_RESET}"
-        stream.write(text + "\n")
-        stream.flush()
+        self._put(stream, text + "\n")
+
+    def _put(self, stream: TextIO, text: str) -> None:
+        """Raises OSError that names the stream: a full disk must not be taken for a host's, or the journal's."""
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError as error:
+            where = "standard output" if stream is self.out else "standard error"
+            raise OSError(error.errno, error.strerror, where) from error  # of the same kind, by its number
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
