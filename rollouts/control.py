@@ -108,7 +108,7 @@ class Control:
         declared = self._allowed(target)
         if (force or override) and not reason:
             raise Refused("--force and --override need a reason", "give it with --reason")
-        active = self.journal.active(target)
+        active = self._under_way(target)
         if active is not None and not supersede and active.state is not RolloutState.ORPHANED:
             raise Refused(busy(active), "wait for it, abort it, or use --supersede")
         return self._arm(
@@ -145,7 +145,7 @@ class Control:
         declared = self._allowed(target)
         if force and not reason:
             raise Refused("--force needs a reason", "give it with --reason")
-        active = self.journal.active(target)
+        active = self._under_way(target)
         if active is not None and active.kind is RolloutKind.ROLLBACK and active.state is not RolloutState.ORPHANED:
             raise Refused(busy(active), f"follow it with: qd watch {active.id}")
         if active is not None and len(set(only)) not in (0, len(declared.hosts)):
@@ -168,6 +168,14 @@ class Control:
             {"force": force, "go": detached_go, "settle": settle},
             to_release=release,
         )
+
+    def _under_way(self, target: str) -> Rollout | None:
+        """The target's active rollout. One whose worker died is first made what policy says: nobody is to wait for it."""
+        active = self.journal.active(target)
+        if active is None or active.state is RolloutState.ORPHANED or lock_is_held(self.journal.path.parent, active.id):
+            return active
+        self.tend()
+        return self.journal.active(target)
 
     def _good_ones(self, target: str, bad: ReleaseRow) -> str:
         """Where else there is to go, in words that the rest of the advice follows; empty when nowhere."""

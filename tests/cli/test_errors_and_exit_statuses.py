@@ -170,6 +170,13 @@ def test_a_busy_target_names_who_holds_it(filled: Qd) -> None:
     assert "--supersede" in done.stderr
 
 
+def test_a_target_is_not_busy_with_a_deploy_whose_worker_died(filled: Qd) -> None:
+    with filled.journal() as journal:
+        journal.set_worker(4, 1, 0, "of an earlier boot")
+    assert "can't find version v1" in filled("deploy", "production/web", "v1", status=2).stderr
+    assert "orphaned" in filled("rollouts", "--active").stdout
+
+
 def test_force_and_override_need_a_reason(filled: Qd) -> None:
     assert "--reason" in filled.inside("deploy", "staging/api", "v1", "--force", status=5).stderr
     assert "--reason" in filled.inside("deploy", "production/api", "v1", "--override", "after", status=5).stderr

@@ -84,6 +84,19 @@ def test_show(filled: Qd) -> None:
     assert filled.json("show", "production/web")["rollout"] == 4
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["rollouts"], ["rollouts", "--active"], ["show", "4"], ["history"], ["status", "--cached"]],
+    ids=" ".join,
+)
+def test_nothing_is_told_as_under_way_whose_worker_died(filled: Qd, words: list[str]) -> None:
+    with filled.journal() as journal:
+        journal.set_worker(4, 1, 0, "of an earlier boot")
+    assert "orphaned" in filled.inside(*words).stdout
+    if words[0] == "rollouts":
+        assert "paused" not in filled.inside(*words).stdout
+
+
 def test_show_tells_what_became_of_requests(filled: Qd) -> None:
     with filled.journal() as journal:
         request = journal.ask(4, "resume")

@@ -278,7 +278,7 @@ def test_an_orphaned_rollback_is_resumed_by_itself(field: Field) -> None:
     rollout = field.begin("rollback")
     wait_for(lambda: "v1" in field.running(), "the first host is back")
     field.kill_worker(rollout)
-    field.qd("status", "--cached", status=0)
+    field.qd("rollouts", status=0)
     assert field.ended(rollout).state is RolloutState.SUCCEEDED
     assert field.running() == everywhere(field, "v1")
 

@@ -68,6 +68,7 @@ def declare_diff(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def run_history(session: "Session", arguments: argparse.Namespace) -> int:
+    session.tend()
     found = _timeline(session, arguments)
     session.printer.document({"fleet": session.fleet.name, "events": [event_value(event) for event in found]})
     if not found:

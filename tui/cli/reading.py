@@ -1,4 +1,4 @@
-"""``qd rollouts``, ``show`` and ``watch``: rollouts as the journal knows them. Nothing here changes anything."""
+"""``qd rollouts``, ``show`` and ``watch``: rollouts as the journal knows them. Nothing here changes a host."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -123,6 +123,7 @@ def event_value(event: "Event") -> dict[str, Any]:
 
 
 def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
+    session.tend()
     journal = session.journal
     if arguments.target is None:
         found = journal.rollouts(limit=arguments.limit, active_only=arguments.active)
@@ -135,7 +136,7 @@ def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
         found = sorted(found, key=lambda rollout: rollout.id, reverse=True)[: arguments.limit]
     session.printer.document({"fleet": session.fleet.name, "rollouts": [as_value(rollout) for rollout in found]})
     if not found:
-        session.printer.line("no rollouts" + (" under way" if arguments.active else "") + " yet")
+        session.printer.line("no rollouts under way" if arguments.active else "no rollouts yet")
         return Exit.DONE
     session.printer.table(
         ("ID", "KIND", "TARGET", "TO", "STATE", "CREATED", "BY"),
@@ -162,6 +163,7 @@ def _version(session: "Session", release: str | None) -> str:
 
 
 def run_show(session: "Session", arguments: argparse.Namespace) -> int:
+    session.tend()
     rollout = rollout_to_read(session, arguments.rollout)
     journal = session.journal
     steps = journal.steps(rollout.id)

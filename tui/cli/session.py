@@ -88,6 +88,18 @@ class Session:
 
         return Control(self.fleet, self.journal, self.operator, worker=self._worker)
 
+    def tend(self) -> None:
+        """What policy says is done about rollouts whose worker died, before anything is told of them: no list may call
+        one running that nobody works on. A journal that can't be written is told, and can still be read."""
+        if self.read_only:
+            return
+        from quarterdeck.history.errors import JournalBusy, JournalFull
+
+        try:
+            self.control.tend()
+        except (JournalBusy, JournalFull) as error:
+            self.printer.say(f"qd: whether all that is under way has a worker could not be kept: {error}", "warn")
+
     def start_worker_ahead(self) -> None:
         """Starts the worker process now, so that it loads its libraries while the fleet file is read. It leaves when unused."""
         if self._worker is None:

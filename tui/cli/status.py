@@ -37,8 +37,7 @@ def run_status(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.status import status
 
     names = session.targets(arguments.only)
-    if not session.read_only:
-        session.control.tend()
+    session.tend()
     if not arguments.cached and not session.read_only:
         import asyncio
 
