@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from quarterdeck.history.records import RolloutKind
 from tests.cli.qd_command import EVIL, Qd
 
 TABLES = [
@@ -128,6 +129,17 @@ def test_watch_writes_time_host_step_outcome(filled: Qd) -> None:
     assert (host, step, " ".join(outcome)) == ("web-1", "switch", "done: http 200, 0.2s")
 
 
+def test_watch_says_what_the_plan_warns_of(filled: Qd) -> None:
+    warning = "the value of secret TOKEN has changed since v1 was released: the new value is used"
+    with filled.journal() as journal:
+        rollout = journal.arm("production/api", RolloutKind.ROLLBACK)
+        plan = {"summary": "2 of 2 hosts change", "warnings": [warning]}
+        to = next(row.id for row in journal.releases("production/api") if row.release.version == "v1")
+        journal.set_plan(rollout.id, plan, "0" * 64, to_release=to, from_release=None)
+    lines = filled.inside("watch", str(rollout.id), "--timeout", "0.2", status=7).stdout.splitlines()
+    assert [line.split(maxsplit=2)[2] for line in lines if "TOKEN" in line] == [f"warning    {warning}"]
+
+
 def test_history_newest_first_and_by_target(filled: Qd) -> None:
     filled("note", "customers", "report", "500s", "--target", "production/api")
     events = filled.json("history", "production/api")["events"]
@@ -171,6 +183,7 @@ def test_audit_verify_finds_an_edit(filled: Qd) -> None:
     connection.close()
     done = filled.inside("audit", "verify", "--offline", status=1)
     assert "event 3" in done.stdout
+    assert "1 fault in" in done.stderr
     document = filled.json("audit", "verify", "--offline", status=1)
     assert document["ok"] is False
     assert document["faults"]

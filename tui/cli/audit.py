@@ -102,9 +102,8 @@ def run_verify(session: "Session", arguments: argparse.Namespace) -> int:
     if report.ok:
         session.printer.line(f"= {report.events} events, the chain holds; {how}", "ok")
         return Exit.DONE
-    session.printer.say(
-        f"qd: the history does not hold: {len(report.faults)} faults in {report.events} events; {how}", "bad"
-    )
+    count = f"{len(report.faults)} fault{'s' if len(report.faults) != 1 else ''}"
+    session.printer.say(f"qd: the history does not hold: {count} in {report.events} events; {how}", "bad")
     return Exit.FAULT
 
 

@@ -120,6 +120,10 @@ def _line_shower(session: "Session") -> "Callable[[Event], None]":
             ended and event.kind == "step.started"
         ):  # cleaning up goes on after the end, and can't change it
             session.printer.progress(f"{clock(event.time)} {line}", style)
+        if event.kind == "armed":  # with --yes no card has shown them
+            for warning in event.body.get("warnings") or ():
+                line, style = _columns("-", "warning", str(warning), "warn")
+                session.printer.progress(f"{clock(event.time)} {line}", style)
 
     return show
 
