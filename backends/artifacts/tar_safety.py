@@ -108,7 +108,7 @@ class _Check:
             raise BadArchive(f"it has more than {self._max_members} members")
         path = self._path(member.name)
         if member.size < 0 or (not member.isreg() and member.size):
-            raise _bad(member, "its size makes no sense")
+            raise _bad(member, "can't be read: its size makes no sense")
         if member.isreg():
             if member.mode & 0o6000:
                 raise _bad(member, "is set to run as another user or group (setuid or setgid)")
@@ -219,7 +219,7 @@ def _clean_text(name: str, text: str) -> None:
 
 
 def _bad(member: tarfile.TarInfo, problem: str) -> BadArchive:
-    return BadArchive(f"member {shown_name(member.name)}: {problem}")
+    return BadArchive(f"member {shown_name(member.name)} {problem}")
 
 
 def _whose(member: str, name: str) -> str:

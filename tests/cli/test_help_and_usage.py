@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from quarterdeck import __version__
+from quarterdeck.rollouts.status import LOOK
 from quarterdeck.tui.cli.exits import MEANINGS
 from quarterdeck.tui.cli.parser import COMMANDS
 from tests.cli.qd_command import Qd
@@ -26,6 +27,20 @@ def test_every_command_has_a_manual_with_an_example(qd: Qd, name: str) -> None:
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert qd.inside("help", *name.split()).stdout == shown.stdout
     assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("group", ["demo", "audit"])
+def test_a_list_of_actions_shows_whole_sentences(qd: Qd, group: str) -> None:
+    """Each action's first sentence, as its own manual begins."""
+    listed = " ".join(qd.inside(group, "--help").stdout.partition("what to do:")[2].split())
+    for name in [nested for nested in NESTED if nested.startswith(group)]:
+        manual = " ".join(qd.inside(*name.split(), "--help").stdout.partition("\n\n")[2].split())
+        assert f"{name.split()[1]} {manual.partition('. ')[0]}".rstrip(".") in listed
+
+
+def test_the_time_that_a_host_gets_is_the_one_that_the_manual_names(qd: Qd) -> None:
+    manual = " ".join(qd.inside("status", "--help").stdout.split())
+    assert f"has not answered after {LOOK:g} seconds" in manual
 
 
 def test_the_overview_names_all_commands_and_exit_statuses(qd: Qd) -> None:

@@ -56,10 +56,9 @@ def run_check(session: "Session", arguments: argparse.Namespace) -> int:
             "targets": list(fleet.targets),
         }
     )
-    session.printer.line(
-        f"= {path}: fleet {fleet.name}, {len(fleet.hosts)} hosts, {len(fleet.environments)} environments, {len(fleet.targets)} targets",
-        "ok",
-    )
+    counts = (("host", fleet.hosts), ("environment", fleet.environments), ("target", fleet.targets))
+    there = ", ".join(f"{len(named)} {what}{'s' if len(named) != 1 else ''}" for what, named in counts)
+    session.printer.line(f"= {path}: fleet {fleet.name}, {there}", "ok")
     return Exit.DONE
 
 

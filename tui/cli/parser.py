@@ -116,7 +116,7 @@ def add_command(
 ) -> Parser:
     """The parser of a command, with a manual's parts. ``changes``: it is refused with --read-only."""
     known = _BY_NAME.get(name)
-    summary = known.summary if known is not None else description.split("\n", 1)[0].rstrip(".")
+    summary = known.summary if known is not None else _first_sentence(description)
     parser = commands.add_parser(
         name,
         help=summary,
@@ -129,6 +129,11 @@ def add_command(
     parser.set_defaults(run=run, changes=changes, command=name)
     add_global_options(parser, top=False)
     return parser
+
+
+def _first_sentence(text: str) -> str:
+    """Wherever its lines end: a list of commands shows no half sentence."""
+    return " ".join(text.split()).partition(". ")[0].rstrip(".")
 
 
 def _indented(text: str) -> str:

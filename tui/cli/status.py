@@ -23,8 +23,8 @@ def declare_status(commands: "argparse._SubParsersAction[Parser]") -> None:
         run=run_status,
         description=(
             "What runs on every target, since when, by whom, how healthy it is, and whether the way back is open.\n\n"
-            "The hosts are asked, within a few seconds; one that does not answer is shown with what was last\n"
-            "known of it and why. --cached asks nobody and shows what the journal knows.\n"
+            "The hosts are asked, all at once; one that has not answered after 15 seconds is shown with what was\n"
+            "last known of it and why. --cached asks nobody and shows what the journal knows.\n"
             "Marks: = ok, > rolling, x down, ~ degraded or drifted, ? unknown."
         ),
         example="qd status\nqd status production\nqd status production/api --json",

@@ -97,7 +97,7 @@ REFUSED = {
     "hard link to what is not there": (member("x", kind=LNK, link="qd-other"), "no file before it"),
     "hard link with content": (member("x", b"content", kind=LNK, link="bin/run"), "size makes no sense"),
     "directory with content": (member("x", b"content", kind=DIR), "size makes no sense"),
-    "character device": (member("x", kind=tarfile.CHRTYPE), "device"),
+    "character device": (member("x", kind=tarfile.CHRTYPE), "member 'x' is a device"),
     "block device": (member("x", kind=tarfile.BLKTYPE), "device"),
     "pipe": (member("x", kind=tarfile.FIFOTYPE), "pipe"),
     "unknown kind": (member("x", kind=b"Z"), "no file, directory or link"),
