@@ -47,6 +47,8 @@ def test_the_control_room_is_completed_too(fleet: Qd) -> None:
 def test_releases_rollouts_and_hosts_come_from_the_journal(filled: Qd) -> None:
     assert {"v1", "v2", "v3"} <= set(complete(filled, "qd rollback production/api --to v"))
     assert complete(filled, "qd deploy production/api v") == ["v1", "v2", "v3"]
+    assert {word.partition("-")[0] for word in complete(filled, "qd diff v")} == {"v1", "v2", "v3", "v9"}
+    assert "v1" in complete(filled, "qd diff --target production/api v")
     assert [word for word in complete(filled, "qd watch ") if word.isdigit()] == ["1", "2", "3", "4"]
     assert complete(filled, "qd rollback production/api --only web-") == ["web-1", "web-2"]
 

@@ -85,8 +85,14 @@ def versions(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
 
 
 def releases(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-    """Ids and versions of the target's releases."""
-    return _quietly(lambda: _unique([x for row in _releases(parsed_args) for x in (row.release.version, row.id)]))
+    """Ids and versions of the target's releases; before a target is named, the newest ids of all."""
+
+    def found() -> list[str]:
+        if not getattr(parsed_args, "target", None):
+            return [row.id for row in _session(parsed_args).journal.releases(limit=50)]
+        return _unique([x for row in _releases(parsed_args) for x in (row.release.version, row.id)])
+
+    return _quietly(found)
 
 
 def rollouts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
