@@ -18,6 +18,7 @@ from quarterdeck.history import errors as journal_errors
 from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import RolloutKind
 from quarterdeck.rollouts.control import Refused, UnknownTarget
+from quarterdeck.tui.cli import steering
 from quarterdeck.tui.cli.exits import Exit, Interrupted, MissingConfirmation, UsageError, explain
 from tests.cli.qd_command import Qd, fill
 
@@ -332,6 +333,17 @@ def test_ctrl_c_while_watching_says_that_it_goes_on(filled: Qd) -> None:
         lock.release()
     assert process.returncode == 130
     assert told.strip() == "qd: interrupted; rollout 4 goes on. Follow it with: qd watch 4"
+
+
+def test_who_aborts_a_rollout_whose_worker_hangs_learns_what_to_do(filled: Qd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's lock is held and nobody answers, as after a SIGSTOP."""
+    monkeypatch.setattr(steering, "ANSWER", 0.2)
+    with filled.journal() as journal:
+        journal.set_worker(4, 4711, 0, "this boot")
+    with held(filled.state, 4):
+        told = filled.inside("abort", "4", "--timeout", "0.2", status=7).stderr
+    assert "(process 4711) has not answered" in told
+    assert "qd rollback production/web" in told
 
 
 def test_watch_with_a_timeout_is_status_7(filled: Qd) -> None:

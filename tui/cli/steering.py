@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from quarterdeck.tui.cli import completion
-from quarterdeck.tui.cli.exits import Exit
+from quarterdeck.tui.cli.exits import Exit, Interrupted
 from quarterdeck.tui.cli.following import add_waiting_options, finish
 from quarterdeck.tui.cli.parser import Parser, add_command
 
@@ -101,8 +101,33 @@ def run_abort(session: "Session", arguments: argparse.Namespace) -> int:
     if arguments.detach:
         return _report(session, rollout, _answered(session, request))
     session.printer.progress(f"aborting {_named(rollout)}")
+    try:
+        _say_when_it_hangs(session, rollout.id)
+    except KeyboardInterrupt:
+        told = f"interrupted; the abort was asked for, and goes on. Follow it with: qd watch {rollout.id}"
+        raise Interrupted(told) from None
     # An abort that ends in everything taken back is what was asked for; the rollout itself still counts as status 3.
     return _finish(session, rollout, arguments, before)
+
+
+def _say_when_it_hangs(session: "Session", rollout: int) -> None:
+    """A worker that lives and does not answer is never ended behind anybody's back: whoever waits for it learns what to do."""
+    from quarterdeck.history.lease import lock_is_held
+    from quarterdeck.history.records import ENDED, RolloutKind, RolloutState
+
+    taken_up = {*ENDED, RolloutState.ABORTING, RolloutState.ROLLING_BACK}
+    if session.control.await_state(rollout, taken_up, ANSWER) is not None:
+        return
+    now = session.journal.rollout(rollout)
+    if now.pid is None or not lock_is_held(session.journal.state, rollout):
+        return  # a new worker is on its way
+    way_on = f"end it (kill -9 {now.pid}), and a new one goes on"
+    if now.kind is RolloutKind.DEPLOY:
+        way_on = f"to go back without it: qd rollback {now.target}; or {way_on}"
+    session.printer.say(
+        f"qd: the worker of rollout {rollout} (process {now.pid}) has not answered for {ANSWER:g} s, it may hang; {way_on}",
+        "warn",
+    )
 
 
 def run_retry(session: "Session", arguments: argparse.Namespace) -> int:
