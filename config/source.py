@@ -21,7 +21,8 @@ MOST_NODES = 200_000  # with every alias counted as what it stands for
 
 # Control characters, line breaks that only YAML sees, marks that reorder what a reviewer reads, and half characters.
 _FORBIDDEN = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-_FORBIDDEN_IN_ASCII = "[^\t\n\r\x20-\x7e]"  # the same, of a file that holds nothing else: compiled in a fraction of the time
+# The same, of a file that holds nothing else: compiled in a fraction of the time.
+_FORBIDDEN_IN_ASCII = "[^\t\n\r\x20-\x7e]"
 
 
 class _Refused(Exception):

@@ -71,12 +71,17 @@ class JournalOnNetwork(JournalError):
 
 
 class JournalFull(JournalError):
-    """No room on the disk: the change was not recorded, what was recorded before is intact."""
+    """No room on the disk: the change was not recorded, what was recorded before is intact. ``reserve``: some of it is left."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, reserve: bool = True) -> None:
+        rollback = (
+            "still finds room in the journal's reserve"
+            if reserve
+            else "needs it too: the journal's reserve is not there"
+        )
         super().__init__(
             f"no room on the disk of the journal ({path}): this was not recorded and nothing recorded before is lost",
-            advice="Make room there and try again; a rollback still finds room in the journal's reserve",
+            advice=f"Make room there and try again; a rollback {rollback}",
         )
 
 

@@ -21,6 +21,10 @@ class Reserve:
         """Whether every piece is there."""
         return all(self._is_there(path) for path in self._paths())
 
+    def left(self) -> bool:
+        """Whether there is a piece to give free."""
+        return any(self._is_there(path) for path in self._paths())
+
     def release(self) -> bool:
         """Gives one piece free; False when none was left."""
         for path in self._paths():

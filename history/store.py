@@ -154,10 +154,12 @@ def told(error: BaseException, place: Place) -> BaseException:
             found = holder(place.journal)
             return JournalBusy(found.pid, found.label, engine.BUSY_SECONDS)
         case engine.FULL:
-            return JournalFull(str(place.state))
+            return JournalFull(str(place.state), reserve=Reserve(place).left())
         case engine.IOERR | engine.CANTOPEN if free_bytes(place.state) < NO_ROOM_BYTES:
-            return JournalFull(str(place.state))  # SQLite has more than one word for it
+            return JournalFull(str(place.state), reserve=Reserve(place).left())  # SQLite has more than one word for it
         case engine.CORRUPT | engine.NOTADB:
+            return JournalCorrupt(str(place.journal), str(error))
+        case engine.ERROR if str(error).startswith("no such table"):
             return JournalCorrupt(str(place.journal), str(error))
         case engine.READONLY | engine.CANTOPEN:
             return JournalError(

@@ -411,7 +411,10 @@ class Expected(msgspec.Struct, frozen=True):
         return seen.error is None and self.moving is None and not self._is_older(seen)
 
     def health(self, seen: Observation) -> str:
-        """As it was seen; a service that was down while it was being moved is not known to be down afterwards."""
+        """As it was seen; a service that was down while it was being moved is not known to be down afterwards, and one that
+        nobody ever released is not down."""
+        if self.current is None and self.moving is None and seen.release is None and seen.health == "unhealthy":
+            return "unknown"
         return "unknown" if seen.health == "unhealthy" and self._is_older(seen) else seen.health
 
     def _is_older(self, seen: Observation) -> bool:

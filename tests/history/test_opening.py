@@ -98,6 +98,17 @@ def test_a_file_in_the_way_and_a_damaged_file_are_told(tmp_path: Path) -> None:
         Journal.open(tmp_path)
 
 
+def test_a_table_that_somebody_took_away_is_damage(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.note("x")
+    pragma(tmp_path / "history.db", "DROP TABLE event")
+    with (
+        pytest.raises(JournalCorrupt, match=r"is damaged .*no such table"),
+        Journal.open(tmp_path, create=False, read_only=True) as journal,
+    ):
+        list(journal.events())
+
+
 def test_somebody_elses_database_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "history.db").touch()
     pragma(tmp_path / "history.db", "CREATE TABLE theirs (a)")

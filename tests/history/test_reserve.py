@@ -1,12 +1,13 @@
 """The reserve: really allocated, given free piece by piece, put aside again when there is room."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quarterdeck.history import reserve, store
+from quarterdeck.history import engine, reserve, store
 from quarterdeck.history.errors import JournalFull
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.place import Place
@@ -88,3 +89,17 @@ def test_only_what_takes_back_or_tells_what_was_done_may_use_it(
         left -= 1
         allowed()
         assert len(list(pieces.iterdir())) == left - 1
+
+
+def test_a_full_disk_is_told_with_what_the_reserve_still_holds(journal: Journal) -> None:
+    place = Place(journal.state)
+
+    def said() -> str:
+        full = sqlite3.OperationalError("database or disk is full")
+        full.sqlite_errorcode = engine.FULL
+        return str(store.told(full, place))
+
+    assert "a rollback still finds room in the journal's reserve" in said()
+    while Reserve(place).release():
+        pass
+    assert "a rollback needs it too: the journal's reserve is not there" in said()

@@ -93,6 +93,25 @@ def test_mark_and_word(
     assert (seen.mark, seen.word) == (mark, word)
 
 
+def test_what_nobody_ever_released_is_not_down(tmp_path: Path) -> None:
+    """Looking finds nothing there; only where a release should be is that bad."""
+    qd = Qd(tmp_path)
+    qd.write_fleet()
+    fleet = load_fleet(qd.fleet_file)
+    nothing = [
+        Observation("production/api", name, SEEN, None, None, "unhealthy", None, {}) for name in ("web-1", "web-2")
+    ]
+    with Journal.open(qd.state, operator=OPERATOR) as journal:
+        journal.observe(nothing)
+        seen = take_picture(fleet, journal).targets["production/api"]
+        assert (seen.health, seen.mark) == ("unknown", Mark.NOTHING)
+        fill(journal)
+        journal.observe(nothing)
+        released = take_picture(fleet, journal).targets["production/api"]
+        assert released.release is not None
+        assert released.health == "down"
+
+
 def test_every_state_that_a_rollout_can_be_in_is_in_the_table() -> None:
     in_table = {row[2] for row in TABLE} | {row[3] for row in TABLE}
     assert set(RolloutState) - in_table == {RolloutState.ARMED}  # an armed one moves nothing and is no target's

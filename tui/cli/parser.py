@@ -81,12 +81,29 @@ def _terminal_columns() -> int:
         return 80
 
 
+_TOO_MUCH = "unrecognized arguments: "
+
+
 class Parser(argparse.ArgumentParser):
     """argparse's parser whose errors are ours: one sentence, the nearest word, exit status 2."""
 
+    command: "Parser | None" = None  # of the whole tree: the one that is asked for
+
     def error(self, message: str) -> NoReturn:
+        asked = self
+        if message.startswith(_TOO_MUCH) and self.command is not None:  # argparse leaves it to the top to say so
+            asked = self.command
+            message = asked.unknown(message)
         readable = _readable(message)
-        raise UsageError(f"{readable}{' See' if readable.endswith('?') else '; see'}: {self.prog} --help")
+        raise UsageError(f"{readable}{' See' if readable.endswith('?') else '; see'}: {asked.prog} --help")
+
+    def unknown(self, message: str) -> str:
+        """With the option that is nearest to the first that is not known."""
+        import difflib
+
+        word = message.removeprefix(_TOO_MUCH).split()[0].partition("=")[0]
+        nearest = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=0.6)
+        return f"{message}; did you mean {nearest[0]}?" if word.startswith("--") and nearest else message
 
 
 def _readable(message: str) -> str:
@@ -223,6 +240,7 @@ def build(asked_for: str | None) -> Parser:
         if asked_for is None or asked_for == command.name:
             module = importlib.import_module(f"quarterdeck.tui.cli.{command.module}")
             getattr(module, f"declare_{command.name}")(commands)
+            parser.command = commands.choices.get(command.name)
         else:
             commands.add_parser(command.name, help=command.summary, add_help=False)
     return parser
