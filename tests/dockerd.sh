@@ -15,7 +15,8 @@ kill_processes() {
     found=1
     for entry in /proc/[0-9]*; do
         process=${entry#/proc/}
-        case $(cat "$entry/comm" 2>/dev/null) in
+        read -r name 2>/dev/null <"$entry/comm" || continue # not by cat: a process for each process there is takes its time
+        case $name in
         dockerd | containerd | containerd-shim* | runc*)
             tr '\0' '\n' <"$entry/cmdline" 2>/dev/null | grep -qF -- "$directory/" && kill -9 "$process" 2>/dev/null && found=0
             ;;
