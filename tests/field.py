@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.driver import TARGET as TARGET
 from tests.driver import Driver
-from tests.sshd import SshdFleet, SshHost, wait_for
+from tests.sshd import SshdFleet, SshHost, processes_and_parents, wait_for
 
 START = 'echo "$QD_RELEASE" >> ../../starts; sh ./start'
 HEALTH = {
@@ -94,10 +94,13 @@ class Field(Driver):
     def clear_hosts(self) -> None:
         """Takes everything away, as soon as nobody is connected: a worker cleans up for a while after its rollout has ended, also
         that of the test before."""
+
+        def nobody_is_connected() -> bool:
+            looked_at = list(processes_and_parents())
+            return all(len(host.server_processes(looked_at)) <= 1 for host in self.hosts.hosts)
+
         with contextlib.suppress(TimeoutError):
-            wait_for(
-                lambda: all(len(host.server_processes()) <= 1 for host in self.hosts.hosts), "nobody is connected", 10
-            )
+            wait_for(nobody_is_connected, "nobody is connected", 10)
         for host in self.hosts.hosts:
             shutil.rmtree(self.home(host), ignore_errors=True)
 
