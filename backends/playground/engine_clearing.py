@@ -30,7 +30,7 @@ _ACTION: Final = "remove the playground's container"
 _GOES_BY_ITSELF: Final = (404, 409)  # it is gone, or is being removed, or still used by what goes first
 
 
-async def open_engine(socket: str, deadline: float = _CONNECTING) -> "Engine":
+async def open_engine(socket: str, deadline: float) -> "Engine":
     """Raises ``Unreachable``, ``NotPermitted``: it did not answer."""
     await asyncio.to_thread(_load)  # not within the time that the engine has for its answer
     from quarterdeck.backends.hosts.docker.engine import Engine
@@ -51,7 +51,7 @@ def _load() -> None:
 
 async def clear(socket: str, word: str) -> None:
     """Raises ``BackendError``: something may still be there."""
-    engine = await open_engine(socket)
+    engine = await open_engine(socket, _CONNECTING)
     try:
         await clear_engine(engine, word)
     finally:

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.backends.playground import PlaygroundError, container_image, describe, is_running, start, stop
+from quarterdeck.backends.playground import (
+    PlaygroundError,
+    container_image,
+    describe,
+    engine_clearing,
+    is_running,
+    start,
+    stop,
+)
 from quarterdeck.backends.playground.container_image import LABEL
 from tests.conftest import StartDockerEngine
 from tests.engine import DockerEngine
@@ -109,6 +117,8 @@ def test_a_frozen_engine_does_not_keep_the_playground_from_going(
     engine = start_docker_engine()
     use(monkeypatch, engine)
     assert start(directory).engine
+    # A frozen engine answers as little after ten seconds as after three, however slow the machine is.
+    monkeypatch.setattr(engine_clearing, "_CONNECTING", 3.0)
     engine.freeze()
     try:
         with pytest.raises(PlaygroundError, match="All else of it is gone"):
@@ -118,6 +128,7 @@ def test_a_frozen_engine_does_not_keep_the_playground_from_going(
         assert len(playground.hosts) == 6
     finally:
         engine.thaw()
+    monkeypatch.undo()
     assert stop(directory)
     assert left_on(engine) == set()
     assert not directory.exists()
