@@ -148,8 +148,8 @@ def test_recreate_stops_everywhere_before_it_starts(field: Field) -> None:
 
 
 def test_pause_holds_between_batches_resume_goes_on_abort_takes_back(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
     field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
     rollout = field.begin("deploy", "v2")
     field.in_state(rollout, RolloutState.RUNNING)
     paused = field.qd("pause", str(rollout), "--json", status=0)
@@ -193,8 +193,8 @@ def test_without_automatic_rollback_a_failure_stands_still_until_somebody_decide
 
 
 def test_a_deploy_while_another_runs_is_refused_with_who_or_supersedes_it(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "5s"}})
     field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "5s"}})
     first = field.begin("deploy", "v2")
     field.in_state(first, RolloutState.RUNNING)
     refused = field.qd("deploy", TARGET, "v3", "--wait", status=5)
@@ -208,8 +208,8 @@ def test_a_deploy_while_another_runs_is_refused_with_who_or_supersedes_it(field:
 
 
 def test_a_rollback_preempts_a_running_deploy(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "20s"}})
     field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "20s"}})
     first = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
     result = field.rollback()
@@ -247,8 +247,8 @@ def test_an_unreachable_host_does_not_stop_a_rollback_and_is_owed(field: Field) 
 
 
 def test_an_sshd_that_is_restarted_in_the_middle_is_survived(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
     field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
     rollout = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
     field.hosts[3].restart()
@@ -257,8 +257,8 @@ def test_an_sshd_that_is_restarted_in_the_middle_is_survived(field: Field) -> No
 
 
 def test_an_orphaned_deploy_is_held_and_named_and_can_be_resumed(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "3s"}})
     field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "3s"}})
     rollout = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
     field.kill_worker(rollout)
@@ -488,8 +488,8 @@ def test_an_unreachable_host_is_shown_with_what_was_last_seen_and_when(field: Fi
 
 
 def test_an_orphan_that_was_paused_goes_on_with_one_resume(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "6s"}})
     field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "6s"}})
     rollout = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
     field.qd("pause", str(rollout))

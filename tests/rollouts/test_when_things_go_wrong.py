@@ -232,8 +232,8 @@ def test_a_pause_is_no_lack_of_progress(field: Field) -> None:
 
 
 def test_retry_connects_anew(field: Field) -> None:
-    field.write(rollback={"automatic": False}, strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
     field.deploy("v1")
+    field.write(rollback={"automatic": False}, strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
     rollout = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
     field.hosts[3].stop()
@@ -292,8 +292,8 @@ def test_a_host_that_is_skipped_is_left_out_owed_and_retried(field: Field) -> No
 
 
 def test_a_wish_that_makes_no_sense_is_refused_and_changes_nothing(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}})
     field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}})
     rollout = field.begin("deploy", "v2")
     with field.journal() as journal:
         control = Control(field.fleet(), journal, current_operator())

@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(600)]
 
 
 def test_a_rollout_outlives_the_session_that_started_it(field: Field, sshd_fleet: SshdFleet, full: bool) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}})
     field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}})
     for number in range(20 if full else 3):
         version = ("v2", "v1")[number % 2]
         command = shlex.join(field.command("deploy", TARGET, version, "--wait"))
