@@ -19,21 +19,48 @@ from tests.engine import DockerEngine, need_docker, short_directory, start_engin
 from tests.requirements_here import need
 from tests.sshd import SshdFleet, sshd_program, start_fleet
 
+# The programs that are tested start some thousand times: they are compiled once, whatever the environment says of that.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 StartFleet = Callable[..., SshdFleet]
 StartDockerEngine = Callable[..., DockerEngine]
 
-SLOWEST_FIRST = ("docker", "trust", "sshd")
+LONGEST_FIRST = (
+    "rollouts/test_docker_engine_trouble.py",
+    "rollouts/test_on_real_hosts.py",
+    "rollouts/test_on_docker.py",
+    "trust/test_01_killed_worker.py",
+    "backends/docker/test_stale_worker.py",
+    "playground/test_engine.py",
+    "rollouts/test_observer_of_engines.py",
+    "rollouts/test_observer.py",
+    "rollouts/test_when_things_go_wrong.py",
+    "room/test_live.py",
+    "trust/test_01_killed_worker_docker.py",
+    "trust/test_11_clock_while_rolling_out.py",
+    "backends/ssh/test_overtaking.py",
+    "room/test_terminal_life.py",
+)
+"""Files that take longer than half a minute, alone on two cores."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest begin first, so that none of them is alone at the end (the files of a run keep their order with
-    ``--no-loadscope-reorder``)."""
-    ranks: dict[Path, int] = {}
+    """What takes longest begins first, so that none of it is alone at the end (the files of a run keep their order with
+    ``--no-loadscope-reorder``). Files with engines, which want the processors, and those with SSH hosts, which mostly wait, take turns: a
+    process has the one while another has the other."""
+    places = {str(Path(__file__).parent / name): place for place, name in enumerate(LONGEST_FIRST)}
+    kinds: dict[Path, int] = {}
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
-        rank = next((rank for rank, mark in enumerate(SLOWEST_FIRST) if mark in marks), len(SLOWEST_FIRST))
-        ranks[item.path] = min(rank, ranks.get(item.path, rank))
-    items.sort(key=lambda item: ranks[item.path])
+        kind = 0 if "docker" in marks else 1 if marks & {"trust", "sshd"} else 2
+        kinds[item.path] = min(kind, kinds.get(item.path, kind))
+    turns: dict[Path, tuple[bool, float]] = {}
+    for kind in range(3):
+        files = [file for file, its in kinds.items() if its == kind]
+        files.sort(key=lambda file: places.get(str(file), len(places)))
+        turns |= {file: (kind == 2, (turn + 0.5) / len(files)) for turn, file in enumerate(files)}
+    items.sort(key=lambda item: turns[item.path])
 
 
 @pytest.fixture(scope="session")
