@@ -137,8 +137,8 @@ async def test_a_host_changed_behind_our_back_is_drift_on_the_screen_within_one_
 
 
 async def test_a_rollout_under_way_is_never_drift(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, 1, "100%"], "pause": "2s"}})
     field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, 1, "100%"], "pause": "2s"}})
     room = open_room(field)
     seen: list[str] = []
     async with room.run_test(size=(120, 35)) as pilot:
