@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that tests
 
 os.environ["QD_PLAYGROUND_ENGINE"] = "no"  # many playgrounds at once: only the tests of it touch this machine's engine
 
+from quarterdeck.backends.hosts.docker import switching
 from tests.backends.registry.real_registry import RealRegistry
 from tests.boxes import Box, Registry, connect, start_registry
 from tests.docker_fleet import DockerField, docker_field_in, stocked_registry
@@ -40,25 +41,28 @@ LONGEST_FIRST = (
     "trust/test_01_killed_worker_docker.py",
     "trust/test_11_clock_while_rolling_out.py",
     "backends/ssh/test_overtaking.py",
-    "room/test_terminal_life.py",
+    "room/test_unread_terminal.py",
 )
 """Files that take longer than half a minute, alone on two cores."""
+MOSTLY_WAIT = ("room/test_unread_terminal.py",)  # beside those with SSH hosts
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first, so that none of it is alone at the end (the files of a run keep their order with
     ``--no-loadscope-reorder``). Files with engines, which want the processors, and those with SSH hosts, which mostly wait, take turns: a
     process has the one while another has the other."""
-    places = {str(Path(__file__).parent / name): place for place, name in enumerate(LONGEST_FIRST)}
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(LONGEST_FIRST)}
+    waiting = {here / name for name in MOSTLY_WAIT}
     kinds: dict[Path, int] = {}
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
-        kind = 0 if "docker" in marks else 1 if marks & {"trust", "sshd"} else 2
+        kind = 0 if "docker" in marks else 1 if marks & {"trust", "sshd"} or item.path in waiting else 2
         kinds[item.path] = min(kind, kinds.get(item.path, kind))
     turns: dict[Path, tuple[bool, float]] = {}
     for kind in range(3):
         files = [file for file, its in kinds.items() if its == kind]
-        files.sort(key=lambda file: places.get(str(file), len(places)))
+        files.sort(key=lambda file: places.get(file, len(places)))
         turns |= {file: (kind == 2, (turn + 0.5) / len(files)) for turn, file in enumerate(files)}
     items.sort(key=lambda item: turns[item.path])
 
@@ -135,6 +139,12 @@ async def box(docker_engine: DockerEngine, docker_images: Registry) -> AsyncIter
     yield made
     await connection.close()
     made.clear()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody uses the services of a test that asks for this: a switch does not wait for those who were led to the old one."""
+    monkeypatch.setattr(switching, "_LED_BY_NOW", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -28,11 +28,6 @@ def given_back(terminal: Terminal) -> bool:
     return b"\x1b[?1049l" in end and b"\x1b[?25h" in end and b"\x1b[?7h" in bytes(terminal.received)
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @pytest.mark.parametrize("ignored", [False, True], ids=["by-sighup", "sighup-ignored"])
 def test_the_terminal_vanishes_and_the_room_leaves(filled: Qd, ignored: bool) -> None:
     """As when a connection drops; under nohup no signal tells of it, and nothing may spin."""
@@ -71,27 +66,6 @@ def stuff(terminal: Terminal) -> None:
     while time.monotonic() < end:
         terminal.send("z" * 20)
         time.sleep(0.05)
-
-
-def test_a_terminal_that_is_not_read_for_30_seconds_recovers_by_itself(filled: Qd) -> None:
-    """And what others do meanwhile is there afterwards: the journal is not held up by a screen."""
-    with opened(filled) as terminal:
-        terminal.wait_for(">api")
-        terminal.paused = True
-        stuff(terminal)
-        time.sleep(14)
-        filled("note", "written while nobody looked")
-        time.sleep(13)
-        before = cpu_seconds(terminal.pid)
-        time.sleep(1.0)
-        assert cpu_seconds(terminal.pid) - before < 0.3
-        terminal.paused = False
-        terminal.send("1")
-        terminal.wait_until(lambda: "? help" in terminal.rows[-1], "the footer")
-        terminal.send(":look light\r")
-        terminal.wait_for("look light")
-        terminal.send("Q")
-        assert terminal.wait_ended() == 0
 
 
 def test_ctrl_z_goes_back_to_the_shell_and_fg_comes_back(filled: Qd) -> None:
