@@ -1,5 +1,6 @@
 """A real engine as a host, with a registry that its images come from, and releases to put on it."""
 
+import contextlib
 import shutil
 import subprocess
 import uuid
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import httpx
 
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
@@ -187,7 +189,8 @@ class Box:
             shutil.rmtree(directory)
         client = self.engine.client
         for name in self.registers():
-            client.remove_volume(name)
+            with contextlib.suppress(docker.errors.NotFound):  # an old one, whose removal was still under way
+                client.remove_volume(name)
         for network in client.networks():
             if network["Name"].startswith(self.name):
                 client.remove_network(network["Id"])

@@ -27,4 +27,5 @@ async def place(sshd_fleet: SshdFleet, tmp_path: Path) -> AsyncIterator[Place]:
 def any_host(request: pytest.FixtureRequest) -> AnyHost:
     if request.param == "ssh":
         return SshTarget(request.getfixturevalue("place"))
+    request.getfixturevalue("at_once")
     return DockerTarget(request.getfixturevalue("box"))

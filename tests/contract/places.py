@@ -4,8 +4,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from quarterdeck.backends.hosts.contract import Connection, Fence, SecretValues, SwitchOutcome, TargetFacts
 from quarterdeck.config.model import Commands, Hook
 from quarterdeck.config.release import Release
@@ -96,7 +94,7 @@ class DockerTarget(AnyHost):
         if broken:
             image = {"name": "broken", "command": ["sh", "-c", "echo oops; exit 7"]}
             return self.box.release(version, image=image, health=None), None
-        return msgspec.structs.replace(self.box.release(version), health=None), None
+        return self.box.release(version), None
 
     @property
     def running(self) -> list[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.backends.hosts.docker import switching
 from quarterdeck.backends.hosts.docker.backend import DockerBackend
 from quarterdeck.backends.hosts.docker.engine import Engine
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
@@ -63,9 +62,3 @@ def open_sockets() -> int:
 async def until(condition: Callable[[], object], what: str, deadline: float = 15.0) -> None:
     """Waits without blocking the loop until ``condition`` holds."""
     await asyncio.to_thread(wait_for, condition, what, deadline)
-
-
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody uses the services of a test that asks for this: a switch does not wait for those who were led to the old one."""
-    monkeypatch.setattr(switching, "_LED_BY_NOW", 0.0)

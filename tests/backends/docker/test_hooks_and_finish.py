@@ -9,7 +9,7 @@ from quarterdeck.config.model import Hook
 from tests.boxes import NO_SECRETS, Box
 from tests.sshd import free_port
 
-pytestmark = [pytest.mark.docker, pytest.mark.root]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.usefixtures("at_once")]
 
 
 async def test_a_hook_of_what_does_not_run_has_a_container_of_its_own(box: Box) -> None:

@@ -13,7 +13,7 @@ from tests.backends.docker.dying import Death
 from tests.boxes import NO_SECRETS, Box
 from tests.sshd import free_port
 
-pytestmark = [pytest.mark.docker, pytest.mark.root]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.usefixtures("at_once")]
 CANARY = "hunter2-canary"
 
 

@@ -13,7 +13,7 @@ from tests.boxes import NO_SECRETS, Box
 from tests.contract.place import become_healthy
 from tests.sshd import free_port
 
-pytestmark = [pytest.mark.docker, pytest.mark.root]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.usefixtures("at_once")]
 
 
 async def test_a_release_is_started_and_read_back(box: Box) -> None:
