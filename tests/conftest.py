@@ -42,6 +42,8 @@ LONGEST_FIRST = (
     "trust/test_11_clock_while_rolling_out.py",
     "backends/ssh/test_overtaking.py",
     "room/test_unread_terminal.py",
+    "room/test_resize_storm.py",
+    "room/test_snapshots.py",
 )
 """Files that take longer than half a minute, alone on two cores."""
 MOSTLY_WAIT = ("room/test_unread_terminal.py",)  # beside those with SSH hosts
