@@ -91,6 +91,8 @@ class Waves:
         progress = _Progress(None if waits else progress_deadline)
         running = asyncio.create_task(everything())
         watchers: list[asyncio.Task[Any]] = [asyncio.create_task(progress.overdue())]
+        if waits:  # what works on a host is told by the host, or at its next step
+            watchers.append(asyncio.create_task(self.wishes.overtaken.wait()))
         if heed_wishes:
             watchers.append(asyncio.create_task(self.wishes.aborted.wait()))
         try:
@@ -98,6 +100,8 @@ class Waves:
             if not running.done():
                 running.cancel()
                 await asyncio.wait([running])
+                if self.wishes.overtaken.is_set():
+                    await self._start(steps)  # raises EpochLost, and says who it is
                 if heed_wishes and self.wishes.aborted.is_set():
                     raise Aborted
                 now = {s.seq: s.state for s in self.journal.reader.steps(self.rollout)}
@@ -254,14 +258,17 @@ class Waves:
         await self._state(RolloutState.PAUSED, why)
         wish = asyncio.create_task(self._sensible(ways_on, at))
         abort = asyncio.create_task(self.wishes.aborted.wait())
+        overtaken = asyncio.create_task(self.wishes.overtaken.wait())
         try:
-            await asyncio.wait([wish, abort], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([wish, abort, overtaken], return_when=asyncio.FIRST_COMPLETED)
+            if self.wishes.overtaken.is_set():
+                await self._state(RolloutState.PAUSED, why)  # raises EpochLost, and says who it is
             if self.wishes.aborted.is_set():
                 raise Aborted
             request = wish.result()
         finally:
-            wish.cancel()
-            abort.cancel()
+            for task in (wish, abort, overtaken):
+                task.cancel()
         await self._state(RolloutState.RUNNING, f"{request.kind} by {request.by}")
         await self.wishes.answer(request, f"{request.kind}: done")
         return request

@@ -6,7 +6,7 @@ import contextlib
 import logging
 
 from quarterdeck.history.errors import JournalError, RequestRefused
-from quarterdeck.history.records import Request
+from quarterdeck.history.records import Request, RolloutState
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 
 log = logging.getLogger("quarterdeck.worker")
@@ -16,7 +16,8 @@ CALM = 0.05
 
 
 class Wishes:
-    """``aborted`` is set by the first abort and never cleared; the others are taken, once, by whoever can do them."""
+    """``aborted`` is set by the first abort and never cleared; the others are taken, once, by whoever can do them. ``overtaken`` is set
+    when another rollout has taken this one's place: whoever only waits goes then, and does not hold its connections for hours."""
 
     def __init__(self, journal: JournalThread, rollout: int) -> None:
         self._journal = journal
@@ -25,6 +26,7 @@ class Wishes:
         self._answered: set[int] = set()
         self._changed = asyncio.Event()
         self.aborted = asyncio.Event()
+        self.overtaken = asyncio.Event()
         self.abort_request: Request | None = None
         self.eager = False
 
@@ -43,6 +45,8 @@ class Wishes:
             await asyncio.sleep(EAGER if self.eager else CALM)
 
     def _read(self) -> None:
+        if self._journal.reader.rollout(self._rollout).state is RolloutState.SUPERSEDED:
+            self.overtaken.set()
         waiting = self._journal.reader.open_requests(self._rollout)
         fresh = {request.id: request for request in waiting if request.id not in self._answered}
         if fresh.keys() != self._open.keys():

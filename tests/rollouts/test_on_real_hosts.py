@@ -12,7 +12,7 @@ import pytest
 
 from quarterdeck.history.errors import LockHeld
 from quarterdeck.history.identity import current_operator
-from quarterdeck.history.lease import WorkerLock
+from quarterdeck.history.lease import WorkerLock, lock_is_held
 from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.plan import Action
@@ -26,10 +26,9 @@ def everywhere(field: Field, version: str | None) -> list[str | None]:
     return [version] * len(field.hosts)
 
 
-def end_its_pause(field: Field, rollout: int) -> None:
-    """A worker that was superseded while it paused sits its pause out, with its connections, for which the next test would wait."""
-    with contextlib.suppress(ProcessLookupError):
-        field.kill_worker(rollout)
+def its_worker_leaves(field: Field, rollout: int) -> None:
+    """Whatever it waits for: one that was superseded keeps no connections for the rest of its pause."""
+    wait_for(lambda: not lock_is_held(field.state, rollout), f"the worker of rollout {rollout} leaves", 10)
 
 
 def test_deploy_bad_release_and_rollback(field: Field) -> None:
@@ -212,7 +211,7 @@ def test_a_deploy_while_another_runs_is_refused_with_who_or_supersedes_it(field:
     assert result["from"].startswith("v1-"), "from what was stable, not from what was half done"
     assert field.ended(first).state is RolloutState.SUPERSEDED
     assert field.running() == everywhere(field, "v3")
-    end_its_pause(field, first)
+    its_worker_leaves(field, first)
 
 
 def test_a_rollback_preempts_a_running_deploy(field: Field) -> None:
@@ -226,7 +225,19 @@ def test_a_rollback_preempts_a_running_deploy(field: Field) -> None:
     assert field.ended(first).state is RolloutState.SUPERSEDED
     assert field.running() == everywhere(field, "v1")
     assert [len(field.starts(host)) for host in field.hosts.hosts] == [3, 1, 1, 1, 1], "other hosts are not touched"
-    end_its_pause(field, first)
+    its_worker_leaves(field, first)
+
+
+def test_a_rollback_preempts_a_deploy_that_somebody_paused(field: Field) -> None:
+    field.deploy("v1")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    first = field.begin("deploy", "v2")
+    wait_for(lambda: "v2" in field.running(), "the first host has changed")
+    field.qd("pause", str(first))
+    field.in_state(first, RolloutState.PAUSED)
+    assert field.rollback()["status"] == "succeeded"
+    assert field.running() == everywhere(field, "v1")
+    its_worker_leaves(field, first)
 
 
 def test_an_unreachable_host_stops_a_deploy_before_anything_changes(field: Field) -> None:
