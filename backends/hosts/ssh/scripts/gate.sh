@@ -108,6 +108,8 @@ gate() { # function, its name in the ledger, whose commands it ends where it is 
     fi
     gate_record=$control/ops/$qd_op
     if [ -s "$gate_record" ] && gate_replay; then untouched=; return "$gate_status"; fi
+    # Room for the outcome, before anything is changed that could not be recorded: on a full disk all else may still find some.
+    printf 'begun\n' >"$gate_record" || { refuse_write "cannot write $gate_record"; return 1; }
     at_gate=yes
     tell_work
     note "begin $qd_op $qd_epoch $2 $qd_release" || { refuse_write "cannot write $control/ledger"; return 1; }
@@ -160,6 +162,7 @@ gate_record_action() { # the outcome of this operation, which is given again whe
         gate_rest=${gate_rest#*"$newline"}
         gate_text=$gate_text${gate_line#"$qd_mark "}$newline
     done
-    # Read under the lock only, and only when its last line is there: as safe as a rename, and one program less to start.
-    printf '%scomplete\n' "$gate_text" >"$gate_record"
+    # Read under the lock only, and only when its last line is there: as safe as a rename, and one program less to start. Into the
+    # room that it has, and longer than what that holds.
+    printf '%scomplete\n' "$gate_text" 1<>"$gate_record"
 }
