@@ -78,6 +78,6 @@ async def test_finish_removes_what_was_cut_short_and_keeps_the_newest_outcomes(p
             os.utime(outcomes / name, (1_700_000_000 + number, 1_700_000_000 + number))
     await place.connection.finish(release, [], place.fence(), "1.2")
     assert place.left_over == [".staging-v2-under-way"]
-    # The switch and 199 others are kept; the outcome of this action was written after it had looked.
+    # The switch, this action and 198 others are kept.
     kept = {path.name.removesuffix(".out") for path in outcomes.iterdir()}
     assert kept == {"1.1", "1.2", *(f"0.{number}" for number in range(12, 210))}
