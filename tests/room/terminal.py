@@ -86,8 +86,14 @@ class Terminal:
 
     def wait_for(self, text: str, *, deadline: float = DEADLINE) -> str:
         """Waits until ``text`` is somewhere on the screen; gives the row it is in."""
-        self.wait_until(lambda: text in self.text, f"{text!r} on the screen", deadline=deadline)
-        return self.row_with(text)
+        found: list[str] = []
+
+        def there() -> bool:
+            found[:] = [line for line in self.rows if text in line]
+            return bool(found)
+
+        self.wait_until(there, f"{text!r} on the screen", deadline=deadline)
+        return found[0]  # of that very look: a moment later it may be painted over
 
     def wait_gone(self, text: str, *, deadline: float = DEADLINE) -> None:
         self.wait_until(lambda: text not in self.text, f"{text!r} to go", deadline=deadline)
