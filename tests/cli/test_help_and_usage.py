@@ -93,6 +93,7 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(qd: Qd, words: list[str], b
         (["rolback"], "did you mean rollback?"),
         (["deploy", "a/b", "v1", "--superseed"], "did you mean --supersede? See: qd deploy --help"),
         (["deploy", "a/b", "v1", "v2"], "unrecognized arguments: v2; see: qd deploy --help"),
+        (["deploy", "a/b", "v1", ""], "unrecognized arguments: ; see: qd deploy --help"),
         (["deploy"], "TARGET"),
         (["deploy", "staging/api", "v1", "--wait", "--detach"], "not allowed with"),
         (["watch", "1", "--timeout", "soon"], "is no duration"),

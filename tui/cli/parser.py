@@ -101,7 +101,7 @@ class Parser(argparse.ArgumentParser):
         """With the option that is nearest to the first that is not known."""
         import difflib
 
-        word = message.removeprefix(_TOO_MUCH).split()[0].partition("=")[0]
+        word = message.removeprefix(_TOO_MUCH).partition(" ")[0].partition("=")[0]
         nearest = difflib.get_close_matches(word, self._option_string_actions, n=1, cutoff=0.6)
         return f"{message}; did you mean {nearest[0]}?" if word.startswith("--") and nearest else message
 

@@ -74,8 +74,7 @@ END
 }
 
 facts_at_work() { # what is seen to run is not what an action that is under way leaves behind. Sets work_*
-    [ -s "$control/at-work" ] || return 1
-    read -r work_epoch work_op work_name work_script work_process <"$control/at-work"
+    read_work || return 1
     case $work_name in hook | finish) return 1 ;; esac
     for facts_process in "$work_script" "$work_process"; do
         case $facts_process in '' | *[!0-9]*) continue ;; esac

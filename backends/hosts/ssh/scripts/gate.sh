@@ -74,6 +74,11 @@ read_wish() { # sets wish, wish_holder, wish_anchor: who waits for the lock, or 
     case $wish in '' | *[!0-9]*) return 1 ;; esac
 }
 
+read_work() { # sets work_*: who has the lock, or had it last, and what that runs (see overtaking)
+    [ -s "$control/at-work" ] || return 1
+    read -r work_epoch work_op work_name work_script work_process <"$control/at-work"
+}
+
 check_fence() {
     read_fence || { refuse damaged "$control/epoch holds no number"; return 1; }
     [ "$qd_epoch" -ge "$seen" ] && return 0

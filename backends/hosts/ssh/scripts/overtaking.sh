@@ -42,8 +42,7 @@ overtake() { # once a second while another action has the lock
 }
 
 older_works() { # sets work_*. Not one that does what this one is to do, for a worker that died: its outcome is waited for
-    [ -s "$control/at-work" ] || return 1
-    read -r work_epoch work_op work_name work_script work_process <"$control/at-work"
+    read_work || return 1
     case $work_epoch in '' | *[!0-9]*) return 1 ;; esac
     [ "$work_epoch" -lt "$qd_epoch" ] && [ "$work_op" != "$qd_op" ] || return 1
     case $gate_ends in all | "$work_name") ;; *) return 1 ;; esac
