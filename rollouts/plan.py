@@ -16,7 +16,7 @@ import msgspec
 from quarterdeck.config.model import Hook, Hooks, HookWhere, Share, Strategy
 
 NO_HOOKS = Hooks()
-BASTION = "here"  # the host's name of steps that run on this machine
+BASTION = "(here)"  # stands where a host's name does in steps that run on this machine; no host can be called so
 
 
 class Action(StrEnum):

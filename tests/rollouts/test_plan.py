@@ -1,9 +1,12 @@
 """Plans are pure: facts in, steps out."""
 
+import re
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quarterdeck.config import scalars
 from quarterdeck.config.model import Hook, Hooks, HookWhere, Share, Strategy
 from quarterdeck.rollouts.plan import (
     BASTION,
@@ -43,9 +46,9 @@ def test_a_rolling_deploy_stages_everywhere_first_then_moves_batch_by_batch() ->
     assert shape(plan) == [
         ["a:stage", "b:stage", "c:stage", "d:stage"],
         ["a:switch"],
-        ["here:pause"],
+        [f"{BASTION}:pause"],
         ["b:switch", "c:switch"],
-        ["here:pause"],
+        [f"{BASTION}:pause"],
         ["d:switch"],
         ["a:verify", "b:verify", "c:verify", "d:verify"],
         ["a:finish", "b:finish", "c:finish", "d:finish"],
@@ -103,6 +106,14 @@ def test_hooks_run_where_they_say_before_the_first_and_after_the_last_switch() -
         [f"{BASTION}:hook"],
         ["a:verify", "b:verify"],
     ]
+
+
+def test_no_host_can_be_taken_for_this_machine() -> None:
+    """A host that is called here, as the examples have one, is a host; what runs on this machine has no host's name."""
+    plan = plan_deploy([running("here")], "v2-b", Strategy(), Hooks(after=(Hook("tell", HookWhere.HERE),)))
+    assert shape(plan)[:3] == [["here:stage"], ["here:switch"], [f"{BASTION}:hook"]]
+    assert re.fullmatch(scalars.NAME, "here")
+    assert not re.fullmatch(scalars.NAME, BASTION)
 
 
 def test_a_host_that_runs_it_already_is_left_alone_only_when_it_is_known_to_run() -> None:
