@@ -52,6 +52,10 @@ def _target(seen: TargetSeen) -> dict[str, Any]:
             "seconds": seen.back.seconds,
         },
         "hosts": [_host(host) for host in seen.hosts],
+        "owed": [
+            {"host": debt.host, "release": debt.release, "since": debt.since, "rollout": debt.rollout}
+            for debt in seen.owed
+        ],
         "rollout": _rollout(seen.moving.rollout) if seen.moving is not None else None,
     }
 

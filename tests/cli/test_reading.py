@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from quarterdeck.history.records import RolloutKind
-from tests.cli.qd_command import EVIL, Qd
+from quarterdeck.history.records import Observation, RolloutKind
+from tests.cli.qd_command import EVIL, Qd, release
 
 TABLES = [
     ["status", "--cached"],
@@ -56,6 +56,25 @@ def test_status_of_hosts_that_cannot_be_reached_shows_what_was_last_known(filled
     shown = filled.inside("status", "production/api").stdout
     assert "? production/api on web-1:" in shown
     assert "last known: v2" in shown
+
+
+def test_status_tells_what_a_host_is_owed_and_that_nobody_knows_what_it_runs(filled: Qd) -> None:
+    """Also where there is no release to go back to, and in the table of all targets."""
+    with filled.journal() as journal:
+        owed = journal.put_release(release("v7", target="staging/api"))
+        failed = journal.arm("staging/api", RolloutKind.DEPLOY, to_release=owed)
+        journal.add_debt("staging/api", "stg-1", owed, failed.id, "no answer")
+        lost = Observation("staging/api", "stg-1", "2026-11-23T11:00:00.000Z", None, None, "unknown", "no answer", {})
+        journal.observe([lost])
+    targets = {target["target"]: target for target in filled.json("status", "--cached")["targets"]}
+    (debt,) = targets["staging/api"]["owed"]
+    assert (debt["host"], debt["release"], debt["rollout"]) == ("stg-1", owed, failed.id)
+    assert targets["production/api"]["owed"] == []
+    shown = " ".join(filled.inside("status", "--cached").stdout.split())
+    assert "x staging/api on stg-1: owed v7 for" in shown
+    assert f"qd retry {failed.id}" in shown
+    assert "(what runs there is not known)" in shown
+    assert "nothing" not in shown
 
 
 def test_rollouts(filled: Qd) -> None:

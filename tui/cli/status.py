@@ -113,9 +113,10 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
         seen = f", seen {age(host.get('seen'))} ago" if host.get("seen") else ""
         runs = host["version"] or host["release"] or "nothing"
         if host["error"]:
+            known = f"last known: {runs}{seen}" if host["release"] else "what runs there is not known"
             found.append(
                 (
-                    f"? {name} on {host['host']}: {host['error'].removeprefix(host['host'] + ': ')} (last known: {runs}{seen})",
+                    f"? {name} on {host['host']}: {host['error'].removeprefix(host['host'] + ': ')} ({known})",
                     "bad",
                 )
             )
@@ -128,6 +129,10 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
         elif whole or (host["health"] not in {"healthy", "unknown"} and target["release"] is not None):
             mark, style = MARKS.get(str(host["health"]), ("?", "warn"))
             found.append((f"{mark} {name} on {host['host']}: {runs}, {host['health']}{seen}", style))
+    for debt in target["owed"]:
+        release = _short(debt["release"]) if debt["release"] else "a change"
+        owed = f"owed {release} for {age(debt['since'])}; when it is back: qd retry {debt['rollout']}"
+        found.append((f"x {name} on {debt['host']}: {owed}", "bad"))
     if whole or (target["ready"]["state"] == "degraded"):
         found += [
             (f"! {name}: way back {target['ready']['state']}: {reason}", "warn")
