@@ -28,6 +28,7 @@ class Crew:
         self._backend = backend
         self.hosts = {host.name: host for host in hosts}
         self._tasks: dict[str, asyncio.Task[Connection]] = {}
+        self._answered: set[str] = set()
 
     def connect_all(self) -> None:
         for name, host in self.hosts.items():
@@ -37,7 +38,9 @@ class Crew:
 
     async def connection(self, host: str) -> "Connection":
         """The open connection. Raises the ``BackendError`` that opening it ended with."""
-        return await asyncio.shield(self._tasks[host])
+        opened = await asyncio.shield(self._tasks[host])
+        self._answered.add(host)
+        return opened
 
     def renew(self) -> None:
         """Tries anew where connecting has failed: the host may be back."""
@@ -49,6 +52,10 @@ class Crew:
         """Whether there has been a connection: a host that never answered is not asked a second time."""
         task = self._tasks[host]
         return task.done() and not task.cancelled() and task.exception() is None
+
+    def has_answered(self, host: str) -> bool:
+        """Whether it was connected to at any time of this rollout: it was there when this began, and may come back."""
+        return host in self._answered or self.was_open(host)
 
     async def reconnect(self, host: str) -> "Connection":
         """A new connection after the old one was lost; raises ``Unreachable``."""

@@ -7,6 +7,7 @@ outcome or finds that its result already holds.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -29,6 +30,8 @@ log = logging.getLogger("quarterdeck.worker")
 
 LOCK_PATIENCE = 150.0  # seconds: longer than any switch may take
 QUICK_LOSS = 7.0  # seconds: lost sooner than keepalive can tell, so the other side closed it and may be back
+RESTART_PATIENCE = 15.0  # seconds that an sshd or an engine which is being restarted gets, while a host is brought back
+QUICK_REFUSAL = 3.0  # seconds: nobody listens there just now; what takes longer hangs
 
 
 class Aborted(Exception):
@@ -128,10 +131,13 @@ class Waves:
         self, chain: list[Step], stop_at_failure: bool, on_unreachable: OnUnreachable, progress: "_Progress"
     ) -> None:
         for index, step in enumerate(chain):
+            # A deploy that loses a host is taken back at once, for the others' sake. A host that is being brought back holds up nobody,
+            # and may have nothing running: it is given the time that a restart takes.
+            patience = 0.0 if stop_at_failure or step.action == Action.FINISH else RESTART_PATIENCE
             if index:
                 await self._start([step])
             try:
-                outcome = await self._persistently(step)
+                outcome = await self._persistently(step, patience)
             except asyncio.CancelledError:
                 await self._end(step, StepState.FAILED, {"error": "interrupted: what it did was not waited for"})
                 raise
@@ -157,8 +163,9 @@ class Waves:
                 await self._settle(step)
             progress.made()
 
-    async def _persistently(self, step: Step, since: float | None = None) -> dict[str, object]:
-        """Once more on a new connection when the old one was cut (a restarted sshd); the op_id makes that harmless."""
+    async def _persistently(self, step: Step, patience: float, since: float | None = None) -> dict[str, object]:
+        """Once more on a new connection when the old one was cut (a restarted sshd); the op_id makes that harmless. ``patience``: for
+        so many seconds, where the host was there before."""
         if step.action == Action.PAUSE:
             step = await self._with_end(step)
         started = time.monotonic() if since is None else since
@@ -168,21 +175,50 @@ class Waves:
             # What an abort or another worker left behind still runs there. Nothing was changed: the same operation again.
             if time.monotonic() - started > LOCK_PATIENCE:
                 raise
-            return await self._persistently(step, started)
+            return await self._persistently(step, patience, started)
         except (HostKeyRejected, LoginRefused):
             raise
         except Unreachable as error:
             silent = time.monotonic() - started > QUICK_LOSS
-            if step.host == BASTION or silent or not self.work.crew.was_open(step.host):
+            crew = self.work.crew
+            if (
+                step.host == BASTION
+                or silent
+                or not (crew.has_answered(step.host) if patience else crew.was_open(step.host))
+            ):
                 raise
             log.warning("connection lost, once more, host=%s step=%d reason=%s", step.host, step.seq, error)
-            await asyncio.sleep(0.2)
-            await self.work.crew.reconnect(step.host)
+            return await self._on_a_new_connection(step, patience)
+
+    async def _on_a_new_connection(self, step: Step, patience: float) -> dict[str, object]:
+        until, wait, told = time.monotonic() + patience, 0.2, False
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.wishes.overtaken.wait(), wait)
+            tried, wait = time.monotonic(), 1.0
             try:
+                await self.work.crew.reconnect(step.host)
                 return await perform(step, self.work)
             except (StepFailed, BackendError) as again:
                 again.untouched = False  # what the first try did is not known
-                raise
+                nobody_there = isinstance(again, Unreachable) and not isinstance(again, HostKeyRejected | LoginRefused)
+                now = time.monotonic()
+                if not nobody_there or now - tried > QUICK_REFUSAL or now > until or self.wishes.overtaken.is_set():
+                    raise
+                if not told:
+                    told = True
+                    body = {"reason": self.work.masker.mask(str(again)), "seconds": patience}
+                    await self._record("host.away", step, body)
+
+    async def _record(self, kind: str, step: Step, body: dict[str, Any]) -> None:
+        await self.journal.do(
+            self.journal.journal.record,
+            kind,
+            target=self.work.target.name,
+            rollout=self.rollout,
+            host=step.host,
+            body=body,
+        )
 
     async def _with_end(self, step: Step) -> Step:
         """The pause's end is journalled when it begins: a worker that takes over waits for what remains, not for all

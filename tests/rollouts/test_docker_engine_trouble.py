@@ -90,6 +90,11 @@ def test_an_engine_that_is_killed_and_stays_away_is_named_and_put_right_later(do
     put_right(docks)
 
 
+def _waits_for(docks: DockerField, rollout: int, host: str) -> bool:
+    with docks.journal(read_only=True) as journal:
+        return [event.host for event in journal.events(rollout=rollout, kind="host.away")] == [host]
+
+
 def _stops(docks: DockerField, rollout: int) -> bool:
     with docks.journal(read_only=True) as journal:
         steps = [step for step in journal.steps(rollout) if step.action == Action.STOP]
@@ -124,10 +129,12 @@ def test_a_socket_that_is_gone_is_named(docks: DockerField) -> None:
     try:
         refused = docks.qd("rollback", TARGET, "--to", "1", "--plan", "--json")
         assert "box-2" in refused.stdout + refused.stderr
-        ended = docks.ended(rollout)
-        honest(docks, ended)
+        wait_for(lambda: _waits_for(docks, rollout, "box-2"), "it waits for the engine to come back", 30)
     finally:
         hidden.rename(socket)
+    ended = docks.ended(rollout)
+    assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
+    honest(docks, ended)
     put_right(docks)
 
 
@@ -152,12 +159,14 @@ def test_an_engine_behind_ssh_whose_connection_is_cut(docks: DockerField, start_
     has_begun(docks, again)
     host.stop()
     try:
-        ended = docks.ended(again)
-        assert ended.state in (RolloutState.ROLLED_BACK, RolloutState.FAILED)
-        assert "box-2" in ended.outcome
-        assert docks.running() == docks.everywhere("1")
+        wait_for(lambda: _waits_for(docks, again, "box-2"), "it waits for the host to come back", 30)
+        wait_for(lambda: docks.running_on(docks.engines[0]) == "1", "the other one is taken back meanwhile", 10)
     finally:
         host.start()
+    ended = docks.ended(again)
+    assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
+    assert "box-2" in ended.outcome
+    assert docks.running() == docks.everywhere("1")
     put_right(docks)
 
 

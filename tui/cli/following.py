@@ -165,6 +165,9 @@ def describe(event: "Event") -> tuple[str, str]:
         case "verdict":
             why = f": {body['reason']}" if body.get("reason") else ""
             return _columns("-", "verdict", f"{body.get('release')} is {body.get('verdict')}{why}", "")
+        case "host.away":
+            waits = f"up to {duration(float(body.get('seconds') or 0))} for it to come back: {body.get('reason')}"
+            return _columns(event.host or "-", "waits", waits, "warn")
         case "debt":
             return _columns(event.host or "-", "owed", f"{body.get('release')}: {body.get('reason')}", "bad")
         case "debt.settled":
