@@ -42,6 +42,7 @@ class Armed(msgspec.Struct):
     body: dict[str, Any] = msgspec.field(default_factory=dict)
     archive: Path | None = None
     highest_epoch: int = 0
+    fetch_fault: str = ""  # why what a rollback has to fetch can't be had now
 
     @property
     def plan_hash(self) -> str:
@@ -55,10 +56,16 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
     armed.highest_epoch = max((host.epoch for host in hosts), default=0)
     to = armed.release.id
     reasons = [with_host(host) for host in hosts if host.error is not None]
+    nowhere = False
     if kind is RolloutKind.ROLLBACK:
-        missing = [host.host for host in hosts if host.error is None and to not in host.kept]
+        answered = [host for host in hosts if host.error is None]
+        missing = [host.host for host in answered if to not in host.kept]
         if missing:
-            reasons.append(f"no copy of {armed.release.version} on {', '.join(missing)}: it is fetched first")
+            how = f"and it can't be fetched now: {armed.fetch_fault}" if armed.fetch_fault else "it is fetched first"
+            reasons.append(
+                f"no copy of {armed.release.version} on {', '.join(missing)}{', ' if armed.fetch_fault else ': '}{how}"
+            )
+            nowhere = bool(armed.fetch_fault) and len(missing) == len(answered)
     reasons += [f"secret {n}: {s}" for n, s in secret_states.items() if s != "same"]
     armed.body = {
         "kind": str(kind),
@@ -84,7 +91,8 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
         ],
         "steps": describe(armed.plan),
         "summary": summary(armed.plan, hosts, armed.leaving),
-        "readiness": {"state": "degraded" if reasons else "ready", "reasons": reasons},
+        "readiness": {"state": "closed" if nowhere else "degraded" if reasons else "ready", "reasons": reasons},
+        "fetch_fault": armed.fetch_fault or None,
         "secrets": dict(secret_states),
         "warnings": [*armed.body.get("warnings", []), *secret_warnings(armed.release.version, secret_states)],
     }

@@ -23,6 +23,7 @@ from quarterdeck.rollouts.policy import NOTHING_BEFORE, refusal
 from quarterdeck.rollouts.proof import seen_before
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
 from quarterdeck.rollouts.worker.crew import Crew
+from quarterdeck.rollouts.worker.fetchable import why_not_fetchable
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.old_secrets import old_secrets
 
@@ -193,6 +194,7 @@ class Arming:
             {release.id: old.to_write},
             releases,
             masked=[old.readable, await self.secrets_to_mask(releases.get(leaving or ""))],
+            fetch_fault=await why_not_fetchable(release, hosts, self.backend.logins),
         )
         for phase in (*hooks.before, *hooks.after):
             if not phase.reversible:

@@ -195,6 +195,8 @@ def test_rollback_needs_no_registry_while_the_images_are_there_and_says_so_befor
         docks.quiet(docks.deploy("2", arguments=["--force", "--reason", "again"])["rollout"])
         docks.forget_image(pruned, "1")
         own.close()
+        seen = docks.qd("rollback", TARGET, "--plan", "--json", status=0).stdout
+        assert "no copy of 1 on box-2, and it can't be fetched now: " in seen, "said before anybody says go"
         partly = docks.rollback(status=4)
         assert partly["status"] == "failed"
         assert "box-2" in partly["reason"]

@@ -77,6 +77,14 @@ def test_with_nothing_in_the_way_no_line_is_red() -> None:
 
 RED: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any], str]] = {
     "no copy": (plan(hosts=[{"host": "web-1", "has_release": False, "error": None, "problems": []}]), {}, "not on web-1"),
+    "no copy anywhere": (
+        plan(
+            hosts=[{"host": "web-1", "has_release": False, "error": None, "problems": []}],
+            fetch_fault="registry.example.com/shop: no connection",
+        ),
+        {},
+        "not on web-1, and it can't be fetched now: registry.example.com/shop: no connection",
+    ),
     "unreachable": (plan(hosts=[{"host": "web-1", "has_release": False, "error": "no answer", "problems": []}]), {}, "not reached"),
     "a hook": (plan(), {"irreversible": ("bin/drop (v2)",)}, "can't be undone: bin/drop"),
     "somebody else": (plan(), {"other": other("maya@laptop")}, "rollout 7 (deploy v3) by maya@laptop"),

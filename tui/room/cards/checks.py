@@ -158,7 +158,9 @@ def _copies(plan: Mapping[str, Any], version: str) -> Check:
     total = len(plan.get("hosts") or ())
     text = f"copy of {version} on {len(asked) - len(without)}/{total} hosts"
     if without:
-        return Check(Level.RED, f"{text}; not on {' '.join(without)}: it is fetched first")
+        fault = plan.get("fetch_fault")
+        how = f", and it can't be fetched now: {fault}" if fault else ": it is fetched first"
+        return Check(Level.RED, f"{text}; not on {' '.join(without)}{how}")
     return Check(Level.OK, text)
 
 
