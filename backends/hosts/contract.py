@@ -112,7 +112,7 @@ class LogLine(msgspec.Struct, frozen=True):
     text: str  # cleaned
     time: str | None = None  # ISO 8601 UTC where the source says it
     dropped: int = 0  # lines lost before this one (bounded memory)
-    source: str = ""  # the file that it is of, where there are several; ``text`` begins with it
+    source: str = ""  # the file or the failed release that it is of, where there are several; ``text`` begins with it
 
 
 class LogBatch(msgspec.Struct, frozen=True):
@@ -122,7 +122,7 @@ class LogBatch(msgspec.Struct, frozen=True):
     texts: Sequence[str]  # cleaned; a carriage return has become a line break in one
     times: Sequence[str | None] | None = None  # ISO 8601 UTC, one a line; None: the source says none
     dropped: int = 0  # lines lost before the first one
-    source: str = ""  # ``web.log: `` where there are several files
+    source: str = ""  # ``web.log: `` where there are several files; ``v2-0a1b2c3d4e: `` for a container that has failed
 
 
 class Size(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quarterdeck.history.records import Debt
 from quarterdeck.rollouts.picture import HostSeen, TargetSeen, WayBack
 from quarterdeck.tui.room.matching import matcher
 from quarterdeck.tui.room.overview.cells import back_words, cell, too_old
@@ -72,6 +73,11 @@ def test_the_way_back_in_words() -> None:
     assert back_words(msgspec.structs.replace(GONE, hosts=(_host(None),)))[0] == "v8 ?"
     assert back_words(msgspec.structs.replace(ready, back=WayBack()))[0] == "none"
     assert back_words(msgspec.structs.replace(ready, release=None))[0] == "-"
+    owed = (Debt("production/api", "web-1", "v9-aaaaaaaaaa", 1, "2026-11-28T12:00:00.000Z", "no answer"),)
+    half_way = msgspec.structs.replace(ready, back=WayBack(), owed=owed)
+    assert back_words(half_way)[0] == f"{ready.version} owed", (
+        "there is no release to go back to, and a host to bring back"
+    )
 
 
 @given(

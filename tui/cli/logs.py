@@ -21,8 +21,9 @@ def declare_logs(commands: "argparse._SubParsersAction[Parser]") -> None:
         "logs",
         run=run_logs,
         description=(
-            "The logs that the fleet file declares for a target (a systemd unit's journal, or files), from all of\n"
-            "its hosts at once, merged by time. A host that can't be reached is named once; the others go on."
+            "The logs of a target, from all of its hosts at once, merged by time: those that the fleet file declares\n"
+            "(a systemd unit's journal, or files), of a container what it prints. A host that can't be reached is named\n"
+            "once; the others go on. What a failed release's container said last has the release before each line."
         ),
         example="qd logs production/api --follow --grep ERROR\nqd logs production/api --host web-1 --lines 50 --json",
     )

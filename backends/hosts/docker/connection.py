@@ -228,7 +228,9 @@ class DockerConnection:
             async for batch in batches:
                 dropped = batch.dropped
                 for at, text in enumerate(batch.texts):
-                    yield LogLine(batch.host, text, batch.times[at] if batch.times else None, dropped, batch.source)
+                    yield LogLine(
+                        batch.host, batch.source + text, batch.times[at] if batch.times else None, dropped, batch.source
+                    )
                     dropped = 0
 
     def log_batches(

@@ -6,10 +6,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from quarterdeck.backends.errors import BackendError, CommandFailed
 from quarterdeck.backends.hosts.contract import LogBatch
 from quarterdeck.backends.hosts.docker.events import Cut, EngineEvent, Resync
-from quarterdeck.backends.hosts.docker.looking import Container, inspect, look
+from quarterdeck.backends.hosts.docker.looking import Container, Seen, inspect, look
 from quarterdeck.backends.hosts.docker.names import ROLE, TARGET
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ _AFTER_A_CUT: Final = 100
 
 
 async def follow_target(engine: "Engine", target: str, *, lines: int, follow: bool) -> AsyncGenerator[LogBatch, None]:
-    """The last ``lines`` of what runs (or of what was live last), then what comes, from containers that are started later too.
-    Raises ``CommandFailed`` where there is none."""
+    """The last ``lines`` of what runs (or of what was live last) and of releases that have failed there, then what comes, from containers
+    that are started later too. Raises ``CommandFailed`` where there is none."""
     action = f"read the log of {target}"
     first = await _wanted(engine, target, action)
     if not first:
@@ -31,22 +33,32 @@ async def follow_target(engine: "Engine", target: str, *, lines: int, follow: bo
             engine.host, action, "there is no container of it", exit_status=None, advice="deploy a release there"
         )
     if not follow:
-        for one in first:
+        for one, source in first:
             async with aclosing(engine.container_logs(one.id, lines=lines, follow=False)) as batches:
                 async for batch in batches:
-                    yield batch
+                    yield msgspec.structs.replace(batch, source=source)
         return
     async with aclosing(_Followers(engine, target, action).read(first, lines)) as batches:
         async for batch in batches:
             yield batch
 
 
-async def _wanted(engine: "Engine", target: str, action: str) -> tuple[Container, ...]:
+async def _wanted(engine: "Engine", target: str, action: str) -> tuple[tuple[Container, str], ...]:
+    """Each with what its lines are told apart by: nothing for what runs. What a failed release said last is why it failed, so it is read as
+    well, until its container is removed."""
     seen = await look(engine, target, action, deadline=_ASKING)
-    if seen.running:
-        return tuple(reversed(seen.running))
-    last = seen.live or next(iter(seen.containers), None)
-    return (last,) if last is not None else ()
+    runs = tuple(reversed(seen.running))
+    if not runs:
+        last = seen.live or next(iter(seen.containers), None)
+        runs = (last,) if last is not None else ()
+    failed = (one for one in reversed(seen.containers) if _has_failed(seen, one) and one not in runs)
+    return (*((one, f"{one.release}: ") for one in failed), *((one, "") for one in runs))
+
+
+def _has_failed(seen: Seen, one: Container) -> bool:
+    """It has ended, and its release never was good there, or is bad now."""
+    proven = one.release in seen.state.good and one.release not in seen.state.bad
+    return one.state in ("exited", "dead") and not proven
 
 
 class _Followers:
@@ -59,9 +71,9 @@ class _Followers:
         self._waiting: asyncio.Queue[LogBatch | BackendError] = asyncio.Queue(_WAITING)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def read(self, first: tuple[Container, ...], lines: int) -> AsyncGenerator[LogBatch, None]:
-        for one in first:
-            self._begin(one.id, lines)
+    async def read(self, first: tuple[tuple[Container, str], ...], lines: int) -> AsyncGenerator[LogBatch, None]:
+        for one, source in first:
+            self._begin(one.id, lines, source=source)
         watching = asyncio.create_task(self._watch())
         try:
             while True:
@@ -75,10 +87,10 @@ class _Followers:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, container: str, lines: int, *, of_this_life: bool = False) -> None:
-        self._tasks[container] = asyncio.create_task(self._pump(container, lines, of_this_life))
+    def _begin(self, container: str, lines: int, *, of_this_life: bool = False, source: str = "") -> None:
+        self._tasks[container] = asyncio.create_task(self._pump(container, lines, of_this_life, source))
 
-    async def _pump(self, container: str, lines: int, of_this_life: bool) -> None:
+    async def _pump(self, container: str, lines: int, of_this_life: bool, source: str) -> None:
         """One that has stopped is waited for: a rollback starts it again. It ends when it is removed."""
         try:
             # Its first words may be older than the event of its start: what it said before its last end is not wanted.
@@ -88,7 +100,7 @@ class _Followers:
             going = self._engine.container_logs(container, lines=lines, follow=True, since=since)
             async with aclosing(going) as batches:
                 async for batch in batches:
-                    await self._waiting.put(batch)
+                    await self._waiting.put(msgspec.structs.replace(batch, source=source) if source else batch)
         except BackendError as error:
             await self._waiting.put(error)
         self._tasks.pop(container, None)

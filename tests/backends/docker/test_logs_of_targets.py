@@ -30,6 +30,23 @@ async def test_the_last_lines_of_what_runs(box: Box) -> None:
     assert lines == ["49", "50", "red"]
 
 
+async def test_what_a_failed_release_said_is_read_beside_what_runs(box: Box) -> None:
+    """Why it failed is in its lines, and it does not run any more. One that was good says nothing of that kind."""
+    old, good = (box.release(one, spec=says(box, one)) for one in ("0", "1"))
+    await box.live(old, "1.1")
+    await box.connection.finish(old, [], box.fence(), "1.1f")
+    await box.live(good, "1.2")
+    await box.connection.finish(good, [old.id], box.fence(), "1.2f")
+    bad = box.release("2", spec=box.spec(command=("sh", "-c", "echo no such table; exit 3")))
+    await box.connection.stage(bad, None, NO_SECRETS, box.fence())
+    with pytest.raises(CommandFailed, match="no such table"):
+        await box.connection.switch(bad, NO_SECRETS, box.fence(), "1.3")
+    read = [line.text async for line in box.connection.logs(Logs(), good, lines=10)]
+    assert read == [f"{bad.id}: no such table", "begin 1"]
+    async with aclosing(box.connection.logs(Logs(), good, lines=10, follow=True)) as lines, asyncio.timeout(10):
+        assert {(await anext(lines)).text, (await anext(lines)).text} == set(read)
+
+
 async def test_a_reader_sees_the_old_one_end_and_the_new_one_begin_and_the_way_back(box: Box) -> None:
     first, second = (box.release(one, spec=says(box, one)) for one in ("1", "2"))
     await box.live(first, "1.1")

@@ -138,6 +138,9 @@ def config_words(difference: "Difference") -> str:
 def _back(seen: TargetSeen, width: int, older: Sequence[Older], config: str) -> Row:
     words, role = back_words(seen)
     back = seen.back
+    if back.release is None and seen.owed:
+        hosts = ", ".join(debt.host for debt in seen.owed)
+        return _line("back", [Span(words, role), Span(f"  R brings {hosts} back to {seen.version}")], width)
     if back.release is None:
         return _line("back", [Span("closed  ", Role.WARN), Span("; ".join(back.reasons) or "nothing runs here")], width)
     there = sum(host.kept is not None and back.release in host.kept for host in seen.hosts)

@@ -46,12 +46,13 @@ def in_trouble(seen: TargetSeen) -> bool:
 
 
 def back_words(seen: TargetSeen) -> tuple[str, Role]:
-    """The way back: ``v142 ok``, ``v8 GONE`` (on no host), ``v8 3/4`` (on so many), ``v8 ?`` (not known), ``none``."""
+    """The way back: ``v142 ok``, ``v8 GONE`` (on no host), ``v8 3/4`` (on so many), ``v8 ?`` (not known), ``v8 owed``, ``none``."""
     back = seen.back
     if seen.release is None:
         return "-", Role.DIM
     if back.release is None:
-        return "none", Role.WARN
+        # Where a release could not be taken back everywhere, a rollback brings the rest of the hosts back to what the target runs.
+        return (f"{seen.version} owed" if seen.owed else "none"), Role.WARN
     version = back.version or ""
     if back.state == "ready":
         return f"{version} ok", Role.OK
