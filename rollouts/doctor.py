@@ -260,7 +260,10 @@ async def _artifact(backend: "Hosts", journal: Journal | JournalError, target: T
     except BackendError as error:
         return [
             Finding(
-                subject, Verdict.FAIL, f"can't {error.action}: {error.problem}", error.advice or f"is {shown} right?"
+                subject,
+                Verdict.FAIL,
+                f"{shown}: can't {error.action}: {error.problem}",
+                error.advice or "is its place in the fleet file right?",
             )
         ]
     return [Finding(subject, Verdict.OK, f"{shown}: {row.release.version} is there")]

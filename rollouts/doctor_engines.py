@@ -33,15 +33,18 @@ def target_findings(subject: str, target: Target, facts: TargetFacts) -> list[Fi
         Finding(subject, Verdict.FAIL, f"{target.name}: {problem}", "put it right on the host before the next rollout")
         for problem in facts.problems
     ]
+    kept = {one.release: one for one in facts.kept}
+    before = [name for name in facts.good if name != facts.current and name not in facts.bad]
+    last = kept.get(before[-1]) if before else None
+    pruned = last is not None and not last.intact
     found += [
         Finding(
             subject, Verdict.WARN, f"{target.name}: {words}", f"qd deploy or qd rollback {target.name} puts it right"
         )
         for words in facts.drift
+        if not (pruned and last is not None and words.startswith(f"the image of {last.release}, "))  # told below
     ]
-    kept = {one.release: one for one in facts.kept}
-    before = [name for name in facts.good if name != facts.current and name not in facts.bad]
-    if before and (last := kept.get(before[-1])) is not None and not last.intact:
+    if pruned and last is not None:
         found.append(
             Finding(
                 subject,

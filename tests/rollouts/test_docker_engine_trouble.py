@@ -189,6 +189,7 @@ def test_rollback_needs_no_registry_while_the_images_are_there_and_says_so_befor
         doctor = docks.qd("doctor", TARGET, "--json")
         assert "box-2" in doctor.stdout
         assert "the way back, is not on the engine any more" in doctor.stdout
+        assert doctor.stdout.count("not on the engine") == 1, "once, with what to do about it"
         back = docks.rollback()
         assert back["status"] == "succeeded"
         assert docks.running() == docks.everywhere("1")

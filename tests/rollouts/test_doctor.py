@@ -91,6 +91,20 @@ async def test_each_fault_has_its_fix(hosts: SshdFleet, tmp_path: Path) -> None:
     assert (await findings(write(path, hosts)))["artifact staging/web"].verdict is Verdict.WARN
 
 
+async def test_a_registry_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yml"
+    path.write_text(f"""\
+fleet: acme
+state: {tmp_path}/state
+hosts: {{box: {{docker: "unix://{tmp_path}/none.sock"}}}}
+environments: {{staging: {{hosts: [box]}}}}
+services: {{web: {{artifact: {{image: "127.0.0.1:1/shop/web"}}, container: {{}}}}}}
+""")
+    artifact = (await findings(path))["artifact staging/web"]
+    assert artifact.verdict is Verdict.FAIL
+    assert artifact.sentence.startswith("127.0.0.1:1/shop/web: can't list the versions: ")
+
+
 @pytest.mark.sshd
 async def test_a_unit_that_does_not_exist(hosts: SshdFleet, tmp_path: Path) -> None:
     found = await findings(write(tmp_path / "fleet.yml", hosts, runner="unit: no-such-thing.service"))

@@ -128,7 +128,7 @@ def _of_context(name: str) -> Place:
     store = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "contexts"
     directory = hashlib.sha256(name.encode()).hexdigest()
     meta = store / "meta" / directory / "meta.json"
-    see = "docker context ls shows what there is"
+    see = "what there is: docker context ls"
     try:
         with meta.open("rb") as file:
             read = json.loads(file.read(_LONGEST_META))
