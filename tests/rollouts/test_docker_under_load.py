@@ -1,4 +1,5 @@
-"""What the users of a service on an engine notice of a deploy and a rollback by the real command, with requests without a pause."""
+"""What the users of a service on an engine notice of a deploy, a bad one and a rollback by the real command, with requests without a
+pause."""
 
 import re
 from itertools import groupby
@@ -6,7 +7,7 @@ from itertools import groupby
 import pytest
 
 from tests.backends.docker.test_under_load import GRACEFUL, load
-from tests.docker_fleet import DockerField
+from tests.docker_fleet import SOON, DockerField
 from tests.sshd import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
@@ -25,17 +26,21 @@ def test_through_the_services_name_nothing_is_noticed(docks: DockerField) -> Non
     pid = engine.client.inspect_container(client)["State"]["Pid"]
     with load(["nsenter", f"--net=/proc/{pid}/ns/net"], "web", 8080) as counted:
         docks.deploy("2")
+        docks.write(health=SOON)
+        docks.deploy("bad", status=3)
         docks.rollback()
     failed = {words: count for words, count in counted.items() if words not in ("1", "2")}
     assert counted["1"] > 20
     assert counted["2"] > 20
-    assert all(words == "reset" or words.startswith("refused: ") for words in failed), counted
+    assert all(words == "reset" or words.startswith("refused: ") for words in failed), (
+        f"nobody is led to what is not well: {counted}"
+    )
     assert sum(failed.values()) <= 2, f"more than one a switch: {counted}"
 
 
 def test_through_a_published_port_only_the_replacement_is_noticed(docks: DockerField) -> None:
     """A port is one container's only: the old one is stopped first. Between two right answers there is one gap a switch, in which nobody
-    listens, and never an answer of another kind."""
+    listens, and never an answer of another kind; a bad release has the port until it is taken back."""
     docks.engines = docks.engines[:1]
     port = free_port("127.0.0.1")
     docks.container = {"ports": [f"127.0.0.1:{port}:8080"]}
@@ -43,9 +48,15 @@ def test_through_a_published_port_only_the_replacement_is_noticed(docks: DockerF
     docks.deploy("1")
     with load([], "127.0.0.1", port) as counted:
         docks.deploy("2")
+        docks.write(health=SOON)
+        docks.deploy("bad", status=3)
         docks.rollback()
-    failed = [words for words in counted if words not in ("1", "2")]
+    told = ("1", "2", "unwell")
+    failed = [words for words in counted if words not in told]
     assert failed, "a port that is never closed was not stopped first"
     assert all(re.match(r"$|refused:|reset|broken:|answered: b''", words) for words in failed), counted
-    stretches = [words for words, _ in groupby(words if words in ("1", "2") else "failed" for words in counted.order)]
-    assert stretches == ["1", "failed", "2", "failed", "1"], "only the replacement is noticed"
+    stretches = [words for words, _ in groupby(words if words in told else "failed" for words in counted.order)]
+    replaced = ["1", "failed", "2", "failed", "unwell", "failed", "2", "failed", "1"]
+    assert stretches == replaced, (
+        f"only the replacement is noticed, {sum(counted[words] for words in failed)} requests of it: {counted}"
+    )

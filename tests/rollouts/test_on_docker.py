@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from quarterdeck.history.records import RolloutState
-from tests.docker_fleet import SOON, VERSIONS, DockerField, docker_field_in, push
+from tests.docker_fleet import SOON, DockerField, docker_field_in, push
 from tests.driver import TARGET
 from tests.engine import DockerEngine
 from tests.field import HEALTH as SSH_HEALTH
 from tests.field import START, tarball
-from tests.sshd import SshdFleet, free_port, wait_for
-from tests.under_load import NOBODY_LISTENS, load
+from tests.sshd import SshdFleet, wait_for
 
 EATS_WHEN_TOLD = (
     "trap 'exit 0' TERM; httpd -p 8080 -h /www; until [ -e /tmp/eat ]; do sleep 0.1; done; exec tail /dev/zero"
@@ -50,30 +49,6 @@ def test_deploy_and_what_is_bad_is_taken_back_by_itself(docks: DockerField) -> N
     assert docks.strays() == []
     for engine in docks.engines:
         assert {one["State"] for one in docks.containers(engine)} <= {"running", "exited", "created"}
-
-
-def test_requests_through_a_published_port_are_counted_over_a_deploy_a_bad_one_and_a_rollback(
-    docks: DockerField,
-) -> None:
-    """Only one container can have the port: until the new one listens, nobody does. What is answered is always one of the releases, and
-    what was there before the bad one answers after it."""
-    port = free_port()
-    docks.engines = docks.engines[:1]
-    docks.container = {"ports": [f"127.0.0.1:{port}:8080"]}
-    docks.write(health=SOON)
-    docks.deploy("1")
-    with load([], "127.0.0.1", port) as counted:
-        docks.deploy("2")
-        docks.deploy("bad", status=3)
-        assert docks.running() == ["2"]
-        docks.rollback()
-    answered = [words for words in counted.order if words in VERSIONS or words == "unwell"]
-    assert [words for at, words in enumerate(answered) if words != answered[at - 1] or at == 0] == [
-        *("1", "2", "unwell", "2", "1")
-    ]
-    failed = {words: count for words, count in counted.items() if words not in answered}
-    assert all(words == "" or words.startswith(NOBODY_LISTENS) for words in failed), failed
-    assert counted["1"] + counted["2"] > sum(failed.values()), f"{sum(failed.values())} failed: {counted}"
 
 
 def test_a_bad_first_release_leaves_nothing_running(docks: DockerField) -> None:
