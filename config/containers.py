@@ -4,6 +4,7 @@ from typing import Any
 
 from quarterdeck.config.compose.keys import IN_PLACE
 from quarterdeck.config.compose.project import WITHOUT, ComposeFiles, InPlace, left_out
+from quarterdeck.config.compose.relative import host_directory
 from quarterdeck.config.compose.scalars import NAME, PROJECT
 from quarterdeck.config.compose.service import Made, make
 from quarterdeck.config.locations import LocalPath
@@ -23,6 +24,11 @@ POINTED_AT = Keys(
             "project",
             Scalar("a project's name: small letters, digits, `-`, `_`", matching(PROJECT)),
             "The project's name, instead of the file's `name` or its directory's.",
+        ),
+        Key(
+            "directory",
+            Scalar("an absolute path on the hosts", host_directory),
+            "Where the relative paths of its mounts begin on the hosts.",
         ),
         Key("without", WITHOUT, "Keys of the service that are left out knowingly, such as depends_on."),
     ),
@@ -47,8 +53,8 @@ CONTAINER = Container()
 
 
 def points(node: MappingNode) -> bool:
-    """Whether it points at a compose file. `project` and `without` are no keys of a service, so they say so as well."""
-    return any(name in node.entries for name in ("compose", "service", "project", "without"))
+    """Whether it points at a compose file. The others are no keys of a service, so they say so as well."""
+    return any(name in node.entries for name in POINTED_AT.by_name)
 
 
 class Containers:
@@ -72,10 +78,12 @@ class Containers:
             # Two environments on one engine share no network, where one would answer the other's callers, and no data.
             return make(written, service, InPlace(f"{self.fleet}-{environment}"), self.problems)
         at, named = written.node.value("compose"), written.node.value("service")
-        if not isinstance(at, ScalarNode) or not {"compose", "service"} <= written.values.keys():
+        needed = {"compose", "service", *({"directory"} & written.node.entries.keys())}
+        if not isinstance(at, ScalarNode) or not needed <= written.values.keys():
             return None  # reported
         project = self.files.project(at, written.values.get("project"))
         if project is None:
             return None
-        found = project.service(named, written.values["service"], left_out(written.node.value("without")))
+        without = left_out(written.node.value("without"))
+        found = project.service(named, written.values["service"], without, written.values.get("directory"))
         return None if found is None else make(found, written.values["service"], project, self.problems)

@@ -10,6 +10,7 @@ import msgspec
 from quarterdeck.config.compose import declarations
 from quarterdeck.config.compose.expansion import Expansion
 from quarterdeck.config.compose.keys import IMAGE, SERVICE, TOP_LEVEL, TOP_LEVEL_REFUSED
+from quarterdeck.config.compose.relative import rooted
 from quarterdeck.config.compose.scalars import PROJECT, project_name
 from quarterdeck.config.compose.shapes import NamedMap
 from quarterdeck.config.compose.variables import Environment
@@ -105,8 +106,9 @@ class Project(msgspec.Struct):
             ):
                 wrong(value, f"a mapping of {name}", self.problems)
 
-    def service(self, at: Node, name: str, without: Mapping[str, Node]) -> Fields | None:
-        """The service ``name``, but for the keys that the fleet file leaves out knowingly. ``at`` is where it names it."""
+    def service(self, at: Node, name: str, without: Mapping[str, Node], directory: str | None = None) -> Fields | None:
+        """The service ``name``, but for the keys that the fleet file leaves out knowingly. ``at`` is where it names it; ``directory``:
+        where relative mounts begin on the hosts."""
         services = self._section("services")
         if name not in services:
             near = self.problems.nearest(name, services)
@@ -124,7 +126,8 @@ class Project(msgspec.Struct):
                 )
         if isinstance(node, ScalarNode) and node.is_null:
             return Fields(MappingNode(key.source, key.line, key.column, {}), {})
-        found = SERVICE.read(self.expansion.whole(node), self.problems)
+        whole = self.expansion.whole(node)
+        found = SERVICE.read(whole if directory is None else rooted(whole, directory), self.problems)
         return found if isinstance(found, Fields) else None
 
     def _kept(self, node: Node, keys: Keys, above: str, without: Mapping[str, Node], used: set[str]) -> Node:

@@ -111,8 +111,8 @@ def bind_source(text: str) -> str:
         raise Unfit("whose home would that be? Write the absolute path on the hosts")
     if not text.startswith("/"):
         raise Unfit(
-            "it is relative to this machine, and the container runs on others: write the absolute path on the hosts, or "
-            "bring the file as one of the configs"
+            "it is relative to this machine, and the container runs on others: write the absolute path on the hosts, or bring "
+            "the file as one of the configs, or say directory: /PATH where the fleet file points at the compose file"
         )
     parts = text.split("/")
     if ".." in parts:

@@ -265,6 +265,44 @@ def test_a_project_is_named_by_the_fleet_file_the_compose_file_or_the_directory(
     assert "write `project: NAME` beside it" in problem.message
 
 
+RELATIVE = """\
+services:
+  api:
+    volumes:
+      - ./data:/data:ro
+      - ../shared/x:/x
+      - named:/named
+      - /absolute:/absolute
+      - sub/dir:/sub
+      - ${PLACE:-./place}:/place
+      - {type: bind, source: ./long, target: /long}
+      - {type: volume, source: named, target: /again}
+volumes: {named: }
+"""
+
+
+def test_relative_mounts_of_a_compose_file_lie_where_the_fleet_file_says(load: Load, refuse: Refuse) -> None:
+    """The file itself, somebody else's, stays as it is."""
+    pointed = SECRETS.replace("service: api}", "service: api, directory: /srv/shop/}").partition("    secrets:\n")[0]
+    container = load(pointed, **{"app/compose.yaml": RELATIVE}).targets["dev/api"].container
+    assert container is not None
+    assert [(mount.kind, mount.source, mount.target, mount.read_only) for mount in container.mounts] == [
+        ("bind", "/srv/shop/data", "/data", True),
+        ("bind", "/srv/shared/x", "/x", False),
+        ("volume", "app_named", "/named", False),
+        ("bind", "/absolute", "/absolute", False),
+        ("bind", "/srv/shop/sub/dir", "/sub", False),
+        ("bind", "/srv/shop/place", "/place", False),
+        ("bind", "/srv/shop/long", "/long", False),
+        ("volume", "app_named", "/again", False),
+    ]
+    faults = refuse(pointed.replace(", directory: /srv/shop/", ""), **{"app/compose.yaml": RELATIVE})
+    assert [fault.line for fault in faults] == [4, 5, 8, 9]
+    assert all("directory: /PATH" in fault.message for fault in faults)
+    (fault,) = refuse(pointed.replace("/srv/shop/", "srv/shop"), **{"app/compose.yaml": RELATIVE})
+    assert "it begins with /" in fault.message
+
+
 @pytest.mark.parametrize(
     ("compose", "file", "line", "message", "nearest"),
     [
