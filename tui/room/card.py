@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from quarterdeck.history.errors import JournalError
 from quarterdeck.rollouts.control import Refused, UnknownTarget
 from quarterdeck.tui.room.boxes import Box
+from quarterdeck.tui.room.layers import Layer
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, cells, crop, ellipsis, fit, row
 
@@ -157,7 +158,7 @@ class Face(Pane, can_focus=False):
         return sheet_rows(sheet, size.width, size.height, card.top)
 
 
-class Card(ModalScreen[None]):
+class Card(Layer, ModalScreen[None]):
     """A subclass gives ``sheet`` and ``pressed``. Whatever closes the card comes through ``leave``."""
 
     def __init__(self) -> None:

@@ -23,6 +23,7 @@ from quarterdeck.tui.room.cropping import Cropping
 from quarterdeck.tui.room.desk import RECENT_EVENTS
 from quarterdeck.tui.room.guide import Incident
 from quarterdeck.tui.room.keymap import Keymap
+from quarterdeck.tui.room.layers import Layer
 from quarterdeck.tui.room.looks import LOOKS, NO_COLOUR, Look
 from quarterdeck.tui.room.opening import Companion, Opening, Place
 from quarterdeck.tui.room.pane import Pane, Size
@@ -33,7 +34,7 @@ from quarterdeck.tui.room.themes import textual_theme
 from quarterdeck.tui.room.views import VIEWS, View
 
 
-class Base(Screen[None], inherit_bindings=False):
+class Base(Layer, inherit_bindings=False):
     """The screen that the panes are on. It has no keys of Textual's own, and sends nothing but the cells that changed."""
 
     def __init__(self, id: str) -> None:
