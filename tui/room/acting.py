@@ -2,8 +2,9 @@
 loop of the screen."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from textual import events
 
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
     from quarterdeck.tui.room.app import Room
 
 
+SAID_FOR: Final = timedelta(seconds=10)  # a sentence lies over what is wrong: nobody may have pressed a key for hours
+
+
 class Acting(Travelling):
     """The room with its keys, its command line and its one sentence."""
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
         self._prompt: Prompt | None = None
+        self._said_at = self.now()
         self.companions.append(Neighbours(self))
 
     # keys
@@ -148,7 +153,8 @@ class Acting(Travelling):
         return f"{action.title}: {chosen} is not in the fleet file (any more); choose another target"
 
     def say(self, text: str) -> None:
-        """One sentence for the operator, until the next key."""
+        """One sentence for the operator, until the next key; where something is wrong, for ``SAID_FOR`` at most."""
+        self._said_at = self.now()
         if text != self.said:
             self.said = text
             alert = self._panes.get("alert")
@@ -157,9 +163,12 @@ class Acting(Travelling):
 
     def word(self, *, quiet: bool) -> str:
         """What stands in the alert band in the place of the worst thing; ``quiet``: there is no such thing."""
-        if self.fault and not self.said:
+        small = too_small(*self.size)
+        lasts = quiet and not self.fault and not small
+        said = self.said if lasts or self.now() - self._said_at < SAID_FOR else ""
+        if self.fault and not said:
             return f"journal: {self.fault}"
-        return self.said or too_small(*self.size) or (self.notice if quiet else "")
+        return said or small or (self.notice if quiet else "")
 
     def target_in(self, words: Words) -> str | None:
         """The target that was typed, else the chosen one. Raises UnknownTarget with the nearest names."""

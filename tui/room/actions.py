@@ -250,6 +250,14 @@ ACTIONS: Final[tuple[Action, ...]] = (
         ("enter",),
     ),
     Action("back", "back", "Back to where you came from; closes a zoomed pane first.", _MOVE, keys=("escape", "q")),
+    Action(
+        "worst",
+        "worst",
+        "Choose the target that the alert band is about: keys act on it from then on.",
+        _MOVE,
+        keys=("exclamation_mark",),
+        command="worst",
+    ),
     Action("older", "older", "Back to the place before.", _MOVE, keys=("left_square_bracket",), command="older"),
     Action("newer", "newer", "Forward again.", _MOVE, keys=("right_square_bracket",), command="newer"),
     Action(

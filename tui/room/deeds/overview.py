@@ -1,8 +1,9 @@
-"""What can be done with the matrix beside moving in it: putting it into another order."""
+"""What can be done with the overview beside moving in it: putting the matrix into another order, choosing what is worst."""
 
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
 from quarterdeck.tui.room.overview.matrix import Order
+from quarterdeck.tui.room.overview.worst import worst
 from quarterdeck.tui.room.panes.matrix import Matrix
 
 
@@ -21,4 +22,12 @@ async def _sort(room: Room, words: Words) -> None:
     room.say(f"matrix sorted by {order}")
 
 
-HANDLERS: dict[str, Handler] = {"sort": _sort}
+async def _worst(room: Room, _words: Words) -> None:
+    seen, _ = worst(room.picture)
+    if seen is None:
+        room.say("nothing is wrong")
+    else:
+        room.choose(seen.target)
+
+
+HANDLERS: dict[str, Handler] = {"sort": _sort, "worst": _worst}

@@ -1,5 +1,9 @@
-"""The worst thing there is: which target, its cause and the key for it, in one line. Pure."""
+"""The worst thing there is: which target, its cause and the key for it, in one line. Pure.
 
+Keys act on the chosen target: those that help are named where it is the one that is wrong, else the one that chooses it.
+"""
+
+from collections.abc import Callable
 from typing import Final
 
 from quarterdeck.history.records import RolloutState
@@ -26,39 +30,56 @@ def worst(picture: Picture) -> tuple[TargetSeen | None, int]:
     return min(wrong, key=rank, default=None), max(len(wrong) - 1, 0)
 
 
-def alert_row(seen: TargetSeen | None, more: int, production: str, width: int) -> Row:
-    """Nothing where nothing is wrong."""
+Ways = tuple[tuple[str, str], ...]
+"""What helps: the id of an action, and what it would do."""
+
+TO_IT: Final[Ways] = (("worst", "choose it"),)
+
+
+def alert_row(seen: TargetSeen | None, more: int, production: str, width: int, keys: str = "") -> Row:
+    """Nothing where nothing is wrong. ``keys``: those that help, from ``hints``; none before there are keys."""
     if seen is None:
         return ()
     where = seen.environment.upper() if seen.environment == production else seen.environment
     if width < 100 and where == "PRODUCTION":
         where = "PROD"  # as in the matrix: what is wrong is worth the room
     version = seen.moving.to_version if seen.moving is not None else seen.version
-    text, keys = cause(seen)
     tail = f"  {keys} " + (f"(+{more} more) " if more else "")
     head = f"!! {where} {seen.service} {version or ''}: "
     room = width - cells(tail)
     return (
-        Span(ellipsis(head + text, max(room, 0)).ljust(max(room, 0)), Role.ALERT),
+        Span(ellipsis(head + cause(seen)[0], max(room, 0)).ljust(max(room, 0)), Role.ALERT),
         Span(tail[: max(width, 0)], Role.ALERT),
     )
 
 
-def cause(seen: TargetSeen) -> tuple[str, str]:
-    """What is wrong with it, and which keys help."""
+def hints(seen: TargetSeen, chosen: str | None, key_of: Callable[[str], str]) -> str:
+    """``R roll back  l logs``, with the operator's own keys; ``! choose it`` where they would act on another target."""
+    ways = cause(seen)[1] if chosen == seen.target else TO_IT
+    return "  ".join(f"{key} {words}" for id, words in ways if (key := key_of(id)))
+
+
+def cause(seen: TargetSeen) -> tuple[str, Ways]:
+    """What is wrong with it, and what helps."""
+    back = seen.back.release is not None
     if seen.moving is not None and seen.moving.rollout.state is RolloutState.ORPHANED:
-        return f"rollout {seen.moving.id}: its worker died", "p resume  A take it back"
+        return f"rollout {seen.moving.id}: its worker died", (("promote", "resume"), ("abort", "take it back"))
     bad = ill(seen)
     if bad and seen.moving is not None:
-        return f"{_hosts(seen, bad)}, rollout {seen.moving.id}", "R back  P hold"
+        away = ("rollback", "back") if back else ("abort", "take it back")
+        return f"{_hosts(seen, bad)}, rollout {seen.moving.id}", (away, ("pause", "hold"))
     if seen.moving is None and seen.last is not None and seen.last.state is RolloutState.FAILED:
-        return f"rollout {seen.last.id} failed: {seen.last.outcome}", "R roll back"
+        return f"rollout {seen.last.id} failed: {seen.last.outcome}", _roll_back(back)
     if bad:
-        return _hosts(seen, bad), "R roll back  l logs"
+        return _hosts(seen, bad), (*_roll_back(back), ("logs", "logs"))
     if seen.mark is Mark.DRIFT:
-        return f"drift on {' '.join(host.host for host in seen.hosts if host.drift)}", "6 drift"
+        return f"drift on {' '.join(host.host for host in seen.hosts if host.drift)}", (("view-6", "drift"),)
     lost = [host.host for host in seen.hosts if host.error is not None]
-    return (f"can't be reached: {' '.join(lost)}" if lost else "not seen yet"), "r look again"
+    return (f"can't be reached: {' '.join(lost)}" if lost else "not seen yet"), (("refresh", "look again"),)
+
+
+def _roll_back(back: bool) -> Ways:
+    return (("rollback", "roll back"),) if back else ()
 
 
 def _hosts(seen: TargetSeen, bad: list[str]) -> str:

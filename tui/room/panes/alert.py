@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from quarterdeck.tui.room.overview.worst import alert_row, worst
+from quarterdeck.tui.room.overview.worst import alert_row, hints, worst
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
 
@@ -18,4 +18,5 @@ class AlertBand(Pane, can_focus=False):
         said = room.word(quiet=seen is None)
         if said:
             return [(Span(ellipsis(f" {said}", size.width), Role.WARN),)]
-        return [alert_row(seen, more, room.picture.production, size.width)]
+        keys = hints(seen, room.place.target, room.keymap.key_of) if seen is not None else ""
+        return [alert_row(seen, more, room.picture.production, size.width, keys)]

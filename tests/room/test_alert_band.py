@@ -1,0 +1,61 @@
+"""The alert band: it never lets go of what is wrong, and names keys only where they act on what it speaks of."""
+
+from datetime import timedelta
+
+from quarterdeck.config.settings import Settings
+from quarterdeck.tui.room.cards.armed import ArmedCard
+from tests.room.acme import NOW
+from tests.room.conftest import MakeAcme
+from tests.room.seen import pane_text, until
+
+WORST = "production/api"
+
+
+async def test_keys_are_named_for_the_chosen_target_only_and_one_key_chooses_the_worst(make_acme: MakeAcme) -> None:
+    room = make_acme(target="production/web")
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "!! PRODUCTION api" in pane_text(room, "alert"), "what is wrong")
+        elsewhere = pane_text(room, "alert")
+        assert "! choose it" in elsewhere
+        assert "R back" not in elsewhere, "R would roll back production/web"
+        assert "P hold" not in elsewhere
+        await pilot.press("exclamation_mark")
+        assert room.place.target == WORST
+        await until(pilot, lambda: "R back  P hold" in pane_text(room, "alert"), "the keys that help")
+        await pilot.press("R")
+        await until(pilot, lambda: bool(list(room.cards())), "the card")
+        assert [card.target for card in room.cards() if isinstance(card, ArmedCard)] == [WORST]
+
+
+async def test_the_band_names_an_operator_s_own_keys(make_acme: MakeAcme) -> None:
+    own = Settings(keymap={"rollback": ("B",), "pause": ()})
+    room = make_acme(target=WORST, settings=own)
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "B back" in pane_text(room, "alert"), "the operator's own key")
+        assert "hold" not in pane_text(room, "alert"), "no key holds it any more"
+
+
+async def test_a_sentence_lies_over_what_is_wrong_for_a_while_only(make_acme: MakeAcme) -> None:
+    now = [NOW]
+    room = make_acme(clock=lambda: now[0])
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "!! PRODUCTION api" in pane_text(room, "alert"), "what is wrong")
+        await pilot.press("o")
+        assert "matrix sorted by name" in pane_text(room, "alert")
+        now[0] += timedelta(seconds=9)
+        room.renew()
+        assert "matrix sorted by name" in pane_text(room, "alert")
+        now[0] += timedelta(seconds=2)
+        room.renew()
+        assert "!! PRODUCTION api" in pane_text(room, "alert"), "nobody may have pressed a key for hours"
+
+
+async def test_that_the_terminal_is_too_small_is_said_all_the_time(make_acme: MakeAcme) -> None:
+    now = [NOW]
+    room = make_acme(clock=lambda: now[0])
+    async with room.run_test(size=(59, 16)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await pilot.press("o")
+        now[0] += timedelta(seconds=11)
+        room.renew()
+        assert "too small" in pane_text(room, "alert")
