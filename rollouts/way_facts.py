@@ -31,13 +31,15 @@ class ReleaseFacts(msgspec.Struct, frozen=True):
 
 
 class WayFacts(msgspec.Struct, frozen=True):
-    """``other``: a rollout that is under way on the target and would be stopped. ``took``: the median of earlier rollbacks, in
-    seconds. ``irreversible``: commands of hooks that ran since and can't be undone. ``last_good``: the id."""
+    """``other``: a rollout that is under way on the target and would be stopped. ``since``: the last one that began there after this
+    one was asked for: the hosts moved meanwhile. ``took``: the median of earlier rollbacks, in seconds. ``irreversible``: commands
+    of hooks that ran since and can't be undone. ``last_good``: the id."""
 
     leaving: ReleaseFacts | None = None
     to: ReleaseFacts | None = None
     difference: Difference | None = None
     other: Rollout | None = None
+    since: Rollout | None = None
     last_good: str | None = None
     irreversible: tuple[str, ...] = ()
     took: float | None = None
@@ -49,6 +51,7 @@ def way_facts(journal: Journal, rollout: Rollout) -> WayFacts:
     leaving = _release(journal, rollout.from_release, history)
     to = _release(journal, rollout.to_release, history)
     active = journal.active(rollout.target)
+    last = journal.last_begun(rollout.target, other_than=rollout.id)
     good = journal.last_good(rollout.target, other_than=rollout.from_release)
     took = sorted(
         s
@@ -60,6 +63,7 @@ def way_facts(journal: Journal, rollout: Rollout) -> WayFacts:
         to=to,
         difference=compare(leaving.row.release, to.row.release) if leaving is not None and to is not None else None,
         other=active if active is not None and active.id != rollout.id else None,
+        since=last if last is not None and (last.started or "") > rollout.created else None,
         last_good=good.id if good is not None else None,
         irreversible=_irreversible(journal, rollout, history),
         took=took[len(took) // 2] if took else None,

@@ -155,7 +155,7 @@ class Session(CarryingOut):
             return
         why = (
             f"{self.target.name} has moved since this was armed: rollout {last.id} ({last.kind}) "
-            f"by {last.requested_by} is {last.state}"
+            f"by {last.requested_by}, {str(last.state).replace('_', ' ')}"
         )
         if request is not None:
             await self.wishes.answer(request, why, state="refused")

@@ -20,6 +20,7 @@ from quarterdeck.tui.room.cards.checks import (
     Level,
     check_rows,
     is_production,
+    outdated,
     place_words,
     reds,
     rollback_checks,
@@ -129,6 +130,27 @@ def test_a_rollout_of_ones_own_is_worth_a_note_only() -> None:
     checks = rollback_checks(plan(), facts(other=other(ME)), ME)
     assert reds(checks) == []
     assert [check.level for check in checks if "is stopped first" in check.text] == [Level.WARN]
+
+
+@pytest.mark.parametrize("state", [RolloutState.RUNNING, RolloutState.SUCCEEDED])
+def test_a_rollback_that_came_in_between_makes_the_card_old(state: RolloutState) -> None:
+    since = msgspec.structs.replace(other("maya@laptop"), kind=RolloutKind.ROLLBACK, state=state)
+    moved = facts(since=since, other=since if state is RolloutState.RUNNING else None)
+    checks = rollback_checks(plan(), moved, ME)
+    assert outdated(moved, RolloutKind.ROLLBACK) is since
+    assert [check.text for check in reds(checks)] == [
+        f"this is old, look again: rollout 7 (rollback v3) by maya@laptop came in between: {state}"
+    ]
+    assert not any("is stopped first" in check.text for check in checks), "no rollback takes the place of another"
+
+
+def test_a_deploy_that_came_in_between_does_not_stand_in_the_way_of_a_rollback() -> None:
+    moved = facts(since=msgspec.structs.replace(other("maya@laptop"), state=RolloutState.SUCCEEDED))
+    assert outdated(moved, RolloutKind.ROLLBACK) is None
+    assert outdated(moved, RolloutKind.DEPLOY) is not None
+    checks = rollback_checks(plan(), moved, ME)
+    assert reds(checks) == []
+    assert Check(Level.WARN, "rollout 7 (deploy v3) by maya@laptop came in between: succeeded") in checks
 
 
 def test_what_is_not_known_yet_is_a_question_mark_and_nothing_is_said_to_be_well() -> None:

@@ -152,11 +152,15 @@ def test_of_two_rooms_one_wins_and_the_other_is_told_who(play: Play) -> None:
             opened(terminal, "production/worker")
         first.send("y")
         first.wait_for("succeeded  rollback v2 -> v1")
-        second.send("y")
-        second.wait_for("Nothing was started.")
         winner = next(r for r in play.rollouts("production/worker") if r.epoch > 0)
-        assert f"rollout {winner.id}" in second.text
-        assert winner.requested_by.split("@")[0] in second.text
+        told = second.wait_for(f"rollout {winner.id} (rollback v1) by {winner.requested_by.split('@')[0]}")
+        assert "look again" in told, "before any key: what it shows is no more"
+        second.wait_for("succeeded")
+        assert "y roll back" not in second.text
+        second.send("y")
+        second.wait_for("nothing was started: r looks again")
+        second.send("r")
+        second.wait_gone("came in between")
     begun = [r for r in play.rollouts("production/worker") if r.kind is RolloutKind.ROLLBACK and r.epoch > 0]
     assert len(begun) == 1
     assert play.runs("production/worker") == ["v1"] * 3

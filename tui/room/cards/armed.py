@@ -11,13 +11,13 @@ from typing import ClassVar
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Rollout, RolloutState
+from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
 from quarterdeck.rollouts.control import Control, Refused
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
-from quarterdeck.tui.room.cards.checks import Check, check_rows, is_production, place_words, reds
+from quarterdeck.tui.room.cards.checks import Check, check_rows, is_production, outdated, place_words, reds
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard
 from quarterdeck.tui.room.cards.words import ReasonCard
 from quarterdeck.tui.room.desk import Desk, News
@@ -30,6 +30,7 @@ LONGEST_NAME = 80
 class ArmedCard(Card):
     """``target``: what it was opened on, whatever is chosen behind it meanwhile."""
 
+    kind: ClassVar[RolloutKind]
     verb: ClassVar[str]
     doing: ClassVar[str]  # «roll back»: what the key does
 
@@ -98,6 +99,11 @@ class ArmedCard(Card):
         return ""
 
     @property
+    def old(self) -> bool:
+        """Whether another rollout came in between: what is shown is no more, and would be refused."""
+        return outdated(self.facts, self.kind) is not None
+
+    @property
     def service(self) -> str:
         return self.target.partition("/")[2]
 
@@ -151,9 +157,9 @@ class ArmedCard(Card):
         seen, facts = await self.room.desk.ask(read)
         if id != self.rollout_id:
             return
-        before = (self.seen.rollout.plan_hash if self.seen is not None else "", bool(reds(self.checks())))
+        before = (self.seen.rollout.plan_hash if self.seen is not None else "", bool(reds(self.checks())), self.old)
         self.seen, self.facts = seen, facts
-        if before != (seen.rollout.plan_hash, bool(reds(self.checks()))):
+        if before != (seen.rollout.plan_hash, bool(reds(self.checks())), self.old):
             self.guard.restart()  # nobody can have read yet what the key would do now
             self.typed = None
         self.renew()
@@ -187,6 +193,8 @@ class ArmedCard(Card):
             self._pressed_while_live(key)
         elif self.not_begun:
             self.pressed_when_refused(key)
+        elif key == "r" and self.old and not self.went:
+            self.arm()
         elif key == "y":
             self._confirm()
         elif self.guard.open and not self.went:
@@ -197,6 +205,8 @@ class ArmedCard(Card):
             return
         if not self.planned:
             self.said = "the hosts are still being looked at: nothing was started"
+        elif self.old:
+            self.said = "another rollout came in between, nothing was started: r looks again"
         elif reds(self.checks()) or self.room.settings.confirm == "name":
             self.typed = ""
             self.guard.restart()
@@ -286,6 +296,8 @@ class ArmedCard(Card):
                 row(Span("> ", Role.KEY), self.typed, Span("_", Role.CURSOR), Span(wait, Role.DIM)),
                 *keys_rows(width, ("esc", "no")),
             ]
+        if self.old:
+            return keys_rows(width, ("r", "look again"), *self.more_keys(), ("esc", "no"))
         wants_name = bool(reds(checks))
         label = f"{self.doing}, by typing {self.service}" if wants_name else self.doing
         dead = not (self.guard.open and self.planned)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.history.records import Rollout, RolloutState
+from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.picture import version_of
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.releases_diff import Difference
@@ -92,13 +92,14 @@ def rollback_checks(
     moves = [step for step in plan.get("steps") or () if step.get("action") == Action.SWITCH]
     return [
         *([] if moves else [Check(Level.WARN, f"{version} runs there already: nothing would change")]),
+        *_since(facts, RolloutKind.ROLLBACK),
         *_way_checks(plan, facts),
         _copies(plan, version),
         *_warm(plan),
         _config(facts.difference),
         *_secrets(plan),
         _hooks(facts),
-        _other(facts.other, me, "is stopped first"),
+        *_other(facts, RolloutKind.ROLLBACK, me, "is stopped first"),
         *_hosts(plan, looked),
     ]
 
@@ -108,7 +109,8 @@ def deploy_checks(
 ) -> list[Check]:
     if not plan or facts is None:
         return [Check(Level.UNKNOWN, text) for text in ("artifact", "policy", "config and secrets", "hosts")]
-    checks = [Check(Level.OK, f"artifact found, sha256 {str(plan.get('digest') or '')[:12]}")]
+    checks = _since(facts, RolloutKind.DEPLOY)
+    checks.append(Check(Level.OK, f"artifact found, sha256 {str(plan.get('digest') or '')[:12]}"))
     if overridden:
         checks.append(Check(Level.RED, f"set aside for this rollout, with your reason: {', '.join(overridden)}"))
     else:
@@ -130,7 +132,7 @@ def deploy_checks(
         *checks,
         _config(facts.difference),
         *_secrets(plan),
-        _other(facts.other, me, "is taken the place of"),
+        *_other(facts, RolloutKind.DEPLOY, me, "is taken the place of"),
         *_hosts(plan, looked),
     ]
 
@@ -212,13 +214,47 @@ def _hooks(facts: WayFacts) -> Check:
     return Check(Level.OK, "no hook in between that can't be undone")
 
 
-def _other(other: Rollout | None, me: str, becomes: str) -> Check:
+def outdated(facts: WayFacts | None, kind: RolloutKind) -> Rollout | None:
+    """The rollout that came in between, where it makes what is armed a plan about something that is no more: the worker would
+    refuse to begin it. A rollback takes the place of a deploy, whenever that began."""
+    since = facts.since if facts is not None else None
+    return None if since is None or (kind, since.kind) == (RolloutKind.ROLLBACK, RolloutKind.DEPLOY) else since
+
+
+def _since(facts: WayFacts, kind: RolloutKind) -> list[Check]:
+    since = facts.since
+    if since is None:
+        return []
+    if outdated(facts, kind) is not None:
+        return [Check(Level.RED, f"this is old, look again: {_who_did(since)}")]
+    return (
+        []
+        if since.id == (facts.other.id if facts.other is not None else None)
+        else [Check(Level.WARN, _who_did(since))]
+    )
+
+
+def _who_did(since: Rollout) -> str:
+    """``rollout 22 (rollback v2) by maya came in between: succeeded``."""
+    return f"{_named(since)} came in between: {_state(since)}"
+
+
+def _named(rollout: Rollout) -> str:
+    return f"rollout {rollout.id} ({rollout.kind} {version_of(rollout.to_release) or ''}) by {rollout.requested_by}"
+
+
+def _state(rollout: Rollout) -> str:
+    return "its worker died" if rollout.state is RolloutState.ORPHANED else str(rollout.state).replace("_", " ")
+
+
+def _other(facts: WayFacts, kind: RolloutKind, me: str, becomes: str) -> list[Check]:
+    other = facts.other
     if other is None:
-        return Check(Level.OK, "nobody else is at work on it; freezes: none")
-    what = f"rollout {other.id} ({other.kind} {version_of(other.to_release) or ''}) by {other.requested_by}"
-    state = "its worker died" if other.state is RolloutState.ORPHANED else str(other.state).replace("_", " ")
+        return [Check(Level.OK, "nobody else is at work on it; freezes: none")]
+    if outdated(facts, kind) == other:
+        return []  # it is said already, and nothing takes its place
     level = Level.WARN if other.requested_by == me else Level.RED
-    return Check(level, f"{what} is under way ({state}): it {becomes}")
+    return [Check(level, f"{_named(other)} is under way ({_state(other)}): it {becomes}")]
 
 
 def _hosts(plan: Mapping[str, Any], looked: str | None) -> list[Check]:

@@ -23,6 +23,7 @@ MOST_WAVES = 6  # lines of the plan
 class DeployCard(ArmedCard):
     """``version`` as it was chosen or typed. What policy refuses is set aside only with a reason that is typed here."""
 
+    kind: ClassVar[RolloutKind] = RolloutKind.DEPLOY
     verb: ClassVar[str] = "DEPLOY"
     doing: ClassVar[str] = "deploy"
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from quarterdeck.history.records import Rollout
+from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.picture import TargetSeen, version_of
 from quarterdeck.rollouts.plan import Action
@@ -28,6 +28,7 @@ MOST_RUNBOOK = 90  # columns: longer lines are hard to read
 class RollbackCard(ArmedCard):
     """``to``: a release's id or a version; None: the last good one. ``before``: the target as it was shown when `R` was pressed."""
 
+    kind: ClassVar[RolloutKind] = RolloutKind.ROLLBACK
     verb: ClassVar[str] = "ROLL BACK"
     doing: ClassVar[str] = "roll back"
 
