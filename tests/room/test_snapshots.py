@@ -65,8 +65,8 @@ def _some_logs(room: Room) -> None:
 
 
 SCREENS = (
-    Screen("rollouts", ("2",), ready=_shows("rollout", "what happened")),
-    Screen("rollout", ("2", "enter", "j"), ready=_shows("rollout", "what happened")),
+    Screen("rollouts", ("2",), ready=_shows("rollout", "web-1")),
+    Screen("rollout", ("2", "enter", "j"), ready=_shows("rollout", "enter: a step")),
     Screen("logs", ("3",)),
     Screen("health", ("4",)),
     Screen("history", ("5",), ready=_shows("entry", "hash")),

@@ -98,6 +98,16 @@ class Furnished(App[int], inherit_bindings=False):
         return self.picture.targets.get(self.place.target or "")
 
     @property
+    def chosen_rollout(self) -> int | None:
+        """The chosen one, always of the chosen target; else the one that is under way there, or was the last. Keys, lists and the
+        rollout screen go by this alone. None: nothing was ever rolled out there."""
+        seen = self.target
+        if self.place.rollout is not None or seen is None:
+            return self.place.rollout
+        last = seen.moving.rollout if seen.moving is not None else seen.last
+        return last.id if last is not None else None
+
+    @property
     def focused_pane(self) -> Pane | None:
         return self.focused if isinstance(self.focused, Pane) else None
 

@@ -13,32 +13,31 @@ from quarterdeck.tui.room.panes.guide import Guide
 PLACES: Final = 100  # that one can go back to
 
 
+def _chosen(here: Place, target: str | None, rollout: int | None) -> Place:
+    """The place with another choice. A rollout that was chosen goes with its target: no key may act on what is not marked."""
+    same = target is None or target == here.target
+    return msgspec.structs.replace(
+        here, target=target or here.target, rollout=rollout if rollout is not None else here.rollout if same else None
+    )
+
+
 class Travelling(Furnished):
     """The room with the places one was at."""
 
     def visit(self, view: str, *, target: str | None = None, rollout: int | None = None) -> None:
         """Goes there; the place that is left is remembered."""
-        here = self.place
-        self._go(
-            msgspec.structs.replace(
-                here, view=view, target=target or here.target, rollout=rollout or here.rollout, zoom=None, focus=None
-            )
-        )
+        there = _chosen(self.place, target, rollout)
+        self._go(msgspec.structs.replace(there, view=view, zoom=None, focus=None))
 
     def choose(self, target: str | None = None, *, rollout: int | None = None) -> None:
         """Chooses another target or rollout where one is. No new place: moving a cursor is not a journey."""
-        here = self.place
-        self._places[self._at] = msgspec.structs.replace(
-            here, target=target or here.target, rollout=rollout or here.rollout
-        )
+        self._places[self._at] = _chosen(self.place, target, rollout)
         self._place_changed()
 
     def leave_gone(self, instead: str | None) -> None:
         """``instead`` is chosen wherever a target was that is not in the fleet file any more, here and at the places to go back to."""
         there = self.fleet.targets
-        self._places = [
-            place if place.target in there else msgspec.structs.replace(place, target=instead) for place in self._places
-        ]
+        self._places = [place if place.target in there else _chosen(place, instead, None) for place in self._places]
         self._place_changed()
 
     def toggle_zoom(self) -> None:

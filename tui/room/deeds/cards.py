@@ -71,8 +71,8 @@ def _meant(room: Room, words: Words) -> int | None:
         return int(number)
     pane = room.focused_pane
     in_list = room.place.view == "rollouts" or (pane is not None and pane.name_of in ROLLOUT_PANES)
-    if not words and in_list and room.place.rollout is not None:
-        return room.place.rollout
+    if not words and in_list and room.chosen_rollout is not None:
+        return room.chosen_rollout
     target = room.target_in(words)
     seen = room.picture.targets.get(target or "")
     if seen is not None and seen.moving is not None:
@@ -148,7 +148,7 @@ async def _freeze(room: Room, _words: Words) -> None:
 
 
 async def _note(room: Room, words: Words) -> None:
-    rollout = room.place.rollout if room.place.view == "rollouts" else None
+    rollout = room.chosen_rollout if room.place.view == "rollouts" else None
     target = room.place.target
     if rollout is not None and (seen := room.picture.rollout(rollout)) is not None:
         target = seen.rollout.target

@@ -77,7 +77,9 @@ class TargetCard(Pane, can_focus=False):
 
         def read(journal: Journal) -> list[tuple[str, str]]:
             return [
-                (row.id, row.release.version) for row in journal.releases(target) if row.last_good and row.id != release
+                (row.id, row.release.version)
+                for row in journal.releases(target)
+                if row.last_good and row.verdict != "bad" and row.id != release
             ]
 
         try:

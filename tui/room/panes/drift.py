@@ -90,7 +90,7 @@ def _whole(host: HostSeen | None, width: int) -> list[Row]:
 
 
 class Drift(Pane):
-    """The chosen host is known by its target and name."""
+    """The chosen host is known by its target and name, and is always one of the chosen target: no key acts on what is not marked."""
 
     name_of: ClassVar[str] = "drift"
     filterable: ClassVar[bool] = True
@@ -102,12 +102,16 @@ class Drift(Pane):
     def heading(self) -> str:
         return "drift: declared against running"
 
+    def heading_right(self) -> str:
+        target = self.room.place.target
+        return f"keys act on {target}" if target is not None and self.chosen() is None else ""
+
     def _keys(self) -> list[tuple[str, str]]:
         return [(seen.target, host.host) for seen, host in drifting(self.room.picture, self.matcher)]
 
     def chosen(self) -> tuple[str, str] | None:
-        keys = self._keys()
-        return self.host if self.host in keys else (keys[0] if keys else None)
+        here = [key for key in self._keys() if key[0] == self.room.place.target]
+        return self.host if self.host in here else (here[0] if here else None)
 
     def build(self, size: Size) -> Sequence[Row]:
         return drift_rows(self.room.picture, self.chosen(), size.width, self.matcher, self.room.now())
@@ -118,8 +122,9 @@ class Drift(Pane):
 
     def move(self, by: int) -> None:
         keys, chosen = self._keys(), self.chosen()
-        if chosen is not None:
-            self.host = keys[max(0, min(keys.index(chosen) + by, len(keys) - 1))]
+        if keys:
+            at = keys.index(chosen) + by if chosen is not None else 0
+            self.host = keys[max(0, min(at, len(keys) - 1))]
             self.room.choose(self.host[0])
 
     def open_chosen(self) -> None:

@@ -43,6 +43,7 @@ class History(Pane):
             self._pages, self.seq, self.top = Pages(), None, 0
             self._ask_for_older()
         self.renew()
+        self.room.pane("entry").renew()
 
     def toggle_details(self) -> bool:
         """Shows steps that went as they should too, or leaves them out; whether they are shown now."""
@@ -151,6 +152,12 @@ class Entry(Pane):
 
     def heading(self) -> str:
         return "entry"
+
+    def heading_right(self) -> str:
+        """An entry may be of any target, and what is done from here is not done to that one."""
+        history, target = self.room.pane("history"), self.room.place.target
+        assert isinstance(history, History)
+        return f"keys act on {target}" if target is not None and target != history.of_target else ""
 
     def build(self, size: Size) -> Sequence[Row]:
         history = self.room.pane("history")

@@ -30,18 +30,13 @@ _ABORT = (Span("   A", Role.KEY), Span(" abort"))
 LOOK_AGAIN = 2  # ticks of the room: whether the worker lives is told by no event
 
 
-def chosen_rollout(place: int | None, rollouts: Sequence[RolloutSeen]) -> int | None:
-    """The one that was chosen, else the first of the list."""
-    return place if place is not None else (rollouts[0].id if rollouts else None)
-
-
 def list_row(seen: RolloutSeen, width: int, now: datetime | None = None, *, chosen: bool) -> Row:
     """``>812 production/api rollback v2 -> v1 running 1/3  maya``."""
     rollout = seen.rollout
     done, total = seen.progress
     words = state_words(rollout.state) + (f" {done}/{total}" if total and rollout.state not in ENDED else "")
     when = age(rollout.ended or rollout.started or rollout.created, now)
-    head = f"{rollout.id:>4} {pad(rollout.target, min(20, max(width // 4, 12)))} "
+    head = f"{rollout.id:>4} {pad(rollout.target, min(20, max(width - 28, 12)))} "  # with its state, before all else
     what = f"{pad(rollout.kind, 8)} {seen.from_version or '-'} -> {seen.to_version or '?'}"
     who = one_line(rollout.requested_by).split("@", 1)[0]
     middle = f" {when:>4} {who}  {what}"
@@ -65,11 +60,8 @@ class RolloutList(Pane):
         """Those that pass the filter."""
         return [seen for seen in self.room.picture.rollouts if self.matcher.matches(searched(seen))]
 
-    def _chosen(self) -> int | None:
-        return chosen_rollout(self.room.place.rollout, self.room.picture.rollouts)
-
     def build(self, size: Size) -> Sequence[Row]:
-        rollouts, chosen = self._rollouts(), self._chosen()
+        rollouts, chosen = self._rollouts(), self.room.chosen_rollout
         if not rollouts:
             words = "no rollout passes the filter" if self.room.picture.rollouts else "nothing was ever rolled out"
             return [row(Span(f" {words}", Role.DIM))]
@@ -77,7 +69,7 @@ class RolloutList(Pane):
         return [list_row(seen, size.width, now, chosen=seen.id == chosen) for seen in rollouts]
 
     def chosen_row(self) -> int | None:
-        chosen = self._chosen()
+        chosen = self.room.chosen_rollout
         return next((at for at, seen in enumerate(self._rollouts()) if seen.id == chosen), None)
 
     def move(self, by: int) -> None:
@@ -89,13 +81,13 @@ class RolloutList(Pane):
 
     def open_chosen(self) -> None:
         """Into the rollout: its steps have the keys then."""
-        chosen = self._chosen()
+        chosen = self.room.chosen_rollout
         if chosen is not None:
             self.room.choose(rollout=chosen)
             self.room.set_focus(self.room.pane("rollout"))
 
     def copy_text(self) -> str:
-        chosen = self._chosen()
+        chosen = self.room.chosen_rollout
         return f"rollout {chosen}" if chosen is not None else ""
 
 
@@ -126,7 +118,8 @@ class RolloutWhole(Pane):
         if self._fault:
             return [row(Span(f" {self._fault}", Role.BAD))]
         if self.seen is None:
-            words = "reading ..." if self.room.picture.rollouts else "nothing was ever rolled out"
+            words = f"nothing was ever rolled out on {self.room.place.target or 'it'}"
+            words = "reading ..." if self.room.chosen_rollout is not None else words
             return [row(Span(f" {words}", Role.DIM))]
         rows, self._step_rows = whole_rows(self.seen, size.width, self.step, self.room.now())
         return rows
@@ -134,8 +127,9 @@ class RolloutWhole(Pane):
     def _ask(self) -> None:
         """Asks for the chosen rollout when another one was chosen, something happened to it, or its worker may have died."""
         room = self.room
-        chosen = chosen_rollout(room.place.rollout, room.picture.rollouts)
+        chosen = room.chosen_rollout
         if chosen is None or not self.is_mounted:
+            self.seen, self._asked = None, None
             return
         head = max((event.seq for event in room.recent if event.rollout == chosen), default=0)
         self._ticks += 1

@@ -56,4 +56,5 @@ class Rollouts(Pane):
         if chosen in ids:
             self.room.visit("rollouts", rollout=chosen)
         elif self._lines:
-            self.room.visit("rollouts", rollout=self._lines[0].rollout)
+            self.move(0)
+            self.room.visit("rollouts")
