@@ -60,6 +60,11 @@ class HostSeen(msgspec.Struct, frozen=True, gc=False):  # tens of thousands, and
         frozenset()
     )  # those whose container is kept there, stopped: it is started again without a registry
 
+    @property
+    def trouble(self) -> str:
+        """``error`` where the host's name stands beside it."""
+        return (self.error or "").removeprefix(f"{self.host}: ")
+
 
 class WayBack(msgspec.Struct, frozen=True):
     """Where a rollback would lead. ``state``: ready, degraded or closed; ``seconds``: the median of earlier rollbacks."""

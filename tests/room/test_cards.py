@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from quarterdeck.history.errors import JournalError
-from quarterdeck.history.records import ReleaseRow, Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.closely import look_closely, ways_on
+from quarterdeck.history.records import ReleaseRow, Rollout, RolloutKind, RolloutState, StepState
+from quarterdeck.rollouts.closely import HostMove, look_closely, ways_on
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.releases_diff import compare
 from quarterdeck.rollouts.way_facts import ReleaseFacts, WayFacts, way_facts
@@ -30,6 +30,7 @@ from quarterdeck.tui.room.cards.reading import difference_card, step_card
 from quarterdeck.tui.room.cards.rollback import RollbackCard, past_words
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard, abort_words
 from quarterdeck.tui.room.panes.rollout import whole_rows
+from quarterdeck.tui.room.rollout_rows import host_rows
 from quarterdeck.tui.room.rows import Role, plain, row
 from tests.cli.qd_command import EVIL, Qd, release
 from tests.room.conftest import MakeRoom
@@ -283,6 +284,20 @@ async def test_escape_gives_up_what_was_armed_and_says_so_in_the_journal(filled:
         await until(pilot, cancelled, "the worker to leave")
 
 
+async def test_a_version_that_is_typed_into_the_picker_is_the_one_that_is_taken(make_room: MakeRoom) -> None:
+    room = make_room(target="production/api")
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        taken: list[str] = []
+        picker = VersionPicker("production/api", taken.append, typed=True)
+        room.push_screen(picker)
+        await until(pilot, lambda: bool(picker.chosen), "the versions, one of them under the cursor")
+        await pilot.press("v", "7", "full_stop", "2")
+        await until(pilot, lambda: "version: v7.2" in printable(picker), "what was typed")
+        await pilot.press("enter")
+        assert taken == ["v7.2"]
+
+
 async def test_what_is_typed_wrongly_behind_a_colon_names_the_nearest(filled: Qd, make_room: MakeRoom) -> None:
     room = make_room(target="production/api")
     async with room.run_test(size=(80, 24)) as pilot:
@@ -302,6 +317,18 @@ async def test_what_is_typed_wrongly_behind_a_colon_names_the_nearest(filled: Qd
         assert "nothing waits for an approval" in room.said
         await room.action_act("freeze")
         assert "no freeze" in room.said
+
+
+def test_a_host_that_was_never_reached_is_not_pending_for_ever() -> None:
+    hosts = (
+        HostMove("web-1", "v2", "v1", StepState.DONE, back=True),
+        HostMove("web-2", "v1", "v2", StepState.PENDING),
+    )
+    after = [plain(line) for line in host_rows(hosts, 70, ended=True)]
+    assert "taken back" in after[0]
+    assert "v1, not moved" in after[1]
+    assert "pending" not in after[1]
+    assert "pending" in plain(host_rows(hosts, 70, ended=False)[1])
 
 
 def test_what_an_abort_will_do_and_what_makes_sense(filled: Qd) -> None:

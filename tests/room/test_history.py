@@ -42,6 +42,12 @@ def test_rows_fit_and_foreign_text_is_harmless() -> None:
     assert all(plain(row).isprintable() for row in entry_rows(event(1, text=EVIL, more={"a": [EVIL]}), 60))
 
 
+def test_a_reason_is_told_once() -> None:
+    text = plain(long_row(event(1, "reason", reason="v4 answers 500"), 120, chosen=False))
+    assert text.count("reason") == 1
+    assert "v4 answers 500 (alice@b)" in text
+
+
 def test_bars_never_show_something_as_nothing() -> None:
     assert bars([0, 1, 1000], 10)[1] != " "
     assert bars([0.0, 0.0], 10) == "  "

@@ -6,10 +6,13 @@ import msgspec
 import pytest
 
 from quarterdeck.config.model import ConfigFile
+from quarterdeck.rollouts.picture import HostSeen, TargetSeen
 from quarterdeck.rollouts.releases_diff import compare
-from quarterdeck.tui.room.overview.card import config_words
+from quarterdeck.tui.room.overview.card import config_words, why
+from quarterdeck.tui.room.panes.card import once_good
 from quarterdeck.tui.room.panes.logs import LAST, Logs
-from tests.cli.qd_command import release
+from tests.cli.qd_command import Qd, release
+from tests.room.acme import NOW
 from tests.room.conftest import MakeAcme, MakeRoom
 from tests.room.seen import pane_text, until
 from tests.room.spools import Filled
@@ -62,6 +65,21 @@ async def test_the_newest_warning_else_the_newest_line_of_logs_that_are_followed
         room.choose("dev/api")
         room.pane("card").renew()
         assert row(pane_text(room, "card"), "log") == ""  # those were another target's
+
+
+def test_an_older_release_that_turned_out_to_be_bad_is_not_offered(filled: Qd) -> None:
+    with filled.journal() as journal:
+        before = once_good(journal.releases(TARGET), None)
+        assert [version for _, version in before] == ["v2", "v1"]
+        journal.judge(before[0][0], "bad", "5xx")
+        assert once_good(journal.releases(TARGET), None) == before[1:]
+
+
+def test_a_lost_host_is_named_once() -> None:
+    host = HostSeen("web-1", release="v1-0", seen="2026-11-24T14:00:00Z", error="web-1: connect: no answer within 10 s")
+    seen = TargetSeen(TARGET, "production", "api", release="v1-0", version="v1", hosts=(host,))
+    text, _ = why(seen, NOW)
+    assert text.startswith("web-1: connect: no answer")
 
 
 async def test_what_the_way_back_changes_of_the_configuration(make_room: MakeRoom) -> None:

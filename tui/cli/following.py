@@ -154,6 +154,8 @@ def describe(event: "Event") -> tuple[str, str]:
             return _columns("-", str(body.get("kind", "")), f"{body.get('state')}: {body.get('answer')}", "warn")
         case "note":
             return _columns("-", "note", f"{body.get('text')} ({event.who})", "warn")
+        case "reason":
+            return _columns("-", "reason", f"{body.get('reason')} ({event.who})", "warn")
         case "exec":
             return _columns(event.host or "-", "exec", f"{body.get('command')} ({event.who})", "warn")
         case "exec.ended":

@@ -118,6 +118,8 @@ def _readable(message: str) -> str:
             if nearest and len(choices) > 5
             else f"; there is {', '.join(choices)}"
         )
+        if "/" not in unknown.group(1) and len(choices) > 5:
+            hint += "; a target is ENVIRONMENT/SERVICE"
         return f"there is no {unknown.group(1)!r} here{hint}"
     return message
 

@@ -86,18 +86,17 @@ def state_row(seen: Closely, width: int, now: datetime | None = None) -> Row:
     return (Span(words, STATE_ROLES[rollout.state]), Span(ellipsis(about, max(width - len(words), 0))))
 
 
-def host_rows(hosts: Iterable[HostMove], width: int) -> list[Row]:
-    """``= prod-1  v3 -> v2``; a host that failed says why."""
+def host_rows(hosts: Iterable[HostMove], width: int, *, ended: bool) -> list[Row]:
+    """``= prod-1  v3 -> v2``; a host that failed says why. ``ended``: what is pending then never comes."""
     rows: list[Row] = []
     for host in hosts:
         mark, role = STEP_MARKS[host.state] if host.state is not None else ("?" if host.error else ".", Role.DIM)
         if host.error:
             role = Role.BAD
-        if host.state is None:
-            moves = f"{host.before or 'nothing'}, not moved"
-        else:
-            moves = f"{host.before or 'nothing'} -> {host.after or 'nothing'}"
-        word = str(host.state) if host.state is not None else ""
+        never = host.state is None or (ended and host.state is StepState.PENDING)
+        before, after = host.before or "nothing", host.after or "nothing"
+        moves = f"{before}, not moved" if never else f"{before} -> {after}"
+        word = "" if never else str(host.state)
         if host.back:
             word = f"taking back: {host.state}" if host.state is not StepState.DONE else "taken back"
         text = f" {pad(one_line(host.host), 12)} {pad(moves, 22)} {word}"

@@ -316,7 +316,7 @@ class ArmedCard(Card):
             state_row(seen, width, self.room.now()),
             progress_row(seen, width),
             EMPTY,
-            *host_rows(seen.hosts, width),
+            *host_rows(seen.hosts, width, ended=seen.ended),
         ]
         asked = [request for request in seen.requests if request.kind != "go"]
         if asked:

@@ -137,6 +137,8 @@ class VersionPicker(Card):
                 self.leave()
             case "t" if self.may_type:
                 self.typed = ""
+            case _ if self.may_type and len(key) == 1 and key.isalnum():
+                self.typed = key  # of a version: were it dropped, Enter would take another one
             case "enter":
                 found = next((version for version in self.rows if _name(version) == self.chosen), None)
                 if found is not None:

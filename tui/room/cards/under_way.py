@@ -111,7 +111,7 @@ class AbortCard(RolloutCard):
                 "ABORT", [], [row(Span("? reading the journal", Role.STALE))], [EMPTY, *keys_rows(width, ("esc", "no"))]
             )
         body: list[Row] = [row(Span(one_line(words), Role.STRONG)) for words in abort_words(self.seen)]
-        body += [EMPTY, *host_rows(self.seen.hosts, width)]
+        body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended)]
         foot: list[Row] = [EMPTY]
         if self.said:
             foot.append(said_row(self.said, width))
@@ -162,7 +162,7 @@ class WaysOnCard(RolloutCard):
             body.append(row(Span(why, Role.WARN)))
         if self.seen.rollout.outcome:
             body += [EMPTY, row(Span(one_line(self.seen.rollout.outcome), Role.WARN))]
-        body += [EMPTY, *host_rows(self.seen.hosts, width)]
+        body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended)]
         foot: list[Row] = [EMPTY]
         if self.said:
             foot.append(said_row(self.said, width))

@@ -167,7 +167,8 @@ def _path(seen: TargetSeen, picture: Picture) -> str:
     target = f"{seen.back.version}"
     first = f"stop rollout {seen.moving.id} -> " if seen.moving is not None else ""
     word = "" if seen.environment != picture.production else " in production"
-    return f"R, then y: {first}switch {len(seen.hosts)} hosts to {target}{word} -> check their health -> unlock"
+    hosts, their = (f"{len(seen.hosts)} hosts", "their") if len(seen.hosts) != 1 else (seen.hosts[0].host, "its")
+    return f"R, then y: {first}switch {hosts} to {target}{word} -> check {their} health -> unlock"
 
 
 def _why(seen: TargetSeen, width: int, now: datetime) -> Row:
@@ -195,7 +196,7 @@ def why(seen: TargetSeen, now: datetime) -> tuple[str, Role]:
         return f"drift: {runs}, {seen.version or 'nothing'} was released", Role.DRIFT
     if lost:
         return (
-            f"{', '.join(f'{host.host}: {host.error} (seen {age(host.seen, now)} ago)' for host in lost)}",
+            f"{', '.join(f'{host.host}: {host.trouble} (seen {age(host.seen, now)} ago)' for host in lost)}",
             Role.STALE,
         )
     if seen.release is None:

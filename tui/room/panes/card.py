@@ -1,10 +1,11 @@
 """The card of the chosen target, below the matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import ReleaseRow
 from quarterdeck.rollouts.picture import TargetSeen
 from quarterdeck.tui.cli.times import clock
 from quarterdeck.tui.room.overview.card import WIDE, Older, card_rows, config_words, title_of
@@ -76,11 +77,7 @@ class TargetCard(Pane, can_focus=False):
         target, release, _ = self._older
 
         def read(journal: Journal) -> list[tuple[str, str]]:
-            return [
-                (row.id, row.release.version)
-                for row in journal.releases(target)
-                if row.last_good and row.verdict != "bad" and row.id != release
-            ]
+            return once_good(journal.releases(target), release)
 
         try:
             found = await self.room.desk.ask(read)
@@ -150,3 +147,10 @@ class TargetCard(Pane, can_focus=False):
             if event.target == target and shown([event]):
                 return f"{clock(event.time)} {text_of(event)[0]}"
         return ""
+
+
+def once_good(releases: Iterable[ReleaseRow], now: str | None) -> list[tuple[str, str]]:
+    """Id and version of those that worked once, without ``now`` and what turned out to be bad later: nobody is to go back to that."""
+    return [
+        (row.id, row.release.version) for row in releases if row.last_good and row.verdict != "bad" and row.id != now
+    ]

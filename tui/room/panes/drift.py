@@ -34,7 +34,7 @@ def _searched(seen: TargetSeen, host: HostSeen) -> str:
 
 
 def _why(host: HostSeen) -> str:
-    return host.error or "; ".join(host.changed) or "not expected: D or R puts it right"
+    return host.trouble or "; ".join(host.changed) or "not expected: D or R puts it right"
 
 
 def drift_rows(

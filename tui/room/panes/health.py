@@ -193,7 +193,7 @@ def host_row(host: HostSeen, figures: HostFigures | None, now: datetime, width: 
         seen = f"last seen {age(host.seen, now)} ago" if host.seen else "never seen"
         head = f" ? {pad(host.host, 14)} {pad(host.version or '-', 12)} "
         return row(
-            Span(head, Role.STALE), Span(ellipsis(f"{seen}: {host.error}", max(width - len(head), 0)), Role.STALE)
+            Span(head, Role.STALE), Span(ellipsis(f"{seen}: {host.trouble}", max(width - len(head), 0)), Role.STALE)
         )
     mark, role = {"healthy": ("=", Role.OK), "unhealthy": ("x", Role.BAD)}.get(host.health, ("?", Role.STALE))
     latency = milliseconds(figures.latency) if figures is not None else NOTHING

@@ -196,7 +196,11 @@ def whole_rows(
         rows.append(row(" ", Span("P", Role.KEY), " pause   ", Span("A", Role.KEY), " abort"))
     if seen.debts:
         rows += _said("owed", " ".join(debt.host for debt in seen.debts), width, Role.BAD)
-    rows += [_heading("hosts"), *(_indented(line) for line in host_rows(seen.hosts, width - 1))] if seen.hosts else []
+    rows += (
+        [_heading("hosts"), *(_indented(line) for line in host_rows(seen.hosts, width - 1, ended=seen.ended))]
+        if seen.hosts
+        else []
+    )
     if seen.requests:
         rows += [_heading("asked for"), *(_indented(request_row(request, width - 1)) for request in seen.requests)]
     where: dict[int, int] = {}
