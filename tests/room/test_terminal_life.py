@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -40,6 +41,21 @@ def test_the_terminal_vanishes_and_the_room_leaves(filled: Qd, ignored: bool) ->
         terminal.wait_ended(deadline=LEAVES_WITHIN)
         assert terminal.status in (128 + signal.SIGHUP, -signal.SIGHUP)
     assert "Traceback" not in log_of(filled).read_text()
+
+
+def test_what_a_card_had_armed_is_given_up_with_the_terminal(filled: Qd) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:  # takes connections and never says a word
+        text = filled.fleet_file.read_text()
+        filled.fleet_file.write_text(text.replace('127.0.0.1:3"', f'127.0.0.1:{silent.getsockname()[1]}"'))
+        with opened(filled, "production/api", "--look", "dark") as terminal:
+            terminal.wait_for(">api")
+            terminal.send("R")
+            shown = terminal.wait_for(" rollout 5 =")
+            assert "ROLL BACK  api @ PRODUCTION" in shown
+            terminal.hang_up()
+            terminal.wait_ended(deadline=LEAVES_WITHIN)
+        with filled.journal() as journal:
+            assert [request.kind for request in journal.requests(5)] == ["cancel"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -22,6 +22,7 @@ from quarterdeck.tui.room.pane import Size
 from quarterdeck.tui.room.permission import standing
 from quarterdeck.tui.room.presence import Observing
 from quarterdeck.tui.room.reload import FleetFile, FleetWatch
+from quarterdeck.tui.room.waiting import Waiting
 from quarterdeck.tui.room.watched import Watched
 
 _log = logging.getLogger("quarterdeck.room")
@@ -55,7 +56,8 @@ class Room(Acting):
         self.asked = Asked(self)
         self.watched = Watched(self)
         self.observing = Observing(self)
-        self.companions += [self.asked, self.watched, self.observing]
+        self.waiting = Waiting(self)
+        self.companions += [self.waiting, self.asked, self.watched, self.observing]
         self._companions_closed = threading.Lock()
         self.broke: str | None = None  # by which fault of its own the room ended
         self.attention = Attention(opening.settings, self.write_sequence)

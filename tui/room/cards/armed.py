@@ -135,6 +135,7 @@ class ArmedCard(Card):
             await _cancel(self.room.desk, rollout.id)
             return
         self.rollout_id = rollout.id
+        self.room.waiting.hold(rollout.id)
         self.room.watched.watch(rollout.id)
         await self._look()
 
@@ -167,6 +168,7 @@ class ArmedCard(Card):
     def give_up(self) -> None:
         """Cancels what is armed, unless it was let go."""
         if self.rollout_id is not None and not self.went and not self.begun:
+            self.room.waiting.forget(self.rollout_id)
             self.room.run_worker(_cancel(self.room.desk, self.rollout_id), group=f"give up {self.rollout_id}")
 
     def left(self) -> None:
@@ -228,6 +230,7 @@ class ArmedCard(Card):
     def _go(self) -> None:
         assert self.seen is not None
         self.went = True
+        self.room.waiting.forget(self.seen.rollout.id)
         self.begin(self._say_go(self.seen.rollout.id, self.seen.rollout.plan_hash), "go")
 
     async def _say_go(self, id: int, plan_hash: str) -> None:
