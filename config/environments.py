@@ -34,6 +34,7 @@ def environments_of(declared: Declared, problems: Problems) -> dict[str, Environ
             hosts=fields.values.get("hosts", ()),
             after=fields.values.get("after"),
             soak=fields.values.get("soak", 0.0),
+            freezes=fields.values.get("freezes", ()),
         )
     _check_order(environments, declared, problems)
     return environments

@@ -8,6 +8,8 @@ from typing import Any
 
 from quarterdeck.config import scalars
 from quarterdeck.config.containers import CONTAINER
+from quarterdeck.config.freeze_reading import is_a_span
+from quarterdeck.config.freezes import Freeze
 from quarterdeck.config.kinds import (
     BOOLEAN,
     COMMAND,
@@ -17,6 +19,7 @@ from quarterdeck.config.kinds import (
     FEW,
     HOST_PATH,
     LABEL,
+    MOMENT,
     NAME,
     PERSON,
     REGISTRY,
@@ -26,6 +29,7 @@ from quarterdeck.config.kinds import (
     SSH_ADDRESS,
     TEXT,
     UNIT_NAME,
+    ZONE,
 )
 from quarterdeck.config.locations import LocalPath, LocalText
 from quarterdeck.config.model import (
@@ -204,6 +208,23 @@ HOST = Keys(
     refused=later("swarm"),
     check=_tls_over_tcp,
 )
+FREEZE = Keys(
+    "a freeze",
+    (
+        Key(
+            "from",
+            MOMENT,
+            "When it begins: a time of every week, or of one day; without a time when the day begins.",
+            required=True,
+            field="begins",
+        ),
+        Key("to", MOMENT, "When it ends; without a time when the day is over.", required=True, field="ends"),
+        Key("zone", ZONE, "The time zone of both, also across daylight-saving changes.", default="UTC"),
+        Key("reason", SOME_TEXT, "Why, for whoever is refused."),
+    ),
+    make=Freeze,
+    check=is_a_span,
+)
 ENVIRONMENT = Keys(
     "an environment",
     (
@@ -215,10 +236,15 @@ ENVIRONMENT = Keys(
         ),
         Key("after", NAME, "Only a release that succeeded in this environment may come here."),
         Key("soak", DURATION, "How long it must have run there before.", default="0"),
+        Key(
+            "freezes",
+            ListOf(FREEZE, "a list of freezes such as [{from: Fri 16:00, to: Mon 08:00}]"),
+            "When no release goes out here; a rollback always may.",
+        ),
         Key("env", ENV, "Variables of every service in this environment."),
         Key("secrets", SECRETS, "Secrets of every service in this environment."),
     ),
-    refused=later("approvals", "freezes", "require", "drills", "max_parallel"),
+    refused=later("approvals", "require", "drills", "max_parallel"),
 )
 OPERATORS = Keys(
     "the operators",

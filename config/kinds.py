@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from quarterdeck.config import scalars
+from quarterdeck.config import freeze_reading, scalars
 from quarterdeck.config.shapes import TEXT_SCHEMA, Scalar
 
 PLACE = {"environment": "environment", "service": "service"}  # stand-ins, to check a path before its names are known
@@ -71,6 +71,12 @@ REGISTRY = Scalar(
     scalars.registry_part,
     _pattern(scalars.REGISTRY_PART),
 )
+MOMENT = Scalar(
+    "a time of the week such as Fri 16:00, or a day such as 2026-12-20 or 2026-12-20 18:00",
+    freeze_reading.edge,
+    _pattern(freeze_reading.EDGE),
+)
+ZONE = Scalar("a time zone such as Europe/Berlin", freeze_reading.zone, _pattern(freeze_reading.ZONE))
 URL_PATH = Scalar("a path that begins with /", scalars.matching(scalars.URL_PATH), _pattern(scalars.URL_PATH))
 UNIT_NAME = Scalar(
     "the name of a systemd unit such as web.service", scalars.matching(scalars.UNIT), _pattern(scalars.UNIT)

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from quarterdeck.config.container import ContainerSpec
+from quarterdeck.config.freezes import Freeze
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -224,6 +225,7 @@ class Environment(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
     after: str | None = None  # only a release that succeeded there may come here …
     soak: float = 0.0  # … and has run there for so many seconds
+    freezes: tuple[Freeze, ...] = ()  # when nothing goes out
 
 
 class Operators(msgspec.Struct, frozen=True):

@@ -5,9 +5,9 @@ from functools import cache
 from pathlib import Path
 
 
-def now() -> str:
-    """The wall clock as ISO 8601 UTC with milliseconds: ``2026-11-23T18:30:00.123Z``."""
-    nanoseconds = time.time_ns()
+def now(later: float = 0.0) -> str:
+    """The wall clock as ISO 8601 UTC with milliseconds: ``2026-11-23T18:30:00.123Z``; what it will be in so many seconds."""
+    nanoseconds = time.time_ns() + int(later * 1_000_000_000)
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(nanoseconds // 1_000_000_000))
     return f"{seconds}.{nanoseconds // 1_000_000 % 1000:03d}Z"
 

@@ -68,6 +68,11 @@ class Operator(msgspec.Struct, frozen=True):
         person = self.login or self.name
         return f"{person}@{machine}" if machine else person
 
+    @property
+    def person(self) -> str:
+        """Who it is, whatever account is used."""
+        return self.login or self.name
+
 
 class Rollout(msgspec.Struct, frozen=True):
     """A target on its way from one release to another. ``outcome`` is the sentence why it ended or stands still."""
@@ -183,6 +188,34 @@ class Request(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
     state: str
     answer: str
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """Somebody's word about the plan of this hash. ``verdict`` is approved or rejected; ``person``: the login behind sudo."""
+
+    id: int
+    rollout: int
+    plan_hash: str
+    verdict: str
+    person: str
+    by: str
+    uid: int
+    time: str
+    reason: str
+
+
+class MadeFreeze(msgspec.Struct, frozen=True):
+    """An environment that somebody has frozen by hand. ``until``: None: until somebody ends it."""
+
+    id: int
+    environment: str
+    until: str | None
+    reason: str
+    by: str
+    uid: int
+    since: str
+    ended: str | None
+    ended_by: str | None
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -243,6 +243,7 @@ class Control:
             "only": sorted(only),
             "after": f"{environment.after}/{target.service}" if environment.after else None,
             "soak": environment.soak,
+            "freezes": msgspec.to_builtins(environment.freezes),
         }
         rollout = self.journal.arm(
             target.name,
@@ -382,12 +383,12 @@ class Control:
 
     def note(self, text: str, *, target: str | None = None, rollout: int | None = None) -> Event:
         """Writes a note into the timeline. Raises Refused (role)."""
-        self._not_a_reader()
+        self.allow_change()
         return self.journal.note(text, target, rollout)
 
     def give_reason(self, rollout: int, reason: str) -> None:
         """Writes down why a rollout was asked for, also after it has ended. Raises Refused (role)."""
-        self._not_a_reader()
+        self.allow_change()
         self.journal.set_reason(rollout, reason)
 
     # waiting
@@ -442,7 +443,8 @@ class Control:
         """The declared target. Raises UnknownTarget, Refused for who may not change it."""
         return self._allowed(target)
 
-    def _not_a_reader(self) -> None:
+    def allow_change(self) -> None:
+        """Raises Refused for who may not change anything, and in a read-only session."""
         if self.read_only:
             raise Refused("this is a read-only session, nothing was changed", "start it again without --read-only")
         if not self._may_deploy():
@@ -452,7 +454,7 @@ class Control:
             )
 
     def _allowed(self, target: str) -> Target:
-        self._not_a_reader()
+        self.allow_change()
         declared = self.fleet.targets.get(target)
         if declared is None:
             raise UnknownTarget(target, difflib.get_close_matches(target, list(self.fleet.targets), n=3, cutoff=0.5))

@@ -13,6 +13,7 @@ from quarterdeck.history.records import (
     Debt,
     Ended,
     Event,
+    MadeFreeze,
     Observation,
     Rollout,
     RolloutState,
@@ -173,12 +174,14 @@ class RoomSeen(msgspec.Struct, frozen=True):
 
 class Around(msgspec.Struct, frozen=True):
     """What is there beside the fleet. ``here``: the control rooms that are open; ``looked``: boot time (nanoseconds) when an observer
-    last wrote what hosts said, 0: not known; ``workers``: that are alive; ``journal_bytes``: its file, to a tenth of a megabyte."""
+    last wrote what hosts said, 0: not known; ``workers``: that are alive; ``journal_bytes``: its file, to a tenth of a megabyte;
+    ``freezes``: made by hand, and not ended."""
 
     here: tuple[RoomSeen, ...] = ()
     looked: int = 0
     workers: int = 0
     journal_bytes: int = 0
+    freezes: tuple[MadeFreeze, ...] = ()
 
 
 _ALONE: Final = Around()
@@ -288,6 +291,7 @@ def renew(
     """
     news = list(events)
     told = {event.target for event in news if event.target in fleet.targets}
+    looked = looked or any(event.kind.startswith("freeze") for event in news)
     observed = journal.observed() if looked else picture.observed
     looked_at = _changed_observations(picture, journal, observed) if looked else set()
     if observed != picture.observed:
@@ -328,6 +332,9 @@ def around(journal: "Journal") -> Around:
         max((one.looked for one in rooms), default=0),
         sum(lock_is_held(journal.state, rollout.id) for rollout in journal.living()),
         size // 100_000 * 100_000,
+        tuple(
+            msgspec.structs.replace(one, reason=clean(one.reason), by=clean(one.by)) for one in journal.made_freezes()
+        ),
     )
 
 

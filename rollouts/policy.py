@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from quarterdeck.config.release import Release
+from quarterdeck.rollouts.freezes import Frozen
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -33,14 +34,17 @@ def refusal(
     soak: float,
     before: Sighting,
     overridden: Set[str],
+    frozen: Frozen | None = None,
 ) -> str | None:
-    """Why ``release`` may not be deployed: it was bad before, or has not succeeded (long enough) in the environment
-    before."""
+    """Why ``release`` may not be deployed: it was bad before, its environment is frozen, or it has not succeeded (long enough) in the
+    environment before."""
     if verdict == "bad" and not force:
         return (
             f"release {release.id} was marked bad ({verdict_reason or 'no reason recorded'}); "
             "to ship it all the same: --force --reason …"
         )
+    if frozen is not None and "freeze" not in overridden:
+        return f"{frozen_words(release.target, frozen)}; wait for its end, or: --override freeze --reason …"
     if after is None or "after" in overridden:
         return None
     override = "or: --override after --reason …"
@@ -63,15 +67,35 @@ def refusal(
     return None
 
 
+def frozen_words(target: str, frozen: Frozen) -> str:
+    """``production is frozen until …``; a rollback is not concerned."""
+    return f"{target.partition('/')[0]} is frozen {frozen.words}"
+
+
 class WayRound(StrEnum):
     """What sets a refusal aside; always with a reason."""
 
     FORCE = "--force"
     AFTER = "--override after"
+    FREEZE = "--override freeze"
 
     @property
     def words(self) -> str:
-        return "that the release was marked bad" if self is WayRound.FORCE else "the order of the environments"
+        match self:
+            case WayRound.FORCE:
+                return "that the release was marked bad"
+            case WayRound.AFTER:
+                return "the order of the environments"
+            case WayRound.FREEZE:
+                return "the freeze"
+
+    @property
+    def policy(self) -> str | None:
+        """The word behind ``--override``; None: it is another option."""
+        return None if self is WayRound.FORCE else self.value.rpartition(" ")[2]
+
+
+OVERRIDES = tuple(way.policy for way in WayRound if way.policy is not None)
 
 
 def way_round(refused: str) -> WayRound | None:

@@ -17,6 +17,8 @@ from quarterdeck.config.model import Hooks, OnUnreachable, Target
 from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.declared import release_of
+from quarterdeck.rollouts.freezes import from_options
+from quarterdeck.rollouts.frozen import frozen_now
 from quarterdeck.rollouts.manifest import release_in
 from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, plan_deploy, plan_rollback
 from quarterdeck.rollouts.policy import NOTHING_BEFORE, refusal
@@ -92,7 +94,7 @@ class Arming:
             except BackendError as error:
                 raise CannotBegin("artifact", str(error)) from error
             release = await self._release(version, resolved, values)
-            self._policy(release)
+            await self.check_policy(release)
             hosts = await look
             self.refuse_unreachable(hosts)
             archive: Path | None = None
@@ -130,11 +132,14 @@ class Arming:
             created_by=self.rollout.requested_by,
         )
 
-    def _policy(self, release: Release) -> None:
+    async def check_policy(self, release: Release) -> None:
+        """Raises ``CannotBegin`` for what may not go out now; what is set aside is journalled, once."""
         options = self.rollout.options
         reader = self.journal.reader
         row = reader.release(release.id)
         after = options.get("after")
+        overridden = frozenset(options.get("override") or ())
+        frozen = frozen_now(reader, self.target.environment, from_options(options.get("freezes") or ()))
         why = refusal(
             release,
             verdict=row.verdict if row else "untried",
@@ -145,10 +150,16 @@ class Arming:
             before=seen_before(reader, str(after), release.artifact.sha256, wanted_by=release.target)
             if after
             else NOTHING_BEFORE,
-            overridden=frozenset(options.get("override") or ()),
+            overridden=overridden,
+            frozen=frozen,
         )
         if why is not None:
             raise CannotBegin("policy", why)
+        if frozen is not None and not reader.events(rollout=self.rollout.id, kind="override", limit=1):
+            told = {"policy": "freeze", "frozen": frozen.words, "reason": self.rollout.reason}
+            await self.journal.do(
+                self.journal.journal.record, "override", target=release.target, rollout=self.rollout.id, body=told
+            )
 
     def refuse_unreachable(self, hosts: list[HostNow]) -> None:
         lost = [host for host in hosts if host.error is not None]

@@ -103,6 +103,8 @@ class Session(CarryingOut):
                 "policy", "the plan has changed since it was shown: look at it again; nothing was changed"
             )
         await self._refuse_if_stale(begun_before, request)
+        if request is not None and self.rollout.kind is not RolloutKind.ROLLBACK:
+            await self._still_allowed(armed, request)
         preempted = self.journal.reader.active(self.target.name)
 
         def begin() -> int:
@@ -160,6 +162,14 @@ class Session(CarryingOut):
         if request is not None:
             await self.wishes.answer(request, why, state="refused")
         raise CannotBegin("busy", f"{why}; nothing was changed")
+
+    async def _still_allowed(self, armed: Armed, request: Request) -> None:
+        """What policy allowed when this was armed may be forbidden by the time that somebody says ``go``."""
+        try:
+            await self.arming.check_policy(armed.release)
+        except CannotBegin as error:
+            await self.wishes.answer(request, error.why, state="refused")
+            raise
 
     async def _arm_or_cancel(self) -> Armed:
         arming = asyncio.create_task(self.arming.arm())

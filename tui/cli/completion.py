@@ -75,6 +75,10 @@ def targets(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     return _quietly(lambda: list(_session(parsed_args).fleet.targets))
 
 
+def environments(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    return _quietly(lambda: list(_session(parsed_args).fleet.environments))
+
+
 def targets_and_environments(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     return _quietly(lambda: [*_session(parsed_args).fleet.environments, *_session(parsed_args).fleet.targets])
 

@@ -180,6 +180,18 @@ def describe(event: "Event") -> tuple[str, str]:
             return _columns("-", "release", f"{body.get('release')} is new", "dim")
         case "replanned":
             return _columns("-", "replanned", f"because {body.get('because')}", "warn")
+        case "freeze":
+            until = f" until {body['until']}" if body.get("until") else ""
+            return _columns(
+                "-", "freeze", f"{body.get('environment')} frozen{until}: {body.get('reason')} ({event.who})", "warn"
+            )
+        case "freeze.ended":
+            why = f": {body['reason']}" if body.get("reason") else ""
+            return _columns("-", "freeze", f"{body.get('environment')} is not frozen any more{why} ({event.who})", "")
+        case "override":
+            frozen = f", frozen {body['frozen']}" if body.get("frozen") else ""
+            told = f"{body.get('policy')} was set aside{frozen}; because: {body.get('reason')} ({event.who})"
+            return _columns("-", "override", told, "warn")
         case "pause.until":
             return _columns("-", "pause", f"for {duration(float(body.get('seconds') or 0))}", "dim")
         case "worker" | "fence":

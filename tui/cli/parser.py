@@ -40,6 +40,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("resume", "steering", "let a paused rollout, or one whose worker died, go on"),
     Command("abort", "steering", "stop a rollout and take it back"),
     Command("retry", "steering", "try again what a rollout could not do"),
+    Command("freeze", "freezing", "when no release goes out to an environment; freeze one by hand"),
+    Command("unfreeze", "freezing", "end a freeze that was made by hand"),
     Command("rollouts", "reading", "list rollouts, newest first"),
     Command("show", "reading", "one rollout, whole: steps, requests, reasons"),
     Command("watch", "reading", "follow a rollout live, a line for each step"),

@@ -47,9 +47,9 @@ def declare_deploy(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--override",
         metavar="POLICY",
         action="append",
-        choices=("after",),
+        choices=("after", "freeze"),
         default=[],
-        help="set a policy aside (after: the order of environments); needs --reason",
+        help="set a policy aside (after: the order of environments; freeze: that the environment is frozen); needs --reason",
     )
     add_waiting_options(parser)
 

@@ -152,7 +152,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(
         "freeze",
         "freeze",
-        "Show the freeze windows of the target's environment.",
+        "Show the freezes of the target's environment, or freeze it.",
         _CHANGE,
         _T,
         ("F",),

@@ -21,6 +21,7 @@ from quarterdeck.tui.room.cards.checks import Check, check_rows, is_production, 
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard
 from quarterdeck.tui.room.cards.words import ReasonCard
 from quarterdeck.tui.room.desk import Desk, News
+from quarterdeck.tui.room.freezing import freeze_words
 from quarterdeck.tui.room.rollout_rows import host_rows, one_line, progress_row, request_row, state_row
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
 
@@ -84,6 +85,13 @@ class ArmedCard(Card):
         """When the hosts were asked what the plan is made from."""
         events = self.seen.events if self.seen is not None else ()
         return next((event.time for event in events if event.kind == "armed"), None)
+
+    @property
+    def frozen(self) -> str:
+        """What freezes the environment now; empty: nothing."""
+        room = self.room
+        environment = room.fleet.environments.get(self.target.partition("/")[0])
+        return freeze_words(environment, room.picture, room.now())
 
     @property
     def begun(self) -> bool:

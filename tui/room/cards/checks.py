@@ -73,10 +73,10 @@ def place_words(target: str, environments: Sequence[str]) -> str:
 
 
 def rollback_checks(
-    plan: Mapping[str, Any], facts: WayFacts | None, me: str, *, looked: str | None = None
+    plan: Mapping[str, Any], facts: WayFacts | None, me: str, *, looked: str | None = None, frozen: str = ""
 ) -> list[Check]:
     """``plan`` is the worker's; empty while it still looks. ``me``: who sits there, as the journal names people.
-    ``looked``: when the hosts were asked (ISO 8601)."""
+    ``looked``: when the hosts were asked (ISO 8601); ``frozen``: what freezes the environment, in words."""
     if not plan or facts is None:
         return [
             Check(Level.UNKNOWN, text)
@@ -99,13 +99,25 @@ def rollback_checks(
         _config(facts.difference),
         *_secrets(plan),
         _hooks(facts),
-        *_other(facts, RolloutKind.ROLLBACK, me, "is stopped first"),
+        *_other(
+            facts,
+            RolloutKind.ROLLBACK,
+            me,
+            "is stopped first",
+            f"{frozen}: no matter to a rollback" if frozen else "freezes: none",
+        ),
         *_hosts(plan, looked),
     ]
 
 
 def deploy_checks(
-    plan: Mapping[str, Any], facts: WayFacts | None, me: str, overridden: Sequence[str], *, looked: str | None = None
+    plan: Mapping[str, Any],
+    facts: WayFacts | None,
+    me: str,
+    overridden: Sequence[str],
+    *,
+    looked: str | None = None,
+    frozen: str = "",
 ) -> list[Check]:
     if not plan or facts is None:
         return [Check(Level.UNKNOWN, text) for text in ("artifact", "policy", "config and secrets", "hosts")]
@@ -132,7 +144,7 @@ def deploy_checks(
         *checks,
         _config(facts.difference),
         *_secrets(plan),
-        *_other(facts, RolloutKind.DEPLOY, me, "is taken the place of"),
+        *_other(facts, RolloutKind.DEPLOY, me, "is taken the place of", frozen or "freezes: none"),
         *_hosts(plan, looked),
     ]
 
@@ -247,10 +259,10 @@ def _state(rollout: Rollout) -> str:
     return "its worker died" if rollout.state is RolloutState.ORPHANED else str(rollout.state).replace("_", " ")
 
 
-def _other(facts: WayFacts, kind: RolloutKind, me: str, becomes: str) -> list[Check]:
+def _other(facts: WayFacts, kind: RolloutKind, me: str, becomes: str, freezes: str) -> list[Check]:
     other = facts.other
     if other is None:
-        return [Check(Level.OK, "nobody else is at work on it; freezes: none")]
+        return [Check(Level.OK, f"nobody else is at work on it; {freezes}")]
     if outdated(facts, kind) == other:
         return []  # it is said already, and nothing takes its place
     level = Level.WARN if other.requested_by == me else Level.RED

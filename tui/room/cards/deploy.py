@@ -46,7 +46,9 @@ class DeployCard(ArmedCard):
     def checks(self) -> Sequence[Check]:
         plan = self.seen.plan if self.seen is not None else {}
         aside = [*(["the mark «bad»"] if self.force else []), *(f"policy «{name}»" for name in self.override)]
-        return deploy_checks(plan, self.facts, self.room.standing.operator.label, aside, looked=self.looked)
+        return deploy_checks(
+            plan, self.facts, self.room.standing.operator.label, aside, looked=self.looked, frozen=self.frozen
+        )
 
     # keys
 
@@ -114,8 +116,8 @@ class DeployCard(ArmedCard):
             return
         self.reason = reason
         self.force = self.force or way is WayRound.FORCE
-        if way is WayRound.AFTER and "after" not in self.override:
-            self.override = (*self.override, "after")
+        if way.policy is not None and way.policy not in self.override:
+            self.override = (*self.override, way.policy)
         self.arm()
 
     # what is shown

@@ -45,7 +45,9 @@ class RollbackCard(ArmedCard):
 
     def checks(self) -> Sequence[Check]:
         plan = self.seen.plan if self.seen is not None else {}
-        return rollback_checks(plan, self.facts, self.room.standing.operator.label, looked=self.looked)
+        return rollback_checks(
+            plan, self.facts, self.room.standing.operator.label, looked=self.looked, frozen=self.frozen
+        )
 
     def more_keys(self) -> tuple[tuple[str, str], ...]:
         runbook = (("b", "runbook"),) if self.service in self.room.fleet.runbooks and not self._runbook_beside else ()

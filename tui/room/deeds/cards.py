@@ -13,6 +13,7 @@ from quarterdeck.rollouts.versions import KnownVersion, known_versions
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.card import Card
 from quarterdeck.tui.room.cards.deploy import DeployCard
+from quarterdeck.tui.room.cards.freeze import FreezeCard
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.cards.rollback import RollbackCard
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard, carry_on
@@ -143,8 +144,15 @@ async def _approve(room: Room, _words: Words) -> None:
     room.say("nothing waits for an approval: approvals and gates can't be declared in the fleet file yet")
 
 
-async def _freeze(room: Room, _words: Words) -> None:
-    room.say("no freeze: freeze windows can't be declared in the fleet file yet")
+async def _freeze(room: Room, words: Words) -> None:
+    if words and words[0] in room.fleet.environments:
+        room.push_screen(FreezeCard(words[0]))
+        return
+    target = room.target_in(words)
+    if target is None:
+        room.say("there is no target, and no environment to show freezes of")
+        return
+    room.push_screen(FreezeCard(target.partition("/")[0]))
 
 
 async def _note(room: Room, words: Words) -> None:

@@ -1,8 +1,9 @@
-"""The alert band: the worst thing there is, its cause and the key for it; or what the last action came to."""
+"""The alert band: the worst thing there is, its cause and the key for it, or what is frozen; or what the last action came to."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
+from quarterdeck.tui.room.freezing import banner_row, frozen_environments
 from quarterdeck.tui.room.overview.worst import alert_row, hints, worst
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
@@ -18,5 +19,8 @@ class AlertBand(Pane, can_focus=False):
         said = room.word(quiet=seen is None)
         if said:
             return [(Span(ellipsis(f" {said}", size.width), Role.WARN),)]
-        keys = hints(seen, room.place.target, room.keymap.key_of) if seen is not None else ""
+        if seen is None:
+            frozen = frozen_environments(room.fleet.environments, room.picture, room.now())
+            return [banner_row(frozen, room.picture.production, size.width)]
+        keys = hints(seen, room.place.target, room.keymap.key_of)
         return [alert_row(seen, more, room.picture.production, size.width, keys)]

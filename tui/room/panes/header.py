@@ -10,10 +10,12 @@ from typing import ClassVar
 
 import msgspec
 
+from quarterdeck.rollouts.freezes import Frozen
 from quarterdeck.rollouts.picture import Picture
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.ages import coarse, since
 from quarterdeck.tui.room.boxes import CLOCK_WIDTH, WIDE_WIDTH
+from quarterdeck.tui.room.freezing import frozen_environments, header_span
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.permission import Standing
 from quarterdeck.tui.room.rows import Role, Row, Span, row, spread, width_of
@@ -73,7 +75,14 @@ def others(picture: Picture, pid: int, *, wide: bool) -> str:
 
 
 def header_row(
-    picture: Picture, fault: str, standing: Standing, way: Way, bastion: str, now: datetime, width: int
+    picture: Picture,
+    fault: str,
+    standing: Standing,
+    way: Way,
+    bastion: str,
+    now: datetime,
+    width: int,
+    frozen: Sequence[tuple[str, Frozen]] = (),
 ) -> Row:
     """Everything but the clock, the most important first; what does not fit is left out whole. A journal that can't be read is said
     in place of how live it is."""
@@ -90,7 +99,7 @@ def header_row(
             + others(picture, way.pid, wide=wide),
             Role.PLAIN if writes else Role.WARN,
         ),
-        Span("freeze: none"),
+        header_span(frozen, wide=wide),
         Span(f"workers {picture.around.workers} up" if picture.around.workers or wide else ""),
         Span(hosts, Role.STALE if lost else Role.PLAIN),
         Span(f"journal {picture.around.journal_bytes / 1e6:.1f} MB" if wide else ""),
@@ -111,7 +120,9 @@ class Header(Pane, can_focus=False):
         room = self.room
         where = room.standing.operator.where.split(" ")[0].split(".")[0]
         way = Way(os.getpid(), room.opening.read_only, room.opening.observe)
-        return [header_row(room.picture, room.fault, room.standing, way, where, room.now(), size.width)]
+        now = room.now()
+        frozen = frozen_environments(room.fleet.environments, room.picture, now)
+        return [header_row(room.picture, room.fault, room.standing, way, where, now, size.width, frozen)]
 
 
 class Clock(Pane, can_focus=False):
