@@ -35,6 +35,7 @@ def environments_of(declared: Declared, problems: Problems) -> dict[str, Environ
             after=fields.values.get("after"),
             soak=fields.values.get("soak", 0.0),
             freezes=fields.values.get("freezes", ()),
+            approvals=fields.values.get("approvals"),
         )
     _check_order(environments, declared, problems)
     return environments

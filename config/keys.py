@@ -33,6 +33,7 @@ from quarterdeck.config.kinds import (
 )
 from quarterdeck.config.locations import LocalPath, LocalText
 from quarterdeck.config.model import (
+    ApprovalPolicy,
     Hook,
     Hooks,
     HookWhere,
@@ -225,6 +226,33 @@ FREEZE = Keys(
     make=Freeze,
     check=is_a_span,
 )
+
+
+def _reachable(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    """Whether as many people are named as must agree; how many are in a group is not known here."""
+    who, count = values.get("who"), values.get("count", 1)
+    if who is None or any(name.startswith("@") for name in who) or count <= len(who):
+        return True
+    problems.add(node.value("count"), f"{count} must agree, and only {len(who)} may")
+    return False
+
+
+APPROVALS = Keys(
+    "the approvals",
+    (
+        Key("count", COUNT, "How many people must agree to a deploy's plan.", default="1"),
+        Key(
+            "from",
+            ListOf(PERSON, "a list of users and @groups", least=1, distinct=True),
+            "Who may. Without it: who `operators.approve` names, else everybody.",
+            field="who",
+        ),
+        Key("prevent_self_review", BOOLEAN, "Whether it must be others than who asked for it.", default="true"),
+        Key("timeout", SOME_TIME, "How long it is waited for; then the deploy is cancelled.", default="8h"),
+    ),
+    make=ApprovalPolicy,
+    check=_reachable,
+)
 ENVIRONMENT = Keys(
     "an environment",
     (
@@ -236,6 +264,7 @@ ENVIRONMENT = Keys(
         ),
         Key("after", NAME, "Only a release that succeeded in this environment may come here."),
         Key("soak", DURATION, "How long it must have run there before.", default="0"),
+        Key("approvals", APPROVALS, "Who must agree before a deploy begins here; a rollback never waits."),
         Key(
             "freezes",
             ListOf(FREEZE, "a list of freezes such as [{from: Fri 16:00, to: Mon 08:00}]"),
@@ -244,7 +273,7 @@ ENVIRONMENT = Keys(
         Key("env", ENV, "Variables of every service in this environment."),
         Key("secrets", SECRETS, "Secrets of every service in this environment."),
     ),
-    refused=later("approvals", "require", "drills", "max_parallel"),
+    refused=later("require", "drills", "max_parallel"),
 )
 OPERATORS = Keys(
     "the operators",
@@ -255,9 +284,13 @@ OPERATORS = Keys(
             ListOf(PERSON, "a list of users and @groups"),
             "Who may deploy and roll back. Without it: everybody.",
         ),
+        Key(
+            "approve",
+            ListOf(PERSON, "a list of users and @groups"),
+            "Who may agree to deploys, where `approvals` of an environment does not say it. Without it: everybody.",
+        ),
     ),
     make=Operators,
-    refused=later("approve"),
 )
 SSH = Keys(
     "ssh",

@@ -220,12 +220,22 @@ class Target(msgspec.Struct, frozen=True):
         return f"{self.environment}/{self.service}"
 
 
+class ApprovalPolicy(msgspec.Struct, frozen=True, rename={"who": "from"}):
+    """Who must agree before a deploy begins. ``who``: users and @groups, None: everybody may."""
+
+    count: int = 1
+    who: tuple[str, ...] | None = None
+    prevent_self_review: bool = True  # whoever asked for a rollout does not count
+    timeout: float = 8 * 3600.0  # seconds that it is waited for
+
+
 class Environment(msgspec.Struct, frozen=True):
     name: str
     hosts: tuple[str, ...]
     after: str | None = None  # only a release that succeeded there may come here …
     soak: float = 0.0  # … and has run there for so many seconds
     freezes: tuple[Freeze, ...] = ()  # when nothing goes out
+    approvals: ApprovalPolicy | None = None  # None: nobody has to agree
 
 
 class Operators(msgspec.Struct, frozen=True):
@@ -233,6 +243,7 @@ class Operators(msgspec.Struct, frozen=True):
 
     view: tuple[str, ...] | None = None
     deploy: tuple[str, ...] | None = None
+    approve: tuple[str, ...] | None = None  # where an environment does not say it itself
 
 
 class Fleet(msgspec.Struct, frozen=True):

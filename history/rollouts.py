@@ -295,6 +295,8 @@ class Rollouts(Asked):
             moved = (found.state, found.epoch, found.pid) != (rollout.state, rollout.epoch, rollout.pid)
             if moved or found.state in ENDED or found.state == RolloutState.ORPHANED or is_held():
                 return found
+            if found.state == RolloutState.QUEUED:
+                return found  # it has changed nothing: whoever comes gives it a worker, and it goes on waiting
             process = f"its worker (process {found.pid})" if found.pid is not None else "its worker"
             if found.state == RolloutState.ARMED:
                 self._change_state(

@@ -153,6 +153,8 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
             ), ""
         case state if state not in ENDED and state is not RolloutState.ARMED and not seen.alive:
             return (WayOn("resume", "starts a new worker: nobody works on it now"),), ""
+        case RolloutState.QUEUED:
+            return (), f"rollout {rollout.id} {rollout.outcome or 'waits'}"
         case RolloutState.SUCCEEDED if not seen.debts:
             return (), f"rollout {rollout.id} has succeeded: nothing is left to do"
         case RolloutState.ROLLED_BACK if not seen.debts and rollout.kind is RolloutKind.DEPLOY:

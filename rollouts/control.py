@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.config.model import Fleet, Target
+from quarterdeck.config.model import Environment, Fleet, Target
 from quarterdeck.config.release import to_json
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held, mark_orphaned, orphans
@@ -145,7 +145,7 @@ class Control:
         declared = self._allowed(target)
         if force and not reason:
             raise Refused("--force needs a reason", "give it with --reason")
-        active = self._under_way(target)
+        active = self._begun(self._under_way(target))
         if active is not None and active.kind is RolloutKind.ROLLBACK and active.state is not RolloutState.ORPHANED:
             raise Refused(busy(active), f"follow it with: qd watch {active.id}")
         if active is not None and len(set(only)) not in (0, len(declared.hosts)):
@@ -177,6 +177,11 @@ class Control:
         self.tend()
         return self.journal.active(target)
 
+    @staticmethod
+    def _begun(active: Rollout | None) -> Rollout | None:
+        """None also for one that only waits: nothing of it is on any host, so there is nothing of it to go back from."""
+        return None if active is not None and active.epoch == 0 else active
+
     def _good_ones(self, target: str, bad: ReleaseRow) -> str:
         """Where else there is to go, in words that the rest of the advice follows; empty when nowhere."""
         current = self.journal.current_release(target)
@@ -187,7 +192,7 @@ class Control:
 
     def _way_back(self, target: Target, to: str | None) -> str | None:
         current = self.journal.current_release(target.name)
-        active = self.journal.active(target.name)
+        active = self._begun(self.journal.active(target.name))
         last = self.journal.last_begun(target.name, other_than=0)
         if to is None and active is None and last is not None and last.state is RolloutState.FAILED:
             # What failed half-way is finished first: the way back leads to where it was going back to.
@@ -244,6 +249,8 @@ class Control:
             "after": f"{environment.after}/{target.service}" if environment.after else None,
             "soak": environment.soak,
             "freezes": msgspec.to_builtins(environment.freezes),
+            "approvals": self._approvals(environment),
+            "person": self.operator.person,
         }
         rollout = self.journal.arm(
             target.name,
@@ -255,6 +262,23 @@ class Control:
         )
         self._start(rollout)
         return rollout
+
+    def _approvals(self, environment: Environment) -> dict[str, Any] | None:
+        """Who must agree before a deploy begins there, as a rollout carries it."""
+        wanted = environment.approvals
+        if wanted is None:
+            return None
+        who = wanted.who if wanted.who is not None else self.fleet.operators.approve
+        return dict(msgspec.to_builtins(msgspec.structs.replace(wanted, who=who)))
+
+    def wake(self, rollout: int) -> bool:
+        """Has a rollout a worker, which reads what was asked of it? One whose worker died gets a new one, from who may deploy."""
+        if lock_is_held(self.journal.path.parent, rollout):
+            return True
+        if not self._may_deploy():
+            return False
+        self._start(self.journal.rollout(rollout))
+        return True
 
     def _start(self, rollout: Rollout) -> None:
         options = rollout.options
@@ -371,6 +395,9 @@ class Control:
                 mark_orphaned(self.journal, rollout)  # nothing was changed: it is cancelled
                 continue
             found.append(rollout)
+            if rollout.state is RolloutState.QUEUED:  # it has changed nothing, and goes on waiting
+                self.wake(rollout.id)
+                continue
             policy = str(rollout.options.get("target", {}).get("on_orphan", "hold"))
             if rollout.kind is RolloutKind.ROLLBACK or policy != "hold" or rollout.state in _TAKING_BACK:
                 if self._may_deploy():

@@ -24,6 +24,7 @@ _CANCELLED = {
     "policy": REFUSED,
     "busy": REFUSED,
     "silence": REFUSED,
+    "rejected": REFUSED,
     "unreachable": UNREACHABLE,
 }
 

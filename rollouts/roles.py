@@ -6,23 +6,31 @@ import os
 import pwd
 from collections.abc import Collection
 
-from quarterdeck.config.model import Operators
+from quarterdeck.config.model import Fleet, Operators
 from quarterdeck.history.records import Operator
 
 
 def may_change(operators: Operators, operator: Operator) -> bool:
     """Whether ``operator`` may change things: named by ``operators.deploy``, by user or @group; None: everybody."""
-    return operators.deploy is None or _is_named(operator, operators.deploy)
+    return operators.deploy is None or is_named(operator, operators.deploy)
 
 
 def may_look(operators: Operators, operator: Operator) -> bool:
     """Whether ``operator`` may see what runs and what happened: named by ``operators.view``, or may change it; None: everybody."""
     if operators.view is None:
         return True
-    return _is_named(operator, (*operators.view, *(operators.deploy or ())))
+    return is_named(operator, (*operators.view, *(operators.deploy or ())))
 
 
-def _is_named(operator: Operator, names: Collection[str]) -> bool:
+def may_approve(fleet: Fleet, operator: Operator) -> bool:
+    """Whether ``operator`` is named as one who agrees to deploys, of some environment."""
+    wanted = (environment.approvals for environment in fleet.environments.values())
+    named = {name for each in wanted if each is not None for name in each.who or fleet.operators.approve or ()}
+    return is_named(operator, named)
+
+
+def is_named(operator: Operator, names: Collection[str]) -> bool:
+    """Whether ``operator`` is one of these users, or in one of these @groups."""
     return not ({operator.name} | {f"@{group}" for group in groups_of(operator.uid)}).isdisjoint(names)
 
 

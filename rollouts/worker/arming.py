@@ -161,6 +161,45 @@ class Arming:
                 self.journal.journal.record, "override", target=release.target, rollout=self.rollout.id, body=told
             )
 
+    async def arm_again(self, release: Release, before: Armed | None) -> Armed:
+        """The plan anew, for a release that waited: hosts are asked once more, over new connections where the old ones are lost.
+
+        ``before``: what was found when it was armed; None: another worker did that, and the release is as it was journalled. Raises
+        ``CannotBegin``.
+        """
+        hosts = await self._look_after_waiting(release)
+        self.refuse_unreachable(hosts)
+        known = self.known_releases(release)
+        leaving = self.rollout.from_release or most_common(hosts)
+        if before is not None:
+            secrets, masked, states = (
+                before.secrets,
+                before.masked,
+                dict.fromkeys(before.body.get("secrets", ()), "same"),
+            )
+        else:
+            old = await old_secrets(release, self.base)
+            other = [name for name, state in old.states.items() if state != "same"]
+            if other:
+                raise CannotBegin(
+                    "secrets",
+                    f"secret {', '.join(other)} is not what it was when {release.version} was asked for, or can't be read: "
+                    "deploy it anew; nothing was changed",
+                )
+            secrets, masked, states = {release.id: old.to_write}, [old.readable], old.states
+        plan = plan_deploy(hosts, release.id, self.target.strategy, self.target.hooks, seed=self.rollout.id)
+        armed = Armed(self.target, release, leaving, hosts, plan, secrets, known, masked=masked)
+        return described(armed, self.rollout.kind, states)
+
+    async def _look_after_waiting(self, release: Release) -> list[HostNow]:
+        self.crew.renew()
+        hosts = await self.look(release, patient=True)
+        lost = [host.host for host in hosts if host.error is not None]
+        if lost:
+            await asyncio.gather(*(self.crew.reconnect(name) for name in lost), return_exceptions=True)
+            hosts = await self.look(release, patient=True)
+        return hosts
+
     def refuse_unreachable(self, hosts: list[HostNow]) -> None:
         lost = [host for host in hosts if host.error is not None]
         if lost and (self.target.on_unreachable is OnUnreachable.STOP or len(lost) == len(hosts)):
@@ -189,7 +228,7 @@ class Arming:
             raise unreachable(hosts, len(hosts))
         leaving = self.rollout.from_release if self.rollout.from_release != release.id else None
         active = self.journal.reader.active(self.target.name)
-        if active is not None and active.id != self.rollout.id and active.to_release:
+        if active is not None and active.id != self.rollout.id and active.to_release and active.epoch > 0:
             leaving = active.to_release
         leaving = leaving or most_common([h for h in hosts if h.current != release.id])
         if self.rollout.options.get("settle"):

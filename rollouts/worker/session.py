@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from quarterdeck.backends.hosts.opening import Hosts
+from quarterdeck.config.model import ApprovalPolicy
 from quarterdeck.history.errors import EpochLost, JournalError, LockHeld, RequestRefused, TargetBusy, Withdrawn
 from quarterdeck.history.identity import current_operator, process_identity
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import ENDED, Request, Rollout, RolloutKind, RolloutState, Step, StepState
+from quarterdeck.rollouts.approvals import wanted_of
 from quarterdeck.rollouts.control import ARMED_FOR, busy
 from quarterdeck.rollouts.plan import Action, HostNow, Plan, plan_deploy, plan_rollback
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, describe, hosts_from_body
 from quarterdeck.rollouts.worker.carrying_out import CarryingOut
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
+from quarterdeck.rollouts.worker.waiting import Overtaken, WaitingForWords
 from quarterdeck.rollouts.worker.waves import Aborted, Waves
 
 log = logging.getLogger("quarterdeck.worker")
@@ -54,16 +57,21 @@ async def run(state: Path, rollout: int, backend: Hosts, crew: Crew) -> int:
     return 0
 
 
-class Session(CarryingOut):
+class Session(WaitingForWords, CarryingOut):
     async def live(self) -> None:
         beside = [asyncio.create_task(self._beat()), asyncio.create_task(self.wishes.follow())]
         try:
             if self.rollout.state is RolloutState.ARMED:
                 await self._from_the_start()
+            elif self.rollout.state is RolloutState.QUEUED:
+                await self._begin_agreed(self._last_begun(), None)
             else:
                 await self._taken_over()
         except CannotBegin as error:
-            await self._end(None, RolloutState.CANCELLED, error.why, cause=error.cause, lost=error.hosts)
+            with contextlib.suppress(RequestRefused):  # a rollback took its place at that very moment
+                await self._end(None, RolloutState.CANCELLED, error.why, cause=error.cause, lost=error.hosts)
+        except Overtaken:
+            log.info("superseded while it waited, this worker leaves, rollout=%d", self.id)
         except EpochLost as error:
             log.warning("another worker has taken over, this one stops, rollout=%d reason=%s", self.id, error)
         finally:
@@ -105,9 +113,35 @@ class Session(CarryingOut):
         await self._refuse_if_stale(begun_before, request)
         if request is not None and self.rollout.kind is not RolloutKind.ROLLBACK:
             await self._still_allowed(armed, request)
-        preempted = self.journal.reader.active(self.target.name)
+        wanted = wanted_of(self.rollout)
+        if wanted is not None:
+            await self._queue(wanted, armed.plan_hash, request)
+            await self._begin_agreed(begun_before, armed)
+        else:
+            await self._begin(armed, begun_before, request)
+
+    async def _begin_agreed(self, begun_before: Rollout | None, armed: Armed | None) -> None:
+        """As soon as enough people have agreed. ``armed``: None when another worker had armed it."""
+        wanted = wanted_of(self.rollout)
+        assert wanted is not None
+        agreed = await self._agreed(wanted, armed)
+        await self._begin(agreed, begun_before, None, wanted)
+
+    async def _begin(
+        self,
+        armed: Armed,
+        begun_before: Rollout | None,
+        request: Request | None,
+        wanted: ApprovalPolicy | None = None,
+    ) -> None:
+        """The first change, and all that follow. ``wanted``: who must have agreed, at that very moment."""
+        journal = self.journal.journal
+        active = self.journal.reader.active(self.target.name)
+        preempted = active if active is not None and active.id != self.id else None
 
         def begin() -> int:
+            if wanted is not None:
+                self.still_agreed(journal, wanted)
             journal.seed_epoch(self.target.name, armed.highest_epoch)
             epoch = journal.begin(self.id, preempt=self._preempt(preempted))
             if request is not None:
@@ -123,9 +157,13 @@ class Session(CarryingOut):
             if request is not None:
                 await self.wishes.answer(request, busy(error.active), state="refused")
             raise CannotBegin("busy", f"{busy(error.active)}; nothing was changed") from error
+        except RequestRefused as error:
+            if wanted is None:
+                raise
+            raise Overtaken from error  # at the last moment
         if request is not None:
             self.wishes.forget(request)
-        if preempted is not None or _id(self._last_begun()) != _id(begun_before):
+        if (preempted is not None and preempted.epoch > 0) or _id(self._last_begun()) != _id(begun_before):
             await self._look_again(armed, preempted)
         work = self._work(armed, epoch)
         steps = await self._add_steps(epoch, armed.plan)

@@ -27,6 +27,7 @@ class Wishes:
         self._changed = asyncio.Event()
         self.aborted = asyncio.Event()
         self.overtaken = asyncio.Event()
+        self.moved = asyncio.Event()  # something was journalled; whoever waits for that clears it
         self.abort_request: Request | None = None
         self.eager = False
 
@@ -40,6 +41,7 @@ class Wishes:
                 if now != version:
                     self._read()
                     version = now
+                    self.moved.set()
             except JournalError as error:  # busy for a while: an abort must be heard all the same, at the next look
                 log.warning("the journal could not be read, rollout=%d reason=%s", self._rollout, error)
             await asyncio.sleep(EAGER if self.eager else CALM)

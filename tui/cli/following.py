@@ -180,6 +180,11 @@ def describe(event: "Event") -> tuple[str, str]:
             return _columns("-", "release", f"{body.get('release')} is new", "dim")
         case "replanned":
             return _columns("-", "replanned", f"because {body.get('because')}", "warn")
+        case "approvals.wanted":
+            return "", ""  # the state says it, in words
+        case "approved" | "rejected":
+            why = f", because: {body['reason']}" if body.get("reason") else ""
+            return _columns("-", kind, f"by {event.who}{why}", "ok" if kind == "approved" else "warn")
         case "freeze":
             until = f" until {body['until']}" if body.get("until") else ""
             return _columns(
@@ -209,6 +214,7 @@ STATE_STYLES = {
     "superseded": "warn",
     "orphaned": "bad",
     "paused": "warn",
+    "queued": "warn",
     "aborting": "warn",
     "rolling_back": "warn",
     "running": "moving",

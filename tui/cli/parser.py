@@ -40,6 +40,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("resume", "steering", "let a paused rollout, or one whose worker died, go on"),
     Command("abort", "steering", "stop a rollout and take it back"),
     Command("retry", "steering", "try again what a rollout could not do"),
+    Command("approve", "approving", "agree to a deploy that waits for it"),
+    Command("reject", "approving", "say no to a deploy that waits for approvals"),
     Command("freeze", "freezing", "when no release goes out to an environment; freeze one by hand"),
     Command("unfreeze", "freezing", "end a freeze that was made by hand"),
     Command("rollouts", "reading", "list rollouts, newest first"),

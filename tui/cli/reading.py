@@ -10,7 +10,7 @@ from quarterdeck.tui.cli.parser import Parser, add_command
 from quarterdeck.tui.cli.times import clock, day_and_clock, duration, seconds_between
 
 if TYPE_CHECKING:
-    from quarterdeck.history.records import Event, Request, Rollout, Step
+    from quarterdeck.history.records import Approval, Event, Request, Rollout, Step
     from quarterdeck.tui.cli.session import Session
 
 
@@ -123,6 +123,9 @@ def event_value(event: "Event") -> dict[str, Any]:
 
 
 def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
+    from quarterdeck.rollouts.approving import waiting_for
+    from quarterdeck.tui.cli.approving import waiting_value
+
     session.tend()
     journal = session.journal
     if arguments.target is None:
@@ -134,7 +137,9 @@ def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
             for rollout in journal.rollouts(target, limit=arguments.limit, active_only=arguments.active)
         ]
         found = sorted(found, key=lambda rollout: rollout.id, reverse=True)[: arguments.limit]
-    session.printer.document({"fleet": session.fleet.name, "rollouts": [as_value(rollout) for rollout in found]})
+    waits = {rollout.id: waiting_for(journal, rollout) for rollout in found}
+    values = [as_value(rollout) | {"approvals": waiting_value(waits[rollout.id])} for rollout in found]
+    session.printer.document({"fleet": session.fleet.name, "rollouts": values})
     if not found:
         session.printer.line("no rollouts under way" if arguments.active else "no rollouts yet")
         return Exit.DONE
@@ -154,6 +159,9 @@ def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
         ],
         [STATE_STYLES.get(str(rollout.state), "") for rollout in found],
     )
+    for id, waiting in waits.items():
+        if waiting is not None:
+            session.printer.line(f"{id} {waiting.words}; qd approve {id}, or qd reject {id}", "warn")
     return Exit.DONE
 
 
@@ -163,10 +171,15 @@ def _version(session: "Session", release: str | None) -> str:
 
 
 def run_show(session: "Session", arguments: argparse.Namespace) -> int:
+    from quarterdeck.rollouts.approvals import SHOWN_HASH
+    from quarterdeck.rollouts.approving import waiting_for
+    from quarterdeck.tui.cli.approving import waiting_value
+
     session.tend()
     rollout = rollout_to_read(session, arguments.rollout)
     journal = session.journal
     steps = journal.steps(rollout.id)
+    waiting, words = waiting_for(journal, rollout), journal.approvals(rollout.id)
     events = [event for event in journal.every_event(rollout.id) if not event.kind.startswith("step.")]
     asked = [journal.request(int(event.body["request"])) for event in events if event.kind == "request"]
     session.printer.document(
@@ -175,6 +188,8 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
             "epoch": rollout.epoch,
             "plan_hash": rollout.plan_hash,
             "plan": rollout.plan,
+            "approvals": waiting_value(waiting),
+            "words": [_word_value(word) for word in words],
             "steps": [_step_value(step) for step in steps],
             "requests": [_request_value(request) for request in asked],
             "events": [event_value(event) for event in events],
@@ -195,7 +210,9 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
         + (f", ended {clock(rollout.ended)}" if rollout.ended else "")
         + (f", took {duration(took)}" if took is not None else "")
     )
-    if rollout.outcome:
+    if waiting is not None:
+        line(f"  waits    {waiting.words}; plan {rollout.plan_hash[:SHOWN_HASH]}", "warn")
+    elif rollout.outcome:
         line(f"  why      {rollout.outcome}")
     for warning in (rollout.plan or {}).get("warnings") or ():
         line(f"  !        {warning}", "warn")
@@ -217,6 +234,10 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
             ],
             [{"done": "", "failed": "bad", "started": "moving"}.get(str(step.state), "dim") for step in steps],
         )
+    for word in words:
+        about = "" if word.plan_hash == rollout.plan_hash else f" (about plan {word.plan_hash[:SHOWN_HASH]})"
+        because = f", because: {word.reason}" if word.reason else ""
+        line(f"{clock(word.time)} {word.verdict} by {word.by}{about}{because}")
     for request in asked:
         answer = f": {request.answer}" if request.answer else ""
         line(f"{clock(request.time)} {request.kind} asked by {request.by}: {request.state}{answer}")
@@ -235,6 +256,16 @@ def _step_value(step: "Step") -> dict[str, Any]:
         "ended": step.ended,
         "body": step.body,
         "outcome": step.outcome,
+    }
+
+
+def _word_value(word: "Approval") -> dict[str, Any]:
+    return {
+        "verdict": word.verdict,
+        "by": word.by,
+        "time": word.time,
+        "reason": word.reason,
+        "plan_hash": word.plan_hash,
     }
 
 

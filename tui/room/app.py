@@ -157,7 +157,7 @@ class Room(Acting):
             self.say(fault)
             return
         self.fleet = fleet
-        self.standing = standing(fleet.operators, self.opening.operator, read_only=self.opening.read_only)
+        self.standing = standing(fleet, self.opening.operator, read_only=self.opening.read_only)
         self.desk.change_fleet(fleet)
         self.observing.fleet_changed()
         self.say("the fleet file has changed; the new one holds now")

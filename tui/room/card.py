@@ -221,7 +221,11 @@ class Card(Layer, ModalScreen[None]):
             self._face.renew()  # else it is painted when it has its new size: never half a card
 
     def place_of(self, columns: int, lines: int) -> Box:
-        return box_for(self.sheet(min(WIDEST, columns - 4)), columns, lines)
+        widest = min(WIDEST, columns - 4)
+        sheet = self.sheet(widest)
+        if sheet.width < widest:  # its words take more lines where they have less room
+            sheet = self.sheet(sheet.width)
+        return box_for(sheet, columns, lines)
 
     def renew(self) -> None:
         """Shows what is known now."""

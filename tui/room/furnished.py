@@ -61,7 +61,7 @@ class Furnished(App[int], inherit_bindings=False):
         self.keymap = Keymap(opening.settings.keymap)
         self.fleet = opening.fleet
         self.look: Look = look
-        self.standing: Standing = standing(self.fleet.operators, opening.operator, read_only=opening.read_only)
+        self.standing: Standing = standing(self.fleet, opening.operator, read_only=opening.read_only)
         self.picture: Picture = opening.known if is_of(opening.known, self.fleet) else empty_picture(self.fleet)
         self.measures = Measures()  # figures of what is on the screen
         self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)

@@ -32,7 +32,7 @@ class Watched:
             if state not in ENDED:
                 continue
             self._rollouts.discard(event.rollout)
-            if str(event.body.get("from")) not in (RolloutState.ARMED, RolloutState.QUEUED):
+            if str(event.body.get("from")) != RolloutState.ARMED:
                 seen = self._room.picture.rollout(event.rollout)
                 where = f"{event.target} {seen.rollout.kind}" if seen is not None else event.target or ""
                 outcome = one_line(event.body.get("outcome") or "")

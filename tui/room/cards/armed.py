@@ -95,7 +95,9 @@ class ArmedCard(Card):
 
     @property
     def begun(self) -> bool:
-        return self.seen is not None and self.seen.rollout.epoch > 0
+        if self.seen is None:
+            return False
+        return self.seen.rollout.epoch > 0 or self.seen.rollout.state is RolloutState.QUEUED  # let go, and it waits
 
     @property
     def not_begun(self) -> str:

@@ -118,6 +118,7 @@ def deploy_checks(
     *,
     looked: str | None = None,
     frozen: str = "",
+    approvals: str = "",
 ) -> list[Check]:
     if not plan or facts is None:
         return [Check(Level.UNKNOWN, text) for text in ("artifact", "policy", "config and secrets", "hosts")]
@@ -127,6 +128,8 @@ def deploy_checks(
         checks.append(Check(Level.RED, f"set aside for this rollout, with your reason: {', '.join(overridden)}"))
     else:
         checks.append(Check(Level.OK, "policy allows it"))
+    if approvals:
+        checks.append(Check(Level.WARN, approvals))
     if facts.to is not None and facts.to.row.verdict == "bad":
         checks.append(
             Check(Level.RED, f"{facts.to.version} was bad: {facts.to.row.verdict_reason or 'no reason recorded'}")

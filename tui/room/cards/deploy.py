@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from quarterdeck.history.records import Rollout, RolloutKind
+from quarterdeck.rollouts.approvals import people, wanted_of
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.picture import TargetSeen
 from quarterdeck.rollouts.plan import Action
@@ -46,8 +47,15 @@ class DeployCard(ArmedCard):
     def checks(self) -> Sequence[Check]:
         plan = self.seen.plan if self.seen is not None else {}
         aside = [*(["the mark «bad»"] if self.force else []), *(f"policy «{name}»" for name in self.override)]
+        wanted = wanted_of(self.seen.rollout) if self.seen is not None else None
         return deploy_checks(
-            plan, self.facts, self.room.standing.operator.label, aside, looked=self.looked, frozen=self.frozen
+            plan,
+            self.facts,
+            self.room.standing.operator.label,
+            aside,
+            looked=self.looked,
+            frozen=self.frozen,
+            approvals=f"begins when {wanted.count} of {people(wanted)} agreed to it (a)" if wanted is not None else "",
         )
 
     # keys

@@ -64,7 +64,7 @@ def abort_words(seen: Closely) -> list[str]:
     state = seen.rollout.state
     if seen.ended:
         return [f"It has ended already: {str(state).replace('_', ' ')}. There is nothing to abort."]
-    if state is RolloutState.ARMED:
+    if state in (RolloutState.ARMED, RolloutState.QUEUED):
         return ["It has changed nothing yet: its worker leaves."]
     if state in (RolloutState.ABORTING, RolloutState.ROLLING_BACK):
         return ["It is being taken back already: another abort changes nothing."]

@@ -12,6 +12,7 @@ from quarterdeck.rollouts.control import Refused
 from quarterdeck.rollouts.versions import KnownVersion, known_versions
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.card import Card
+from quarterdeck.tui.room.cards.approval import ApprovalCard
 from quarterdeck.tui.room.cards.deploy import DeployCard
 from quarterdeck.tui.room.cards.freeze import FreezeCard
 from quarterdeck.tui.room.cards.picker import VersionPicker
@@ -19,6 +20,7 @@ from quarterdeck.tui.room.cards.rollback import RollbackCard
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard, carry_on
 from quarterdeck.tui.room.cards.words import NoteCard
 from quarterdeck.tui.room.deeds import Handler, Words
+from quarterdeck.tui.room.overview.worst import waits_for_words
 
 ROLLOUT_PANES = frozenset({"rollout-list", "rollout", "rollouts"})
 
@@ -140,8 +142,19 @@ def _way(kind: str) -> Handler:
     return _on_rollout(kind, ask)
 
 
-async def _approve(room: Room, _words: Words) -> None:
-    room.say("nothing waits for an approval: approvals and gates can't be declared in the fleet file yet")
+async def _approve(room: Room, words: Words) -> None:
+    if words:
+        await _card(ApprovalCard)(room, words)
+        return
+    waiting = [seen for seen in room.picture.moving if waits_for_words(seen)]
+    chosen = room.place.rollout if room.place.view == "rollouts" else None
+    here = next((seen for seen in waiting if seen.id == chosen), None)
+    here = here or next((seen for seen in waiting if seen.rollout.target == room.target_in(words)), None)
+    here = here or next(iter(waiting), None)
+    if here is None:
+        room.say("nothing waits for an approval")
+        return
+    room.push_screen(ApprovalCard(here.id, here.rollout.target))
 
 
 async def _freeze(room: Room, words: Words) -> None:

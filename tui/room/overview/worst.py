@@ -6,8 +6,9 @@ Keys act on the chosen target: those that help are named where it is the one tha
 from collections.abc import Callable
 from typing import Final
 
+from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import RolloutState
-from quarterdeck.rollouts.picture import Mark, Picture, TargetSeen
+from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
 from quarterdeck.tui.room.overview.cells import ill, in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 
@@ -28,6 +29,26 @@ def worst(picture: Picture) -> tuple[TargetSeen | None, int]:
         if in_trouble(seen) or (seen.mark in _WORST and seen.release is not None)
     ]
     return min(wrong, key=rank, default=None), max(len(wrong) - 1, 0)
+
+
+def waits_for_words(seen: RolloutSeen) -> bool:
+    """Whether it waits for people to agree to it."""
+    return seen.rollout.state is RolloutState.QUEUED and bool(seen.rollout.options.get("approvals"))
+
+
+def waiting_row(picture: Picture, width: int) -> Row:
+    """``? PRODUCTION api v143 waits for 1 approval by @leads …   a approve``: the oldest one; nothing where none waits."""
+    waiting = [seen for seen in picture.moving if waits_for_words(seen)]
+    if not waiting:
+        return ()
+    seen = waiting[-1]  # they come the newest first
+    environment, _, service = seen.rollout.target.partition("/")
+    where = environment.upper() if environment == picture.production else environment
+    more = f"(+{len(waiting) - 1} more) " if len(waiting) > 1 else ""
+    tail = f"  a approve {more}"
+    head = f"? {where} {service} {seen.to_version or ''} {' '.join(clean(seen.rollout.outcome).split())}"
+    room = max(width - cells(tail), 0)
+    return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)
 
 
 Ways = tuple[tuple[str, str], ...]

@@ -192,6 +192,8 @@ def whole_rows(
     if ways and rollout.state is not RolloutState.SUCCEEDED:
         words = " or ".join(way.kind for way in ways)
         rows.append(row(" ", Span("p", Role.KEY), f" {words}", *(() if seen.ended else _ABORT)))
+    elif rollout.state is RolloutState.QUEUED:
+        rows.append(row(" ", Span("a", Role.KEY), " approve", *_ABORT))
     elif not seen.ended:
         rows.append(row(" ", Span("P", Role.KEY), " pause   ", Span("A", Role.KEY), " abort"))
     if seen.debts:

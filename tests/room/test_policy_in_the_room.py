@@ -1,0 +1,67 @@
+"""Approvals and freezes in a real terminal, on real hosts: who is waited for, two keys that agree, and what is frozen."""
+
+import pytest
+
+from quarterdeck.history.records import RolloutState
+from tests.driver import TARGET
+from tests.field import Field
+from tests.room.terminal import Terminal
+from tests.sshd import SshdFleet
+
+pytestmark = pytest.mark.sshd
+
+
+@pytest.fixture
+def field(tmp_path_factory: pytest.TempPathFactory, sshd_fleet: SshdFleet) -> Field:
+    made = Field(tmp_path_factory.mktemp("policy"), sshd_fleet)
+    made.clear_hosts()
+    made.deploy("v1")
+    hosts = [host.name for host in made.hosts.hosts]
+    made.extra["environments"] = {"staging": {"hosts": hosts, "approvals": {"prevent_self_review": False}}}
+    made.write()
+    return made
+
+
+def test_a_deploy_is_agreed_to_and_an_environment_frozen(field: Field) -> None:
+    environment = {"HOME": str(field.directory), "PATH": "/usr/bin:/bin", "QD_CACHED": "1"}
+    with Terminal(field.command(TARGET, "--cached"), size=(110, 30), environment=environment) as terminal:
+        terminal.wait_for("freeze: none")
+        field.qd("deploy", TARGET, "v2", "--detach", "--reason", "CHG-812", status=0)
+        terminal.wait_for("STAGING web v2 waits for 1 approval (plan ")
+        terminal.send("a")
+        terminal.wait_for("APPROVE  web @")
+        terminal.wait_for("because: CHG-812")
+        terminal.wait_for("approve this plan")
+        terminal.send("y")
+        terminal.wait_for("approved rollout 2 of staging/web: it begins")
+        assert field.ended(2).state is RolloutState.SUCCEEDED
+
+        terminal.send("F")
+        terminal.wait_for("FREEZE  STAGING")
+        terminal.wait_for("freeze it now, with a reason")
+        terminal.send("f")
+        terminal.wait_for("Why?")
+        terminal.send("INC-77\r")
+        terminal.wait_for("end what was frozen by hand")
+        terminal.send("\x1b")
+        terminal.wait_gone("FREEZE  STAGING")
+        terminal.wait_for("freeze: staging")
+        terminal.send("g")  # what the last action came to stands there until the next key
+        terminal.wait_for("STAGING is frozen until somebody ends it: INC-77")
+        terminal.send(":deploy staging/web v3\r")
+        terminal.wait_for("INC-77. It can be set aside")
+        terminal.send("o")
+        terminal.wait_for("the freeze is set aside. Why?")
+        terminal.send("hotfix\r")
+        terminal.wait_for("by typing web")
+        terminal.wait_for("agreed to it (a)")
+        terminal.send("\x1b")
+        terminal.wait_gone("by typing web")
+        terminal.send("F")
+        terminal.wait_for("freeze it now, with a reason")  # the keys are not dead any more
+        terminal.send("u")
+        terminal.wait_for("not frozen")
+        terminal.send("\x1b")
+        terminal.wait_for("freeze: none")
+        terminal.send("Q")
+    assert field.running() == ["v2"] * 5

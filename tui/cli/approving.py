@@ -1,0 +1,133 @@
+"""``qd approve`` and ``qd reject``: a word about the plan of a rollout that waits for it."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from quarterdeck.tui.cli import completion
+from quarterdeck.tui.cli.exits import Exit, MissingConfirmation
+from quarterdeck.tui.cli.parser import Parser, add_command
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.approving import Said, Waiting
+    from quarterdeck.tui.cli.session import Session
+
+
+def declare_approve(commands: "argparse._SubParsersAction[Parser]") -> None:
+    parser = add_command(
+        commands,
+        "approve",
+        run=run_approve,
+        changes=True,
+        description=(
+            "Agrees to the plan of a deploy that waits for it. The fleet file says who may, and how many must\n"
+            "(environments.NAME.approvals); nobody approves what they asked for, unless it says so.\n\n"
+            "What is agreed to is the plan that is shown: on a terminal it is shown and asked for; --yes takes the one\n"
+            "that the rollout has, --plan HASH only the one that was seen. When the hosts want another plan by the\n"
+            "time that enough people have agreed, that one waits anew."
+        ),
+        example='qd approve 128\nqd approve production/api --plan 3f2a9c1b77e0 --reason "CHG-812"',
+    )
+    _add_arguments(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def declare_reject(commands: "argparse._SubParsersAction[Parser]") -> None:
+    parser = add_command(
+        commands,
+        "reject",
+        run=run_reject,
+        changes=True,
+        description=(
+            "Says no to a deploy that waits for approvals: it ends, cancelled, and nothing was changed. Whoever may\n"
+            "approve may reject; who asked for it may also use `qd abort`."
+        ),
+        example='qd reject 128 --reason "the migration is not reviewed"',
+    )
+    _add_arguments(parser)
+
+
+def _add_arguments(parser: Parser) -> None:
+    completion.completes(
+        parser.add_argument("rollout", metavar="ID", help="the rollout's number, or the target that it waits on"),
+        completion.rollouts,
+    )
+    parser.add_argument("--reason", metavar="TEXT", default="", help="why, for the history")
+    parser.add_argument("--plan", metavar="HASH", default="", help="only this plan (its first 8 characters or more)")
+
+
+def run_approve(session: "Session", arguments: argparse.Namespace) -> int:
+    from quarterdeck.rollouts.approving import approve
+
+    rollout = session.rollout(arguments.rollout)
+    shown = arguments.plan
+    if not arguments.yes and not shown:
+        if not session.interactive:
+            raise MissingConfirmation(
+                "an approval asks for a confirmation and there is no terminal; give it with --plan HASH, or --yes"
+            )
+        if not _agreed(session, rollout.id):
+            session.printer.say("qd: not confirmed; nothing was said")
+            return Exit.REFUSED
+        shown = rollout.plan_hash
+    return _report(session, approve(session.control, rollout.id, shown, arguments.reason))
+
+
+def run_reject(session: "Session", arguments: argparse.Namespace) -> int:
+    from quarterdeck.rollouts.approving import reject
+
+    rollout = session.rollout(arguments.rollout)
+    return _report(session, reject(session.control, rollout.id, arguments.plan, arguments.reason))
+
+
+def _agreed(session: "Session", rollout: int) -> bool:
+    """Shows the plan, and who asked for it and why, and asks."""
+    from quarterdeck.rollouts.approving import waiting_for
+    from quarterdeck.tui.cli import card
+
+    now = session.journal.rollout(rollout)
+    waiting = waiting_for(session.journal, now)
+    if waiting is None:
+        return True  # it does not wait: what was meant is refused in words
+    card.show(session.printer, card.describe(now), session, steps=True)
+    because = f", because: {now.reason}" if now.reason else ""
+    session.printer.progress(f"  by    {now.requested_by}{because}")
+    session.printer.progress(f"  {waiting.words}", "warn")
+    return session.ask(f"Approve rollout {now.id} of {now.target}?")
+
+
+def _report(session: "Session", said: "Said") -> int:
+    from quarterdeck.rollouts.approvals import SHOWN_HASH
+
+    now = said.waiting.rollout
+    printer = session.printer
+    printer.document(
+        {
+            "rollout": now.id,
+            "target": now.target,
+            "verdict": said.word.verdict,
+            "by": said.word.by,
+            "time": said.word.time,
+            "reason": said.word.reason,
+            "plan_hash": said.word.plan_hash,
+            "status": str(now.state),
+            "approvals": waiting_value(said.waiting),
+        }
+    )
+    if said.word.verdict == "rejected":
+        after = "it ends, nothing was changed"
+    elif said.waiting.tally.missing:
+        after = f"it {said.waiting.words}"
+    else:
+        after = f"it begins; follow it with: qd watch {now.id}"
+    plan = said.word.plan_hash[:SHOWN_HASH]
+    printer.line(f"{said.word.verdict} rollout {now.id} ({now.kind} of {now.target}, plan {plan}): {after}")
+    if said.alone:
+        printer.say("qd: its worker is dead: it goes on when somebody who may deploy runs any qd command", "warn")
+    return Exit.DONE
+
+
+def waiting_value(waiting: "Waiting | None") -> dict[str, Any] | None:
+    """Who is waited for, as JSON."""
+    from quarterdeck.rollouts.approvals import tally_value
+
+    return None if waiting is None else tally_value(waiting.tally, waiting.rollout, waiting.until)
