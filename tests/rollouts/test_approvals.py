@@ -65,7 +65,7 @@ def test_it_waits_with_its_plan_until_somebody_else_agrees(guarded: Field) -> No
     assert (listed["status"], listed["approvals"]["missing"]) == ("queued", 1)
     assert listed["approvals"]["until"] > listed["created"]
     assert f"{waits.id} waits for 1 approval by maya or lena until" in guarded.qd("rollouts", status=0).stdout
-    assert "waits for 1 approval by maya or lena until" in guarded.qd("show", str(waits.id), status=0).stdout
+    assert "  waits    for 1 approval by maya or lena until" in guarded.qd("show", str(waits.id), status=0).stdout
 
     with pytest.raises(Refused, match="mallory may not approve or reject"):
         say(guarded, MALLORY, waits.id)

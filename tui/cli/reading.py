@@ -211,7 +211,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
         + (f", took {duration(took)}" if took is not None else "")
     )
     if waiting is not None:
-        line(f"  waits    {waiting.words}; plan {rollout.plan_hash[:SHOWN_HASH]}", "warn")
+        line(f"  waits    {waiting.words.removeprefix('waits ')}; plan {rollout.plan_hash[:SHOWN_HASH]}", "warn")
     elif rollout.outcome:
         line(f"  why      {rollout.outcome}")
     for warning in (rollout.plan or {}).get("warnings") or ():

@@ -39,12 +39,13 @@ class ApprovalCard(RolloutCard):
             self.guard.restart()  # nobody can have read yet what the key would agree to now
         self.renew()
 
-    @property
-    def why_not(self) -> str:
-        """Why this operator's yes does not count; empty: it does."""
-        if self.waiting is None or self.room.opening.read_only:
-            return "this session is read-only" if self.waiting is not None else ""
-        return why_not(self.room.standing.operator, self.waiting.rollout, self.waiting.tally.wanted, yes=True)
+    def why_not(self, *, yes: bool) -> str:
+        """Why this operator's word is not taken; empty: it is."""
+        if self.waiting is None:
+            return ""
+        if self.room.opening.read_only:
+            return "this session is read-only"
+        return why_not(self.room.standing.operator, self.waiting.rollout, self.waiting.tally.wanted, yes=yes)
 
     # keys
 
@@ -56,9 +57,9 @@ class ApprovalCard(RolloutCard):
             self.room.visit("rollouts", target=self.target, rollout=self.rollout_id)
         elif self.waiting is None or not self.guard.open:
             return
-        elif key == "y" and not self.why_not:
+        elif key == "y" and not self.why_not(yes=True):
             self.begin(self._approve(self.waiting.rollout.plan_hash), "approve")
-        elif key == "x":
+        elif key == "x" and not self.why_not(yes=False):
             plan_hash = self.waiting.rollout.plan_hash
             self.room.push_screen(
                 WordsCard(
@@ -112,10 +113,11 @@ class ApprovalCard(RolloutCard):
         body += wave_rows(self.seen.plan.get("steps") or (), width)
         for warning in self.seen.plan.get("warnings") or ():
             body += _wrapped("note", one_line(warning), width, Role.WARN)
-        refused = self.why_not
+        refused = self.why_not(yes=True)
         if refused:
             body += [EMPTY, *_wrapped("NO", one_line(refused), width, Role.BAD)]
-            return self.headed("APPROVE", self._ends(width), body, self._foot(width, ("x", "reject"), ("esc", "close")))
+            keys = [*([] if self.why_not(yes=False) else [("x", "reject")]), ("esc", "close")]
+            return self.headed("APPROVE", self._ends(width), body, self._foot(width, *keys))
         foot = self._foot(
             width, ("y", "approve this plan"), ("x", "reject"), ("esc", "not now"), dead=not self.guard.open
         )

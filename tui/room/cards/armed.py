@@ -346,9 +346,10 @@ class ArmedCard(Card):
             keys = (("n", "reason"), ("2", "rollout"), *self._way_on(seen))
             foot += keys_rows(width, *keys, ("esc", "close"), ("Q", "leave"))
         else:
+            pause = () if seen.rollout.state is RolloutState.QUEUED else (("P", "pause"),)
             foot += keys_rows(
                 width,
-                ("P", "pause"),
+                *pause,
                 ("A", "abort"),
                 *self._way_on(seen),
                 ("n", "reason"),
