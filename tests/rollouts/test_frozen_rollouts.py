@@ -30,6 +30,7 @@ def test_a_freeze_refuses_a_deploy_and_never_a_rollback(field: Field) -> None:
     assert "staging is frozen until Sat 2900-01-02 00:00 Europe/Berlin (23:00Z): year end" in said
     assert "--override freeze --reason" in said
     assert field.running() == ["v2"] * 5
+    assert "# staging is frozen until Sat 2900" in field.qd("status", "--cached", status=0).stdout
     assert "need a reason" in field.qd("deploy", "staging/web", "v3", "--override", "freeze", status=5).stderr
 
     field.rollback()

@@ -1,7 +1,7 @@
 """``qd status``: what runs where, since when, by whom, how it is, and whether the way back is open."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.tui.cli import completion
@@ -25,7 +25,7 @@ def declare_status(commands: "argparse._SubParsersAction[Parser]") -> None:
             "What runs on every target, since when, by whom, how healthy it is, and whether the way back is open.\n\n"
             "The hosts are asked, all at once; one that has not answered after 15 seconds is shown with what was\n"
             "last known of it and why. --cached asks nobody and shows what the journal knows.\n"
-            "Marks: = ok, > rolling, x down, ~ degraded or drifted, ? unknown."
+            "Marks: = ok, > rolling, x down, ~ degraded or drifted, ? unknown, # frozen: no deploy begins there."
         ),
         example="qd status\nqd status production\nqd status production/api --json",
     )
@@ -53,7 +53,21 @@ def run_status(session: "Session", arguments: argparse.Namespace) -> int:
     session.printer.document(document)
     if not session.printer.json:
         show(session.printer, document)
+        _show_freezes(session, names)
     return Exit.DONE
+
+
+def _show_freezes(session: "Session", names: Sequence[str]) -> None:
+    """A line for each environment of these targets that takes no deploy now."""
+    from datetime import UTC, datetime
+
+    from quarterdeck.rollouts.frozen import standings
+
+    shown = {name.partition("/")[0] for name in names}
+    environments = {name: each for name, each in session.fleet.environments.items() if name in shown}
+    for name, standing in standings(environments, session.journal.made_freezes(), datetime.now(UTC)).items():
+        if standing.now is not None:
+            session.printer.line(f"# {name} is frozen {standing.now.words}", "warn")
 
 
 def show(printer: "Printer", document: Mapping[str, Any]) -> None:
