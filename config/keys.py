@@ -10,9 +10,9 @@ from quarterdeck.config import scalars
 from quarterdeck.config.containers import CONTAINER
 from quarterdeck.config.freeze_reading import is_a_span
 from quarterdeck.config.freezes import Freeze
+from quarterdeck.config.hooks import HOOKS
 from quarterdeck.config.kinds import (
     BOOLEAN,
-    COMMAND,
     COUNT,
     DOCKER_ADDRESS,
     DURATION,
@@ -34,9 +34,6 @@ from quarterdeck.config.kinds import (
 from quarterdeck.config.locations import LocalPath, LocalText
 from quarterdeck.config.model import (
     ApprovalPolicy,
-    Hook,
-    Hooks,
-    HookWhere,
     Keep,
     Logs,
     OnUnreachable,
@@ -45,47 +42,15 @@ from quarterdeck.config.model import (
     RollbackPolicy,
 )
 from quarterdeck.config.nodes import MappingNode
-from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SECRET, SECRETS, STRATEGY, UNIT, later
+from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SECRET, SECRETS, UNIT, later
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Choice, Key, Keys, ListOf, MapOf
+from quarterdeck.config.strategies import STRATEGY
 
 ELSEWHERE = "may stand in the main file only, not in an included one"
 ON_UNREACHABLE = Choice(tuple(OnUnreachable), OnUnreachable)
 
 
-def _can_go_back(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
-    if values.get("reversible", True) or "on_rollback" not in node.entries:
-        return True
-    problems.add(node.key("on_rollback"), "`on_rollback` contradicts `reversible: false`: only one of them can be true")
-    return False
-
-
-HOOK = Keys(
-    "a hook",
-    (
-        Key("run", COMMAND, "The command.", required=True),
-        Key(
-            "where",
-            Choice(tuple(HookWhere), HookWhere),
-            "On the first host of the rollout, on each host (for a container: within it), or here, where the worker runs.",
-            default="one",
-        ),
-        Key("timeout", SOME_TIME, "How long it may take.", default="5m"),
-        Key("reversible", BOOLEAN, "Whether a rollback is safe after it; false closes the way back.", default="true"),
-        Key("on_rollback", COMMAND, "The command that undoes it, run when the release is rolled back."),
-    ),
-    make=Hook,
-    check=_can_go_back,
-)
-_HOOK_LIST = ListOf(HOOK, "a list of hooks such as [{run: bin/migrate}]")
-HOOKS = Keys(
-    "the hooks",
-    (
-        Key("before", _HOOK_LIST, "Once the release is on the hosts, before the first switch."),
-        Key("after", _HOOK_LIST, "After the last host is healthy."),
-    ),
-    make=Hooks,
-)
 KEEP = Keys(
     "what is kept",
     (

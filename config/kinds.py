@@ -37,6 +37,11 @@ _DURATION_JSON = {"anyOf": [_pattern(scalars.DURATION), {"const": 0}]}
 DURATION = Scalar("a duration such as 30s, 5m, 2h or 30d", scalars.duration, _DURATION_JSON)
 SOME_TIME = Scalar("a duration such as 30s, 5m, 2h or 30d", scalars.positive_duration, _DURATION_JSON)
 SHARE = Scalar("a number of hosts such as 2, or a share such as 25%", scalars.share, _or_number(scalars.PERCENT, 1))
+WEIGHT = Scalar(
+    "a percentage above 0, up to 100, such as 25",
+    scalars.weight,
+    {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 100}, _pattern(scalars.WEIGHT)]},
+)
 MODE = Scalar("permissions such as 0644", scalars.mode, _or_number(scalars.MODE, 0))
 PORT = Scalar(
     "a port from 1 to 65535", scalars.whole_number(1, 65535), {"type": "integer", "minimum": 1, "maximum": 65535}

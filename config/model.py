@@ -127,6 +127,16 @@ class Hook(msgspec.Struct, frozen=True):
 class Hooks(msgspec.Struct, frozen=True):
     before: tuple[Hook, ...] = ()  # once the release is on the hosts, before the first switch
     after: tuple[Hook, ...] = ()  # after the last host is healthy
+    steps: tuple[Hook, ...] = ()  # those of the canary's `run` steps, in their order
+
+    def of(self, phase: str) -> tuple[Hook, ...]:
+        """Those of ``before``, ``after`` or ``steps``."""
+        return {"before": self.before, "after": self.after, "steps": self.steps}[phase]
+
+    @property
+    def every(self) -> tuple[Hook, ...]:
+        """All of them, in the order in which they run."""
+        return (*self.before, *self.steps, *self.after)
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -144,19 +154,45 @@ class Share(msgspec.Struct, frozen=True):
         return max(1, min(total, wanted))
 
 
+class SetWeight(msgspec.Struct, frozen=True, tag_field="step", tag="set_weight"):
+    """So many percent of the target run the new release from here on."""
+
+    percent: float  # above 0, up to 100
+
+
+class Pause(msgspec.Struct, frozen=True, tag_field="step", tag="pause"):
+    seconds: float | None = None  # None: until somebody promotes
+
+
+class Run(msgspec.Struct, frozen=True, tag_field="step", tag="run"):
+    hook: Hook
+
+
+class Bake(msgspec.Struct, frozen=True, tag_field="step", tag="bake"):
+    """Every host runs the new release and is watched; it is taken back when it fails."""
+
+    seconds: float
+
+
+CanaryStep = SetWeight | Pause | Run | Bake
+
+
 class Strategy(msgspec.Struct, frozen=True):
-    """How the hosts of a target are moved. recreate: stop all, switch all, start all. rolling: batch after batch.
+    """How the hosts of a target are moved. recreate: stop all, switch all, start all. rolling: batch after batch. canary: step after
+    step.
 
     ``batches`` are sizes, the last one repeats until every host is done (as Ansible's ``serial``); empty:
     max_unavailable.
     Within a batch at most ``max_unavailable`` hosts are out of service at once (None: the whole batch).
     """
 
-    kind: str = "rolling"  # recreate | rolling
+    kind: str = "rolling"  # recreate | rolling | canary
     batches: tuple[Share, ...] = ()
     max_unavailable: Share | None = None
     order: str = "listed"  # listed | reversed | random (seeded by the rollout's id)
     pause: float = 0.0  # seconds between two batches
+    bake: float = 0.0  # seconds that all hosts are watched before it counts as success
+    steps: tuple[CanaryStep, ...] = ()  # of a canary; what is left of the hosts moves after the last one
 
 
 class OnUnreachable(StrEnum):

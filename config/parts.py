@@ -15,7 +15,6 @@ from quarterdeck.config.kinds import (
     OWN_VARIABLE,
     PORT,
     RELEASE_PATH,
-    SHARE,
     SOME_TEXT,
     SOME_TIME,
     STATUS,
@@ -34,13 +33,11 @@ from quarterdeck.config.model import (
     HttpCheck,
     Runner,
     SecretReference,
-    Share,
-    Strategy,
     TcpCheck,
 )
 from quarterdeck.config.nodes import MappingNode
 from quarterdeck.config.problems import Problems
-from quarterdeck.config.shapes import Choice, Either, Key, Keys, ListOf, MapOf, Scalar
+from quarterdeck.config.shapes import Choice, Either, Key, Keys, MapOf, Scalar
 
 LATER = "is not supported by this version"
 
@@ -239,50 +236,4 @@ HEALTH = Keys(
     make=Health,
     some_of=("http", "tcp", "command"),
     check=_can_pass,
-)
-
-
-DEFAULT_STRATEGY = Strategy(kind="rolling", max_unavailable=Share(count=1))
-_STRATEGIES = {"rolling": DEFAULT_STRATEGY, "recreate": Strategy(kind="recreate")}
-
-
-def _rolling(**found: Any) -> Strategy:
-    if "batches" not in found:
-        found.setdefault("max_unavailable", DEFAULT_STRATEGY.max_unavailable)
-    return Strategy(kind="rolling", **found)
-
-
-ROLLING = Keys(
-    "a rolling strategy",
-    (
-        Key(
-            "max_unavailable",
-            SHARE,
-            "How many hosts may be out of service at once. Without it: 1, or the whole batch where batches are given.",
-        ),
-        Key(
-            "batches",
-            ListOf(SHARE, "a list of batch sizes such as [1, 25%, 100%]", least=1),
-            "The sizes of the batches; the last one repeats until every host is done.",
-        ),
-        Key("order", Choice(("listed", "reversed", "random")), "The order of the hosts.", default="listed"),
-        Key("pause", DURATION, "The time between two batches.", default="0"),
-    ),
-    make=_rolling,
-    refused=later("max_surge"),
-)
-RECREATE = Keys("a recreate strategy", (), make=lambda: _STRATEGIES["recreate"])
-_LATER_STRATEGIES = later("canary", "blue_green", "ab", "flag")
-STRATEGY = Either(
-    Choice(tuple(_STRATEGIES), _STRATEGIES.__getitem__, _LATER_STRATEGIES),
-    Keys(
-        "a strategy",
-        (
-            Key("rolling", ROLLING, "Batch after batch, with the health gate between."),
-            Key("recreate", RECREATE, "Stop everywhere, switch everywhere, start everywhere."),
-        ),
-        make=lambda rolling=None, recreate=None: rolling or recreate,
-        one_of=("rolling", "recreate"),
-        refused=_LATER_STRATEGIES,
-    ),
 )

@@ -65,6 +65,8 @@ class Release(msgspec.Struct, frozen=True, dict=True):
             body.pop(key, None)
         if self.container is None:
             del body["container"]  # releases from before there were containers keep their identity
+        if not self.hooks.steps:
+            del body["hooks"]["steps"]  # so do those from before there were canaries
         body["artifact"] = self.artifact.sha256
         body["secrets"] = {name: [r.reference.kind, r.reference.source] for name, r in sorted(self.secrets.items())}
         import hashlib  # OpenSSL with it: who only shows releases needs none

@@ -10,6 +10,7 @@ VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 PERSON = r"@?[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?"
 DURATION = r"0|(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?([0-9]+ms)?"
 PERCENT = r"[0-9]{1,3}(\.[0-9]+)?%"
+WEIGHT = r"[0-9]{1,3}(?:\.[0-9]{1,3})?%?"
 MODE = r"0?[0-7]{3}"
 UNIT = r"[A-Za-z0-9_:][A-Za-z0-9_:.@\\-]*\.(service|socket|target|timer|path)"
 SSH = (
@@ -66,6 +67,13 @@ def share(text: str) -> Share:
     if re.fullmatch(PERCENT, text) and 0 < float(text[:-1]) <= 100:
         return Share(percent=float(text[:-1]))
     raise Unfit()
+
+
+def weight(text: str) -> float:
+    """Percent: more than 0, up to 100; the sign may be left out. Raises ``Unfit``."""
+    if not re.fullmatch(WEIGHT, text) or not 0 < float(text.removesuffix("%")) <= 100:
+        raise Unfit()
+    return float(text.removesuffix("%"))
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:

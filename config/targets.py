@@ -21,14 +21,16 @@ from quarterdeck.config.model import (
     Keep,
     Logs,
     RollbackPolicy,
+    Run,
     Runner,
+    Strategy,
     Target,
 )
 from quarterdeck.config.nodes import MappingNode, Node, SequenceNode, said, shortened
-from quarterdeck.config.parts import DEFAULT_STRATEGY
 from quarterdeck.config.places import Places
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Fields, Nothing
+from quarterdeck.config.strategies import DEFAULT_STRATEGY
 
 MOST_PLACEMENTS = 300_000  # targets times their hosts; far more than a fleet can have, few enough to be checked quickly
 MERGED = ("env", "secrets", "files")
@@ -200,7 +202,9 @@ class Assembly:
         logs: Logs | None = values.get("logs")
         if logs is not None and logs.files:
             logs = Logs(logs.journal, tuple(scalars.host_path(scalars.fill(file, place)) for file in logs.files))
-        optional = ("health", "hooks", "on_unreachable", "on_orphan", "progress_deadline")
+        strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
+        between = tuple(step.hook for step in strategy.steps if isinstance(step, Run))
+        optional = ("health", "on_unreachable", "on_orphan", "progress_deadline")
         return Target(
             environment=environment.name,
             service=name,
@@ -211,7 +215,8 @@ class Assembly:
             env=values["env"],
             files=tuple(msgspec.structs.replace(file, path=relative) for relative, file in values["files"].items()),
             secrets=values["secrets"],
-            strategy=values.get("strategy", DEFAULT_STRATEGY),
+            hooks=msgspec.structs.replace(values.get("hooks", Hooks()), steps=between),
+            strategy=strategy,
             keep=values.get("keep", Keep()),
             logs=logs,
             rollback=values.get("rollback", RollbackPolicy()),
@@ -287,6 +292,12 @@ class Assembly:
                 elif given is not None:
                     at = given
                 self.problems.add(at, f"{rule} the timeout of the hook `{shortened(hook.run)}` ({hook.timeout:g}s)")
+        strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
+        for step in strategy.steps:
+            if isinstance(step, Run) and step.hook.timeout >= progress:
+                at = given or _where(layers, "strategy", "canary", "steps")
+                words = f"the timeout of the step `{shortened(step.hook.run)}` ({step.hook.timeout:g}s)"
+                self.problems.add(at, f"{rule} {words}")
 
 
 def _is_container(layers: Sequence[Fields]) -> bool:

@@ -21,6 +21,7 @@ from quarterdeck.history.records import (
 )
 from quarterdeck.rollouts.picture import MOVES, version_of
 from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.promoting import pauses_left, waits_in
 
 MOST_EVENTS = 300
 
@@ -123,9 +124,10 @@ def _hosts(rollout: Rollout, steps: tuple[Step, ...]) -> tuple[HostMove, ...]:
 class WayOn(msgspec.Struct, frozen=True):
     """One thing that can be asked of a rollout now. ``does``: what will happen, in words; ``step``: what it is aimed at."""
 
-    kind: str  # resume | retry | skip
+    kind: str  # resume | retry | skip | promote
     does: str
     step: int | None = None
+    full: bool = False  # a promotion that leaves out the pauses to come
 
 
 def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
@@ -145,6 +147,11 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
                     failed.seq,
                 ),
             ), ""
+        case RolloutState.RUNNING | RolloutState.BAKING | RolloutState.PAUSED if seen.alive and (
+            waits := waits_in(seen.steps)
+        ):
+            held = rollout.state is RolloutState.PAUSED and not waits.body.get("promote")
+            return _promotions(seen.steps, waits, held=held), ""
         case RolloutState.PAUSED:
             return (WayOn("resume", f"goes on with {_steps_left(seen.steps)}"),), ""
         case RolloutState.ORPHANED:
@@ -168,6 +175,18 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
             return (WayOn("retry", f"a new deploy of {seen.to_version}, from the start"),), ""
         case _:
             return (), f"rollout {rollout.id} is {str(rollout.state).replace('_', ' ')}: it does not wait for anybody"
+
+
+def _promotions(steps: tuple[Step, ...], waits: Step, *, held: bool) -> tuple[WayOn, ...]:
+    """``held``: an operator has stopped it in the middle of a pause with a time."""
+    if held:
+        return (WayOn("resume", f"goes on with the {waits.action}, whose time has run on"),)
+    one = WayOn("promote", f"ends the {waits.action} now, goes on with {_steps_left(steps)}", waits.seq)
+    if pauses_left(steps) < 2:
+        return (one,)
+    later = pauses_left(steps) - 1
+    does = f"as well, and leaves out {'the pause' if later == 1 else f'the {later} pauses'} to come"
+    return one, WayOn("promote", does, waits.seq, full=True)
 
 
 def _steps_left(steps: tuple[Step, ...]) -> str:

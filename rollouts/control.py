@@ -26,6 +26,7 @@ from quarterdeck.history.records import (
     RolloutState,
 )
 from quarterdeck.rollouts import spawn
+from quarterdeck.rollouts.promoting import pauses_left, waits_in
 from quarterdeck.rollouts.roles import may_change
 
 TAKEOVER = 15.0  # seconds within which a new worker has taken an orphaned rollout over
@@ -61,6 +62,7 @@ _SENSIBLE: Mapping[str, frozenset[RolloutState]] = {
     "cancel": frozenset({RolloutState.ARMED, RolloutState.QUEUED}),
     "pause": frozenset({RolloutState.RUNNING, RolloutState.BAKING}),
     "resume": frozenset({RolloutState.PAUSED}),
+    "promote": frozenset({RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.BAKING}),
     "skip": frozenset({RolloutState.PAUSED}),
     "retry": frozenset({RolloutState.PAUSED}),
     "abort": frozenset(ACTIVE | {RolloutState.ARMED}),
@@ -329,6 +331,30 @@ class Control:
             self._start(now)  # nobody would read it: the worker is dead
         return request
 
+    def promote(self, rollout: int, *, full: bool = False, reason: str = "") -> Request:
+        """Ends the pause or the bake that a rollout waits in; ``full``: no later pause stops it either. Raises Refused when it does
+        not wait, or no pause is left."""
+        now = self.journal.rollout(rollout)
+        self._allowed(now.target)
+        if now.state in ENDED:
+            raise Refused(f"rollout {rollout} has ended ({now.state})")
+        steps = self.journal.steps(rollout)
+        waits = waits_in(steps)
+        named = f"rollout {rollout} ({now.kind} of {now.target})"
+        if full and not pauses_left(steps):
+            raise Refused(f"{named} has no pause left", f"to end its bake: qd promote {rollout}" if waits else "")
+        if not full and waits is None:
+            held = now.state is RolloutState.PAUSED
+            raise Refused(
+                f"{named} is {now.state}: it does not wait to be promoted",
+                f"it was stopped, let it go on with: qd resume {rollout}"
+                if held
+                else "--full leaves out the pauses to come",
+            )
+        arguments: dict[str, Any] = {"full": True} if full else {}
+        arguments |= {"reason": reason} if reason else {}
+        return self.ask(rollout, "promote", step=waits.seq if waits is not None else None, arguments=arguments)
+
     def resume(self, rollout: int, reason: str = "", *, wait: bool = True) -> Rollout:
         """Takes up a rollout that stands still: asks a paused one to go on, gives one whose worker died a new
         worker (``wait``: until that has taken it)."""
@@ -337,6 +363,9 @@ class Control:
         if now.state in ENDED:
             raise Refused(f"rollout {rollout} has ended ({now.state})")
         arguments = {"reason": reason} if reason else None
+        waits = waits_in(self.journal.steps(rollout))
+        if now.state is RolloutState.PAUSED and waits is not None and waits.body.get("promote"):
+            raise Refused(f"rollout {rollout} waits to be promoted", f"let it go on with: qd promote {rollout}")
         if now.state is RolloutState.PAUSED:
             self.ask(rollout, "resume", arguments=arguments)
         elif not lock_is_held(self.journal.path.parent, rollout):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.config.model import Hook, Hooks, HookWhere, Share, Strategy
+from quarterdeck.config.model import Bake, Hook, Hooks, HookWhere, Pause, Run, SetWeight, Share, Strategy
 
 NO_HOOKS = Hooks()
 BASTION = "(here)"  # stands where a host's name does in steps that run on this machine; no host can be called so
@@ -25,7 +25,8 @@ class Action(StrEnum):
     SWITCH = "switch"  # rename the link, restart, read back, wait for health
     WITHDRAW = "withdraw"  # stop and remove the link: nothing ran here before
     HOOK = "hook"
-    PAUSE = "pause"
+    PAUSE = "pause"  # for a time, or until somebody promotes
+    BAKE = "bake"  # every host is watched for a time, before it counts as success
     VERIFY = "verify"  # read back and check health once more, when all hosts are done
     FINISH = "finish"  # mark the release good, remove old ones; never fails a rollout
 
@@ -111,11 +112,15 @@ class _Builder:
 
     def hooks(self, hooks: Iterable[Hook], phase: str, hosts: Sequence[str], release: str) -> None:
         for index, hook in enumerate(hooks):
-            self.next_wave()
-            where = {HookWhere.ONE: hosts[:1], HookWhere.EACH: hosts, HookWhere.HERE: [BASTION]}[hook.where]
-            for host in where:
-                self.add(host, Action.HOOK, phase=phase, index=index, run=hook.run, release=release)
+            self.hook(hook, phase, index, hosts, release)
         self.next_wave()
+
+    def hook(self, hook: Hook, phase: str, index: int, hosts: Sequence[str], release: str) -> None:
+        """As a wave of its own; the next one is still to be begun."""
+        self.next_wave()
+        where = {HookWhere.ONE: hosts[:1], HookWhere.EACH: hosts, HookWhere.HERE: [BASTION]}[hook.where]
+        for host in where:
+            self.add(host, Action.HOOK, phase=phase, index=index, run=hook.run, release=release)
 
 
 def _is_settled(now: HostNow, release: str) -> bool:
@@ -134,7 +139,7 @@ def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hook
         for host in names:
             build.add(host, Action.STAGE, release=release)
         build.hooks(hooks.before, "before", names, release)
-        groups = batches(names, strategy)
+        groups = batches(names, strategy) if strategy.kind != "canary" else []
         running_before: dict[str, str] = {}
         if strategy.kind == "recreate":
             running_before = {h.host: h.current for h in reachable if h.current is not None}
@@ -151,8 +156,15 @@ def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hook
                 for host in group:
                     stopped = strategy.kind == "recreate" and host in running_before
                     build.add(host, Action.SWITCH, release=release, **({"how": "start"} if stopped else {}))
+        if strategy.kind == "canary":
+            _canary(build, names, sorted(settled), release, strategy)
         build.hooks(hooks.after, "after", names, release)
-        if sum(len(batch) for batch in groups) > 1 or hooks.after:
+        bake = next((step.seconds for step in strategy.steps if isinstance(step, Bake)), strategy.bake)
+        if bake:
+            build.next_wave()
+            build.add(BASTION, Action.BAKE, seconds=bake, release=release)
+            build.next_wave()
+        if strategy.kind == "canary" or sum(len(batch) for batch in groups) > 1 or hooks.after or bake:
             for host in names:
                 build.add(host, Action.VERIFY, release=release)
             build.next_wave()
@@ -164,6 +176,55 @@ def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hook
     return Plan(
         tuple(build.steps), tuple(names), tuple(sorted(settled)), tuple(h.host for h in hosts if h.error is not None)
     )
+
+
+def share_of_hosts(percent: float, total: int) -> int:
+    """How many of ``total`` hosts stand for ``percent`` of the target: as near as hosts can come, halves up; where there are at
+    least two, less than all of it is never all hosts and more than nothing never none."""
+    if percent >= 100 or total <= 0:
+        return max(total, 0)
+    nearest = int(percent * total / 100 + 0.5)
+    return max(1, min(total - 1, nearest)) if total > 1 and percent > 0 else nearest
+
+
+def _canary(build: _Builder, names: list[str], settled: list[str], release: str, strategy: Strategy) -> None:
+    """The strategy's steps but for the bake, which is every strategy's. Hosts that run the release already count as moved; pauses and
+    commands of a share that no host stands for are left out with it."""
+    moved = 0
+    total = len(names) + len(settled)
+
+    def move(percent: float) -> None:
+        nonlocal moved
+        wanted = max(moved, share_of_hosts(percent, total) - len(settled))
+        at_once = strategy.max_unavailable.of(total) if strategy.max_unavailable is not None else total
+        for index in range(moved, wanted):
+            if (index - moved) % at_once == 0:
+                build.next_wave()
+            build.add(names[index], Action.SWITCH, release=release, weight=percent)
+        moved = wanted
+        build.next_wave()
+
+    weight = 0.0
+    hooks = 0
+    for step in strategy.steps:
+        build.next_wave()
+        there = [*settled, *names[:moved]]
+        here = {"weight": weight, "hosts": len(there), "of": total, "release": release}
+        match step:
+            case SetWeight():
+                weight = step.percent
+                move(weight)
+            case Pause(seconds=seconds) if there:
+                lasts: dict[str, Any] = {"promote": True} if seconds is None else {"seconds": seconds}
+                build.add(BASTION, Action.PAUSE, **lasts, **here)
+                build.next_wave()
+                for host in names[:moved]:  # they have been watched, and are read back before more follow
+                    build.add(host, Action.VERIFY, release=release)
+            case Run(hook=hook):
+                if there:
+                    build.hook(hook, "steps", hooks, there, release)
+                hooks += 1
+    move(100.0)
 
 
 def plan_rollback(
@@ -193,7 +254,7 @@ def plan_rollback(
             build.add(host_now.host, Action.STAGE, release=release)
         build.add(host_now.host, Action.SWITCH, release=release)
     if leaving is not None and moving:
-        ran = [(phase, i, hook) for phase in ("before", "after") for i, hook in enumerate(getattr(hooks, phase))]
+        ran = [(phase, i, hook) for phase in ("before", "steps", "after") for i, hook in enumerate(hooks.of(phase))]
         holders = [h.host for h in moving if leaving in h.kept]
         done = [
             {"host": host, "phase": phase, "index": index, "release": leaving}
@@ -244,7 +305,7 @@ def plan_take_back(
 
 def _reverse(build: _Builder, hooks_done: Sequence[Mapping[str, Any]], hooks: Hooks) -> None:
     for done in reversed(hooks_done):
-        hook = (hooks.before if done["phase"] == "before" else hooks.after)[int(done["index"])]
+        hook = hooks.of(str(done["phase"]))[int(done["index"])]
         if hook.on_rollback is None:
             continue
         build.next_wave()

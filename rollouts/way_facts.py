@@ -105,9 +105,5 @@ def _irreversible(journal: Journal, rollout: Rollout, history: list[Rollout]) ->
         row = journal.release(id) if id and id != rollout.to_release else None
         if row is not None:
             hooks = row.release.hooks
-            found |= {
-                f"{hook.run} ({row.release.version})": None
-                for hook in (*hooks.before, *hooks.after)
-                if not hook.reversible
-            }
+            found |= {f"{hook.run} ({row.release.version})": None for hook in hooks.every if not hook.reversible}
     return tuple(found)

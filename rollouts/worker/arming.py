@@ -246,7 +246,7 @@ class Arming:
             masked=[old.readable, await self.secrets_to_mask(releases.get(leaving or ""))],
             fetch_fault=await why_not_fetchable(release, hosts, self.backend.logins),
         )
-        for phase in (*hooks.before, *hooks.after):
+        for phase in hooks.every:
             if not phase.reversible:
                 armed.body.setdefault("warnings", []).append(f"hook {phase.run!r} of {leaving} can't be reversed")
         return described(armed, self.rollout.kind, old.states)
@@ -258,7 +258,7 @@ class Arming:
 
     async def secrets_to_mask(self, leaving: Release | None) -> SecretValues:
         """Values that the reverse hooks of the release that is left can print: they run in its environment."""
-        if leaving is None or not any(hook.on_rollback for hook in (*leaving.hooks.before, *leaving.hooks.after)):
+        if leaving is None or not any(hook.on_rollback for hook in leaving.hooks.every):
             return SecretValues({})
         return (await old_secrets(leaving, self.base)).readable
 

@@ -11,9 +11,10 @@ from quarterdeck.rollouts.outcome import UNCHANGED
 from quarterdeck.rollouts.plan import Action, HostNow
 from quarterdeck.rollouts.worker.armed import Armed, with_host
 from quarterdeck.rollouts.worker.standing import may_have_changed
+from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.taking_back import TakingBack
-from quarterdeck.rollouts.worker.waves import Aborted, Waves
+from quarterdeck.rollouts.worker.waves import Waves
 
 CLEAN_UP_AFTER = 0.25  # seconds between the end that is journalled and the removal of old releases
 

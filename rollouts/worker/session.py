@@ -21,8 +21,9 @@ from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, describe, host
 from quarterdeck.rollouts.worker.carrying_out import CarryingOut
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
+from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.waiting import Overtaken, WaitingForWords
-from quarterdeck.rollouts.worker.waves import Aborted, Waves
+from quarterdeck.rollouts.worker.waves import Waves
 
 log = logging.getLogger("quarterdeck.worker")
 
@@ -320,7 +321,10 @@ class Session(WaitingForWords, CarryingOut):
             await self._take_back(armed, work, epoch, "its worker died, and policy is to take it back", at_fault=False)
             return
         way, at = "resume", None
-        if state is RolloutState.PAUSED and before.state is not RolloutState.ORPHANED:
+        at_pause = any(
+            s.state is StepState.STARTED and s.body.get("promote") for s in steps
+        )  # which asks again by itself
+        if state is RolloutState.PAUSED and before.state is not RolloutState.ORPHANED and not at_pause:
             # (an orphan has a new worker because somebody said resume)
             waves = Waves(self.id, epoch, work, self.journal, self.wishes)
             try:

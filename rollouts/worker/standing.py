@@ -122,7 +122,7 @@ class Standing:
 
     async def _pass_over(self, epoch: int, failed: Step) -> None:
         """A hook is passed over alone; a host that could not be moved is left out of all that comes later."""
-        alone = failed.action in (Action.HOOK, Action.PAUSE)
+        alone = failed.action in (Action.HOOK, Action.PAUSE, Action.BAKE)
         why = {"why": "skipped by an operator"}
         for step in self.journal.reader.steps(self.id):
             later = step.host == failed.host and step.seq > failed.seq and step.state is StepState.PENDING

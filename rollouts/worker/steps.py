@@ -87,9 +87,6 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
     """Does ``step`` and gives its outcome as JSON. Raises StepFailed, or the BackendError of a lost host or an old
     epoch."""
     action = Action(step.action)
-    if action is Action.PAUSE:
-        await _pause(step)
-        return {"seconds": step.body["seconds"]}
     if step.host == BASTION:
         return await _hook_here(step, work)
     connection = await work.crew.connection(step.host)
@@ -253,8 +250,7 @@ async def _verify(step: Step, work: Work, connection: Connection) -> dict[str, A
 
 def _hook_of(step: Step, work: Work) -> tuple[Hook, Release]:
     release = _release(step, work)
-    hooks = release.hooks.before if step.body["phase"] == "before" else release.hooks.after
-    return hooks[int(step.body["index"])], release
+    return release.hooks.of(str(step.body["phase"]))[int(step.body["index"])], release
 
 
 async def _hook(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
@@ -324,11 +320,3 @@ async def _hook_here(step: Step, work: Work) -> dict[str, Any]:
             step, f"hook {command!r} here ended with {process.returncode}: {text.strip()[-400:]}", release_at_fault=True
         )
     return {"exit_status": process.returncode, "output": text, "seconds": time.monotonic() - started}
-
-
-async def _pause(step: Step) -> None:
-    """Sleeps until the time that the step's body names (boottime clock of this boot), so that a restart does not
-    lengthen it."""
-    until = step.body.get("until")
-    seconds = float(step.body["seconds"]) if until is None else float(until) - time.clock_gettime(time.CLOCK_BOOTTIME)
-    await asyncio.sleep(max(0.0, min(seconds, float(step.body["seconds"]))))

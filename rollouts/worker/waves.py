@@ -9,22 +9,19 @@ outcome or finds that its result already holds.
 import asyncio
 import contextlib
 import logging
-import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-import msgspec
-
 from quarterdeck.backends.errors import BackendError, Fenced, HostKeyRejected, HostLockBusy, LoginRefused, Unreachable
 from quarterdeck.config.model import OnUnreachable
-from quarterdeck.history.identity import process_identity
-from quarterdeck.history.records import Request, RolloutState, Step, StepState
+from quarterdeck.history.records import Step, StepState
 from quarterdeck.rollouts.plan import BASTION, Action
-from quarterdeck.rollouts.worker.journal_thread import JournalThread
-from quarterdeck.rollouts.worker.steps import StepFailed, Work, perform
-from quarterdeck.rollouts.worker.wishes import Wishes
+from quarterdeck.rollouts.promoting import WAITS
+from quarterdeck.rollouts.worker.standing_still import Aborted
+from quarterdeck.rollouts.worker.steps import StepFailed, perform
+from quarterdeck.rollouts.worker.waiting_out import WaitingOut
 
 log = logging.getLogger("quarterdeck.worker")
 
@@ -34,22 +31,9 @@ RESTART_PATIENCE = 15.0  # seconds that an sshd or an engine which is being rest
 QUICK_REFUSAL = 3.0  # seconds: nobody listens there just now; what takes longer hangs
 
 
-class Aborted(Exception):
-    """An operator's abort. It always wins."""
-
-
-class Waves:
+class Waves(WaitingOut):
     """``stop_at_failure``: the first failed step ends the wave (a deploy); else every host gets its chance (a
     rollback)."""
-
-    def __init__(self, rollout: int, epoch: int, work: Work, journal: JournalThread, wishes: Wishes) -> None:
-        self.rollout = rollout
-        self.epoch = epoch
-        self.work = work
-        self.journal = journal
-        self.wishes = wishes
-        self.lost: dict[str, str] = {}  # hosts that went away during the rollout, with the reason
-        self.failures: list[StepFailed] = []
 
     async def carry_out(
         self,
@@ -69,7 +53,10 @@ class Waves:
                 await self._stand_still_if_asked()
             todo = [s for s in wave if s.state in (StepState.PENDING, StepState.STARTED)]
             todo = [s for s in todo if s.host not in self.lost] if stop_at_failure else todo
-            if todo:
+            if todo and todo[0].action in WAITS:  # a wave of its own
+                if not self._left_out(todo[0]):
+                    await self._wait_out(todo[0])
+            elif todo:
                 await self._wave(todo, stop_at_failure, on_unreachable, heed_wishes, progress_deadline)
 
     async def _wave(
@@ -90,12 +77,9 @@ class Waves:
                 for chain in chains.values():
                     group.create_task(self._chain(chain, stop_at_failure, on_unreachable, progress))
 
-        waits = all(step.action == Action.PAUSE for step in steps)
-        progress = _Progress(None if waits else progress_deadline)
+        progress = _Progress(progress_deadline)
         running = asyncio.create_task(everything())
         watchers: list[asyncio.Task[Any]] = [asyncio.create_task(progress.overdue())]
-        if waits:  # what works on a host is told by the host, or at its next step
-            watchers.append(asyncio.create_task(self.wishes.overtaken.wait()))
         if heed_wishes:
             watchers.append(asyncio.create_task(self.wishes.aborted.wait()))
         try:
@@ -103,8 +87,6 @@ class Waves:
             if not running.done():
                 running.cancel()
                 await asyncio.wait([running])
-                if self.wishes.overtaken.is_set():
-                    await self._start(steps)  # raises EpochLost, and says who it is
                 if heed_wishes and self.wishes.aborted.is_set():
                     raise Aborted
                 now = {s.seq: s.state for s in self.journal.reader.steps(self.rollout)}
@@ -122,10 +104,6 @@ class Waves:
             running.result()
         except BaseExceptionGroup as group:
             raise _worst(group) from group
-
-    async def _start(self, steps: list[Step]) -> None:
-        """One transaction for a whole wave's beginning: nothing runs on a host before this is on disk."""
-        await self.journal.do(self.journal.journal.start_steps, self.rollout, self.epoch, [step.seq for step in steps])
 
     async def _chain(
         self, chain: list[Step], stop_at_failure: bool, on_unreachable: OnUnreachable, progress: "_Progress"
@@ -166,8 +144,6 @@ class Waves:
     async def _persistently(self, step: Step, patience: float, since: float | None = None) -> dict[str, object]:
         """Once more on a new connection when the old one was cut (a restarted sshd); the op_id makes that harmless. ``patience``: for
         so many seconds, where the host was there before."""
-        if step.action == Action.PAUSE:
-            step = await self._with_end(step)
         started = time.monotonic() if since is None else since
         try:
             return await perform(step, self.work)
@@ -220,23 +196,6 @@ class Waves:
             body=body,
         )
 
-    async def _with_end(self, step: Step) -> Step:
-        """The pause's end is journalled when it begins: a worker that takes over waits for what remains, not for all
-        of it again."""
-        boot = process_identity(os.getpid())[1]
-        for event in self.journal.reader.events(rollout=self.rollout, kind="pause.until"):
-            if event.body.get("seq") == step.seq and event.body.get("boot") == boot:
-                return msgspec.structs.replace(step, body={**step.body, "until": event.body["until"]})
-        until = time.clock_gettime(time.CLOCK_BOOTTIME) + float(step.body["seconds"])
-        await self.journal.do(
-            self.journal.journal.record,
-            "pause.until",
-            target=self.work.target.name,
-            rollout=self.rollout,
-            body={"seq": step.seq, "until": until, "boot": boot, "seconds": step.body["seconds"]},
-        )
-        return msgspec.structs.replace(step, body={**step.body, "until": until})
-
     def _as_failure(self, step: Step, error: StepFailed | BackendError | OSError) -> StepFailed:
         if isinstance(error, StepFailed):
             return error
@@ -257,9 +216,6 @@ class Waves:
         mine = [event.body["outcome"] for event in failed if event.body.get("step") == step.seq]
         return sum(bool(outcome.get("untouched")) for outcome in mine) == step.attempt
 
-    async def _end(self, step: Step, state: StepState, outcome: dict[str, object]) -> None:
-        await self.journal.do(self.journal.journal.end_step, self.rollout, self.epoch, step.seq, state, outcome)
-
     async def _owe(self, step: Step, failure: StepFailed) -> None:
         if step.body.get("reverse") or step.action == Action.WITHDRAW:
             return  # no release is owed: the host has its own already, or is to have none
@@ -276,53 +232,13 @@ class Waves:
     async def _stand_still_if_asked(self) -> None:
         if self.wishes.aborted.is_set():
             raise Aborted
+        await self._promote_in_full_if_asked()
         by = ""
         while (request := self.wishes.pending("pause")) is not None:
             by = by or request.by
             await self.wishes.answer(request, "paused after the steps that were under way")
         if by:
             await self.stand_still(f"paused by {by}", "resume")
-
-    async def stand_still(self, why: str, *ways_on: str, heed_older: bool = False, at: Collection[int] = ()) -> Request:
-        """Paused until an operator says one of ``ways_on`` (that wish is given back), or aborts (Aborted).
-
-        Wishes from before are about something else, and are refused, but for a worker that takes over (``heed_older``).
-        So is one that names a step but none of those it stands ``at``, and one that makes no sense here.
-        """
-        while not heed_older and (late := self.wishes.pending("resume", "retry", "skip")) is not None:
-            await self.wishes.answer(late, "it did not stand still when this was asked", state="refused")
-        await self._state(RolloutState.PAUSED, why)
-        wish = asyncio.create_task(self._sensible(ways_on, at))
-        abort = asyncio.create_task(self.wishes.aborted.wait())
-        overtaken = asyncio.create_task(self.wishes.overtaken.wait())
-        try:
-            await asyncio.wait([wish, abort, overtaken], return_when=asyncio.FIRST_COMPLETED)
-            if self.wishes.overtaken.is_set():
-                await self._state(RolloutState.PAUSED, why)  # raises EpochLost, and says who it is
-            if self.wishes.aborted.is_set():
-                raise Aborted
-            request = wish.result()
-        finally:
-            for task in (wish, abort, overtaken):
-                task.cancel()
-        await self._state(RolloutState.RUNNING, f"{request.kind} by {request.by}")
-        await self.wishes.answer(request, f"{request.kind}: done")
-        return request
-
-    async def _sensible(self, ways_on: Sequence[str], at: Collection[int]) -> Request:
-        """The first wish that is about this standstill; the others are answered."""
-        while True:
-            request = await self.wishes.next("resume", "retry", "skip")
-            if request.kind not in ways_on:
-                why = f"nothing has failed here, there is nothing to {request.kind}: resume it, or abort it"
-            elif request.step is not None and at and request.step not in at:
-                why = f"it stands at step {min(at)} now, and this was asked at step {request.step}"
-            else:
-                return request
-            await self.wishes.answer(request, why, state="refused")
-
-    async def _state(self, state: RolloutState, outcome: str) -> None:
-        await self.journal.do(self.journal.journal.set_state, self.rollout, self.epoch, state, outcome=outcome)
 
 
 class _Progress:

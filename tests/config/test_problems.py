@@ -172,11 +172,35 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (13, "    hooks: {after: [{run: x}]}\n    progress_deadline: 5m", 24, "the hook `x` (300s)", None),
     (13, "    health: {http: {port: 80}, from: bastoin}", 38, "expected `host` or `bastion`", "bastion"),
     (13, "    helth: {http: {port: 80}}", 5, "unknown key `helth` in a service", "health"),
-    (14, "    strategy: canary", 15, "`canary` is not supported by this version", None),
+    (14, "    strategy: canary", 15, "`canary` needs its steps", None),
+    (14, "    strategy: {canary: {}}", 24, "`steps` is missing in a canary strategy", None),
+    (14, "    strategy: {canary: {steps: []}}", 32, "found an empty list", None),
+    (14, "    strategy: {canary: {steps: [{pause: 5m}]}}", 32, "needs a step `set_weight`", None),
+    (14, "    strategy: {canary: {steps: [{set_weight: 0}]}}", 46, "expected a percentage above 0", None),
+    (14, "    strategy: {canary: {steps: [{set_weight: 101}]}}", 46, "expected a percentage above 0", None),
+    (14, "    strategy: {canary: {steps: [{set_wieght: 5}]}}", 34, "unknown key `set_wieght`", "set_weight"),
+    (14, "    strategy: {canary: {steps: [{set_weight: 9}, {set_weight: 9}]}}", 50, "more than the one before", None),
+    (14, "    strategy: {canary: {steps: [{set_weight: 9}, {bake: 5m}]}}", 50, "`bake` watches all hosts", None),
+    (
+        14,
+        "    strategy: {canary: {steps: [{set_weight: 100}, {bake: 5m}, {pause: 1m}]}}",
+        52,
+        "`bake` is the last step",
+        None,
+    ),
+    (14, "    strategy: {canary: {steps: [{set_weight: 9, pause: 5m}]}}", 49, "only one of", None),
+    (14, "    strategy: {canary: {steps: [{analysis: [x]}]}}", 34, "`analysis` is not supported by this version", None),
+    (
+        14,
+        "    strategy: {canary: {steps: [{set_weight: 9}, {run: {run: x, timeout: 1h}}]}}",
+        32,
+        "the timeout of the step",
+        None,
+    ),
     (14, "    strategy: {blue_green: {}}", 16, "`blue_green` is not supported by this version", None),
     (14, "    strategy: rollling", 15, "expected `rolling` or `recreate`", "rolling"),
-    (14, "    strategy: {}", 15, "a strategy needs `rolling` or `recreate`", None),
-    (14, "    strategy: {rolling: {}, recreate: {}}", 29, "only one of `rolling` or `recreate`", None),
+    (14, "    strategy: {}", 15, "a strategy needs `rolling`, `recreate` or `canary`", None),
+    (14, "    strategy: {rolling: {}, recreate: {}}", 29, "only one of `rolling`, `recreate` or `canary`", None),
     (14, "    strategy: {rolling: {batches: [0]}}", 36, "expected a number of hosts", None),
     (14, "    strategy: {rolling: {batches: [101%]}}", 36, "expected a number of hosts", None),
     (14, "    strategy: {rolling: {batches: [0%]}}", 36, "expected a number of hosts", None),
@@ -285,12 +309,12 @@ def test_what_comes_later_is_said_once_for_each_key(refuse: Refuse) -> None:
         hosts: {box: {swarm: 'ssh://box'}}
         environments: {dev: {hosts: [box]}}
         services:
-          api: {artifact: {image: api}, container: {}, strategy: {canary: {}}, router: edge/api}
+          api: {artifact: {image: api}, container: {}, strategy: {blue_green: {}}, router: edge/api}
         routers: {}
         """
     )
     assert [p.message for p in problems] == [
-        f"`{key}` is not supported by this version" for key in ("swarm", "canary", "router", "routers")
+        f"`{key}` is not supported by this version" for key in ("swarm", "blue_green", "router", "routers")
     ]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarterdeck.config import scalars
-from quarterdeck.config.model import Hook, Hooks, HookWhere, Share, Strategy
+from quarterdeck.config.model import Bake, Hook, Hooks, HookWhere, Pause, Run, SetWeight, Share, Strategy
 from quarterdeck.rollouts.plan import (
     BASTION,
     Action,
@@ -20,6 +20,7 @@ from quarterdeck.rollouts.plan import (
     plan_deploy,
     plan_rollback,
     plan_take_back,
+    share_of_hosts,
     summary,
 )
 
@@ -181,3 +182,77 @@ def test_a_host_whose_release_somebody_has_changed_is_not_left_alone() -> None:
     hosts = [changed, running("b")]
     assert plan_deploy(hosts, "v1-a", Strategy(), NO_HOOKS).changed == ("a",)
     assert plan_rollback(hosts, "v1-a", Share(percent=100)).changed == ("a",)
+
+
+@given(percent=st.floats(0.1, 100), total=st.integers(0, 300))
+@settings(derandomize=True)
+def test_a_share_of_hosts_is_as_near_as_hosts_can_come(percent: float, total: int) -> None:
+    count = share_of_hosts(percent, total)
+    assert 0 <= count <= total
+    if total > 1:
+        assert count >= 1
+        assert (count == total) is (percent >= 100)
+    reachable = range(1, total) if total > 1 and percent < 100 else range(total + 1)
+    best = min((abs(100 * c / total - percent) for c in reachable), default=0.0) if total else 0.0
+    assert not total or abs(100 * count / total - percent) <= best + 1e-9
+
+
+def test_a_share_of_hosts_by_example() -> None:
+    assert [share_of_hosts(p, 8) for p in (1, 5, 25, 31.25, 50, 99, 100)] == [1, 1, 2, 3, 4, 7, 8]
+    assert [share_of_hosts(p, 2) for p in (1, 50, 99)] == [1, 1, 1]
+    assert [share_of_hosts(p, 1) for p in (1, 49, 50, 100)] == [0, 0, 1, 1]
+
+
+CANARY = Strategy(
+    kind="canary",
+    max_unavailable=Share(count=1),
+    steps=(SetWeight(25), Pause(), Run(Hook("smoke", HookWhere.EACH)), SetWeight(100), Pause(60), Bake(600)),
+)
+
+
+def test_a_canary_moves_by_weight_and_reads_back_after_each_pause() -> None:
+    plan = plan_deploy([running(name) for name in "abcd"], "v2-b", CANARY, Hooks(after=(Hook("warm"),)))
+    assert shape(plan) == [
+        ["a:stage", "b:stage", "c:stage", "d:stage"],
+        ["a:switch"],
+        ["here:pause"],
+        ["a:verify"],
+        ["a:hook"],
+        ["b:switch"],
+        ["c:switch"],
+        ["d:switch"],
+        ["here:pause"],
+        ["a:verify", "b:verify", "c:verify", "d:verify"],
+        ["a:hook"],
+        ["here:bake"],
+        ["a:verify", "b:verify", "c:verify", "d:verify"],
+        ["a:finish", "b:finish", "c:finish", "d:finish"],
+    ]
+    pauses = [step.body for step in plan.steps if step.action is Action.PAUSE]
+    assert [(body.get("promote"), body.get("seconds"), body["hosts"]) for body in pauses] == [
+        (True, None, 1),
+        (None, 60, 4),
+    ]
+
+
+def test_hosts_that_run_the_release_already_count_for_the_weight() -> None:
+    hosts = [running("a", "v2-b"), running("b"), running("c"), running("d")]
+    plan = plan_deploy(hosts, "v2-b", CANARY, NO_HOOKS)
+    assert [step.host for step in plan.steps if step.action is Action.SWITCH] == ["b", "c", "d"]
+    assert shape(plan)[1] == ["here:pause"]
+
+
+def test_what_is_left_moves_after_the_last_step_and_a_share_of_no_host_has_no_pause() -> None:
+    alone = plan_deploy([running("a")], "v2-b", msgspec.structs.replace(CANARY, steps=CANARY.steps[:3]), NO_HOOKS)
+    assert shape(alone) == [["a:stage"], ["a:switch"], ["a:verify"], ["a:finish"]]
+
+
+def test_commands_of_steps_are_reversed_between_those_before_and_after() -> None:
+    hooks = Hooks(
+        before=(Hook("b", on_rollback="unb"),),
+        after=(Hook("a", on_rollback="una"),),
+        steps=(Hook("s", on_rollback="uns", where=HookWhere.HERE),),
+    )
+    hosts = [running("a", "v2-b", "v1-a")]
+    plan = plan_rollback(hosts, "v1-a", Share(percent=100), leaving="v2-b", hooks=hooks)
+    assert [step.body["run"] for step in plan.steps if step.action is Action.HOOK] == ["una", "uns", "unb"]

@@ -25,7 +25,7 @@ def test_deploy_pause_resume_abort(play: Play) -> None:
         terminal.send("y")
         terminal.wait_for("1 of 2 hosts")
         terminal.send("P")
-        terminal.wait_for("paused after the steps that were under way")
+        terminal.wait_for("paused at once, its time runs on")
         terminal.wait_for("paused  deploy v1 -> v2")
         rollout = play.rollouts("staging/web")[0]
         assert rollout.state is RolloutState.PAUSED

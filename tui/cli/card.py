@@ -88,10 +88,17 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     for warning in card.get("warnings") or ():
         printer.progress(f"  !     {warning}", "warn")
     if steps:
+        from quarterdeck.rollouts.promoting import WAITS
+        from quarterdeck.tui.cli.waits import wait_words
+
         printer.progress("  steps")
         for step in card.get("steps") or ():
-            what = f" {step['release']}" if step.get("release") else f" {step['run']}" if step.get("run") else ""
-            printer.progress(f"    {step['seq']:>3}  wave {step['batch']:<3} {step['host']:<12} {step['action']}{what}")
+            if step["action"] in WAITS:
+                what = wait_words(step["action"], step)
+            else:
+                about = step.get("run") if step["action"] == "hook" else step.get("release")
+                what = f"{step['action']} {about}" if about else step["action"]
+            printer.progress(f"    {step['seq']:>3}  wave {step['batch']:<3} {step['host']:<12} {what}")
 
 
 def _release(session: "Session", release: Any) -> str:

@@ -198,7 +198,8 @@ def describe(event: "Event") -> tuple[str, str]:
             told = f"{body.get('policy')} was set aside{frozen}; because: {body.get('reason')} ({event.who})"
             return _columns("-", "override", told, "warn")
         case "pause.until":
-            return _columns("-", "pause", f"for {duration(float(body.get('seconds') or 0))}", "dim")
+            action = str(body.get("action") or "pause")
+            return _columns("-", action, f"for {duration(float(body.get('seconds') or 0))}", "dim")
         case "worker" | "fence":
             return "", ""
     words = ", ".join(f"{key} {value}" for key, value in body.items() if isinstance(value, str | int) and value != "")

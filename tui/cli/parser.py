@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("rollback", "releasing", "put the last good release back"),
     Command("pause", "steering", "hold a running rollout"),
     Command("resume", "steering", "let a paused rollout, or one whose worker died, go on"),
+    Command("promote", "steering", "end the pause or the bake that a rollout waits in"),
     Command("abort", "steering", "stop a rollout and take it back"),
     Command("retry", "steering", "try again what a rollout could not do"),
     Command("approve", "approving", "agree to a deploy that waits for it"),

@@ -1,4 +1,4 @@
-"""``qd pause``, ``resume``, ``abort`` and ``retry``: wishes for a running rollout; the answer says what they were acted on."""
+"""``qd pause``, ``resume``, ``promote``, ``abort`` and ``retry``: wishes for a running rollout; the answer says what they were acted on."""
 
 import argparse
 import time
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 ANSWER = 5.0  # seconds that a wish's answer is waited for: a live worker takes a fraction of one
 
 
-def _add(commands: "argparse._SubParsersAction[Parser]", name: str, run: str, description: str, *, waits: bool) -> None:
+def _add(
+    commands: "argparse._SubParsersAction[Parser]", name: str, run: str, description: str, *, waits: bool
+) -> Parser:
     parser = add_command(
         commands,
         name,
@@ -34,6 +36,7 @@ def _add(commands: "argparse._SubParsersAction[Parser]", name: str, run: str, de
     parser.add_argument("--reason", metavar="TEXT", default="", help="why, for the history")
     if waits:
         add_waiting_options(parser)
+    return parser
 
 
 def declare_pause(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -56,6 +59,18 @@ def declare_resume(commands: "argparse._SubParsersAction[Parser]") -> None:
         "every host says before it does anything.",
         waits=True,
     )
+
+
+def declare_promote(commands: "argparse._SubParsersAction[Parser]") -> None:
+    parser = _add(
+        commands,
+        "promote",
+        "run_promote",
+        "Ends the pause, or the bake, that a rollout waits in: the next step of its strategy begins. Nothing is\n"
+        "skipped that protects: the hosts that have the release are read back first.",
+        waits=True,
+    )
+    parser.add_argument("--full", action="store_true", help="leave out the pauses to come as well")
 
 
 def declare_abort(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -92,6 +107,17 @@ def run_resume(session: "Session", arguments: argparse.Namespace) -> int:
     now = session.control.resume(rollout.id, arguments.reason)
     session.printer.progress(f"resuming {_named(rollout)}")
     return _finish(session, now, arguments, before)
+
+
+def run_promote(session: "Session", arguments: argparse.Namespace) -> int:
+    rollout = session.rollout(arguments.rollout)
+    before = session.journal.head()[0]
+    request = session.control.promote(rollout.id, full=arguments.full, reason=arguments.reason)
+    answered = _answered(session, request)
+    if arguments.detach or answered.state == "refused":
+        return _report(session, rollout, answered)
+    session.printer.progress(f"promoting {_named(rollout)}")
+    return _finish(session, rollout, arguments, before)
 
 
 def run_abort(session: "Session", arguments: argparse.Namespace) -> int:

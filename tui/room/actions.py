@@ -98,7 +98,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(
         "promote",
         "promote",
-        "Open the card to let a rollout that stands still go on: resume, retry or skip.",
+        "Open the card to let a rollout that stands still go on: promote, resume, retry or skip.",
         _CHANGE,
         _R,
         ("p",),

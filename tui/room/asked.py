@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from quarterdeck.tui.room.rollout_rows import one_line
 
 if TYPE_CHECKING:
+    from quarterdeck.history.records import Request
     from quarterdeck.tui.room.app import Room
     from quarterdeck.tui.room.desk import News
     from quarterdeck.tui.room.opening import Place
@@ -19,7 +20,14 @@ class Asked:
 
     async def ask(self, rollout: int, kind: str, step: int | None = None) -> None:
         """Raises Refused, JournalError, TimeoutError."""
-        request = await self._room.desk.act(lambda control: control.ask(rollout, kind, step=step))
+        self._asked(rollout, kind, await self._room.desk.act(lambda control: control.ask(rollout, kind, step=step)))
+
+    async def promote(self, rollout: int, *, full: bool) -> None:
+        """Raises Refused, JournalError, TimeoutError."""
+        request = await self._room.desk.act(lambda control: control.promote(rollout, full=full))
+        self._asked(rollout, "promote", request)
+
+    def _asked(self, rollout: int, kind: str, request: "Request") -> None:
         self._open[request.id] = (rollout, kind)
         self._room.watched.watch(rollout)
         self._room.say(f"{kind} was asked of rollout {rollout}")

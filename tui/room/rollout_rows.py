@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Request, RolloutState, Step, StepState
 from quarterdeck.rollouts.closely import Closely, HostMove
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.tui.cli.following import outcome_text
 from quarterdeck.tui.cli.times import age, clock, duration, seconds_between
+from quarterdeck.tui.cli.waits import left_words, wait_words
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
 
 STATE_ROLES = {
@@ -106,7 +107,9 @@ def host_rows(hosts: Iterable[HostMove], width: int, *, ended: bool) -> list[Row
     return rows
 
 
-def step_words(step: Step) -> str:
+def step_words(step: Step, now: datetime | None = None) -> str:
+    if left := left_words(step, now):
+        return left
     outcome = one_line(outcome_text(step.outcome))
     return f"{step.state}{f': {outcome}' if outcome else ''}"
 
@@ -124,14 +127,16 @@ def step_row(step: Step, width: int, now: datetime | None = None, *, chosen: boo
     """``> 12 prod-1 switch  started 3s``."""
     mark, role = STEP_MARKS[step.state]
     what = str(step.action) + (" (undo)" if step.body.get("reverse") else "")
-    if step.action == Action.PAUSE:
-        what = f"pause {duration(float(step.body.get('seconds') or 0))}"
+    if step.action in WAITS:
+        what = (
+            "until promoted" if step.body.get("promote") else wait_words(step.action, {"seconds": step.body["seconds"]})
+        )
     head = f" {step.seq:>3} {pad(one_line(step.host), 10)} {pad(what, 10)} {step_seconds(step, now):>6} "
     return (
         Span(">" if chosen else " ", Role.STRONG),
         Span(mark, role),
         Span(head, Role.STRONG if chosen else Role.PLAIN),
-        Span(ellipsis(step_words(step), max(width - len(head) - 2, 0)), role),
+        Span(ellipsis(step_words(step, now), max(width - len(head) - 2, 0)), role),
     )
 
 

@@ -15,6 +15,7 @@ from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
 from quarterdeck.rollouts.control import Control, Refused
 from quarterdeck.rollouts.policy import WayRound, way_round
+from quarterdeck.rollouts.promoting import waits_in
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.cards.checks import Check, check_rows, is_production, outdated, place_words, reds
@@ -362,8 +363,9 @@ class ArmedCard(Card):
     @staticmethod
     def _way_on(seen: Closely) -> tuple[tuple[str, str], ...]:
         ways, _ = ways_on(seen)
-        waits = seen.rollout.state in (RolloutState.PAUSED, RolloutState.ORPHANED, RolloutState.FAILED)
-        return (("p", " or ".join(way.kind for way in ways)),) if ways and waits else ()
+        stands = (RolloutState.PAUSED, RolloutState.ORPHANED, RolloutState.FAILED)
+        waits = seen.rollout.state in stands or waits_in(seen.steps) is not None
+        return (("p", " or ".join(dict.fromkeys(way.kind for way in ways))),) if ways and waits else ()
 
 
 async def _cancel(desk: Desk, id: int) -> None:

@@ -9,7 +9,9 @@ from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.picture import TargetSeen
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.policy import WayRound, way_round
+from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.tui.cli.times import duration
+from quarterdeck.tui.cli.waits import wait_words
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.checks import Check, deploy_checks
 from quarterdeck.tui.room.cards.picker import VersionPicker
@@ -168,8 +170,12 @@ def wave_rows(steps: Sequence[dict[str, Any]], width: int) -> list[Row]:
                 batch = step.get("batch")
                 waves.append(("", []))
             waves[-1][1].append(one_line(step.get("host")))
-        elif action == Action.PAUSE:
-            waves.append((f"pause {duration(float(step.get('seconds') or 0))}", []))
+        elif action in WAITS:
+            batch = step.get("batch")
+            waves.append((wait_words(str(action), step), []))
+        elif action == Action.HOOK and step.get("phase") == "steps" and step.get("batch") != batch:
+            batch = step.get("batch")
+            waves.append((f"run {one_line(step.get('run'))}", []))
     rows: list[Row] = []
     for number, (words, hosts) in enumerate(waves[:MOST_WAVES], 1):
         rows.append(row(Span(f"{number:>4}  ", Role.DIM), Span(ellipsis(words or " ".join(hosts), width - 6))))

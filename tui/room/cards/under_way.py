@@ -16,7 +16,16 @@ from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
 if TYPE_CHECKING:
     from quarterdeck.tui.room.app import Room
 
-KEYS = {"resume": "r", "retry": "t", "skip": "s"}
+KEYS = {"resume": "r", "retry": "t", "skip": "s", "promote": "p"}
+FULL = "f"
+
+
+def _key(way: WayOn) -> str:
+    return FULL if way.full else KEYS[way.kind]
+
+
+def _word(way: WayOn) -> str:
+    return "in full" if way.full else way.kind
 
 
 class RolloutCard(Card):
@@ -123,7 +132,7 @@ class AbortCard(RolloutCard):
 
 
 class WaysOnCard(RolloutCard):
-    """Resume, retry or skip: whichever makes sense, each with what it does."""
+    """Promote, resume, retry or skip: whichever makes sense, each with what it does."""
 
     def means(self) -> object:
         return None if self.seen is None else ways_on(self.seen)
@@ -136,7 +145,7 @@ class WaysOnCard(RolloutCard):
         if key in ("escape", "q"):
             self.leave()
             return
-        way = next((way for way in self.ways if KEYS[way.kind] == key), None)
+        way = next((way for way in self.ways if _key(way) == key), None)
         if way is not None and self.guard.open:
             self.begin(self._ask(way), "ask")
 
@@ -155,7 +164,7 @@ class WaysOnCard(RolloutCard):
             )
         ways, why = ways_on(self.seen)
         body: list[Row] = [
-            row(Span(f"{KEYS[way.kind]}  ", Role.KEY), Span(f"{way.kind:<7} ", Role.STRONG), one_line(way.does))
+            row(Span(f"{_key(way)}  ", Role.KEY), Span(f"{_word(way):<7} ", Role.STRONG), one_line(way.does))
             for way in ways
         ]
         if why:
@@ -166,7 +175,7 @@ class WaysOnCard(RolloutCard):
         foot: list[Row] = [EMPTY]
         if self.said:
             foot.append(said_row(self.said, width))
-        keys = [(KEYS[way.kind], way.kind) for way in ways]
+        keys = [(_key(way), _word(way)) for way in ways]
         foot += keys_rows(width, *keys, ("esc", "no"), dead=bool(keys) and not self.guard.open)
         return self.headed(
             "GO ON", [state_row(self.seen, width, self.room.now()), progress_row(self.seen, width), EMPTY], body, foot
@@ -184,5 +193,7 @@ async def carry_on(room: "Room", seen: Closely, way: WayOn) -> None:
         await room.desk.act(lambda control: control.resume(id, wait=False))
         room.watched.watch(id)
         room.say(f"a new worker was started for rollout {id}")
+    elif way.kind == "promote":
+        await room.asked.promote(id, full=way.full)
     else:
         await room.asked.ask(id, way.kind, way.step)

@@ -134,7 +134,7 @@ def _way(kind: str) -> Handler:
         ways, why = ways_on(seen)
         way = next((way for way in ways if way.kind == kind), None)
         if way is None:
-            possible = " or ".join(way.kind for way in ways)
+            possible = " or ".join(dict.fromkeys(way.kind for way in ways))
             refused = why or f"rollout {seen.rollout.id} can't {kind} now"
             raise Refused(refused, f"what makes sense: {possible}" if possible else "")
         await carry_on(room, seen, way)

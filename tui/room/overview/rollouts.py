@@ -9,6 +9,7 @@ import msgspec
 from quarterdeck.history.records import ENDED, RolloutState, Step, StepState
 from quarterdeck.rollouts.picture import MOVES, Picture, RolloutSeen, TargetSeen
 from quarterdeck.tui.cli.times import age, clock, duration, parse
+from quarterdeck.tui.cli.waits import left_words
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.overview.cells import in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, pad
@@ -53,7 +54,7 @@ def rollout_lines(picture: Picture, width: int, height: int, now: datetime, find
     for at, seen in enumerate(living):
         lines.append(Line(seen.id, living_row(seen, picture.production, width, now)))
         share = room // (len(living) - at) if room else 0
-        tree = tree_rows(seen, picture.targets.get(seen.rollout.target), width, share)
+        tree = tree_rows(seen, picture.targets.get(seen.rollout.target), width, share, now)
         lines += [Line(seen.id, row) for row in tree]
         room -= len(tree)
     for seen in ended:
@@ -109,7 +110,7 @@ def living_row(seen: RolloutSeen, production: str, width: int, now: datetime) ->
     )
 
 
-def tree_rows(seen: RolloutSeen, target: TargetSeen | None, width: int, room: int) -> list[Row]:
+def tree_rows(seen: RolloutSeen, target: TargetSeen | None, width: int, room: int, now: datetime) -> list[Row]:
     """Hosts and steps below a rollout, at most ``room`` lines: hosts that are alike share one."""
     if room <= 0:
         return []
@@ -117,7 +118,7 @@ def tree_rows(seen: RolloutSeen, target: TargetSeen | None, width: int, room: in
     if seen.rollout.outcome:
         rows.append((Span(f" |  {ellipsis(seen.rollout.outcome, max(width - 4, 0))}", Role.WARN),))
     if seen.steps:
-        rows.append(_steps_row(seen.steps))
+        rows.append(_steps_row(seen.steps, now))
     hosts = _host_rows(seen, target, width)
     if len(rows) + len(hosts) > room:
         left = max(room - len(rows), 0)
@@ -125,7 +126,7 @@ def tree_rows(seen: RolloutSeen, target: TargetSeen | None, width: int, room: in
     return [*rows, *hosts][:room]
 
 
-def _steps_row(steps: Sequence[Step]) -> Row:
+def _steps_row(steps: Sequence[Step], now: datetime) -> Row:
     """``steps  stage 4/4  switch 2/4 <  verify 0/4``: the kinds of steps in their order; ``<`` where it is now."""
     counts: dict[str, list[int]] = {}
     current, failed = "", set()
@@ -139,7 +140,8 @@ def _steps_row(steps: Sequence[Step]) -> Row:
     spans = [Span(" |  steps ", Role.DIM)]
     for action, (done, total) in counts.items():
         role = Role.BAD if action in failed else Role.OK if done == total else Role.PLAIN
-        spans.append(Span(f" {action} {done}/{total}{' <' if action == current else ''} ", role))
+        left = next((f" {words}" for step in steps if step.action == action and (words := left_words(step, now))), "")
+        spans.append(Span(f" {action} {done}/{total}{f' <{left}' if action == current else ''} ", role))
     return tuple(spans)
 
 

@@ -190,7 +190,7 @@ def whole_rows(
     rows.append(_worker_row(seen, width))
     ways, _ = ways_on(seen)
     if ways and rollout.state is not RolloutState.SUCCEEDED:
-        words = " or ".join(way.kind for way in ways)
+        words = " or ".join(dict.fromkeys(way.kind for way in ways))
         rows.append(row(" ", Span("p", Role.KEY), f" {words}", *(() if seen.ended else _ABORT)))
     elif rollout.state is RolloutState.QUEUED:
         rows.append(row(" ", Span("a", Role.KEY), " approve", *_ABORT))

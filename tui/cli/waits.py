@@ -1,0 +1,29 @@
+"""What a rollout waits for by its own plan, in words: a pause, a bake, and how much of it is left. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from quarterdeck.history.records import Step, StepState
+from quarterdeck.rollouts.promoting import WAITS
+from quarterdeck.tui.cli.times import duration, seconds_between
+
+
+def wait_words(action: str, body: Mapping[str, Any]) -> str:
+    """``pause 5m at 25 % (1 of 4 hosts)``, ``pause until promoted at …``, ``bake 30m``."""
+    lasts = "until promoted" if body.get("promote") else duration(float(body.get("seconds") or 0))
+    at = (
+        f" at {float(body['weight']):g} % ({body.get('hosts')} of {body.get('of')} hosts)" if body.get("weight") else ""
+    )
+    return f"{action} {lasts}{at}"
+
+
+def left_words(step: Step, now: datetime | None = None) -> str:
+    """``3m 12s left`` of a wait that has begun; empty for all else. By the wall clock, which is for people: the worker's is another."""
+    if step.action not in WAITS or step.state is not StepState.STARTED or step.started is None:
+        return ""
+    if step.body.get("promote"):
+        return "until promoted"
+    gone = seconds_between(step.started, (now or datetime.now(UTC)).isoformat())
+    seconds = float(step.body.get("seconds") or 0)
+    return f"{duration(max(seconds - (gone or 0.0), 0.0))} left"
