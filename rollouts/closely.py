@@ -185,7 +185,7 @@ def _promotions(steps: tuple[Step, ...], waits: Step, *, held: bool) -> tuple[Wa
     if pauses_left(steps) < 2:
         return (one,)
     later = pauses_left(steps) - 1
-    does = f"as well, and leaves out {'the pause' if later == 1 else f'the {later} pauses'} to come"
+    does = f"does the same, and leaves out {'the pause' if later == 1 else f'the {later} pauses'} to come"
     return one, WayOn("promote", does, waits.seq, full=True)
 
 

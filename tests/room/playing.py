@@ -58,13 +58,14 @@ class Play:
 
     def slow(self, pause: str) -> str:
         """A fleet file in which hosts move one after the other, with a pause between them; its name."""
+        return self.by("slow.yml", f"{{rolling: {{batches: [1], pause: {pause}}}}}")
+
+    def by(self, name: str, strategy: str) -> str:
+        """A fleet file ``name`` in which every service has this strategy."""
         text = (self.directory / "fleet.yml").read_text()
         quick = "strategy: {rolling: {max_unavailable: 1}}"
         assert quick in text
-        name = "slow.yml"
-        (self.directory / name).write_text(
-            text.replace(quick, f"strategy: {{rolling: {{batches: [1], pause: {pause}}}}}")
-        )
+        (self.directory / name).write_text(text.replace(quick, f"strategy: {strategy}"))
         return name
 
     def ship(self, target: str, *versions: str) -> None:

@@ -53,6 +53,46 @@ def test_deploy_pause_resume_abort(play: Play) -> None:
     assert asked == [("go", "done"), ("pause", "done"), ("resume", "done")]
 
 
+def test_a_canary_waits_until_it_is_promoted(play: Play) -> None:
+    play.ship("staging/web", "v1")
+    steps = "[{set_weight: 50}, {pause: {}}, {set_weight: 100}, {bake: 1h}]"
+    canary = play.by("canary.yml", f"{{canary: {{steps: {steps}}}}}")
+    with play.room("staging/web", fleet=canary) as terminal:
+        terminal.wait_for("[=v1")
+        terminal.send("D")
+        terminal.wait_for("versions of staging/web")
+        terminal.send("tv2\r")
+        for words in ("1  stg-1", "2  pause until promoted at 50 % (1 of 2 hosts)", "3  stg-2", "4  bake 1h00m"):
+            terminal.wait_for(words)
+        terminal.wait_for("y deploy")
+        terminal.send("y")
+        terminal.wait_for("p promote")
+        terminal.wait_for("waits at 50 % (1 of 2 hosts), until somebody promotes")
+        assert play.runs("staging/web") == ["v2", "v1"]
+        terminal.send("p")
+        terminal.wait_for("ends the pause now")
+        terminal.wait_for("p promote   esc no")
+        terminal.send("pp")  # dead for a moment: what is typed at once does nothing
+        terminal.wait_for("ends the pause now")
+        terminal.send("p")
+        terminal.wait_gone("GO ON")
+        terminal.wait_for("bake 1h00m, ")
+        assert play.runs("staging/web") == ["v2", "v2"]
+        terminal.send("p")
+        terminal.wait_for("ends the bake now")
+        terminal.wait_for("p promote   esc no")
+        terminal.send("\x1b")
+        terminal.wait_gone("GO ON")
+        terminal.send("\x1b")
+        terminal.wait_gone("DEPLOY")
+        rollout = play.rollouts("staging/web")[0].id
+        terminal.send(f":promote {rollout}\r")
+        terminal.wait_for("ends the bake now")
+        terminal.send("\x1b")
+    play.qd("promote", str(rollout), "--wait")
+    assert play.rollouts("staging/web")[0].state is RolloutState.SUCCEEDED
+
+
 def test_abort(play: Play) -> None:
     play.ship("staging/web", "v1")
     play.qd("--fleet", str(play.directory / play.slow("60s")), "deploy", "staging/web", "v2", "--detach")

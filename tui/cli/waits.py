@@ -1,6 +1,6 @@
 """What a rollout waits for by its own plan, in words: a pause, a bake, and how much of it is left. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from quarterdeck.tui.cli.times import duration, seconds_between
 
 
 def wait_words(action: str, body: Mapping[str, Any]) -> str:
-    """``pause 5m at 25 % (1 of 4 hosts)``, ``pause until promoted at …``, ``bake 30m``."""
+    """``pause 5m00s at 25 % (1 of 4 hosts)``, ``pause until promoted at …``, ``bake 30m00s``."""
     lasts = "until promoted" if body.get("promote") else duration(float(body.get("seconds") or 0))
     at = (
         f" at {float(body['weight']):g} % ({body.get('hosts')} of {body.get('of')} hosts)" if body.get("weight") else ""
@@ -18,8 +18,16 @@ def wait_words(action: str, body: Mapping[str, Any]) -> str:
     return f"{action} {lasts}{at}"
 
 
+def standing_words(steps: Iterable[Step], outcome: str, now: datetime | None = None) -> str:
+    """``pause 5m00s at 25 % (1 of 4 hosts), 3m12s left`` while it waits for a time; else ``outcome``, the rollout's own sentence."""
+    for step in steps:
+        if not step.body.get("promote") and (left := left_words(step, now)):
+            return f"{wait_words(step.action, step.body)}, {left}"
+    return outcome
+
+
 def left_words(step: Step, now: datetime | None = None) -> str:
-    """``3m 12s left`` of a wait that has begun; empty for all else. By the wall clock, which is for people: the worker's is another."""
+    """``3m12s left`` of a wait that has begun; empty for all else. By the wall clock, which is for people: the worker's is another."""
     if step.action not in WAITS or step.state is not StepState.STARTED or step.started is None:
         return ""
     if step.body.get("promote"):

@@ -17,6 +17,7 @@ from quarterdeck.rollouts.control import Control, Refused
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.promoting import waits_in
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
+from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.cards.checks import Check, check_rows, is_production, outdated, place_words, reds
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard
@@ -335,9 +336,9 @@ class ArmedCard(Card):
         asked = [request for request in seen.requests if request.kind != "go"]
         if asked:
             body += [EMPTY, *(request_row(request, width) for request in asked)]
-        if seen.rollout.outcome:
+        if stands := standing_words(seen.steps, seen.rollout.outcome, self.room.now()):
             role = Role.OK if seen.rollout.state is RolloutState.SUCCEEDED else Role.WARN
-            body += [EMPTY, *(row(Span(piece, role)) for piece in textwrap.wrap(one_line(seen.rollout.outcome), width))]
+            body += [EMPTY, *(row(Span(piece, role)) for piece in textwrap.wrap(one_line(stands), width))]
         reason = one_line(seen.rollout.reason)
         body += [EMPTY, row(Span("why   ", Role.DIM), reason or Span("no reason yet: n writes one down", Role.DIM))]
         foot: list[Row] = [EMPTY]

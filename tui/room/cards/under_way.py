@@ -7,6 +7,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.rollouts.closely import Closely, WayOn, look_closely, ways_on
 from quarterdeck.rollouts.plan import Action
+from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.cards.checks import is_production, place_words
 from quarterdeck.tui.room.desk import News
@@ -169,8 +170,8 @@ class WaysOnCard(RolloutCard):
         ]
         if why:
             body.append(row(Span(why, Role.WARN)))
-        if self.seen.rollout.outcome:
-            body += [EMPTY, row(Span(one_line(self.seen.rollout.outcome), Role.WARN))]
+        if stands := standing_words(self.seen.steps, self.seen.rollout.outcome, self.room.now()):
+            body += [EMPTY, row(Span(one_line(stands), Role.WARN))]
         body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended)]
         foot: list[Row] = [EMPTY]
         if self.said:

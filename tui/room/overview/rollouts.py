@@ -9,7 +9,7 @@ import msgspec
 from quarterdeck.history.records import ENDED, RolloutState, Step, StepState
 from quarterdeck.rollouts.picture import MOVES, Picture, RolloutSeen, TargetSeen
 from quarterdeck.tui.cli.times import age, clock, duration, parse
-from quarterdeck.tui.cli.waits import left_words
+from quarterdeck.tui.cli.waits import left_words, standing_words
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.overview.cells import in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, pad
@@ -115,8 +115,8 @@ def tree_rows(seen: RolloutSeen, target: TargetSeen | None, width: int, room: in
     if room <= 0:
         return []
     rows: list[Row] = []
-    if seen.rollout.outcome:
-        rows.append((Span(f" |  {ellipsis(seen.rollout.outcome, max(width - 4, 0))}", Role.WARN),))
+    if stands := standing_words(seen.steps, seen.rollout.outcome, now):
+        rows.append((Span(f" |  {ellipsis(stands, max(width - 4, 0))}", Role.WARN),))
     if seen.steps:
         rows.append(_steps_row(seen.steps, now))
     hosts = _host_rows(seen, target, width)

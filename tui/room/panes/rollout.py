@@ -11,6 +11,7 @@ from quarterdeck.history.records import ENDED, RolloutState, Step
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
 from quarterdeck.rollouts.picture import RolloutSeen
 from quarterdeck.tui.cli.times import age, clock, day_and_clock
+from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.overview.rollouts import searched
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rollout_rows import (
@@ -185,7 +186,7 @@ def whole_rows(
     """All rows of a rollout, and the row of each step by its number."""
     rollout = seen.rollout
     rows: list[Row] = [_indented(state_row(seen, width - 1, now)), _indented(progress_row(seen, width - 1))]
-    rows += _said("", one_line(rollout.outcome), width, STATE_ROLES[rollout.state])
+    rows += _said("", one_line(standing_words(seen.steps, rollout.outcome, now)), width, STATE_ROLES[rollout.state])
     rows += _said("why", one_line(rollout.reason), width, Role.PLAIN)
     rows.append(_worker_row(seen, width))
     ways, _ = ways_on(seen)
