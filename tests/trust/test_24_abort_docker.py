@@ -22,6 +22,21 @@ BOUNDARIES = 8
 STRATEGIES = {
     "rolling": ({"rolling": {"batches": [1, "100%"]}}, {}, "2"),
     "recreate": ("recreate", {"ports": ["8080"]}, "2"),
+    "canary": (
+        {
+            "canary": {
+                "steps": [
+                    {"set_weight": 50},
+                    {"pause": "1s"},
+                    {"run": {"run": "true", "where": "here", "on_rollback": "true"}},
+                    {"set_weight": 100},
+                    {"bake": "1s"},
+                ]
+            }
+        },
+        {},
+        "2",
+    ),
     "unwell": ({"rolling": {"batches": [1, "100%"]}}, {}, "bad"),
 }
 
@@ -55,5 +70,5 @@ def test_abort_at_every_step(
         assert ended.state in (RolloutState.ROLLED_BACK, RolloutState.CANCELLED), ended.outcome
         assert docks.running() == docks.everywhere("1")
         assert_whole(docks, [])
-        boundary += 1 if full else 12
+        boundary += 1 if full else 12 if kind != "canary" else 24
     assert boundary > BOUNDARIES, "the worker ended before it was aborted at each of them"
