@@ -24,6 +24,7 @@ from quarterdeck.history.records import (
     Rollout,
     RolloutKind,
     RolloutState,
+    StepState,
 )
 from quarterdeck.rollouts import spawn
 from quarterdeck.rollouts.promoting import pauses_left, waits_in
@@ -101,8 +102,10 @@ class Control:
         override: Collection[str] = (),
         only: Collection[str] = (),
         detached_go: bool = False,
+        digest: str | None = None,
     ) -> Rollout:
         """A deploy, journalled as armed, with its worker started. ``detached_go``: it goes as soon as it is ready.
+        ``digest``: the SHA-256 that the version must stand for; another one is not deployed.
 
         Raises UnknownTarget, Refused (role, an active rollout without ``supersede``, an override or ``force`` without
         a reason).
@@ -124,8 +127,24 @@ class Control:
                 "force": force,
                 "override": sorted(override),
                 "go": detached_go,
+                **({"digest": digest} if digest is not None else {}),
             },
         )
+
+    def arm_promotion(self, source: str, environment: str, **options: Any) -> Rollout:
+        """A deploy of what runs on the target ``source`` to its service in ``environment``: the same version by the same digest, with
+        that environment's configuration. ``options``: of ``arm_deploy``, whose errors it raises; Refused where nothing runs."""
+        declared = self.fleet.targets.get(source)
+        if declared is None:
+            raise UnknownTarget(source, difflib.get_close_matches(source, list(self.fleet.targets), n=3, cutoff=0.5))
+        current = self.journal.current_release(source)
+        row = self.journal.release(current) if current is not None else None
+        if row is None:
+            raise Refused(f"nothing runs on {source} that could be promoted", f"see: qd releases {source}")
+        if environment == declared.environment:
+            raise Refused(f"{row.release.version} runs in {environment} already", "name another environment with --to")
+        target = f"{environment}/{declared.service}"
+        return self.arm_deploy(target, row.release.version, digest=row.release.artifact.sha256, **options)
 
     def arm_rollback(
         self,
@@ -355,6 +374,18 @@ class Control:
         arguments |= {"reason": reason} if reason else {}
         return self.ask(rollout, "promote", step=waits.seq if waits is not None else None, arguments=arguments)
 
+    def skip(self, rollout: int, reason: str = "") -> Request:
+        """Lets a rollout that stands at a failed step go on without it. Raises Refused where it stands at none."""
+        now = self.journal.rollout(rollout)
+        self._allowed(now.target)
+        failed = next(
+            (s for s in self.journal.steps(rollout) if s.state is StepState.FAILED and s.action != "finish"), None
+        )
+        if now.state is RolloutState.PAUSED and failed is None:
+            raise Refused(f"rollout {rollout} stands at no step that failed", f"see: qd show {rollout}")
+        step = failed.seq if failed is not None else None
+        return self.ask(rollout, "skip", step=step, arguments={"reason": reason} if reason else None)
+
     def resume(self, rollout: int, reason: str = "", *, wait: bool = True) -> Rollout:
         """Takes up a rollout that stands still: asks a paused one to go on, gives one whose worker died a new
         worker (``wait``: until that has taken it)."""
@@ -410,6 +441,7 @@ class Control:
             override=now.options.get("override", ()),
             only=now.options.get("only", ()),
             detached_go=True,
+            digest=now.options.get("digest"),
         )
 
     def tend(self) -> list[Rollout]:

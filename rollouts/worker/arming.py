@@ -64,6 +64,7 @@ class Arming:
 
         options = self.rollout.options
         version = str(options["version"])
+        digest = options.get("digest")
         try:
             if self.target.artifact.image:
                 from quarterdeck.backends.artifacts.registry.reference import check_reference
@@ -81,8 +82,17 @@ class Arming:
                     image = self.target.artifact.image
                     resolved = await self.backend.find_image(self.target.images_on, image, version)
                 else:
+                    # An image can be asked for by its digest: the tag may have moved on meanwhile.
+                    wanted = f"sha256:{digest}" if digest and self.target.artifact.image else version
                     resolved = await resolve(
-                        self.target.artifact, version, connect=self.sftp, logins=self.backend.logins
+                        self.target.artifact, wanted, connect=self.sftp, logins=self.backend.logins
+                    )
+                if digest and resolved.sha256 != digest:
+                    raise CannotBegin(
+                        "policy",
+                        f"{version} stands for sha256:{resolved.sha256[:12]}… now, and sha256:{str(digest)[:12]}… was to be "
+                        f"promoted: it was made anew; nothing was changed. To ship the new one: "
+                        f"qd deploy {self.target.name} {version}",
                     )
                 if self.target.container is None:  # an image is fetched by each engine itself
                     archive_task = asyncio.create_task(fetch(resolved, self.cache, connect=self.sftp))

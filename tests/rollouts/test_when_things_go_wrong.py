@@ -277,8 +277,7 @@ def test_a_host_that_is_skipped_is_left_out_owed_and_retried(field: Field) -> No
         late = control.ask(rollout, "skip", step=failed.seq - 1)
         wait_for(lambda: journal.request(late.id).state == "refused", "a wish about another step is refused")
         assert f"it stands at step {failed.seq} now" in journal.request(late.id).answer
-        asked = control.ask(rollout, "skip", step=failed.seq)
-        wait_for(lambda: journal.request(asked.id).state == "done", "the skip is answered")
+        field.qd("skip", str(rollout), "--detach", status=0)
     ended = field.ended(rollout)
     assert (ended.state, sick in ended.outcome) == (RolloutState.SUCCEEDED, True)
     others = [version for index, version in enumerate(field.running()) if index != 1]

@@ -38,7 +38,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("rollback", "releasing", "put the last good release back"),
     Command("pause", "steering", "hold a running rollout"),
     Command("resume", "steering", "let a paused rollout, or one whose worker died, go on"),
-    Command("promote", "steering", "end the pause or the bake that a rollout waits in"),
+    Command(
+        "promote", "steering", "end the pause that a rollout waits in, or ship what runs in one environment to another"
+    ),
+    Command("skip", "steering", "let a rollout go on without the step that failed"),
     Command("abort", "steering", "stop a rollout and take it back"),
     Command("retry", "steering", "try again what a rollout could not do"),
     Command("approve", "approving", "agree to a deploy that waits for it"),

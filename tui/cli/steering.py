@@ -1,11 +1,12 @@
-"""``qd pause``, ``resume``, ``promote``, ``abort`` and ``retry``: wishes for a running rollout; the answer says what they were acted on."""
+"""``qd pause``, ``resume``, ``promote``, ``skip``, ``abort`` and ``retry``: wishes for a running rollout; the answer says what they were
+acted on."""
 
 import argparse
 import time
 from typing import TYPE_CHECKING
 
 from quarterdeck.tui.cli import completion
-from quarterdeck.tui.cli.exits import Exit, Interrupted
+from quarterdeck.tui.cli.exits import Exit, Interrupted, UsageError
 from quarterdeck.tui.cli.following import add_waiting_options, finish
 from quarterdeck.tui.cli.parser import Parser, add_command
 
@@ -17,7 +18,13 @@ ANSWER = 5.0  # seconds that a wish's answer is waited for: a live worker takes 
 
 
 def _add(
-    commands: "argparse._SubParsersAction[Parser]", name: str, run: str, description: str, *, waits: bool
+    commands: "argparse._SubParsersAction[Parser]",
+    name: str,
+    run: str,
+    description: str,
+    *,
+    waits: bool,
+    example: str = "",
 ) -> Parser:
     parser = add_command(
         commands,
@@ -25,7 +32,7 @@ def _add(
         run=globals()[run],
         changes=True,
         description=description,
-        example=f"qd {name} 128\nqd {name} production/api",
+        example=example or f"qd {name} 128\nqd {name} production/api",
     )
     completion.completes(
         parser.add_argument(
@@ -67,10 +74,36 @@ def declare_promote(commands: "argparse._SubParsersAction[Parser]") -> None:
         "promote",
         "run_promote",
         "Ends the pause, or the bake, that a rollout waits in: the next step of its strategy begins. Nothing is\n"
-        "skipped that protects: the hosts that have the release are read back first.",
+        "skipped that protects: the hosts that have the release are read back first.\n\n"
+        "With --to it deploys what runs on a target to the same service in another environment: the same version\n"
+        "by the same digest, with that environment's configuration. Nothing is built anew.",
         waits=True,
+        example="qd promote 128\nqd promote production/api --full\nqd promote staging/api --to production",
     )
     parser.add_argument("--full", action="store_true", help="leave out the pauses to come as well")
+    completion.completes(
+        parser.add_argument("--to", metavar="ENVIRONMENT", help="where to deploy what runs on the target"),
+        completion.environments,
+    )
+    parser.add_argument(
+        "--override",
+        metavar="POLICY",
+        action="append",
+        choices=("after",),
+        default=[],
+        help="with --to: set a policy aside (after: the order of environments); needs --reason",
+    )
+
+
+def declare_skip(commands: "argparse._SubParsersAction[Parser]") -> None:
+    _add(
+        commands,
+        "skip",
+        "run_skip",
+        "Lets a rollout that stands still go on without the step that failed. A host that could not be moved is\n"
+        "left as it is, and owed: qd retry brings it to what the others run.",
+        waits=True,
+    )
 
 
 def declare_abort(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -110,6 +143,10 @@ def run_resume(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 def run_promote(session: "Session", arguments: argparse.Namespace) -> int:
+    if arguments.to is not None:
+        return _to_another_environment(session, arguments)
+    if arguments.override:
+        raise UsageError("--override is about a promotion to another environment: it needs --to")
     rollout = session.rollout(arguments.rollout)
     before = session.journal.head()[0]
     request = session.control.promote(rollout.id, full=arguments.full, reason=arguments.reason)
@@ -117,6 +154,33 @@ def run_promote(session: "Session", arguments: argparse.Namespace) -> int:
     if arguments.detach or answered.state == "refused":
         return _report(session, rollout, answered)
     session.printer.progress(f"promoting {_named(rollout)}")
+    return _finish(session, rollout, arguments, before)
+
+
+def _to_another_environment(session: "Session", arguments: argparse.Namespace) -> int:
+    if arguments.full:
+        raise UsageError("--full is about a rollout that waits; it has no meaning with --to")
+    environments = session.fleet.environments
+    if arguments.to not in environments:
+        raise UsageError(f"there is no environment {arguments.to!r}; there are {', '.join(environments)}")
+    session.start_worker_ahead()
+    rollout = session.control.arm_promotion(
+        session.target(arguments.rollout).name,
+        arguments.to,
+        reason=arguments.reason,
+        override=arguments.override,
+        detached_go=True,
+    )
+    return finish(session, rollout.id, detach=arguments.detach, timeout=arguments.timeout)
+
+
+def run_skip(session: "Session", arguments: argparse.Namespace) -> int:
+    rollout = session.rollout(arguments.rollout)
+    before = session.journal.head()[0]
+    answered = _answered(session, session.control.skip(rollout.id, arguments.reason))
+    if arguments.detach or answered.state == "refused":
+        return _report(session, rollout, answered)
+    session.printer.progress(f"going on with {_named(rollout)}")
     return _finish(session, rollout, arguments, before)
 
 
