@@ -133,3 +133,11 @@ class ArtifactRefused(BackendError):
 
 class SecretUnavailable(BackendError):
     """A secret's reference does not resolve. The message never holds a value."""
+
+
+class SourceFailed(BackendError):
+    """A source of metrics can't measure: no connection, a refusal, an answer without sense. It says nothing of the release."""
+
+
+class SourceTimedOut(SourceFailed):
+    """It did not answer within its deadline."""

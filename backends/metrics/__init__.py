@@ -1,0 +1,1 @@
+"""Metrics: one contract (``contract``) and the sources that keep it. A source measures now and answers; it judges nothing."""

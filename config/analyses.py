@@ -1,0 +1,72 @@
+"""What the fleet file says of an analysis, as frozen values: its metrics, where each is measured, what is well. Durations: seconds."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from quarterdeck.config.conditions import Condition
+from quarterdeck.config.model import Health, SecretReference
+
+PLACEHOLDERS = ("release", "version", "target", "environment", "service", "address")
+"""What ``{{…}}`` may name in a query or a command. ``address`` is where the measured release is reached: host[:port]."""
+
+
+class ProbeMetric(msgspec.Struct, frozen=True, tag="probe"):
+    """The service itself is asked, as its health gate asks it, on each host of the measured release. The value is the time of the
+    slowest answer. ``health``: None: that of the service."""
+
+    health: Health | None = None
+
+
+class PrometheusMetric(msgspec.Struct, frozen=True, tag="prometheus"):
+    """An instant query. ``url`` is the server's, without /api/v1. At most one of ``token`` (Bearer) and ``password`` is set, which
+    goes with ``username``."""
+
+    url: str
+    query: str  # PromQL; {{release}} and the other placeholders are filled in
+    token: SecretReference | None = None
+    username: str = ""
+    password: SecretReference | None = None
+
+
+class CommandMetric(msgspec.Struct, frozen=True, tag="command"):
+    """A shell command here, in the fleet file's directory. Exit status 0: well; the last line of its output is the value, where it is a
+    number or a list of them."""
+
+    run: str  # {{address}} and the other placeholders are filled in, each as one word
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+MetricSource = ProbeMetric | PrometheusMetric | CommandMetric
+
+
+class Compare(StrEnum):
+    BASELINE = "baseline"  # with the stable release, measured at the same time
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One thing that is measured, again and again, and how each measurement is judged.
+
+    By ``success`` and ``failure`` (at least one), by ``compare``, or by neither: then the source's own word counts, that of a probe or a
+    command. ``count`` is how many measurements are made; None: as many as there is time for (in a ``bake``).
+    """
+
+    name: str
+    source: MetricSource
+    interval: float = 10.0  # from the beginning of one measurement to that of the next
+    count: int | None = 1
+    initial_delay: float = 0.0
+    timeout: float = 10.0  # of one measurement
+    success: Condition | None = None
+    failure: Condition | None = None
+    compare: Compare | None = None
+    failure_limit: int = 0  # so many failed measurements are borne
+    inconclusive_limit: int = 0  # likewise
+    consecutive_error_limit: int = 4  # so many errors of the source in a row are borne
+    dry_run: bool = False  # measured and told, and never decides
+
+
+class Analysis(msgspec.Struct, frozen=True):
+    name: str
+    metrics: tuple[Metric, ...]
