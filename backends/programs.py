@@ -7,14 +7,19 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
 async def start(
-    arguments: Sequence[str], *, folder: Path | None = None, stdin: int = asyncio.subprocess.DEVNULL
+    arguments: Sequence[str],
+    *,
+    folder: Path | None = None,
+    stdin: int = asyncio.subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
-    """Started in ``folder`` (None: where qd is) with its stdout as a pipe. Raises ``OSError`` when it can't be."""
+    """Started in ``folder`` (None: where qd is) with its stdout as a pipe, in ``environment`` (None: that of qd). Raises ``OSError`` when
+    it can't be."""
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
             *arguments,
@@ -22,6 +27,7 @@ async def start(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             cwd=folder,
+            env=environment,
             start_new_session=True,  # no terminal to ask on, and a group that can be ended together
         )
     )

@@ -1,0 +1,30 @@
+"""From what the fleet file says of a metric to the source that measures it. What a source needs to be loaded is loaded when it is used."""
+
+from pathlib import Path
+
+from quarterdeck.backends.errors import SourceFailed
+from quarterdeck.backends.metrics.asking import MEASURE
+from quarterdeck.backends.metrics.contract import Source
+from quarterdeck.backends.metrics.probe import Check, ProbeSource
+from quarterdeck.config.analyses import CommandMetric, MetricSource, ProbeMetric, PrometheusMetric
+from quarterdeck.config.model import Health
+
+
+def open_source(metric: MetricSource, *, base: Path, health: Health | None, check: Check) -> Source:
+    """Connects to nothing yet. ``base``: the fleet file's directory; ``health``: the service's own; ``check``: how its hosts are asked.
+    Raises ``SourceFailed`` for a probe of a service that has no health gate."""
+    match metric:
+        case ProbeMetric():
+            asked = metric.health or health
+            if asked is None:
+                advice = "Give the service a health gate, or the probe a check of its own"
+                raise SourceFailed("probe", MEASURE, "there is no check to make", advice=advice)
+            return ProbeSource(asked, check)
+        case PrometheusMetric():
+            from quarterdeck.backends.metrics.prometheus import PrometheusSource
+
+            return PrometheusSource(metric, base)
+        case CommandMetric():
+            from quarterdeck.backends.metrics.command import CommandSource
+
+            return CommandSource(metric, base)

@@ -1,0 +1,26 @@
+"""``{{release}}`` and its kind in a metric's query or command: which names there are, and putting values in their place."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from quarterdeck.config.analyses import PLACEHOLDERS
+from quarterdeck.config.problems import nearest
+from quarterdeck.config.scalars import Unfit
+
+_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+
+
+def placeholders(text: str) -> tuple[str, ...]:
+    """The names in ``text``, each once. Raises ``Unfit`` for one that there is not, with the nearest that there is."""
+    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
+    for name in names:
+        if name not in PLACEHOLDERS:
+            known = ", ".join(PLACEHOLDERS)
+            near = nearest(name, PLACEHOLDERS)
+            raise Unfit(f"{{{{{name}}}}} can't be filled in, only {known}", nearest=f"{{{{{near}}}}}" if near else None)
+    return names
+
+
+def filled(text: str, values: Mapping[str, str], written: Callable[[str], str]) -> str:
+    """``text`` with the value of each name, in the form that ``written`` gives it. A value is never looked into for names."""
+    return _PLACEHOLDER.sub(lambda found: written(values[found[1]]), text)
