@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quarterdeck.config import scalars
+from quarterdeck.config.analysis_reading import ANALYSES
 from quarterdeck.config.containers import CONTAINER
 from quarterdeck.config.freeze_reading import is_a_span
 from quarterdeck.config.freezes import Freeze
@@ -291,7 +292,7 @@ _PART_KEYS = (
     ),
     Key("services", MapOf(SERVICE, "a mapping of names to services", NAME, json_key=scalars.NAME), "The services."),
 )
-_FLEET_LATER = later("routers", "analyses", "notify")
+_FLEET_LATER = later("routers", "notify")
 FLEET = Keys(
     "a fleet file",
     (
@@ -318,6 +319,7 @@ FLEET = Keys(
             ),
             "What to do when a service is ill: shown beside its rollback card, and by `:runbook`.",
         ),
+        Key("analyses", ANALYSES, "What is measured in steps `analysis` and in a `bake`, by name."),
         *_PART_KEYS,
     ),
     refused=_FLEET_LATER,
@@ -327,6 +329,6 @@ PART = Keys(
     _PART_KEYS,
     refused={
         **_FLEET_LATER,
-        **dict.fromkeys(("fleet", "state", "operators", "ssh", "registries", "runbooks"), ELSEWHERE),
+        **dict.fromkeys(("fleet", "state", "operators", "ssh", "registries", "runbooks", "analyses"), ELSEWHERE),
     },
 )

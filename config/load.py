@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from quarterdeck.config.environments import environments_of, hosts_of
 from quarterdeck.config.include import Declared, read_all
@@ -51,8 +52,19 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         known_hosts=ssh.get("known_hosts", ()),
         runbooks=runbooks,
         registries=main.get("registries", {}),
+        analyses=_analyses_of(declared),
     )
     return fleet, tuple(problems.files)
+
+
+def _analyses_of(declared: Declared) -> Mapping[str, Any]:
+    """The analyses by name. That steps name no others was checked with the targets."""
+    found = declared.main.values.get("analyses", {})
+    if not found:
+        return {}
+    from quarterdeck.config.analyses import Analysis
+
+    return {name: Analysis(name, metrics) for name, metrics in found.items()}
 
 
 def _runbooks_of(declared: Declared, problems: Problems) -> Mapping[str, Path]:

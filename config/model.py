@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -172,9 +173,16 @@ class Bake(msgspec.Struct, frozen=True, tag_field="step", tag="bake"):
     """Every host runs the new release and is watched; it is taken back when it fails."""
 
     seconds: float
+    analyses: tuple[str, ...] = ()  # measured meanwhile
 
 
-CanaryStep = SetWeight | Pause | Run | Bake
+class Analyse(msgspec.Struct, frozen=True, tag_field="step", tag="analysis"):
+    """The new release is measured, where it runs, before more hosts get it."""
+
+    analyses: tuple[str, ...]
+
+
+CanaryStep = SetWeight | Pause | Run | Bake | Analyse
 
 
 class Strategy(msgspec.Struct, frozen=True):
@@ -191,7 +199,7 @@ class Strategy(msgspec.Struct, frozen=True):
     max_unavailable: Share | None = None
     order: str = "listed"  # listed | reversed | random (seeded by the rollout's id)
     pause: float = 0.0  # seconds between two batches
-    bake: float = 0.0  # seconds that all hosts are watched before it counts as success
+    bake: Bake | None = None  # how all hosts are watched before it counts as success
     steps: tuple[CanaryStep, ...] = ()  # of a canary; what is left of the hosts moves after the last one
 
 
@@ -295,3 +303,4 @@ class Fleet(msgspec.Struct, frozen=True):
     known_hosts: tuple[Path, ...] = ()  # empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
     runbooks: Mapping[str, Path] = msgspec.field(default_factory=dict)  # by service: a Markdown file
     registries: Mapping[str, RegistryLogin] = msgspec.field(default_factory=dict)  # by host[:port][/part of the path]
+    analyses: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.analyses.Analysis by name

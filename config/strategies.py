@@ -5,8 +5,8 @@ from typing import Any
 
 from quarterdeck.config import scalars
 from quarterdeck.config.hooks import HOOK
-from quarterdeck.config.kinds import COMMAND, DURATION, SHARE, SOME_TIME, WEIGHT
-from quarterdeck.config.model import Bake, CanaryStep, Hook, Pause, Run, SetWeight, Share, Strategy
+from quarterdeck.config.kinds import COMMAND, DURATION, NAME, SHARE, SOME_TIME, WEIGHT
+from quarterdeck.config.model import Analyse, Bake, CanaryStep, Hook, Pause, Run, SetWeight, Share, Strategy
 from quarterdeck.config.nodes import MappingNode, SequenceNode
 from quarterdeck.config.parts import later
 from quarterdeck.config.problems import Problems
@@ -16,12 +16,19 @@ DEFAULT_STRATEGY = Strategy(kind="rolling", max_unavailable=Share(count=1))
 _STRATEGIES = {"rolling": DEFAULT_STRATEGY, "recreate": Strategy(kind="recreate")}
 
 _ORDER = Key("order", Choice(("listed", "reversed", "random")), "The order of the hosts.", default="listed")
-_BAKE = Key(
-    "bake",
-    DURATION,
-    "How long all hosts are watched at the end; a release that fails meanwhile is taken back.",
-    default="0",
+ANALYSIS_NAMES = ListOf(NAME, "a list of names such as [golden-signals]", least=1, distinct=True)
+BAKE = Either(
+    Scalar(SOME_TIME.expected, lambda text: Bake(scalars.positive_duration(text)), SOME_TIME.json),
+    Keys(
+        "a bake",
+        (
+            Key("duration", SOME_TIME, "How long it lasts.", required=True, field="seconds"),
+            Key("analysis", ANALYSIS_NAMES, "What is measured meanwhile: names of `analyses`.", field="analyses"),
+        ),
+        make=Bake,
+    ),
 )
+_BAKE = Key("bake", BAKE, "How long all hosts are watched at the end; a release that fails meanwhile is taken back.")
 
 
 def _rolling(**found: Any) -> Strategy:
@@ -60,16 +67,13 @@ PAUSE = Either(
         make=Pause,
     ),
 )
-BAKE = Either(
-    Scalar(SOME_TIME.expected, lambda text: Bake(scalars.positive_duration(text)), SOME_TIME.json),
-    Keys(
-        "a bake",
-        (Key("duration", SOME_TIME, "How long it lasts.", required=True, field="seconds"),),
-        make=Bake,
-        refused=later("analysis"),
-    ),
-)
-_MAKE: Mapping[str, Any] = {"set_weight": SetWeight, "pause": lambda it: it, "run": Run, "bake": lambda it: it}
+_MAKE: Mapping[str, Any] = {
+    "set_weight": SetWeight,
+    "pause": lambda it: it,
+    "run": Run,
+    "bake": lambda it: it,
+    "analysis": Analyse,
+}
 
 
 def _step(**found: Any) -> CanaryStep:
@@ -88,11 +92,12 @@ STEP = Keys(
             Either(Scalar(COMMAND.expected, lambda text: Hook(run=scalars.some_text(text)), COMMAND.json), HOOK),
             "A command, as in hooks: on the first host that has the new release, on each that has it, or here.",
         ),
-        Key("bake", BAKE, "How long all hosts are watched at the end; a release that fails meanwhile is taken back."),
+        Key("analysis", ANALYSIS_NAMES, "What is measured here before it goes on: names of `analyses`."),
+        _BAKE,
     ),
     make=_step,
-    one_of=("set_weight", "pause", "run", "bake"),
-    refused=later("analysis", "approval", "set_scale", "set_route", "set_flag", "notify"),
+    one_of=("set_weight", "pause", "run", "analysis", "bake"),
+    refused=later("approval", "set_scale", "set_route", "set_flag", "notify"),
 )
 
 

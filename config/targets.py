@@ -13,7 +13,9 @@ from quarterdeck.config.containers import Containers
 from quarterdeck.config.include import Declared
 from quarterdeck.config.keys import OVERRIDE
 from quarterdeck.config.model import (
+    Analyse,
     Artifact,
+    Bake,
     Environment,
     Health,
     Hooks,
@@ -23,6 +25,7 @@ from quarterdeck.config.model import (
     RollbackPolicy,
     Run,
     Runner,
+    SetWeight,
     Strategy,
     Target,
 )
@@ -111,6 +114,7 @@ class Assembly:
         self._check_variables([below, *layers], values, files)
         self._check_files(layers, values)
         self._check_deadlines(layers, values)
+        self._check_analyses(layers, values)
         if contained:
             complete = self._complete(environment, name, layers, values, ("artifact",))
             if made is None:
@@ -298,6 +302,26 @@ class Assembly:
                 at = given or _where(layers, "strategy", "canary", "steps")
                 words = f"the timeout of the step `{shortened(step.hook.run)}` ({step.hook.timeout:g}s)"
                 self.problems.add(at, f"{rule} {words}")
+
+    def _check_analyses(self, layers: Sequence[Fields], values: Mapping[str, Any]) -> None:
+        """Each name is one of `analyses`, and none compares with a release that runs nowhere any more."""
+        strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
+        written = self.declared.main.node.value("analyses") if self.declared.main.has("analyses") else None
+        known = [entry.key.text for entry in written.entries.values()] if isinstance(written, MappingNode) else []
+        metrics = self.declared.main.values.get("analyses", {})
+        at = _where(layers, "strategy", strategy.kind)
+        if isinstance(at, MappingNode) and "steps" in at.entries:
+            at = at.value("steps")
+        whole = False
+        for step in (*strategy.steps, *([strategy.bake] if strategy.bake else ())):
+            whole = whole or (isinstance(step, SetWeight) and step.percent >= 100) or step is strategy.bake
+            for name in step.analyses if isinstance(step, Analyse | Bake) else ():
+                if name not in known:
+                    near = self.problems.nearest(name, known)
+                    self.problems.add(at, f"there is no analysis `{name}`", nearest=near)
+                elif whole and any(metric.compare is not None for metric in metrics.get(name, ())):
+                    words = f"`{name}` compares with the release before, which no host runs here any more"
+                    self.problems.add(at, f"{words}: it has its place in a step before `set_weight: 100`")
 
 
 def _is_container(layers: Sequence[Fields]) -> bool:

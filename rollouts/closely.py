@@ -1,7 +1,7 @@
 """One rollout looked at closely: steps, hosts, wishes, worker and events as one frozen value, made from the journal alone."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,9 +19,13 @@ from quarterdeck.history.records import (
     StepState,
     Worker,
 )
+from quarterdeck.rollouts.measuring_seen import metrics_seen
 from quarterdeck.rollouts.picture import MOVES, version_of
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import pauses_left, waits_in
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.measured import MetricSeen
 
 MOST_EVENTS = 300
 
@@ -54,6 +58,8 @@ class Closely(msgspec.Struct, frozen=True):
     worker: Worker | None = None
     alive: bool = False
     cause: str = ""  # why it ended, in the worker's word
+    metrics: tuple["MetricSeen", ...] = ()  # of the step that measured last
+    ways: tuple[str, ...] = ()  # where it stands still: what can be asked of it
 
     @property
     def plan(self) -> Mapping[str, Any]:
@@ -94,6 +100,8 @@ def look_closely(journal: Journal, id: int) -> Closely:
         worker=journal.worker(id),
         alive=lock_is_held(journal.state, id),
         cause=str(ends[-1].body.get("cause", "")) if ends else "",
+        metrics=metrics_seen(journal, rollout, steps),
+        ways=tuple(ends[-1].body.get("ways") or ()) if ends else (),
     )
 
 
@@ -150,8 +158,7 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
         case RolloutState.RUNNING | RolloutState.BAKING | RolloutState.PAUSED if seen.alive and (
             waits := waits_in(seen.steps)
         ):
-            held = rollout.state is RolloutState.PAUSED and not waits.body.get("promote")
-            return _promotions(seen.steps, waits, held=held), ""
+            return _promotions(seen, waits), ""
         case RolloutState.PAUSED:
             return (WayOn("resume", f"goes on with {_steps_left(seen.steps)}"),), ""
         case RolloutState.ORPHANED:
@@ -177,16 +184,21 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
             return (), f"rollout {rollout.id} is {str(rollout.state).replace('_', ' ')}: it does not wait for anybody"
 
 
-def _promotions(steps: tuple[Step, ...], waits: Step, *, held: bool) -> tuple[WayOn, ...]:
-    """``held``: an operator has stopped it in the middle of a pause with a time."""
-    if held:
+def _promotions(seen: Closely, waits: Step) -> tuple[WayOn, ...]:
+    if "resume" in seen.ways:  # an operator has stopped it in the middle of it
         return (WayOn("resume", f"goes on with the {waits.action}, whose time has run on"),)
-    one = WayOn("promote", f"ends the {waits.action} now, goes on with {_steps_left(steps)}", waits.seq)
-    if pauses_left(steps) < 2:
-        return (one,)
-    later = pauses_left(steps) - 1
-    does = f"does the same, and leaves out {'the pause' if later == 1 else f'the {later} pauses'} to come"
-    return one, WayOn("promote", does, waits.seq, full=True)
+    ends = (
+        f"goes on without a verdict of the {waits.action},"
+        if "retry" in seen.ways
+        else f"ends the {waits.action} now, goes on"
+    )
+    ways = [WayOn("promote", f"{ends} with {_steps_left(seen.steps)}", waits.seq)]
+    if "retry" in seen.ways:
+        ways.append(WayOn("retry", "measures it again, from the beginning", waits.seq))
+    if (later := pauses_left(seen.steps) - (waits.action == Action.PAUSE)) > 0:
+        does = f"does the same, and leaves out {'the pause' if later == 1 else f'the {later} pauses'} to come"
+        ways.append(WayOn("promote", does, waits.seq, full=True))
+    return tuple(ways)
 
 
 def _steps_left(steps: tuple[Step, ...]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.config.model import Environment, Fleet, Target
+from quarterdeck.config.model import Analyse, Bake, Environment, Fleet, Target
 from quarterdeck.config.release import to_json
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held, mark_orphaned, orphans
@@ -272,6 +272,7 @@ class Control:
             "freezes": msgspec.to_builtins(environment.freezes),
             "approvals": self._approvals(environment),
             "person": self.operator.person,
+            **self._analyses(target),
         }
         rollout = self.journal.arm(
             target.name,
@@ -300,6 +301,13 @@ class Control:
             return False
         self._start(self.journal.rollout(rollout))
         return True
+
+    def _analyses(self, target: Target) -> dict[str, Any]:
+        """Those that the strategy's steps name: a fleet file that changes meanwhile changes nothing for this rollout."""
+        strategy = target.strategy
+        steps = [step for step in (*strategy.steps, strategy.bake) if isinstance(step, Analyse | Bake)]
+        names = sorted({name for step in steps for name in step.analyses})
+        return {"analyses": {name: to_json(self.fleet.analyses[name]) for name in names}} if names else {}
 
     def _start(self, rollout: Rollout) -> None:
         options = rollout.options
@@ -394,9 +402,9 @@ class Control:
         if now.state in ENDED:
             raise Refused(f"rollout {rollout} has ended ({now.state})")
         arguments = {"reason": reason} if reason else None
-        waits = waits_in(self.journal.steps(rollout))
-        if now.state is RolloutState.PAUSED and waits is not None and waits.body.get("promote"):
-            raise Refused(f"rollout {rollout} waits to be promoted", f"let it go on with: qd promote {rollout}")
+        if now.state is RolloutState.PAUSED and "resume" not in (ways := self._ways_on(rollout)):
+            meant = " or ".join(f"qd {way} {rollout}" for way in ways)
+            raise Refused(f"rollout {rollout} {now.outcome.partition(';')[0]}", f"let it go on with: {meant}")
         if now.state is RolloutState.PAUSED:
             self.ask(rollout, "resume", arguments=arguments)
         elif not lock_is_held(self.journal.path.parent, rollout):
@@ -408,6 +416,11 @@ class Control:
         elif now.state is not RolloutState.ARMED:
             self.ask(rollout, "resume", arguments=arguments)
         return self.journal.rollout(rollout)
+
+    def _ways_on(self, rollout: int) -> Sequence[str]:
+        """What can be asked of a rollout that stands still, by the event that told it."""
+        told = self.journal.events(rollout=rollout, kind="state", newest_first=True, limit=1)
+        return tuple(told[0].body.get("ways") or ("resume",)) if told else ("resume",)
 
     def retry(self, rollout: int, reason: str = "") -> Rollout:
         """A paused rollout tries its failed step again; an ended one is armed anew for the hosts it still owes (all that

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.config.model import Bake, Hook, Hooks, HookWhere, Pause, Run, SetWeight, Share, Strategy
+from quarterdeck.config.model import Analyse, Bake, Hook, Hooks, HookWhere, Pause, Run, SetWeight, Share, Strategy
 
 NO_HOOKS = Hooks()
 BASTION = "(here)"  # stands where a host's name does in steps that run on this machine; no host can be called so
@@ -26,6 +26,7 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"  # stop and remove the link: nothing ran here before
     HOOK = "hook"
     PAUSE = "pause"  # for a time, or until somebody promotes
+    ANALYSIS = "analysis"  # the new release is measured where it runs
     BAKE = "bake"  # every host is watched for a time, before it counts as success
     VERIFY = "verify"  # read back and check health once more, when all hosts are done
     FINISH = "finish"  # mark the release good, remove old ones; never fails a rollout
@@ -159,10 +160,11 @@ def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hook
         if strategy.kind == "canary":
             _canary(build, names, sorted(settled), release, strategy)
         build.hooks(hooks.after, "after", names, release)
-        bake = next((step.seconds for step in strategy.steps if isinstance(step, Bake)), strategy.bake)
-        if bake:
+        bake = next((step for step in strategy.steps if isinstance(step, Bake)), strategy.bake)
+        if bake is not None:
             build.next_wave()
-            build.add(BASTION, Action.BAKE, seconds=bake, release=release)
+            measured = {"analyses": list(bake.analyses)} if bake.analyses else {}
+            build.add(BASTION, Action.BAKE, seconds=bake.seconds, release=release, **measured)
             build.next_wave()
         if strategy.kind == "canary" or sum(len(batch) for batch in groups) > 1 or hooks.after or bake:
             for host in names:
@@ -224,6 +226,11 @@ def _canary(build: _Builder, names: list[str], settled: list[str], release: str,
                 if there:
                     build.hook(hook, "steps", hooks, there, release)
                 hooks += 1
+            case Analyse(analyses=names_of_analyses) if there:
+                build.add(BASTION, Action.ANALYSIS, analyses=list(names_of_analyses), **here)
+                build.next_wave()
+                for host in names[:moved]:
+                    build.add(host, Action.VERIFY, release=release)
     move(100.0)
 
 

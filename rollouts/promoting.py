@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from quarterdeck.history.records import Step, StepState
 from quarterdeck.rollouts.plan import Action
 
-WAITS = frozenset({Action.PAUSE, Action.BAKE})
+WAITS = frozenset({Action.PAUSE, Action.BAKE, Action.ANALYSIS})
 
 
 def waits_in(steps: Iterable[Step]) -> Step | None:

@@ -22,6 +22,13 @@ def place(address: str, check: HttpCheck | TcpCheck, port: int | None = None) ->
     return f"{address}:{port or check.port}{check.path if isinstance(check, HttpCheck) else ''}"
 
 
+def reached_at(address: str, port: int | None) -> str:
+    """``10.0.0.1:8080``, ``[fd00::1]:8080``; without a port the address alone."""
+    if port is None:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 async def ask_over(
     opening: Callable[[], Awaitable[Streams]], check: HttpCheck | TcpCheck, release: Release, address: str, where: str
 ) -> tuple[bool, str]:

@@ -248,6 +248,11 @@ class Connection(Protocol):
         ``Unreachable`` for a lost host."""
         ...
 
+    async def address_of(self, release: Release, port: int | None) -> str:
+        """Where what listens on ``port`` for the release is reached from here: host:port (of a container: the published port), the
+        host alone for None. Raises ``Unreachable`` for a lost host."""
+        ...
+
     async def finish(
         self,
         release: Release,

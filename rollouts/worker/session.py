@@ -17,6 +17,7 @@ from quarterdeck.history.records import ENDED, Request, Rollout, RolloutKind, Ro
 from quarterdeck.rollouts.approvals import wanted_of
 from quarterdeck.rollouts.control import ARMED_FOR, busy
 from quarterdeck.rollouts.plan import Action, HostNow, Plan, plan_deploy, plan_rollback
+from quarterdeck.rollouts.promoting import waits_in
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, describe, hosts_from_body
 from quarterdeck.rollouts.worker.carrying_out import CarryingOut
 from quarterdeck.rollouts.worker.crew import Crew
@@ -321,10 +322,11 @@ class Session(WaitingForWords, CarryingOut):
             await self._take_back(armed, work, epoch, "its worker died, and policy is to take it back", at_fault=False)
             return
         way, at = "resume", None
-        at_pause = any(
-            s.state is StepState.STARTED and s.body.get("promote") for s in steps
-        )  # which asks again by itself
-        if state is RolloutState.PAUSED and before.state is not RolloutState.ORPHANED and not at_pause:
+        if (
+            state is RolloutState.PAUSED
+            and before.state is not RolloutState.ORPHANED
+            and not self._waits_by_itself(steps)
+        ):
             # (an orphan has a new worker because somebody said resume)
             waves = Waves(self.id, epoch, work, self.journal, self.wishes)
             try:
@@ -339,6 +341,14 @@ class Session(WaitingForWords, CarryingOut):
         await self._try_failed_again(epoch, skip=(at or failed[0]) if way == "skip" and failed else None)
         steps = self.journal.reader.steps(self.id)
         await self._carry_out([s for s in steps if s.state is not StepState.SKIPPED], armed, work, epoch)
+
+    def _waits_by_itself(self, steps: list[Step]) -> bool:
+        """Whether it stands in a step that asks again by itself, or that what was asked is about."""
+        waits = waits_in(steps)
+        self.wishes.heard_abort()
+        return waits is not None and (
+            bool(waits.body.get("promote")) or self.wishes.pending("promote", "retry") is not None
+        )
 
     def _first_step_back(self, steps: list[Step]) -> int | None:
         """The steps of taking back come after the plan's own, which end with ``finish``."""

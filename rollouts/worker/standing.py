@@ -6,6 +6,7 @@ Decides nothing and changes no host.
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.records import NewStep, Observation, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import Action, Plan
+from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.rollouts.spawn import artifact_cache
 from quarterdeck.rollouts.worker.armed import Armed
 from quarterdeck.rollouts.worker.arming import Arming
@@ -25,6 +27,9 @@ from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.old_secrets import OldSecrets, old_secrets
 from quarterdeck.rollouts.worker.steps import Archives, Work
 from quarterdeck.rollouts.worker.wishes import Wishes
+
+if TYPE_CHECKING:
+    from quarterdeck.config.analyses import Analysis
 
 log = logging.getLogger("quarterdeck.worker")
 
@@ -80,6 +85,8 @@ class Standing:
             good=frozenset(keep),
             bad=frozenset(bad - {armed.release.id}),
             release=armed.release,
+            leaving=armed.leaving,
+            analyses=analyses_of(self.rollout.options),
         )
 
     async def _add_steps(self, epoch: int, plan: Plan, *, after: int = 0, wave: int = 0) -> list[Step]:
@@ -122,7 +129,7 @@ class Standing:
 
     async def _pass_over(self, epoch: int, failed: Step) -> None:
         """A hook is passed over alone; a host that could not be moved is left out of all that comes later."""
-        alone = failed.action in (Action.HOOK, Action.PAUSE, Action.BAKE)
+        alone = failed.action in (Action.HOOK, *WAITS)
         why = {"why": "skipped by an operator"}
         for step in self.journal.reader.steps(self.id):
             later = step.host == failed.host and step.seq > failed.seq and step.state is StepState.PENDING
@@ -187,6 +194,16 @@ class Standing:
 
         await self.journal.do(journal.together, end, rollout=self.id, urgent=True)
         log.info("ended, rollout=%d state=%s outcome=%s", self.id, state, outcome)
+
+
+def analyses_of(options: Mapping[str, Any]) -> Mapping[str, "Analysis"]:
+    """As they stood in the fleet file when the rollout was asked for."""
+    found = options.get("analyses")
+    if not found:
+        return {}
+    from quarterdeck.config.analyses import Analysis
+
+    return msgspec.convert(found, dict[str, Analysis])
 
 
 def moves(step: Step) -> bool:

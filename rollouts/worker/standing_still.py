@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from quarterdeck.history.records import Request, RolloutState, Step, StepState
+from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.wishes import Wishes
@@ -31,6 +32,17 @@ class StandingStill:
     async def _end(self, step: Step, state: StepState, outcome: dict[str, object]) -> None:
         await self.journal.do(self.journal.journal.end_step, self.rollout, self.epoch, step.seq, state, outcome)
 
+    def having(self, release: str) -> list[str]:
+        """The hosts on which it runs by now, as far as this rollout has seen."""
+        steps = self.journal.reader.steps(self.rollout)
+        has = {s.host: s.state is StepState.DONE or bool(s.body.get("untouched")) for s in steps if _tells(s, release)}
+        return [host for host, there in has.items() if there and host not in self.lost]
+
+    def still_on_the_old_one(self) -> list[str]:
+        steps = self.journal.reader.steps(self.rollout)
+        waiting = [s.host for s in steps if s.action == Action.SWITCH and s.state is StepState.PENDING]
+        return [host for host in dict.fromkeys(waiting) if host not in self.lost]
+
     async def stand_still(self, why: str, *ways_on: str, heed_older: bool = False, at: Collection[int] = ()) -> Request:
         """Paused until an operator says one of ``ways_on`` (that wish is given back), or aborts (Aborted).
 
@@ -39,7 +51,7 @@ class StandingStill:
         """
         while not heed_older and (late := self.wishes.pending("resume", "retry", "skip")) is not None:
             await self.wishes.answer(late, "it did not stand still when this was asked", state="refused")
-        await self._state(RolloutState.PAUSED, why)
+        await self._state(RolloutState.PAUSED, why, ways_on)
         wish = asyncio.create_task(self._sensible(ways_on, at))
         abort = asyncio.create_task(self.wishes.aborted.wait())
         overtaken = asyncio.create_task(self.wishes.overtaken.wait())
@@ -69,5 +81,14 @@ class StandingStill:
                 return request
             await self.wishes.answer(request, why, state="refused")
 
-    async def _state(self, state: RolloutState, outcome: str) -> None:
-        await self.journal.do(self.journal.journal.set_state, self.rollout, self.epoch, state, outcome=outcome)
+    async def _state(self, state: RolloutState, outcome: str, ways: Sequence[str] = ()) -> None:
+        """``ways``: what an operator can ask for where it stands still, the most usual first."""
+        body = {"ways": list(ways)} if ways else {}
+        await self.journal.do(
+            self.journal.journal.set_state, self.rollout, self.epoch, state, outcome=outcome, body=body
+        )
+
+
+def _tells(step: Step, release: str) -> bool:
+    moves = step.action == Action.SWITCH or (step.action == Action.VERIFY and bool(step.body.get("untouched")))
+    return moves and step.body.get("release") == release

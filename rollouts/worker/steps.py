@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,6 +28,9 @@ from quarterdeck.history.records import RolloutKind, Step
 from quarterdeck.rollouts.plan import BASTION, Action
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.health_gate import become_healthy
+
+if TYPE_CHECKING:
+    from quarterdeck.config.analyses import Analysis
 
 MASKED = 65536  # bytes of a hook's output that are looked at
 SHOWN = 2000  # characters of it that are kept
@@ -64,6 +67,8 @@ class Work(msgspec.Struct):
     good: frozenset[str] = frozenset()  # releases that must stay on the hosts
     bad: frozenset[str] = frozenset()  # what hosts are told, for a bastion that has lost its journal
     taking_back: bool = False
+    leaving: str | None = None  # the release that the hosts come from
+    analyses: Mapping[str, "Analysis"] = msgspec.field(default_factory=dict)  # by name, those that steps name
 
     def secrets_of(self, release: str) -> SecretValues:
         return self.secrets.get(release, SecretValues({}))

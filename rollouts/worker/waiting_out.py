@@ -1,4 +1,4 @@
-"""Waiting between steps: a pause for a time or until somebody promotes, and the bake at the end.
+"""Waiting between steps: a pause for a time or until somebody promotes, an analysis, and the bake at the end.
 
 Hosts that have the new release are watched meanwhile: one that stops running it, or stays unhealthy, ends the wait as a failure of
 the release. A host that can't be asked is no bad news and no good one; it is asked again when the wait is over.
@@ -8,7 +8,8 @@ import asyncio
 import logging
 import os
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.history.identity import process_identity
@@ -16,6 +17,10 @@ from quarterdeck.history.records import Request, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.worker.standing_still import Aborted, StandingStill
 from quarterdeck.rollouts.worker.steps import StepFailed
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.analysis.course import Ended
+    from quarterdeck.rollouts.worker.analysing import Analysing
 
 log = logging.getLogger("quarterdeck.worker")
 
@@ -43,21 +48,22 @@ class WaitingOut(StandingStill):
 
     async def _over(self, step: Step) -> str:
         """Waits; how it ended in words, empty: its time was over."""
-        promoted = bool(step.body.get("promote"))
-        until = None if promoted else await self._end_of(step)
+        until = await self._end_of(step) if step.body.get("seconds") else None
+        stands = ""
+        if step.body.get("promote"):
+            stands = f"{_where(step)}, until somebody promotes: qd promote {self.rollout}"
+        ways: tuple[str, ...] = ("promote",)
         while True:
-            if promoted:
-                await self._state(
-                    RolloutState.PAUSED, f"{_where(step)}, until somebody promotes: qd promote {self.rollout}"
-                )
-            elif step.action == Action.BAKE:
-                await self._state(RolloutState.BAKING, "")
-            clock = asyncio.create_task(_sleep_until(until))
+            if stands:
+                await self._state(RolloutState.PAUSED, stands, ways)
+            else:
+                await self._state(RolloutState.BAKING if step.action == Action.BAKE else RolloutState.RUNNING, "")
+            outcome = asyncio.create_task(self._outcome(step, until, stands=bool(stands)))
             watch = asyncio.create_task(self._watch(step))
-            promotion = asyncio.create_task(self._promotion(step))
+            word = asyncio.create_task(self._word(step, ways))
             held = asyncio.create_task(self.wishes.next("pause"))
             others = [asyncio.create_task(event.wait()) for event in (self.wishes.aborted, self.wishes.overtaken)]
-            tasks = (clock, watch, promotion, held, *others)
+            tasks: tuple[asyncio.Task[Any], ...] = (outcome, watch, word, held, *others)
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 if self.wishes.overtaken.is_set():
@@ -65,21 +71,51 @@ class WaitingOut(StandingStill):
                 if self.wishes.aborted.is_set():
                     raise Aborted
                 if watch.done():
-                    watch.result()
-                if promotion.done():
-                    return await self._promoted(step, promotion.result())
-                if clock.done():
-                    return ""
-                request = held.result()
+                    watch.result()  # raises: it does not end otherwise
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-            if promoted:
-                await self.wishes.answer(request, "it stands still already", state="refused")
-                continue
-            await self.wishes.answer(request, "paused at once, its time runs on")
-            await self.stand_still(f"paused by {request.by}", "resume")
+            if _has_ended(outcome):
+                ended = outcome.result()  # or the failure
+                if ended is None or ended.verdict == "successful":
+                    return ended.why if ended is not None else ""
+                stands = f"{_named(step)} is inconclusive: {ended.why}{self._ways_on()}"
+                ways = ("promote", "retry")
+            elif _has_ended(word):
+                request = word.result()
+                if request.kind == "promote":
+                    return await self._promoted(step, request)
+                await self._measuring(step).begin_anew()
+                await self.wishes.answer(request, "it is measured anew")
+                stands, ways = "", ("promote",)
+            else:
+                request = held.result()
+                if stands:
+                    await self.wishes.answer(request, "it stands still already", state="refused")
+                else:
+                    await self.wishes.answer(request, "paused at once, its time runs on")
+                    await self.stand_still(f"paused by {request.by}", "resume")
+
+    async def _outcome(self, step: Step, until: float | None, *, stands: bool) -> "Ended | None":
+        """How it ends by itself: its time is over (None), or what its analysis has come to. Raises StepFailed where that is a failure."""
+        ended = None
+        if not stands and step.body.get("analyses"):
+            ended = await self._measuring(step).verdict(until)
+            if ended.verdict == "failed":
+                raise StepFailed(step, f"{_named(step)} failed: {ended.why}", release_at_fault=True)
+            if until is None or ended.verdict != "successful":
+                return ended
+        await _sleep_until(None if stands else until)
+        return ended
+
+    def _measuring(self, step: Step) -> "Analysing":
+        from quarterdeck.rollouts.worker.analysing import Analysing
+
+        return Analysing(self, step)
+
+    def _ways_on(self) -> str:
+        return f"; qd promote {self.rollout} goes on, qd retry {self.rollout} measures again, qd abort {self.rollout}"
 
     async def _end_of(self, step: Step) -> float:
         """Its end on the clock of this boot, journalled when it begins: a worker that takes over waits for what remains, not for
@@ -101,12 +137,13 @@ class WaitingOut(StandingStill):
 
     # promoting
 
-    async def _promotion(self, step: Step) -> Request:
-        """The first wish to go on that is about this step; others are answered."""
+    async def _word(self, step: Step, ways: Sequence[str]) -> Request:
+        """The first wish, of those that make sense here, that is about this step; others are answered."""
         while True:
             request = await self.wishes.next("promote", "resume", "retry", "skip")
-            if request.kind != "promote":
-                why = f"it waits to be promoted: qd promote {self.rollout}"
+            if request.kind not in ways:
+                meant = " or ".join(f"qd {way} {self.rollout}" for way in ways)
+                why = f"it waits, and goes on with {meant}"
             elif request.step not in (None, step.seq):
                 why = f"it stands at step {step.seq} now, and this was asked at step {request.step}"
             else:
@@ -117,7 +154,7 @@ class WaitingOut(StandingStill):
         told = f"promoted by {request.by}"
         if request.arguments.get("full"):
             await self._leave_out_pauses(told)
-        if step.action == Action.PAUSE:
+        if step.action != Action.BAKE:
             await self._state(RolloutState.RUNNING, told)
         await self.wishes.answer(request, f"goes on after step {step.seq}")
         return told
@@ -146,17 +183,11 @@ class WaitingOut(StandingStill):
         release = step.body.get("release")  # none: a pause between two batches
         try:
             async with asyncio.TaskGroup() as group:
-                for host in self._having(str(release)) if release else ():
+                for host in self.having(str(release)) if release else ():
                     group.create_task(self._watch_host(step, host))
                 group.create_task(asyncio.Event().wait())
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
-
-    def _having(self, release: str) -> list[str]:
-        """The hosts on which it runs by now, as far as this rollout has seen."""
-        steps = self.journal.reader.steps(self.rollout)
-        has = {s.host: s.state is StepState.DONE or bool(s.body.get("untouched")) for s in steps if _tells(s, release)}
-        return [host for host, there in has.items() if there and host not in self.lost]
 
     async def _watch_host(self, step: Step, host: str) -> None:
         health = self.work.release.health
@@ -203,9 +234,8 @@ class WaitingOut(StandingStill):
             self.work.crew.renew()
 
 
-def _tells(step: Step, release: str) -> bool:
-    moves = step.action == Action.SWITCH or (step.action == Action.VERIFY and bool(step.body.get("untouched")))
-    return moves and step.body.get("release") == release
+def _named(step: Step) -> str:
+    return f"analysis {', '.join(map(str, step.body['analyses']))}"
 
 
 def _where(step: Step) -> str:
@@ -219,3 +249,7 @@ async def _sleep_until(until: float | None) -> None:
         await asyncio.Event().wait()
         return
     await asyncio.sleep(max(0.0, until - time.clock_gettime(time.CLOCK_BOOTTIME)))
+
+
+def _has_ended(task: "asyncio.Task[Any]") -> bool:
+    return task.done() and not task.cancelled()

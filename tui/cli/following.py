@@ -200,6 +200,12 @@ def describe(event: "Event") -> tuple[str, str]:
         case "pause.until":
             action = str(body.get("action") or "pause")
             return _columns("-", action, f"for {duration(float(body.get('seconds') or 0))}", "dim")
+        case "analysis.measured":
+            return _columns(
+                "-", "analysis", ", ".join(_measured(sample) for sample in body.get("samples") or ()), "dim"
+            )
+        case "analysis.begun":
+            return _columns("-", "analysis", "measuring begins", "dim")
         case "worker" | "fence":
             return "", ""
     words = ", ".join(f"{key} {value}" for key, value in body.items() if isinstance(value, str | int) and value != "")
@@ -243,6 +249,15 @@ def outcome_text(outcome: Mapping[str, Any]) -> str:
     if isinstance(seconds, int | float):
         parts.append(duration(float(seconds)))
     return ", ".join(parts)
+
+
+def _measured(sample: Mapping[str, Any]) -> str:
+    """``errors 0.4 beside 0.3``; what a source said that gave no number, or why it could not measure."""
+    sides = [sample[side] for side in ("canary", "baseline") if sample.get(side)]
+    numbers = [
+        str(one["value"]) if one.get("value") is not None else str(one.get("detail") or "no data") for one in sides
+    ]
+    return f"{sample['metric']} {' beside '.join(numbers) or sample.get('error') or 'nothing measured'}"
 
 
 def _columns(host: str, action: str, outcome: str, style: str) -> tuple[str, str]:

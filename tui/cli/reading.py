@@ -171,8 +171,11 @@ def _version(session: "Session", release: str | None) -> str:
 
 
 def run_show(session: "Session", arguments: argparse.Namespace) -> int:
+    import msgspec
+
     from quarterdeck.rollouts.approvals import SHOWN_HASH
     from quarterdeck.rollouts.approving import waiting_for
+    from quarterdeck.rollouts.measuring_seen import metrics_seen
     from quarterdeck.tui.cli.approving import waiting_value
 
     session.tend()
@@ -181,6 +184,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     steps = journal.steps(rollout.id)
     waiting, words = waiting_for(journal, rollout), journal.approvals(rollout.id)
     events = [event for event in journal.every_event(rollout.id) if not event.kind.startswith("step.")]
+    metrics = metrics_seen(journal, rollout, steps)
     asked = [journal.request(int(event.body["request"])) for event in events if event.kind == "request"]
     session.printer.document(
         as_value(rollout)
@@ -191,6 +195,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
             "approvals": waiting_value(waiting),
             "words": [_word_value(word) for word in words],
             "steps": [_step_value(step) for step in steps],
+            "metrics": [msgspec.to_builtins(metric) for metric in metrics],
             "requests": [_request_value(request) for request in asked],
             "events": [event_value(event) for event in events],
         }
@@ -234,6 +239,11 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
             ],
             [{"done": "", "failed": "bad", "started": "moving"}.get(str(step.state), "dim") for step in steps],
         )
+    for metric in metrics:
+        count = f" of {metric.count}" if metric.count is not None else ""
+        numbers = " beside ".join(side for side in (metric.canary, metric.baseline) if side)
+        dry = ", dry run" if metric.dry_run else ""
+        line(f"  {metric.name}: {metric.state}{dry}, {metric.measured}{count} measured: {metric.why or numbers}")
     for word in words:
         about = "" if word.plan_hash == rollout.plan_hash else f" (about plan {word.plan_hash[:SHOWN_HASH]})"
         because = f", because: {word.reason}" if word.reason else ""

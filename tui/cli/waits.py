@@ -10,8 +10,11 @@ from quarterdeck.tui.cli.times import duration, seconds_between
 
 
 def wait_words(action: str, body: Mapping[str, Any]) -> str:
-    """``pause 5m00s at 25 % (1 of 4 hosts)``, ``pause until promoted at …``, ``bake 30m00s``."""
+    """``pause 5m00s at 25 % (1 of 4 hosts)``, ``pause until promoted at …``, ``analysis smoke at …``, ``bake 30m00s``."""
+    names = ", ".join(map(str, body.get("analyses") or ()))
     lasts = "until promoted" if body.get("promote") else duration(float(body.get("seconds") or 0))
+    if names:
+        lasts = f"{lasts}, measuring {names}" if body.get("seconds") else names
     at = (
         f" at {float(body['weight']):g} % ({body.get('hosts')} of {body.get('of')} hosts)" if body.get("weight") else ""
     )
@@ -32,6 +35,8 @@ def left_words(step: Step, now: datetime | None = None) -> str:
         return ""
     if step.body.get("promote"):
         return "until promoted"
+    if not step.body.get("seconds"):
+        return "measuring"
     gone = seconds_between(step.started, (now or datetime.now(UTC)).isoformat())
     seconds = float(step.body.get("seconds") or 0)
     return f"{duration(max(seconds - (gone or 0.0), 0.0))} left"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Request, RolloutState, Step, StepState
@@ -10,7 +11,10 @@ from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.tui.cli.following import outcome_text
 from quarterdeck.tui.cli.times import age, clock, duration, seconds_between
 from quarterdeck.tui.cli.waits import left_words, wait_words
-from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
+from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, pad
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.measured import MetricSeen
 
 STATE_ROLES = {
     RolloutState.ARMED: Role.STALE,
@@ -127,10 +131,10 @@ def step_row(step: Step, width: int, now: datetime | None = None, *, chosen: boo
     """``> 12 prod-1 switch  started 3s``."""
     mark, role = STEP_MARKS[step.state]
     what = str(step.action) + (" (undo)" if step.body.get("reverse") else "")
-    if step.action in WAITS:
-        what = (
-            "until promoted" if step.body.get("promote") else wait_words(step.action, {"seconds": step.body["seconds"]})
-        )
+    if step.body.get("promote"):
+        what = "until promoted"
+    elif step.action in WAITS and step.body.get("seconds"):
+        what = wait_words(step.action, {"seconds": step.body["seconds"]})
     head = f" {step.seq:>3} {pad(one_line(step.host), 10)} {pad(what, 10)} {step_seconds(step, now):>6} "
     return (
         Span(">" if chosen else " ", Role.STRONG),
@@ -138,6 +142,38 @@ def step_row(step: Step, width: int, now: datetime | None = None, *, chosen: boo
         Span(head, Role.STRONG if chosen else Role.PLAIN),
         Span(ellipsis(step_words(step, now), max(width - len(head) - 2, 0)), role),
     )
+
+
+METRIC_MARKS = {
+    "measuring": (">", Role.MOVING),
+    "successful": ("=", Role.OK),
+    "inconclusive": ("?", Role.WARN),
+    "error": ("!", Role.WARN),
+    "failed": ("x", Role.BAD),
+}
+
+
+def metric_rows(metrics: Iterable["MetricSeen"], width: int) -> list[Row]:
+    """``= errors  12/30  new 0.4  old 0.3  why``: what an analysis has measured, the new release beside the one before."""
+    rows: list[Row] = []
+    for metric in metrics:
+        mark, role = METRIC_MARKS[metric.state]
+        count = f"{metric.measured}/{metric.count}" if metric.count is not None else str(metric.measured)
+        numbers = f"new {metric.canary}" if metric.canary else ""
+        numbers += f"  old {metric.baseline}" if metric.baseline else ""
+        borne = f" {metric.failed} failed" if metric.failed else ""
+        borne += f" {metric.errors} not measured" if metric.errors else ""
+        dry = " (dry run)" if metric.dry_run else ""
+        head = f" {pad(one_line(metric.name), 14)} {count:>6} {numbers}{borne}{dry}"
+        why = f"  {one_line(metric.why)}" if metric.why else ""
+        rows.append(
+            (
+                Span(mark, role),
+                Span(ellipsis(head, max(width - 1, 0)), Role.PLAIN),
+                Span(ellipsis(why, max(width - 1 - cells(head), 0)), role if metric.state != "measuring" else Role.DIM),
+            )
+        )
+    return rows
 
 
 def request_row(request: Request, width: int) -> Row:

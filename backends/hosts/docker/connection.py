@@ -191,6 +191,10 @@ class DockerConnection:
         """One round of all checks, each under ``health.timeout``. Raises only ``Unreachable``, for a lost engine."""
         return await self._health.check(health, release)
 
+    async def address_of(self, release: Release, port: int | None) -> str:
+        """The engine's machine as seen from here, with the published port. Raises ``Unreachable`` for a lost engine."""
+        return await self._health.address_of(release, port)
+
     async def finish(
         self,
         release: Release,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, Unreachable
-from quarterdeck.backends.hosts.checking import LOCALHOST, Streams, ask_over, place
+from quarterdeck.backends.hosts.checking import LOCALHOST, Streams, ask_over, place, reached_at
 from quarterdeck.backends.hosts.contract import HealthOutcome
 from quarterdeck.backends.hosts.docker.executing import BY_LIMIT, limited, run_in
 from quarterdeck.backends.hosts.docker.looking import Body, inspect, look
@@ -66,6 +66,12 @@ class HealthChecks:
         except BackendError as error:
             healthy, details, checks = False, error.problem, 1
         return HealthOutcome(healthy, details, time.monotonic() - started, checks)
+
+    async def address_of(self, release: Release, port: int | None) -> str:
+        """Where ``port`` of the release's container is reached from here. Raises ``Unreachable`` when the engine is lost."""
+        body = await self._container(release, None) if port is not None else None
+        published = _published(body, port) if body is not None and port is not None else None
+        return reached_at(self._engine.address, published or port)
 
     async def _check(self, health: Health, release: Release, known: Body | None) -> tuple[bool, str, int]:
         body = await self._container(release, known)

@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncssh
 
 from quarterdeck.backends.errors import BackendError, CommandFailed
+from quarterdeck.backends.hosts.checking import reached_at
 from quarterdeck.backends.hosts.contract import (
     CommandOutcome,
     Exited,
@@ -313,6 +314,10 @@ class SshConnection:
     async def check_health(self, health: Health, release: Release) -> HealthOutcome:
         """One round of all checks, each under ``health.timeout``. Raises only ``Unreachable``, for a lost host."""
         return await check_once(self, health, release)
+
+    async def address_of(self, release: Release, port: int | None) -> str:  # noqa: ARG002 # the same of every release
+        """host:port as seen from here; opens nothing."""
+        return reached_at(self.address, port)
 
     async def finish(
         self,

@@ -24,7 +24,7 @@ from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard
 from quarterdeck.tui.room.cards.words import ReasonCard
 from quarterdeck.tui.room.desk import Desk, News
 from quarterdeck.tui.room.freezing import freeze_words
-from quarterdeck.tui.room.rollout_rows import host_rows, one_line, progress_row, request_row, state_row
+from quarterdeck.tui.room.rollout_rows import host_rows, metric_rows, one_line, progress_row, request_row, state_row
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
 
 LONGEST_NAME = 80
@@ -333,6 +333,8 @@ class ArmedCard(Card):
             EMPTY,
             *host_rows(seen.hosts, width, ended=seen.ended),
         ]
+        if seen.metrics:
+            body += [EMPTY, *metric_rows(seen.metrics, width)]
         asked = [request for request in seen.requests if request.kind != "go"]
         if asked:
             body += [EMPTY, *(request_row(request, width) for request in asked)]

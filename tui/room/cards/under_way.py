@@ -11,7 +11,7 @@ from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.cards.checks import is_production, place_words
 from quarterdeck.tui.room.desk import News
-from quarterdeck.tui.room.rollout_rows import host_rows, one_line, progress_row, state_row
+from quarterdeck.tui.room.rollout_rows import host_rows, metric_rows, one_line, progress_row, state_row
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
 
 if TYPE_CHECKING:
@@ -172,6 +172,8 @@ class WaysOnCard(RolloutCard):
             body.append(row(Span(why, Role.WARN)))
         if stands := standing_words(self.seen.steps, self.seen.rollout.outcome, self.room.now()):
             body += [EMPTY, row(Span(one_line(stands), Role.WARN))]
+        if self.seen.metrics:
+            body += [EMPTY, *metric_rows(self.seen.metrics, width)]
         body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended)]
         foot: list[Row] = [EMPTY]
         if self.said:

@@ -17,6 +17,7 @@ from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rollout_rows import (
     STATE_ROLES,
     host_rows,
+    metric_rows,
     one_line,
     progress_row,
     request_row,
@@ -204,6 +205,8 @@ def whole_rows(
         if seen.hosts
         else []
     )
+    if seen.metrics:
+        rows += [_heading("measured"), *(_indented(line) for line in metric_rows(seen.metrics, width - 1))]
     if seen.requests:
         rows += [_heading("asked for"), *(_indented(request_row(request, width - 1)) for request in seen.requests)]
     where: dict[int, int] = {}

@@ -1,0 +1,178 @@
+"""The keys of analyses: metrics, where each is measured, what is well. What is made of them is loaded only where there are any."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from quarterdeck.config import scalars
+from quarterdeck.config.kinds import BOOLEAN, COMMAND, COUNT, DURATION, FEW, NAME, SOME_TEXT, SOME_TIME
+from quarterdeck.config.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from quarterdeck.config.parts import ENV, HEALTH, SECRET, later
+from quarterdeck.config.problems import Problems
+from quarterdeck.config.scalars import Unfit
+from quarterdeck.config.shapes import Choice, Either, Key, Keys, ListOf, MapOf, Scalar
+
+if TYPE_CHECKING:
+    from quarterdeck.config.conditions import Condition
+
+SOURCES = ("probe", "prometheus", "command")
+
+
+def _condition(text: str) -> "Condition":
+    from quarterdeck.config.condition_parsing import condition
+
+    return condition(text)
+
+
+def _made(name: str) -> Callable[..., Any]:
+    def make(**found: Any) -> Any:
+        from quarterdeck.config import analyses
+
+        return getattr(analyses, name)(**found)
+
+    return make
+
+
+def _placeholders(node: Node, problems: Problems) -> bool:
+    from quarterdeck.config.metric_templates import placeholders
+
+    if isinstance(node, ScalarNode):
+        try:
+            placeholders(node.text)
+        except Unfit as unfit:
+            problems.add(node, str(unfit), nearest=unfit.nearest)
+            return False
+    return True
+
+
+def _query(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    if "token" in node.entries and "password" in node.entries:
+        problems.add(node.key("password"), "only one of `token` and `password` can be the login")
+        return False
+    if ("username" in node.entries) is not ("password" in node.entries):
+        there = "username" if "username" in node.entries else "password"
+        problems.add(node.key(there), "`username` and `password` go together")
+        return False
+    return "query" not in values or _placeholders(node.value("query"), problems)
+
+
+def _run(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    return "run" not in values or _placeholders(node.value("run"), problems)
+
+
+CONDITION = Scalar("a condition such as value < 250", _condition, {"type": "string", "minLength": 1})
+PROBE = Keys(
+    "a probe",
+    (Key("health", HEALTH, "What is asked, with the keys of a health gate. Without it: the service's own."),),
+    make=_made("ProbeMetric"),
+)
+PROMETHEUS = Keys(
+    "a query to Prometheus",
+    (
+        Key("url", SOME_TEXT, "The server's URL, without /api/v1.", required=True),
+        Key("query", SOME_TEXT, "In PromQL, for one moment; {{release}} and others are filled in.", required=True),
+        Key("token", SECRET, "Where a bearer token is found."),
+        Key("username", SOME_TEXT, "Who logs in, with a password."),
+        Key("password", SECRET, "Where the password is found."),
+    ),
+    make=_made("PrometheusMetric"),
+    check=_query,
+)
+MEASURED_COMMAND = Keys(
+    "a command that measures",
+    (
+        Key("run", COMMAND, "The command, run here; {{release}} and others are filled in.", required=True),
+        Key("env", ENV, "Variables of its environment."),
+    ),
+    make=_made("CommandMetric"),
+    check=_run,
+)
+
+
+class _CommandText(Scalar, frozen=True):
+    """Its names in {{…}} are looked at where it stands."""
+
+    def value_of(self, node: ScalarNode) -> Any:
+        from quarterdeck.config.metric_templates import placeholders
+
+        text = scalars.some_text(node.text)
+        placeholders(text)
+        return _made("CommandMetric")(run=text)
+
+
+METRIC_SOURCE = Keys(
+    "the source of a metric",
+    (
+        Key("probe", PROBE, "The service itself is asked on each host; the number is the slowest answer's seconds."),
+        Key("prometheus", PROMETHEUS, "A query to a Prometheus server."),
+        Key(
+            "command",
+            Either(_CommandText(COMMAND.expected, str, COMMAND.json), MEASURED_COMMAND),
+            "A command here: exit status 0 is well, the last line that it prints is the number.",
+        ),
+    ),
+    make=lambda **found: next(iter(found.values())),
+    one_of=SOURCES,
+    refused=later("router", "docker", "host", "logs"),
+)
+
+
+def _can_be_judged(node: MappingNode, _values: Mapping[str, Any], problems: Problems) -> bool:
+    judged = [key for key in ("success", "failure") if key in node.entries]
+    if "compare" in node.entries and judged:
+        problems.add(node.key("compare"), f"`compare` judges by itself: it can't stand beside `{judged[0]}`")
+        return False
+    source = node.value("metric") if "metric" in node.entries else None
+    if (
+        isinstance(source, MappingNode)
+        and "prometheus" in source.entries
+        and not judged
+        and "compare" not in node.entries
+    ):
+        problems.add(node.key("metric"), "a number alone says nothing: give `success`, `failure` or `compare`")
+        return False
+    return True
+
+
+METRIC = Keys(
+    "a metric",
+    (
+        Key("name", NAME, "What it is called on the screen.", required=True),
+        Key("metric", METRIC_SOURCE, "Where it is measured.", required=True, field="source"),
+        Key("interval", SOME_TIME, "From the beginning of one measurement to that of the next.", default="10s"),
+        Key("count", COUNT, "How many measurements. Without it: 1, in a bake as many as there is time for."),
+        Key("initial_delay", DURATION, "How long the first one is waited for.", default="0"),
+        Key("timeout", SOME_TIME, "How long one measurement may take.", default="10s"),
+        Key("success", CONDITION, "When a measurement is well."),
+        Key("failure", CONDITION, "When it is not. With `success`: what is neither is inconclusive."),
+        Key("compare", Choice(("baseline",)), "Judged beside the release before, measured at the same time."),
+        Key("failure_limit", FEW, "How many failed measurements are borne.", default="0"),
+        Key("inconclusive_limit", FEW, "How many inconclusive ones are borne.", default="0"),
+        Key("consecutive_error_limit", FEW, "How many errors of the source in a row are borne.", default="4"),
+        Key("dry_run", BOOLEAN, "Whether it is measured and told, and never decides.", default="false"),
+    ),
+    make=lambda **found: _made("Metric")(**{"count": None} | found),
+    check=_can_be_judged,
+)
+
+
+class _Metrics(ListOf, frozen=True):
+    """Names are those of the screen and of the samples: each once."""
+
+    def read(self, node: Node, problems: Problems) -> tuple[Any, ...] | None:
+        metrics = super().read(node, problems)
+        if metrics is None or not isinstance(node, SequenceNode):
+            return metrics
+        seen: set[str] = set()
+        for item, metric in zip(node.items, metrics, strict=True):
+            if metric.name in seen:
+                problems.add(item, f"a metric `{metric.name}` is in this analysis already")
+            seen.add(metric.name)
+        return metrics
+
+
+ANALYSES = MapOf(
+    _Metrics(METRIC, "a list of metrics", least=1),
+    "a mapping of names to lists of metrics",
+    NAME,
+    json_key=scalars.NAME,
+)

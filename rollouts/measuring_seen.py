@@ -1,0 +1,30 @@
+"""What a rollout measures, as the journal tells it. What is needed to make an analysis of it again is loaded where there is one."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Rollout, Step, StepState
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.measured import MetricSeen
+
+MOST_MEASUREMENTS = 5000  # of one rollout: more than any strategy makes in a day
+
+
+def metrics_seen(journal: Journal, rollout: Rollout, steps: Sequence[Step]) -> tuple["MetricSeen", ...]:
+    """Of the step that measured last; none where nothing was measured yet. Raises JournalError."""
+    measuring = [step for step in steps if step.body.get("analyses") and step.state is not StepState.PENDING]
+    if not measuring:
+        return ()
+    from quarterdeck.config.analyses import Analysis
+    from quarterdeck.rollouts.measured import BEGUN, MEASURED, metrics_of
+
+    events = [
+        event
+        for kind in (BEGUN, MEASURED)
+        for event in journal.events(rollout=rollout.id, kind=kind, newest_first=True, limit=MOST_MEASUREMENTS)
+    ]
+    return metrics_of(measuring[-1], msgspec.convert(rollout.options["analyses"], dict[str, Analysis]), events)
