@@ -16,17 +16,20 @@ from quarterdeck.rollouts.analysis.latencies import LEAST_SAMPLES, compare
 from quarterdeck.rollouts.analysis.rates import Decision, Rates, decided, enough_to_pass, in_words, polled
 from quarterdeck.rollouts.analysis.verdicts import Judgement, Verdict
 
-SLOW_DIFFERENCE: Final = 0.025  # of the shares of slow requests: half as many again as the baseline's 5 %
-TIMES_FOR_LIMIT: Final = 100  # of the baseline, of which the 95th percentile is what is slow
+SLOW_DIFFERENCE: Final = 0.025  # of the shares of slow requests: as many again as half of the baseline's 5 %
+SLOW_RATIO: Final = 1.5  # likewise, where the limit turns out to be another percentile than the 95th
+SLOW_TOLERATED: Final = 1.2  # two machines are never quite alike
+TIMES_FOR_LIMIT: Final = 100  # of the baseline, of which the 95th percentile is what is slow …
+POLLS_FOR_LIMIT: Final = 5  # … in so many polls: one alone may have come in a busy or a quiet moment
 KEPT_TIMES: Final = 4000  # a side; then every other one goes
 SUSPICIOUS: Final = 10.0  # evidence that does not fail a canary, but lets no sample pass it
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What is known of both so far. ``slow_limit``: seconds, from the baseline's first ``TIMES_FOR_LIMIT`` times on."""
+    """What is known of both so far; it begins with ``begun``. ``slow_limit``: seconds, once the baseline has had enough times for one."""
 
     bad: Rates = Rates()
-    slow: Rates = Rates(least_difference=SLOW_DIFFERENCE)
+    slow: Rates = Rates()
     slow_limit: float | None = None
     counted: tuple[int, int, int, int] = (
         0,
@@ -38,15 +41,19 @@ class Comparison(msgspec.Struct, frozen=True):
     times: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())  # canary, baseline; thinned
     every: tuple[int, int] = (1, 1)  # of the times that come, one in so many is kept
     seen: tuple[int, int] = (0, 0)  # times that came
+    timed: int = 0  # polls in which any came of the baseline
     numbers: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())  # of sources that give one number a poll
 
 
 def begun(dispersion: float = 1.0) -> Comparison:
     """``dispersion``: of the baseline's bad events per poll before the canary, see ``rates.dispersion``."""
-    # The first poll of what is counted one by one is no beginning of anything: all of it came since.
-    return Comparison(
-        bad=Rates(dispersion=dispersion), slow=Rates(dispersion=dispersion, least_difference=SLOW_DIFFERENCE)
+    slow = Rates(
+        dispersion=dispersion,
+        least_difference=SLOW_DIFFERENCE,
+        least_ratio=SLOW_RATIO,
+        tolerated=SLOW_TOLERATED,
     )
+    return Comparison(bad=Rates(dispersion=dispersion), slow=slow)
 
 
 def compared(comparison: Comparison, canary: Measurement, baseline: Measurement) -> Comparison:
@@ -126,16 +133,18 @@ def _with_times(comparison: Comparison, canary: Measurement, baseline: Measureme
             comparison.times, (own, other), comparison.every, comparison.seen, strict=True
         )
     ]
-    if limit is None and len(kept[1][0]) >= TIMES_FOR_LIMIT:
+    timed = comparison.timed + bool(other)
+    if limit is None and timed >= POLLS_FOR_LIMIT and len(kept[1][0]) >= TIMES_FOR_LIMIT:
         # From the next poll on: those that it was made of would count for it.
         changes["slow_limit"] = statistics.quantiles(kept[1][0], n=20, method="inclusive")[-1]
     seen = (comparison.seen[0] + len(own), comparison.seen[1] + len(other))
     times, every = (kept[0][0], kept[1][0]), (kept[0][1], kept[1][1])
-    return msgspec.structs.replace(comparison, times=times, every=every, seen=seen, **changes)
+    return msgspec.structs.replace(comparison, times=times, every=every, seen=seen, timed=timed, **changes)
 
 
 def _polled(rates: Rates, total: tuple[int, int, int, int]) -> Rates:
     if rates.canary is None:
+        # The first poll is no beginning, as it is of counters: all of it came since.
         rates = polled(rates, Counters(0, 0), Counters(0, 0))
     return polled(rates, Counters(total[0], total[1]), Counters(total[2], total[3]))
 

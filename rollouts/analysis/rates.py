@@ -41,6 +41,8 @@ class Rates(msgspec.Struct, frozen=True):
 
     dispersion: float = 1.0  # of the baseline's bad events per poll, see ``dispersion``
     least_difference: float = LEAST_DIFFERENCE
+    least_ratio: float = 1.0  # of the rates, below which nothing fails
+    tolerated: float = 1.0  # times worse that the canary may be: what is tested is whether it is worse than that
     canary: Counters | None = None  # as last read
     baseline: Counters | None = None
     requests: tuple[int, int] = (0, 0)  # canary, baseline
@@ -72,7 +74,7 @@ def polled(rates: Rates, canary: Counters, baseline: Counters) -> Rates:
     read = msgspec.structs.replace(rates, canary=canary, baseline=baseline, polls=rates.polls + 1)
     if not requests_c or not requests_b:
         return msgspec.structs.replace(read, waiting=(requests_c, bad_c, requests_b, bad_b))
-    grown = _grown(requests_c, bad_c, requests_b, bad_b)
+    grown = _grown(requests_c, bad_c, requests_b, bad_b, rates.tolerated)
     return msgspec.structs.replace(
         read,
         waiting=(0, 0, 0, 0),
@@ -87,7 +89,9 @@ def decided(rates: Rates) -> Decision:
     if _fails(rates, rates.bad, rates.logs):
         return Decision.FAIL
     against = rates.logs[RATIOS.index(PASS_RATIO)] / rates.dispersion
-    if rates.requests[0] >= LEAST_REQUESTS and against <= math.log(BETA / (1 - ALPHA)):
+    # An outage of both is so much evidence of being alike that a canary which is worse at all other times would pass by it.
+    alike = rates.rates[0] - rates.rates[1] < rates.least_difference
+    if rates.requests[0] >= LEAST_REQUESTS and alike and against <= math.log(BETA / (1 - ALPHA)):
         return Decision.PASS
     return Decision.WAIT
 
@@ -110,13 +114,13 @@ def could_have_seen(rates: Rates) -> float | None:
         expected = requests_c * rate
         # The canary with little luck in being caught; the baseline as it was counted.
         bad_c = expected - _SURE * math.sqrt(expected * (1 - rate) * rates.dispersion)
-        logs = _grown(requests_c, bad_c, requests_b, rates.bad[1])
+        logs = _grown(requests_c, bad_c, requests_b, rates.bad[1], rates.tolerated)
         return _fails(rates, (bad_c, rates.bad[1]), logs)
 
     low, high = min(base, 1.0), 1.0
     if not seen(high):
         return None
-    for _ in range(40):
+    for _ in range(24):
         middle = (low + high) / 2
         low, high = (low, middle) if seen(middle) else (middle, high)
     return high
@@ -144,12 +148,28 @@ def percent(rate: float) -> str:
 
 def dispersion(bad_per_poll: Sequence[int]) -> float:
     """Variance by mean of the bad events of one release per poll, from before the canary: 1 when they come one by one, more when they come
-    in bursts, of which one may hit the canary alone. At least 1, and 1 where there are too few polls to tell."""
+    in bursts, of which one may hit the canary alone. At least 1, and 1 where there are too few polls to tell. Outages that hit everything
+    count for bursts here: see ``dispersion_between``."""
     if len(bad_per_poll) < _POLLS_FOR_DISPERSION or not any(bad_per_poll):
         return 1.0
     mean = sum(bad_per_poll) / len(bad_per_poll)
     variance = sum((one - mean) ** 2 for one in bad_per_poll) / (len(bad_per_poll) - 1)
     return max(1.0, variance / mean)
+
+
+def dispersion_between(polls: Sequence[Sequence[tuple[int, int]]]) -> float:
+    """The same from the servers of one release, in whose polls (requests and bad events of each server) one may have had more than its
+    share: Pearson's statistic by its degrees of freedom. An outage of all is no burst here, and blinds no test; so it is the better one
+    where there are at least two servers."""
+    statistic, freedom = 0.0, 0
+    for servers in polls:
+        asked = [(requests, bad) for requests, bad in servers if requests > 0]
+        requests, bad = sum(one for one, _ in asked), sum(one for _, one in asked)
+        if not bad or len(asked) < 2:
+            continue
+        statistic += sum((own - bad * part / requests) ** 2 / (bad * part / requests) for part, own in asked)
+        freedom += len(asked) - 1
+    return max(1.0, statistic / freedom) if freedom >= _POLLS_FOR_DISPERSION else 1.0
 
 
 def increments(counters: Sequence[Counters]) -> list[tuple[int, int]]:
@@ -163,9 +183,10 @@ def _added(before: Counters, now: Counters) -> tuple[int, int]:
     return (now.requests, now.bad) if anew else (now.requests - before.requests, now.bad - before.bad)
 
 
-def _grown(requests_c: float, bad_c: float, requests_b: float, bad_b: float) -> tuple[float, ...]:
+def _grown(requests_c: float, bad_c: float, requests_b: float, bad_b: float, tolerated: float) -> tuple[float, ...]:
     """By how much one poll moves the logarithm of each likelihood ratio."""
     share = requests_c / (requests_c + requests_b)
+    share = tolerated * share / (tolerated * share + 1 - share)
     found = []
     for ratio in RATIOS:
         worse = ratio * share / (ratio * share + 1 - share)
@@ -185,6 +206,7 @@ def _fails(rates: Rates, bad: tuple[float, float], logs: Sequence[float]) -> boo
     requests = rates.requests
     if bad[0] < LEAST_BAD or not requests[0] or not requests[1]:
         return False
-    if bad[0] / requests[0] - bad[1] / requests[1] < rates.least_difference:
+    canary, baseline = bad[0] / requests[0], bad[1] / requests[1]
+    if canary - baseline < rates.least_difference or canary < rates.least_ratio * baseline:
         return False
     return _mixture(logs, rates.dispersion) >= math.log(1 / ALPHA)

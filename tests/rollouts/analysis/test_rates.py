@@ -16,6 +16,7 @@ from quarterdeck.rollouts.analysis.rates import (
     could_have_seen,
     decided,
     dispersion,
+    dispersion_between,
     enough_to_pass,
     in_words,
     increments,
@@ -88,6 +89,28 @@ def test_it_passes_by_walds_test_once_there_were_three_hundred_requests() -> Non
     assert decided(calm) is Decision.WAIT
 
 
+def test_an_outage_of_both_does_not_pass_who_is_worse_otherwise() -> None:
+    usual, outages = [(50, 3, 950, 5)], [(50, 15, 950, 285)] * 3
+    rates = counted([*usual * 5, *outages])
+    assert rates.logs[RATIOS.index(2.0)] < math.log(0.05 / 0.99)
+    assert rates.requests[0] >= 300
+    assert decided(rates) is Decision.WAIT
+    assert decided(counted([*usual * 5, *outages, *usual * 10])) is Decision.FAIL
+
+
+def test_a_ratio_can_be_asked_for_besides_a_difference() -> None:
+    polls = [(1000, 200, 9000, 1400)] * 5
+    assert decided(counted(polls, Rates(least_ratio=1.2))) is Decision.FAIL
+    assert decided(counted(polls, Rates(least_ratio=1.5))) is not Decision.FAIL
+
+
+def test_what_is_tolerated_is_no_evidence() -> None:
+    polls = [(1000, 68, 9000, 450)] * 20  # 1.36 times as many
+    assert counted(polls).evidence > 100
+    assert counted(polls, Rates(tolerated=1.2)).evidence < 1
+    assert counted([(1000, 130, 9000, 450)], Rates(tolerated=1.2)).evidence > 100
+
+
 def test_bursts_count_for_less() -> None:
     polls = [(100, 4, 900, 4)] * 2
     assert decided(counted(polls)) is Decision.FAIL
@@ -99,6 +122,17 @@ def test_the_dispersion_is_variance_by_mean_and_at_least_one() -> None:
     assert dispersion([3] * 20) == 1
     assert dispersion([0] * 20) == 1
     assert dispersion([0, 90]) == 1, "too few polls to tell"
+
+
+def test_between_servers_an_outage_of_all_is_no_burst_and_a_burst_on_one_is() -> None:
+    outages = [[(100, 1), (100, 1)], [(100, 30), (100, 30)]] * 20
+    assert dispersion([sum(bad for _, bad in poll) for poll in outages]) > 20
+    assert dispersion_between(outages) == 1
+    bursts = [[(100, 8), (100, 0)], [(100, 0), (100, 0)], [(50, 0), (150, 8)]] * 10
+    # By hand: 8 where 4 and 4 are expected is 8, 8 where 2 and 6 are expected is 8/3; of one degree of freedom each.
+    assert dispersion_between(bursts) == pytest.approx((8 + 8 / 3) / 2)
+    assert dispersion_between([[(100, 8), (100, 0)]] * 9) == 1, "too few polls to tell"
+    assert dispersion_between([[(200, 8), (0, 0)]] * 60) == 1, "one server tells nothing"
 
 
 def test_no_requests_on_one_side_say_nothing_and_are_not_lost() -> None:
