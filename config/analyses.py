@@ -67,6 +67,25 @@ class Metric(msgspec.Struct, frozen=True):
     dry_run: bool = False  # measured and told, and never decides
 
 
+def contradictions(metric: Metric) -> tuple[str, ...]:
+    """What can't be meant, a sentence each, for whoever reads a metric from a file. Empty: it can be used."""
+    found = []
+    conditions = metric.success is not None or metric.failure is not None
+    if metric.compare is not None and conditions:
+        found.append("`compare` takes no `success` and no `failure`: the limit is the stable release")
+    if metric.compare is not None and metric.count == 1:
+        found.append("one measurement is nothing to compare: `count` must be higher")
+    match metric.source:
+        case PrometheusMetric(token=token, password=password, username=username):
+            if metric.compare is None and not conditions:
+                found.append("`success`, `failure` or `compare` must say what is well: a query does not")
+            if token is not None and password is not None:
+                found.append("only one of `token` and `password` can be the login")
+            if bool(username) != (password is not None):
+                found.append("`username` and `password` belong together")
+    return tuple(found)
+
+
 class Analysis(msgspec.Struct, frozen=True):
     name: str
     metrics: tuple[Metric, ...]

@@ -46,6 +46,14 @@ def test_what_is_significant_but_within_the_tolerance_passes() -> None:
     assert compare(drawn(2000, 1, 1.08), drawn(2000, 2), Limits(tolerance=0, allowed_ratio=1.01)).failed is True
 
 
+def test_a_quarter_of_the_usual_range_is_borne_even_where_the_mean_is_higher() -> None:
+    found = compare(drawn(2000, 1, 1.14), drawn(2000, 2))
+    assert found.ratio >= 1.1
+    assert 0 < found.low < found.tolerated
+    assert found.failed is False
+    assert compare(drawn(2000, 1, 1.14), drawn(2000, 2), Limits(tolerance=0)).failed is True
+
+
 def test_a_steady_service_may_be_a_little_slower_although_its_range_is_small() -> None:
     found = compare(drawn(400, 1, 1.05, 0.02), drawn(400, 2, 1.0, 0.02))
     assert found.low > found.tolerated
