@@ -29,7 +29,8 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """What was measured of one release. A source fills in what it knows.
+    """What was measured of one release. A source fills in what it knows: a router its counters, and times where it logs requests; a query,
+    a host or a container its numbers; a probe times; logs their lines as counters, of which some are bad.
 
     ``value`` is the one number, None where there is none or more than one; ``values`` are all of them. Either may be NaN.
     ``well`` is the source's own word: False is a failed measurement whatever the number. ``times`` (seconds) are those of single
