@@ -13,8 +13,12 @@ import pytest
 from quarterdeck.backends.errors import BackendError, NotPermitted, SecretUnavailable, SourceFailed, SourceTimedOut
 from quarterdeck.backends.metrics.contract import Measurement
 from quarterdeck.backends.metrics.prometheus import PrometheusSource
-from quarterdeck.config.analyses import PrometheusMetric
+from quarterdeck.config.analyses import Analysis, Metric, PrometheusMetric
+from quarterdeck.config.condition_parsing import condition
 from quarterdeck.config.model import SecretReference
+from quarterdeck.rollouts.analysis.course import Ended, Wait, begin, step, taken
+from quarterdeck.rollouts.analysis.samples import Sample
+from quarterdeck.rollouts.analysis.verdicts import Verdict
 from tests.backends.artifacts.http_server import (
     Answer,
     Handler,
@@ -269,3 +273,40 @@ async def test_many_at_once_share_one_way_to_the_server(prometheus: RealPromethe
     assert [single.value for pair in several for single in pair] == [1] * 10
     await one.close()
     await one.close()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [
+        ("0.001", Verdict.SUCCESSFUL),
+        ("0.05", Verdict.FAILED),
+        ("NaN", Verdict.INCONCLUSIVE),
+        ("0.001", Verdict.ERROR),
+    ],
+)
+async def test_a_whole_analysis_is_judged_by_what_it_says(
+    prometheus: RealPrometheus, source: Open, ratio: str, verdict: Verdict
+) -> None:
+    """Measured when the state machine says so, until it has its verdict; the last one by a query without sense."""
+    prometheus.say(f'{EXPORTED}error_ratio{{version="v2"}} {ratio}\n', "error_ratio", [ratio])
+    broken = verdict is Verdict.ERROR
+    one = source(prometheus.url, "sum(" if broken else 'error_ratio{version="{{version}}"}')
+    metric = Metric(
+        "errors", PrometheusMetric(prometheus.url, ""), interval=0.02, count=4, success=condition("value < 0.01")
+    )
+    clock = asyncio.get_running_loop().time
+    course = begin(Analysis("golden-signals", (metric,)), clock())
+    while not isinstance(found := step(course, clock()), Ended):
+        if isinstance(found, Wait):
+            await asyncio.sleep(found.until - clock())
+            continue
+        at = clock()
+        try:
+            [measurement] = await one.measure([NEW], deadline=10)
+            sample = Sample(metric.name, at, measurement)
+        except SourceFailed as error:
+            sample = Sample(metric.name, at, error=str(error))
+        course = taken(course, [sample])
+    assert found.verdict is verdict, found.why
+    state = course.metrics["errors"]
+    assert (state.measured, state.errors) == ((0, 5) if broken else (4 if verdict is Verdict.SUCCESSFUL else 1, 0))
