@@ -12,6 +12,7 @@ from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.shapes import Choice, Either, Key, Keys, ListOf, MapOf, Scalar
 
 if TYPE_CHECKING:
+    from quarterdeck.config.analyses import Metric
     from quarterdeck.config.conditions import Condition
 
 SOURCES = ("probe", "prometheus", "command")
@@ -45,13 +46,6 @@ def _placeholders(node: Node, problems: Problems) -> bool:
 
 
 def _query(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
-    if "token" in node.entries and "password" in node.entries:
-        problems.add(node.key("password"), "only one of `token` and `password` can be the login")
-        return False
-    if ("username" in node.entries) is not ("password" in node.entries):
-        there = "username" if "username" in node.entries else "password"
-        problems.add(node.key(there), "`username` and `password` go together")
-        return False
     return "query" not in values or _placeholders(node.value("query"), problems)
 
 
@@ -116,21 +110,21 @@ METRIC_SOURCE = Keys(
 )
 
 
-def _can_be_judged(node: MappingNode, _values: Mapping[str, Any], problems: Problems) -> bool:
-    judged = [key for key in ("success", "failure") if key in node.entries]
-    if "compare" in node.entries and judged:
-        problems.add(node.key("compare"), f"`compare` judges by itself: it can't stand beside `{judged[0]}`")
-        return False
-    source = node.value("metric") if "metric" in node.entries else None
-    if (
-        isinstance(source, MappingNode)
-        and "prometheus" in source.entries
-        and not judged
-        and "compare" not in node.entries
-    ):
-        problems.add(node.key("metric"), "a number alone says nothing: give `success`, `failure` or `compare`")
-        return False
-    return True
+def _metric(**found: Any) -> "Metric":
+    from quarterdeck.config.analyses import Metric
+
+    return Metric(**{"count": None} | found)
+
+
+def _can_be_judged(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    if "name" not in values or "source" not in values:
+        return True  # reported already
+    from quarterdeck.config.analyses import contradictions
+
+    found = contradictions(_metric(**values))
+    for words in found:
+        problems.add(node.key("metric"), words)
+    return not found
 
 
 METRIC = Keys(
@@ -150,7 +144,7 @@ METRIC = Keys(
         Key("consecutive_error_limit", FEW, "How many errors of the source in a row are borne.", default="4"),
         Key("dry_run", BOOLEAN, "Whether it is measured and told, and never decides.", default="false"),
     ),
-    make=lambda **found: _made("Metric")(**{"count": None} | found),
+    make=_metric,
     check=_can_be_judged,
 )
 

@@ -319,6 +319,10 @@ class Assembly:
                 if name not in known:
                     near = self.problems.nearest(name, known)
                     self.problems.add(at, f"there is no analysis `{name}`", nearest=near)
+                elif isinstance(step, Analyse) and any(
+                    metric.compare is not None and metric.count is None for metric in metrics.get(name, ())
+                ):
+                    self.problems.add(at, f"`{name}` compares: in a step it needs a `count`, of 20 or more mostly")
                 elif whole and any(metric.compare is not None for metric in metrics.get(name, ())):
                     words = f"`{name}` compares with the release before, which no host runs here any more"
                     self.problems.add(at, f"{words}: it has its place in a step before `set_weight: 100`")
