@@ -34,7 +34,8 @@ class Measurement(msgspec.Struct, frozen=True):
 
     ``value`` is the one number, None where there is none or more than one; ``values`` are all of them. Either may be NaN.
     ``well`` is the source's own word: False is a failed measurement whatever the number. ``times`` (seconds) are those of single
-    requests that were answered well since the last measurement, ``bad`` is how many were not.
+    requests that were answered well since the last measurement, ``bad`` is how many were not. ``detail`` may repeat what a command or a
+    service said: secrets are taken out by who stores or shows it.
     """
 
     value: float | None = None

@@ -88,7 +88,7 @@ def running_prometheus(folder: Path, *, password: bool = False) -> Iterator[Real
             ready = "Server is ready to receive web requests" in text
             return re.search(r"address=127\.0\.0\.1:([1-9][0-9]*)", text) if ready else None
 
-        wait_for(listening, "prometheus listens")
+        wait_for(listening, "prometheus listens", 30.0)
         found = listening()
         assert found is not None
         made.url = f"http://127.0.0.1:{found[1]}"
