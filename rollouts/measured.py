@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from quarterdeck.backends.metrics.contract import Measurement
 from quarterdeck.config.analyses import Analysis
 from quarterdeck.history.records import Event, Step
 from quarterdeck.rollouts.analysis.course import restored
@@ -95,10 +96,17 @@ def metrics_of(step: Step, analyses: Mapping[str, Analysis], events: Sequence[Ev
                 metric.count,
                 state.failed,
                 state.errors,
-                number(sample.canary) if sample is not None and sample.canary is not None else "",
-                number(sample.baseline) if sample is not None and sample.baseline is not None else "",
+                _number(sample.canary) if sample is not None else "",
+                _number(sample.baseline) if sample is not None else "",
                 state.why,
                 metric.dry_run,
             )
         )
     return tuple(seen)
+
+
+def _number(measurement: Measurement | None) -> str:
+    """Empty where a source gave none: then its words say what there is."""
+    return (
+        number(measurement) if measurement is not None and (measurement.value is not None or measurement.values) else ""
+    )
