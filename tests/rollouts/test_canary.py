@@ -10,6 +10,7 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.plan import BASTION
 from quarterdeck.rollouts.promoting import waits_in
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
@@ -84,7 +85,7 @@ def test_step_after_step_to_the_end(field: Field) -> None:
             "baking",
             "succeeded",
         ]
-        order = [step.action for step in journal.steps(rollout) if step.host in ("here", field.hosts[4].name)]
+        order = [step.action for step in journal.steps(rollout) if step.host in (BASTION, field.hosts[4].name)]
         assert order == ["stage", "pause", "pause", "switch", "bake", "verify", "finish"]
         moved = {step.host: step.body["weight"] for step in journal.steps(rollout) if step.action == "switch"}
         assert sorted(moved.values()) == [5, 60, 60, 100, 100]

@@ -215,16 +215,16 @@ def test_a_canary_moves_by_weight_and_reads_back_after_each_pause() -> None:
     assert shape(plan) == [
         ["a:stage", "b:stage", "c:stage", "d:stage"],
         ["a:switch"],
-        ["here:pause"],
+        [f"{BASTION}:pause"],
         ["a:verify"],
         ["a:hook"],
         ["b:switch"],
         ["c:switch"],
         ["d:switch"],
-        ["here:pause"],
+        [f"{BASTION}:pause"],
         ["a:verify", "b:verify", "c:verify", "d:verify"],
         ["a:hook"],
-        ["here:bake"],
+        [f"{BASTION}:bake"],
         ["a:verify", "b:verify", "c:verify", "d:verify"],
         ["a:finish", "b:finish", "c:finish", "d:finish"],
     ]
@@ -239,7 +239,7 @@ def test_hosts_that_run_the_release_already_count_for_the_weight() -> None:
     hosts = [running("a", "v2-b"), running("b"), running("c"), running("d")]
     plan = plan_deploy(hosts, "v2-b", CANARY, NO_HOOKS)
     assert [step.host for step in plan.steps if step.action is Action.SWITCH] == ["b", "c", "d"]
-    assert shape(plan)[1] == ["here:pause"]
+    assert shape(plan)[1] == [f"{BASTION}:pause"]
 
 
 def test_what_is_left_moves_after_the_last_step_and_a_share_of_no_host_has_no_pause() -> None:

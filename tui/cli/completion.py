@@ -104,10 +104,6 @@ def rollouts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     return _quietly(lambda: [str(rollout.id) for rollout in _session(parsed_args).journal.rollouts(limit=20)])
 
 
-def environments(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-    return _quietly(lambda: list(_session(parsed_args).fleet.environments))
-
-
 def hosts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     """Hosts of the target that is on the line already, or all of the fleet."""
 

@@ -28,6 +28,8 @@ class Command(msgspec.Struct, frozen=True):
     summary: str
 
 
+POLICIES = ("after", "freeze")  # what --override can set aside
+
 COMMANDS: tuple[Command, ...] = (
     Command("check", "fleetfile", "check the fleet file, all faults at once"),
     Command("schema", "fleetfile", "print the JSON Schema of the fleet file"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.exits import Exit, Interrupted, MissingConfirmation
 from quarterdeck.tui.cli.following import add_waiting_options, ended_sentence, finish
-from quarterdeck.tui.cli.parser import Parser, add_command
+from quarterdeck.tui.cli.parser import POLICIES, Parser, add_command
 
 if TYPE_CHECKING:
     from quarterdeck.history.records import Rollout
@@ -47,7 +47,7 @@ def declare_deploy(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--override",
         metavar="POLICY",
         action="append",
-        choices=("after", "freeze"),
+        choices=POLICIES,
         default=[],
         help="set a policy aside (after: the order of environments; freeze: that the environment is frozen); needs --reason",
     )

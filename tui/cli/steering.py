@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.exits import Exit, Interrupted, UsageError
 from quarterdeck.tui.cli.following import add_waiting_options, finish
-from quarterdeck.tui.cli.parser import Parser, add_command
+from quarterdeck.tui.cli.parser import POLICIES, Parser, add_command
 
 if TYPE_CHECKING:
     from quarterdeck.history.records import Request, Rollout
@@ -89,9 +89,9 @@ def declare_promote(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--override",
         metavar="POLICY",
         action="append",
-        choices=("after",),
+        choices=POLICIES,
         default=[],
-        help="with --to: set a policy aside (after: the order of environments); needs --reason",
+        help="with --to: set a policy aside (after: the order of environments, freeze); needs --reason",
     )
 
 

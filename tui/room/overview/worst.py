@@ -9,6 +9,7 @@ from typing import Final
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
+from quarterdeck.rollouts.promoting import waits_in
 from quarterdeck.tui.room.overview.cells import ill, in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 
@@ -36,16 +37,21 @@ def waits_for_words(seen: RolloutSeen) -> bool:
     return seen.rollout.state is RolloutState.QUEUED and bool(seen.rollout.options.get("approvals"))
 
 
+def waits_for_promotion(seen: RolloutSeen) -> bool:
+    """Whether it stands at a step of its own plan until somebody promotes it: no operator has stopped it, and nothing has failed."""
+    return seen.rollout.state is RolloutState.PAUSED and waits_in(seen.steps) is not None
+
+
 def waiting_row(picture: Picture, width: int) -> Row:
     """``? PRODUCTION api v143 waits for 1 approval by @leads …   a approve``: the oldest one; nothing where none waits."""
-    waiting = [seen for seen in picture.moving if waits_for_words(seen)]
+    waiting = [seen for seen in picture.moving if waits_for_words(seen) or waits_for_promotion(seen)]
     if not waiting:
         return ()
     seen = waiting[-1]  # they come the newest first
     environment, _, service = seen.rollout.target.partition("/")
     where = environment.upper() if environment == picture.production else environment
     more = f"(+{len(waiting) - 1} more) " if len(waiting) > 1 else ""
-    tail = f"  a approve {more}"
+    tail = f"  {'a approve' if waits_for_words(seen) else 'p promote'} {more}"
     head = f"? {where} {service} {seen.to_version or ''} {' '.join(clean(seen.rollout.outcome).split())}"
     room = max(width - cells(tail), 0)
     return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)
