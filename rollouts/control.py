@@ -266,6 +266,7 @@ class Control:
             "known_hosts": [str(path) for path in self.fleet.known_hosts],
             "base": str(self.fleet.file.parent),
             "registries": msgspec.to_builtins(self.fleet.registries),
+            "fleet": self.fleet.name,
             "only": sorted(only),
             "after": f"{environment.after}/{target.service}" if environment.after else None,
             "soak": environment.soak,

@@ -39,6 +39,7 @@ class WaitingWorker:
             "ssh_config": options["ssh_config"],
             "known_hosts": options["known_hosts"],
             "registries": options.get("registries", {}),
+            "fleet": options.get("fleet", ""),
             "base": options["base"],
         }
         assert self._pipe is not None

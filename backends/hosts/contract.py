@@ -48,6 +48,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     drift: tuple[str, ...] = ()  # what was changed there behind our back, in words
     # False: ``current`` runs, but not as it was started by us, or something is being started or stopped: a rollout does not leave it alone
     as_started: bool = True
+    fleet: str = ""  # of which fleet ``current`` was put there, where the host tells that
 
 
 class StageOutcome(msgspec.Struct, frozen=True):

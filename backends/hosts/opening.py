@@ -40,11 +40,17 @@ class AnyHost(Protocol):
 
 class Hosts:
     """The hosts contract for every kind of host. ``ssh_config`` and ``known_hosts``: see ``SshBackend``; engines that are reached over
-    SSH, and artifacts behind sftp://, go by the same. ``logins``: those of the fleet file for registries that engines pull from."""
+    SSH, and artifacts behind sftp://, go by the same. ``logins``: those of the fleet file for registries that engines pull from.
+    ``fleet``: its name."""
 
     def __init__(
-        self, ssh_config: Sequence[Path] = (), known_hosts: Sequence[Path] = (), logins: RegistryLogins | None = None
+        self,
+        ssh_config: Sequence[Path] = (),
+        known_hosts: Sequence[Path] = (),
+        logins: RegistryLogins | None = None,
+        fleet: str = "",
     ) -> None:
+        self._fleet = fleet
         self.logins = logins or RegistryLogins()
         self._ssh_config = ssh_config
         self._known_hosts = known_hosts
@@ -53,7 +59,7 @@ class Hosts:
 
     @classmethod
     def of(cls, fleet: Fleet) -> Self:
-        return cls(fleet.ssh_config, fleet.known_hosts, RegistryLogins.of(fleet))
+        return cls(fleet.ssh_config, fleet.known_hosts, RegistryLogins.of(fleet), fleet.name)
 
     async def connect(self, host: AnyHost, *, deadline: float = 20.0) -> "Connection":
         """Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``, ``NotPermitted`` (an engine's socket)."""
@@ -112,7 +118,7 @@ class Hosts:
         if self._docker is None:
             from quarterdeck.backends.hosts.docker.backend import DockerBackend
 
-            self._docker = DockerBackend(self.ssh, self._registry_auth)
+            self._docker = DockerBackend(self.ssh, self._registry_auth, self._fleet)
         return self._docker
 
     async def _registry_auth(self, repository: str) -> dict[str, str] | None:

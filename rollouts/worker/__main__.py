@@ -72,6 +72,7 @@ async def _connect_and_run(state: Path, rollout: int, task: dict[str, Any], rest
         ssh_config=tuple(Path(path) for path in task["ssh_config"]),
         known_hosts=tuple(Path(path) for path in task["known_hosts"]),
         logins=RegistryLogins(msgspec.convert(task["registries"], dict[str, RegistryLogin]), Path(task["base"])),
+        fleet=task["fleet"],
     )
     crew = Crew(backend, [Known(*host) for host in task["hosts"]])
     crew.connect_all()

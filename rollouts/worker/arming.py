@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from quarterdeck.backends.errors import ArtifactMissing, BackendError, SecretUnavailable
 from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
 from quarterdeck.backends.hosts.opening import Hosts
@@ -312,7 +314,21 @@ class Arming:
         except BackendError as error:
             return HostNow(name, error=str(error))
         self._remember(facts)
-        return host_now(name, facts)
+        now = host_now(name, facts)
+        whose = self._other_fleet(facts)
+        return now if not whose else msgspec.structs.replace(now, problems=(*now.problems, whose))
+
+    def _other_fleet(self, facts: TargetFacts) -> str:
+        """In words, where what runs there was put there for a target of the same name of another fleet. One that was adopted is ours."""
+        own = self.rollout.options.get("fleet")
+        if not own or facts.fleet in ("", own) or facts.current is None:
+            return ""
+        if self.journal.reader.release(facts.current) is not None:
+            return ""
+        return (
+            f"{facts.current} runs there as {self.target.name} of the fleet {facts.fleet}, and this is the fleet {own}: give the service "
+            f"or the environment another name, or, where it is the same one, qd adopt {self.target.name} first"
+        )
 
     def _remember(self, facts: TargetFacts) -> None:
         """Releases that a host knows and the journal does not: their manifests are as good as a row."""

@@ -51,6 +51,22 @@ def test_deploy_and_what_is_bad_is_taken_back_by_itself(docks: DockerField) -> N
         assert {one["State"] for one in docks.containers(engine)} <= {"running", "exited", "created"}
 
 
+def test_another_fleets_target_of_the_same_name_is_left_alone(docks: DockerField) -> None:
+    """Two fleets may share an engine, and both have a staging/web. One that was renamed adopts what it has there."""
+    docks.engines = docks.engines[:1]
+    docks.write()
+    docks.quiet(docks.deploy("1")["rollout"])
+    docks.state.rename(docks.directory / "another bastion's")
+    docks.file.write_text(json.dumps(json.loads(docks.file.read_text()) | {"fleet": "harbour"}))
+    refused = docks.qd("deploy", TARGET, "2", "--wait", status=1).stderr
+    assert re.search(r"1-\w+ runs there as staging/web of the fleet docks, and this is the fleet harbour", refused)
+    assert docks.running() == ["1"]
+    docks.qd("adopt", TARGET, status=0)
+    docks.deploy("2")
+    assert docks.running() == ["2"]
+    assert docks.live(docks.engines[0])["Config"]["Labels"]["dev.quarterdeck.fleet"] == "harbour"
+
+
 def test_a_bad_first_release_leaves_nothing_running(docks: DockerField) -> None:
     docks.write(health=SOON)
     result = docks.deploy("bad", status=3)

@@ -29,11 +29,12 @@ class _Login:
 
 class DockerBackend:
     """``ssh`` gives the backend that SSH hosts use, asked for only where an engine is reached over SSH. ``auth``: the credentials that
-    an engine pulls with."""
+    an engine pulls with. ``fleet``: the name of the fleet whose targets these are."""
 
-    def __init__(self, ssh: "Callable[[], SshBackend]", auth: Auth = no_auth) -> None:
+    def __init__(self, ssh: "Callable[[], SshBackend]", auth: Auth = no_auth, fleet: str = "") -> None:
         self._ssh = ssh
         self._auth = auth
+        self._fleet = fleet
 
     async def connect(self, host: Host, *, deadline: float = 20.0) -> "DockerConnection":
         """The engine as a host of the contract. Raises what ``open_engine`` does."""
@@ -63,7 +64,7 @@ class DockerBackend:
             way = SshWay(host.name, place, connect)
         else:
             way = DirectWay(place)
-        engine = Engine(host.name, way)
+        engine = Engine(host.name, way, self._fleet)
         try:
             await engine.open(max(0.1, end - time.monotonic()))
         except BaseException:

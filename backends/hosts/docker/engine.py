@@ -36,8 +36,9 @@ T = TypeVar("T")
 class Engine:
     """Made by ``DockerBackend.open_engine``. ``calls``: requests to the engine's API, those that open a stream included."""
 
-    def __init__(self, host: str, way: Way) -> None:
+    def __init__(self, host: str, way: Way, fleet: str = "") -> None:
         self.host = host
+        self.fleet = fleet  # of what is made there from here
         self.calls = 0
         self.api_version = ""
         self.engine_version = ""

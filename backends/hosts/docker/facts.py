@@ -81,6 +81,7 @@ async def facts_of(
         free_bytes=None,
         drift=tuple(drift),
         as_started=not changed,
+        fleet=live.labels.get(names.FLEET, "") if live is not None else "",
     )
     return facts, body, [one for one in bodies.values() if one is not None]
 

@@ -54,6 +54,7 @@ def labels(gate: Gate, release: Release, op_id: str, directory: str) -> dict[str
         **spec.labels,
         **compose,
         names.TARGET: release.target,
+        **({names.FLEET: gate.engine.fleet} if gate.engine.fleet else {}),
         names.NAME: names.live_name(release),
         names.RELEASE: release.id,
         names.DIGEST: release.digest,

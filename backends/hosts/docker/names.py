@@ -10,6 +10,7 @@ from quarterdeck.config.release import Release
 
 _PREFIX: Final = "dev.quarterdeck."
 TARGET: Final = f"{_PREFIX}target"
+FLEET: Final = f"{_PREFIX}fleet"  # whose target it is: two fleets may have one of the same name
 RELEASE: Final = f"{_PREFIX}release"
 DIGEST: Final = f"{_PREFIX}digest"  # of the release
 EPOCH: Final = f"{_PREFIX}epoch"
