@@ -193,8 +193,12 @@ class DockerField(Driver):
 
 def clear(engines: Sequence[DockerEngine]) -> None:
     for engine in engines:
-        engine.remove_containers()
         client = engine.client
+        in_memory = [one["Labels"].get(names.SECRETS, "") for one in client.containers(all=True)]
+        engine.remove_containers()
+        for directory in in_memory:  # this machine's, as the engines are here: qd removes it with the container
+            if directory.startswith("/dev/shm/quarterdeck-"):
+                shutil.rmtree(directory, ignore_errors=True)
         for volume in client.volumes()["Volumes"] or []:
             with contextlib.suppress(docker.errors.APIError):
                 client.remove_volume(volume["Name"])
