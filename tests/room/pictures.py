@@ -43,7 +43,6 @@ class Screen:
     keys: tuple[str, ...] = ()
     target: str | None = "production/api"
     ready: Callable[[Room], bool] = _always
-    sizes: tuple[tuple[int, int], ...] = SIZES
     journal: Callable[[Path], None] = _nothing
     begin: Callable[[Room], None] = _nothing
 
@@ -52,7 +51,7 @@ class Screen:
 
 
 async def compare(room: Room, screen: Screen, size: tuple[int, int]) -> None:
-    """Opens ``room`` at ``size`` and compares what it shows with what is kept."""
+    """Opens ``room`` at ``size`` and compares what it shows with what is kept, in one look after the other."""
     async with room.run_test(size=size) as pilot:
         await until(pilot, lambda: room.picture.head > 0, "the journal to be read")
         screen.begin(room)
@@ -60,10 +59,15 @@ async def compare(room: Room, screen: Screen, size: tuple[int, int]) -> None:
             await pilot.press(key)
         await until(pilot, lambda: screen.ready(room), f"{screen.name} to be ready")
         await until(pilot, lambda: all(asked.is_finished for asked in room.workers), "what the journal was asked")
-        text, styles = await _settled(pilot, room)
-    stem = f"{screen.name}.{size[0]}x{size[1]}"
-    told = [_compared(f"{stem}.txt", text), _compared(f"{stem}.{room.look.name}.styles", styles)]
-    if wrong := [line for line in told if line]:
+        stem = f"{screen.name}.{size[0]}x{size[1]}"
+        told = []
+        for look in PICTURED_LOOKS:
+            if room.look.name != look:
+                room.wear(look)
+                room.repaint()
+            text, styles = await _settled(pilot, room)
+            told += [_compared(f"{stem}.txt", text), _compared(f"{stem}.{look}.styles", styles)]
+    if wrong := [line for line in dict.fromkeys(told) if line]:
         raise AssertionError("\n\n".join(wrong))
 
 

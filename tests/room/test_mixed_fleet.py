@@ -1,4 +1,4 @@
-"""SSH hosts and Docker engines on one screen, at every size and without colour, compared with the pictures that are kept."""
+"""SSH hosts and Docker engines on one screen, at every size and in three looks, compared with the pictures that are kept."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.opening import Opening
 from tests.room.acme import LENA, NOW
 from tests.room.mixed import SHOP, fill_mixed, fleet_text
-from tests.room.pictures import Screen, compare
+from tests.room.pictures import SIZES, Screen, compare
 from tests.room.seen import pane_text, until
-from tests.room.test_snapshots import SMALL, _card_shows, _shows
+from tests.room.test_snapshots import _card_shows, _shows
 
 SCREENS = (
     Screen("mixed-overview", target=SHOP, ready=_shows("card", "mem 497M/512M")),
@@ -36,14 +36,9 @@ def make(state: Path, **options: Any) -> Room:
     return Room(Opening(load_fleet(state.with_name("fleet.yml")), LENA, **options))
 
 
-@pytest.mark.parametrize(
-    ("screen", "size", "look"),
-    [(screen, size, "dark") for screen in SCREENS for size in screen.sizes]
-    + [(screen, SMALL, "no-colour") for screen in SCREENS],
-    ids=str,
-)
-async def test_it_looks_as_it_did(state: Path, screen: Screen, size: tuple[int, int], look: str) -> None:
-    await compare(make(state, target=screen.target, look=look), screen, size)
+@pytest.mark.parametrize(("screen", "size"), [(screen, size) for screen in SCREENS for size in SIZES], ids=str)
+async def test_it_looks_as_it_did(state: Path, screen: Screen, size: tuple[int, int]) -> None:
+    await compare(make(state, target=screen.target), screen, size)
 
 
 @pytest.mark.parametrize(("size", "pane"), [((80, 24), "health"), ((120, 35), "vitals"), ((200, 60), "vitals")])

@@ -17,6 +17,7 @@ from quarterdeck.tui.room.opening import Opening
 from tests.room.playing import GROUP, LONG, Play, eventually, play
 from tests.room.seen import until
 from tests.room.terminal import Terminal
+from tests.room.test_terminal_life import stuff
 
 __all__ = ["play"]
 pytestmark = pytest.mark.xdist_group(GROUP)
@@ -142,6 +143,23 @@ def test_a_killed_room_leaves_the_rollout_alone_and_a_new_one_shows_it(play: Pla
         again.wait_for("[=v1")
     assert play.rollouts("production/web")[0].state is RolloutState.SUCCEEDED
     assert play.runs("production/web") == ["v1"] * 3
+
+
+def test_a_rollout_does_not_wait_for_a_terminal_that_nobody_reads(play: Play) -> None:
+    with play.room("staging/worker", fleet=play.slow("1s")) as terminal:
+        terminal.wait_for("[=v1")
+        terminal.send(":deploy staging/worker v2\r")
+        terminal.wait_for("y deploy")
+        terminal.send("y")
+        terminal.wait_for("running  deploy v1 -> v2")
+        terminal.send("\x1b")
+        terminal.wait_gone("DEPLOY  ")
+        terminal.paused = True
+        stuff(terminal)
+        eventually(lambda: play.rollouts("staging/worker")[0].state is RolloutState.SUCCEEDED, "the deploy to end")
+        terminal.paused = False
+        terminal.wait_for("[=v2")
+    assert play.runs("staging/worker") == ["v2", "v2"]
 
 
 def test_of_two_rooms_one_wins_and_the_other_is_told_who(play: Play) -> None:

@@ -11,17 +11,9 @@ from tests.cli.qd_command import Qd
 from tests.room.acme import NOW, roll_back_cron
 from tests.room.conftest import MakeAcme
 from tests.room.live_cards import live_card
-from tests.room.pictures import PICTURED_LOOKS, UPDATE, Screen, compare
+from tests.room.pictures import SIZES, UPDATE, Screen, compare
 from tests.room.seen import pane_text
 from tests.room.spools import Filled
-
-SMALL = (80, 24)
-"""The screens below the first two are kept in one look at all sizes, and without colour at this one."""
-
-OVERVIEWS = (
-    Screen("overview"),
-    Screen("overview-failed", target="staging/search"),
-)
 
 
 def _shows(pane: str, text: str) -> Callable[[Room], bool]:
@@ -65,6 +57,8 @@ def _some_logs(room: Room) -> None:
 
 
 SCREENS = (
+    Screen("overview"),
+    Screen("overview-failed", target="staging/search"),
     Screen("rollouts", ("2",), ready=_shows("rollout", "web-1")),
     Screen("rollout", ("2", "enter", "j"), ready=_shows("rollout", "enter: a step")),
     Screen("logs", ("3",)),
@@ -97,23 +91,10 @@ SCREENS = (
 )
 
 
-@pytest.mark.parametrize("look", PICTURED_LOOKS)
-@pytest.mark.parametrize(("screen", "size"), [(screen, size) for screen in OVERVIEWS for size in screen.sizes], ids=str)
-async def test_it_looks_as_it_did(make_acme: MakeAcme, screen: Screen, size: tuple[int, int], look: str) -> None:
-    await compare(make_acme(target=screen.target, look=look), screen, size)
-
-
-@pytest.mark.parametrize(
-    ("screen", "size", "look"),
-    [(screen, size, "dark") for screen in SCREENS for size in screen.sizes]
-    + [(screen, SMALL, "no-colour") for screen in SCREENS],
-    ids=str,
-)
-async def test_every_other_screen_looks_as_it_did(
-    make_acme: MakeAcme, acme: Qd, screen: Screen, size: tuple[int, int], look: str
-) -> None:
+@pytest.mark.parametrize(("screen", "size"), [(screen, size) for screen in SCREENS for size in SIZES], ids=str)
+async def test_it_looks_as_it_did(make_acme: MakeAcme, acme: Qd, screen: Screen, size: tuple[int, int]) -> None:
     screen.journal(acme.state)
-    await compare(make_acme(target=screen.target, look=look), screen, size)
+    await compare(make_acme(target=screen.target), screen, size)
 
 
 @pytest.mark.skipif(UPDATE, reason="the pictures are being written")

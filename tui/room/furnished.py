@@ -93,6 +93,11 @@ class Furnished(App[int], inherit_bindings=False):
         return VIEWS[self.place.view]
 
     @property
+    def unread(self) -> bool:
+        """Whether nothing is known, as the journal could not be read yet: a target without a release says nothing then."""
+        return bool(self.fault) and not self.picture.head
+
+    @property
     def target(self) -> TargetSeen | None:
         """The chosen target as it is now; None in an empty fleet, or when it went from the fleet file."""
         return self.picture.targets.get(self.place.target or "")

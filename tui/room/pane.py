@@ -11,12 +11,12 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from quarterdeck.tui.room.matching import EVERYTHING, matcher
-from quarterdeck.tui.room.rows import EMPTY, Role, Row, fit, plain, title
+from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, fit, plain, title
 
 if TYPE_CHECKING:
     from quarterdeck.tui.room.app import Room
 
-__all__ = ["Pane", "Size", "changed_columns"]
+__all__ = ["Pane", "Size", "changed_columns", "unread_rows"]
 
 
 class Pane(Widget, can_focus=True):
@@ -170,6 +170,11 @@ class Pane(Widget, can_focus=True):
     @property
     def page(self) -> int:
         return max(self.size.height - (1 if self.has_title(self.size.height) else 0), 2)
+
+
+def unread_rows() -> list[Row]:
+    """Of a pane whose content is the journal's, while that can't be read: the alert band says why."""
+    return [(Span(" not known: the journal can't be read; what runs is not touched by that", Role.STALE),)]
 
 
 def changed_columns(old: Row, new: Row, width: int) -> tuple[int, int]:

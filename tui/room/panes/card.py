@@ -9,7 +9,7 @@ from quarterdeck.history.records import ReleaseRow
 from quarterdeck.rollouts.picture import TargetSeen
 from quarterdeck.tui.cli.times import clock
 from quarterdeck.tui.room.overview.card import WIDE, Older, card_rows, config_words, title_of
-from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.pane import Pane, Size, unread_rows
 from quarterdeck.tui.room.panes.matrix import Matrix
 from quarterdeck.tui.room.rows import Role, Row
 from quarterdeck.tui.room.timeline import shown, text_of
@@ -89,6 +89,8 @@ class TargetCard(Pane, can_focus=False):
 
     def build(self, size: Size) -> Sequence[Row]:
         room, seen = self.room, self.room.target
+        if room.unread:
+            return unread_rows()
         target = room.place.target or ""
         matrix = room.pane("matrix")
         others = matrix.others().get(target, ()) if isinstance(matrix, Matrix) else ()

@@ -7,7 +7,7 @@ from typing import ClassVar
 from quarterdeck.rollouts.picture import Picture
 from quarterdeck.tui.room.matching import Matcher
 from quarterdeck.tui.room.overview.matrix import TITLE_FROM, Order, Others, chosen_services, matrix_rows
-from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.pane import Pane, Size, unread_rows
 from quarterdeck.tui.room.rows import Row
 
 
@@ -58,7 +58,7 @@ class Matrix(Pane):
             filtered=self.matcher.active,
             wanted=room.settings.columns,
         )
-        return rows
+        return unread_rows() if room.unread else rows
 
     def copy_text(self) -> str:
         """The target, its version, its release and the digest of its artifact."""

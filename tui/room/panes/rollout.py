@@ -13,7 +13,7 @@ from quarterdeck.rollouts.picture import RolloutSeen
 from quarterdeck.tui.cli.times import age, clock, day_and_clock
 from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.overview.rollouts import searched
-from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.pane import Pane, Size, unread_rows
 from quarterdeck.tui.room.rollout_rows import (
     STATE_ROLES,
     host_rows,
@@ -64,6 +64,8 @@ class RolloutList(Pane):
 
     def build(self, size: Size) -> Sequence[Row]:
         rollouts, chosen = self._rollouts(), self.room.chosen_rollout
+        if self.room.unread:
+            return unread_rows()
         if not rollouts:
             words = "no rollout passes the filter" if self.room.picture.rollouts else "nothing was ever rolled out"
             return [row(Span(f" {words}", Role.DIM))]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from quarterdeck.tui.room.overview.rollouts import Line, rollout_lines
-from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.pane import Pane, Size, unread_rows
 from quarterdeck.tui.room.rows import Role, Row, Span, fit
 
 
@@ -22,6 +22,8 @@ class Rollouts(Pane):
 
     def build(self, size: Size) -> Sequence[Row]:
         room = self.room
+        if room.unread:
+            return unread_rows()
         self._lines = rollout_lines(room.picture, size.width, size.height, room.now(), self.matcher)
         if not self._lines:
             words = "no rollout passes the filter" if room.picture.rollouts else "no rollout yet: D deploys"
