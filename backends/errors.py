@@ -123,6 +123,14 @@ class EngineRefused(BackendError):
         self.explanation = explanation
 
 
+class RouterRefused(BackendError):
+    """A router answered and did not do it, or what is asked would leave a service without a server."""
+
+
+class NotReadBack(BackendError):
+    """A router took a change and then told of something else: nobody knows which of the two it does."""
+
+
 class ArtifactMissing(BackendError):
     """The version does not exist where the fleet file says."""
 

@@ -1,0 +1,175 @@
+"""Talks to HAProxy's runtime socket, a command a connection, and reads what it answers. Decides nothing."""
+
+import asyncio
+import csv
+import io
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from quarterdeck.backends.errors import RouterRefused
+from quarterdeck.backends.routers.contract import Server
+from quarterdeck.backends.routers.reach import Reach
+from quarterdeck.backends.text_cleaning import clean
+
+SETUP: Final = "put what docs/routers.md shows for this service into haproxy.cfg and reload it"
+
+T = TypeVar("T")
+
+_REFUSALS: Final = (
+    ("Permission denied", "give the socket `level admin` in haproxy.cfg"),
+    ("Unknown map identifier", SETUP),
+    ("No such server", SETUP),
+    ("No such backend", SETUP),
+    ("No such proxy", SETUP),
+    ("No such", SETUP),
+    ("Require 'backend/server'", SETUP),
+    ("Unknown command", "HAProxy 2.6 or newer is needed"),
+    ("Invalid addr", "give the servers as IP addresses: HAProxy takes no names at run time"),
+    ("Version number in the future", "somebody else changes the same map: ask again"),
+    ("unable to", SETUP),
+    ("Can't", SETUP),
+)
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A line of ``show stat``: of a server, or of its whole backend (``name`` BACKEND)."""
+
+    name: str
+    status: str  # UP, UP 1/2, DOWN, DRAIN, MAINT, no check, …
+    check: str  # L7OK, L4CON, …; empty: none was made
+    said: str  # how the last check ended, in words
+    address: str
+    numbers: dict[str, int]
+
+    @property
+    def server(self) -> Server:
+        return Server.parse(self.address)
+
+    @property
+    def in_maintenance(self) -> bool:
+        return self.status.startswith("MAINT")
+
+    @property
+    def up(self) -> bool:
+        return self.status.startswith("UP")
+
+    @property
+    def draining(self) -> bool:
+        return self.status.startswith("DRAIN")
+
+    @property
+    def passed(self) -> bool:
+        """Whether a check has succeeded since it was last called down: ``check`` alone may be of an earlier life of this place."""
+        return self.draining and self.check.lstrip("* ").endswith("OK")
+
+    @property
+    def unchecked(self) -> bool:
+        """A place that is in use, and for which no check is configured: one that is has a first state before its first check."""
+        return self.status.startswith("no check") or not (self.in_maintenance or self.check)
+
+    @property
+    def in_flight(self) -> int:
+        return self.numbers["scur"]
+
+    @property
+    def detail(self) -> str:
+        return " ".join(part for part in (self.status, self.check, self.said) if part)
+
+
+_NUMBERS: Final = (
+    "scur", "stot", "econ", "eresp", "wretr", "wredis", "hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other",
+    "rtime",
+)  # fmt: skip
+
+
+def read_rows(answer: str) -> list[Row]:
+    """Of ``show stat``. Raises ``ValueError`` where it is none."""
+    reader = csv.DictReader(io.StringIO(answer.strip().removeprefix("# ")))
+    if "svname" not in (reader.fieldnames or ()):
+        raise ValueError("not a table")
+    return [
+        Row(
+            name=row["svname"],
+            status=row["status"],
+            check=row.get("check_status") or "",
+            said=clean(" ".join(filter(None, (row.get("check_code"), row.get("last_chk") or row.get("check_desc"))))),
+            address=row.get("addr") or "",
+            numbers={name: int(row.get(name) or 0) for name in _NUMBERS},
+        )
+        for row in reader
+    ]
+
+
+def read_map(answer: str) -> dict[str, str]:
+    """Of ``show map``: ``0x55… key value`` a line."""
+    entries: dict[str, str] = {}
+    for line in answer.splitlines():
+        _, _, entry = line.strip().partition(" ")
+        key, _, value = entry.partition(" ")
+        if key:
+            entries.setdefault(key, value.strip())  # the first one counts, as it does for HAProxy
+    return entries
+
+
+async def all_of(*calls: Coroutine[Any, Any, T]) -> list[T]:
+    """All at the same time. What one raises is raised as it is, and ends the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+class Runtime:
+    """``socket``: its path, or address:port."""
+
+    def __init__(self, reach: Reach, socket: str) -> None:
+        self.host = reach.host
+        self._reach = reach
+        self._socket = socket
+
+    async def ask(self, command: str, action: str, *, deadline: float) -> str:
+        """What it answers to ``command`` (several with ``;`` between). Raises ``RouterRefused`` for what it calls an error."""
+        answer = await self._reach.exchange(self._socket, command.encode() + b"\n", action, deadline=deadline)
+        text = answer.decode("utf-8", "replace")
+        self._judge(text, action)
+        return text
+
+    def _judge(self, answer: str, action: str) -> None:
+        """HAProxy has no status: that something went wrong is told in words, at the beginning of a line."""
+        for line in answer.splitlines():
+            for begin, advice in _REFUSALS:
+                if line.startswith(begin):
+                    raise RouterRefused(self.host, action, f"HAProxy says: {clean(line.strip())}", advice=advice)
+
+    async def rows(self, backend: str, action: str, *, deadline: float) -> list[Row]:
+        """The backend's servers, and itself as the last one. Raises ``RouterRefused`` where it has no such backend."""
+        answer = await self.ask(f"show stat {backend} -1 -1", action, deadline=deadline)
+        try:
+            rows = read_rows(answer)
+        except (ValueError, KeyError):
+            raise RouterRefused(
+                self.host,
+                action,
+                "what it answers to `show stat` is no table of HAProxy's",
+                advice="is this HAProxy's socket?",
+            ) from None
+        if not rows:
+            raise RouterRefused(self.host, action, f"HAProxy has no backend {backend}", advice=SETUP)
+        if any(row.name != "BACKEND" and not row.address for row in rows):
+            raise RouterRefused(
+                self.host,
+                action,
+                "it does not tell where its servers are",
+                advice="give the socket `level admin` in haproxy.cfg",
+            )
+        return rows
+
+    async def map(self, path: str, action: str, *, deadline: float) -> dict[str, str]:
+        return read_map(await self.ask(f"show map {path}", action, deadline=deadline))
+
+    async def change(self, commands: Iterable[str], action: str, *, deadline: float) -> str:
+        return await self.ask(";".join(commands), action, deadline=deadline)

@@ -1,0 +1,101 @@
+"""The configuration that a service needs of HAProxy, as text to be read and put in place by a person. Writes nothing."""
+
+import shlex
+from typing import Final
+
+from quarterdeck.backends.routers.contract import Setup, SetupFile, Slot
+from quarterdeck.backends.routers.haproxy.names import SERVERS, backend_name, files_of, rules_map, share_map
+from quarterdeck.config.routers import HaproxyRouter, Routed
+
+_GLOBAL: Final = """\
+global
+  user haproxy
+  group haproxy
+  # Every level of a socket may change maps: whoever only looks is given metrics, not a socket.
+  stats socket {socket} mode 660 group haproxy level admin expose-fd listeners
+  # Where servers stood: Quarterdeck writes it after each change.
+  server-state-base {files}
+  hard-stop-after 1h
+
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+  timeout tunnel 1h
+  # A reload drops no client that keeps its connection.
+  option idle-close-on-response
+  option redispatch 1
+  retries 3
+  retry-on conn-failure empty-response response-timeout
+  load-server-state-from-file local
+  # Three connections refused in a row are as good as a failed check: a slot that dies is left at once.
+  default-server inter 500ms fastinter 200ms downinter 500ms fall 2 rise 1 observe layer4 error-limit 3 on-error mark-down
+"""
+_FRONTEND: Final = """\
+frontend {service}
+  bind {listen}
+  http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
+  # 1. match rules: by header, then by cookie
+  http-request set-var-fmt(txn.qd_header) "header:%[req.hdr({header})]"
+  http-request set-var-fmt(txn.qd_cookie) "cookie:%[req.cook({cookie})]"
+  http-request set-var(txn.qd_slot) var(txn.qd_header),map_str({rules})
+  http-request set-var(txn.qd_slot) var(txn.qd_cookie),map_str({rules}) if !{{ var(txn.qd_slot) -m found }}
+  # 2. the share of green, 0 to 10000
+  http-request set-var(txn.qd_dice) rand(10000)
+{affinity}\
+  http-request set-var(txn.qd_share) str({service}),map_str_int({share},0)
+  http-request set-var(txn.qd_rest) var(txn.qd_dice),sub(txn.qd_share)
+  http-request set-var(txn.qd_slot) str(green) if !{{ var(txn.qd_slot) -m found }} {{ var(txn.qd_rest) -m int lt 0 }}
+  http-request set-var(txn.qd_slot) str(blue)  if !{{ var(txn.qd_slot) -m found }}
+  # 3. a slot with no live server gets nothing
+  http-request set-var(txn.qd_slot) str(blue)  if {{ var(txn.qd_slot) -m str green }} {{ nbsrv({green}) eq 0 }} {{ nbsrv({blue}) gt 0 }}
+  http-request set-var(txn.qd_slot) str(green) if {{ var(txn.qd_slot) -m str blue }} {{ nbsrv({blue}) eq 0 }} {{ nbsrv({green}) gt 0 }}
+  use_backend {service}_%[var(txn.qd_slot)]
+"""
+_AFFINITY: Final = """\
+  http-request set-var(txn.qd_dice) req.cook({cookie}),crc32c,mod(10000) if {{ req.cook({cookie}) -m found }}
+"""
+_BACKEND: Final = """\
+backend {name}
+  balance leastconn
+  option httpchk GET {check}
+  server-template s 1-{servers} 127.0.0.1:9 check disabled
+"""
+FILE: Final = "/etc/haproxy/haproxy.cfg"
+
+
+def setup(router: HaproxyRouter, routed: Routed, *, listen: str = ":80", login: str = "deploy") -> Setup:
+    """``listen``: where the service's clients come in; ``login``: the user whom Quarterdeck logs in as on the router's host."""
+    files = files_of(router)
+    maps = " ".join(shlex.quote(path) for path in (share_map(router, routed), rules_map(router, routed)))
+    commands = (
+        f"sudo usermod -aG haproxy {login}",
+        f"sudo install -d -o {login} -g haproxy {shlex.quote(files)}",
+        f"sudo -u {login} touch {maps}",
+    )
+    own = "\n".join([frontend(router, routed, listen), *(backend(routed, slot) for slot in Slot)])
+    whole = _GLOBAL.format(socket=router.socket, files=files) + "\n" + own
+    why = (
+        "The socket, and where servers' states are found at a start, stand in global and defaults once. Each service has a frontend "
+        "that asks two maps for a slot, and two backends with empty places for servers, which Quarterdeck fills at run time."
+    )
+    return Setup(commands, (SetupFile(FILE, whole, why),))
+
+
+def frontend(router: HaproxyRouter, routed: Routed, listen: str) -> str:
+    return _FRONTEND.format(
+        service=routed.service,
+        listen=listen,
+        header=routed.header,
+        cookie=routed.cookie,
+        rules=rules_map(router, routed),
+        share=share_map(router, routed),
+        affinity=_AFFINITY.format(cookie=routed.affinity) if routed.affinity else "",
+        blue=backend_name(routed, Slot.BLUE),
+        green=backend_name(routed, Slot.GREEN),
+    )
+
+
+def backend(routed: Routed, slot: Slot) -> str:
+    return _BACKEND.format(name=backend_name(routed, slot), check=routed.check, servers=SERVERS)

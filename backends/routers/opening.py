@@ -1,0 +1,57 @@
+"""Opens a service on its router, whatever kind that is. What a kind needs is loaded when there is one."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.routers.contract import RouterConnection
+from quarterdeck.backends.routers.reach import NOTHING_ASKED, LocalReach, Reach
+from quarterdeck.config.model import Host
+from quarterdeck.config.routers import CaddyRouter, HaproxyRouter, NginxRouter, Routed, Router
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.opening import Hosts
+    from quarterdeck.backends.hosts.ssh.connection import SshConnection
+
+
+def open_router(router: Router, routed: Routed, backend: "Hosts", hosts: Mapping[str, Host]) -> RouterConnection:
+    """A service on its router; nothing is connected before the first call. ``hosts``: those of the fleet.
+
+    Raises ``BackendError`` where the router's host is none that SSH reaches.
+    """
+    reach = _reach(router, backend, hosts)
+    match router:
+        case HaproxyRouter():
+            from quarterdeck.backends.routers.haproxy.connection import HaproxyConnection
+
+            return HaproxyConnection(router, routed, reach)
+        case NginxRouter() | CaddyRouter():
+            raise BackendError(
+                f"{router.name} on {router.host or 'this machine'}",
+                "open the router",
+                "this version of Quarterdeck speaks with HAProxy only",
+                left=NOTHING_ASKED,
+            )
+
+
+def _reach(router: Router, backend: "Hosts", hosts: Mapping[str, Host]) -> Reach:
+    if not router.host:
+        return LocalReach(router.name)
+    host = hosts.get(router.host)
+    if host is None or not host.ssh:
+        raise BackendError(
+            f"{router.name} on {router.host}",
+            "open the router",
+            "there is no such host" if host is None else "that host is an engine, not one that SSH reaches",
+            left=NOTHING_ASKED,
+            advice="name a host with an ssh entry in the router's `host`",
+        )
+    from quarterdeck.backends.hosts.ssh.loading import load_asyncssh
+
+    load_asyncssh()
+    from quarterdeck.backends.routers.over_ssh import SshReach
+
+    async def connect(deadline: float) -> "SshConnection":
+        return await backend.ssh().connect(host, deadline=deadline)
+
+    return SshReach(router.name, host.name, connect)

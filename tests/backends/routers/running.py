@@ -1,0 +1,186 @@
+"""Real routers, started with exactly the text of docs/routers.md: only its paths and ports are exchanged for those of a test."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import quarterdeck
+from quarterdeck.backends.hosts.opening import Hosts
+from quarterdeck.backends.routers.contract import RouterConnection
+from quarterdeck.backends.routers.opening import open_router
+from quarterdeck.config.routers import HaproxyRouter, Routed, Router
+from tests.backends.routers.service import eventually
+from tests.requirements_here import need
+from tests.sshd import free_port
+
+DOCUMENT = Path(quarterdeck.__file__).resolve().parent.parent / "docs" / "routers.md"
+ROUTED = Routed("edge", "api", affinity="uid", check="/health")
+"""The service of the document's examples."""
+
+
+def documented(section: str, language: str) -> str:
+    """The one block of that language in the section."""
+    body = re.split(rf"^## {section}$", DOCUMENT.read_text(), flags=re.MULTILINE)[1].split("\n## ")[0]
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```", body, flags=re.MULTILINE | re.DOTALL)
+    assert isinstance(text, str)
+    return text
+
+
+def exchanged(text: str, places: dict[str, str]) -> str:
+    """Each must be there, or it is not the document's text that runs."""
+    for place, ours in places.items():
+        assert place in text, f"{place} is not in the documented configuration"
+        text = text.replace(place, ours)
+    return text
+
+
+def program(name: str, package: str) -> str:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    need(found is not None, f"{name} (Debian's package {package})")
+    need(os.geteuid() == 0, "root, as routers are started")
+    assert found is not None
+    return found
+
+
+class Running(ABC):
+    """A router of a test's own, and the service ``api`` on it. Ended with ``close``."""
+
+    kind: str
+    routed = ROUTED
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="qd-router-"))
+        self.directory.chmod(0o755)
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._connections: list[RouterConnection] = []
+
+    @property
+    @abstractmethod
+    def router(self) -> Router: ...
+
+    @property
+    @abstractmethod
+    def command(self) -> list[str]: ...
+
+    @abstractmethod
+    async def answering(self) -> bool: ...
+
+    @abstractmethod
+    async def reload(self) -> None:
+        """As an operator would, after another service's part of the configuration was changed. Returns once the new one runs."""
+
+    def connect(self, router: Router | None = None) -> RouterConnection:
+        made = open_router(router or self.router, self.routed, Hosts(), {})
+        self._connections.append(made)
+        return made
+
+    async def start(self) -> None:
+        self._begin()
+        async with asyncio.timeout(10):
+            while not await self.answering():
+                assert self.process is not None
+                assert self.process.poll() is None, (self.directory / "log").read_text()
+                await asyncio.sleep(0.02)
+
+    def _begin(self) -> None:
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            )
+
+    def kill(self) -> None:
+        """With all its processes, as a crash of the machine does."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(timeout=10)
+            self.process = None
+
+    async def restart(self) -> None:
+        self.kill()
+        await self.start()
+
+    async def listens(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def close(self) -> None:
+        for connection in self._connections:
+            await connection.close()
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class RunningHaproxy(Running):
+    kind = "haproxy"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._program = program("haproxy", "haproxy")
+        files = self.directory / "qd"
+        files.mkdir()
+        for name in ("api_share.map", "api_rules.map"):
+            (files / name).touch()
+        self.configuration = self.directory / "haproxy.cfg"
+        self.configuration.write_text(
+            exchanged(
+                documented("HAProxy", "haproxy"),
+                {
+                    "/run/haproxy/admin.sock": str(self.socket),
+                    "/var/lib/haproxy/qd": str(files),
+                    "bind :80": f"bind 127.0.0.1:{self.port}",
+                },
+            )
+        )
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "admin.sock"
+
+    @property
+    def router(self) -> HaproxyRouter:
+        return HaproxyRouter("edge", socket=str(self.socket), files=str(self.directory / "qd"))
+
+    @property
+    def command(self) -> list[str]:
+        return [self._program, "-W", "-f", str(self.configuration)]
+
+    async def ask(self, command: str) -> str:
+        """A person at the runtime socket."""
+        reader, writer = await asyncio.open_unix_connection(str(self.socket))
+        writer.write(command.encode() + b"\n")
+        answer = (await reader.read()).decode()
+        writer.close()
+        return answer
+
+    async def _pid(self) -> str:
+        try:
+            found = re.search(r"^Pid: (\d+)", await self.ask("show info"), flags=re.MULTILINE)
+        except OSError:
+            return ""
+        return found[1] if found else ""
+
+    async def answering(self) -> bool:
+        return await self._pid() != "" and await self.listens()
+
+    async def reload(self) -> None:
+        before = await self._pid()
+        assert self.process is not None
+        self.process.send_signal(signal.SIGUSR2)
+
+        async def changed() -> bool:
+            return await self._pid() not in ("", before)
+
+        await eventually(changed, "another process answers")
