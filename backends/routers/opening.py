@@ -25,11 +25,15 @@ def open_router(router: Router, routed: Routed, backend: "Hosts", hosts: Mapping
             from quarterdeck.backends.routers.haproxy.connection import HaproxyConnection
 
             return HaproxyConnection(router, routed, reach)
-        case NginxRouter() | CaddyRouter():
+        case NginxRouter():
+            from quarterdeck.backends.routers.nginx.connection import NginxConnection
+
+            return NginxConnection(router, routed, reach)
+        case CaddyRouter():
             raise BackendError(
                 f"{router.name} on {router.host or 'this machine'}",
                 "open the router",
-                "this version of Quarterdeck speaks with HAProxy only",
+                "this version of Quarterdeck does not speak with Caddy",
                 left=NOTHING_ASKED,
             )
 

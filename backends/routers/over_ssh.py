@@ -18,6 +18,7 @@ from quarterdeck.backends.routers.reach import (
     NOTHING_ASKED,
     Endless,
     Streams,
+    Whole,
     endless,
     no_socket,
     nobody_listens,
@@ -25,6 +26,7 @@ from quarterdeck.backends.routers.reach import (
     send_and_read,
     silent,
     split_place,
+    until_closed,
 )
 
 # HAProxy binds `<path>.<pid>.tmp` and renames it: the kernel goes on calling it that.
@@ -65,7 +67,9 @@ class SshReach:
         error.left = error.left or NOTHING_ASKED
         return error
 
-    async def exchange(self, place: str, request: bytes, action: str, *, deadline: float) -> bytes:
+    async def exchange(
+        self, place: str, request: bytes, action: str, *, deadline: float, whole: Whole = until_closed
+    ) -> bytes:
         begun = False
         try:
             async with asyncio.timeout(deadline):
@@ -75,7 +79,7 @@ class SshReach:
                     # Cut since it was last used, which shows with the first use: nothing was sent yet.
                     streams = await self._streams(place, action, deadline)
                 begun = True
-                return await send_and_read(streams, request)
+                return await send_and_read(streams, request, whole)
         except TimeoutError:
             raise silent(self.host, action, place, deadline) from None
         except Endless:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import getpass
 import time
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, NotPermitted, RouterRefused, Unreachable
@@ -22,15 +23,25 @@ _OUTPUT_KEPT: Final = 64 * 1024
 _LONGEST: Final = 16 * 1024 * 1024  # bytes of an answer
 
 
+Whole = Callable[[bytearray], bool]
+"""Whether an answer has all that belongs to it."""
+
+
+def until_closed(_answer: bytearray) -> bool:
+    return False
+
+
 class Reach(Protocol):
     @property
     def host(self) -> str:
         """What errors call the router: ``edge on lb-1``."""
         ...
 
-    async def exchange(self, place: str, request: bytes, action: str, *, deadline: float) -> bytes:
-        """Sends ``request`` and gives all that comes back until the other end closes. ``place``: the path of a socket, or
-        address:port as the router's host sees it. Raises ``Unreachable``, ``NotPermitted``, ``RouterRefused`` (it does not end)."""
+    async def exchange(
+        self, place: str, request: bytes, action: str, *, deadline: float, whole: Whole = until_closed
+    ) -> bytes:
+        """Sends ``request`` and gives all that comes back until ``whole`` says so, or the other end closes. ``place``: the path of a
+        socket, or address:port as the router's host sees it. Raises ``Unreachable``, ``NotPermitted``, ``RouterRefused`` (no end)."""
         ...
 
     async def run(self, command: str, action: str, *, deadline: float) -> CommandOutcome:
@@ -54,7 +65,9 @@ class LocalReach:
     def __init__(self, router: str) -> None:
         self.host = f"{router} on this machine"
 
-    async def exchange(self, place: str, request: bytes, action: str, *, deadline: float) -> bytes:
+    async def exchange(
+        self, place: str, request: bytes, action: str, *, deadline: float, whole: Whole = until_closed
+    ) -> bytes:
         to = split_place(place)
         try:
             async with asyncio.timeout(deadline):
@@ -62,7 +75,7 @@ class LocalReach:
                     streams: Streams = await asyncio.open_unix_connection(place)
                 else:
                     streams = await asyncio.open_connection(*to)
-                return await send_and_read(streams, request)
+                return await send_and_read(streams, request, whole)
         except TimeoutError:
             raise silent(self.host, action, place, deadline) from None
         except Endless:
@@ -105,7 +118,7 @@ class Endless(Exception):
     """More came back than any router answers."""
 
 
-async def send_and_read(streams: Streams, request: bytes) -> bytes:
+async def send_and_read(streams: Streams, request: bytes, whole: Whole) -> bytes:
     """Closes them whatever happens. Raises what reading and writing raise, and ``Endless``."""
     reader, writer = streams
     answer = bytearray()
@@ -114,6 +127,8 @@ async def send_and_read(streams: Streams, request: bytes) -> bytes:
         await writer.drain()
         while more := await reader.read(65536):
             answer += more
+            if whole(answer):
+                break
             if len(answer) > _LONGEST:
                 raise Endless
     finally:

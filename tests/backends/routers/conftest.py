@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.backends.routers.running import Running, RunningHaproxy
+from tests.backends.routers.running import Running, RunningHaproxy, RunningNginx
 
-KINDS: dict[str, type[Running]] = {"haproxy": RunningHaproxy}
+KINDS: dict[str, type[Running]] = {"haproxy": RunningHaproxy, "nginx": RunningNginx}
 
 
 @pytest.fixture(params=list(KINDS))

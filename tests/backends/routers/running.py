@@ -15,10 +15,10 @@ import quarterdeck
 from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.routers.contract import RouterConnection
 from quarterdeck.backends.routers.opening import open_router
-from quarterdeck.config.routers import HaproxyRouter, Routed, Router
+from quarterdeck.config.routers import HaproxyRouter, NginxRouter, Routed, Router
 from tests.backends.routers.service import eventually
 from tests.requirements_here import need
-from tests.sshd import free_port
+from tests.sshd import free_port, processes_and_parents
 
 DOCUMENT = Path(quarterdeck.__file__).resolve().parent.parent / "docs" / "routers.md"
 ROUTED = Routed("edge", "api", affinity="uid", check="/health")
@@ -53,6 +53,7 @@ class Running(ABC):
     """A router of a test's own, and the service ``api`` on it. Ended with ``close``."""
 
     kind: str
+    closes_idle = True  # connections of clients, at a reload, without telling them so with an answer
     routed = ROUTED
 
     def __init__(self) -> None:
@@ -125,6 +126,7 @@ class Running(ABC):
 
 class RunningHaproxy(Running):
     kind = "haproxy"
+    closes_idle = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -184,3 +186,73 @@ class RunningHaproxy(Running):
             return await self._pid() not in ("", before)
 
         await eventually(changed, "another process answers")
+
+
+class RunningNginx(Running):
+    kind = "nginx"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._program = program("nginx", "nginx-light")
+        self.files = self.directory / "qd"
+        self.files.mkdir()
+        self.status = f"127.0.0.1:{free_port()}"
+        self.configuration = self.directory / "nginx.conf"
+        self.configuration.write_text(
+            exchanged(
+                documented("nginx", "nginx"),
+                {
+                    "pid /run/nginx.pid": f"pid {self.directory}/nginx.pid",
+                    "/var/log/nginx/": f"{self.directory}/",
+                    "/etc/nginx/qd/": f"{self.files}/",
+                    "listen 80;": f"listen 127.0.0.1:{self.port};",
+                    "listen 127.0.0.1:8491;": f"listen {self.status};",
+                },
+            )
+        )
+        (self.files / "api.conf").write_text(documented("nginx", "conf"))
+
+    @property
+    def router(self) -> NginxRouter:
+        return NginxRouter(
+            "edge",
+            upstreams=str(self.files),
+            test=f"{self._program} -t -q -c {self.configuration}",
+            reload=f"{self._program} -s reload -c {self.configuration}",
+            status=self.status,
+            pid=f"{self.directory}/nginx.pid",
+        )
+
+    @property
+    def command(self) -> list[str]:
+        return [self._program, "-c", str(self.configuration), "-g", "daemon off;"]
+
+    async def answering(self) -> bool:
+        return (self.directory / "nginx.pid").exists() and await self.listens()
+
+    def workers(self) -> set[int]:
+        """Those that take requests."""
+        assert self.process is not None
+        found = set()
+        for pid, parent in processes_and_parents():
+            if parent == self.process.pid:
+                with contextlib.suppress(OSError):
+                    if b"shutting down" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        found.add(pid)
+        return found
+
+    async def reload(self) -> None:
+        before = self.workers()
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+        async def changed() -> bool:
+            now = self.workers()
+            return bool(now) and not now & before
+
+        await eventually(changed, "other workers answer")
+
+    async def restart(self) -> None:
+        self.kill()
+        (self.directory / "nginx.pid").unlink()
+        await self.start()

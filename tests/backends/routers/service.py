@@ -78,16 +78,22 @@ async def instances(*names: str) -> AsyncIterator[list[Instance]]:
 
 
 class Client:
-    """One that keeps its connection, as browsers and proxies do, and opens another where it was told that this one ends."""
+    """One that keeps its connection, as browsers and proxies do, and opens another where it was told that this one ends.
 
-    def __init__(self, port: int) -> None:
+    ``again``: where a connection that it had used before ends without a byte of an answer, it asks once more over a new one, as RFC 9112
+    (9.3.1) lets it and HTTP libraries do.
+    """
+
+    def __init__(self, port: int, *, again: bool = False) -> None:
         self._port = port
+        self._again = again
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def get(self, path: str = "/", **headers: str) -> str:
-        """Who answered; ``502``, ``reset``, … where it was not as it should be."""
+        """Who answered; ``502``, ``ConnectionResetError``, … where it was not as it should be."""
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         request = f"GET {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n".encode()
+        used = self._streams is not None
         try:
             async with asyncio.timeout(20):
                 if self._streams is None:
@@ -97,9 +103,10 @@ class Client:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 length = int(head.partition("content-length: ")[2].partition("\r\n")[0] or 0)
                 body = (await reader.readexactly(length)).decode()
-        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+        except (OSError, asyncio.IncompleteReadError) as error:
             self.close()
-            return f"{type(error).__name__}"
+            untouched = isinstance(error, ConnectionError) or not getattr(error, "partial", b"")
+            return await self.get(path, **headers) if self._again and used and untouched else type(error).__name__
         if "connection: close" in head:
             self.close()
         status = head.split()[1]
@@ -120,13 +127,13 @@ async def answers(port: int, count: int, path: str = "/", **headers: str) -> Cou
 
 
 @asynccontextmanager
-async def load(port: int, clients: int = 4) -> AsyncIterator[Counter[str]]:
-    """Requests without a pause while the block runs; the counter grows meanwhile."""
+async def load(port: int, *, again: bool = False, clients: int = 4) -> AsyncIterator[Counter[str]]:
+    """Requests without a pause while the block runs; the counter grows meanwhile. ``again``: see ``Client``."""
     counted: Counter[str] = Counter()
     over = asyncio.Event()
 
     async def ask() -> None:
-        client = Client(port)
+        client = Client(port, again=again)
         while not over.is_set():
             counted[await client.get()] += 1
             await asyncio.sleep(0.002)

@@ -22,7 +22,7 @@ async def test_a_service_goes_from_slot_to_slot_and_nothing_is_noticed(running: 
         assert not first.already
         assert first.state.slots[Slot.BLUE].live == (one.server,)
         assert first.state.share == 0
-        async with load(running.port) as counted:
+        async with load(running.port, again=running.closes_idle) as counted:
             await edge.enter(Slot.GREEN, "r2", [two.server])
             for share in (1000, 5000, FULL):
                 changed = await edge.set_share(share)
@@ -165,12 +165,12 @@ async def test_a_server_that_dies_is_not_noticed(running: Running) -> None:
         await edge.enter(Slot.BLUE, "r1", [one.server])
         await edge.enter(Slot.GREEN, "r2", [two.server, three.server])
         await edge.set_share(5000)
-        async with load(running.port) as counted:
+        async with load(running.port, again=running.closes_idle) as counted:
             await until(lambda: counted["two"] > 20 and counted["three"] > 20, "both are asked")
             three.kill()
             await more(counted, 50, "two")
         assert set(counted) == {"one", "two", "three"}, counted
-        async with load(running.port) as counted:
+        async with load(running.port, again=running.closes_idle) as counted:
             await more(counted, 20, "two")
             two.kill()
             await more(counted, 200, "one")
@@ -186,7 +186,7 @@ async def test_a_reload_is_not_noticed_and_keeps_everything(running: Running) ->
         await edge.set_share(2500)
         await edge.set_rules([MatchRule(MatchOn.HEADER, "beta", Slot.GREEN)])
         wanted = wanted_of(await edge.read())
-        async with load(running.port) as counted:
+        async with load(running.port, again=running.closes_idle) as counted:
             for _ in range(3):
                 await running.reload()
                 await more(counted, 100)
@@ -205,6 +205,6 @@ async def test_the_doctor_finds_nothing_wrong_with_the_documented_configuration(
 
 async def test_the_doctor_says_that_nobody_answers(running: Running) -> None:
     running.kill()
-    (finding,) = await running.connect().examine()
-    assert (finding.verdict, finding.unreachable) == (RouterVerdict.FAIL, True)
-    assert finding.fix
+    findings = await running.connect().examine()
+    assert (RouterVerdict.FAIL, True) in [(finding.verdict, finding.unreachable) for finding in findings]
+    assert all(finding.fix for finding in findings)
