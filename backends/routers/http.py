@@ -24,7 +24,7 @@ async def request(
         method=method,
         target=target,
         headers=[
-            ("Host", "localhost" if place.startswith("/") else place),
+            ("Host", "" if place.startswith("/") else place),
             ("User-Agent", "quarterdeck"),
             ("Connection", "close"),
             *headers,

@@ -30,12 +30,9 @@ def open_router(router: Router, routed: Routed, backend: "Hosts", hosts: Mapping
 
             return NginxConnection(router, routed, reach)
         case CaddyRouter():
-            raise BackendError(
-                f"{router.name} on {router.host or 'this machine'}",
-                "open the router",
-                "this version of Quarterdeck does not speak with Caddy",
-                left=NOTHING_ASKED,
-            )
+            from quarterdeck.backends.routers.caddy.connection import CaddyConnection
+
+            return CaddyConnection(router, routed, reach)
 
 
 def _reach(router: Router, backend: "Hosts", hosts: Mapping[str, Host]) -> Reach:

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.backends.routers.running import Running, RunningHaproxy, RunningNginx
+from tests.backends.routers.running import Running, RunningCaddy, RunningHaproxy, RunningNginx
 
-KINDS: dict[str, type[Running]] = {"haproxy": RunningHaproxy, "nginx": RunningNginx}
+KINDS: dict[str, type[Running]] = {"haproxy": RunningHaproxy, "nginx": RunningNginx, "caddy": RunningCaddy}
 
 
 @pytest.fixture(params=list(KINDS))

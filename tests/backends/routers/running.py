@@ -15,7 +15,7 @@ import quarterdeck
 from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.routers.contract import RouterConnection
 from quarterdeck.backends.routers.opening import open_router
-from quarterdeck.config.routers import HaproxyRouter, NginxRouter, Routed, Router
+from quarterdeck.config.routers import CaddyRouter, HaproxyRouter, NginxRouter, Routed, Router
 from tests.backends.routers.service import eventually
 from tests.requirements_here import need
 from tests.sshd import free_port, processes_and_parents
@@ -256,3 +256,49 @@ class RunningNginx(Running):
         self.kill()
         (self.directory / "nginx.pid").unlink()
         await self.start()
+
+
+class RunningCaddy(Running):
+    kind = "caddy"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._program = program("caddy", "caddy")
+        self.admin = f"localhost:{free_port()}"
+        self.configuration = self.directory / "quarterdeck.json"
+        self.configuration.write_text(
+            exchanged(
+                documented("Caddy", "json"),
+                {'":80"': f'"127.0.0.1:{self.port}"', "localhost:2019": self.admin},
+            )
+        )
+
+    @property
+    def router(self) -> CaddyRouter:
+        return CaddyRouter("edge", admin=self.admin)
+
+    @property
+    def command(self) -> list[str]:
+        """As Debian's caddy-api.service has it; the first start finds nothing to resume."""
+        places = [f"{name}={self.directory}" for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")]
+        return ["env", *places, self._program, "run", "--resume", "--config", str(self.configuration)]
+
+    async def answering(self) -> bool:
+        return await self.listens()
+
+    async def reload(self) -> None:
+        """The same configuration once more, as it is loaded after another part of it was changed."""
+        host, _, port = self.admin.rpartition(":")
+
+        async def ask(request: bytes) -> bytes:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            head = f"Host: {self.admin}\r\nConnection: close\r\n".encode()
+            writer.write(request.replace(b"\r\n", b"\r\n" + head, 1))
+            answer = await reader.read()
+            writer.close()
+            assert b" 200 " in answer.split(b"\r\n")[0], answer
+            return answer.partition(b"\r\n\r\n")[2]
+
+        body = await ask(b"GET /config/ HTTP/1.0\r\n\r\n")
+        head = b"Content-Type: application/json\r\nCache-Control: must-revalidate\r\nContent-Length: %d" % len(body)
+        await ask(b"POST /load HTTP/1.0\r\n%s\r\n\r\n%s" % (head, body))
