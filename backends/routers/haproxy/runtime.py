@@ -33,8 +33,12 @@ _REFUSALS: Final = (
 )
 
 
+_FORCED_DRAIN: Final = 0x08  # in srv_admin_state: what `state drain` sets
+
+
 class Row(msgspec.Struct, frozen=True):
-    """A line of ``show stat``: of a server, or of its whole backend (``name`` BACKEND)."""
+    """A line of ``show stat``: of a server, or of its whole backend (``name`` BACKEND). ``admin``: what somebody told of the server, in
+    bits; its status does not tell a server that is down from one that is being drained and down."""
 
     name: str
     status: str  # UP, UP 1/2, DOWN, DRAIN, MAINT, no check, …
@@ -42,6 +46,7 @@ class Row(msgspec.Struct, frozen=True):
     said: str  # how the last check ended, in words
     address: str
     numbers: dict[str, int]
+    admin: int = 0
 
     @property
     def server(self) -> Server:
@@ -57,12 +62,12 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def draining(self) -> bool:
-        return self.status.startswith("DRAIN")
+        return not self.in_maintenance and bool(self.admin & _FORCED_DRAIN)
 
     @property
     def passed(self) -> bool:
         """Whether a check has succeeded since it was last called down: ``check`` alone may be of an earlier life of this place."""
-        return self.draining and self.check.lstrip("* ").endswith("OK")
+        return self.status.startswith("DRAIN") and self.check.lstrip("* ").endswith("OK")
 
     @property
     def unchecked(self) -> bool:
@@ -100,6 +105,12 @@ def read_rows(answer: str) -> list[Row]:
         )
         for row in reader
     ]
+
+
+def read_admin_states(answer: str) -> dict[str, int]:
+    """Of ``show servers state``, by the servers' names."""
+    lines = [line.split() for line in answer.splitlines() if line[:1].isdigit()]
+    return {words[3]: int(words[6]) for words in lines if len(words) > 6 and words[6].isdigit()}
 
 
 def read_map(answer: str) -> dict[str, str]:
@@ -147,9 +158,13 @@ class Runtime:
 
     async def rows(self, backend: str, action: str, *, deadline: float) -> list[Row]:
         """The backend's servers, and itself as the last one. Raises ``RouterRefused`` where it has no such backend."""
-        answer = await self.ask(f"show stat {backend} -1 -1", action, deadline=deadline)
+        answer, states = await all_of(
+            self.ask(f"show stat {backend} -1 -1", action, deadline=deadline),
+            self.ask(f"show servers state {backend}", action, deadline=deadline),
+        )
         try:
-            rows = read_rows(answer)
+            told = read_admin_states(states)
+            rows = [msgspec.structs.replace(row, admin=told.get(row.name, 0)) for row in read_rows(answer)]
         except (ValueError, KeyError):
             raise RouterRefused(
                 self.host,

@@ -48,7 +48,7 @@ async def test_a_share_is_what_the_router_promises(running: Running) -> None:
     async with instances("one", "two") as (one, two):
         await edge.enter(Slot.BLUE, "r1", [one.server])
         await edge.enter(Slot.GREEN, "r2", [two.server])
-        for share, count in ((500, 1000), (3000, 1000)):
+        for share, count in ((500, 400), (3000, 400)):
             await edge.set_share(share)
             got = (await answers(running.port, count))["two"]
             expected = count * share / FULL
@@ -112,10 +112,11 @@ async def test_what_is_not_well_is_not_let_in(running: Running) -> None:
     async with instances("one", "ill") as (one, ill):
         await edge.enter(Slot.BLUE, "r1", [one.server])
         ill.ill = True
-        with pytest.raises(RouterRefused, match=r"edge on this machine: take .*503"):
-            await edge.enter(Slot.GREEN, "r2", [ill.server], deadline=1.5)
-        with pytest.raises(RouterRefused, match=r"not healthy"):
-            await edge.enter(Slot.GREEN, "r2", [Server("127.0.0.1", free_port())], deadline=1.5)
+        dead = Server("127.0.0.1", free_port())
+        with pytest.raises(RouterRefused, match=r"edge on this machine: take .* not healthy") as refused:
+            await edge.enter(Slot.GREEN, "r2", [ill.server, dead], deadline=1.3)
+        assert "503" in refused.value.problem
+        assert str(dead) in refused.value.problem
         state = await edge.read()
         assert state.slots[Slot.GREEN].servers == ()
         with pytest.raises(
@@ -187,7 +188,7 @@ async def test_a_reload_is_not_noticed_and_keeps_everything(running: Running) ->
         await edge.set_rules([MatchRule(MatchOn.HEADER, "beta", Slot.GREEN)])
         wanted = wanted_of(await edge.read())
         async with load(running.port, again=running.closes_idle) as counted:
-            for _ in range(3):
+            for _ in range(2):
                 await running.reload()
                 await more(counted, 100)
             assert drift(wanted, await edge.read()) == ()

@@ -6,7 +6,7 @@ import pytest
 
 from quarterdeck.backends.errors import NotPermitted, RouterRefused, Unreachable
 from quarterdeck.backends.hosts.opening import Hosts
-from quarterdeck.backends.routers.contract import FULL, Ability, MatchOn, MatchRule, RouterVerdict, Server, Slot
+from quarterdeck.backends.routers.contract import FULL, Ability, MatchOn, MatchRule, Mode, RouterVerdict, Server, Slot
 from quarterdeck.backends.routers.drift import drift, wanted_of
 from quarterdeck.backends.routers.haproxy.setup import setup
 from quarterdeck.backends.routers.opening import open_router
@@ -47,7 +47,8 @@ async def test_entering_goes_on_where_it_was_cut_short(haproxy: RunningHaproxy) 
         entering = asyncio.create_task(edge.enter(Slot.BLUE, "r1", [one.server]))
 
         async def half_way() -> bool:
-            return [server.mode for server in (await edge.read()).slots[Slot.BLUE].servers] != []
+            found = (await edge.read()).slots[Slot.BLUE].servers
+            return [(server.mode, server.healthy) for server in found] == [(Mode.ENTERING, False)]
 
         await eventually(half_way, "it is on its way")
         entering.cancel()
