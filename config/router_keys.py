@@ -85,8 +85,8 @@ NGINX = Keys(
     (
         _HOST,
         Key("upstreams", PATH, "The directory whose files it includes.", default="/etc/nginx/qd"),
-        Key("test", COMMAND, "The command that tests its configuration.", default="sudo nginx -t"),
-        Key("reload", COMMAND, "The command that loads it.", default="sudo nginx -s reload"),
+        Key("test", COMMAND, "The command that tests its configuration.", default="sudo -n nginx -t"),
+        Key("reload", COMMAND, "The command that loads it.", default="sudo -n nginx -s reload"),
         Key("status", TCP, "Where it tells which state it runs. Without it: only its file is read back."),
         Key("pid", PATH, "Its pid file.", default="/run/nginx.pid"),
     ),

@@ -6,8 +6,8 @@ HAPROXY_SOCKET = "/run/haproxy/admin.sock"
 HAPROXY_FILES = "/var/lib/haproxy/qd"
 NGINX_UPSTREAMS = "/etc/nginx/qd"
 NGINX_PID = "/run/nginx.pid"
-NGINX_TEST = "sudo nginx -t"
-NGINX_RELOAD = "sudo nginx -s reload"
+NGINX_TEST = "sudo -n nginx -t"
+NGINX_RELOAD = "sudo -n nginx -s reload"
 CADDY_ADMIN = "localhost:2019"
 
 

@@ -36,6 +36,9 @@ _LOOK: Final = """for place in {path}; do
   elif [ -r /proc/net/unix ] && ! grep -qF -- " $place" /proc/net/unix; then echo silent
   fi
 done"""
+_CUT: Final = (
+    "SSH connection closed"  # what asyncssh says of channels that were being opened when the connection was lost
+)
 _LOOKING: Final = 5.0  # seconds for the host to say why a socket was not opened
 
 
@@ -92,9 +95,20 @@ class SshReach:
         try:
             return await self._open(connection, place)
         except asyncssh.ChannelOpenError as error:
-            if connection.ssh.is_closed():
-                raise asyncssh.ConnectionLost(error.reason) from None
-            raise await self._explain(connection, place, action, error) from None
+            if not connection.ssh.is_closed() and error.reason != _CUT:
+                raise await self._explain(connection, place, action, error) from None
+            await self._forget(connection)
+            raise asyncssh.ConnectionLost(error.reason) from None
+        except asyncssh.Error:
+            await self._forget(connection)
+            raise
+
+    async def _forget(self, connection: SshConnection) -> None:
+        """It is lost, which it may not say of itself yet."""
+        async with self._opening:
+            if self._connection is connection:
+                self._connection = None
+                await connection.close()
 
     @staticmethod
     async def _open(connection: SshConnection, place: str) -> Streams:
@@ -149,6 +163,8 @@ class SshReach:
         try:
             return await connection.execute(command, deadline=deadline)
         except BackendError as error:
+            if isinstance(error, Unreachable):
+                await self._forget(connection)
             error.host, error.action = self.host, action
             raise
 

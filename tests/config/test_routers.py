@@ -29,14 +29,16 @@ def test_routers_of_every_kind(tmp_path: Path) -> None:
         ROUTERS,
         "edge:  {haproxy: {host: lb-1, socket: /run/haproxy/admin.sock}}\n"
         "tcp:   {haproxy: {socket: '10.0.0.1:9999', files: /srv/qd}}\n"
-        "front: {nginx: {host: lb-1, upstreams: /etc/nginx/upstreams.d, reload: sudo nginx -s reload, status: '127.0.0.1:8491'}}\n"
+        "front: {nginx: {host: lb-1, upstreams: /etc/nginx/upstreams.d, reload: systemctl reload nginx, status: '127.0.0.1:8491'}}\n"
         "side:  {caddy: {}}\n",
     )
     assert told == []
     assert named(routers) == {
         "edge": HaproxyRouter("edge", "lb-1"),
         "tcp": HaproxyRouter("tcp", "", "10.0.0.1:9999", "/srv/qd"),
-        "front": NginxRouter("front", "lb-1", "/etc/nginx/upstreams.d", status="127.0.0.1:8491"),
+        "front": NginxRouter(
+            "front", "lb-1", "/etc/nginx/upstreams.d", reload="systemctl reload nginx", status="127.0.0.1:8491"
+        ),
         "side": CaddyRouter("side"),
     }
 

@@ -29,7 +29,7 @@ from quarterdeck.backends.routers.contract import (
 from quarterdeck.backends.routers.haproxy.examining import examine
 from quarterdeck.backends.routers.haproxy.moving import Moving
 from quarterdeck.backends.routers.haproxy.names import backend_name, rules_map, share_map
-from quarterdeck.backends.routers.haproxy.runtime import Row, Runtime, all_of
+from quarterdeck.backends.routers.haproxy.runtime import Row, Runtime, all_of, both_of
 from quarterdeck.backends.routers.haproxy.saving import save
 from quarterdeck.backends.routers.reach import Reach
 from quarterdeck.config.routers import HaproxyRouter, Routed
@@ -57,11 +57,11 @@ class HaproxyConnection:
         return await self._read(f"read how {self._routed.service} is routed", deadline)
 
     async def _read(self, action: str, deadline: float) -> RouterState:
-        answers = await all_of(
-            self._runtime.map(self._share_map, action, deadline=deadline),
-            self._runtime.map(self._rules_map, action, deadline=deadline),
+        maps = (self._share_map, self._rules_map)
+        answers, tables = await both_of(
+            all_of(*(self._runtime.map(path, action, deadline=deadline) for path in maps)),
+            all_of(*(self._rows(slot, action, deadline) for slot in Slot)),
         )
-        tables = await all_of(*(self._rows(slot, action, deadline) for slot in Slot))
         problems: list[str] = []
         share = _share_in(answers[0].get(self._routed.service), problems)
         rules = _rules_in(answers[1], problems)
@@ -105,10 +105,10 @@ class HaproxyConnection:
 
     async def _write_share(self, share: int, action: str, deadline: float) -> None:
         """One write of one key where it is there, so that a rollback is a single one."""
-        entry = f"{self._share_map} {self._routed.service} {share}"
-        entries = await self._runtime.map(self._share_map, action, deadline=deadline)
-        verb = "set" if self._routed.service in entries else "add"
-        await self._runtime.ask(f"{verb} map {entry}", action, deadline=deadline)
+        entry = f"map {self._share_map} {self._routed.service} {share}"
+        answer = await self._runtime.ask(f"set {entry}", action, deadline=deadline)
+        if answer.startswith("entry not found"):
+            await self._runtime.ask(f"add {entry}", action, deadline=deadline)
 
     async def set_rules(self, rules: Sequence[MatchRule], *, deadline: float = 20.0) -> Changed:
         action = f"set the rules of {self._routed.service}"

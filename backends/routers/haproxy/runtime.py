@@ -15,7 +15,8 @@ from quarterdeck.backends.text_cleaning import clean
 
 SETUP: Final = "put what docs/routers.md shows for this service into haproxy.cfg and reload it"
 
-T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
 
 _REFUSALS: Final = (
     ("Permission denied", "give the socket `level admin` in haproxy.cfg"),
@@ -124,8 +125,18 @@ def read_map(answer: str) -> dict[str, str]:
     return entries
 
 
-async def all_of(*calls: Coroutine[Any, Any, T]) -> list[T]:
-    """All at the same time. What one raises is raised as it is, and ends the others."""
+async def both_of(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """At the same time: over SSH each question costs a way there and back. What one raises is raised as it is, and ends the other."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            one, other = group.create_task(first), group.create_task(second)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return one.result(), other.result()
+
+
+async def all_of(*calls: Coroutine[Any, Any, A]) -> list[A]:
+    """Likewise, of any number that answer alike."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call) for call in calls]
@@ -158,7 +169,7 @@ class Runtime:
 
     async def rows(self, backend: str, action: str, *, deadline: float) -> list[Row]:
         """The backend's servers, and itself as the last one. Raises ``RouterRefused`` where it has no such backend."""
-        answer, states = await all_of(
+        answer, states = await both_of(
             self.ask(f"show stat {backend} -1 -1", action, deadline=deadline),
             self.ask(f"show servers state {backend}", action, deadline=deadline),
         )

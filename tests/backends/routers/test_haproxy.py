@@ -1,6 +1,7 @@
 """What is HAProxy's own: its checks, its counts, its files, what is changed by hand, and what the doctor says of all that."""
 
 import asyncio
+import getpass
 
 import pytest
 
@@ -216,7 +217,7 @@ async def test_the_doctor_names_what_is_missing(haproxy: RunningHaproxy) -> None
         await haproxy.connect().read()
 
 
-async def test_the_doctor_on_unchecked_servers_and_directories(haproxy: RunningHaproxy) -> None:
+async def test_the_doctor_on_unchecked_servers_and_a_missing_directory(haproxy: RunningHaproxy) -> None:
     edited(haproxy, "127.0.0.1:9 check disabled", "127.0.0.1:9 disabled")
     await haproxy.restart()
     assert [sentence for _, sentence, _ in await findings(haproxy)] == [
@@ -227,6 +228,11 @@ async def test_the_doctor_on_unchecked_servers_and_directories(haproxy: RunningH
         with pytest.raises(RouterRefused, match="does not check api_blue/s1"):
             await haproxy.connect().enter(Slot.BLUE, "r1", [one.server])
         assert (await haproxy.connect().read()).slots[Slot.BLUE].servers == ()
+    files = haproxy.directory / "qd"
+    files.rename(haproxy.directory / "away")
+    told = await findings(haproxy)
+    assert f"can't write {files}, so a reload of HAProxy forgets" in told[-1][1]
+    assert f"install -d -o {getpass.getuser()} -g haproxy {files}" in told[-1][2]
 
 
 async def test_the_same_over_ssh(haproxy: RunningHaproxy, start_sshd_fleet: StartFleet) -> None:

@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from quarterdeck.backends.errors import RouterRefused
-from quarterdeck.backends.routers.contract import Ability, MatchOn, MatchRule, Mode, RouterVerdict, Server, Slot
+from quarterdeck.backends.errors import RouterRefused, Unreachable
+from quarterdeck.backends.hosts.opening import Hosts
+from quarterdeck.backends.routers.contract import FULL, Ability, MatchOn, MatchRule, Mode, RouterVerdict, Server, Slot
 from quarterdeck.backends.routers.nginx.rendering import render
 from quarterdeck.backends.routers.nginx.setup import setup
+from quarterdeck.backends.routers.opening import open_router
 from quarterdeck.backends.routers.whole import Plan, PlannedSlot
 from quarterdeck.config.routers import NginxRouter, Routed
 from tests.backends.routers.running import ROUTED, RunningNginx, documented, program
 from tests.backends.routers.service import Client, answers, instances, until
+from tests.conftest import StartFleet
 
 pytestmark = pytest.mark.root
 
@@ -113,6 +116,24 @@ async def test_without_a_status_only_the_file_is_read_back(nginx: RunningNginx) 
     async with instances("one") as (one,):
         await edge.enter(Slot.BLUE, "r1", [one.server])
         assert set(await answers(nginx.port, 20)) == {"one"}
+
+
+async def test_the_same_over_ssh(nginx: RunningNginx, start_sshd_fleet: StartFleet) -> None:
+    fleet = start_sshd_fleet(1)
+    router = msgspec.structs.replace(nginx.router, host="host-1")
+    backend = Hosts([fleet.ssh_config], [fleet.known_hosts])
+    edge = open_router(router, ROUTED, backend, {"host-1": fleet[0].as_host()})
+    async with instances("one", "two") as (one, two):
+        await edge.enter(Slot.BLUE, "r1", [one.server])
+        await edge.enter(Slot.GREEN, "r2", [two.server])
+        assert (await edge.set_share(FULL)).state.problems == ()
+        assert set(await answers(nginx.port, 20)) == {"two"}
+        assert (await edge.leave(Slot.BLUE)).waiting == 0
+        assert [finding.verdict for finding in await edge.examine()] == [RouterVerdict.OK]
+        fleet[0].stop()
+        with pytest.raises(Unreachable, match="edge on host-1: "):
+            await edge.read()
+        await edge.close()
 
 
 def test_any_service_gets_a_file_that_nginx_takes(nginx_program: str, tmp_path_factory: pytest.TempPathFactory) -> None:
