@@ -82,7 +82,7 @@ def _proxy(routed: Routed, servers: Sequence[Server]) -> Object:
             "try_interval": "20ms",
         },
         "health_checks": {
-            "active": {"uri": routed.check, "interval": "500ms", "timeout": "500ms"},
+            "active": {"uri": routed.check, "interval": "500ms", "timeout": "2s"},
             "passive": {"fail_duration": "1s", "max_fails": 1},
         },
     }

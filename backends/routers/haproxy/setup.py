@@ -23,6 +23,8 @@ defaults
   timeout client 60s
   timeout server 60s
   timeout tunnel 1h
+  # How long a check waits for its answer; without it, for no longer than `inter`.
+  timeout check 2s
   # A reload drops no client that keeps its connection.
   option idle-close-on-response
   option redispatch 1

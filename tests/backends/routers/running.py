@@ -18,7 +18,7 @@ from quarterdeck.backends.routers.opening import open_router
 from quarterdeck.config.routers import CaddyRouter, HaproxyRouter, NginxRouter, Routed, Router
 from tests.backends.routers.service import eventually
 from tests.requirements_here import need
-from tests.sshd import free_port, processes_and_parents
+from tests.sshd import free_port, processes_and_parents, wait_for
 
 DOCUMENT = Path(quarterdeck.__file__).resolve().parent.parent / "docs" / "routers.md"
 ROUTED = Routed("edge", "api", affinity="uid", check="/health")
@@ -46,6 +46,18 @@ def program(name: str, package: str) -> str:
     need(found is not None, f"{name} (Debian's package {package})")
     need(os.geteuid() == 0, "root, as routers are started")
     assert found is not None
+    return found
+
+
+def alive_in(group: int) -> list[str]:
+    """Processes of a group, but for those that are dead and only waited for."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                state, _, its = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[:3]
+                if int(its) == group and state not in "ZX":
+                    found.append(entry)
     return found
 
 
@@ -103,6 +115,9 @@ class Running(ABC):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(timeout=10)
+            group = self.process.pid
+            # A worker that is not gone yet still takes connections.
+            wait_for(lambda: not alive_in(group), f"every process of {self.kind} is gone")
             self.process = None
 
     async def restart(self) -> None:

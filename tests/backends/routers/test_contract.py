@@ -145,6 +145,7 @@ async def test_whoever_is_being_served_is_waited_for(running: Running) -> None:
         leaving = asyncio.create_task(edge.leave(Slot.BLUE, patience=20))
 
         async def gone() -> bool:
+            assert not leaving.done() or leaving.result()  # raises what it raised
             return not (await edge.read()).slots[Slot.BLUE].ready
 
         await eventually(gone, "one gets no more requests")
