@@ -45,8 +45,9 @@ def frozen_environments(
     return found
 
 
-def header_span(frozen: Sequence[tuple[str, Frozen]], *, wide: bool) -> Span:
-    """``freeze: production``, ``freeze: production +1``; ``wide``: with its end."""
+def header_span(frozen: Sequence[tuple[str, Frozen]], *, wide: bool, room: int = 1000) -> Span:
+    """``freeze: production``, ``freeze: production +1``; ``wide``: with its end. Where ``room`` has fewer columns ``# PROD``: what
+    is frozen gives way last."""
     if not frozen:
         return NONE
     name, first = frozen[0]
@@ -54,7 +55,8 @@ def header_span(frozen: Sequence[tuple[str, Frozen]], *, wide: bool) -> Span:
     if wide and first.until is not None:
         until = f" until {first.until.astimezone(UTC):%a %H:%MZ}"
     more = f" +{len(frozen) - 1}" if len(frozen) > 1 else ""
-    return Span(f"freeze: {name}{until}{more}", Role.FROZEN)
+    whole = f"freeze: {name}{until}{more}"
+    return Span(whole if cells(whole) <= room else f"# {name[:4].upper()}{more}", Role.FROZEN)
 
 
 def banner_row(frozen: Sequence[tuple[str, Frozen]], production: str, width: int) -> Row:

@@ -92,18 +92,21 @@ def header_row(
     right = row(f"| {bastion} |")
     left = [*row(Span(" qd ", Role.STRONG), Span(picture.fleet, Role.STRONG))]
     hosts = f"hosts {found}/{total} reachable" + (f" ({lost})" if lost and wide else "")
-    for part in (
+    parts = (
         Span(f"JOURNAL: {fault}", Role.BAD) if fault else live(picture, way, now),
         Span(
             f"{'RW' if writes else 'RO'} {standing.operator.label.partition('@')[0]}:{standing.role}"
             + others(picture, way.pid, wide=wide),
             Role.PLAIN if writes else Role.WARN,
         ),
-        header_span(frozen, wide=wide),
+        None,  # the freezes, in as many words as there is room for
         Span(f"workers {picture.around.workers} up" if picture.around.workers or wide else ""),
         Span(hosts, Role.STALE if lost else Role.PLAIN),
         Span(f"journal {picture.around.journal_bytes / 1e6:.1f} MB" if wide else ""),
-    ):
+    )
+    for one in parts:
+        room = width - width_of(left) - 3 - 1 - width_of(right)
+        part = one if one is not None else header_span(frozen, wide=wide, room=room)
         needed = width_of(left) + 3 + len(part.text) + 1 + width_of(right)
         if part.text and (needed <= width or len(left) <= 4):
             left += [Span(" | "), part]
