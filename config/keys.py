@@ -43,6 +43,7 @@ from quarterdeck.config.model import (
     RollbackPolicy,
 )
 from quarterdeck.config.nodes import MappingNode
+from quarterdeck.config.notify_reading import NOTIFY
 from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SECRET, SECRETS, UNIT, later
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Choice, Key, Keys, ListOf, MapOf
@@ -292,7 +293,7 @@ _PART_KEYS = (
     ),
     Key("services", MapOf(SERVICE, "a mapping of names to services", NAME, json_key=scalars.NAME), "The services."),
 )
-_FLEET_LATER = later("routers", "notify")
+_FLEET_LATER = later("routers")
 FLEET = Keys(
     "a fleet file",
     (
@@ -320,6 +321,11 @@ FLEET = Keys(
             "What to do when a service is ill: shown beside its rollback card, and by `:runbook`.",
         ),
         Key("analyses", ANALYSES, "What is measured in steps `analysis` and in a `bake`, by name."),
+        Key(
+            "notify",
+            NOTIFY,
+            "Who is told when something happens: Slack, PagerDuty, mail and all else that Apprise knows.",
+        ),
         *_PART_KEYS,
     ),
     refused=_FLEET_LATER,
@@ -329,6 +335,8 @@ PART = Keys(
     _PART_KEYS,
     refused={
         **_FLEET_LATER,
-        **dict.fromkeys(("fleet", "state", "operators", "ssh", "registries", "runbooks", "analyses"), ELSEWHERE),
+        **dict.fromkeys(
+            ("fleet", "state", "operators", "ssh", "registries", "runbooks", "analyses", "notify"), ELSEWHERE
+        ),
     },
 )

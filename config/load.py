@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from quarterdeck.config.environments import environments_of, hosts_of
 from quarterdeck.config.include import Declared, read_all
 from quarterdeck.config.model import Fleet, Operators
-from quarterdeck.config.nodes import MappingNode
+from quarterdeck.config.nodes import MappingNode, ScalarNode, SequenceNode
+from quarterdeck.config.notifications import Destination
 from quarterdeck.config.problems import FleetFileErrors, Problem, Problems
 from quarterdeck.config.shapes import Fields
 from quarterdeck.config.targets import Assembly
@@ -33,6 +36,7 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
     targets = Assembly(declared, hosts, environments, problems).targets()
     main = declared.main.values
     runbooks = _runbooks_of(declared, problems)
+    notify = _notify_of(declared, problems)
     state = main.get("state") or default_state(main.get("fleet", ""))
     if state is None:
         problems.add(declared.main.node, "`state` is missing, and there is no home directory for its default")
@@ -53,6 +57,7 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         runbooks=runbooks,
         registries=main.get("registries", {}),
         analyses=_analyses_of(declared),
+        notify=notify,
     )
     return fleet, tuple(problems.files)
 
@@ -65,6 +70,20 @@ def _analyses_of(declared: Declared) -> Mapping[str, Any]:
     from quarterdeck.config.analyses import Analysis
 
     return {name: Analysis(name, metrics) for name, metrics in found.items()}
+
+
+def _notify_of(declared: Declared, problems: Problems) -> tuple[Destination, ...]:
+    """The destinations of notifications, numbered; an environment or a service that is not there is a problem."""
+    written = declared.main.node.value("notify") if declared.main.has("notify") else None
+    for item in written.items if isinstance(written, SequenceNode) else ():
+        for section, kind in (("environments", "environment"), ("services", "service")):
+            names = item.value(section) if isinstance(item, MappingNode) and section in item.entries else None
+            known = declared.places[section]
+            for name in names.items if isinstance(names, SequenceNode) else ():
+                if isinstance(name, ScalarNode) and name.text not in known:
+                    problems.add(name, f"there is no {kind} `{name.text}`", nearest=problems.nearest(name.text, known))
+    found: tuple[Destination, ...] = declared.main.values.get("notify", ())
+    return tuple(msgspec.structs.replace(one, number=number) for number, one in enumerate(found, 1))
 
 
 def _runbooks_of(declared: Declared, problems: Problems) -> Mapping[str, Path]:

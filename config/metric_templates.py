@@ -1,7 +1,7 @@
-"""``{{release}}`` and its kind in a metric's query or command: which names there are, and putting values in their place."""
+"""``{{release}}`` and its kind in a metric or a notification: which names there are, and putting values in their place."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from quarterdeck.config.analyses import PLACEHOLDERS
 from quarterdeck.config.problems import nearest
@@ -10,14 +10,16 @@ from quarterdeck.config.scalars import Unfit
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 
-def placeholders(text: str) -> tuple[str, ...]:
-    """The names in ``text``, each once. Raises ``Unfit`` for one that there is not, with the nearest that there is."""
+def placeholders(text: str, known: Collection[str] = PLACEHOLDERS) -> tuple[str, ...]:
+    """The names in ``text``, each once. Raises ``Unfit`` for one that is not ``known``, with the nearest that is."""
     names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
     for name in names:
-        if name not in PLACEHOLDERS:
-            known = ", ".join(PLACEHOLDERS)
-            near = nearest(name, PLACEHOLDERS)
-            raise Unfit(f"{{{{{name}}}}} can't be filled in, only {known}", nearest=f"{{{{{near}}}}}" if near else None)
+        if name not in known:
+            near = nearest(name, known)
+            raise Unfit(
+                f"{{{{{name}}}}} can't be filled in, only {', '.join(known)}",
+                nearest=f"{{{{{near}}}}}" if near else None,
+            )
     return names
 
 

@@ -304,3 +304,4 @@ class Fleet(msgspec.Struct, frozen=True):
     runbooks: Mapping[str, Path] = msgspec.field(default_factory=dict)  # by service: a Markdown file
     registries: Mapping[str, RegistryLogin] = msgspec.field(default_factory=dict)  # by host[:port][/part of the path]
     analyses: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.analyses.Analysis by name
+    notify: tuple[Any, ...] = ()  # config.notifications.Destination, in the order of the file

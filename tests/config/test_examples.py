@@ -39,10 +39,14 @@ def test_an_example_loads_into_the_types_of_the_model(path: Path) -> None:
 
 
 class AsEditorsDo(yaml.SafeLoader):
-    """YAML 1.2 knows no dates: to an editor, and to the loader, 2026-12-20 is text."""
+    """YAML 1.2 knows no dates, and `on` is a word: to an editor, and to the loader, 2026-12-20 is text."""
 
     yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
+        first: [
+            (tag, pattern)
+            for tag, pattern in found
+            if not tag.endswith(":timestamp") and (first in "tTfF" or not tag.endswith(":bool"))
+        ]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
