@@ -149,3 +149,7 @@ class SourceFailed(BackendError):
 
 class SourceTimedOut(SourceFailed):
     """It did not answer within its deadline."""
+
+
+class NotTold(BackendError):
+    """A notification that a service did not take, or about which nobody knows whether it did. It says nothing of the rollout."""

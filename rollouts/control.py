@@ -274,6 +274,7 @@ class Control:
             "approvals": self._approvals(environment),
             "person": self.operator.person,
             **self._analyses(target),
+            **self._notify(target),
         }
         rollout = self.journal.arm(
             target.name,
@@ -309,6 +310,11 @@ class Control:
         steps = [step for step in (*strategy.steps, strategy.bake) if isinstance(step, Analyse | Bake)]
         names = sorted({name for step in steps for name in step.analyses})
         return {"analyses": {name: to_json(self.fleet.analyses[name]) for name in names}} if names else {}
+
+    def _notify(self, target: Target) -> dict[str, Any]:
+        """Who is told of it, likewise."""
+        found = [one for one in self.fleet.notify if one.is_about(target.environment, target.service)]
+        return {"notify": msgspec.to_builtins(found)} if found else {}
 
     def _start(self, rollout: Rollout) -> None:
         options = rollout.options

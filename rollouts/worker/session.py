@@ -22,6 +22,7 @@ from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, describe, host
 from quarterdeck.rollouts.worker.carrying_out import CarryingOut
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
+from quarterdeck.rollouts.worker.standing import masked_values
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.waiting import Overtaken, WaitingForWords
 from quarterdeck.rollouts.worker.waves import Waves
@@ -62,6 +63,7 @@ async def run(state: Path, rollout: int, backend: Hosts, crew: Crew) -> int:
 class Session(WaitingForWords, CarryingOut):
     async def live(self) -> None:
         beside = [asyncio.create_task(self._beat()), asyncio.create_task(self.wishes.follow())]
+        telling = asyncio.create_task(self.telling.follow())
         try:
             if self.rollout.state is RolloutState.ARMED:
                 await self._from_the_start()
@@ -84,6 +86,7 @@ class Session(WaitingForWords, CarryingOut):
                 if isinstance(result, Exception):
                     log.error("a task beside the rollout ended early, rollout=%d reason=%r", self.id, result)
             await self.crew.close()
+        await self.telling.finish(telling)  # the rollout is over and said so: nobody waits for this
 
     async def _beat(self) -> None:
         while True:
@@ -96,6 +99,7 @@ class Session(WaitingForWords, CarryingOut):
     async def _from_the_start(self) -> None:
         begun_before = self._last_begun()
         armed = await self._arm_or_cancel()
+        self.telling.hide(masked_values(*armed.secrets.values(), *armed.masked))
         journal = self.journal.journal
         await self.journal.do(journal.put_release, armed.release)
         await self.journal.do(

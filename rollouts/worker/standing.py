@@ -26,6 +26,7 @@ from quarterdeck.rollouts.worker.image_archive import fetch_image
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.old_secrets import OldSecrets, old_secrets
 from quarterdeck.rollouts.worker.steps import Archives, Work
+from quarterdeck.rollouts.worker.telling import Telling
 from quarterdeck.rollouts.worker.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Standing:
         self.crew = crew
         self.wishes = Wishes(journal, rollout.id)
         self.arming = Arming(rollout, self.target, crew, journal, backend=backend, cache=artifact_cache(state))
+        self.telling = Telling(rollout, self.target, journal, self.arming.base)
 
     def _work(self, armed: Armed, epoch: int) -> Work:
         seq, hash_ = self.journal.reader.head()
@@ -61,6 +63,7 @@ class Standing:
             return archive
 
         values = masked_values(*armed.secrets.values(), *armed.masked)
+        self.telling.hide(values)
         rows = self.journal.reader.releases(self.target.name, limit=50)
         good = {row.id for row in rows if row.verdict == "good"}
         bad = {row.id for row in rows if row.verdict == "bad"}

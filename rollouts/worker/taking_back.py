@@ -62,7 +62,9 @@ class TakingBack(Standing):
                 old = await self._secrets_of(work.releases[name])
                 work.secrets = {**work.secrets, name: old.to_write}
                 armed.masked.append(old.readable)
-        work.masker = Masker(masked_values(*work.secrets.values(), *armed.masked))
+        values = masked_values(*work.secrets.values(), *armed.masked)
+        work.masker = Masker(values)
+        self.telling.hide(values)
         waves = Waves(self.id, epoch, work, self.journal, self.wishes)
         try:
             await waves.carry_out(

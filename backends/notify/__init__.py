@@ -1,0 +1,1 @@
+"""Telling people of a rollout, wherever they are."""
