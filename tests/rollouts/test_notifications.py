@@ -116,7 +116,7 @@ def test_a_service_that_never_answers_holds_nothing_up(notifying: Callable[..., 
     left(field, again)
 
 
-def test_an_abort_and_a_deploy_that_never_began_are_told_and_what_has_no_url_is_journalled(
+def test_an_abort_and_what_waits_for_approvals_are_told_and_what_has_no_url_is_journalled(
     notifying: Callable[..., Field], told: Told
 ) -> None:
     field = notifying(on=["rolled_back", "cancelled"])
@@ -136,9 +136,15 @@ def test_an_abort_and_a_deploy_that_never_began_are_told_and_what_has_no_url_is_
     )
     assert failed.body["why"] in worker_log(field.state, rollout).read_text()
 
-    (field.directory / "artifacts" / "web-broken.tar.gz").write_text("no tarball")
-    (field.directory / "artifacts" / "web-broken.tar.gz.sha256").write_text("0" * 64)
-    broken = field.begin("deploy", "broken")
-    told.until("rolled back", "cancelled")
-    assert "fetch the artifact" in told.came[1]["message"]
-    left(field, broken)
+    field.extra["notify"][0]["on"] = ["waiting", "cancelled"]
+    hosts = [host.name for host in field.hosts.hosts]
+    field.extra["environments"] = {"staging": {"hosts": hosts, "approvals": {"from": ["somebody-else"]}}}
+    field.write()
+    queued = field.begin("deploy", "v3")
+    told.until("rolled back", "waiting")
+    assert told.came[1]["message"].startswith("waits for 1 approval by somebody-else")
+    with field.journal() as journal:
+        Control(field.fleet(), journal, current_operator()).ask(queued, "cancel")
+    told.until("rolled back", "waiting", "cancelled")
+    assert "nothing was changed" in told.came[2]["message"]
+    left(field, queued)

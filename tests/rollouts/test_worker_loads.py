@@ -38,6 +38,17 @@ def test_any_other_worker_loads_it_ahead_and_not_the_sdk() -> None:
     assert "docker.api.client" not in said
 
 
+def test_what_sends_notifications_is_loaded_where_something_is_sent() -> None:
+    code = "import quarterdeck.rollouts.worker.crew, quarterdeck.rollouts.worker.session, quarterdeck.config.load"
+    command = [sys.executable, "-X", "importtime", "-P", "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={"PYTHONPATH": str(ROOT)}, check=True
+    )
+    assert "quarterdeck.rollouts.worker.telling" in done.stderr
+    for name in ("apprise", "quarterdeck.backends.notify", "quarterdeck.rollouts.telling", "metric_templates"):
+        assert name not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "of_engines"),
     [(ENGINES, True), (JSON, True), (SSH, False), (FORWARDED, False), (BOTH, False), ("", False)],

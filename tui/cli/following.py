@@ -197,6 +197,13 @@ def describe(event: "Event") -> tuple[str, str]:
             frozen = f", frozen {body['frozen']}" if body.get("frozen") else ""
             told = f"{body.get('policy')} was set aside{frozen}; because: {body.get('reason')} ({event.who})"
             return _columns("-", "override", told, "warn")
+        case "notified" | "notify.failed":
+            service = f" ({body['service']})" if body.get("service") else ""
+            to = f"notify {body.get('to')}{service}"
+            word = str(body.get("event", "")).replace("_", " ")
+            if kind == "notified":
+                return _columns("-", "told", f"{to} of: {word}", "dim")
+            return _columns("-", "not told", f"of: {word}; {body.get('why') or to}", "warn")
         case "pause.until":
             action = str(body.get("action") or "pause")
             return _columns("-", action, f"for {duration(float(body.get('seconds') or 0))}", "dim")
