@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import Any
 
-NICE = 10  # a rollout goes first
+NICE = 5  # a rollout goes first
 GRACE = 5.0  # seconds after the deadline at which it ends by itself, where nobody is left who would end it
 
 

@@ -52,7 +52,9 @@ async def run(state: Path, rollout: int, backend: Hosts, crew: Crew) -> int:
             journal.set_worker(rollout, os.getpid(), *process_identity(os.getpid()))
             thread = JournalThread(journal, reader)
             try:
-                await Session(state, now, thread, backend, crew).live()
+                session = Session(state, now, thread, backend, crew)
+                async with session.telling.beside():
+                    await session.live()
             finally:
                 thread.close()
     finally:
@@ -63,7 +65,6 @@ async def run(state: Path, rollout: int, backend: Hosts, crew: Crew) -> int:
 class Session(WaitingForWords, CarryingOut):
     async def live(self) -> None:
         beside = [asyncio.create_task(self._beat()), asyncio.create_task(self.wishes.follow())]
-        telling = asyncio.create_task(self.telling.follow())
         try:
             if self.rollout.state is RolloutState.ARMED:
                 await self._from_the_start()
@@ -86,7 +87,6 @@ class Session(WaitingForWords, CarryingOut):
                 if isinstance(result, Exception):
                     log.error("a task beside the rollout ended early, rollout=%d reason=%r", self.id, result)
             await self.crew.close()
-        await self.telling.finish(telling)  # the rollout is over and said so: nobody waits for this
 
     async def _beat(self) -> None:
         while True:

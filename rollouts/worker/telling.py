@@ -6,8 +6,9 @@ its worker died is sent again: twice is better than never.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("quarterdeck.worker")
 
 LOOK = 0.1  # seconds between two looks
-DEADLINE = 10.0  # seconds for messages that are sent together, whatever the services do
+LATER = 0.5  # seconds to the next one where the journal is busy
+DEADLINE = 15.0  # seconds for messages that are sent together, whatever the services do
 RESOLVE = 5.0  # seconds in which their URLs must be found
 LAST = 2 * (DEADLINE + RESOLVE) + 5.0  # seconds that a worker whose rollout is over stays for them at the most
 BATCH = 50  # messages that are sent together
 
 
 class Telling:
-    """``follow`` runs beside the rollout; ``finish`` ends it when all that has happened was told."""
+    """One for a rollout's worker. It does nothing where nobody is to be told."""
 
     def __init__(self, rollout: Rollout, target: Target, journal: JournalThread, base: Path) -> None:
         self._rollout = rollout
@@ -53,7 +55,20 @@ class Telling:
         """Secrets that are known by now: they are in nothing that is sent."""
         self._secrets = {*(self._secrets or ()), *values}
 
-    async def follow(self) -> None:
+    @contextlib.asynccontextmanager
+    async def beside(self) -> AsyncIterator[None]:
+        """Tells while what is within goes on, and afterwards of the rest, for which nobody waits: the rollout is over and said so."""
+        following = asyncio.create_task(self._follow())
+        try:
+            yield
+            await self._finish(following)
+        finally:
+            following.cancel()
+            (result,) = await asyncio.gather(following, return_exceptions=True)
+            if isinstance(result, Exception):
+                log.error("telling ended early, rollout=%d", self._rollout.id, exc_info=result)
+
+    async def _follow(self) -> None:
         """Until the rollout is over and told of. At once where nobody is to be told."""
         listed = self._rollout.options.get("notify")
         if not listed:
@@ -66,7 +81,9 @@ class Telling:
             try:
                 self._look(destinations)
             except JournalError as error:
-                log.warning("not told of, the journal could not be read, rollout=%d reason=%s", self._rollout.id, error)
+                log.warning("the journal could not be read, rollout=%d reason=%s", self._rollout.id, error)
+                await asyncio.sleep(LATER)
+                continue
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 await self._tell(batch)
@@ -74,16 +91,12 @@ class Telling:
                 return
             await self._pause()
 
-    async def finish(self, following: "asyncio.Task[None]") -> None:
+    async def _finish(self, following: "asyncio.Task[None]") -> None:
         """What has happened is told, within ``LAST`` seconds. Raises nothing but a cancellation."""
         self._over.set()
         _, late = await asyncio.wait([following], timeout=LAST)
         if late:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
             log.warning("the last notifications were not sent in time, rollout=%d", self._rollout.id)
-        elif following.exception() is not None:
-            log.error("telling ended early, rollout=%d", self._rollout.id, exc_info=following.exception())
 
     async def _pause(self) -> None:
         try:
