@@ -7,7 +7,8 @@ from quarterdeck.config import scalars as fleet_scalars
 from quarterdeck.config.compose import scalars
 from quarterdeck.config.compose.mounts import DEFINITION, EXTERNAL
 from quarterdeck.config.compose.parts import LABELS, LATER, OPTIONS, RESOURCE_NAME, SOME_TEXT, SWARM, only, whole
-from quarterdeck.config.kinds import BOOLEAN, TEXT
+from quarterdeck.config.compose.shapes import BOOLEAN
+from quarterdeck.config.kinds import TEXT
 from quarterdeck.config.locations import LocalPath, SecretFile
 from quarterdeck.config.shapes import Key, Keys, ListOf, Scalar
 

@@ -5,8 +5,8 @@ from quarterdeck.config.compose import declarations, parts, scalars
 from quarterdeck.config.compose.mounts import MOUNT, MOUNT_IN_PLACE, SIZE, TMPFS
 from quarterdeck.config.compose.parts import LATER, SOME_TEXT, WINDOWS, whole
 from quarterdeck.config.compose.ports import EXPOSED, PORT
-from quarterdeck.config.compose.shapes import ByForm, NamedMap, Pairs, WithPlace, one_or_many
-from quarterdeck.config.kinds import BOOLEAN, TEXT
+from quarterdeck.config.compose.shapes import BOOLEAN, ByForm, NamedMap, Pairs, WithPlace, one_or_many
+from quarterdeck.config.kinds import TEXT
 from quarterdeck.config.locations import LocalPath
 from quarterdeck.config.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from quarterdeck.config.problems import Problems

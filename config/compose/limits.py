@@ -47,7 +47,7 @@ def reserved_devices(service: Fields) -> tuple[Mapping[str, str], ...]:
 
 def restart_of(service: Fields, problems: Problems) -> str:
     """The engine's restart policy: `restart`, or what `deploy.restart_policy` says."""
-    short: str | None = service.values.get("restart")
+    short: str | None = service.values.get("restart") or None
     policy = _below(service, "deploy").get("restart_policy")
     if not isinstance(policy, Fields):
         return short or "no"

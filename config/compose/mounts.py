@@ -6,9 +6,9 @@ from typing import Any
 
 from quarterdeck.config import scalars as fleet_scalars
 from quarterdeck.config.compose import scalars
-from quarterdeck.config.compose.shapes import ByForm, Pairs, WithPlace
+from quarterdeck.config.compose.shapes import BOOLEAN, ByForm, Pairs, WithPlace
 from quarterdeck.config.container import Mount
-from quarterdeck.config.kinds import BOOLEAN, TEXT
+from quarterdeck.config.kinds import TEXT
 from quarterdeck.config.nodes import MappingNode
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit

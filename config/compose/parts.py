@@ -5,9 +5,9 @@ from typing import Any
 from quarterdeck.config import scalars as fleet_scalars
 from quarterdeck.config.compose import scalars
 from quarterdeck.config.compose.mounts import MODE, SIZE
-from quarterdeck.config.compose.shapes import NUMBER_OR_TEXT, ByForm, Pairs
+from quarterdeck.config.compose.shapes import BOOLEAN, NUMBER_OR_TEXT, ByForm, Pairs
 from quarterdeck.config.container import Device, Healthcheck, Logging, Ulimit
-from quarterdeck.config.kinds import BOOLEAN, TEXT
+from quarterdeck.config.kinds import TEXT
 from quarterdeck.config.locations import LocalPath
 from quarterdeck.config.nodes import MappingNode, Node
 from quarterdeck.config.problems import Problems

@@ -5,12 +5,12 @@ import re
 import shlex
 from collections.abc import Callable
 
-from quarterdeck.config.scalars import Unfit
+from quarterdeck.config.scalars import Unfit, true_or_false
 
 NAME = r"[a-zA-Z0-9._-]{1,255}"
 RESOURCE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}"  # what an engine takes as the name of a container, a volume or a network
 PROJECT = r"[a-z0-9][a-z0-9_-]{0,62}"
-RESTART = r"no|always|unless-stopped|on-failure(:[0-9]{1,6})?"
+RESTART = r"(no|always|unless-stopped|on-failure(:[0-9]{1,6})?)?"  # empty is Compose's way to say nothing
 LARGEST = 2**63 - 1  # what the engine's numbers hold
 
 _SIZE = re.compile(r"([0-9]{1,19})(\.[0-9]{1,9})? ?([kmgtp]?)(i?b)?", re.IGNORECASE)
@@ -20,6 +20,14 @@ _SECONDS = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
 }  # fmt: skip
 LONGEST_SECONDS = 10 * 365 * 86400.0
+
+
+def boolean(text: str) -> bool:
+    """`true` or `false` in any of YAML's three spellings, such as `True`; `yes` and `on` are refused. Raises ``Unfit``.
+
+    The fleet file's own keys take one spelling; Compose takes all of them, so compose files of others hold them.
+    """
+    return true_or_false(text.lower() if text in ("True", "TRUE", "False", "FALSE") else text)
 
 
 def size(text: str) -> int:

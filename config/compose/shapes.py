@@ -13,6 +13,7 @@ from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.shapes import Fields, Keys, ListOf, Scalar, Schema, Shape, wrong
 
 NUMBER_OR_TEXT = {"type": ["string", "number"]}
+BOOLEAN = Scalar("`true` or `false`", scalars.boolean, {"type": "boolean"})
 
 
 class ByForm(Shape, frozen=True):
