@@ -168,7 +168,7 @@ class DockerEngine:
         words = list(command) or ["sh", "-c", "exit 1" if exits else _STUBBORN if ignores_term else _SERVES]
         said = ", ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in words)
         self.client.import_image_from_data(
-            _tree(content),
+            tree(content),
             repository=reference.rpartition(":")[0],
             tag=tag,
             changes=["ENV PATH=/bin", "EXPOSE 8080", f"LABEL app.version={tag}", f"CMD [{said}]", *changes],
@@ -254,7 +254,7 @@ def _own_net() -> tuple[socket.socket, int]:
     raise RuntimeError("no network is free for a Docker engine")
 
 
-def _tree(files: Mapping[str, str]) -> bytes:
+def tree(files: Mapping[str, str]) -> bytes:
     """A tar of busybox and ``files``."""
     busybox = _busybox()
     assert busybox is not None, "need_docker() comes first"

@@ -97,6 +97,14 @@ def _pull_error(gate: Gate, release: Release, said: str) -> BackendError:
             left=_LEFT,
             advice=f"log in on this machine, for qd sends what is known here: docker login {registry}",
         )
+    if "invalid tar header" in text:
+        return ArtifactRefused(
+            gate.host,
+            gate.words,
+            f"the engine can't unpack the layers of {location}: {said}",
+            left=_LEFT,
+            advice="an engine before version 23 knows no zstd: compress them with gzip, or update the engine",
+        )
     return CommandFailed(
         gate.host,
         gate.words,
