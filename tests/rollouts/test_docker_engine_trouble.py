@@ -25,9 +25,9 @@ AT_ONCE: dict[str, Any] = {"rolling": {"max_unavailable": "100%"}}
 IN_BATCHES: dict[str, Any] = {"rolling": {"batches": [1, "100%"], "pause": "2s"}}
 
 
-def has_begun(docks: DockerField, rollout: int) -> None:
+def has_begun(docks: DockerField, rollout: int, version: str = "2") -> None:
     """The first engine has changed, the second one not yet."""
-    wait_for(lambda: docks.running_on(docks.engines[0]) == "2", "the first engine has changed", 30)
+    wait_for(lambda: docks.running_on(docks.engines[0]) == version, "the first engine has changed", 30)
     docks.in_state(rollout, RolloutState.RUNNING)
 
 
@@ -145,28 +145,25 @@ def test_an_engine_behind_ssh_whose_connection_is_cut(docks: DockerField, start_
     docks.ssh = ssh
     place = f"ssh://{getpass.getuser()}@{host.address}:{host.port}{docks.engines[1].socket}"
     docks.hosts = {"box-2": {"docker": place}}
-    docks.deploy("1")
+    assert docks.ended(docks.begin("deploy", "1")).state is RolloutState.SUCCEEDED
     docks.write(strategy=IN_BATCHES)
     rollout = docks.begin("deploy", "2")
     has_begun(docks, rollout)
     host.restart()
     assert docks.ended(rollout).state is RolloutState.SUCCEEDED
     assert docks.running() == docks.everywhere("2")
-    docks.write(strategy=AT_ONCE)
-    docks.deploy("1", arguments=["--force", "--reason", "again"])
-    docks.write(strategy=IN_BATCHES)
-    again = docks.begin("deploy", "2", force=True, reason="again")
-    has_begun(docks, again)
+    again = docks.begin("deploy", "3")
+    has_begun(docks, again, "3")
     host.stop()
     try:
         wait_for(lambda: _waits_for(docks, again, "box-2"), "it waits for the host to come back", 30)
-        wait_for(lambda: docks.running_on(docks.engines[0]) == "1", "the other one is taken back meanwhile", 10)
+        wait_for(lambda: docks.running_on(docks.engines[0]) == "2", "the other one is taken back meanwhile", 10)
     finally:
         host.start()
     ended = docks.ended(again)
     assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
     assert "box-2" in ended.outcome
-    assert docks.running() == docks.everywhere("1")
+    assert docks.running() == docks.everywhere("2")
     put_right(docks)
 
 

@@ -1,16 +1,30 @@
-"""What the users of a service on an engine notice of a deploy, a bad one and a rollback by the real command, with requests without a
-pause."""
+"""What the users of a service on an engine notice of a deploy, a bad one and a rollback by real workers, with requests without a pause."""
 
 import re
 from itertools import groupby
 
 import pytest
 
+from quarterdeck.history.records import RolloutState
 from tests.backends.docker.test_under_load import GRACEFUL, load
 from tests.docker_fleet import SOON, DockerField
 from tests.sshd import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+
+
+def goes(docks: DockerField, kind: str, version: str | None, state: RolloutState = RolloutState.SUCCEEDED) -> None:
+    ended = docks.ended(docks.begin(kind, version))
+    assert ended.state is state, ended.outcome
+
+
+def deploy_a_bad_one_and_roll_back(docks: DockerField) -> None:
+    """2 instead of 1, what never gets healthy and is taken back by itself, and back to 1."""
+    goes(docks, "deploy", "2")
+    docks.write(health=SOON)
+    goes(docks, "deploy", "bad", RolloutState.ROLLED_BACK)
+    goes(docks, "rollback", None)
+    assert docks.running() == ["1"]
 
 
 def test_through_the_services_name_nothing_is_noticed(docks: DockerField) -> None:
@@ -19,16 +33,13 @@ def test_through_the_services_name_nothing_is_noticed(docks: DockerField) -> Non
     docks.engines = docks.engines[:1]
     docks.container = {"command": ["sh", "-c", GRACEFUL], "stop_grace_period": "3s"}
     docks.write()
-    docks.deploy("1")
+    goes(docks, "deploy", "1")
     engine = docks.engines[0]
     (network,) = docks.live(engine)["NetworkSettings"]["Networks"]
     client = engine.run(engine.image("client:1", command=["sleep", "600"]), "client", host={"network_mode": network})
     pid = engine.client.inspect_container(client)["State"]["Pid"]
     with load(["nsenter", f"--net=/proc/{pid}/ns/net"], "web", 8080) as counted:
-        docks.deploy("2")
-        docks.write(health=SOON)
-        docks.deploy("bad", status=3)
-        docks.rollback()
+        deploy_a_bad_one_and_roll_back(docks)
     failed = {words: count for words, count in counted.items() if words not in ("1", "2")}
     assert counted["1"] > 20
     assert counted["2"] > 20
@@ -45,12 +56,9 @@ def test_through_a_published_port_only_the_replacement_is_noticed(docks: DockerF
     port = free_port("127.0.0.1")
     docks.container = {"ports": [f"127.0.0.1:{port}:8080"]}
     docks.write()
-    docks.deploy("1")
+    goes(docks, "deploy", "1")
     with load([], "127.0.0.1", port) as counted:
-        docks.deploy("2")
-        docks.write(health=SOON)
-        docks.deploy("bad", status=3)
-        docks.rollback()
+        deploy_a_bad_one_and_roll_back(docks)
     told = ("1", "2", "unwell")
     failed = [words for words in counted if words not in told]
     assert failed, "a port that is never closed was not stopped first"

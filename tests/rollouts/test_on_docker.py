@@ -55,14 +55,16 @@ def test_another_fleets_target_of_the_same_name_is_left_alone(docks: DockerField
     """Two fleets may share an engine, and both have a staging/web. One that was renamed adopts what it has there."""
     docks.engines = docks.engines[:1]
     docks.write()
-    docks.quiet(docks.deploy("1")["rollout"])
+    first = docks.begin("deploy", "1")
+    assert docks.ended(first).state is RolloutState.SUCCEEDED
+    docks.quiet(first)
     docks.state.rename(docks.directory / "another bastion's")
     docks.file.write_text(json.dumps(json.loads(docks.file.read_text()) | {"fleet": "harbour"}))
     refused = docks.qd("deploy", TARGET, "2", "--wait", status=1).stderr
     assert re.search(r"1-\w+ runs there as staging/web of the fleet docks, and this is the fleet harbour", refused)
     assert docks.running() == ["1"]
     docks.qd("adopt", TARGET, status=0)
-    docks.deploy("2")
+    assert docks.ended(docks.begin("deploy", "2")).state is RolloutState.SUCCEEDED
     assert docks.running() == ["2"]
     assert docks.live(docks.engines[0])["Config"]["Labels"]["dev.quarterdeck.fleet"] == "harbour"
 
