@@ -8,6 +8,7 @@ from typing import Any
 
 from quarterdeck.config import scalars
 from quarterdeck.config.analysis_reading import ANALYSES
+from quarterdeck.config.approval_reading import APPROVALS
 from quarterdeck.config.containers import CONTAINER
 from quarterdeck.config.freeze_reading import is_a_span
 from quarterdeck.config.freezes import Freeze
@@ -34,7 +35,6 @@ from quarterdeck.config.kinds import (
 )
 from quarterdeck.config.locations import LocalPath, LocalText
 from quarterdeck.config.model import (
-    ApprovalPolicy,
     Keep,
     Logs,
     OnUnreachable,
@@ -192,33 +192,6 @@ FREEZE = Keys(
     ),
     make=Freeze,
     check=is_a_span,
-)
-
-
-def _reachable(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
-    """Whether as many people are named as must agree; how many are in a group is not known here."""
-    who, count = values.get("who"), values.get("count", 1)
-    if who is None or any(name.startswith("@") for name in who) or count <= len(who):
-        return True
-    problems.add(node.value("count"), f"{count} must agree, and only {len(who)} may")
-    return False
-
-
-APPROVALS = Keys(
-    "the approvals",
-    (
-        Key("count", COUNT, "How many people must agree to a deploy's plan.", default="1"),
-        Key(
-            "from",
-            ListOf(PERSON, "a list of users and @groups", least=1, distinct=True),
-            "Who may. Without it: who `operators.approve` names, else everybody.",
-            field="who",
-        ),
-        Key("prevent_self_review", BOOLEAN, "Whether it must be others than who asked for it.", default="true"),
-        Key("timeout", SOME_TIME, "How long it is waited for; then the deploy is cancelled.", default="8h"),
-    ),
-    make=ApprovalPolicy,
-    check=_reachable,
 )
 ENVIRONMENT = Keys(
     "an environment",

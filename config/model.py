@@ -182,7 +182,28 @@ class Analyse(msgspec.Struct, frozen=True, tag_field="step", tag="analysis"):
     analyses: tuple[str, ...]
 
 
-CanaryStep = SetWeight | Pause | Run | Bake | Analyse
+class ApprovalPolicy(msgspec.Struct, frozen=True, rename={"who": "from"}):
+    """Who must agree before a deploy begins, or goes on. ``who``: users and @groups, None: everybody may."""
+
+    count: int = 1
+    who: tuple[str, ...] | None = None
+    prevent_self_review: bool = True  # whoever asked for a rollout does not count
+    timeout: float = 8 * 3600.0  # seconds that it is waited for
+
+
+class OnTimeout(StrEnum):
+    ABORT = "abort"  # the hosts go back to what they ran
+    PROMOTE = "promote"  # silence is consent
+
+
+class Approve(msgspec.Struct, frozen=True, tag_field="step", tag="approval"):
+    """It stands still here until so many people have agreed to the plan at this very step."""
+
+    policy: ApprovalPolicy = ApprovalPolicy()
+    on_timeout: OnTimeout = OnTimeout.ABORT
+
+
+CanaryStep = SetWeight | Pause | Run | Bake | Analyse | Approve
 
 
 class Strategy(msgspec.Struct, frozen=True):
@@ -262,15 +283,6 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         return f"{self.environment}/{self.service}"
-
-
-class ApprovalPolicy(msgspec.Struct, frozen=True, rename={"who": "from"}):
-    """Who must agree before a deploy begins. ``who``: users and @groups, None: everybody may."""
-
-    count: int = 1
-    who: tuple[str, ...] | None = None
-    prevent_self_review: bool = True  # whoever asked for a rollout does not count
-    timeout: float = 8 * 3600.0  # seconds that it is waited for
 
 
 class Environment(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quarterdeck.config import scalars
+from quarterdeck.config.approval_reading import APPROVAL
 from quarterdeck.config.hooks import HOOK
 from quarterdeck.config.kinds import COMMAND, DURATION, NAME, SHARE, SOME_TIME, WEIGHT
 from quarterdeck.config.model import Analyse, Bake, CanaryStep, Hook, Pause, Run, SetWeight, Share, Strategy
@@ -73,6 +74,7 @@ _MAKE: Mapping[str, Any] = {
     "run": Run,
     "bake": lambda it: it,
     "analysis": Analyse,
+    "approval": lambda it: it,
 }
 
 
@@ -93,11 +95,12 @@ STEP = Keys(
             "A command, as in hooks: on the first host that has the new release, on each that has it, or here.",
         ),
         Key("analysis", ANALYSIS_NAMES, "What is measured here before it goes on: names of `analyses`."),
+        Key("approval", APPROVAL, "Who must agree here before it goes on; nobody promotes it past that."),
         _BAKE,
     ),
     make=_step,
-    one_of=("set_weight", "pause", "run", "analysis", "bake"),
-    refused=later("approval", "set_scale", "set_route", "set_flag", "notify"),
+    one_of=("set_weight", "pause", "run", "analysis", "approval", "bake"),
+    refused=later("set_scale", "set_route", "set_flag", "notify"),
 )
 
 

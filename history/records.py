@@ -191,7 +191,8 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Approval(msgspec.Struct, frozen=True):
-    """Somebody's word about the plan of this hash. ``verdict`` is approved or rejected; ``person``: the login behind sudo."""
+    """Somebody's word about the plan of this hash. ``verdict`` is approved or rejected; ``person``: the login behind sudo; ``step``: it
+    is about going on there, 0: about beginning."""
 
     id: int
     rollout: int
@@ -202,6 +203,7 @@ class Approval(msgspec.Struct, frozen=True):
     uid: int
     time: str
     reason: str
+    step: int = 0
 
 
 class MadeFreeze(msgspec.Struct, frozen=True):

@@ -7,25 +7,32 @@ import msgspec
 from quarterdeck.config.model import ApprovalPolicy
 from quarterdeck.history.errors import RequestRefused
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Approval, Operator, Rollout, RolloutState
-from quarterdeck.rollouts.approvals import SHOWN_HASH, Tally, is_self, people, tally, wanted_of
+from quarterdeck.history.records import Approval, Operator, Rollout, RolloutState, Step
+from quarterdeck.rollouts.approvals import SHOWN_HASH, Tally, is_self, people, tally, wanted_at, wanted_of
 from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.promoting import asks_people
 from quarterdeck.rollouts.roles import is_named
 
 LEAST_HASH = 8  # characters of a plan's hash that name it
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A rollout that waits for people's words. ``until``: ISO 8601 UTC."""
+    """A rollout that waits for people's words. ``until``: ISO 8601 UTC; ``step``: where it stands, None: it has not begun."""
 
     rollout: Rollout
     tally: Tally
     until: str | None
+    step: Step | None = None
+
+    @property
+    def seq(self) -> int:
+        """Of the step; 0: it has not begun."""
+        return self.step.seq if self.step is not None else 0
 
     @property
     def words(self) -> str:
-        """``waits for 1 approval by @leads until 2026-11-29 23:10Z``."""
-        return f"{self.tally.words}{until_words(self.until)}"
+        """``waits for 1 approval by @leads until 2026-11-29 23:10Z``, and ``, at step 7 (25 %, 1 of 4 hosts)``."""
+        return f"{self.tally.words}{until_words(self.until)}{place_words(self.step)}"
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -40,25 +47,46 @@ def until_words(until: str | None) -> str:
     return f" until {datetime.fromisoformat(until).astimezone(UTC):%Y-%m-%d %H:%MZ}" if until else ""
 
 
+def place_words(step: Step | None) -> str:
+    """``, at step 7 (25 %, 1 of 4 hosts)``; empty: it has not begun."""
+    if step is None:
+        return ""
+    body = step.body
+    return f", at step {step.seq} ({float(body.get('weight') or 0):g} %, {body.get('hosts')} of {body.get('of')} hosts)"
+
+
 def waiting_for(journal: Journal, rollout: Rollout) -> Waiting | None:
     """Who is waited for; None: nobody, it does not wait for approvals now."""
+    if rollout.state in (RolloutState.RUNNING, RolloutState.PAUSED):
+        step = asks_people(journal.steps(rollout.id))
+        return standing(journal, rollout, wanted_at(step), step) if step is not None else None
     wanted = wanted_of(rollout)
     if wanted is None or rollout.state is not RolloutState.QUEUED:
         return None
-    return _standing(journal, rollout, wanted)
+    return standing(journal, rollout, wanted)
 
 
-def approve(control: Control, rollout: int, plan_hash: str = "", reason: str = "") -> Said:
-    """Agrees to the plan. ``plan_hash``: of the one that was shown (its first characters will do); empty: whichever it has.
+def standing(journal: Journal, rollout: Rollout, wanted: ApprovalPolicy, step: Step | None = None) -> Waiting:
+    """What was said about its plan, or at that step of it."""
+    seq = step.seq if step is not None else 0
+    told = journal.wanted_approvals(rollout.id, seq) or {}
+    return Waiting(rollout, tally(wanted, rollout, journal.approvals(rollout.id), seq), told.get("until"), step)
 
-    Raises Refused: who may not, one's own rollout, a plan that has changed since, nothing that waits.
+
+def approve(control: Control, rollout: int, plan_hash: str = "", reason: str = "", *, step: int | None = None) -> Said:
+    """Agrees to the plan, or to going on at ``step`` of it (0: to its beginning). ``plan_hash``: of the plan that was shown (its first
+    characters will do). Both empty: whatever it waits for now; a plan alone is its beginning.
+
+    Raises Refused: who may not, one's own rollout, a plan or a step that is not the one that was shown, nothing that waits.
     """
-    return _say(control, rollout, "approved", plan_hash, reason)
+    if step is None and plan_hash:
+        step = 0
+    return _say(control, rollout, "approved", plan_hash, reason, step)
 
 
-def reject(control: Control, rollout: int, plan_hash: str = "", reason: str = "") -> Said:
-    """Says no: the rollout ends, nothing was changed. Also of one's own. Raises Refused as ``approve`` does."""
-    return _say(control, rollout, "rejected", plan_hash, reason)
+def reject(control: Control, rollout: int, plan_hash: str = "", reason: str = "", *, step: int | None = None) -> Said:
+    """Says no: the rollout ends; what it has changed is taken back. Also of one's own. Raises Refused as ``approve`` does."""
+    return _say(control, rollout, "rejected", plan_hash, reason, step)
 
 
 def why_not(operator: Operator, rollout: Rollout, wanted: ApprovalPolicy, *, yes: bool) -> str:
@@ -74,16 +102,19 @@ def why_not(operator: Operator, rollout: Rollout, wanted: ApprovalPolicy, *, yes
     return ""
 
 
-def _say(control: Control, id: int, verdict: str, plan_hash: str, reason: str) -> Said:
+def _say(control: Control, id: int, verdict: str, plan_hash: str, reason: str, step: int | None) -> Said:
     journal = control.journal
     rollout = journal.rollout(id)
-    wanted = wanted_of(rollout)
-    if wanted is None or rollout.state is not RolloutState.QUEUED:
+    waiting = waiting_for(journal, rollout)
+    if waiting is None:
         state = str(rollout.state).replace("_", " ")
-        raise Refused(f"rollout {id} ({rollout.kind} of {rollout.target}) is {state}: it does not wait for an approval")
+        advice = f"its worker died: qd resume {id}" if rollout.state is RolloutState.ORPHANED else ""
+        raise Refused(
+            f"rollout {id} ({rollout.kind} of {rollout.target}) is {state}: it does not wait for an approval", advice
+        )
     if control.read_only:
         raise Refused("this is a read-only session, nothing was changed", "start it again without --read-only")
-    if refused := why_not(control.operator, rollout, wanted, yes=verdict == "approved"):
+    if refused := why_not(control.operator, rollout, waiting.tally.wanted, yes=verdict == "approved"):
         raise Refused(*refused.split("; ", 1))
     shown = plan_hash or rollout.plan_hash
     if len(shown) < LEAST_HASH or not rollout.plan_hash.startswith(shown):
@@ -91,14 +122,16 @@ def _say(control: Control, id: int, verdict: str, plan_hash: str, reason: str) -
             f"the plan of rollout {id} is {rollout.plan_hash[:SHOWN_HASH]}, not {shown[:SHOWN_HASH]}",
             "it has changed since it was shown: look at it again",
         )
+    if step not in (None, waiting.seq):
+        here = f"at step {waiting.seq}" if waiting.seq else "to begin"
+        meant = f"step {step}" if step else "its beginning"
+        raise Refused(
+            f"rollout {id} waits {here} now, and this is about {meant}",
+            f"look at it again: qd show {id}; there is --step for what it stands at",
+        )
     try:
-        word = journal.give_word(id, rollout.plan_hash, verdict, reason)
+        word = journal.give_word(id, rollout.plan_hash, verdict, reason, step=waiting.seq)
     except RequestRefused as error:
         raise Refused(error.why) from None
     alone = not control.wake(id)
-    return Said(word, _standing(journal, journal.rollout(id), wanted), alone)
-
-
-def _standing(journal: Journal, rollout: Rollout, wanted: ApprovalPolicy) -> Waiting:
-    told = journal.wanted_approvals(rollout.id) or {}
-    return Waiting(rollout, tally(wanted, rollout, journal.approvals(rollout.id)), told.get("until"))
+    return Said(word, standing(journal, journal.rollout(id), waiting.tally.wanted, waiting.step), alone)

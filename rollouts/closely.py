@@ -22,7 +22,7 @@ from quarterdeck.history.records import (
 from quarterdeck.rollouts.measuring_seen import metrics_seen
 from quarterdeck.rollouts.picture import MOVES, version_of
 from quarterdeck.rollouts.plan import Action
-from quarterdeck.rollouts.promoting import pauses_left, waits_in
+from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.measured import MetricSeen
@@ -145,16 +145,23 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
     match rollout.state:
         case RolloutState.PAUSED if failed is not None:
             hosts = len({s.host for s in seen.steps if s.state is StepState.FAILED and s.action != Action.FINISH})
-            return (
+            again = (
                 WayOn(
                     "retry", f"tries {failed.action} on {failed.host} again{_others(hosts)}, then goes on", failed.seq
                 ),
+            )
+            if failed.action == Action.APPROVAL:
+                return again, ""  # what nobody agreed to is not passed over
+            return (
+                *again,
                 WayOn(
                     "skip",
                     f"goes on without {failed.action} on {failed.host}: that host is left as it is, and owed",
                     failed.seq,
                 ),
             ), ""
+        case RolloutState.RUNNING | RolloutState.PAUSED if asks := asks_people(seen.steps):
+            return (), f"people must agree to step {asks.seq} first: a, or qd approve {rollout.id}"
         case RolloutState.RUNNING | RolloutState.BAKING | RolloutState.PAUSED if seen.alive and (
             waits := waits_in(seen.steps)
         ):

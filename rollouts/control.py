@@ -27,7 +27,9 @@ from quarterdeck.history.records import (
     StepState,
 )
 from quarterdeck.rollouts import spawn
-from quarterdeck.rollouts.promoting import pauses_left, waits_in
+from quarterdeck.rollouts.approvals import with_approvers
+from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
 from quarterdeck.rollouts.roles import may_change
 
 TAKEOVER = 15.0  # seconds within which a new worker has taken an orphaned rollout over
@@ -261,7 +263,7 @@ class Control:
         if only and not options.get("settle") and len(set(only)) < len(target.hosts):
             options["partial"] = True  # not so for hosts that are owed what the others run already
         options |= {
-            "target": to_json(target),
+            "target": to_json(with_approvers(target, self.fleet.operators.approve)),
             "ssh_config": [str(path) for path in self.fleet.ssh_config],
             "known_hosts": [str(path) for path in self.fleet.known_hosts],
             "base": str(self.fleet.file.parent),
@@ -375,6 +377,8 @@ class Control:
         steps = self.journal.steps(rollout)
         waits = waits_in(steps)
         named = f"rollout {rollout} ({now.kind} of {now.target})"
+        if asks_people(steps):
+            raise Refused(f"{named} waits for people to agree: nobody promotes it past that", f"qd approve {rollout}")
         if full and not pauses_left(steps):
             raise Refused(f"{named} has no pause left", f"to end its bake: qd promote {rollout}" if waits else "")
         if not full and waits is None:
@@ -398,6 +402,10 @@ class Control:
         )
         if now.state is RolloutState.PAUSED and failed is None:
             raise Refused(f"rollout {rollout} stands at no step that failed", f"see: qd show {rollout}")
+        if failed is not None and failed.action == Action.APPROVAL:
+            raise Refused(
+                f"step {failed.seq} is an approval: nobody skips it", f"to ask for it again: qd retry {rollout}"
+            )
         step = failed.seq if failed is not None else None
         return self.ask(rollout, "skip", step=step, arguments={"reason": reason} if reason else None)
 

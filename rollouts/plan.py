@@ -13,7 +13,20 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.config.model import Analyse, Bake, Hook, Hooks, HookWhere, Pause, Run, SetWeight, Share, Strategy
+from quarterdeck.config.model import (
+    Analyse,
+    Approve,
+    Bake,
+    Hook,
+    Hooks,
+    HookWhere,
+    Pause,
+    Run,
+    SetWeight,
+    Share,
+    Strategy,
+)
+from quarterdeck.rollouts.approvals import step_body
 
 NO_HOOKS = Hooks()
 BASTION = "(here)"  # stands where a host's name does in steps that run on this machine; no host can be called so
@@ -27,6 +40,7 @@ class Action(StrEnum):
     HOOK = "hook"
     PAUSE = "pause"  # for a time, or until somebody promotes
     ANALYSIS = "analysis"  # the new release is measured where it runs
+    APPROVAL = "approval"  # until enough people have agreed to going on
     BAKE = "bake"  # every host is watched for a time, before it counts as success
     VERIFY = "verify"  # read back and check health once more, when all hosts are done
     FINISH = "finish"  # mark the release good, remove old ones; never fails a rollout
@@ -191,7 +205,7 @@ def share_of_hosts(percent: float, total: int) -> int:
 
 def _canary(build: _Builder, names: list[str], settled: list[str], release: str, strategy: Strategy) -> None:
     """The strategy's steps but for the bake, which is every strategy's. Hosts that run the release already count as moved; pauses and
-    commands of a share that no host stands for are left out with it."""
+    commands of a share that no host stands for are left out with it, approvals never."""
     moved = 0
     total = len(names) + len(settled)
 
@@ -228,6 +242,11 @@ def _canary(build: _Builder, names: list[str], settled: list[str], release: str,
                 hooks += 1
             case Analyse(analyses=names_of_analyses) if there:
                 build.add(BASTION, Action.ANALYSIS, analyses=list(names_of_analyses), **here)
+                build.next_wave()
+                for host in names[:moved]:
+                    build.add(host, Action.VERIFY, release=release)
+            case Approve():  # also before the first host: nobody has agreed to moving it
+                build.add(BASTION, Action.APPROVAL, **step_body(step), **here)
                 build.next_wave()
                 for host in names[:moved]:
                     build.add(host, Action.VERIFY, release=release)

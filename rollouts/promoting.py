@@ -1,16 +1,22 @@
-"""What a rollout waits for by its own plan: the pause or the bake that it is in, and the pauses to come. Pure."""
+"""What a rollout waits for by its own plan: the pause, the bake or the approval that it is in, and the pauses to come. Pure."""
 
 from collections.abc import Iterable
 
 from quarterdeck.history.records import Step, StepState
 from quarterdeck.rollouts.plan import Action
 
-WAITS = frozenset({Action.PAUSE, Action.BAKE, Action.ANALYSIS})
+WAITS = frozenset({Action.PAUSE, Action.BAKE, Action.ANALYSIS, Action.APPROVAL})
 
 
 def waits_in(steps: Iterable[Step]) -> Step | None:
-    """The pause or bake that has begun and not ended: what a promotion is about."""
+    """The step of those kinds that has begun and not ended: what a promotion is about, unless people must agree there."""
     return next((step for step in steps if step.state is StepState.STARTED and step.action in WAITS), None)
+
+
+def asks_people(steps: Iterable[Step]) -> Step | None:
+    """The approval that has begun and not ended: only those who may agree end it."""
+    waits = waits_in(steps)
+    return waits if waits is not None and waits.action == Action.APPROVAL else None
 
 
 def pauses_left(steps: Iterable[Step]) -> int:

@@ -6,7 +6,7 @@ import os
 import pwd
 from collections.abc import Collection
 
-from quarterdeck.config.model import Fleet, Operators
+from quarterdeck.config.model import Approve, Fleet, Operators
 from quarterdeck.history.records import Operator
 
 
@@ -23,8 +23,10 @@ def may_look(operators: Operators, operator: Operator) -> bool:
 
 
 def may_approve(fleet: Fleet, operator: Operator) -> bool:
-    """Whether ``operator`` is named as one who agrees to deploys, of some environment."""
-    wanted = (environment.approvals for environment in fleet.environments.values())
+    """Whether ``operator`` is named as one who agrees to deploys, of some environment or at a step of some strategy."""
+    wanted = [environment.approvals for environment in fleet.environments.values()]
+    steps = (step for target in fleet.targets.values() for step in target.strategy.steps)
+    wanted += [step.policy for step in steps if isinstance(step, Approve)]
     named = {name for each in wanted if each is not None for name in each.who or fleet.operators.approve or ()}
     return is_named(operator, named)
 

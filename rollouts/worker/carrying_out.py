@@ -46,8 +46,8 @@ class CarryingOut(TakingBack):
                 epoch, RolloutState.FAILED, f"{error}: somebody drives this target from another journal", cause="fenced"
             )
             return
-        except Aborted:
-            await self._aborted(armed, work, epoch)
+        except Aborted as error:
+            await self._aborted(armed, work, epoch, error.why)
             return
         except StepFailed as failure:
             await self._take_back(armed, work, epoch, failure.why, at_fault=failure.release_at_fault)
@@ -65,7 +65,8 @@ class CarryingOut(TakingBack):
         return [step for step in self.journal.reader.steps(self.id) if step.seq in wanted]
 
     async def _ask_what_to_do(self, waves: Waves, failure: StepFailed) -> None:
-        why = f"{failure.why}; retry, skip or abort"
+        ways = "retry or abort" if failure.step.action == Action.APPROVAL else "retry, skip or abort"
+        why = f"{failure.why}; {ways}"
         request = await waves.stand_still(why, "retry", "skip", "resume", at=self._failed())
         skip = request.step or failure.step.seq if request.kind == "skip" else None
         await self._try_failed_again(waves.epoch, skip=skip)

@@ -351,7 +351,9 @@ class Session(WaitingForWords, CarryingOut):
         waits = waits_in(steps)
         self.wishes.heard_abort()
         return waits is not None and (
-            bool(waits.body.get("promote")) or self.wishes.pending("promote", "retry") is not None
+            bool(waits.body.get("promote"))
+            or waits.action == Action.APPROVAL
+            or self.wishes.pending("promote", "retry") is not None
         )
 
     def _first_step_back(self, steps: list[Step]) -> int | None:

@@ -12,7 +12,11 @@ from quarterdeck.rollouts.worker.wishes import Wishes
 
 
 class Aborted(Exception):
-    """An operator's abort. It always wins."""
+    """An operator's abort, which always wins; or with ``why`` a no of somebody who had to agree, which is answered alike."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class StandingStill:
@@ -49,6 +53,8 @@ class StandingStill:
         Wishes from before are about something else, and are refused, but for a worker that takes over (``heed_older``).
         So is one that names a step but none of those it stands ``at``, and one that makes no sense here.
         """
+        if self._at_an_approval(at):  # what nobody agreed to is not passed over
+            ways_on = tuple(way for way in ways_on if way != "skip")
         while not heed_older and (late := self.wishes.pending("resume", "retry", "skip")) is not None:
             await self.wishes.answer(late, "it did not stand still when this was asked", state="refused")
         await self._state(RolloutState.PAUSED, why, ways_on)
@@ -69,11 +75,18 @@ class StandingStill:
         await self.wishes.answer(request, f"{request.kind}: done")
         return request
 
+    def _at_an_approval(self, at: Collection[int]) -> bool:
+        return any(
+            step.seq in at and step.action == Action.APPROVAL for step in self.journal.reader.steps(self.rollout)
+        )
+
     async def _sensible(self, ways_on: Sequence[str], at: Collection[int]) -> Request:
         """The first wish that is about this standstill; the others are answered."""
         while True:
             request = await self.wishes.next("resume", "retry", "skip")
-            if request.kind not in ways_on:
+            if request.kind == "skip" and self._at_an_approval(at):
+                why = "an approval is not skipped: retry it, or abort it"
+            elif request.kind not in ways_on:
                 why = f"nothing has failed here, there is nothing to {request.kind}: resume it, or abort it"
             elif request.step is not None and at and request.step not in at:
                 why = f"it stands at step {min(at)} now, and this was asked at step {request.step}"

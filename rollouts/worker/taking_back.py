@@ -18,14 +18,15 @@ from quarterdeck.rollouts.worker.waves import Waves
 
 
 class TakingBack(Standing):
-    async def _aborted(self, armed: Armed, work: Work, epoch: int) -> None:
+    async def _aborted(self, armed: Armed, work: Work, epoch: int, why: str = "") -> None:
+        """``why``: in place of who asked for it."""
         request = self.wishes.abort_request
         by = request.by if request else "an operator"
         if self.rollout.kind is RolloutKind.ROLLBACK:
             await self._observe_steps(armed)
             await self._end(epoch, RolloutState.FAILED, f"rollback aborted by {by}: {self._mixed()}", cause="aborted")
         else:
-            await self._take_back(armed, work, epoch, f"aborted by {by}", at_fault=False)
+            await self._take_back(armed, work, epoch, why or f"aborted by {by}", at_fault=False)
 
     async def _take_back(self, armed: Armed, work: Work, epoch: int, why: str, *, at_fault: bool) -> None:
         journal = self.journal.journal

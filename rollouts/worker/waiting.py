@@ -8,23 +8,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from quarterdeck.config.model import ApprovalPolicy
 from quarterdeck.config.release import Release
-from quarterdeck.history.clock import boot_id, boottime
+from quarterdeck.history.approvals import seconds_left
 from quarterdeck.history.errors import RequestRefused, TargetBusy
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Request
-from quarterdeck.rollouts.approvals import SHOWN_HASH, Tally, tally
+from quarterdeck.rollouts.approvals import SHOWN_HASH, Tally, policy_value, tally
 from quarterdeck.rollouts.approving import until_words
 from quarterdeck.rollouts.control import busy
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin
 from quarterdeck.rollouts.worker.standing import Standing
 
 log = logging.getLogger("quarterdeck.worker")
-NANOSECONDS = 1_000_000_000
 
 
 class Overtaken(Exception):
@@ -38,7 +36,9 @@ class WaitingForWords(Standing):
         words = f"{tally(wanted, self.journal.reader.rollout(self.id), ()).words} (plan {plan_hash[:SHOWN_HASH]})"
 
         def queue() -> None:
-            journal.want_approvals(self.id, words, _told(wanted), supersede=bool(self.rollout.options.get("supersede")))
+            journal.want_approvals(
+                self.id, words, policy_value(wanted), supersede=bool(self.rollout.options.get("supersede"))
+            )
             if request is not None:
                 with contextlib.suppress(RequestRefused):  # answered already
                     journal.answer(request.id, "done", words)
@@ -89,7 +89,7 @@ class WaitingForWords(Standing):
             told = tally(wanted, reader.rollout(self.id), reader.approvals(self.id))
             if told.rejected is not None:
                 raise _rejected(told)
-            if not told.missing and _left(reader.wanted_approvals(self.id) or {}) > 0:
+            if not told.missing and seconds_left(reader.wanted_approvals(self.id) or {}) > 0:
                 return  # what was agreed to long ago, while nobody was at work on it, does not begin unexpectedly
             if told_last not in (None, len(told.given)):
                 await self._say(told)
@@ -98,7 +98,7 @@ class WaitingForWords(Standing):
 
     async def _next_move(self, told: Tally) -> None:
         until = self.journal.reader.wanted_approvals(self.id) or {}
-        left = _left(until)
+        left = seconds_left(until)
         withdrawn = asyncio.create_task(self.wishes.next("cancel", "abort"))
         overtaken = asyncio.create_task(self.wishes.overtaken.wait())
         moved = asyncio.create_task(self.wishes.moved.wait())
@@ -125,7 +125,7 @@ class WaitingForWords(Standing):
         """Who is waited for now, where everybody sees it."""
         words = f"{told.words} (plan {self.journal.reader.rollout(self.id).plan_hash[:SHOWN_HASH]})"
         journal = self.journal.journal
-        await self._while_it_waits(lambda: journal.want_approvals(self.id, words, _told(told.wanted)))
+        await self._while_it_waits(lambda: journal.want_approvals(self.id, words, policy_value(told.wanted)))
 
     async def _changed(self, wanted: ApprovalPolicy, armed: Armed, before: str) -> None:
         """The hosts want another plan than the one that was agreed to: that one is shown, and waited for."""
@@ -137,7 +137,7 @@ class WaitingForWords(Standing):
 
         def change() -> None:
             journal.set_plan(self.id, armed.body, after, to_release=armed.release.id, from_release=armed.leaving)
-            journal.want_approvals(self.id, told, _told(wanted))
+            journal.want_approvals(self.id, told, policy_value(wanted))
 
         await self._while_it_waits(lambda: journal.together(change, rollout=self.id))
         log.info("the plan has changed while it waited, rollout=%d plan=%s", self.id, after)
@@ -150,29 +150,10 @@ class WaitingForWords(Standing):
             raise Overtaken from error
 
 
-def _told(wanted: ApprovalPolicy) -> dict[str, Any]:
-    who = list(wanted.who) if wanted.who is not None else None
-    return {
-        "count": wanted.count,
-        "from": who,
-        "prevent_self_review": wanted.prevent_self_review,
-        "timeout": wanted.timeout,
-    }
-
-
 def _rejected(told: Tally) -> CannotBegin:
     assert told.rejected is not None
     why = f": {told.rejected.reason}" if told.rejected.reason else ""
     return CannotBegin("rejected", f"rejected by {told.rejected.by}{why}; nothing was changed")
-
-
-def _left(until: Mapping[str, Any]) -> float:
-    """Seconds. The wall clock is asked only where this machine was started anew meanwhile."""
-    if until.get("boot") == boot_id():
-        return (int(until["until_boottime"]) - boottime()) / NANOSECONDS
-    if not until.get("until"):
-        return 0.0
-    return (datetime.fromisoformat(str(until["until"])) - datetime.now(UTC)).total_seconds()
 
 
 def _was(until: Mapping[str, Any]) -> str:

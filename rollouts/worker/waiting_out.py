@@ -40,8 +40,9 @@ class WaitingOut(StandingStill):
             await self._end(step, StepState.FAILED, {"error": failure.why})
             self.failures.append(failure)
             raise
-        except (Aborted, asyncio.CancelledError):
-            await self._end(step, StepState.FAILED, {"error": "interrupted: it was not waited for"})
+        except (Aborted, asyncio.CancelledError) as error:
+            why = error.why if isinstance(error, Aborted) else ""
+            await self._end(step, StepState.FAILED, {"error": why or "interrupted: it was not waited for"})
             raise
         seconds = round(time.monotonic() - started, 3)
         await self._end(step, StepState.DONE, {"seconds": seconds, **({"detail": ended} if ended else {})})

@@ -21,7 +21,7 @@ from quarterdeck.rollouts.plan import BASTION, Action
 from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, perform
-from quarterdeck.rollouts.worker.waiting_out import WaitingOut
+from quarterdeck.rollouts.worker.waiting_for_people import WaitingForPeople
 
 log = logging.getLogger("quarterdeck.worker")
 
@@ -31,7 +31,7 @@ RESTART_PATIENCE = 15.0  # seconds that an sshd or an engine which is being rest
 QUICK_REFUSAL = 3.0  # seconds: nobody listens there just now; what takes longer hangs
 
 
-class Waves(WaitingOut):
+class Waves(WaitingForPeople):
     """``stop_at_failure``: the first failed step ends the wave (a deploy); else every host gets its chance (a
     rollback)."""
 

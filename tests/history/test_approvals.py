@@ -7,9 +7,9 @@ import pytest
 
 from quarterdeck.history import migrate
 from quarterdeck.history.audit import verify
-from quarterdeck.history.errors import RequestRefused, TargetBusy
+from quarterdeck.history.errors import EpochLost, RequestRefused, TargetBusy
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Operator, RolloutKind, RolloutState
+from quarterdeck.history.records import NewStep, Operator, RolloutKind, RolloutState, StepState
 from tests.history.conftest import ALICE
 from tests.history.forks import Fork, Report
 
@@ -105,6 +105,62 @@ def test_many_who_say_it_at_once_are_each_counted_once(state: Path) -> None:
         assert sorted(word.person for word in words) == [f"person-{number}" for number in range(4)]
         assert {int(id) for id in said} == {word.id for word in words}
         assert len(journal.events(rollout=rollout, kind="approved")) == 4
+        assert verify(journal).ok
+
+
+def test_a_word_at_a_step_is_for_that_step_and_its_time_is_counted_once(journal: Journal, other: Journal) -> None:
+    rollout = queue(journal)
+    other.give_word(rollout, "a" * 64, "approved", "begin")
+    epoch = journal.begin(rollout, preempt="nothing")
+    journal.add_steps(rollout, epoch, [NewStep(seq, "(here)", "approval", seq, {}) for seq in (1, 2)])
+    with pytest.raises(RequestRefused, match="does not wait for anybody's word at step 1"):
+        other.give_word(rollout, "a" * 64, "approved", step=1)
+    journal.start_steps(rollout, epoch, [1])
+    with pytest.raises(RequestRefused, match="does not wait for anybody's word at step 1"):
+        other.give_word(rollout, "a" * 64, "approved", step=1)  # nobody has said yet whose word counts
+    first = journal.want_approvals_at(rollout, epoch, 1, WANTED)
+    assert journal.want_approvals_at(rollout, epoch, 1, {**WANTED, "timeout": 9.0}) == first
+    assert journal.wanted_approvals(rollout) != first
+    word = other.give_word(rollout, "a" * 64, "approved", "go on", step=1)
+    assert (word.step, word.reason) == (1, "go on"), "another word than that about beginning"
+    assert other.give_word(rollout, "a" * 64, "approved", step=1) == word
+    with pytest.raises(RequestRefused, match="is running: it does not wait"):
+        other.give_word(rollout, "a" * 64, "approved")
+    with pytest.raises(RequestRefused, match="does not wait for anybody's word at step 2"):
+        other.give_word(rollout, "a" * 64, "approved", step=2)
+    with pytest.raises(EpochLost):
+        journal.want_approvals_at(rollout, epoch - 1, 1, WANTED)
+    journal.end_step(rollout, epoch, 1, StepState.FAILED, {})
+    with pytest.raises(RequestRefused, match="does not wait for anybody's word at step 1"):
+        other.give_word(rollout, "a" * 64, "rejected", step=1)
+    journal.retry_step(rollout, epoch, 1)
+    journal.start_steps(rollout, epoch, [1])
+    again = journal.want_approvals_at(rollout, epoch, 1, {**WANTED, "timeout": 0.0})
+    assert again["op_id"] != first["op_id"], "an operator's retry has a time of its own"
+    with pytest.raises(RequestRefused, match="the time for a word at step 1 of rollout 1 is over"):
+        other.give_word(rollout, "a" * 64, "rejected", step=1)
+    assert [word.step for word in journal.approvals(rollout)] == [0, 1]
+    assert verify(journal).ok
+
+
+def test_words_of_a_journal_of_the_format_before_are_about_beginning(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as past:
+        past.setattr(migrate, "LATEST", 4)
+        past.setattr("quarterdeck.history.journal.LATEST", 4)
+        past.setattr(migrate, "_migrations", lambda: {n: p for n, p in every.items() if n <= 4})
+        with Journal.open(state, operator=ALICE) as journal:
+            rollout = queue(journal)
+            journal._connection.execute(
+                "INSERT INTO approval (rollout, plan_hash, uid, verdict, person, by, time, reason)"
+                " VALUES (?, ?, 1009, 'approved', 'maya', 'maya@bastion', '2026-11-29T12:00:00.000Z', 'CHG-812')",
+                (rollout, "a" * 64),
+            )
+    with Journal.open(state, operator=ALICE) as journal:
+        kept = journal.approvals(rollout)
+        assert [(word.id, word.person, word.reason, word.step) for word in kept] == [(1, "maya", "CHG-812", 0)]
+        assert journal.give_word(rollout, "a" * 64, "approved").id == 2
         assert verify(journal).ok
 
 

@@ -7,7 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarterdeck.config import scalars
-from quarterdeck.config.model import Bake, Hook, Hooks, HookWhere, Pause, Run, SetWeight, Share, Strategy
+from quarterdeck.config.model import (
+    ApprovalPolicy,
+    Approve,
+    Bake,
+    Hook,
+    Hooks,
+    HookWhere,
+    OnTimeout,
+    Pause,
+    Run,
+    SetWeight,
+    Share,
+    Strategy,
+)
 from quarterdeck.rollouts.plan import (
     BASTION,
     Action,
@@ -233,6 +246,22 @@ def test_a_canary_moves_by_weight_and_reads_back_after_each_pause() -> None:
         (True, None, 1),
         (None, 60, 4),
     ]
+
+
+def test_an_approval_is_in_the_plan_with_who_must_agree_and_is_never_left_out() -> None:
+    asks = Approve(ApprovalPolicy(count=2, who=("@oncall",), timeout=1800.0))
+    strategy = Strategy("canary", max_unavailable=Share(count=1), steps=(asks, SetWeight(25), asks, SetWeight(100)))
+    plan = plan_deploy([running(name) for name in "abcd"], "v2-b", strategy, NO_HOOKS)
+    assert shape(plan)[1:5] == [[f"{BASTION}:approval"], ["a:switch"], [f"{BASTION}:approval"], ["a:verify"]]
+    bodies = [step.body for step in plan.steps if step.action is Action.APPROVAL]
+    wanted = {"count": 2, "from": ["@oncall"], "prevent_self_review": True, "timeout": 1800.0}
+    here = {"approval": wanted, "of": 4, "release": "v2-b"}
+    assert bodies == [{**here, "weight": 0.0, "hosts": 0}, {**here, "weight": 25, "hosts": 1}]
+
+    silent = Strategy("canary", steps=(SetWeight(10), Approve(on_timeout=OnTimeout.PROMOTE), SetWeight(100)))
+    alone = plan_deploy([running("a")], "v2-b", silent, NO_HOOKS)
+    assert shape(alone)[:3] == [["a:stage"], [f"{BASTION}:approval"], ["a:switch"]], "before the only host moves"
+    assert alone.steps[1].body["on_timeout"] == "promote"
 
 
 def test_hosts_that_run_the_release_already_count_for_the_weight() -> None:

@@ -33,8 +33,8 @@ def rollout(kind: RolloutKind = RolloutKind.DEPLOY, **options: Any) -> Rollout:
     )
 
 
-def word(person: str, uid: int, verdict: str = "approved", plan: str = PLAN) -> Approval:
-    return Approval(uid, 7, plan, verdict, person, f"{person}@bastion", uid, "2026-11-29T12:00:00Z", "")
+def word(person: str, uid: int, verdict: str = "approved", plan: str = PLAN, step: int = 0) -> Approval:
+    return Approval(uid, 7, plan, verdict, person, f"{person}@bastion", uid, "2026-11-29T12:00:00Z", "", step)
 
 
 def given(*words: Approval, **policy: Any) -> list[str]:
@@ -57,6 +57,13 @@ def test_a_word_about_another_plan_does_not_count() -> None:
     assert [one.person for one in told.given] == ["omar"]
     assert told.missing == 1
     assert tally(ApprovalPolicy(), rollout(), [word("maya", 1001, "rejected", OTHER)]).rejected is None
+
+
+def test_a_word_counts_at_the_step_it_was_said_at() -> None:
+    words = [word("maya", 1001), word("omar", 1002, step=4), word("eve", 1003, "rejected", step=9)]
+    at = {step: tally(ApprovalPolicy(), rollout(), words, step) for step in (0, 4, 7)}
+    assert [[one.person for one in told.given] for told in at.values()] == [["maya"], ["omar"], []]
+    assert [told.rejected for told in at.values()] == [None] * 3
 
 
 def test_one_no_is_enough() -> None:

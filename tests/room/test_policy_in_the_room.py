@@ -1,4 +1,5 @@
-"""Approvals and freezes in a real terminal, on real hosts: who is waited for, two keys that agree, and what is frozen."""
+"""Approvals and freezes in a real terminal, on real hosts: who is waited for, two keys that agree, before it begins and at a step of it,
+and what is frozen."""
 
 import pytest
 
@@ -65,3 +66,47 @@ def test_a_deploy_is_agreed_to_and_an_environment_frozen(field: Field) -> None:
         terminal.wait_for("freeze: none")
         terminal.send("Q")
     assert field.running() == ["v2"] * 5
+
+
+def test_a_canary_stands_until_a_key_agrees_to_its_step(field: Field) -> None:
+    hosts = [host.name for host in field.hosts.hosts]
+    field.extra["environments"] = {"staging": {"hosts": hosts}}
+    asks = {"approval": {"prevent_self_review": False, "timeout": "30m"}}
+    field.write(strategy={"canary": {"steps": [{"set_weight": 20}, asks, {"set_weight": 60}, asks]}})
+    environment = {"HOME": str(field.directory), "PATH": "/usr/bin:/bin", "QD_CACHED": "1"}
+    with Terminal(field.command(TARGET, "--cached"), size=(110, 30), environment=environment) as terminal:
+        terminal.wait_for("freeze: none")
+        terminal.send(":deploy staging/web v2\r")
+        terminal.wait_for("2  approval by 1 of anybody within 30m00s at 20 % (1 of 5 hosts)")
+        terminal.wait_for("y deploy")
+        terminal.send("\x1b")
+        terminal.wait_gone("DEPLOY")
+        field.qd("deploy", TARGET, "v2", "--detach", "--reason", "CHG-813", status=0)
+        terminal.wait_for("STAGING web v2 waits for 1 approval until 20")
+        terminal.wait_for("a approve")
+        terminal.send("2")
+        terminal.wait_for("until people agree")
+        terminal.wait_for("a approve   A abort")
+        terminal.send("p")
+        terminal.wait_for("a, or qd approve")
+        terminal.send("\x1b")
+        terminal.wait_gone("GO ON")
+        terminal.send("a")
+        terminal.wait_for("APPROVE  web @")
+        terminal.wait_for(": 1 of 5 hosts have it")
+        terminal.wait_for("approve this step")
+        terminal.send("y")
+        terminal.wait_for("of staging/web: it goes on")
+        terminal.wait_for("at step 11 (60 %,")
+        terminal.send("a")
+        terminal.wait_for(": 3 of 5 hosts have it")
+        terminal.wait_for("approve this step")
+        terminal.send("x")
+        terminal.wait_for("It is taken back from 3 of 5 hosts. Why?")
+        terminal.send("the graph looks wrong\r")
+        terminal.wait_for(": it is taken back")
+        terminal.send("Q")
+    with field.journal(read_only=True) as journal:
+        rollout = journal.rollouts(TARGET)[0].id
+    assert ": the graph looks wrong; taken back: v1 on 3 hosts" in field.ended(rollout).outcome
+    assert field.running() == ["v1"] * 5

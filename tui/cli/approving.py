@@ -21,9 +21,10 @@ def declare_approve(commands: "argparse._SubParsersAction[Parser]") -> None:
         description=(
             "Agrees to the plan of a deploy that waits for it. The fleet file says who may, and how many must\n"
             "(environments.NAME.approvals); nobody approves what they asked for, unless it says so.\n\n"
+            "A canary's step `approval` asks likewise, in the middle: a word counts for that step alone.\n\n"
             "What is agreed to is the plan that is shown: on a terminal it is shown and asked for; --yes takes the one\n"
-            "that the rollout has, --plan HASH only the one that was seen. When the hosts want another plan by the\n"
-            "time that enough people have agreed, that one waits anew."
+            "that the rollout has, --plan HASH only the one that was seen, and with it --step N what stands at that step.\n"
+            "When the hosts want another plan by the time that enough people have agreed, that one waits anew."
         ),
         example='qd approve 128\nqd approve production/api --plan 3f2a9c1b77e0 --reason "CHG-812"',
     )
@@ -38,8 +39,8 @@ def declare_reject(commands: "argparse._SubParsersAction[Parser]") -> None:
         run=run_reject,
         changes=True,
         description=(
-            "Says no to a deploy that waits for approvals: it ends, cancelled, and nothing was changed. Whoever may\n"
-            "approve may reject; who asked for it may also use `qd abort`."
+            "Says no to a deploy that waits for approvals: it ends, cancelled, and nothing was changed. One that stands at\n"
+            "a step of its strategy is taken back. Whoever may approve may reject; who asked for it may also use `qd abort`."
         ),
         example='qd reject 128 --reason "the migration is not reviewed"',
     )
@@ -53,6 +54,7 @@ def _add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--reason", metavar="TEXT", default="", help="why, for the history")
     parser.add_argument("--plan", metavar="HASH", default="", help="only this plan (its first 8 characters or more)")
+    parser.add_argument("--step", metavar="N", type=int, help="only what stands at this step of the plan")
 
 
 def run_approve(session: "Session", arguments: argparse.Namespace) -> int:
@@ -60,39 +62,42 @@ def run_approve(session: "Session", arguments: argparse.Namespace) -> int:
 
     rollout = session.rollout(arguments.rollout)
     shown = arguments.plan
+    step = arguments.step
     if not arguments.yes and not shown:
         if not session.interactive:
             raise MissingConfirmation(
                 "an approval asks for a confirmation and there is no terminal; give it with --plan HASH, or --yes"
             )
-        if not _agreed(session, rollout.id):
+        agreed = _agreed(session, rollout.id)
+        if agreed is None:
             session.printer.say("qd: not confirmed; nothing was said")
             return Exit.REFUSED
-        shown = rollout.plan_hash
-    return _report(session, approve(session.control, rollout.id, shown, arguments.reason))
+        shown, step = rollout.plan_hash, agreed if step is None else step
+    return _report(session, approve(session.control, rollout.id, shown, arguments.reason, step=step))
 
 
 def run_reject(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.approving import reject
 
     rollout = session.rollout(arguments.rollout)
-    return _report(session, reject(session.control, rollout.id, arguments.plan, arguments.reason))
+    return _report(session, reject(session.control, rollout.id, arguments.plan, arguments.reason, step=arguments.step))
 
 
-def _agreed(session: "Session", rollout: int) -> bool:
-    """Shows the plan, and who asked for it and why, and asks."""
+def _agreed(session: "Session", rollout: int) -> int | None:
+    """Shows the plan, and who asked for it and why, and asks. The step that was agreed to, 0: the beginning; None: no."""
     from quarterdeck.rollouts.approving import waiting_for
     from quarterdeck.tui.cli import card
 
     now = session.journal.rollout(rollout)
     waiting = waiting_for(session.journal, now)
     if waiting is None:
-        return True  # it does not wait: what was meant is refused in words
+        return 0  # it does not wait: what was meant is refused in words
     card.show(session.printer, card.describe(now), session, steps=True)
     because = f", because: {now.reason}" if now.reason else ""
     session.printer.progress(f"  by    {now.requested_by}{because}")
     session.printer.progress(f"  {waiting.words}", "warn")
-    return session.ask(f"Approve rollout {now.id} of {now.target}?")
+    what = f"going on at step {waiting.seq} of rollout" if waiting.seq else "rollout"
+    return waiting.seq if session.ask(f"Approve {what} {now.id} of {now.target}?") else None
 
 
 def _report(session: "Session", said: "Said") -> int:
@@ -109,17 +114,18 @@ def _report(session: "Session", said: "Said") -> int:
             "time": said.word.time,
             "reason": said.word.reason,
             "plan_hash": said.word.plan_hash,
+            "step": said.word.step or None,
             "status": str(now.state),
             "approvals": waiting_value(said.waiting),
         }
     )
     if said.word.verdict == "rejected":
-        after = "it ends, nothing was changed"
+        after = "it is taken back" if said.word.step else "it ends, nothing was changed"
     elif said.waiting.tally.missing:
         after = f"it {said.waiting.words}"
     else:
-        after = f"it begins; follow it with: qd watch {now.id}"
-    plan = said.word.plan_hash[:SHOWN_HASH]
+        after = f"it {'goes on' if said.word.step else 'begins'}; follow it with: qd watch {now.id}"
+    plan = said.word.plan_hash[:SHOWN_HASH] + (f", step {said.word.step}" if said.word.step else "")
     printer.line(f"{said.word.verdict} rollout {now.id} ({now.kind} of {now.target}, plan {plan}): {after}")
     if said.alone:
         printer.say("qd: its worker is dead: it goes on when somebody who may deploy runs any qd command", "warn")
@@ -130,4 +136,4 @@ def waiting_value(waiting: "Waiting | None") -> dict[str, Any] | None:
     """Who is waited for, as JSON."""
     from quarterdeck.rollouts.approvals import tally_value
 
-    return None if waiting is None else tally_value(waiting.tally, waiting.rollout, waiting.until)
+    return None if waiting is None else tally_value(waiting.tally, waiting.rollout, waiting.until, waiting.seq or None)

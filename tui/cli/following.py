@@ -184,7 +184,8 @@ def describe(event: "Event") -> tuple[str, str]:
             return "", ""  # the state says it, in words
         case "approved" | "rejected":
             why = f", because: {body['reason']}" if body.get("reason") else ""
-            return _columns("-", kind, f"by {event.who}{why}", "ok" if kind == "approved" else "warn")
+            at = f" at step {body['step']}" if body.get("step") else ""
+            return _columns("-", kind, f"by {event.who}{at}{why}", "ok" if kind == "approved" else "warn")
         case "freeze":
             until = f" until {body['until']}" if body.get("until") else ""
             return _columns(

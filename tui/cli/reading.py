@@ -247,7 +247,8 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     for word in words:
         about = "" if word.plan_hash == rollout.plan_hash else f" (about plan {word.plan_hash[:SHOWN_HASH]})"
         because = f", because: {word.reason}" if word.reason else ""
-        line(f"{clock(word.time)} {word.verdict} by {word.by}{about}{because}")
+        at = f" at step {word.step}" if word.step else ""
+        line(f"{clock(word.time)} {word.verdict} by {word.by}{at}{about}{because}")
     for request in asked:
         answer = f": {request.answer}" if request.answer else ""
         line(f"{clock(request.time)} {request.kind} asked by {request.by}: {request.state}{answer}")
@@ -276,6 +277,7 @@ def _word_value(word: "Approval") -> dict[str, Any]:
         "time": word.time,
         "reason": word.reason,
         "plan_hash": word.plan_hash,
+        "step": word.step or None,
     }
 
 

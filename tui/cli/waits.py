@@ -1,4 +1,4 @@
-"""What a rollout waits for by its own plan, in words: a pause, a bake, and how much of it is left. Pure."""
+"""What a rollout waits for by its own plan, in words: a pause, a bake, people who must agree, and how much of it is left. Pure."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -10,11 +10,15 @@ from quarterdeck.tui.cli.times import duration, seconds_between
 
 
 def wait_words(action: str, body: Mapping[str, Any]) -> str:
-    """``pause 5m00s at 25 % (1 of 4 hosts)``, ``pause until promoted at …``, ``analysis smoke at …``, ``bake 30m00s``."""
+    """``pause 5m00s at 25 % (1 of 4 hosts)``, ``pause until promoted at …``, ``analysis smoke at …``, ``bake 30m00s``;
+    ``approval by 1 of @oncall within 30m00s at …``."""
     names = ", ".join(map(str, body.get("analyses") or ()))
     lasts = "until promoted" if body.get("promote") else duration(float(body.get("seconds") or 0))
     if names:
         lasts = f"{lasts}, measuring {names}" if body.get("seconds") else names
+    if asked := body.get("approval"):
+        who = " or ".join(map(str, asked["from"])) if asked.get("from") else "anybody"
+        lasts = f"by {asked['count']} of {who} within {duration(float(asked['timeout']))}"
     at = (
         f" at {float(body['weight']):g} % ({body.get('hosts')} of {body.get('of')} hosts)" if body.get("weight") else ""
     )
@@ -24,7 +28,7 @@ def wait_words(action: str, body: Mapping[str, Any]) -> str:
 def standing_words(steps: Iterable[Step], outcome: str, now: datetime | None = None) -> str:
     """``pause 5m00s at 25 % (1 of 4 hosts), 3m12s left`` while it waits for a time; else ``outcome``, the rollout's own sentence."""
     for step in steps:
-        if not step.body.get("promote") and (left := left_words(step, now)):
+        if not step.body.get("promote") and not step.body.get("approval") and (left := left_words(step, now)):
             return f"{wait_words(step.action, step.body)}, {left}"
     return outcome
 
@@ -35,6 +39,8 @@ def left_words(step: Step, now: datetime | None = None) -> str:
         return ""
     if step.body.get("promote"):
         return "until promoted"
+    if step.body.get("approval"):
+        return "until people agree"
     if not step.body.get("seconds"):
         return "measuring"
     gone = seconds_between(step.started, (now or datetime.now(UTC)).isoformat())

@@ -1,5 +1,5 @@
-"""The approval card: the plan of a rollout that waits for people's words, who asked for it and why, and who has agreed. What `y` agrees to
-is the plan that is shown, named by its hash."""
+"""The approval card: the plan of a rollout that waits for people's words, or the step at which it stands, who asked for it and why, and who
+has agreed. What `y` agrees to is what is shown, named by the plan's hash and the step's number."""
 
 import textwrap
 
@@ -24,7 +24,7 @@ class ApprovalCard(RolloutCard):
         if self.waiting is None:
             return None
         rollout = self.waiting.rollout
-        return rollout.state, rollout.plan_hash
+        return rollout.state, rollout.plan_hash, self.waiting.seq
 
     async def _look(self) -> None:
         id = self.rollout_id
@@ -58,31 +58,33 @@ class ApprovalCard(RolloutCard):
         elif self.waiting is None or not self.guard.open:
             return
         elif key == "y" and not self.why_not(yes=True):
-            self.begin(self._approve(self.waiting.rollout.plan_hash), "approve")
+            self.begin(self._approve(self.waiting.rollout.plan_hash, self.waiting.seq), "approve")
         elif key == "x" and not self.why_not(yes=False):
-            plan_hash = self.waiting.rollout.plan_hash
+            plan_hash, step = self.waiting.rollout.plan_hash, self.waiting.seq
             self.room.push_screen(
                 WordsCard(
                     f"reject  rollout {self.rollout_id} of {self.target}",
-                    "It ends, nothing was changed. Why?",
-                    lambda reason: self._reject(plan_hash, reason),
+                    f"It is taken back from {_has(self.waiting)}. Why?"
+                    if step
+                    else "It ends, nothing was changed. Why?",
+                    lambda reason: self._reject(plan_hash, reason, step),
                     does="reject it",
                 )
             )
 
-    async def _approve(self, plan_hash: str) -> None:
+    async def _approve(self, plan_hash: str, step: int) -> None:
         id = self.rollout_id
-        said = await self.room.desk.act(lambda control: approve(control, id, plan_hash))
+        said = await self.room.desk.act(lambda control: approve(control, id, plan_hash, step=step))
         self.room.watched.watch(id)
-        more = f"it {said.waiting.tally.words}" if said.waiting.tally.missing else "it begins"
+        more = f"it {said.waiting.tally.words}" if said.waiting.tally.missing else "it goes on" if step else "it begins"
         alone = "; its worker is dead: somebody who may deploy takes it up" if said.alone else ""
         self.room.say(f"approved rollout {id} of {self.target}: {one_line(more)}{alone}")
         self.leave()
 
-    async def _reject(self, plan_hash: str, reason: str) -> None:
+    async def _reject(self, plan_hash: str, reason: str, step: int) -> None:
         id = self.rollout_id
-        await self.room.desk.act(lambda control: reject(control, id, plan_hash, reason))
-        self.room.say(f"rejected rollout {id} of {self.target}")
+        await self.room.desk.act(lambda control: reject(control, id, plan_hash, reason, step=step))
+        self.room.say(f"rejected rollout {id} of {self.target}{': it is taken back' if step else ''}")
         self.leave()
 
     # what is shown
@@ -109,7 +111,8 @@ class ApprovalCard(RolloutCard):
                     Span(ellipsis(f"{clock(word.time)} {one_line(word.by)} agreed{because}", width - 6), Role.OK),
                 )
             )
-        body += [EMPTY, row(Span("plan  ", Role.DIM), waiting.rollout.plan_hash[:SHOWN_HASH])]
+        at = f", step {waiting.seq}: {_has(waiting)} have it" if waiting.seq else ""
+        body += [EMPTY, row(Span("plan  ", Role.DIM), waiting.rollout.plan_hash[:SHOWN_HASH] + at)]
         body += wave_rows(self.seen.plan.get("steps") or (), width)
         for warning in self.seen.plan.get("warnings") or ():
             body += _wrapped("note", one_line(warning), width, Role.WARN)
@@ -119,7 +122,11 @@ class ApprovalCard(RolloutCard):
             keys = [*([] if self.why_not(yes=False) else [("x", "reject")]), ("esc", "close")]
             return self.headed("APPROVE", self._ends(width), body, self._foot(width, *keys))
         foot = self._foot(
-            width, ("y", "approve this plan"), ("x", "reject"), ("esc", "not now"), dead=not self.guard.open
+            width,
+            ("y", "approve this step" if waiting.seq else "approve this plan"),
+            ("x", "reject"),
+            ("esc", "not now"),
+            dead=not self.guard.open,
         )
         return self.headed("APPROVE", self._ends(width), body, foot)
 
@@ -143,6 +150,12 @@ class ApprovalCard(RolloutCard):
             row(Span("how   ", Role.DIM), Span(ellipsis(summary, width - 6))),
             row(Span("by    ", Role.DIM), Span(ellipsis(f"{one_line(seen.rollout.requested_by)}{because}", width - 6))),
         ]
+
+
+def _has(waiting: Waiting) -> str:
+    """How far it has come, at a step: ``1 of 4 hosts``."""
+    body = waiting.step.body if waiting.step is not None else {}
+    return f"{body.get('hosts')} of {body.get('of')} hosts"
 
 
 def _wrapped(label: str, text: str, width: int, role: Role) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Final
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
-from quarterdeck.rollouts.promoting import waits_in
+from quarterdeck.rollouts.promoting import asks_people, waits_in
 from quarterdeck.tui.room.overview.cells import ill, in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 
@@ -33,13 +33,19 @@ def worst(picture: Picture) -> tuple[TargetSeen | None, int]:
 
 
 def waits_for_words(seen: RolloutSeen) -> bool:
-    """Whether it waits for people to agree to it."""
+    """Whether it waits for people to agree to it, or at a step of it."""
+    if seen.rollout.state is RolloutState.PAUSED:
+        return asks_people(seen.steps) is not None
     return seen.rollout.state is RolloutState.QUEUED and bool(seen.rollout.options.get("approvals"))
 
 
 def waits_for_promotion(seen: RolloutSeen) -> bool:
     """Whether it stands at a step of its own plan until somebody promotes it: no operator has stopped it, and nothing has failed."""
-    return seen.rollout.state is RolloutState.PAUSED and waits_in(seen.steps) is not None
+    return (
+        seen.rollout.state is RolloutState.PAUSED
+        and waits_in(seen.steps) is not None
+        and asks_people(seen.steps) is None
+    )
 
 
 def waiting_row(picture: Picture, width: int) -> Row:
