@@ -227,6 +227,7 @@ def test_what_does_not_hold_meanwhile_stands_still_and_is_not_skipped(field: Fie
         assert [way.kind for way in ways_on(look_closely(journal, rollout))[0]] == ["retry"]
         past = journal.ask(rollout, "skip")  # by a client of its own
         wait_for(lambda: journal.request(past.id).state == "refused", "the worker knows better")
+        assert "an approval is not skipped" in journal.request(past.id).answer
     (home / "away").rename(home / "current")
     field.qd("retry", str(rollout), "--detach", status=0)
     asked(field, rollout)

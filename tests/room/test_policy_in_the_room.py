@@ -98,6 +98,11 @@ def test_a_canary_stands_until_a_key_agrees_to_its_step(field: Field) -> None:
         terminal.send("y")
         terminal.wait_for("of staging/web: it goes on")
         terminal.wait_for("at step 11 (60 %,")
+        with Terminal(field.command("approve", "3"), size=(110, 60), environment=environment) as shell:
+            shell.wait_for("approval by 1 of anybody within 30m00s at 60 % (3 of 5 hosts)")
+            shell.wait_for("Approve going on at step 11 of rollout 3 of staging/web?")
+            shell.send("n\r")
+            shell.wait_for("nothing was said")
         terminal.send("a")
         terminal.wait_for(": 3 of 5 hosts have it")
         terminal.wait_for("approve this step")
