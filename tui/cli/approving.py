@@ -128,7 +128,8 @@ def _report(session: "Session", said: "Said") -> int:
     plan = said.word.plan_hash[:SHOWN_HASH] + (f", step {said.word.step}" if said.word.step else "")
     printer.line(f"{said.word.verdict} rollout {now.id} ({now.kind} of {now.target}, plan {plan}): {after}")
     if said.alone:
-        printer.say("qd: its worker is dead: it goes on when somebody who may deploy runs any qd command", "warn")
+        how = f"takes it up: qd resume {now.id}" if said.word.step else "runs any qd command"
+        printer.say(f"qd: its worker is dead: it goes on when somebody who may deploy {how}", "warn")
     return Exit.DONE
 
 
