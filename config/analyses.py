@@ -38,7 +38,15 @@ class CommandMetric(msgspec.Struct, frozen=True, tag="command"):
     env: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-MetricSource = ProbeMetric | PrometheusMetric | CommandMetric
+class LogsMetric(msgspec.Struct, frozen=True, tag="logs"):
+    """Lines of the service's logs, on each host of the measured release, since the last measurement. The value is how many match, a minute,
+    on the worst host. ``match``: a regular expression that is looked for in a line; empty: lines of errors, as services mostly write
+    them."""
+
+    match: str = ""
+
+
+MetricSource = ProbeMetric | PrometheusMetric | CommandMetric | LogsMetric
 
 
 class Compare(StrEnum):
@@ -83,6 +91,8 @@ def contradictions(metric: Metric) -> tuple[str, ...]:
                 found.append("only one of `token` and `password` can be the login")
             if bool(username) != (password is not None):
                 found.append("`username` and `password` belong together")
+        case LogsMetric() if metric.compare is None and not conditions:
+            found.append("`success`, `failure` or `compare` must say what is well: how many lines are, logs do not say")
     return tuple(found)
 
 

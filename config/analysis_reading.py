@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from quarterdeck.config.analyses import Metric
     from quarterdeck.config.conditions import Condition
 
-SOURCES = ("probe", "prometheus", "command")
+LONGEST_PATTERN = 500  # characters
+SOURCES = ("probe", "prometheus", "command", "logs")
 
 
 def _condition(text: str) -> "Condition":
@@ -53,6 +54,24 @@ def _run(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bo
     return "run" not in values or _placeholders(node.value("run"), problems)
 
 
+def _pattern(text: str) -> str:
+    """It is tried on lines in a process of its own, so that any will do that means something."""
+    import re
+
+    if len(text) > LONGEST_PATTERN:
+        raise Unfit(f"it is longer than {LONGEST_PATTERN} characters")
+    try:
+        re.compile(scalars.some_text(text))
+    except (re.error, RecursionError, OverflowError) as error:
+        raise Unfit(str(error) or "it is too large") from None
+    return text
+
+
+PATTERN = Scalar(
+    "a regular expression such as ERROR|panic",
+    _pattern,
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_PATTERN},
+)
 CONDITION = Scalar("a condition such as value < 250", _condition, {"type": "string", "minLength": 1})
 PROBE = Keys(
     "a probe",
@@ -80,6 +99,11 @@ MEASURED_COMMAND = Keys(
     make=_made("CommandMetric"),
     check=_run,
 )
+MATCHED_LOGS = Keys(
+    "lines of logs",
+    (Key("match", PATTERN, "A regular expression of Python, looked for in each line. Without it: lines of errors."),),
+    make=_made("LogsMetric"),
+)
 
 
 class _CommandText(Scalar, frozen=True):
@@ -103,10 +127,15 @@ METRIC_SOURCE = Keys(
             Either(_CommandText(COMMAND.expected, str, COMMAND.json), MEASURED_COMMAND),
             "A command here: exit status 0 is well, the last line that it prints is the number.",
         ),
+        Key(
+            "logs",
+            MATCHED_LOGS,
+            "Lines of the service's logs; the number is those that match, a minute, on the worst host.",
+        ),
     ),
     make=lambda **found: next(iter(found.values())),
     one_of=SOURCES,
-    refused=later("router", "docker", "host", "logs"),
+    refused=later("router", "docker", "host"),
 )
 
 

@@ -114,7 +114,7 @@ class Assembly:
         self._check_variables([below, *layers], values, files)
         self._check_files(layers, values)
         self._check_deadlines(layers, values)
-        self._check_analyses(layers, values)
+        self._check_analyses(layers, values, has_logs=contained or "logs" in values)
         if contained:
             complete = self._complete(environment, name, layers, values, ("artifact",))
             if made is None:
@@ -303,8 +303,8 @@ class Assembly:
                 words = f"the timeout of the step `{shortened(step.hook.run)}` ({step.hook.timeout:g}s)"
                 self.problems.add(at, f"{rule} {words}")
 
-    def _check_analyses(self, layers: Sequence[Fields], values: Mapping[str, Any]) -> None:
-        """Each name is one of `analyses`, and none compares with a release that runs nowhere any more."""
+    def _check_analyses(self, layers: Sequence[Fields], values: Mapping[str, Any], *, has_logs: bool) -> None:
+        """Each name is one of `analyses`, none compares with a release that runs nowhere any more, or reads logs that there are not."""
         strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
         written = self.declared.main.node.value("analyses") if self.declared.main.has("analyses") else None
         known = [entry.key.text for entry in written.entries.values()] if isinstance(written, MappingNode) else []
@@ -319,6 +319,8 @@ class Assembly:
                 if name not in known:
                     near = self.problems.nearest(name, known)
                     self.problems.add(at, f"there is no analysis `{name}`", nearest=near)
+                elif not has_logs and any(_reads_logs(metric) for metric in metrics.get(name, ())):
+                    self.problems.add(at, f"`{name}` counts lines of logs, and nothing says where they are: add `logs`")
                 elif isinstance(step, Analyse) and any(
                     metric.compare is not None and metric.count is None for metric in metrics.get(name, ())
                 ):
@@ -326,6 +328,12 @@ class Assembly:
                 elif whole and any(metric.compare is not None for metric in metrics.get(name, ())):
                     words = f"`{name}` compares with the release before, which no host runs here any more"
                     self.problems.add(at, f"{words}: it has its place in a step before `set_weight: 100`")
+
+
+def _reads_logs(metric: Any) -> bool:
+    from quarterdeck.config.analyses import LogsMetric
+
+    return isinstance(metric.source, LogsMetric)
 
 
 def _is_container(layers: Sequence[Fields]) -> bool:

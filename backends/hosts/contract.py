@@ -126,6 +126,14 @@ class LogBatch(msgspec.Struct, frozen=True):
     source: str = ""  # ``web.log: `` where there are several files; ``v2-0a1b2c3d4e: `` for a container that has failed
 
 
+class NewLines(msgspec.Struct, frozen=True):
+    """What a log got since a mark. ``mark`` is the next one: any text without a line break, of use to the host that told it alone."""
+
+    mark: str
+    texts: Sequence[str] = ()  # cleaned, in the order in which they came, long ones cut
+    dropped: int = 0  # lines that came too, and are not among them: of a flood only its first lines are read
+
+
 class Size(msgspec.Struct, frozen=True):
     """Of a terminal, in characters."""
 
@@ -285,6 +293,15 @@ class Connection(Protocol):
         self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False
     ) -> AsyncGenerator[LogBatch, None]:
         """The same, for many lines a second."""
+        ...
+
+    async def new_lines(
+        self, logs: Logs, release: Release, mark: str = "", *, lines: int = 10_000, deadline: float = 10.0
+    ) -> NewLines:
+        """One execution: what the log of ``release`` got since ``mark``, each line once; of more than ``lines`` the first ones. Without a
+        mark nothing is read, and it is told where the log ends. Of a container: its own log; else the service's, whichever release of it
+        wrote there. ``CommandFailed`` where there is no such log, ``NotPermitted``.
+        """
         ...
 
     def exec_in(

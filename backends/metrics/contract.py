@@ -1,7 +1,7 @@
 """What a source of metrics can be asked: to measure one or more releases, once, now. Every source passes the same contract tests
 (tests/backends/metrics/)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -11,11 +11,12 @@ from quarterdeck.config.release import Release
 
 class Subject(msgspec.Struct, frozen=True):
     """A release where it runs: what is measured. ``hosts`` are the fleet file's names, ``address`` is where it alone is reached
-    (host[:port]), empty where there is no such place."""
+    (host[:port]), empty where there is no such place. ``marks``: those of the last measurement of it; empty before the first."""
 
     release: Release
     hosts: tuple[str, ...] = ()
     address: str = ""
+    marks: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class Counters(msgspec.Struct, frozen=True):
@@ -36,6 +37,8 @@ class Measurement(msgspec.Struct, frozen=True):
     ``well`` is the source's own word: False is a failed measurement whatever the number. ``times`` (seconds) are those of single
     requests that were answered well since the last measurement, ``bad`` is how many were not. ``detail`` may repeat what a command or a
     service said: secrets are taken out by who stores or shows it.
+    ``marks`` (by host) are how far a source that measures what came since has read; it is handed them the next time, whoever asks then.
+    ``beginning``: it is known from where on by now, and nothing is measured yet.
     """
 
     value: float | None = None
@@ -46,6 +49,8 @@ class Measurement(msgspec.Struct, frozen=True):
     bad: int = 0
     detail: str = ""  # in words, cleaned: "http 500 from :8080/healthz", "3 series"
     seconds: float = 0.0  # that measuring took
+    marks: Mapping[str, str] = msgspec.field(default_factory=dict)
+    beginning: bool = False
 
 
 class Source(Protocol):

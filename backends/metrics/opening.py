@@ -1,17 +1,24 @@
 """From what the fleet file says of a metric to the source that measures it. What a source needs to be loaded is loaded when it is used."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quarterdeck.backends.errors import SourceFailed
 from quarterdeck.backends.metrics.asking import MEASURE
 from quarterdeck.backends.metrics.contract import Source
 from quarterdeck.backends.metrics.probe import Check, ProbeSource
-from quarterdeck.config.analyses import CommandMetric, MetricSource, ProbeMetric, PrometheusMetric
+from quarterdeck.config.analyses import CommandMetric, LogsMetric, MetricSource, ProbeMetric, PrometheusMetric
 from quarterdeck.config.model import Health
 
+if TYPE_CHECKING:
+    from quarterdeck.backends.metrics.logs import ReadLog
 
-def open_source(metric: MetricSource, *, base: Path, health: Health | None, check: Check) -> Source:
-    """Connects to nothing yet. ``base``: the fleet file's directory; ``health``: the service's own; ``check``: how its hosts are asked.
+
+def open_source(
+    metric: MetricSource, *, base: Path, health: Health | None, check: Check, read_log: "ReadLog"
+) -> Source:
+    """Connects to nothing yet. ``base``: the fleet file's directory; ``health``: the service's own; ``check`` and ``read_log``: how its
+    hosts are asked.
     Raises ``SourceFailed`` for a probe of a service that has no health gate."""
     match metric:
         case ProbeMetric():
@@ -28,3 +35,7 @@ def open_source(metric: MetricSource, *, base: Path, health: Health | None, chec
             from quarterdeck.backends.metrics.command import CommandSource
 
             return CommandSource(metric, base)
+        case LogsMetric():
+            from quarterdeck.backends.metrics.logs import LogsSource
+
+            return LogsSource(metric, read_log)

@@ -18,6 +18,7 @@ from quarterdeck.rollouts.analysis.verdicts import (
     MetricState,
     Verdict,
     added,
+    begun,
     concluded,
     due,
     is_last,
@@ -86,6 +87,12 @@ def taken(course: Course, samples: Iterable[Sample]) -> Course:
         if state.verdict is not None:
             continue
         latest = max(latest, sample.at)
+        if _begins(sample):
+            # What came before is nobody's: the next one, an interval later, is the first that is judged.
+            metrics[metric.name] = begun(state, sample.at)
+            if metric.compare is not None and sample.canary is not None and sample.baseline is not None:
+                comparisons[metric.name] = comparing.compared(comparisons[metric.name], sample.canary, sample.baseline)
+            continue
         judgement = _judged(metric, state, comparisons, sample)
         metrics[metric.name] = added(metric, state, sample.at, judgement)
     course = msgspec.structs.replace(course, metrics=metrics, comparisons=comparisons)
@@ -118,6 +125,12 @@ def conclude(course: Course) -> Ended:
         for name, state in course.metrics.items()
     }
     return _end(msgspec.structs.replace(course, metrics=metrics))
+
+
+def _begins(sample: Sample) -> bool:
+    """A source that measures what came since the last time knows from now on since when."""
+    sides = (sample.canary, sample.baseline)
+    return not sample.error and any(side is not None and side.beginning for side in sides)
 
 
 def _judged(metric: Metric, state: MetricState, comparisons: dict[str, Comparison], sample: Sample) -> Judgement:

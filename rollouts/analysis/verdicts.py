@@ -79,6 +79,11 @@ def added(metric: Metric, state: MetricState, at: float, judgement: Judgement) -
     return msgspec.structs.replace(state, **_ended(metric, state, judgement))
 
 
+def begun(state: MetricState, at: float) -> MetricState:
+    """After a look ``at`` that counts for nothing but where the next measurement begins."""
+    return msgspec.structs.replace(state, last=at, consecutive_errors=0, why="counted from now on")
+
+
 def concluded(state: MetricState, judgement: Judgement | None) -> MetricState:
     """When the time is over, before ``count`` or without one. ``judgement``: that of a comparison by then.
 

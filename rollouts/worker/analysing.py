@@ -7,13 +7,13 @@ Loaded where something is measured only.
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from quarterdeck.backends.errors import BackendError
-from quarterdeck.backends.hosts.contract import HealthOutcome
+from quarterdeck.backends.errors import BackendError, SourceFailed
+from quarterdeck.backends.hosts.contract import HealthOutcome, NewLines
 from quarterdeck.backends.metrics.contract import Measurement, Source, Subject
 from quarterdeck.backends.metrics.opening import open_source
 from quarterdeck.config.analyses import Analysis, Metric
@@ -24,6 +24,7 @@ from quarterdeck.history.records import Step
 from quarterdeck.rollouts.analysis.course import Course, Ended, Measure, Wait, begin, conclude, restored, taken
 from quarterdeck.rollouts.analysis.course import step as next_step
 from quarterdeck.rollouts.analysis.samples import Sample, to_stored
+from quarterdeck.rollouts.logs import logs_of
 from quarterdeck.rollouts.measured import BEGUN, MEASURED, Begun, begun_of, merged, samples_of
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.worker.standing_still import StandingStill
@@ -35,6 +36,7 @@ class Analysing:
     def __init__(self, of: StandingStill, step: Step) -> None:
         self._of = of
         self._step = step
+        self._marks: dict[tuple[str, str], Mapping[str, str]] = {}  # of metrics and releases, as last measured
 
     async def verdict(self, until: float | None) -> Ended:
         """Measures until there is a verdict; ``until`` (CLOCK_BOOTTIME): until then, and judges by what is known. ``Ended`` says how."""
@@ -54,6 +56,8 @@ class Analysing:
                     case Measure(metrics=metrics):
                         samples = await asyncio.gather(*(self._measure(one, sources[one.name], now) for one in metrics))
                         course = taken(course, samples)
+                        for sample in samples:
+                            self._remember(sample)
                         await self._keep(samples)
         finally:
             await asyncio.gather(*(source.close() for source in sources.values()), return_exceptions=True)
@@ -63,12 +67,16 @@ class Analysing:
         return merged(found, endless=self._step.action == Action.BAKE)
 
     async def _course(self, analysis: Analysis) -> Course:
+        self._marks.clear()
         boot = process_identity(os.getpid())[1]
         events = self._of.journal.reader.events(rollout=self._of.rollout, kind=BEGUN, limit=1000)
         begun = begun_of(events, self._step)
         if begun is not None and begun.boot == boot:
             measured = self._of.journal.reader.events(rollout=self._of.rollout, kind=MEASURED, limit=100_000)
-            return restored(analysis, begun.at, samples_of(measured, self._step, begun.at))
+            samples = list(samples_of(measured, self._step, begun.at))
+            for sample in samples:
+                self._remember(sample)
+            return restored(analysis, begun.at, samples)
         # After a restart of this machine its clock has begun anew: so does the analysis.
         begun = Begun(self._step.seq, self._step.op_id, _boottime(), boot)
         await self._record(BEGUN, msgspec.to_builtins(begun))
@@ -96,31 +104,48 @@ class Analysing:
             connection = await self._of.work.crew.connection(host)
             return await connection.check_health(health, release)
 
-        return open_source(metric.source, base=self._of.work.base, health=self._of.work.release.health, check=check)
+        async def read_log(host: str, release: Release, mark: str) -> NewLines:
+            connection = await self._of.work.crew.connection(host)
+            logs = logs_of(self._of.work.target, release)
+            if logs is None:
+                advice = "add to the service in the fleet file: logs: {files: [PATH]}, or {journal: UNIT}"
+                raise SourceFailed(host, "read the logs", f"{release.target} declares no logs", advice=advice)
+            return await connection.new_lines(logs, release, mark, deadline=metric.timeout)
+
+        health = self._of.work.release.health
+        return open_source(metric.source, base=self._of.work.base, health=health, check=check, read_log=read_log)
+
+    def _remember(self, sample: Sample) -> None:
+        """A mark is stored with what was measured up to it, so that a worker that takes over counts no line twice, and misses none."""
+        sides = ((self._of.work.release.id, sample.canary), (self._of.work.leaving or "", sample.baseline))
+        for release, side in sides:
+            if side is not None and side.marks:
+                self._marks[sample.metric, release] = side.marks
 
     async def _measure(self, metric: Metric, source: Source, at: float) -> Sample:
         try:
-            subjects = [await self._subject(self._of.work.release, self._of.having(self._of.work.release.id))]
+            new = self._of.work.release
+            subjects = [await self._subject(metric, new, self._of.having(new.id))]
             if metric.compare is not None:
                 stable = self._of.work.releases.get(self._of.work.leaving or "")
                 others = self._of.still_on_the_old_one()
                 if stable is None or not others:
                     return Sample(metric.name, at, error="no host runs the release before, which it is compared with")
-                subjects.append(await self._subject(stable, others))
+                subjects.append(await self._subject(metric, stable, others))
             found = await source.measure(subjects, deadline=metric.timeout)
         except BackendError as error:
             return Sample(metric.name, at, error=error.told(self._of.work.masker.mask))
         baseline: Measurement | None = found[1] if len(found) > 1 else None
         return Sample(metric.name, at, found[0], baseline)
 
-    async def _subject(self, release: Release, hosts: list[str]) -> Subject:
+    async def _subject(self, metric: Metric, release: Release, hosts: list[str]) -> Subject:
         address = ""
         if hosts:
             health = release.health
             check = (health.http or health.tcp) if health is not None else None
             connection = await self._of.work.crew.connection(hosts[0])
             address = await connection.address_of(release, check.port if check is not None else None)
-        return Subject(release, tuple(hosts), address)
+        return Subject(release, tuple(hosts), address, self._marks.get((metric.name, release.id), {}))
 
 
 def _masked(stored: dict[str, Any], mask: Any) -> dict[str, Any]:

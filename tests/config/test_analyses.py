@@ -7,6 +7,7 @@ from quarterdeck.config.analyses import (
     Analysis,
     CommandMetric,
     Compare,
+    LogsMetric,
     Metric,
     MetricSource,
     ProbeMetric,
@@ -28,7 +29,12 @@ def prometheus(
 
 
 def test_what_can_be_meant_is_no_contradiction() -> None:
-    sources: list[MetricSource] = [ProbeMetric(), CommandMetric("true"), PrometheusMetric("https://prom", "1")]
+    sources: list[MetricSource] = [
+        ProbeMetric(),
+        CommandMetric("true"),
+        PrometheusMetric("https://prom", "1"),
+        LogsMetric(),
+    ]
     for source in sources:
         assert contradictions(Metric("a", source, success=WELL)) == ()
         assert contradictions(Metric("a", source, failure=WELL)) == ()
@@ -46,6 +52,7 @@ def test_what_can_be_meant_is_no_contradiction() -> None:
         (Metric("a", ProbeMetric(), compare=Compare.BASELINE, count=9, success=WELL), "`compare` takes no `success`"),
         (Metric("a", ProbeMetric(), compare=Compare.BASELINE), "one measurement is nothing to compare"),
         (Metric("a", PrometheusMetric("https://prom", "1")), "must say what is well"),
+        (Metric("a", LogsMetric("x")), "must say what is well"),
         (prometheus(token=SECRET, username="me", password=SECRET), "only one of `token` and `password`"),
         (prometheus(username="me"), "belong together"),
         (prometheus(password=SECRET), "belong together"),
@@ -62,6 +69,7 @@ def test_an_analysis_is_stored_and_read_back_as_it_was() -> None:
         (
             Metric("errors", ProbeMetric(Health(tcp=TcpCheck(1))), compare=Compare.BASELINE, count=None),
             prometheus(token=SECRET),
+            Metric("lines", LogsMetric("(?i)declined"), failure=condition("value > 1")),
             Metric(
                 "smoke",
                 CommandMetric("bin/smoke {{address}}", {"A": "b"}),

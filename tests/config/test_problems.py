@@ -280,6 +280,14 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (1, "fleet: acme\nanalyses: {a: []}", 15, "found an empty list", None),
     (1, "fleet: acme\nanalyses: {a: [{metric: {probe: {}}}]}", 16, "`name` is missing in a metric", None),
     (1, "fleet: acme\nanalyses: {a: [{name: e, metric: {router: x}}]}", 35, "`router` is not supported", None),
+    (
+        1,
+        "fleet: acme\nanalyses: {a: [{name: e, metric: {logs: {match: 'a(b'}}, success: value < 1}]}",
+        49,
+        "missing ), unterminated subpattern",
+        None,
+    ),
+    (1, "fleet: acme\nanalyses: {a: [{name: e, metric: {logs: {}}}]}", 26, "must say what is well", None),
     (1, "fleet: acme\nanalyses: {a: [{name: e, metric: {probe: {}}, success: valu < 1}]}", 56, "valu", "value"),
     (1, "fleet: acme\nanalyses: {a: [{name: e, metric: {command: 'a {{adress}}'}}]}", 44, "{{adress}}", "{{address}}"),
     (
@@ -351,6 +359,17 @@ def test_a_mistake_is_reported_at_its_place(
     one = next(p for p in problems if message in p.message)
     assert one.text == instead.split("\n")[at - line]
     assert one.nearest == nearest
+
+
+def test_lines_of_logs_that_nobody_has_are_not_counted(refuse: Refuse, load: Load) -> None:
+    steps = "strategy: {canary: {steps: [{set_weight: 9}, {analysis: [a]}]}}"
+    counts = GOOD.replace("strategy: rolling", steps) + (
+        "analyses: {a: [{name: e, metric: {logs: {}}, success: value < 1}]}\n"
+    )
+    [problem] = refuse(counts)
+    assert "`a` counts lines of logs, and nothing says where they are: add `logs`" in problem.message
+    assert (problem.line, problem.column) == (14, 32)
+    load(counts.replace(steps, f"logs: {{journal: api.service}}\n    {steps}"))
 
 
 def test_the_good_file_is_good(load: Load) -> None:

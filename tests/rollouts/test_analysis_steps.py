@@ -1,6 +1,9 @@
 """Analyses in a canary's steps and in its bake, on real hosts: what is measured decides, is kept, and goes on with a new worker."""
 
+import contextlib
 import json
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -121,3 +124,71 @@ def test_the_canary_is_compared_with_the_release_beside_it(field: Field) -> None
     assert (found["measured"], found["canary"] != "", found["baseline"] != "") == (24, True, True)
     if now.state is RolloutState.PAUSED:
         field.qd("abort", str(rollout), "--wait", status=3)
+
+
+def begin_with_logs(field: Field, version: str, **keys: Any) -> int:
+    """``calm`` everywhere, and a deploy under way that counts lines of logs on one host of five."""
+    for name in ("calm", "noisy"):
+        field.make_version(name, start='echo "$QD_RELEASE" > ../../running; echo listening >> ../../log')
+    field.write(health=HEALTH, logs={"files": ["~/srv/log"]})
+    field.deploy("calm")
+    counted = {"name": "errors", "metric": {"logs": {}}, "interval": "400ms", **keys}
+    steps: list[dict[str, Any]] = [{"set_weight": 20}, {"analysis": ["it"]}]
+    field.extra = {"analyses": {"it": [counted]}}
+    field.write(strategy={"canary": {"steps": steps, "max_unavailable": "100%"}})
+    return field.begin("deploy", version)
+
+
+@contextlib.contextmanager
+def services_that_log(field: Field) -> Iterator[None]:
+    """What runs on each host logs, and ``noisy`` an error for every line that is none."""
+    over = threading.Event()
+
+    def log() -> None:
+        while not over.wait(0.03):
+            for host, running in zip(field.hosts.hosts, field.running(), strict=True):
+                lines = "level=info\n" + "level=error msg=oops\n" * (running == "noisy")
+                with contextlib.suppress(FileNotFoundError), (field.home(host) / "log").open("a") as file:
+                    file.write(lines)
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_lines_of_errors_alone_take_it_back(field: Field) -> None:
+    with services_that_log(field):
+        rollout = begin_with_logs(field, "noisy", count=30, compare="baseline")
+        ended = field.ended(rollout)
+    assert ended.state is RolloutState.ROLLED_BACK
+    assert "analysis it failed: errors: " in ended.outcome
+    assert field.running() == ["calm"] * 5
+    found = measured(field, rollout)["errors"]
+    assert (found["state"], found["errors"]) == ("failed", 0)
+
+
+def test_a_new_worker_counts_the_lines_of_meanwhile_once(field: Field) -> None:
+    rollout = begin_with_logs(field, "v3", interval="500ms", count=3, success="value >= 0")
+
+    def measurements() -> list[dict[str, Any]]:
+        with field.journal() as journal:
+            events = journal.events(rollout=rollout, kind="analysis.measured")
+        return [sample for event in sorted(events, key=lambda event: event.seq) for sample in event.body["samples"]]
+
+    wait_for(lambda: len(measurements()) >= 2, "it is counted", 30)
+    field.kill_worker(rollout)
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone", 5)
+    [canary] = [host for host, running in zip(field.hosts.hosts, field.running(), strict=True) if running == "v3"]
+    with (field.home(canary) / "log").open("a") as log:
+        log.write("level=error of meanwhile\n" * 7)
+    with field.journal() as journal:
+        Control(field.fleet(), journal, current_operator()).resume(rollout)
+    ended = field.ended(rollout)
+    assert ended.state is RolloutState.SUCCEEDED, ended.outcome
+    found = [sample["canary"] for sample in measurements()]
+    assert [one["beginning"] for one in found] == [True, False, False, False]
+    assert sum(one["counters"]["bad"] for one in found) == 7

@@ -16,6 +16,7 @@ from quarterdeck.backends.hosts.contract import (
     HealthOutcome,
     LogBatch,
     LogLine,
+    NewLines,
     Printed,
     SecretValues,
     StageOutcome,
@@ -36,6 +37,7 @@ from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.health import HealthChecks
 from quarterdeck.backends.hosts.docker.looking import Seen, together
 from quarterdeck.backends.hosts.docker.making import Around
+from quarterdeck.backends.hosts.docker.new_lines import new_lines_of
 from quarterdeck.backends.hosts.manifest import check_release_id
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
@@ -247,6 +249,18 @@ class DockerConnection:
     ) -> AsyncGenerator[LogBatch, None]:
         """What the containers of the target print, over switches from one to another. Close the generator to end it."""
         return follow_target(self._engine, release.target, lines=lines, follow=follow)
+
+    async def new_lines(
+        self,
+        logs: Logs,  # noqa: ARG002 # of the contract: a container has one log
+        release: Release,
+        mark: str = "",
+        *,
+        lines: int = 10_000,
+        deadline: float = 10.0,
+    ) -> NewLines:
+        """Of the release's own container. The mark is the container, and the time of its last line."""
+        return await new_lines_of(self._engine, release, mark, lines=lines, deadline=deadline)
 
     def exec_in(
         self,

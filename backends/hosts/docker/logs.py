@@ -30,7 +30,7 @@ _ERROR: Final = 3
 _ANSWER: Final = 20.0
 
 
-class _Lines:
+class Lines:
     """Read in a thread, taken on the loop; outlives the streams that it is read from, so that it knows what came already.
 
     A reader that is too slow loses the oldest lines, counted.
@@ -147,6 +147,18 @@ class _Lines:
                 self._waiting.popleft()
                 self._dropped += 1
 
+    @property
+    def mark(self) -> str:
+        """Where it was read to: the time of the last line, "-" without one, and how many lines have that time."""
+        return f"{self._last.decode('ascii', 'replace') or '-'} {self._of_last}"
+
+    def go_on(self, mark: str) -> None:
+        """From ``mark`` on: all that came since."""
+        last, _, of_last = mark.partition(" ")
+        self._tail = "all"
+        if last != "-":
+            self._last, self._of_last = last.encode(), int(of_last)
+
     def taken(self, host: str) -> LogBatch | None:
         with self._lock:
             lines, dropped = list(self._waiting), self._dropped
@@ -164,7 +176,7 @@ async def follow_container(
     """Ends when all was read, or with ``follow`` when the container was removed. Raises ``EngineRefused`` (404: no such container) and,
     before the first answer, ``Unreachable``; later it is tried again for as long as somebody reads."""
     action = f"read the log of {container}"
-    read = _Lines(lines, since)
+    read = Lines(lines, since)
     answered, tries = False, 0
     while True:
         try:

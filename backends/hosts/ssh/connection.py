@@ -21,6 +21,7 @@ from quarterdeck.backends.hosts.contract import (
     KeptRelease,
     LogBatch,
     LogLine,
+    NewLines,
     Printed,
     SecretValues,
     StageOutcome,
@@ -37,6 +38,7 @@ from quarterdeck.backends.hosts.ssh.channel import Ended, Waiting, execute
 from quarterdeck.backends.hosts.ssh.exec_session import exec_over_ssh
 from quarterdeck.backends.hosts.ssh.health import check_once
 from quarterdeck.backends.hosts.ssh.logs import follow_batches, follow_logs
+from quarterdeck.backends.hosts.ssh.new_lines import read_new_lines
 from quarterdeck.backends.hosts.ssh.quoting import assign, quote
 from quarterdeck.backends.hosts.ssh.release_files import (
     check_names,
@@ -366,6 +368,21 @@ class SshConnection:
         """The same, for many lines a second."""
         self._executions += 1
         return follow_batches(self._connection, self._host, logs, release, lines=lines, follow=follow)
+
+    async def new_lines(
+        self, logs: Logs, release: Release, mark: str = "", *, lines: int = 10_000, deadline: float = 10.0
+    ) -> NewLines:
+        """Since ``mark``: of a journal its cursor, of files how far each was read."""
+        action = f"read the logs {logs.journal or ' '.join(logs.files)}"
+        values = {
+            "journal": logs.journal or "",
+            "scope": "user" if release.runner.user_unit else "system",
+            "files": " ".join(quote(pattern) for pattern in logs.files),
+            "since": mark,
+            "lines": str(lines),
+        }
+        answer = await self.run(action, "new_lines", values, deadline=deadline)
+        return read_new_lines(self._host, action, logs, mark, answer, most=lines)
 
     def exec_in(
         self,

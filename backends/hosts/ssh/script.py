@@ -24,6 +24,7 @@ _PARTS: Final = {
     "exec": ("prelude", "layout", "service", "exec"),
     "vitals": ("vitals",),
     "logs": ("logs",),
+    "new_lines": ("new_lines",),
 }
 _DEFAULTS: Final = (
     "extra_env",

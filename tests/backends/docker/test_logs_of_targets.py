@@ -6,8 +6,10 @@ from contextlib import aclosing
 import pytest
 
 from quarterdeck.backends.errors import CommandFailed
+from quarterdeck.backends.hosts.contract import Exited, NewLines
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.model import Logs
+from quarterdeck.config.release import Release
 from tests.boxes import NO_SECRETS, Box
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
@@ -68,3 +70,39 @@ async def test_a_reader_sees_the_old_one_end_and_the_new_one_begin_and_the_way_b
         await until("begin 1")
         await until("end 2")
     assert box.running == [first.id]
+
+
+async def test_each_line_of_a_releases_own_container_comes_once(box: Box) -> None:
+    """Also while another release runs beside it, and when the container was made anew."""
+    waits = "while ! [ -e /tmp/$n ]; do sleep 0.05; done"
+    command = f"n=1; echo before; while :; do {waits}; echo $n out; echo $n err >&2; n=$((n+1)); done"
+    old, new = (box.release(one, spec=box.spec(command=("sh", "-c", command))) for one in ("1", "2"))
+    await box.live(old, "1.1")
+
+    async def until(release: Release, mark: str, count: int) -> NewLines:
+        async with asyncio.timeout(15):
+            found = NewLines(mark)
+            while len(found.texts) < count:
+                found = await box.connection.new_lines(Logs(), release, mark)
+        return found
+
+    async def said(name: str) -> None:
+        touch = box.connection.exec_in(old.target, "", ["touch", f"/tmp/{name}"], deadline=10)
+        assert [one async for one in touch] == [Exited(0)]
+
+    begun = await box.connection.new_lines(Logs(), old)
+    assert (begun.texts, begun.mark != "") == ((), True)
+    await said("1")
+    first = await until(old, begun.mark, 2)
+    assert sorted(first.texts) == ["1 err", "1 out"]
+    assert not (await box.connection.new_lines(Logs(), old, first.mark)).texts
+    await said("2")
+    assert sorted((await until(old, first.mark, 2)).texts) == ["2 err", "2 out"]
+    few = await box.connection.new_lines(Logs(), old, begun.mark, lines=1)
+    assert (len(few.texts), few.dropped) == (1, 3)
+    with pytest.raises(CommandFailed, match="no container"):
+        await box.connection.new_lines(Logs(), new)
+    await box.live(new, "1.2")
+    other = (await box.connection.new_lines(Logs(), new)).mark
+    assert other.split()[0] != first.mark.split()[0]
+    assert list((await until(new, first.mark, 1)).texts) == ["before"], "of another container all is new"

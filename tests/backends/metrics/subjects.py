@@ -4,10 +4,13 @@ from quarterdeck.backends.metrics.contract import Subject
 from quarterdeck.config.model import Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
 
+MARK = "1000 read to here"  # of a measurement at the 1000th second
+
 
 def subject(version: str = "v2", *, hosts: tuple[str, ...] = (), address: str = "") -> Subject:
     artifact = ResolvedArtifact(f"/artifacts/{version}.tar.gz", "0" * 64)
-    return Subject(Release("production/api", version, artifact, "/srv/api", Runner(unit="api.service")), hosts, address)
+    release = Release("production/api", version, artifact, "/srv/api", Runner(unit="api.service"))
+    return Subject(release, hosts, address, dict.fromkeys(hosts, MARK))
 
 
 NEW, OLD = subject("v2", hosts=("web-1",), address="10.0.0.1:8080"), subject("v1", hosts=("web-2", "web-3"))

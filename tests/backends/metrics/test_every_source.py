@@ -11,12 +11,13 @@ from urllib.parse import parse_qs
 import pytest
 
 from quarterdeck.backends.errors import SourceFailed, SourceTimedOut
-from quarterdeck.backends.hosts.contract import HealthOutcome
+from quarterdeck.backends.hosts.contract import HealthOutcome, NewLines
 from quarterdeck.backends.metrics.command import CommandSource
 from quarterdeck.backends.metrics.contract import Source
+from quarterdeck.backends.metrics.logs import LogsSource
 from quarterdeck.backends.metrics.probe import ProbeSource
 from quarterdeck.backends.metrics.prometheus import PrometheusSource
-from quarterdeck.config.analyses import CommandMetric, PrometheusMetric
+from quarterdeck.config.analyses import CommandMetric, LogsMetric, PrometheusMetric
 from quarterdeck.config.model import Health
 from quarterdeck.config.release import Release
 from tests.backends.artifacts.http_server import Handler, endless, http_site, status
@@ -96,7 +97,27 @@ def queries(folder: Path) -> Iterator[Place]:
         yield Place(well, hanging, broken, asked)
 
 
-@pytest.fixture(params=[probes, commands, queries], ids=["probe", "command", "prometheus"])
+def logs(_folder: Path) -> Iterator[Place]:
+    asked: list[str] = []
+
+    async def answers(host: str, release: Release, mark: str) -> NewLines:
+        assert mark == "read to here"
+        asked.append(release.version)
+        errors = {"v1": 1, "v2": 2}[release.version]  # in four minutes
+        return NewLines("further", ["listening", *["level=error msg=oops"] * errors])
+
+    async def hangs(host: str, release: Release, mark: str) -> NewLines:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def fails(host: str, release: Release, mark: str) -> NewLines:
+        raise SourceFailed(host, "read the log", "no route")
+
+    well, hanging, broken = (LogsSource(LogsMetric(), read, lambda: 1240.0) for read in (answers, hangs, fails))
+    yield Place(well, hanging, broken, asked)
+
+
+@pytest.fixture(params=[probes, commands, queries, logs], ids=["probe", "command", "prometheus", "logs"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     make: MakePlace = request.param
     for made in make(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.backends.errors import CommandFailed, Fenced, NotPermitted
-from quarterdeck.backends.hosts.contract import Fence, SecretValues
+from quarterdeck.backends.hosts.contract import Fence, NewLines, SecretValues
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
 from quarterdeck.config.model import Logs, Runner
@@ -38,6 +38,17 @@ SUDO = '#!/bin/sh\n[ "$1" = -n ] && shift\necho "sudo: a password is required" >
 JOURNALCTL = (
     '#!/bin/sh\necho "$*" >>"$RECORD/calls"\necho \'2026-11-23T18:30:00+0000 host web[4242]: listening \x1b[31mnow\'\n'
 )
+# A journal whose cursors are its entries' numbers: those of other units are there too.
+JOURNAL = """#!/bin/sh
+echo "$*" >>"$RECORD/calls"
+after=0 unit=
+for word do
+    case $word in --after-cursor=*) after=${word#*=} ;; --lines=1) after=$(($(wc -l <"$RECORD/journal") - 1)) ;; --unit) unit=yes ;; esac
+done
+awk -v after="$after" -v unit="$unit" '
+NR > after && (!unit || /^web/) { print substr($0, 5); last = NR }
+END { if (last) print "-- cursor: " last }' "$RECORD/journal"
+"""
 FENCE = Fence("test/web", 1, "me")
 NO_SECRETS = SecretValues()
 
@@ -172,3 +183,28 @@ async def test_the_journal_is_read_with_its_times(systemd: Systemd) -> None:
     lines = [line async for line in systemd.connection.logs(Logs(journal="web.service"), release, lines=7)]
     assert [(line.time, line.text) for line in lines] == [("2026-11-23T18:30:00Z", "host web[4242]: listening now")]
     assert "--lines=7 --unit web.service" in systemd.calls[-1]
+
+
+async def test_the_journal_is_read_on_from_a_cursor(systemd: Systemd) -> None:
+    systemd.program("journalctl", JOURNAL)
+    journal = systemd.record / "journal"
+    release = await systemd.staged("v1", Runner(unit="web.service"))
+
+    async def new(mark: str, lines: int = 100) -> NewLines:
+        return await systemd.connection.new_lines(Logs(journal="web.service"), release, mark, lines=lines)
+
+    journal.write_text("")
+    with pytest.raises(NotPermitted, match="shows nothing to the login user"):
+        await new("")
+    journal.write_text("web before\nsql other\n")
+    begun = await new("")
+    assert begun == NewLines("2")
+    assert await new("2") == NewLines("2"), "nothing came"
+    with journal.open("a") as more:
+        more.write("web one\nsql other\nweb two\nweb \x1b[31mthree\n")
+    assert await new("2") == NewLines("6", ["one", "two", "three"])
+    assert await new("2", lines=2) == NewLines("6", ["one", "two"], 1)
+    assert "--output=cat --show-cursor --after-cursor=2 --unit web.service" in systemd.calls[-1]
+    systemd.program("journalctl", "#!/bin/sh\necho Failed to open it >&2; exit 1\n")
+    with pytest.raises(CommandFailed, match="Failed to open it"):
+        await new("2")

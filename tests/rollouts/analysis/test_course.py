@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quarterdeck.backends.metrics.contract import Measurement
+from quarterdeck.backends.metrics.contract import Counters, Measurement
 from quarterdeck.config.analyses import Analysis, Metric
 from quarterdeck.rollouts.analysis.course import Course, Ended, Measure, Wait, begin, conclude, restored, step, taken
 from quarterdeck.rollouts.analysis.samples import Sample, from_stored, to_stored
@@ -262,3 +263,38 @@ def test_a_bake_is_judged_by_what_is_known_when_its_time_is_over(
 def test_samples_of_metrics_that_are_not_known_change_nothing() -> None:
     course = begin(analysis(metric(**BELOW)), BEGAN)
     assert taken(course, [number(BEGAN, BAD, "another")]) == course
+
+
+def beginning(at: float, name: str = "p95") -> Sample:
+    """Of a source that measures what came since the last time."""
+    return Sample(name, at, Measurement(beginning=True, counters=Counters(0, 0), marks={"web-1": "here"}))
+
+
+def test_a_look_that_only_begins_is_no_measurement_and_the_first_one_comes_an_interval_later() -> None:
+    one = metric(**BELOW)
+    course = taken(begin(analysis(one), BEGAN), [beginning(BEGAN)])
+    assert (course.metrics["p95"].measured, step(course, BEGAN)) == (0, Wait(BEGAN + 10))
+    course = taken(course, [number(BEGAN + 10, GOOD)])
+    assert step(course, BEGAN + 10) == Ended(SUCCESSFUL, "p95: 1: value < 5")
+
+
+def test_what_only_began_by_the_end_is_not_success() -> None:
+    course = taken(begin(analysis(metric(count=None, **BELOW)), BEGAN), [beginning(BEGAN)])
+    assert conclude(course).verdict is INCONCLUSIVE
+
+
+def test_counts_of_the_first_measurement_after_a_beginning_are_compared() -> None:
+    one = metric("errors", compare=True, count=2)
+    course = begin(analysis(one), BEGAN)
+    start = msgspec.structs.replace(
+        beginning(BEGAN, "errors"), baseline=Measurement(beginning=True, counters=Counters(0, 0))
+    )
+    course = taken(course, [start])
+    canary, baseline = Counters(500, 100, began="a"), Counters(500, 0, began="a")
+    course = taken(course, [Sample("errors", BEGAN + 10, Measurement(counters=canary), Measurement(counters=baseline))])
+    assert course.metrics["errors"].verdict is FAILED
+
+
+def test_marks_are_stored_with_what_was_measured() -> None:
+    sample = beginning(BEGAN)
+    assert from_stored(json.loads(json.dumps(to_stored(sample)))) == sample
