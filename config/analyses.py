@@ -46,7 +46,20 @@ class LogsMetric(msgspec.Struct, frozen=True, tag="logs"):
     match: str = ""
 
 
-MetricSource = ProbeMetric | PrometheusMetric | CommandMetric | LogsMetric
+class HostFigure(StrEnum):
+    RESTARTS = "restarts"  # by systemd or the engine, since the service was started by somebody
+    OOM_KILLS = "oom_kills"  # of its processes, for want of memory
+    MEMORY_PERCENT = "memory_percent"  # of its limit, else of the machine's memory
+    CPU_PERCENT = "cpu_percent"  # of one core, since the last measurement
+
+
+class HostMetric(msgspec.Struct, frozen=True, tag="host"):
+    """What each host tells of the service: of its unit, or of its container. The value is the worst host's."""
+
+    figure: HostFigure
+
+
+MetricSource = ProbeMetric | PrometheusMetric | CommandMetric | LogsMetric | HostMetric
 
 
 class Compare(StrEnum):
@@ -93,6 +106,8 @@ def contradictions(metric: Metric) -> tuple[str, ...]:
                 found.append("`username` and `password` belong together")
         case LogsMetric() if metric.compare is None and not conditions:
             found.append("`success`, `failure` or `compare` must say what is well: how many lines are, logs do not say")
+        case HostMetric() if metric.compare is None and not conditions:
+            found.append("`success`, `failure` or `compare` must say what is well: a figure does not")
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quarterdeck.config.conditions import Condition
 
 LONGEST_PATTERN = 500  # characters
-SOURCES = ("probe", "prometheus", "command", "logs")
+SOURCES = ("probe", "prometheus", "command", "logs", "host")
 
 
 def _condition(text: str) -> "Condition":
@@ -106,6 +106,12 @@ MATCHED_LOGS = Keys(
 )
 
 
+def _figure(text: str) -> Any:
+    from quarterdeck.config.analyses import HostFigure, HostMetric
+
+    return HostMetric(HostFigure(text))
+
+
 class _CommandText(Scalar, frozen=True):
     """Its names in {{…}} are looked at where it stands."""
 
@@ -132,10 +138,15 @@ METRIC_SOURCE = Keys(
             MATCHED_LOGS,
             "Lines of the service's logs; the number is those that match, a minute, on the worst host.",
         ),
+        Key(
+            "host",
+            Choice(("restarts", "oom_kills", "memory_percent", "cpu_percent"), make=_figure),
+            "What each host tells of the service's unit or container; the number is the worst host's.",
+        ),
     ),
     make=lambda **found: next(iter(found.values())),
     one_of=SOURCES,
-    refused=later("router", "docker", "host"),
+    refused=later("router", "docker"),
 )
 
 

@@ -114,7 +114,7 @@ class Assembly:
         self._check_variables([below, *layers], values, files)
         self._check_files(layers, values)
         self._check_deadlines(layers, values)
-        self._check_analyses(layers, values, has_logs=contained or "logs" in values)
+        self._check_analyses(layers, values, contained=contained)
         if contained:
             complete = self._complete(environment, name, layers, values, ("artifact",))
             if made is None:
@@ -303,8 +303,8 @@ class Assembly:
                 words = f"the timeout of the step `{shortened(step.hook.run)}` ({step.hook.timeout:g}s)"
                 self.problems.add(at, f"{rule} {words}")
 
-    def _check_analyses(self, layers: Sequence[Fields], values: Mapping[str, Any], *, has_logs: bool) -> None:
-        """Each name is one of `analyses`, none compares with a release that runs nowhere any more, or reads logs that there are not."""
+    def _check_analyses(self, layers: Sequence[Fields], values: Mapping[str, Any], *, contained: bool) -> None:
+        """Each name is one of `analyses`, none compares with a release that runs nowhere any more, or reads what there is not."""
         strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
         written = self.declared.main.node.value("analyses") if self.declared.main.has("analyses") else None
         known = [entry.key.text for entry in written.entries.values()] if isinstance(written, MappingNode) else []
@@ -319,8 +319,8 @@ class Assembly:
                 if name not in known:
                     near = self.problems.nearest(name, known)
                     self.problems.add(at, f"there is no analysis `{name}`", nearest=near)
-                elif not has_logs and any(_reads_logs(metric) for metric in metrics.get(name, ())):
-                    self.problems.add(at, f"`{name}` counts lines of logs, and nothing says where they are: add `logs`")
+                elif not contained and (words := _not_told(metrics.get(name, ()), values)):
+                    self.problems.add(at, f"`{name}` {words}")
                 elif isinstance(step, Analyse) and any(
                     metric.compare is not None and metric.count is None for metric in metrics.get(name, ())
                 ):
@@ -330,10 +330,18 @@ class Assembly:
                     self.problems.add(at, f"{words}: it has its place in a step before `set_weight: 100`")
 
 
-def _reads_logs(metric: Any) -> bool:
-    from quarterdeck.config.analyses import LogsMetric
+def _not_told(metrics: Sequence[Any], values: Mapping[str, Any]) -> str:
+    """What of these the hosts of a service that is no container can't tell, in words; empty: they can."""
+    if "logs" in values and "commands" not in values:
+        return ""
+    from quarterdeck.config.analyses import HostMetric, LogsMetric
 
-    return isinstance(metric.source, LogsMetric)
+    for metric in metrics:
+        if isinstance(metric.source, LogsMetric) and "logs" not in values:
+            return "counts lines of logs, and nothing says where they are: add `logs`"
+        if isinstance(metric.source, HostMetric) and "commands" in values:
+            return "asks hosts for a figure of the service: only a unit or a container has one, nothing that is run by `commands`"
+    return ""
 
 
 def _is_container(layers: Sequence[Fields]) -> bool:

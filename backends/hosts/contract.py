@@ -108,6 +108,16 @@ class ContainerFigures(msgspec.Struct, frozen=True):
     sent: float | None
 
 
+class ServiceFigures(msgspec.Struct, frozen=True):
+    """What a host tells of the service of one release. None: it does not, or the service does not run."""
+
+    restarts: int | None = None  # by systemd or the engine, since it was last started by somebody
+    oom_kills: int | None = None  # for want of memory, in its present life; an engine tells of one at most
+    memory: int | None = None  # bytes
+    memory_limit: int | None = None  # bytes: its own, else the machine's
+    cpu_seconds: float | None = None  # of one core, in its present life
+
+
 class LogLine(msgspec.Struct, frozen=True):
     host: str
     text: str  # cleaned
@@ -302,6 +312,11 @@ class Connection(Protocol):
         mark nothing is read, and it is told where the log ends. Of a container: its own log; else the service's, whichever release of it
         wrote there. ``CommandFailed`` where there is no such log, ``NotPermitted``.
         """
+        ...
+
+    async def service_figures(self, release: Release, *, deadline: float = 10.0) -> ServiceFigures:
+        """One execution: of the release's unit or container. ``CommandFailed`` where there is none: of a service that is run by
+        commands nobody tells."""
         ...
 
     def exec_in(

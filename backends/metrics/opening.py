@@ -7,18 +7,32 @@ from quarterdeck.backends.errors import SourceFailed
 from quarterdeck.backends.metrics.asking import MEASURE
 from quarterdeck.backends.metrics.contract import Source
 from quarterdeck.backends.metrics.probe import Check, ProbeSource
-from quarterdeck.config.analyses import CommandMetric, LogsMetric, MetricSource, ProbeMetric, PrometheusMetric
+from quarterdeck.config.analyses import (
+    CommandMetric,
+    HostMetric,
+    LogsMetric,
+    MetricSource,
+    ProbeMetric,
+    PrometheusMetric,
+)
 from quarterdeck.config.model import Health
 
 if TYPE_CHECKING:
+    from quarterdeck.backends.metrics.host import ReadFigures
     from quarterdeck.backends.metrics.logs import ReadLog
 
 
 def open_source(
-    metric: MetricSource, *, base: Path, health: Health | None, check: Check, read_log: "ReadLog"
+    metric: MetricSource,
+    *,
+    base: Path,
+    health: Health | None,
+    check: Check,
+    read_log: "ReadLog",
+    read_figures: "ReadFigures",
 ) -> Source:
-    """Connects to nothing yet. ``base``: the fleet file's directory; ``health``: the service's own; ``check`` and ``read_log``: how its
-    hosts are asked.
+    """Connects to nothing yet. ``base``: the fleet file's directory; ``health``: the service's own; ``check``, ``read_log`` and
+    ``read_figures``: how its hosts are asked.
     Raises ``SourceFailed`` for a probe of a service that has no health gate."""
     match metric:
         case ProbeMetric():
@@ -39,3 +53,7 @@ def open_source(
             from quarterdeck.backends.metrics.logs import LogsSource
 
             return LogsSource(metric, read_log)
+        case HostMetric():
+            from quarterdeck.backends.metrics.host import HostSource
+
+            return HostSource(metric, read_figures)

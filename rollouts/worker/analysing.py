@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from quarterdeck.backends.errors import BackendError, SourceFailed
-from quarterdeck.backends.hosts.contract import HealthOutcome, NewLines
+from quarterdeck.backends.hosts.contract import HealthOutcome, NewLines, ServiceFigures
 from quarterdeck.backends.metrics.contract import Measurement, Source, Subject
 from quarterdeck.backends.metrics.opening import open_source
 from quarterdeck.config.analyses import Analysis, Metric
@@ -112,8 +112,18 @@ class Analysing:
                 raise SourceFailed(host, "read the logs", f"{release.target} declares no logs", advice=advice)
             return await connection.new_lines(logs, release, mark, deadline=metric.timeout)
 
-        health = self._of.work.release.health
-        return open_source(metric.source, base=self._of.work.base, health=health, check=check, read_log=read_log)
+        async def read_figures(host: str, release: Release) -> ServiceFigures:
+            connection = await self._of.work.crew.connection(host)
+            return await connection.service_figures(release, deadline=metric.timeout)
+
+        return open_source(
+            metric.source,
+            base=self._of.work.base,
+            health=self._of.work.release.health,
+            check=check,
+            read_log=read_log,
+            read_figures=read_figures,
+        )
 
     def _remember(self, sample: Sample) -> None:
         """A mark is stored with what was measured up to it, so that a worker that takes over counts no line twice, and misses none."""

@@ -7,6 +7,8 @@ from quarterdeck.config.analyses import (
     Analysis,
     CommandMetric,
     Compare,
+    HostFigure,
+    HostMetric,
     LogsMetric,
     Metric,
     MetricSource,
@@ -52,6 +54,7 @@ def test_what_can_be_meant_is_no_contradiction() -> None:
         (Metric("a", ProbeMetric(), compare=Compare.BASELINE, count=9, success=WELL), "`compare` takes no `success`"),
         (Metric("a", ProbeMetric(), compare=Compare.BASELINE), "one measurement is nothing to compare"),
         (Metric("a", PrometheusMetric("https://prom", "1")), "must say what is well"),
+        (Metric("a", HostMetric(HostFigure.RESTARTS)), "must say what is well"),
         (Metric("a", LogsMetric("x")), "must say what is well"),
         (prometheus(token=SECRET, username="me", password=SECRET), "only one of `token` and `password`"),
         (prometheus(username="me"), "belong together"),
@@ -69,6 +72,7 @@ def test_an_analysis_is_stored_and_read_back_as_it_was() -> None:
         (
             Metric("errors", ProbeMetric(Health(tcp=TcpCheck(1))), compare=Compare.BASELINE, count=None),
             prometheus(token=SECRET),
+            Metric("restarts", HostMetric(HostFigure.CPU_PERCENT), success=WELL),
             Metric("lines", LogsMetric("(?i)declined"), failure=condition("value > 1")),
             Metric(
                 "smoke",

@@ -372,6 +372,17 @@ def test_lines_of_logs_that_nobody_has_are_not_counted(refuse: Refuse, load: Loa
     load(counts.replace(steps, f"logs: {{journal: api.service}}\n    {steps}"))
 
 
+def test_figures_of_what_is_run_by_commands_are_not_asked_for(refuse: Refuse, load: Load) -> None:
+    steps = "strategy: {canary: {steps: [{set_weight: 9}, {analysis: [a]}]}}"
+    asks = GOOD.replace("strategy: rolling", steps) + (
+        "analyses: {a: [{name: e, metric: {host: restarts}, success: value == 0}]}\n"
+    )
+    load(asks)
+    [problem] = refuse(asks.replace("unit: api.service", "commands: {start: a, stop: b}"))
+    assert "`a` asks hosts for a figure of the service" in problem.message
+    assert (problem.line, problem.column) == (14, 32)
+
+
 def test_the_good_file_is_good(load: Load) -> None:
     assert list(load(GOOD).targets) == ["dev/api", "production/api"]
 

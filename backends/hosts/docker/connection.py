@@ -19,6 +19,7 @@ from quarterdeck.backends.hosts.contract import (
     NewLines,
     Printed,
     SecretValues,
+    ServiceFigures,
     StageOutcome,
     SwitchOutcome,
     TargetFacts,
@@ -38,6 +39,7 @@ from quarterdeck.backends.hosts.docker.health import HealthChecks
 from quarterdeck.backends.hosts.docker.looking import Seen, together
 from quarterdeck.backends.hosts.docker.making import Around
 from quarterdeck.backends.hosts.docker.new_lines import new_lines_of
+from quarterdeck.backends.hosts.docker.service_figures import service_figures_of
 from quarterdeck.backends.hosts.manifest import check_release_id
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
@@ -261,6 +263,10 @@ class DockerConnection:
     ) -> NewLines:
         """Of the release's own container. The mark is the container, and the time of its last line."""
         return await new_lines_of(self._engine, release, mark, lines=lines, deadline=deadline)
+
+    async def service_figures(self, release: Release, *, deadline: float = 10.0) -> ServiceFigures:
+        """Of its container."""
+        return await service_figures_of(self._engine, release, deadline=deadline)
 
     def exec_in(
         self,

@@ -24,6 +24,7 @@ from quarterdeck.backends.hosts.contract import (
     NewLines,
     Printed,
     SecretValues,
+    ServiceFigures,
     StageOutcome,
     SwitchOutcome,
     TargetFacts,
@@ -36,6 +37,7 @@ from quarterdeck.backends.hosts.manifest import check_release_id, parse_manifest
 from quarterdeck.backends.hosts.ssh.answer import Answer, parse, require
 from quarterdeck.backends.hosts.ssh.channel import Ended, Waiting, execute
 from quarterdeck.backends.hosts.ssh.exec_session import exec_over_ssh
+from quarterdeck.backends.hosts.ssh.figures import read_figures
 from quarterdeck.backends.hosts.ssh.health import check_once
 from quarterdeck.backends.hosts.ssh.logs import follow_batches, follow_logs
 from quarterdeck.backends.hosts.ssh.new_lines import read_new_lines
@@ -383,6 +385,14 @@ class SshConnection:
         }
         answer = await self.run(action, "new_lines", values, deadline=deadline)
         return read_new_lines(self._host, action, logs, mark, answer, most=lines)
+
+    async def service_figures(self, release: Release, *, deadline: float = 10.0) -> ServiceFigures:
+        """Of its unit, as systemd accounts it."""
+        action, unit = f"read the figures of {release.id}", release.runner.unit
+        if unit is None:
+            raise CommandFailed(self._host, action, "it is run by commands: only a unit has figures", exit_status=None)
+        values = {"unit": unit, "scope": "user" if release.runner.user_unit else "system"}
+        return read_figures(self._host, action, unit, await self.run(action, "figures", values, deadline=deadline))
 
     def exec_in(
         self,

@@ -25,6 +25,7 @@ _PARTS: Final = {
     "vitals": ("vitals",),
     "logs": ("logs",),
     "new_lines": ("new_lines",),
+    "figures": ("figures",),
 }
 _DEFAULTS: Final = (
     "extra_env",

@@ -11,13 +11,14 @@ from urllib.parse import parse_qs
 import pytest
 
 from quarterdeck.backends.errors import SourceFailed, SourceTimedOut
-from quarterdeck.backends.hosts.contract import HealthOutcome, NewLines
+from quarterdeck.backends.hosts.contract import HealthOutcome, NewLines, ServiceFigures
 from quarterdeck.backends.metrics.command import CommandSource
 from quarterdeck.backends.metrics.contract import Source
+from quarterdeck.backends.metrics.host import HostSource
 from quarterdeck.backends.metrics.logs import LogsSource
 from quarterdeck.backends.metrics.probe import ProbeSource
 from quarterdeck.backends.metrics.prometheus import PrometheusSource
-from quarterdeck.config.analyses import CommandMetric, LogsMetric, PrometheusMetric
+from quarterdeck.config.analyses import CommandMetric, HostFigure, HostMetric, LogsMetric, PrometheusMetric
 from quarterdeck.config.model import Health
 from quarterdeck.config.release import Release
 from tests.backends.artifacts.http_server import Handler, endless, http_site, status
@@ -117,7 +118,35 @@ def logs(_folder: Path) -> Iterator[Place]:
     yield Place(well, hanging, broken, asked)
 
 
-@pytest.fixture(params=[probes, commands, queries, logs], ids=["probe", "command", "prometheus", "logs"])
+def figures(_folder: Path) -> Iterator[Place]:
+    asked: list[str] = []
+
+    async def answers(host: str, release: Release) -> ServiceFigures:
+        asked.append(release.version)
+        return ServiceFigures(memory=int(100 * NUMBERS[release.version]), memory_limit=10_000)
+
+    async def hangs(host: str, release: Release) -> ServiceFigures:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def fails(host: str, release: Release) -> ServiceFigures:
+        return ServiceFigures(restarts=0)
+
+    metric = HostMetric(HostFigure.MEMORY_PERCENT)
+    well, hanging, broken = (HostSource(metric, read) for read in (answers, hangs, fails))
+    yield Place(well, hanging, broken, asked)
+
+
+SOURCES: dict[str, MakePlace] = {
+    "probe": probes,
+    "command": commands,
+    "prometheus": queries,
+    "logs": logs,
+    "host": figures,
+}
+
+
+@pytest.fixture(params=list(SOURCES.values()), ids=list(SOURCES))
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     make: MakePlace = request.param
     for made in make(tmp_path):

@@ -11,12 +11,12 @@ import pytest
 
 from quarterdeck.backends.errors import BackendError, SourceFailed, SourceTimedOut, Unreachable
 from quarterdeck.backends.hosts.checking import ask_over, place
-from quarterdeck.backends.hosts.contract import HealthOutcome, NewLines
+from quarterdeck.backends.hosts.contract import HealthOutcome, NewLines, ServiceFigures
 from quarterdeck.backends.metrics.command import CommandSource, numbers
 from quarterdeck.backends.metrics.contract import Measurement, Source
 from quarterdeck.backends.metrics.opening import open_source
 from quarterdeck.backends.metrics.probe import ProbeSource
-from quarterdeck.config.analyses import CommandMetric, LogsMetric, ProbeMetric, PrometheusMetric
+from quarterdeck.config.analyses import CommandMetric, HostFigure, HostMetric, LogsMetric, ProbeMetric, PrometheusMetric
 from quarterdeck.config.metric_templates import placeholders
 from quarterdeck.config.model import Health, HttpCheck
 from quarterdeck.config.release import Release
@@ -203,12 +203,17 @@ async def no_log(host: str, release: Release, mark: str) -> NewLines:
     raise AssertionError
 
 
+async def no_figures(host: str, release: Release) -> ServiceFigures:
+    raise AssertionError
+
+
 def test_sources_are_opened_by_what_the_fleet_file_says(tmp_path: Path) -> None:
     def opened(metric: Any, health: Health | None = None) -> Source:
-        return open_source(metric, base=tmp_path, health=health, check=here, read_log=no_log)
+        return open_source(metric, base=tmp_path, health=health, check=here, read_log=no_log, read_figures=no_figures)
 
     assert opened(CommandMetric("true")).name == "command 'true'"
     assert opened(PrometheusMetric("https://me@prom:9090/x/?a=b", "1")).name == "prometheus https://prom:9090/x/"
+    assert opened(HostMetric(HostFigure.RESTARTS)).name == "host restarts"
     assert opened(LogsMetric()).name == "logs"
     assert opened(ProbeMetric(), Health()).name == "probe"
     assert opened(ProbeMetric(Health())).name == "probe"

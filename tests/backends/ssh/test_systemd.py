@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.backends.errors import CommandFailed, Fenced, NotPermitted
-from quarterdeck.backends.hosts.contract import Fence, NewLines, SecretValues
+from quarterdeck.backends.hosts.contract import Fence, NewLines, SecretValues, ServiceFigures
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
-from quarterdeck.config.model import Logs, Runner
+from quarterdeck.config.model import Commands, Logs, Runner
 from quarterdeck.config.release import Release
 from tests.backends.ssh.releases import quick_release
 from tests.sshd import SshdFleet, wait_for
@@ -208,3 +208,24 @@ async def test_the_journal_is_read_on_from_a_cursor(systemd: Systemd) -> None:
     systemd.program("journalctl", "#!/bin/sh\necho Failed to open it >&2; exit 1\n")
     with pytest.raises(CommandFailed, match="Failed to open it"):
         await new("2")
+
+
+async def test_figures_of_a_unit(systemd: Systemd) -> None:
+    release = await systemd.staged("v1", Runner(unit="web.service", user_unit=True))
+    state = systemd.record / "state"
+    told = "NRestarts=3\nMemoryCurrent=1048576\nMemoryMax=4194304\nCPUUsageNSec=2500000000\nLoadState=loaded\n"
+    state.write_text(f"{told}ControlGroup=/nowhere/web.service\n")
+    found = await systemd.connection.service_figures(release)
+    assert found == ServiceFigures(restarts=3, memory=1048576, memory_limit=4194304, cpu_seconds=2.5)
+    state.write_text(
+        f"MemoryCurrent=[not set]\nMemoryMax=infinity\nCPUUsageNSec={2**64 - 1}\nLoadState=loaded\nControlGroup=\n"
+    )
+    found = await systemd.connection.service_figures(release)
+    machine = (await systemd.connection.vitals(str(systemd.path))).memory_total
+    assert found == ServiceFigures(memory_limit=machine), "what is not accounted is not guessed"
+    state.write_text("LoadState=not-found\nNRestarts=0\n")
+    with pytest.raises(CommandFailed, match=r"systemd knows no unit web\.service"):
+        await systemd.connection.service_figures(release)
+    commands = await systemd.staged("v2", Runner(commands=Commands(start="true", stop="true")))
+    with pytest.raises(CommandFailed, match="run by commands"):
+        await systemd.connection.service_figures(commands)

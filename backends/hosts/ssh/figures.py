@@ -1,0 +1,30 @@
+"""Reads what ``figures.sh`` answered of a unit. What systemd does not account is absent, never guessed. Pure."""
+
+from quarterdeck.backends.errors import CommandFailed
+from quarterdeck.backends.hosts.contract import ServiceFigures
+from quarterdeck.backends.hosts.ssh.answer import Answer
+
+_ENDLESS = 1 << 63  # "infinity", and what older ones write for it and for "not told"
+
+
+def read_figures(host: str, action: str, unit: str, answer: Answer) -> ServiceFigures:
+    """Raises ``CommandFailed`` where systemd knows no such unit, or does not answer."""
+    told = dict(line.partition("=")[::2] for line in answer.every("unit"))
+    if not answer.has("done") or told.get("LoadState", "not-found") == "not-found":
+        said = answer.errors.splitlines()[-1] if answer.errors else f"systemd knows no unit {unit}"
+        raise CommandFailed(host, action, said, exit_status=answer.exit_status, output=answer.errors)
+    machine = next((int(line.split()[1]) * 1024 for line in answer.every("memory")), None)
+    processor = _number(told, "CPUUsageNSec")
+    killed = answer.one("oom")
+    return ServiceFigures(
+        restarts=_number(told, "NRestarts"),
+        oom_kills=int(killed) if killed is not None else None,
+        memory=_number(told, "MemoryCurrent"),
+        memory_limit=_number(told, "MemoryMax") or machine,
+        cpu_seconds=processor / 1e9 if processor is not None else None,
+    )
+
+
+def _number(told: dict[str, str], name: str) -> int | None:
+    text = told.get(name, "")
+    return int(text) if text.isdigit() and int(text) < _ENDLESS else None

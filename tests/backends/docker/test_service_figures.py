@@ -1,0 +1,31 @@
+"""Figures of a release's own container, as an analysis asks for them."""
+
+import asyncio
+
+import pytest
+
+from quarterdeck.backends.errors import CommandFailed
+from quarterdeck.config.container import Limits
+from tests.boxes import Box
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+
+async def test_a_container_that_the_engine_restarts_says_so(box: Box) -> None:
+    """It ends by itself a moment after it was started, as a service does that fails later."""
+    ends = ("sh", "-c", "if [ -e /tmp/ended ]; then exec sleep 600; fi; sleep 1; touch /tmp/ended; exit 1")
+    release = box.release("1", spec=box.spec(command=ends, restart="always", limits=Limits(memory=64 * 1024 * 1024)))
+    with pytest.raises(CommandFailed, match="there is no container of it"):
+        await box.connection.service_figures(release)
+    await box.live(release, "1.1")
+    first = await box.connection.service_figures(release)
+    assert (first.restarts, first.oom_kills) == (0, 0)
+    async with asyncio.timeout(20):
+        found = first
+        while not (found.restarts and found.memory):
+            found = await box.connection.service_figures(release)
+    assert (found.restarts, found.memory_limit) == (1, 64 * 1024 * 1024)
+    assert found.memory is not None
+    assert 0 < found.memory < 64 * 1024 * 1024
+    assert found.cpu_seconds is not None
+    assert found.cpu_seconds >= 0
