@@ -75,7 +75,9 @@ async def test_a_reader_sees_the_old_one_end_and_the_new_one_begin_and_the_way_b
 async def test_each_line_of_a_releases_own_container_comes_once(box: Box) -> None:
     """Also while another release runs beside it, and when the container was made anew."""
     waits = "while ! [ -e /tmp/$n ]; do sleep 0.05; done"
-    command = f"n=1; echo before; while :; do {waits}; echo $n out; echo $n err >&2; n=$((n+1)); done"
+    command = (
+        f"trap 'exit 0' TERM; n=1; echo before; while :; do {waits}; echo $n out; echo $n err >&2; n=$((n+1)); done"
+    )
     old, new = (box.release(one, spec=box.spec(command=("sh", "-c", command))) for one in ("1", "2"))
     await box.live(old, "1.1")
 

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 async def test_a_container_that_the_engine_restarts_says_so(box: Box) -> None:
     """It ends by itself a moment after it was started, as a service does that fails later."""
-    ends = ("sh", "-c", "if [ -e /tmp/ended ]; then exec sleep 600; fi; sleep 1; touch /tmp/ended; exit 1")
+    ends = ("sh", "-c", "if [ -e /tmp/ended ]; then exec sleep 600; fi; sleep 0.5; touch /tmp/ended; exit 1")
     release = box.release("1", spec=box.spec(command=ends, restart="always", limits=Limits(memory=64 * 1024 * 1024)))
     with pytest.raises(CommandFailed, match="there is no container of it"):
         await box.connection.service_figures(release)
