@@ -132,9 +132,12 @@ class DockerEngine:
             self.process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: connections are taken and nothing is answered."""
+        """SIGSTOP: connections are taken and nothing is answered. A thread that runs on another processor may still answer until each
+        of them has stopped."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        wait_for(lambda: all(_state_of(thread) == "T" for thread in threads.iterdir()), "every thread stands still")
 
     def thaw(self) -> None:
         assert self.process is not None
@@ -274,3 +277,8 @@ def tree(files: Mapping[str, str]) -> bytes:
             entry.size, entry.mode = len(text.encode()), 0o755 if text.startswith("#!") else 0o644
             tar.addfile(entry, io.BytesIO(text.encode()))
     return packed.getvalue()
+
+
+def _state_of(thread: Path) -> str:
+    """As the kernel calls it: R, S, T …"""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]

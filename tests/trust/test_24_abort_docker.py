@@ -29,6 +29,7 @@ STRATEGIES = {
                     {"set_weight": 50},
                     {"pause": "1s"},
                     {"run": {"run": "true", "where": "here", "on_rollback": "true"}},
+                    {"approval": {"timeout": "1s", "on_timeout": "promote"}},
                     {"set_weight": 100},
                     {"bake": "1s"},
                 ]
