@@ -4,6 +4,8 @@ deadline. Measures nothing itself."""
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from quarterdeck.backends.errors import BackendError, SourceFailed, SourceTimedOut
 from quarterdeck.backends.metrics.contract import Measurement, Subject
 from quarterdeck.config.metric_templates import filled, placeholders
@@ -65,3 +67,19 @@ async def side_by_side(
         if isinstance(outcome, BackendError):
             raise outcome
     return tuple(outcome for outcome in found if isinstance(outcome, Measurement))
+
+
+async def on_each_host(
+    source: str, subject: Subject, one: Callable[[Subject], Awaitable[Measurement]]
+) -> tuple[Measurement, ...]:
+    """``one`` of the release on each of its hosts, at the same time. Raises ``SourceFailed`` where it runs on none, and what ``one``
+    raises."""
+    if not subject.hosts:
+        raise SourceFailed(source, MEASURE, f"{subject.release.id} runs on no host", left=LEFT)
+    alone = [msgspec.structs.replace(subject, hosts=(host,)) for host in subject.hosts]
+    return await side_by_side(source, alone, one, deadline=None)
+
+
+def of_host(source: str, host: str, error: BackendError) -> SourceFailed:
+    """A host that can't be asked, as the error of the source that asked it."""
+    return SourceFailed(f"{source} of {host}", error.action, error.problem, left=LEFT, advice=error.advice)

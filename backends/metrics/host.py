@@ -6,7 +6,7 @@ from typing import Final
 
 from quarterdeck.backends.errors import BackendError, SourceFailed
 from quarterdeck.backends.hosts.contract import ServiceFigures
-from quarterdeck.backends.metrics.asking import LEFT, MEASURE, side_by_side
+from quarterdeck.backends.metrics.asking import LEFT, MEASURE, of_host, on_each_host, side_by_side
 from quarterdeck.backends.metrics.contract import Measurement, Subject
 from quarterdeck.config.analyses import HostFigure, HostMetric
 from quarterdeck.config.release import Release
@@ -42,11 +42,8 @@ class HostSource:
         return await side_by_side(self.name, subjects, self._one, deadline=deadline)
 
     async def _one(self, subject: Subject) -> Measurement:
-        if not subject.hosts:
-            raise SourceFailed(self.name, MEASURE, f"{subject.release.id} runs on no host", left=LEFT)
         started = time.monotonic()
-        alone = [Subject(subject.release, (host,), marks=subject.marks) for host in subject.hosts]
-        measured = await side_by_side(self.name, alone, self._on_host, deadline=None)
+        measured = await on_each_host(self.name, subject, self._on_host)
         values = tuple(value for one in measured for value in one.values)
         return Measurement(
             value=max(values, default=None),
@@ -62,9 +59,7 @@ class HostSource:
         try:
             figures = await self._read(host, subject.release)
         except BackendError as error:
-            raise SourceFailed(
-                f"{self.name} of {host}", error.action, error.problem, left=LEFT, advice=error.advice
-            ) from None
+            raise of_host(self.name, host, error) from None
         if self._figure is HostFigure.CPU_PERCENT:
             return self._processor(host, figures, subject.marks.get(host, ""))
         value = _value(self._figure, figures)

@@ -15,7 +15,7 @@ import msgspec
 from quarterdeck.backends import programs
 from quarterdeck.backends.errors import BackendError, SourceFailed
 from quarterdeck.backends.hosts.contract import NewLines
-from quarterdeck.backends.metrics.asking import LEFT, MEASURE, side_by_side
+from quarterdeck.backends.metrics.asking import LEFT, MEASURE, of_host, on_each_host, side_by_side
 from quarterdeck.backends.metrics.contract import Counters, Measurement, Subject
 from quarterdeck.config.analyses import LogsMetric
 from quarterdeck.config.release import Release
@@ -86,11 +86,8 @@ class LogsSource:
         return await side_by_side(self.name, subjects, self._one, deadline=deadline)
 
     async def _one(self, subject: Subject) -> Measurement:
-        if not subject.hosts:
-            raise SourceFailed(self.name, MEASURE, f"{subject.release.id} runs on no host", left=LEFT)
         started = time.monotonic()
-        alone = [Subject(subject.release, (host,), marks=subject.marks) for host in subject.hosts]
-        measured = await side_by_side(self.name, alone, self._on_host, deadline=None)
+        measured = await on_each_host(self.name, subject, self._on_host)
         begun = [one for one in measured if not one.beginning]
         values = tuple(one.value for one in begun if one.value is not None)
         counted = [one.counters for one in begun if one.counters is not None]
@@ -126,9 +123,7 @@ class LogsSource:
         try:
             new = await self._read(host, release, since)
         except BackendError as error:
-            raise SourceFailed(
-                f"{self.name} of {host}", error.action, error.problem, left=LEFT, advice=error.advice
-            ) from None
+            raise of_host(self.name, host, error) from None
         next_mark = f"{now:.3f} {new.mark}"
         if not since:
             return _OnHost(next_mark)

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from quarterdeck.backends.errors import BackendError, SourceFailed
+from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import HealthOutcome
-from quarterdeck.backends.metrics.asking import LEFT, MEASURE, side_by_side
+from quarterdeck.backends.metrics.asking import of_host, on_each_host, side_by_side
 from quarterdeck.backends.metrics.contract import Measurement, Subject
 from quarterdeck.config.model import Health
 from quarterdeck.config.release import Release
@@ -29,11 +29,8 @@ class ProbeSource:
         return await side_by_side(self.name, subjects, self._one, deadline=deadline)
 
     async def _one(self, subject: Subject) -> Measurement:
-        if not subject.hosts:
-            raise SourceFailed(self.name, MEASURE, f"{subject.release.id} runs on no host", left=LEFT)
         started = time.monotonic()
-        alone = [Subject(subject.release, (host,), subject.address) for host in subject.hosts]
-        measured = await side_by_side(self.name, alone, self._on_host, deadline=None)
+        measured = await on_each_host(self.name, subject, self._on_host)
         times = tuple(one for single in measured for one in single.values)
         told = [single.detail for single in measured if not single.well] or [single.detail for single in measured]
         return Measurement(
@@ -51,9 +48,7 @@ class ProbeSource:
         try:
             outcome = await self._check(host, self._health, subject.release)
         except BackendError as error:
-            raise SourceFailed(
-                f"{self.name} of {host}", error.action, error.problem, left=LEFT, advice=error.advice
-            ) from None
+            raise of_host(self.name, host, error) from None
         times = (outcome.seconds,) if outcome.healthy else ()
         return Measurement(values=times, well=outcome.healthy, detail=f"{host}: {outcome.detail}")
 
