@@ -18,6 +18,7 @@ import pyte
 from wcwidth import wcwidth
 
 DEADLINE = 30.0  # seconds for what is waited for
+GONE = 4  # looks
 
 
 def _cells(line: Mapping[int, pyte.screens.Char], columns: int) -> Iterator[str]:
@@ -96,7 +97,16 @@ class Terminal:
         return found[0]  # of that very look: a moment later it may be painted over
 
     def wait_gone(self, text: str, *, deadline: float = DEADLINE) -> None:
-        self.wait_until(lambda: text not in self.text, f"{text!r} to go", deadline=deadline)
+        """Waits until ``text`` is nowhere in a few looks one after another: between two pieces of a repaint it may be missing in one. A key
+        that is sent in that instant behind an Escape would be one with it."""
+        looks = 0
+
+        def gone() -> bool:
+            nonlocal looks
+            looks = 0 if text in self.text else looks + 1
+            return looks >= GONE
+
+        self.wait_until(gone, f"{text!r} to go", deadline=deadline)
 
     def wait_until(self, holds: Callable[[], bool], what: str, *, deadline: float = DEADLINE) -> None:
         end = time.monotonic() + deadline

@@ -173,8 +173,7 @@ def test_of_two_rooms_one_wins_and_the_other_is_told_who(play: Play) -> None:
         winner = next(r for r in play.rollouts("production/worker") if r.epoch > 0)
         told = second.wait_for(f"rollout {winner.id} (rollback v1) by {winner.requested_by.split('@')[0]}")
         assert "look again" in told, "before any key: what it shows is no more"
-        second.wait_for("succeeded")
-        assert "y roll back" not in second.text
+        second.wait_gone("y roll back")
         second.send("y")
         second.wait_for("nothing was started: r looks again")
         second.send("r")
@@ -245,7 +244,7 @@ def test_a_red_line_asks_for_the_services_name(play: Play) -> None:
         terminal.send("y")
         terminal.wait_for("type worker to roll back")
         terminal.send("worker")  # at once: typed ahead
-        terminal.wait_until(lambda: "(wait)" not in terminal.text, "the dead time to end")
+        terminal.wait_gone("(wait)")
         terminal.send("web\r")
         terminal.wait_for("> web_")
         assert play.rollouts("staging/worker")[0].epoch == 0

@@ -133,7 +133,7 @@ def test_policy_refuses_and_is_set_aside_with_a_reason_only(play: Play) -> None:
         terminal.wait_for("y deploy, by typing api")
         terminal.send("y")
         terminal.wait_for("type api to deploy")
-        terminal.wait_until(lambda: "(wait)" not in terminal.text, "the dead time to end")
+        terminal.wait_gone("(wait)")
         terminal.send("api")
         terminal.wait_for("succeeded  deploy v1 -> v2")
         terminal.wait_for("why   customers wait")

@@ -75,7 +75,7 @@ def test_no_screen_lets_it_through(hostile: Qd, size: tuple[int, int]) -> None:
             for key in [keys] if keys.startswith("\x1b") else keys:
                 terminal.send(key)
             if keys == "\x1b":
-                terminal.wait_until(lambda: "esc " not in terminal.text, "the card to close")
+                terminal.wait_gone("esc ")
             terminal.wait_for(shown)
             untouched(terminal)
             if "+-" in terminal.text or "+=" in terminal.text:

@@ -201,7 +201,7 @@ def test_r_and_d_pressed_on_it(qd: Qd) -> None:
                 terminal.wait_for("Nothing was started")
             untouched(terminal)
             terminal.send("\x1b")
-            terminal.wait_until(lambda: "esc " not in terminal.text, "the card to close")
+            terminal.wait_gone("esc ")
         terminal.send("Q")
         assert terminal.wait_ended() == 0
         untouched(terminal)
