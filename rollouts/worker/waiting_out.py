@@ -88,6 +88,8 @@ class WaitingOut(StandingStill):
                 if request.kind == "promote":
                     return await self._promoted(step, request)
                 await self._measuring(step).begin_anew()
+                if until is not None:
+                    until = await self._begin_time(step)
                 await self.wishes.answer(request, "it is measured anew")
                 stands, ways = "", ("promote",)
             else:
@@ -122,9 +124,18 @@ class WaitingOut(StandingStill):
         """Its end on the clock of this boot, journalled when it begins: a worker that takes over waits for what remains, not for
         all of it again."""
         boot = process_identity(os.getpid())[1]
-        for event in self.journal.reader.events(rollout=self.rollout, kind="pause.until"):
-            if event.body.get("seq") == step.seq and event.body.get("boot") == boot:
+        mine = {
+            "seq": step.seq,
+            "op_id": step.op_id,
+            "boot": boot,
+        }  # another attempt at the step has its whole time before it
+        for event in self.journal.reader.events(rollout=self.rollout, kind="pause.until", newest_first=True):
+            if mine.items() <= event.body.items():
                 return float(event.body["until"])
+        return await self._begin_time(step)
+
+    async def _begin_time(self, step: Step) -> float:
+        boot = process_identity(os.getpid())[1]
         seconds = float(step.body["seconds"])
         until = time.clock_gettime(time.CLOCK_BOOTTIME) + seconds
         await self.journal.do(
@@ -132,7 +143,14 @@ class WaitingOut(StandingStill):
             "pause.until",
             target=self.work.target.name,
             rollout=self.rollout,
-            body={"seq": step.seq, "until": until, "boot": boot, "seconds": seconds, "action": step.action},
+            body={
+                "seq": step.seq,
+                "op_id": step.op_id,
+                "until": until,
+                "boot": boot,
+                "seconds": seconds,
+                "action": step.action,
+            },
         )
         return until
 
@@ -155,8 +173,7 @@ class WaitingOut(StandingStill):
         told = f"promoted by {request.by}"
         if request.arguments.get("full"):
             await self._leave_out_pauses(told)
-        if step.action != Action.BAKE:
-            await self._state(RolloutState.RUNNING, told)
+        await self._state(RolloutState.RUNNING, told)
         await self.wishes.answer(request, f"goes on after step {step.seq}")
         return told
 
