@@ -37,7 +37,7 @@ def begin(field: Field, *metrics: dict[str, Any], bake: bool = False, after: tup
 def bake_is_over(field: Field, rollout: int) -> bool:
     with field.journal(read_only=True) as journal:
         [until] = journal.events(rollout=rollout, kind="pause.until", limit=10)
-    return time.clock_gettime(time.CLOCK_BOOTTIME) > until.body["until"]
+    return time.clock_gettime(time.CLOCK_BOOTTIME) > float(until.body["until"])
 
 
 def measured(field: Field, rollout: int) -> dict[str, dict[str, Any]]:
