@@ -18,6 +18,7 @@ def hosts_of(declared: Declared) -> dict[str, Host]:
             labels=fields.values.get("labels", {}),
             docker=fields.values.get("docker", ""),
             tls=str(fields.values.get("tls", "")),
+            address=fields.values.get("address", ""),
         )
         for name, fields in declared.values["hosts"].items()
         if "ssh" in fields.values or "docker" in fields.values

@@ -20,6 +20,7 @@ from quarterdeck.config.kinds import (
     DURATION,
     FEW,
     HOST_PATH,
+    IP,
     LABEL,
     MOMENT,
     NAME,
@@ -46,6 +47,7 @@ from quarterdeck.config.nodes import MappingNode
 from quarterdeck.config.notify_reading import NOTIFY
 from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SECRET, SECRETS, UNIT, later
 from quarterdeck.config.problems import Problems
+from quarterdeck.config.router_keys import ROUTED, ROUTERS
 from quarterdeck.config.shapes import Choice, Key, Keys, ListOf, MapOf
 from quarterdeck.config.strategies import STRATEGY
 
@@ -108,6 +110,7 @@ _SERVICE_KEYS = (
     Key("secrets", SECRETS, "Variables whose values are found elsewhere; this file never holds them."),
     Key("health", HEALTH, "How one knows that the service is well."),
     Key("strategy", STRATEGY, "How the hosts are moved to a new release.", default="rolling"),
+    Key("router", ROUTED, "The router in front of the service, and what it calls the service there."),
     Key("rollback", ROLLBACK, "How the hosts are moved back."),
     Key("on_unreachable", ON_UNREACHABLE, "What a deploy does about a host that can't be reached.", default="stop"),
     Key(
@@ -126,7 +129,7 @@ _SERVICE_KEYS = (
     Key("keep", KEEP, "How much of the past stays on the hosts."),
     Key("logs", LOGS, "Where the service's logs are."),
 )
-_SERVICE_LATER = later("source", "builds", "router")
+_SERVICE_LATER = later("source", "builds")
 OVERRIDE = Keys(
     "a service in an environment",
     _SERVICE_KEYS,
@@ -169,6 +172,11 @@ HOST = Keys(
             "tls",
             LocalPath("the path of a directory"),
             "The directory with ca.pem, cert.pem and key.pem for tcp://, relative to this file.",
+        ),
+        Key(
+            "address",
+            IP,
+            "Its IP address as routers reach it. Without it: the one by which it is reached from here.",
         ),
         Key("labels", MapOf(TEXT, "a mapping of labels to text", LABEL), "Anything worth knowing about the host."),
     ),
@@ -266,7 +274,6 @@ _PART_KEYS = (
     ),
     Key("services", MapOf(SERVICE, "a mapping of names to services", NAME, json_key=scalars.NAME), "The services."),
 )
-_FLEET_LATER = later("routers")
 FLEET = Keys(
     "a fleet file",
     (
@@ -293,6 +300,7 @@ FLEET = Keys(
             ),
             "What to do when a service is ill: shown beside its rollback card, and by `:runbook`.",
         ),
+        Key("routers", ROUTERS, "The routers in front of services: HAProxy, nginx, Caddy."),
         Key("analyses", ANALYSES, "What is measured in steps `analysis` and in a `bake`, by name."),
         Key(
             "notify",
@@ -301,15 +309,13 @@ FLEET = Keys(
         ),
         *_PART_KEYS,
     ),
-    refused=_FLEET_LATER,
 )
 PART = Keys(
     "an included file",
     _PART_KEYS,
     refused={
-        **_FLEET_LATER,
         **dict.fromkeys(
-            ("fleet", "state", "operators", "ssh", "registries", "runbooks", "analyses", "notify"), ELSEWHERE
+            ("fleet", "state", "operators", "ssh", "registries", "runbooks", "routers", "analyses", "notify"), ELSEWHERE
         ),
     },
 )

@@ -57,6 +57,7 @@ FEW = Scalar(
 COUNT = Scalar(
     "a whole number from 1 to 1000", scalars.whole_number(1, 1000), {"type": "integer", "minimum": 1, "maximum": 1000}
 )
+IP = Scalar("an IP address", scalars.ip_address, {"type": "string", "format": "ip"})
 ADDRESS = Scalar("a host name or an IP address", scalars.matching(scalars.ADDRESS), _pattern(scalars.ADDRESS))
 SSH_ADDRESS = Scalar(
     "a name of your ~/.ssh/config, or [user@]address[:port]", scalars.ssh_address, _pattern(scalars.SSH)

@@ -33,7 +33,8 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         raise AssertionError("a file that can't be read must have a problem")
     hosts = hosts_of(declared)
     environments = environments_of(declared, problems)
-    targets = Assembly(declared, hosts, environments, problems).targets()
+    assembly = Assembly(declared, hosts, environments, problems)
+    targets = assembly.targets()
     main = declared.main.values
     runbooks = _runbooks_of(declared, problems)
     notify = _notify_of(declared, problems)
@@ -57,6 +58,7 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         runbooks=runbooks,
         registries=main.get("registries", {}),
         analyses=_analyses_of(declared),
+        routers=assembly.routing.routers,
         notify=notify,
     )
     return fleet, tuple(problems.files)

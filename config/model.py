@@ -9,6 +9,7 @@ import msgspec
 
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.freezes import Freeze
+from quarterdeck.config.routers import Routed, Router
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -17,6 +18,7 @@ class Host(msgspec.Struct, frozen=True):
     ``ssh`` is what the user would give to ``ssh``: a name of ~/.ssh/config, or [user@]address[:port].
     ``docker`` is where its engine listens: unix:///path, ssh://[user@]address[:port][/path], tcp://address:port, or context://name.
     ``tls`` is the directory (absolute after loading) with ca.pem, cert.pem and key.pem for tcp://; empty: no TLS.
+    ``address`` is the IP address by which routers reach it; empty: the one by which it is reached from here.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Host(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     docker: str = ""
     tls: str = ""
+    address: str = ""
 
 
 class SecretReference(msgspec.Struct, frozen=True):
@@ -279,6 +282,9 @@ class Target(msgspec.Struct, frozen=True):
     progress_deadline: float = 600.0  # seconds without a step done before a deploy is taken back
     container: ContainerSpec | None = None  # None: a service on SSH hosts
     images_on: Host | None = None  # where images are that no registry has
+    routed: Routed | None = None  # None: requests come to the hosts by ways that are not ours
+    router: Router | None = None  # that of ``routed``
+    router_host: Host | None = None  # that the router runs on; None: this machine
 
     @property
     def name(self) -> str:
@@ -316,4 +322,5 @@ class Fleet(msgspec.Struct, frozen=True):
     runbooks: Mapping[str, Path] = msgspec.field(default_factory=dict)  # by service: a Markdown file
     registries: Mapping[str, RegistryLogin] = msgspec.field(default_factory=dict)  # by host[:port][/part of the path]
     analyses: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.analyses.Analysis by name
+    routers: Mapping[str, Router] = msgspec.field(default_factory=dict)
     notify: tuple[Any, ...] = ()  # config.notifications.Destination, in the order of the file

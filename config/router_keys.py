@@ -1,4 +1,4 @@
-"""The keys of `routers` and of a service's `router`. The loader does not read them yet: nothing would use them."""
+"""The keys of `routers` and of a service's `router`."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from quarterdeck.config import scalars
-from quarterdeck.config.kinds import COMMAND, NAME
+from quarterdeck.config.kinds import COMMAND, DURATION, NAME, PORT
 from quarterdeck.config.nodes import MappingNode
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.routers import CaddyRouter, HaproxyRouter, NginxRouter, Routed, Router
@@ -148,7 +148,14 @@ ROUTED = Either(
                 COOKIE,
                 "The cookie by whose value a client keeps to its release. Without it: each request is decided anew.",
             ),
-            Key("check", CHECK_PATH, "The path of the router's own health check.", default="/"),
+            Key("check", CHECK_PATH, "The path of the router's own health check. Without it: that of `health`, or /."),
+            Key("port", PORT, "The port of the service, as the router reaches it. Without it: that of `health`."),
+            Key(
+                "drain",
+                DURATION,
+                "How long requests that are under way may take when a host leaves; then they are cut, where the router can.",
+                default="10s",
+            ),
         ),
         make=_routed,
         check=_different,

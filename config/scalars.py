@@ -1,5 +1,6 @@
 """What a scalar's text means where a duration, a share, an address … is expected: text in, value out, or Unfit."""
 
+import ipaddress
 import re
 from collections.abc import Callable, Sequence
 
@@ -205,6 +206,14 @@ def release_path(text: str) -> str:
     if parts[0].startswith("qd."):
         raise Unfit("names that begin with qd. are Quarterdeck's own")
     return "/".join(parts)
+
+
+def ip_address(text: str) -> str:
+    """In its one usual form, without brackets. Raises ``Unfit``."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise Unfit from None
 
 
 def host_path(text: str) -> str:

@@ -32,6 +32,7 @@ from quarterdeck.config.model import (
 from quarterdeck.config.nodes import MappingNode, Node, SequenceNode, said, shortened
 from quarterdeck.config.places import Places
 from quarterdeck.config.problems import Problems
+from quarterdeck.config.routing import Routing
 from quarterdeck.config.shapes import Fields, Nothing
 from quarterdeck.config.strategies import DEFAULT_STRATEGY
 
@@ -65,6 +66,7 @@ class Assembly:
         self.missing: dict[tuple[str, str], list[str]] = {}  # service and key → environments without it
         self.containers = Containers(declared.main.values.get("fleet", "unnamed"), problems)
         self.places = Places(hosts, problems)
+        self.routing = Routing(declared, hosts, problems)
 
     def targets(self) -> dict[str, Target]:
         """The targets by name, environments first, both in the order of the file."""
@@ -123,14 +125,14 @@ class Assembly:
             at = _where(layers, "container")
             named = made.fields.node.key("container_name") if made.spec.container_name else at
             self.places.container(environment, name, hosts, made.spec, (named, made.fields.node.value("ports")))
-            return self._make(environment, name, hosts, "", values, made.spec) if complete else None
+            return self._make(environment, name, layers, hosts, "", values, made.spec) if complete else None
         complete = self._complete(environment, name, layers, values, ("artifact", "path", RUNNER))
         self._check_no_image(layers, values)
         if "path" not in values:
             return None
         path = scalars.host_path(scalars.fill(values["path"], {"environment": environment.name, "service": name}))
         self.places.directory(environment, name, hosts, path, _where(layers, "path"))
-        return self._make(environment, name, hosts, path, values, None) if complete else None
+        return self._make(environment, name, layers, hosts, path, values, None) if complete else None
 
     def _hosts(self, environment: Environment, service: str, contained: bool) -> tuple[Host, ...]:
         """The hosts of the environment on which the service can run: Docker's for a container, SSH's for all else."""
@@ -196,6 +198,7 @@ class Assembly:
         self,
         environment: Environment,
         name: str,
+        layers: Sequence[Fields],
         hosts: tuple[Host, ...],
         path: str,
         values: Mapping[str, Any],
@@ -206,6 +209,8 @@ class Assembly:
         logs: Logs | None = values.get("logs")
         if logs is not None and logs.files:
             logs = Logs(logs.journal, tuple(scalars.host_path(scalars.fill(file, place)) for file in logs.files))
+        at = _where(layers, "router")
+        way = self.routing.way(f"{environment.name}/{name}", values, container, at, _where(layers, "router", "use"))
         strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
         between = tuple(step.hook for step in strategy.steps if isinstance(step, Run))
         optional = ("health", "on_unreachable", "on_orphan", "progress_deadline")
@@ -226,6 +231,9 @@ class Assembly:
             rollback=values.get("rollback", RollbackPolicy()),
             container=container,
             images_on=self.hosts.get(values["artifact"].image_on),
+            routed=way.routed if way is not None else None,
+            router=way.router if way is not None else None,
+            router_host=way.host if way is not None else None,
             **{key: values[key] for key in optional if key in values},
         )
 

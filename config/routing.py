@@ -1,0 +1,87 @@
+"""Joins a service's `router` with the routers of the fleet file: what it leaves out comes from the health gate, and what only both
+together show is found."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from quarterdeck.config.container import ContainerSpec
+from quarterdeck.config.include import Declared
+from quarterdeck.config.model import Health, Host
+from quarterdeck.config.nodes import MappingNode, Node
+from quarterdeck.config.problems import Problems
+from quarterdeck.config.router_keys import named
+from quarterdeck.config.routers import Routed, Router
+
+
+class Way(NamedTuple):
+    """How requests come to a target."""
+
+    routed: Routed
+    router: Router
+    host: Host | None  # that the router runs on; None: this machine
+
+
+class Routing:
+    def __init__(self, declared: Declared, hosts: Mapping[str, Host], problems: Problems) -> None:
+        self.problems = problems
+        self.hosts = hosts
+        self.routers: dict[str, Router] = named(declared.main.values.get("routers", {}))
+        self._written = declared.main.node.value("routers") if declared.main.has("routers") else None
+        self._taken: dict[str, str] = {}  # what routers call a service → the target
+        self._check_hosts()
+
+    def _check_hosts(self) -> None:
+        for name, router in self.routers.items():
+            host = self.hosts.get(router.host) if router.host else None
+            if not router.host or (host is not None and host.ssh):
+                continue
+            why = f"{router.host} is reached over no SSH" if host is not None else f"there is no host `{router.host}`"
+            near = self.problems.nearest(router.host, [one.name for one in self.hosts.values() if one.ssh])
+            self.problems.add(self._host_node(name), why, nearest=near)
+
+    def _host_node(self, name: str) -> Node:
+        assert isinstance(self._written, MappingNode)
+        router = self._written.value(name)
+        kind = next(iter(router.entries.values())).value if isinstance(router, MappingNode) else router
+        return kind.value("host") if isinstance(kind, MappingNode) and "host" in kind.entries else router
+
+    def way(
+        self, target: str, values: Mapping[str, Any], container: ContainerSpec | None, at: Node, named_here: Node
+    ) -> Way | None:
+        """``at``: where the service's router is said; ``named_here``: where the router itself is named. None: there is none, or what is
+        wrong with it was added to the problems."""
+        routed: Routed | None = values.get("router")
+        if routed is None:
+            return None
+        router = self.routers.get(routed.router)
+        if router is None:
+            near = self.problems.nearest(routed.router, self.routers)
+            self.problems.add(named_here, f"there is no router `{routed.router}`", nearest=near)
+            return None
+        other = self._taken.setdefault(routed.name, target)
+        if other != target:
+            self.problems.add(
+                named_here,
+                f"{other} and {target} are both `{routed.name}`: give one another name there, by `environments`",
+            )
+            return None
+        health: Health | None = values.get("health")
+        http = health.http if health is not None else None
+        tcp = health.tcp if health is not None else None
+        checked = http or tcp
+        port = routed.port or (checked.port if checked is not None else 0)
+        if not port:
+            words = "it is not known where the service listens: add `port`, or a health gate that asks one"
+            self.problems.add(at, words)
+            return None
+        if container is not None and not any(one.target == port for one in container.ports):
+            self.problems.add(
+                at, f"the container publishes no port for its {port}, so the router can't reach it: add `ports`"
+            )
+            return None
+        check = routed.check or (http.path if http is not None else "/")
+        return Way(
+            msgspec.structs.replace(routed, port=port, check=check), router, self.hosts.get(router.host or "") or None
+        )
