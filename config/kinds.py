@@ -8,6 +8,9 @@ from quarterdeck.config.shapes import TEXT_SCHEMA, Scalar
 PLACE = {"environment": "environment", "service": "service"}  # stand-ins, to check a path before its names are known
 
 
+_MATCHED = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,99}"  # no router has a second meaning for any of it
+
+
 def _pattern(pattern: str) -> dict[str, Any]:
     return {"type": "string", "pattern": f"^(?:{pattern})$"}
 
@@ -57,6 +60,7 @@ FEW = Scalar(
 COUNT = Scalar(
     "a whole number from 1 to 1000", scalars.whole_number(1, 1000), {"type": "integer", "minimum": 1, "maximum": 1000}
 )
+MATCHED = Scalar("a value of letters, digits and . _ ~ -", scalars.matching(_MATCHED), _pattern(_MATCHED))
 IP = Scalar("an IP address", scalars.ip_address, {"type": "string", "format": "ip"})
 ADDRESS = Scalar("a host name or an IP address", scalars.matching(scalars.ADDRESS), _pattern(scalars.ADDRESS))
 SSH_ADDRESS = Scalar(

@@ -164,6 +164,19 @@ class SetWeight(msgspec.Struct, frozen=True, tag_field="step", tag="set_weight")
     percent: float  # above 0, up to 100
 
 
+class SetScale(msgspec.Struct, frozen=True, tag_field="step", tag="set_scale"):
+    """So many hosts run the new release from here on, whatever its weight is; there is a router."""
+
+    share: Share
+
+
+class SetRoute(msgspec.Struct, frozen=True, tag_field="step", tag="set_route"):
+    """Requests that match go to the new release from here on, whatever its weight is; there is a router. ``rules``: pairs of ``header`` or
+    ``cookie`` and the value; empty: none do any more."""
+
+    rules: tuple[tuple[str, str], ...] = ()
+
+
 class Pause(msgspec.Struct, frozen=True, tag_field="step", tag="pause"):
     seconds: float | None = None  # None: until somebody promotes
 
@@ -206,7 +219,7 @@ class Approve(msgspec.Struct, frozen=True, tag_field="step", tag="approval"):
     on_timeout: OnTimeout = OnTimeout.ABORT
 
 
-CanaryStep = SetWeight | Pause | Run | Bake | Analyse | Approve
+CanaryStep = SetWeight | SetScale | SetRoute | Pause | Run | Bake | Analyse | Approve
 
 
 class Strategy(msgspec.Struct, frozen=True):
@@ -218,7 +231,7 @@ class Strategy(msgspec.Struct, frozen=True):
     Within a batch at most ``max_unavailable`` hosts are out of service at once (None: the whole batch).
     """
 
-    kind: str = "rolling"  # recreate | rolling | canary
+    kind: str = "rolling"  # recreate | rolling | canary | ab
     batches: tuple[Share, ...] = ()
     max_unavailable: Share | None = None
     order: str = "listed"  # listed | reversed | random (seeded by the rollout's id)

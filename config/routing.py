@@ -8,11 +8,11 @@ import msgspec
 
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.include import Declared
-from quarterdeck.config.model import Health, Host
+from quarterdeck.config.model import Health, Host, SetRoute, SetScale, SetWeight, Strategy
 from quarterdeck.config.nodes import MappingNode, Node
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.router_keys import named
-from quarterdeck.config.routers import Routed, Router
+from quarterdeck.config.routers import CaddyRouter, Routed, Router
 
 
 class Way(NamedTuple):
@@ -85,3 +85,18 @@ class Routing:
         return Way(
             msgspec.structs.replace(routed, port=port, check=check), router, self.hosts.get(router.host or "") or None
         )
+
+    def check(self, strategy: Strategy, router: Router | None, at: Node) -> None:
+        """``at``: where the strategy is said. Whether it asks for what there is nobody to do."""
+        if router is None:
+            needing = next((name for kind, name in _ROUTED if any(isinstance(one, kind) for one in strategy.steps)), "")
+            if needing:
+                what = "an A/B test" if strategy.kind == "ab" else f"`{needing}`"
+                self.problems.add(at, f"{what} needs a router in front of the service: add `router`")
+        elif isinstance(router, CaddyRouter):
+            for step in strategy.steps:
+                if isinstance(step, SetWeight) and step.percent != round(step.percent):
+                    self.problems.add(at, f"set_weight {step.percent:g}: Caddy shares requests in whole percents")
+
+
+_ROUTED = ((SetRoute, "set_route"), (SetScale, "set_scale"))

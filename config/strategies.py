@@ -1,13 +1,25 @@
 """The keys of a strategy: the order and the pace in which the hosts of a target move, and what is waited for on the way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quarterdeck.config import scalars
 from quarterdeck.config.approval_reading import APPROVAL
 from quarterdeck.config.hooks import HOOK
-from quarterdeck.config.kinds import COMMAND, DURATION, NAME, SHARE, SOME_TIME, WEIGHT
-from quarterdeck.config.model import Analyse, Bake, CanaryStep, Hook, Pause, Run, SetWeight, Share, Strategy
+from quarterdeck.config.kinds import COMMAND, DURATION, MATCHED, NAME, SHARE, SOME_TIME, WEIGHT
+from quarterdeck.config.model import (
+    Analyse,
+    Bake,
+    CanaryStep,
+    Hook,
+    Pause,
+    Run,
+    SetRoute,
+    SetScale,
+    SetWeight,
+    Share,
+    Strategy,
+)
 from quarterdeck.config.nodes import MappingNode, SequenceNode
 from quarterdeck.config.parts import later
 from quarterdeck.config.problems import Problems
@@ -70,6 +82,8 @@ PAUSE = Either(
 )
 _MAKE: Mapping[str, Any] = {
     "set_weight": SetWeight,
+    "set_scale": SetScale,
+    "set_route": lambda it: it,
     "pause": lambda it: it,
     "run": Run,
     "bake": lambda it: it,
@@ -84,24 +98,62 @@ def _step(**found: Any) -> CanaryStep:
     return step
 
 
+def _rules(**found: tuple[str, ...]) -> SetRoute:
+    return SetRoute(tuple((on, value) for on in ("header", "cookie") for value in found.get(on, ())))
+
+
+_VALUES = Either(
+    Scalar(MATCHED.expected, lambda text: (MATCHED.make(text),), MATCHED.json),
+    ListOf(MATCHED, "a list of values such as [beta, staff]", least=1, distinct=True),
+)
+MATCH = Keys(
+    "what is matched",
+    (
+        Key("header", _VALUES, "Values of the header that the service's `router` names (X-Qd-Variant)."),
+        Key("cookie", _VALUES, "Values of the cookie that the service's `router` names (qd_variant)."),
+    ),
+    make=_rules,
+)
+_WAITING_STEPS = (
+    Key("pause", PAUSE, "How long the rollout stands still here; {} is until somebody promotes."),
+    Key(
+        "run",
+        Either(Scalar(COMMAND.expected, lambda text: Hook(run=scalars.some_text(text)), COMMAND.json), HOOK),
+        "A command, as in hooks: on the first host that has the new release, on each that has it, or here.",
+    ),
+    Key("analysis", ANALYSIS_NAMES, "What is measured here before it goes on: names of `analyses`."),
+    Key("approval", APPROVAL, "Who must agree here before it goes on; nobody promotes it past that."),
+)
 STEP = Keys(
     "a step",
     (
-        Key("set_weight", WEIGHT, "How many percent of the hosts run the new release from here on."),
-        Key("pause", PAUSE, "How long the rollout stands still here; {} is until somebody promotes."),
         Key(
-            "run",
-            Either(Scalar(COMMAND.expected, lambda text: Hook(run=scalars.some_text(text)), COMMAND.json), HOOK),
-            "A command, as in hooks: on the first host that has the new release, on each that has it, or here.",
+            "set_weight",
+            WEIGHT,
+            "What the new release gets from here on: percent of the requests behind a router, else of the hosts.",
         ),
-        Key("analysis", ANALYSIS_NAMES, "What is measured here before it goes on: names of `analyses`."),
-        Key("approval", APPROVAL, "Who must agree here before it goes on; nobody promotes it past that."),
+        Key("set_scale", SHARE, "How many hosts run the new release from here on, whatever its weight; with a router."),
+        Key(
+            "set_route",
+            MATCH,
+            "Which requests get the new release from here on, whatever its weight; with a router. {} ends that.",
+        ),
+        *_WAITING_STEPS,
         _BAKE,
     ),
     make=_step,
-    one_of=("set_weight", "pause", "run", "analysis", "approval", "bake"),
-    refused=later("set_scale", "set_route", "set_flag", "notify"),
+    one_of=("set_weight", "set_scale", "set_route", "pause", "run", "analysis", "approval", "bake"),
+    refused=later("set_flag", "notify"),
 )
+
+
+AB_STEP = Keys("a step", _WAITING_STEPS, make=_step, one_of=("pause", "run", "analysis", "approval"))
+
+
+def _ab(
+    match: SetRoute, scale: Share = Share(count=1), steps: Sequence[CanaryStep] = (Pause(),), **found: Any
+) -> Strategy:  # frozen
+    return Strategy(kind="ab", **{"max_unavailable": Share(count=1)} | found, steps=(SetScale(scale), match, *steps))
 
 
 def _in_order(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
@@ -111,13 +163,18 @@ def _in_order(node: MappingNode, values: Mapping[str, Any], problems: Problems) 
     if steps is None or not isinstance(listed, SequenceNode):
         return True  # reported already
     before = 0.0
-    sound = True
+    sound, somebody = True, False
     for number, (step, at) in enumerate(zip(steps, listed.items, strict=True)):
         wrong = ""
         if isinstance(step, SetWeight):
             if step.percent <= before:
                 wrong = f"set_weight {step.percent:g} comes after {before:g}: each must be more than the one before"
             before = max(before, step.percent)
+            somebody = True
+        elif isinstance(step, SetScale):
+            somebody = True
+        elif isinstance(step, SetRoute) and step.rules and not somebody:
+            wrong = "nobody has the new release yet: `set_scale` or `set_weight` comes before it"
         elif isinstance(step, Bake) and before < 100:
             wrong = "`bake` watches all hosts: it needs `set_weight: 100` before it"
         elif isinstance(step, Bake) and number + 1 < len(steps):
@@ -146,22 +203,43 @@ CANARY = Keys(
     make=lambda **found: Strategy(kind="canary", **{"max_unavailable": Share(count=1)} | found),
     check=_in_order,
 )
-_LATER_STRATEGIES = later("blue_green", "ab", "flag")
+AB = Keys(
+    "an A/B test",
+    (
+        Key("match", MATCH, "Whose requests get the new release.", required=True),
+        Key("scale", SHARE, "How many hosts run the new release meanwhile.", default="1"),
+        Key(
+            "steps",
+            ListOf(AB_STEP, "a list of steps such as [{pause: 1d}, {analysis: [sales]}]", least=1),
+            "What is done before it goes to everybody. Without it: a pause until somebody promotes.",
+        ),
+        Key("max_unavailable", SHARE, "How many hosts may be out of service at once.", default="1"),
+        _ORDER,
+        _BAKE,
+    ),
+    make=_ab,
+)
+_LATER_STRATEGIES = later("blue_green", "flag")
 STRATEGY = Either(
     Choice(
         tuple(_STRATEGIES),
         _STRATEGIES.__getitem__,
-        {**_LATER_STRATEGIES, "canary": "needs its steps: write canary: {steps: […]}"},
+        {
+            **_LATER_STRATEGIES,
+            "canary": "needs its steps: write canary: {steps: […]}",
+            "ab": "needs to know whose requests: write ab: {match: {header: …}}",
+        },
     ),
     Keys(
         "a strategy",
         (
             Key("rolling", ROLLING, "Batch after batch, with the health gate between."),
             Key("recreate", RECREATE, "Stop everywhere, switch everywhere, start everywhere."),
-            Key("canary", CANARY, "A few hosts first, then more, with pauses and commands between."),
+            Key("canary", CANARY, "A few hosts or requests first, then more, with pauses and commands between."),
+            Key("ab", AB, "Requests with a header or a cookie get the new release, until it goes to everybody."),
         ),
-        make=lambda rolling=None, recreate=None, canary=None: rolling or recreate or canary,
-        one_of=("rolling", "recreate", "canary"),
+        make=lambda **found: next(iter(found.values())),
+        one_of=("rolling", "recreate", "canary", "ab"),
         refused=_LATER_STRATEGIES,
     ),
 )

@@ -26,6 +26,7 @@ from quarterdeck.config.model import (
     Run,
     Runner,
     SetWeight,
+    Share,
     Strategy,
     Target,
 )
@@ -40,6 +41,7 @@ MOST_PLACEMENTS = 300_000  # targets times their hosts; far more than a fleet ca
 MERGED = ("env", "secrets", "files")
 RUNNERS = ("unit", "commands")
 RUNNER = "`unit` or `commands`"
+TWO_GOES = Share(percent=67.0)  # rounded down, and at least one host: of any number the rest is no more than that
 NOT_OF_A_CONTAINER = {
     "path": "the engine keeps it",
     "unit": "the engine runs it",
@@ -212,6 +214,7 @@ class Assembly:
         at = _where(layers, "router")
         way = self.routing.way(f"{environment.name}/{name}", values, container, at, _where(layers, "router", "use"))
         strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
+        self.routing.check(strategy, way.router if way is not None else None, _where(layers, "strategy", strategy.kind))
         between = tuple(step.hook for step in strategy.steps if isinstance(step, Run))
         optional = ("health", "on_unreachable", "on_orphan", "progress_deadline")
         return Target(
@@ -228,7 +231,7 @@ class Assembly:
             strategy=strategy,
             keep=values.get("keep", Keep()),
             logs=logs,
-            rollback=values.get("rollback", RollbackPolicy()),
+            rollback=self._rollback(layers, values, routed=way is not None),
             container=container,
             images_on=self.hosts.get(values["artifact"].image_on),
             routed=way.routed if way is not None else None,
@@ -236,6 +239,14 @@ class Assembly:
             router_host=way.host if way is not None else None,
             **{key: values[key] for key in optional if key in values},
         )
+
+    @staticmethod
+    def _rollback(layers: Sequence[Fields], values: Mapping[str, Any], *, routed: bool) -> RollbackPolicy:
+        """Behind a router hosts go back in two goes, unless it is said how many may at once: somebody serves all the time."""
+        policy: RollbackPolicy = values.get("rollback", RollbackPolicy())
+        at = _where(layers, "rollback")
+        said = isinstance(at, MappingNode) and "max_unavailable" in at.entries
+        return policy if said or not routed else msgspec.structs.replace(policy, max_unavailable=TWO_GOES)
 
     def _complete(
         self,

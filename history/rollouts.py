@@ -373,6 +373,10 @@ class Rollouts(Asked):
         )
         return None if row is None else to_rollout(row)
 
+    def check_epoch(self, rollout: int, epoch: int) -> None:
+        """Raises ``EpochLost`` unless ``epoch`` is the rollout's and still the highest of its target."""
+        self._check_epoch(self._known(rollout), epoch)
+
     def _check_epoch(self, found: Rollout, epoch: int) -> None:
         """Raises ``EpochLost`` unless ``epoch`` is the rollout's and still the highest of its target."""
         fence = self._fence(found.target)

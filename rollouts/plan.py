@@ -7,8 +7,7 @@ wave starts when all of them are done.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,33 +16,25 @@ from quarterdeck.config.model import (
     Analyse,
     Approve,
     Bake,
-    Hook,
     Hooks,
     HookWhere,
     Pause,
     Run,
+    SetRoute,
+    SetScale,
     SetWeight,
     Share,
     Strategy,
 )
 from quarterdeck.rollouts.approvals import step_body
+from quarterdeck.rollouts.moving import Mover
+from quarterdeck.rollouts.plan_steps import BASTION, Action, Builder, PlannedStep
+from quarterdeck.rollouts.traffic import Traffic
+
+__all__ = ["BASTION", "Action", "PlannedStep"]
 
 NO_HOOKS = Hooks()
-BASTION = "(here)"  # stands where a host's name does in steps that run on this machine; no host can be called so
-
-
-class Action(StrEnum):
-    STAGE = "stage"  # upload, unpack, verify: the running release is not touched
-    STOP = "stop"
-    SWITCH = "switch"  # rename the link, restart, read back, wait for health
-    WITHDRAW = "withdraw"  # stop and remove the link: nothing ran here before
-    HOOK = "hook"
-    PAUSE = "pause"  # for a time, or until somebody promotes
-    ANALYSIS = "analysis"  # the new release is measured where it runs
-    APPROVAL = "approval"  # until enough people have agreed to going on
-    BAKE = "bake"  # every host is watched for a time, before it counts as success
-    VERIFY = "verify"  # read back and check health once more, when all hosts are done
-    FINISH = "finish"  # mark the release good, remove old ones; never fails a rollout
+STEPPED = frozenset({"canary", "ab"})  # strategies that go by steps
 
 
 class HostNow(msgspec.Struct, frozen=True):
@@ -60,16 +51,8 @@ class HostNow(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
     error: str | None = None
     as_started: bool = True  # False: it runs, and somebody has changed it
+    address: str = ""  # by which the router reaches it, where there is one
     late: bool = False  # has not answered yet; a rollback does not wait for it but takes it along when it does
-
-
-class PlannedStep(msgspec.Struct, frozen=True):
-    """``body`` is JSON: the release's id, the hook, the seconds."""
-
-    wave: int
-    host: str
-    action: Action
-    body: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -113,48 +96,34 @@ def batches(hosts: Sequence[str], strategy: Strategy) -> list[list[list[str]]]:
     return result
 
 
-class _Builder:
-    def __init__(self) -> None:
-        self.steps: list[PlannedStep] = []
-        self.wave = 0
-
-    def add(self, host: str, action: Action, **body: Any) -> None:
-        self.steps.append(PlannedStep(self.wave, host, action, body))
-
-    def next_wave(self) -> None:
-        if self.steps and self.steps[-1].wave == self.wave:
-            self.wave += 1
-
-    def hooks(self, hooks: Iterable[Hook], phase: str, hosts: Sequence[str], release: str) -> None:
-        for index, hook in enumerate(hooks):
-            self.hook(hook, phase, index, hosts, release)
-        self.next_wave()
-
-    def hook(self, hook: Hook, phase: str, index: int, hosts: Sequence[str], release: str) -> None:
-        """As a wave of its own; the next one is still to be begun."""
-        self.next_wave()
-        where = {HookWhere.ONE: hosts[:1], HookWhere.EACH: hosts, HookWhere.HERE: [BASTION]}[hook.where]
-        for host in where:
-            self.add(host, Action.HOOK, phase=phase, index=index, run=hook.run, release=release)
+def _is_settled(now: HostNow, release: str, traffic: Traffic | None = None) -> bool:
+    """Runs it as it was started, and behind a router gets requests where the release belongs."""
+    routed = traffic is None or now.address in traffic.inside
+    return routed and now.current == release and now.running is True and now.as_started and release in now.kept
 
 
-def _is_settled(now: HostNow, release: str) -> bool:
-    return now.current == release and now.running is True and now.as_started and release in now.kept
-
-
-def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hooks: Hooks, *, seed: int = 0) -> Plan:
+def plan_deploy(
+    hosts: Sequence[HostNow],
+    release: str,
+    strategy: Strategy,
+    hooks: Hooks,
+    *,
+    seed: int = 0,
+    traffic: Traffic | None = None,
+) -> Plan:
     """The steps that bring ``release`` to all reachable ``hosts``. A host that runs it already is staged and switched
     all the
     same when it is not known to run, or was changed by somebody: otherwise it is left alone."""
     reachable = [h for h in hosts if h.error is None]
-    settled = {h.host for h in reachable if _is_settled(h, release)}
+    settled = {h.host for h in reachable if _is_settled(h, release, traffic)}
     names = ordered([h.host for h in reachable if h.host not in settled], strategy.order, seed)
-    build = _Builder()
+    build = Builder()
+    mover = Mover(build, release, traffic, there=len(settled), total=len(names) + len(settled))
     if names:
         for host in names:
             build.add(host, Action.STAGE, release=release)
         build.hooks(hooks.before, "before", names, release)
-        groups = batches(names, strategy) if strategy.kind != "canary" else []
+        groups = batches(names, strategy) if strategy.kind not in STEPPED else []
         running_before: dict[str, str] = {}
         if strategy.kind == "recreate":
             running_before = {h.host: h.current for h in reachable if h.current is not None}
@@ -167,12 +136,10 @@ def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hook
                 build.next_wave()
                 build.add(BASTION, Action.PAUSE, seconds=strategy.pause)
             for group in batch:
-                build.next_wave()
-                for host in group:
-                    stopped = strategy.kind == "recreate" and host in running_before
-                    build.add(host, Action.SWITCH, release=release, **({"how": "start"} if stopped else {}))
-        if strategy.kind == "canary":
-            _canary(build, names, sorted(settled), release, strategy)
+                mover.group(group, stopped=running_before.keys())
+        if strategy.kind in STEPPED:
+            _canary(build, mover, names, sorted(settled), release, strategy)
+        mover.end()
         build.hooks(hooks.after, "after", names, release)
         bake = next((step for step in strategy.steps if isinstance(step, Bake)), strategy.bake)
         if bake is not None:
@@ -180,7 +147,7 @@ def plan_deploy(hosts: Sequence[HostNow], release: str, strategy: Strategy, hook
             measured = {"analyses": list(bake.analyses)} if bake.analyses else {}
             build.add(BASTION, Action.BAKE, seconds=bake.seconds, release=release, **measured)
             build.next_wave()
-        if strategy.kind == "canary" or sum(len(batch) for batch in groups) > 1 or hooks.after or bake:
+        if strategy.kind in STEPPED or sum(len(batch) for batch in groups) > 1 or hooks.after or bake:
             for host in names:
                 build.add(host, Action.VERIFY, release=release)
             build.next_wave()
@@ -203,20 +170,25 @@ def share_of_hosts(percent: float, total: int) -> int:
     return max(1, min(total - 1, nearest)) if total > 1 and percent > 0 else nearest
 
 
-def _canary(build: _Builder, names: list[str], settled: list[str], release: str, strategy: Strategy) -> None:
+def _canary(
+    build: Builder, mover: Mover, names: list[str], settled: list[str], release: str, strategy: Strategy
+) -> None:
     """The strategy's steps but for the bake, which is every strategy's. Hosts that run the release already count as moved; pauses and
-    commands of a share that no host stands for are left out with it, approvals never."""
+    commands of a share that no host stands for are left out with it, approvals never.
+
+    Behind a router the weight is what the release gets of the requests, and as many hosts as stand for it have it, but where
+    ``set_scale`` has said how many."""
     moved = 0
     total = len(names) + len(settled)
+    scaled = False
 
-    def move(percent: float) -> None:
+    def move(percent: float, count: int) -> None:
         nonlocal moved
-        wanted = max(moved, share_of_hosts(percent, total) - len(settled))
+        wanted = max(moved, count - len(settled))
         at_once = strategy.max_unavailable.of(total) if strategy.max_unavailable is not None else total
-        for index in range(moved, wanted):
-            if (index - moved) % at_once == 0:
-                build.next_wave()
-            build.add(names[index], Action.SWITCH, release=release, weight=percent)
+        for first in range(moved, wanted, at_once):
+            group = names[first : min(first + at_once, wanted)]
+            mover.group(group, up_to=percent, weight=percent)
         moved = wanted
         build.next_wave()
 
@@ -229,7 +201,15 @@ def _canary(build: _Builder, names: list[str], settled: list[str], release: str,
         match step:
             case SetWeight():
                 weight = step.percent
-                move(weight)
+                enough = scaled and weight < 100 and (moved or settled)
+                move(weight, 0 if enough else share_of_hosts(weight, total))
+                if moved or settled:
+                    mover.give(weight)
+            case SetScale(share=share):
+                scaled = True
+                move(weight, max(1, min(total - 1, share.of(total))))
+            case SetRoute(rules=rules) if there or not rules:
+                mover.route(rules)
             case Pause(seconds=seconds) if there:
                 lasts: dict[str, Any] = {"promote": True} if seconds is None else {"seconds": seconds}
                 build.add(BASTION, Action.PAUSE, **lasts, **here)
@@ -250,35 +230,49 @@ def _canary(build: _Builder, names: list[str], settled: list[str], release: str,
                 build.next_wave()
                 for host in names[:moved]:
                     build.add(host, Action.VERIFY, release=release)
-    move(100.0)
+    move(100.0, total)
 
 
 def plan_rollback(
-    hosts: Sequence[HostNow], release: str, at_once: Share, *, leaving: str | None = None, hooks: Hooks = NO_HOOKS
+    hosts: Sequence[HostNow],
+    release: str,
+    at_once: Share,
+    *,
+    leaving: str | None = None,
+    hooks: Hooks = NO_HOOKS,
+    traffic: Traffic | None = None,
 ) -> Plan:
     """The steps that put ``release`` back. Hosts without a copy are staged first, in the same wave, so that nobody
     waits for them.
 
     A host that already runs it is left alone. ``hooks`` are those of the release that is left (``leaving``): the
     reversible ones
-    among them are reversed at the end, in that release's directory, last one first.
+    among them are reversed at the end, in that release's directory, last one first. Behind a router (``traffic``) the requests come
+    first: all to those who have the release, as soon as somebody has.
     """
     reachable = [h for h in hosts if h.error is None or h.late]
-    settled = [h.host for h in reachable if _is_settled(h, release)]
+    settled = [h.host for h in reachable if _is_settled(h, release, traffic)]
     moving = [h for h in reachable if h.host not in settled]
-    build = _Builder()
+    build = Builder()
     size = at_once.of(len(moving))
+    mover = Mover(build, release, traffic, there=0, total=len(reachable))
+    if moving:
+        mover.take_over(if_served=True)
+        if traffic is not None:
+            build.next_wave()
     for host in settled:
         build.add(host, Action.VERIFY, release=release, untouched=True)
     for index, host_now in enumerate(moving):
         if index and index % size == 0:
-            build.next_wave()
+            _after_a_wave_back(build, mover, index == size)
         if host_now.late:
-            build.add(host_now.host, Action.SWITCH, release=release, look_first=True)
+            mover.switch(host_now.host, look_first=True, last=True)
             continue
         if release not in host_now.kept:
             build.add(host_now.host, Action.STAGE, release=release)
-        build.add(host_now.host, Action.SWITCH, release=release)
+        mover.switch(host_now.host, last=True)
+    if moving:
+        mover.end()
     if leaving is not None and moving:
         ran = [(phase, i, hook) for phase in ("before", "steps", "after") for i, hook in enumerate(hooks.of(phase))]
         holders = [h.host for h in moving if leaving in h.kept]
@@ -299,6 +293,14 @@ def plan_rollback(
     )
 
 
+def _after_a_wave_back(build: Builder, mover: Mover, first: bool) -> None:
+    """Those who are back have all requests, before the next ones leave."""
+    build.next_wave()
+    if first:
+        mover.take_over()
+        build.next_wave()
+
+
 class Touched(msgspec.Struct, frozen=True):
     """A host that a rollout may have changed, and the release it goes back to (None: nothing ran there before)."""
 
@@ -308,28 +310,41 @@ class Touched(msgspec.Struct, frozen=True):
 
 
 def plan_take_back(
-    touched: Sequence[Touched], hooks_done: Sequence[Mapping[str, Any]], hooks: Hooks, at_once: Share, *, leaving: str
+    touched: Sequence[Touched],
+    hooks_done: Sequence[Mapping[str, Any]],
+    hooks: Hooks,
+    at_once: Share,
+    *,
+    leaving: str,
+    traffic: Traffic | None = None,
 ) -> Plan:
     """The steps that undo a rollout of ``leaving``: every touched host goes back, then reversible hooks are reversed,
-    last one first.
+    last one first. Behind a router (``traffic``: where what was stable serves) the requests go back before any host does.
 
     ``hooks_done``: the bodies and hosts of the hook steps that ran (``{"host", "phase", "index", "release"}``).
     """
-    build = _Builder()
+    build = Builder()
+    stable = next((item.back_to for item in touched if item.back_to is not None), None)
     size = at_once.of(len(touched))
+    mover = Mover(build, stable or leaving, traffic, there=0, total=len(touched))
+    if traffic is not None:
+        mover.take_over(if_served=True)
+        build.next_wave()
     for index, item in enumerate(touched):
         if index and index % size == 0:
-            build.next_wave()
+            _after_a_wave_back(build, mover, index == size and stable is not None)
         if item.back_to is None:
             build.add(item.host, Action.WITHDRAW, release=leaving)
         else:
             look_first = {} if item.has_copy else {"look_first": True}
-            build.add(item.host, Action.SWITCH, release=item.back_to, **look_first)
+            mover.switch(item.host, item.back_to, last=True, **look_first)
+    if touched and stable is not None:
+        mover.end()
     _reverse(build, hooks_done, hooks)
     return Plan(tuple(build.steps), tuple(t.host for t in touched), ())
 
 
-def _reverse(build: _Builder, hooks_done: Sequence[Mapping[str, Any]], hooks: Hooks) -> None:
+def _reverse(build: Builder, hooks_done: Sequence[Mapping[str, Any]], hooks: Hooks) -> None:
     for done in reversed(hooks_done):
         hook = hooks.of(str(done["phase"]))[int(done["index"])]
         if hook.on_rollback is None:

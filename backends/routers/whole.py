@@ -82,6 +82,7 @@ class WholeConnection(ABC):
         self.host = reach.host
         self._routed = routed
         self._reach = reach
+        self._turn = asyncio.Lock()  # what is read, changed and written as a whole is so by one call at a time
 
     @abstractmethod
     async def _written(self, action: str, deadline: float) -> Written: ...
@@ -110,34 +111,38 @@ class WholeConnection(ABC):
     async def set_share(self, share: int, *, deadline: float = 20.0) -> Changed:
         action = f"give {self._routed.service} {share / 100:g} % on green"
         begun = time.monotonic()
-        written = await self._written(action, deadline)
         self._refuse(action, unfit_share(share, self.share_step))
-        gaining = Slot.GREEN if share > written.plan.share else Slot.BLUE
-        if share != written.plan.share and not written.plan.slots[gaining].servers:
-            self._refuse(action, f"{gaining} has no server in service", "let its servers enter first")
-        wanted = msgspec.structs.replace(written.plan, share=share)
-        return await self._become(written, wanted, action, begun, deadline)
+        async with self._turn:
+            written = await self._written(action, deadline)
+            gaining = Slot.GREEN if share > written.plan.share else Slot.BLUE
+            if share != written.plan.share and not written.plan.slots[gaining].servers:
+                self._refuse(action, f"{gaining} has no server in service", "let its servers enter first")
+            wanted = msgspec.structs.replace(written.plan, share=share)
+            return await self._become(written, wanted, action, begun, deadline)
 
     async def set_rules(self, rules: Sequence[MatchRule], *, deadline: float = 20.0) -> Changed:
         action = f"set the rules of {self._routed.service}"
         begun = time.monotonic()
         self._refuse(action, unfit_rules(rules))
-        written = await self._written(action, deadline)
-        wanted = msgspec.structs.replace(written.plan, rules=tuple(sorted(rules)))
-        return await self._become(written, wanted, action, begun, deadline)
+        async with self._turn:
+            written = await self._written(action, deadline)
+            wanted = msgspec.structs.replace(written.plan, rules=tuple(sorted(rules)))
+            return await self._become(written, wanted, action, begun, deadline)
 
     async def enter(self, slot: Slot, release: str, servers: Sequence[Server], *, deadline: float = 60.0) -> Changed:
         action = f"take {', '.join(map(str, servers))} into {slot} of {self._routed.service}"
         begun = time.monotonic()
         self._refuse(action, "" if servers else "no server was given")
         self._refuse(action, "" if re.fullmatch(RELEASE, release) else f"{release!r} is no release's id")
-        written = await self._written(action, deadline)
-        has = written.plan.slots[slot]
-        new = [server for server in dict.fromkeys(servers) if server not in has.servers]
-        await self._until_healthy(new, action, deadline)
-        leaving = tuple(server for server in has.leaving if server not in new)
-        wanted = written.plan.with_slot(slot, PlannedSlot(release, tuple(sorted((*has.servers, *new))), leaving))
-        return await self._become(written, wanted, action, begun, deadline)
+        there = (await self._written(action, deadline)).plan.slots[slot].servers
+        await self._until_healthy([one for one in dict.fromkeys(servers) if one not in there], action, deadline)
+        async with self._turn:
+            written = await self._written(action, deadline)
+            has = written.plan.slots[slot]
+            new = [server for server in dict.fromkeys(servers) if server not in has.servers]
+            leaving = tuple(server for server in has.leaving if server not in new)
+            wanted = written.plan.with_slot(slot, PlannedSlot(release, tuple(sorted((*has.servers, *new))), leaving))
+            return await self._become(written, wanted, action, begun, deadline)
 
     async def _until_healthy(self, servers: Sequence[Server], action: str, deadline: float) -> None:
         """As the router's machine sees them, all at the same time."""
@@ -180,23 +185,25 @@ class WholeConnection(ABC):
             f"take {'all' if servers is None else ', '.join(map(str, servers))} out of {slot} of {self._routed.service}"
         )
         begun = time.monotonic()
-        written = await self._written(action, deadline)
-        has, other = written.plan.slots[slot], written.plan.slots[slot.other]
-        going = tuple(server for server in has.servers if servers is None or server in servers)
-        stay = tuple(server for server in has.servers if server not in going)
-        if going and not stay and not other.servers and not even_the_last:
-            self._refuse(action, "no live server would be left", "let another one enter first")
-        waited_for = tuple(sorted({*going, *(one for one in has.leaving if servers is None or one in servers)}))
-        already = not waited_for
-        waiting: int | None = 0
-        if not already:
-            on_the_way = PlannedSlot(has.release, stay, tuple(sorted({*has.leaving, *going})))
-            await self._become(written, written.plan.with_slot(slot, on_the_way), action, begun, deadline)
-            waiting = await self._until_done(waited_for, action, patience, deadline)
-            if waiting == 0:
-                left = tuple(server for server in on_the_way.leaving if server not in waited_for)
-                done = PlannedSlot(has.release if stay or left else "", stay, left)
+        async with self._turn:
+            written = await self._written(action, deadline)
+            has, other = written.plan.slots[slot], written.plan.slots[slot.other]
+            going = tuple(server for server in has.servers if servers is None or server in servers)
+            stay = tuple(server for server in has.servers if server not in going)
+            if going and not stay and not other.servers and not even_the_last:
+                self._refuse(action, "no live server would be left", "let another one enter first")
+            waited_for = tuple(sorted({*going, *(one for one in has.leaving if servers is None or one in servers)}))
+            already = not waited_for
+            if not already:
+                on_the_way = PlannedSlot(has.release, stay, tuple(sorted({*has.leaving, *going})))
+                await self._become(written, written.plan.with_slot(slot, on_the_way), action, begun, deadline)
+        waiting: int | None = 0 if already else await self._until_done(waited_for, action, patience, deadline)
+        if waiting == 0 and not already:
+            async with self._turn:
                 now = await self._written(action, deadline)
+                has = now.plan.slots[slot]
+                left = tuple(server for server in has.leaving if server not in waited_for)
+                done = PlannedSlot(has.release if has.servers or left else "", has.servers, left)
                 await self._become(now, now.plan.with_slot(slot, done), action, begun, deadline)
         state = await self._state(action, deadline)
         return Left(state, already, waiting, 0, time.monotonic() - begun)

@@ -15,6 +15,7 @@ from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release, canonical
 from quarterdeck.history.records import RolloutKind
 from quarterdeck.rollouts.plan import HostNow, Plan, summary
+from quarterdeck.rollouts.traffic import Traffic
 
 
 class CannotBegin(Exception):
@@ -42,6 +43,8 @@ class Armed(msgspec.Struct):
     body: dict[str, Any] = msgspec.field(default_factory=dict)
     archive: Path | None = None
     highest_epoch: int = 0
+    traffic: Traffic | None = None  # None: no router is in front of the target, or nothing is known of it
+    router_fault: str = ""  # why the router could not be asked
     fetch_fault: str = ""  # why what a rollback has to fetch can't be had now
 
     @property
@@ -66,6 +69,8 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
                 f"no copy of {armed.release.version} on {', '.join(missing)}{', ' if armed.fetch_fault else ': '}{how}"
             )
             nowhere = bool(armed.fetch_fault) and len(missing) == len(answered)
+    if armed.router_fault:
+        reasons.append(armed.router_fault)
     reasons += [f"secret {n}: {s}" for n, s in secret_states.items() if s != "same"]
     armed.body = {
         "kind": str(kind),
@@ -89,6 +94,7 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
             }
             for host in hosts
         ],
+        "router": _router(armed),
         "steps": describe(armed.plan),
         "summary": summary(armed.plan, hosts, armed.leaving),
         "readiness": {"state": "closed" if nowhere else "degraded" if reasons else "ready", "reasons": reasons},
@@ -97,6 +103,15 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
         "warnings": [*armed.body.get("warnings", []), *secret_warnings(armed.release.version, secret_states)],
     }
     return armed
+
+
+def _router(armed: Armed) -> dict[str, Any] | None:
+    """As a card shows it: which slot the release goes to, and what that gets now."""
+    routed, traffic = armed.target.routed, armed.traffic
+    if routed is None:
+        return None
+    known = {"slot": traffic.slot, "share": traffic.share} if traffic is not None else {}
+    return {"name": routed.name, **known, "error": armed.router_fault or None}
 
 
 def secret_warnings(version: str, states: Mapping[str, str]) -> list[str]:

@@ -22,7 +22,7 @@ from quarterdeck.rollouts.declared import release_of
 from quarterdeck.rollouts.freezes import from_options
 from quarterdeck.rollouts.frozen import frozen_now
 from quarterdeck.rollouts.manifest import release_in
-from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, plan_deploy, plan_rollback
+from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, Plan, plan_deploy, plan_rollback
 from quarterdeck.rollouts.policy import NOTHING_BEFORE, refusal
 from quarterdeck.rollouts.proof import seen_before
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
@@ -33,6 +33,9 @@ from quarterdeck.rollouts.worker.old_secrets import old_secrets
 
 if TYPE_CHECKING:
     import asyncssh
+
+    from quarterdeck.rollouts.traffic import Traffic
+    from quarterdeck.rollouts.worker.directing import Director
 
 LATE = "has not answered yet"
 STRAGGLERS = 1.5  # seconds that a rollback waits for further hosts after the first one has answered
@@ -51,6 +54,8 @@ class Arming:
         self.base = Path(str(rollout.options["base"]))
         only = set(rollout.options.get("only") or ())
         self.names = [host.name for host in target.hosts if not only or host.name in only]
+        self.director: Director | None = None  # None: no router is in front of the target
+        self._router_fault = ""
         self._from_hosts: dict[str, Release] = {}  # releases that hosts carry, by id
 
     async def arm(self) -> Armed:
@@ -121,15 +126,17 @@ class Arming:
                 if task is not None and not task.done():
                     task.cancel()
         leaving = self.rollout.from_release or most_common(hosts)
+        hosts, traffic = await self.traffic(hosts, release, leaving)
         armed = Armed(
             self.target,
             release,
             leaving,
             hosts,
-            plan_deploy(hosts, release.id, self.target.strategy, self.target.hooks, seed=self.rollout.id),
+            self._plan_deploy(hosts, release, traffic),
             {release.id: values},
             self.known_releases(release),
             archive=archive,
+            traffic=traffic,
         )
         return described(armed, self.rollout.kind, dict.fromkeys(values.values, "same"))
 
@@ -199,9 +206,14 @@ class Arming:
                     "deploy it anew; nothing was changed",
                 )
             secrets, masked, states = {release.id: old.to_write}, [old.readable], old.states
-        plan = plan_deploy(hosts, release.id, self.target.strategy, self.target.hooks, seed=self.rollout.id)
-        armed = Armed(self.target, release, leaving, hosts, plan, secrets, known, masked=masked)
+        hosts, traffic = await self.traffic(hosts, release, leaving)
+        plan = self._plan_deploy(hosts, release, traffic)
+        armed = Armed(self.target, release, leaving, hosts, plan, secrets, known, masked=masked, traffic=traffic)
         return described(armed, self.rollout.kind, states)
+
+    def _plan_deploy(self, hosts: list[HostNow], release: Release, traffic: "Traffic | None") -> Plan:
+        strategy, hooks = self.target.strategy, self.target.hooks
+        return plan_deploy(hosts, release.id, strategy, hooks, seed=self.rollout.id, traffic=traffic)
 
     async def _look_after_waiting(self, release: Release) -> list[HostNow]:
         self.crew.renew()
@@ -247,15 +259,19 @@ class Arming:
             leaving = None  # hosts that are owed follow the others: nothing is left, no hook is reversed
         releases = self.known_releases(release)
         hooks = self.hooks_to_reverse(leaving, releases)
+        hosts, traffic = await self.traffic(hosts, release, leaving)
+        at_once = self.target.rollback.max_unavailable
         armed = Armed(
             self.target,
             release,
             leaving,
             hosts,
-            plan_rollback(hosts, release.id, self.target.rollback.max_unavailable, leaving=leaving, hooks=hooks),
+            plan_rollback(hosts, release.id, at_once, leaving=leaving, hooks=hooks, traffic=traffic),
             {release.id: old.to_write},
             releases,
             masked=[old.readable, await self.secrets_to_mask(releases.get(leaving or ""))],
+            traffic=traffic,
+            router_fault=self._router_fault,
             fetch_fault=await why_not_fetchable(release, hosts, self.backend.logins),
         )
         for phase in hooks.every:
@@ -275,6 +291,39 @@ class Arming:
         return (await old_secrets(leaving, self.base)).readable
 
     # both
+
+    async def traffic(
+        self, hosts: list[HostNow], release: Release, leaving: str | None
+    ) -> "tuple[list[HostNow], Traffic | None]":
+        """How the router in front of the target stands, and each host with the address by which that reaches it. A deploy needs it
+        (``CannotBegin``); a rollback goes by what the journal says of it, or without it."""
+        if self.director is None:
+            return hosts, None
+        from quarterdeck.rollouts.traffic import as_state, journalled, traffic_of
+
+        going_back = self.rollout.kind is RolloutKind.ROLLBACK
+        looking = asyncio.create_task(self.director.look(deadline=3.0 if going_back else 10.0))
+        self._router_fault = ""
+        try:
+            hosts = list(await asyncio.gather(*(self._with_address(host, release) for host in hosts)))
+            state = await looking
+        except BackendError as error:
+            if not going_back:
+                raise CannotBegin("unreachable", f"{error}; nothing was changed") from error
+            self._router_fault = str(error)
+            known = self.journal.reader.events(target=self.target.name, kind="routed", newest_first=True, limit=1)
+            if not known:
+                return hosts, None
+            state = as_state(journalled(known[0].body))
+        finally:
+            looking.cancel()
+        return hosts, traffic_of(self.director.name, state, release.id, leaving)
+
+    async def _with_address(self, host: HostNow, release: Release) -> HostNow:
+        if host.error is not None or self.director is None:
+            return host
+        connection = await self.crew.connection(host.host)
+        return msgspec.structs.replace(host, address=await self.director.address(host.host, connection, release))
 
     async def sftp(self, address: str) -> "asyncssh.SSHClientConnection":
         """A connection for fetching an artifact, under the same rules for host keys as every host's."""

@@ -10,6 +10,7 @@ from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepSta
 from quarterdeck.rollouts.outcome import UNCHANGED
 from quarterdeck.rollouts.plan import Action, HostNow
 from quarterdeck.rollouts.worker.armed import Armed, with_host
+from quarterdeck.rollouts.worker.failing import lasting
 from quarterdeck.rollouts.worker.standing import may_have_changed
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
@@ -60,10 +61,6 @@ class CarryingOut(TakingBack):
             return
         await self._finished(armed, waves, epoch, [step for step in steps if step.action == Action.FINISH])
 
-    def _fresh(self, steps: list[Step]) -> list[Step]:
-        wanted = {step.seq for step in steps}
-        return [step for step in self.journal.reader.steps(self.id) if step.seq in wanted]
-
     async def _ask_what_to_do(self, waves: Waves, failure: StepFailed) -> None:
         ways = "retry or abort" if failure.step.action == Action.APPROVAL else "retry, skip or abort"
         why = f"{failure.why}; {ways}"
@@ -84,9 +81,10 @@ class CarryingOut(TakingBack):
             for step in self.journal.reader.steps(self.id)
             if step.action in (Action.SWITCH, Action.VERIFY) and step.state is StepState.SKIPPED
         ]
-        unfinished = list(
-            dict.fromkeys([f.step.host for f in waves.failures] + [host.host for host in left_out] + skipped)
-        )
+        failures = lasting(waves.failures, self.journal.reader.steps(self.id))
+        of_hosts = [failure.step.host for failure in failures if failure.place == failure.step.host]
+        unfinished = list(dict.fromkeys(of_hosts + [host.host for host in left_out] + skipped))
+        elsewhere = [failure for failure in failures if failure.place != failure.step.host]  # of the router
         finish = [step for step in finish if step.host not in unfinished]
         passed_over = [HostNow(host, error="skipped by an operator") for host in dict.fromkeys(skipped)]
         await self._owe([*left_out, *passed_over], armed.release.id)
@@ -107,11 +105,10 @@ class CarryingOut(TakingBack):
                 journal.judge(armed.release.id, "good", "", rollout=self.id)
 
         total = len(self.crew.hosts)
-        if unfinished and self.rollout.kind is RolloutKind.ROLLBACK:
-            why = "; ".join(
-                dict.fromkeys([f.why for f in waves.failures] + [with_host(h) for h in armed.hosts if h.error])
-            )
-            standing = f"{total - len(unfinished)} of {total} hosts run {name}, not {', '.join(unfinished)} ({why}). "
+        if (unfinished or elsewhere) and self.rollout.kind is RolloutKind.ROLLBACK:
+            why = "; ".join(dict.fromkeys([f.why for f in failures] + [with_host(h) for h in armed.hosts if h.error]))
+            places = ", ".join(dict.fromkeys([*unfinished, *(failure.place for failure in elsewhere)]))
+            standing = f"{total - len(unfinished)} of {total} hosts run {name}, not {places} ({why}). "
             changed = self._changed_something()
             way_on = "When they are back:" if changed else "No host was changed. When that is mended:"
             await self._end(

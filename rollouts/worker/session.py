@@ -87,6 +87,8 @@ class Session(WaitingForWords, CarryingOut):
                 if isinstance(result, Exception):
                     log.error("a task beside the rollout ended early, rollout=%d reason=%r", self.id, result)
             await self.crew.close()
+            if self.director is not None:
+                await self.director.close()
 
     async def _beat(self) -> None:
         while True:
@@ -259,16 +261,29 @@ class Session(WaitingForWords, CarryingOut):
         # An old worker can't begin a further step, but one that it has begun may still be running on the host.
         moved = self._left_half_way()
         hosts = [_unsettled(host) if host.host in moved else host for host in hosts]
-        armed.hosts = hosts
+        armed.hosts, armed.traffic = await self.arming.traffic(hosts, armed.release, armed.leaving)
+        hosts = armed.hosts
         if self.rollout.kind is RolloutKind.ROLLBACK:
             leaving = armed.leaving
             known = self.arming.known_releases(armed.release)
             hooks = self.arming.hooks_to_reverse(leaving, known)
             armed.plan = plan_rollback(
-                hosts, armed.release.id, self.target.rollback.max_unavailable, leaving=leaving, hooks=hooks
+                hosts,
+                armed.release.id,
+                self.target.rollback.max_unavailable,
+                leaving=leaving,
+                hooks=hooks,
+                traffic=armed.traffic,
             )
         else:
-            armed.plan = plan_deploy(hosts, armed.release.id, self.target.strategy, self.target.hooks, seed=self.id)
+            armed.plan = plan_deploy(
+                hosts,
+                armed.release.id,
+                self.target.strategy,
+                self.target.hooks,
+                seed=self.id,
+                traffic=armed.traffic,
+            )
         armed.releases = self.arming.known_releases(armed.release)
         await self.journal.do(
             self.journal.journal.record,

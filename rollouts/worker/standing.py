@@ -31,6 +31,7 @@ from quarterdeck.rollouts.worker.wishes import Wishes
 
 if TYPE_CHECKING:
     from quarterdeck.config.analyses import Analysis
+    from quarterdeck.rollouts.worker.directing import Director
 
 log = logging.getLogger("quarterdeck.worker")
 
@@ -45,9 +46,25 @@ class Standing:
         self.crew = crew
         self.wishes = Wishes(journal, rollout.id)
         self.arming = Arming(rollout, self.target, crew, journal, backend=backend, cache=artifact_cache(state))
+        self._epoch = 0
+        self.director = self._open_director(backend)
+        self.arming.director = self.director
         self.telling = Telling(rollout, self.target, journal, self.arming.base)
 
+    def _open_director(self, backend: Hosts) -> "Director | None":
+        if self.target.routed is None:
+            return None
+        from quarterdeck.rollouts.worker.directing import Director
+
+        async def record(body: dict[str, Any]) -> None:
+            await self.journal.do(
+                self.journal.journal.record, "routed", target=self.target.name, rollout=self.id, body=body
+            )
+
+        return Director(self.target, backend, lambda: self.journal.reader.check_epoch(self.id, self._epoch), record)
+
     def _work(self, armed: Armed, epoch: int) -> Work:
+        self._epoch = epoch
         seq, hash_ = self.journal.reader.head()
         cache = artifact_cache(self.state_directory)
 
@@ -90,6 +107,7 @@ class Standing:
             release=armed.release,
             leaving=armed.leaving,
             analyses=analyses_of(self.rollout.options),
+            director=self.director,
         )
 
     async def _add_steps(self, epoch: int, plan: Plan, *, after: int = 0, wave: int = 0) -> list[Step]:
@@ -115,6 +133,10 @@ class Standing:
                 hosts |= {step.host for step in reader.steps(past.id) if moves(step) and may_have_changed(step)}
         return hosts
 
+    def _fresh(self, steps: list[Step]) -> list[Step]:
+        wanted = {step.seq for step in steps}
+        return [step for step in self.journal.reader.steps(self.id) if step.seq in wanted]
+
     def _failed(self) -> list[int]:
         """The steps that a rollout stands at."""
         steps = self.journal.reader.steps(self.id)
@@ -132,7 +154,7 @@ class Standing:
 
     async def _pass_over(self, epoch: int, failed: Step) -> None:
         """A hook is passed over alone; a host that could not be moved is left out of all that comes later."""
-        alone = failed.action in (Action.HOOK, *WAITS)
+        alone = failed.action in (Action.HOOK, Action.SHARE, Action.ROUTE, *WAITS)
         why = {"why": "skipped by an operator"}
         for step in self.journal.reader.steps(self.id):
             later = step.host == failed.host and step.seq > failed.seq and step.state is StepState.PENDING

@@ -26,29 +26,19 @@ from quarterdeck.config.model import Hook, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.records import RolloutKind, Step
 from quarterdeck.rollouts.plan import BASTION, Action
+from quarterdeck.rollouts.worker import routed
 from quarterdeck.rollouts.worker.crew import Crew
+from quarterdeck.rollouts.worker.failing import StepFailed
 from quarterdeck.rollouts.worker.health_gate import become_healthy
 
 if TYPE_CHECKING:
     from quarterdeck.config.analyses import Analysis
+    from quarterdeck.rollouts.worker.directing import Director
+
+__all__ = ["StepFailed"]
 
 MASKED = 65536  # bytes of a hook's output that are looked at
 SHOWN = 2000  # characters of it that are kept
-
-
-class StepFailed(Exception):
-    """A step that did not reach its result. ``why`` names host and check; ``release_at_fault``: the release itself
-    was refuted; ``untouched``: the host refused it before anything was changed there."""
-
-    def __init__(
-        self, step: Step, why: str, *, release_at_fault: bool, unreachable: bool = False, untouched: bool = False
-    ) -> None:
-        super().__init__(why)
-        self.step = step
-        self.why = why
-        self.release_at_fault = release_at_fault
-        self.unreachable = unreachable
-        self.untouched = untouched
 
 
 class Work(msgspec.Struct):
@@ -69,6 +59,7 @@ class Work(msgspec.Struct):
     taking_back: bool = False
     leaving: str | None = None  # the release that the hosts come from
     analyses: Mapping[str, "Analysis"] = msgspec.field(default_factory=dict)  # by name, those that steps name
+    director: "Director | None" = None  # None: no router is in front of the target
 
     def secrets_of(self, release: str) -> SecretValues:
         return self.secrets.get(release, SecretValues({}))
@@ -92,6 +83,8 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
     """Does ``step`` and gives its outcome as JSON. Raises StepFailed, or the BackendError of a lost host or an old
     epoch."""
     action = Action(step.action)
+    if action in (Action.SHARE, Action.ROUTE):
+        return await routed.direct(step, work)
     if step.host == BASTION:
         return await _hook_here(step, work)
     connection = await work.crew.connection(step.host)
@@ -99,6 +92,7 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
         case Action.STAGE:
             return await _stage(step, work, connection)
         case Action.STOP:
+            await routed.stand_aside(step, work, connection)
             outcome = await connection.switch(
                 work.releases.get(str(step.body.get("release")), work.release),
                 SecretValues({}),
@@ -110,6 +104,7 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
         case Action.SWITCH:
             return await _switch(step, work, connection)
         case Action.WITHDRAW:
+            await routed.stand_aside(step, work, connection)
             outcome = await connection.withdraw(_release(step, work), work.fence, step.op_id)
             if outcome.current is not None:
                 raise StepFailed(
@@ -169,6 +164,7 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
         facts = await connection.facts(work.target.name, work.target.path, release)
         if release.id not in {kept.release for kept in facts.kept if kept.intact}:
             await _put_there(release, work, connection)
+    way = await routed.before(step, work, connection, release)
     try:
         outcome = await connection.switch(release, work.secrets_of(release.id), work.fence, step.op_id, action=action)
     except CommandFailed as error:
@@ -181,6 +177,7 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
     if not outcome.beside:
         _is_current(step, outcome, release)
     health = await _healthy(step, work, connection, release)
+    await routed.after(step, work, connection, release, way)
     seconds = outcome.seconds
     retired: dict[str, float] = {}
     if outcome.beside:  # the old one has served until here
@@ -188,6 +185,7 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
         seconds += outcome.seconds
         retired = {"retired_in": round(outcome.seconds, 3)}
     result: dict[str, Any] = {"current": outcome.current, "previous": outcome.previous, "seconds": seconds, **retired}
+    result |= way.told
     if health is not None:
         result |= {"health": work.masker.mask(health.detail), "healthy_after": round(health.seconds, 3)}
     return result

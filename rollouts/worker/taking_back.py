@@ -6,12 +6,15 @@ from collections import Counter
 import msgspec
 
 from quarterdeck.backends.errors import Fenced
+from quarterdeck.backends.routers.contract import Slot
 from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step
 from quarterdeck.rollouts.plan import Action, HostNow, Plan, PlannedStep, Touched, back_to, plan_take_back
+from quarterdeck.rollouts.traffic import Traffic
 from quarterdeck.rollouts.worker.armed import Armed
+from quarterdeck.rollouts.worker.failing import lasting
 from quarterdeck.rollouts.worker.standing import Standing, masked_values, may_have_changed, version_of
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.waves import Waves
@@ -34,6 +37,7 @@ class TakingBack(Standing):
         # there instead of waited for, and nothing of it comes afterwards.
         epoch = await self.journal.do(journal.turn_back, self.id, epoch, why)
         work.fence = msgspec.structs.replace(work.fence, epoch=epoch)
+        self._epoch = epoch
         if at_fault:
             await self.journal.do(journal.judge, armed.release.id, "bad", why, rollout=self.id)
         steps = self.journal.reader.steps(self.id)
@@ -45,7 +49,12 @@ class TakingBack(Standing):
         touched = [_touched(seen[name], stable) for name in dict.fromkeys(moved + others)]
         hooks_done = [{"host": s.host, **s.body} for s in steps if s.action == Action.HOOK and may_have_changed(s)]
         plan = plan_take_back(
-            touched, hooks_done, armed.release.hooks, self.target.rollback.max_unavailable, leaving=armed.release.id
+            touched,
+            hooks_done,
+            armed.release.hooks,
+            self.target.rollback.max_unavailable,
+            leaving=armed.release.id,
+            traffic=_back(steps),
         )
         last_wave = max((step.batch for step in steps), default=0)
         last_seq = max((step.seq for step in steps), default=0)
@@ -75,9 +84,10 @@ class TakingBack(Standing):
             await self._end(epoch, RolloutState.FAILED, f"{why}; taking it back was refused: {error}", cause="fenced")
             return
         await self._observe_steps(armed)
-        if waves.failures:
-            names = ", ".join(dict.fromkeys(f.step.host for f in waves.failures))
-            reasons = "; ".join(f.why for f in waves.failures)
+        failures = lasting(waves.failures, self._fresh(steps))
+        if failures:
+            names = ", ".join(dict.fromkeys(f.place for f in failures))
+            reasons = "; ".join(f.why for f in failures)
             await self._end(
                 epoch,
                 RolloutState.FAILED,
@@ -126,6 +136,16 @@ class TakingBack(Standing):
                 wave=max(step.batch for step in every) + 1,
             )
             await waves.carry_out(new, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False)
+
+
+def _back(steps: list[Step]) -> Traffic | None:
+    """Where the requests go back to: the other slot than that of the release. None: the plan had no router in it."""
+    into = next((step for step in steps if "slot" in step.body), None)
+    if into is None:
+        return None
+    router = next((str(step.body["router"]) for step in steps if "router" in step.body), "")
+    rules = any(step.action == Action.ROUTE and may_have_changed(step) for step in steps)
+    return Traffic(router, str(Slot(str(into.body["slot"])).other), stable=True, rules=rules)
 
 
 def _touched(host: HostNow, stable: str | None) -> Touched:

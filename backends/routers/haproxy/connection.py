@@ -1,5 +1,6 @@
 """The routers contract on HAProxy: shares and rules are maps, releases are servers of two backends; all over its runtime socket."""
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ class HaproxyConnection:
         self._routed = routed
         self._reach = reach
         self._runtime = Runtime(reach, router.socket)
+        self._turn = asyncio.Lock()  # of what is looked at and then changed, and of the files
         self._share_map = share_map(router, routed)
         self._rules_map = rules_map(router, routed)
 
@@ -114,12 +116,14 @@ class HaproxyConnection:
         action = f"set the rules of {self._routed.service}"
         begun = time.monotonic()
         self._refuse(action, unfit_rules(rules))
-        found = await self._read(action, deadline)
         wanted = tuple(sorted(rules))
-        already = found.rules == wanted and not found.problems
+        async with self._turn:
+            found = await self._read(action, deadline)
+            already = found.rules == wanted and not found.problems
+            if not already:
+                labels = {slot: found.slots[slot].release for slot in Slot}
+                await self._write_rules(wanted, labels, action, deadline)
         if not already:
-            labels = {slot: found.slots[slot].release for slot in Slot}
-            await self._write_rules(wanted, labels, action, deadline)
             found = await self._read(action, deadline)
             if found.rules != wanted:
                 raise NotReadBack(
@@ -152,7 +156,8 @@ class HaproxyConnection:
         self._refuse(action, "" if servers else "no server was given")
         self._refuse(action, "" if re.fullmatch(RELEASE, release) else f"{release!r} is no release's id")
         moved = await self._moving(slot, action, deadline).enter(servers)
-        already = await self._label(slot, release, action, deadline) and not moved
+        async with self._turn:
+            already = await self._label(slot, release, action, deadline) and not moved
         return await self._changed(await self._read(action, deadline), already, begun)
 
     async def leave(
@@ -172,16 +177,17 @@ class HaproxyConnection:
         if not even_the_last and not stay and set(going) & set(found.slots[slot].live):
             self._refuse(action, "no live server would be left", "let another one enter first")
         moved, cut, waiting = await self._moving(slot, action, deadline).leave(servers, patience)
-        after = await self._read(action, deadline)
         already = not moved
-        if not after.slots[slot].servers:
-            already = await self._label(slot, "", action, deadline) and already
+        async with self._turn:
             after = await self._read(action, deadline)
+            if not after.slots[slot].servers:
+                already = await self._label(slot, "", action, deadline) and already
+                after = await self._read(action, deadline)
         changed = await self._changed(after, already, begun)
         return Left(after, already, waiting, cut, changed.seconds, changed.unsaved)
 
     def _moving(self, slot: Slot, action: str, deadline: float) -> Moving:
-        return Moving(self._runtime, backend_name(self._routed, slot), action, deadline)
+        return Moving(self._runtime, backend_name(self._routed, slot), action, deadline, self._turn)
 
     async def _label(self, slot: Slot, release: str, action: str, deadline: float) -> bool:
         """Writes down whose the slot is; whether it already was."""
@@ -212,7 +218,8 @@ class HaproxyConnection:
 
     async def _changed(self, state: RouterState, already: bool, begun: float) -> Changed:
         """Written to the files even where nothing was to be changed: the last attempt may have come just as far as that."""
-        unsaved = await save(self._runtime, self._reach, self._router, self._routed, deadline=_SAVING)
+        async with self._turn:
+            unsaved = await save(self._runtime, self._reach, self._router, self._routed, deadline=_SAVING)
         return Changed(state, already, time.monotonic() - begun, unsaved)
 
     def _refuse(self, action: str, problem: str, advice: str = "") -> None:

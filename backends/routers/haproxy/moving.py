@@ -20,11 +20,12 @@ _CUTTING: Final = 2.0  # seconds for requests that were ended to be gone
 class Moving:
     """In one backend. ``deadline``: seconds for each call but for waiting until requests end."""
 
-    def __init__(self, runtime: Runtime, backend: str, action: str, deadline: float) -> None:
+    def __init__(self, runtime: Runtime, backend: str, action: str, deadline: float, turn: asyncio.Lock) -> None:
         self._runtime = runtime
         self._backend = backend
         self._action = action
         self._deadline = deadline
+        self._turn = turn  # a place that is free is given to one only
 
     async def enter(self, servers: Sequence[Server]) -> bool:
         """Whether anything was to be done. Raises ``RouterRefused`` where one does not answer well; the new ones are out again then."""
@@ -34,16 +35,24 @@ class Moving:
         wanted = [server for server in dict.fromkeys(servers) if server not in up]
         if not wanted:
             return False
-        places = self._places(rows, wanted)
+        async with self._turn:
+            places = self._places(await self._rows(), wanted)
+            try:
+                await self._begin(places)
+            except (RouterRefused, NotReadBack):
+                await self._out(places)
+                raise
         try:
-            await self._begin(places)
             await self._until_healthy(places, end)
             await self._change(f"set server {self._backend}/{name} state ready" for name in places.values())
             await self._until_up(places)
         except (RouterRefused, NotReadBack):
-            await self._change(f"set server {self._backend}/{name} state maint" for name in places.values())
+            await self._out(places)
             raise
         return True
+
+    async def _out(self, places: dict[Server, str]) -> None:
+        await self._change(f"set server {self._backend}/{name} state maint" for name in places.values())
 
     def _places(self, rows: Sequence[Row], wanted: Sequence[Server]) -> dict[Server, str]:
         """Where each goes: where it is already, half-way or ill; else a place that is free, with nothing in flight."""

@@ -1,0 +1,87 @@
+"""Moves hosts to a release, group after group, and behind a router their share of the requests with them. Pure."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from quarterdeck.rollouts.plan_steps import BASTION, Action
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.plan_steps import Builder
+    from quarterdeck.rollouts.traffic import Traffic
+
+
+class Mover:
+    """``total`` hosts in all, of which ``there`` have the release already. Without ``traffic`` hosts are all that is moved."""
+
+    def __init__(self, build: "Builder", release: str, traffic: "Traffic | None", *, there: int, total: int) -> None:
+        self._build = build
+        self._release = release
+        self._traffic = traffic
+        self._there = there
+        self._total = total
+        self.share = traffic.share if traffic is not None and there else 0.0
+        self._rules = traffic.rules if traffic is not None else False
+
+    def group(self, hosts: Sequence[str], up_to: float = 100.0, *, stopped: Collection[str] = (), **body: Any) -> None:
+        """At the same time, in a wave of their own; then their share, in proportion, up to ``up_to`` percent of the requests. Whoever is
+        the last to leave the other slot leaves it when it gets nothing any more."""
+        every = self._there + len(hosts) >= self._total
+        if every and self._there:
+            self.give(100.0)
+        self._build.next_wave()
+        alone = every and not self._there
+        for host in hosts:
+            self.switch(host, last=alone, **body, **({"how": "start"} if host in stopped else {}))
+        self._there += len(hosts)
+        if self._traffic is not None:
+            self.give(100.0 if every or not self._traffic.stable else min(up_to, self._there * 100 / self._total))
+
+    def switch(self, host: str, release: str = "", *, last: bool = False, **body: Any) -> None:
+        """``last``: although nobody may be left in service meanwhile."""
+        routed: dict[str, Any] = {"slot": self._traffic.slot} if self._traffic is not None else {}
+        if last and routed:
+            routed["last"] = True
+        self._build.add(host, Action.SWITCH, release=release or self._release, **body, **routed)
+
+    def give(self, percent: float) -> None:
+        """More of the requests than before; less is a rollback's."""
+        percent = round(percent, 2)
+        if self._traffic is None or percent <= self.share:
+            return
+        self.share = percent
+        self._build.next_wave()
+        self._router(Action.SHARE, percent=percent)
+        self._build.next_wave()
+
+    def route(self, rules: Sequence[tuple[str, str]]) -> None:
+        """Requests with such a header or cookie (``("header", "beta")``), and no others, go to the release whatever the share is."""
+        if self._traffic is None or not (rules or self._rules):
+            return
+        self._rules = bool(rules)
+        self._build.next_wave()
+        self._router(Action.ROUTE, rules=[list(rule) for rule in rules])
+        self._build.next_wave()
+
+    def end(self) -> None:
+        """What holds from here on: every request, and no rule. Read back in any case."""
+        if self._traffic is None:
+            return
+        self._build.next_wave()
+        if self._rules:
+            self._router(Action.ROUTE, rules=[])
+        self._router(Action.SHARE, percent=100.0)
+        self._build.next_wave()
+
+    def take_over(self, *, if_served: bool = False) -> None:
+        """All requests, now. ``if_served``: as far as somebody is in service there."""
+        if self._traffic is None:
+            return
+        if if_served and self._rules:
+            self._router(Action.ROUTE, rules=[])
+        self._router(Action.SHARE, percent=100.0, **({"if_served": True} if if_served else {}))
+
+    def _router(self, action: Action, **body: Any) -> None:
+        assert self._traffic is not None
+        self._build.add(
+            BASTION, action, router=self._traffic.router, slot=self._traffic.slot, release=self._release, **body
+        )

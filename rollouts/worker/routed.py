@@ -1,0 +1,144 @@
+"""A host's requests, while its release is changed behind a router: it leaves, is changed, and enters where its release belongs.
+
+Where both releases can run side by side on the host, the new one enters before the old one leaves.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.routers.contract import Server, Slot
+from quarterdeck.history.records import RolloutKind, Step
+from quarterdeck.rollouts.worker.failing import StepFailed
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.contract import Connection
+    from quarterdeck.config.release import Release
+    from quarterdeck.rollouts.worker.directing import Director
+    from quarterdeck.rollouts.worker.steps import Work
+
+_QUICKLY = 3.0  # seconds that a way back waits for a router: the host goes back with it or without it
+
+
+class Way(msgspec.Struct):
+    """How one host is changed. ``server``: where its release's instance listens, once it is known. ``told``: for the outcome."""
+
+    beside: bool = False
+    told: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+async def direct(step: Step, work: "Work") -> dict[str, Any]:
+    """A step that changes the router alone."""
+    director = _director(step, work)
+    slot = Slot(str(step.body["slot"]))
+    try:
+        if "rules" in step.body:
+            return await director.route(slot, step.body["rules"])
+        if_served = bool(step.body.get("if_served"))
+        return await director.share(slot, float(step.body["percent"]), if_served=if_served)
+    except BackendError as error:
+        raise _failed(step, work, error) from error
+
+
+async def stand_aside(step: Step, work: "Work", connection: "Connection") -> None:
+    """Before a host's service is stopped: it gets no further requests, and those that it has are waited for."""
+    if work.director is None:
+        return
+    address = await work.director.address(step.host, connection, work.release)
+    await _leave(step, work, address, even_the_last=True)
+
+
+async def before(step: Step, work: "Work", connection: "Connection", release: "Release") -> Way:
+    """Before the switch."""
+    if "slot" not in step.body:
+        return Way()
+    director = _director(step, work)
+    slot = Slot(str(step.body["slot"]))
+    way = Way(beside=_can_run_beside(release, work))
+    address = await director.address(step.host, connection, release)
+    stays: tuple[Slot, Server] | None = None
+    if way.beside:
+        server = await director.instance(step.host, connection, release)
+        if not await _serves(step, work, slot, release, server):
+            return way  # the old one serves until the new one does
+        stays = (slot, server)
+    way.told = await _leave(step, work, address, stays=stays, even_the_last=bool(step.body.get("last")))
+    return way
+
+
+async def after(step: Step, work: "Work", connection: "Connection", release: "Release", way: Way) -> None:
+    """Once the release is healthy on the host, and before what ran beside it is stopped."""
+    if "slot" not in step.body:
+        return
+    director = _director(step, work)
+    slot = Slot(str(step.body["slot"]))
+    server = await director.instance(step.host, connection, release)
+    try:
+        await director.enter(slot, release.id, server)
+    except BackendError as error:
+        raise _failed(step, work, error, f"{release.version} runs and is healthy, but gets no requests: ") from error
+    if way.beside:
+        way.told = await _leave(step, work, server.address, stays=(slot, server), even_the_last=True)
+    way.told = {**way.told, "slot": str(slot), "server": str(server)}
+
+
+async def _serves(step: Step, work: "Work", slot: Slot, release: "Release", server: Server) -> bool:
+    try:
+        return await _director(step, work).serves(slot, release.id, server)
+    except BackendError as error:
+        if _goes_back(work):
+            return False
+        raise _failed(step, work, error) from error
+
+
+async def _leave(
+    step: Step,
+    work: "Work",
+    address: str,
+    *,
+    stays: tuple[Slot, Server] | None = None,
+    even_the_last: bool,
+) -> dict[str, Any]:
+    """What a way back can't have of the router it does without: it must not need anything of what it leaves."""
+    director = _director(step, work)
+    patience = {"patience": _QUICKLY} if _goes_back(work) else {}
+    try:
+        return dict(await director.leave(address, stays=stays, even_the_last=even_the_last, **patience))
+    except BackendError as error:
+        if _goes_back(work):
+            return {"not_drained": error.told(work.masker.mask)}
+        raise _failed(step, work, error) from error
+
+
+def _goes_back(work: "Work") -> bool:
+    return work.taking_back or work.kind is RolloutKind.ROLLBACK
+
+
+def _director(step: Step, work: "Work") -> "Director":
+    if work.director is None:
+        why = f"{step.host}: the plan has a router for {work.target.name}, and this rollout knows none"
+        raise StepFailed(step, why, release_at_fault=False)
+    return work.director
+
+
+def _failed(step: Step, work: "Work", error: BackendError, words: str = "") -> StepFailed:
+    """A router is no host: that it does not answer says nothing of the release, nor of the host whose requests it directs. The host
+    may have left it, so it counts as changed."""
+    host = "" if "rules" in step.body or "percent" in step.body else f"{step.host}: "
+    why = f"{host}{words}{error.told(work.masker.mask)}"
+    return StepFailed(step, why, release_at_fault=False)
+
+
+def _can_run_beside(release: "Release", work: "Work") -> bool:
+    """Whether it may run on a host while what runs there does. Whatever that is, it is one of the two that the rollout is about."""
+    others = [work.release, work.releases.get(work.leaving or "")]
+    others = [other for other in others if other is not None and other.id != release.id]
+    if release.container is None or not others:
+        return False
+    from quarterdeck.backends.hosts.docker.spec import can_run_beside
+
+    return all(
+        other is not None and other.container is not None and not can_run_beside(release.container, other.container)
+        for other in others
+    )

@@ -1,0 +1,154 @@
+"""Hosts behind a real router: an HTTP service on each, clients before it that never pause, and the real `qd` between them."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quarterdeck.backends.routers.contract import RouterState
+from quarterdeck.config.routers import Routed, Router
+from tests.backends.routers.running import Running
+from tests.backends.routers.service import Client, load
+from tests.field import Field
+
+# Answers with the version; of each hundred requests the first ``fail`` are answered with 500, each after ``slow`` seconds.
+SERVE = """
+import asyncio, os, signal, sys
+address, port, name, fail, slow = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), float(sys.argv[5])
+asked = 0
+async def serve(reader, writer):
+    global asked
+    try:
+        while True:
+            head = await reader.readuntil(b"\\r\\n\\r\\n")
+            path = head.split(b" ", 2)[1]
+            status = b"200 OK"
+            if path != b"/health":
+                asked += 1
+                if asked % 100 < fail: status = b"500 Broken"
+                if slow: await asyncio.sleep(slow)
+            body = name.encode()
+            writer.write(b"HTTP/1.1 %s\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (status, len(body), body))
+            await writer.drain()
+    except (asyncio.IncompleteReadError, OSError):
+        pass
+    finally:
+        writer.close()
+async def main():
+    server = await asyncio.start_server(serve, address, port)
+    open("../../pid", "w").write(str(os.getpid()))
+    await server.serve_forever()
+asyncio.run(main())
+"""
+STOP = (
+    'if [ -s ../../pid ]; then kill -9 "$(cat ../../pid)" 2>/dev/null; '
+    'while kill -0 "$(cat ../../pid)" 2>/dev/null; do sleep 0.05; done; fi; rm -f ../../running ../../pid'
+)
+
+
+def free_everywhere(addresses: list[str]) -> int:
+    """A port that was free on all of them a moment ago."""
+    for _ in range(100):
+        with contextlib.ExitStack() as opened:
+            first = opened.enter_context(socket.socket())
+            first.bind((addresses[0], 0))
+            port = first.getsockname()[1]
+            with contextlib.suppress(OSError):
+                for address in addresses[1:]:
+                    opened.enter_context(socket.socket()).bind((address, port))
+                return int(port)
+    raise AssertionError("no port is free on all addresses")
+
+
+class RoutedField(Field):
+    """``router`` runs. ``count`` of the hosts are used."""
+
+    def begin_with(self, router: Running, count: int = 3) -> None:
+        self.router = router
+        self.port = free_everywhere([host.address for host in self.hosts.hosts])
+        self.used = self.hosts.hosts[:count]
+        for version, fail, slow in (("v1", 0, 0.0), ("v2", 0, 0.0), ("v3", 0, 0.0), ("broken", 30, 0.0)):
+            self.make_serving(version, fail=fail, slow=slow)
+        for host in self.hosts.hosts:
+            self.home(host).mkdir(parents=True, exist_ok=True)
+            (self.home(host) / "address").write_text(host.address)
+        self.write(
+            commands={"start": "sh ./start", "stop": STOP, "status": "test -s ../../running"},
+            health={
+                "http": {"port": self.port, "path": "/health", "host": "127.0.0.1"},
+                "from": "bastion",
+                "interval": "1s",
+                "healthy_deadline": "5s",
+            },
+            router={"use": "edge/api", "affinity": "uid", "drain": "3s"},
+        )
+
+    def make_serving(self, version: str, *, fail: int = 0, slow: float = 0.0) -> None:
+        start = (
+            f"cat > serve.py <<'END'\n{SERVE}\nEND\n"
+            f'setsid {sys.executable} serve.py "$(cat ../../address)" {self.port} {version} {fail} {slow} '
+            "</dev/null >serve.log 2>&1 &\n"
+            'echo "$QD_RELEASE" > ../../running\n'
+        )
+        self.make_version(version, start=start)
+
+    def write(self, **service: Any) -> None:
+        if hasattr(self, "router"):
+            self.extra |= {
+                "routers": {"edge": written(self.router.router)},
+                "environments": {"staging": {"hosts": [host.name for host in self.used]}},
+            }
+        super().write(**service)
+
+    def running(self) -> list[str | None]:
+        return super().running()[: len(self.used)]
+
+    def stop_all(self) -> None:
+        import os
+        import signal
+
+        for host in self.hosts.hosts:
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int((self.home(host) / "pid").read_text()), signal.SIGKILL)
+
+    async def routed(self) -> RouterState:
+        return await self.router.connect().read()
+
+    async def do(self, *arguments: str, status: int | None = 0) -> str:
+        """`qd`, while the test's own loop goes on."""
+        done = await asyncio.to_thread(self.qd, *arguments, status=status)
+        return done.stdout
+
+    @asynccontextmanager
+    async def clients(self) -> AsyncIterator[Counter[str]]:
+        async with load(self.router.port, again=self.router.closes_idle) as counted:
+            yield counted
+
+    async def asks(self, count: int, **headers: str) -> Counter[str]:
+        client = Client(self.router.port)
+        found = Counter([await client.get("/", **headers) for _ in range(count)])
+        client.close()
+        return found
+
+
+def written(router: Router) -> dict[str, Any]:
+    """As the fleet file has it."""
+    body = dict(msgspec.to_builtins(router))
+    kind = body.pop("kind")
+    body.pop("name")
+    return {kind: {key: value for key, value in body.items() if value != ""}}
+
+
+def of(routed: Routed) -> str:
+    return routed.name
+
+
+def home_of(field: Field) -> Path:
+    return field.directory
