@@ -231,12 +231,13 @@ class Strategy(msgspec.Struct, frozen=True):
     Within a batch at most ``max_unavailable`` hosts are out of service at once (None: the whole batch).
     """
 
-    kind: str = "rolling"  # recreate | rolling | canary | ab
+    kind: str = "rolling"  # recreate | rolling | canary | ab | blue_green
     batches: tuple[Share, ...] = ()
     max_unavailable: Share | None = None
     order: str = "listed"  # listed | reversed | random (seeded by the rollout's id)
     pause: float = 0.0  # seconds between two batches
     bake: Bake | None = None  # how all hosts are watched before it counts as success
+    scale_down_delay: float = 0.0  # seconds that the old instances go on running once all requests go to the new ones
     steps: tuple[CanaryStep, ...] = ()  # of a canary; what is left of the hosts moves after the last one
 
 

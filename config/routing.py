@@ -91,7 +91,7 @@ class Routing:
         if router is None:
             needing = next((name for kind, name in _ROUTED if any(isinstance(one, kind) for one in strategy.steps)), "")
             if needing:
-                what = "an A/B test" if strategy.kind == "ab" else f"`{needing}`"
+                what = _NAMED.get(strategy.kind, f"`{needing}`")
                 self.problems.add(at, f"{what} needs a router in front of the service: add `router`")
         elif isinstance(router, CaddyRouter):
             for step in strategy.steps:
@@ -99,4 +99,5 @@ class Routing:
                     self.problems.add(at, f"set_weight {step.percent:g}: Caddy shares requests in whole percents")
 
 
+_NAMED = {"ab": "an A/B test", "blue_green": "blue/green"}
 _ROUTED = ((SetRoute, "set_route"), (SetScale, "set_scale"))

@@ -6,7 +6,7 @@ from typing import Any
 from quarterdeck.config import scalars
 from quarterdeck.config.approval_reading import APPROVAL
 from quarterdeck.config.hooks import HOOK
-from quarterdeck.config.kinds import COMMAND, DURATION, MATCHED, NAME, SHARE, SOME_TIME, WEIGHT
+from quarterdeck.config.kinds import BOOLEAN, COMMAND, DURATION, MATCHED, NAME, SHARE, SOME_TIME, WEIGHT
 from quarterdeck.config.model import (
     Analyse,
     Bake,
@@ -26,7 +26,6 @@ from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Choice, Either, Key, Keys, ListOf, Scalar
 
 DEFAULT_STRATEGY = Strategy(kind="rolling", max_unavailable=Share(count=1))
-_STRATEGIES = {"rolling": DEFAULT_STRATEGY, "recreate": Strategy(kind="recreate")}
 
 _ORDER = Key("order", Choice(("listed", "reversed", "random")), "The order of the hosts.", default="listed")
 ANALYSIS_NAMES = ListOf(NAME, "a list of names such as [golden-signals]", least=1, distinct=True)
@@ -150,9 +149,21 @@ STEP = Keys(
 AB_STEP = Keys("a step", _WAITING_STEPS, make=_step, one_of=("pause", "run", "analysis", "approval"))
 
 
-def _ab(
-    match: SetRoute, scale: Share = Share(count=1), steps: Sequence[CanaryStep] = (Pause(),), **found: Any
-) -> Strategy:  # frozen
+def _blue_green(
+    pre_promotion: Sequence[CanaryStep] = (),
+    post_promotion: Sequence[CanaryStep] = (),
+    auto_promote: bool = True,
+    **found: Any,
+) -> Strategy:
+    by_hand = () if auto_promote else (Pause(),)
+    steps = (SetScale(Share(percent=100.0)), *pre_promotion, *by_hand, SetWeight(100.0), *post_promotion)
+    return Strategy(kind="blue_green", **{"scale_down_delay": 30.0} | found, steps=steps)
+
+
+ONE = Share(count=1)
+
+
+def _ab(match: SetRoute, scale: Share = ONE, steps: Sequence[CanaryStep] = (Pause(),), **found: Any) -> Strategy:
     return Strategy(kind="ab", **{"max_unavailable": Share(count=1)} | found, steps=(SetScale(scale), match, *steps))
 
 
@@ -219,7 +230,41 @@ AB = Keys(
     ),
     make=_ab,
 )
-_LATER_STRATEGIES = later("blue_green", "flag")
+BLUE_GREEN = Keys(
+    "a blue/green strategy",
+    (
+        Key(
+            "pre_promotion",
+            ListOf(AB_STEP, "a list of steps such as [{analysis: [smoke]}]", least=1),
+            "What is done while the new instances run on all hosts and get no requests yet.",
+        ),
+        Key(
+            "auto_promote",
+            BOOLEAN,
+            "Whether the requests go to them then; else once somebody promotes.",
+            default="true",
+        ),
+        Key(
+            "post_promotion",
+            ListOf(AB_STEP, "a list of steps such as [{analysis: [golden-signals]}]", least=1),
+            "What is done when they get all requests.",
+        ),
+        Key(
+            "scale_down_delay",
+            DURATION,
+            "How long the old instances go on running then: a rollback is one change of the router meanwhile.",
+            default="30s",
+        ),
+        _BAKE,
+    ),
+    make=_blue_green,
+)
+_STRATEGIES = {
+    "rolling": DEFAULT_STRATEGY,
+    "recreate": Strategy(kind="recreate"),
+    "blue_green": _blue_green(),
+}
+_LATER_STRATEGIES = later("flag")
 STRATEGY = Either(
     Choice(
         tuple(_STRATEGIES),
@@ -235,11 +280,14 @@ STRATEGY = Either(
         (
             Key("rolling", ROLLING, "Batch after batch, with the health gate between."),
             Key("recreate", RECREATE, "Stop everywhere, switch everywhere, start everywhere."),
+            Key(
+                "blue_green", BLUE_GREEN, "New instances beside the old ones, then all requests at once; with a router."
+            ),
             Key("canary", CANARY, "A few hosts or requests first, then more, with pauses and commands between."),
             Key("ab", AB, "Requests with a header or a cookie get the new release, until it goes to everybody."),
         ),
         make=lambda **found: next(iter(found.values())),
-        one_of=("rolling", "recreate", "canary", "ab"),
+        one_of=("rolling", "recreate", "blue_green", "canary", "ab"),
         refused=_LATER_STRATEGIES,
     ),
 )

@@ -13,7 +13,19 @@ if TYPE_CHECKING:
 class Mover:
     """``total`` hosts in all, of which ``there`` have the release already. Without ``traffic`` hosts are all that is moved."""
 
-    def __init__(self, build: "Builder", release: str, traffic: "Traffic | None", *, there: int, total: int) -> None:
+    def __init__(
+        self,
+        build: "Builder",
+        release: str,
+        traffic: "Traffic | None",
+        *,
+        there: int,
+        total: int,
+        hold: bool = False,
+    ) -> None:
+        """``hold``: what ran on a host goes on running beside the release until ``retire``."""
+        self.hold = hold and traffic is not None and traffic.stable
+        self._held: list[str] = []
         self._build = build
         self._release = release
         self._traffic = traffic
@@ -25,13 +37,16 @@ class Mover:
     def group(self, hosts: Sequence[str], up_to: float = 100.0, *, stopped: Collection[str] = (), **body: Any) -> None:
         """At the same time, in a wave of their own; then their share, in proportion, up to ``up_to`` percent of the requests. Whoever is
         the last to leave the other slot leaves it when it gets nothing any more."""
-        every = self._there + len(hosts) >= self._total
+        every = self._there + len(hosts) >= self._total and not self.hold
         if every and self._there:
             self.give(100.0)
         self._build.next_wave()
         alone = every and not self._there
+        held: dict[str, Any] = {"hold": True} if self.hold else {}
+        self._held += hosts if self.hold else ()
         for host in hosts:
-            self.switch(host, last=alone, **body, **({"how": "start"} if host in stopped else {}))
+            again: dict[str, Any] = {"how": "start"} if host in stopped else {}
+            self.switch(host, last=alone, **body, **held, **again)
         self._there += len(hosts)
         if self._traffic is not None:
             self.give(100.0 if every or not self._traffic.stable else min(up_to, self._there * 100 / self._total))
@@ -60,6 +75,14 @@ class Mover:
         self._rules = bool(rules)
         self._build.next_wave()
         self._router(Action.ROUTE, rules=[list(rule) for rule in rules])
+        self._build.next_wave()
+
+    def retire(self) -> None:
+        """Ends what was held, everywhere at once: nothing comes to it any more."""
+        self._build.next_wave()
+        for host in self._held:
+            assert self._traffic is not None
+            self._build.add(host, Action.RETIRE, release=self._release, slot=self._traffic.slot)
         self._build.next_wave()
 
     def end(self) -> None:

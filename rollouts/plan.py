@@ -34,7 +34,7 @@ from quarterdeck.rollouts.traffic import Traffic
 __all__ = ["BASTION", "Action", "PlannedStep"]
 
 NO_HOOKS = Hooks()
-STEPPED = frozenset({"canary", "ab"})  # strategies that go by steps
+STEPPED = frozenset({"canary", "ab", "blue_green"})  # strategies that go by steps
 
 
 class HostNow(msgspec.Struct, frozen=True):
@@ -118,7 +118,8 @@ def plan_deploy(
     settled = {h.host for h in reachable if _is_settled(h, release, traffic)}
     names = ordered([h.host for h in reachable if h.host not in settled], strategy.order, seed)
     build = Builder()
-    mover = Mover(build, release, traffic, there=len(settled), total=len(names) + len(settled))
+    hold = strategy.kind in STEPPED and traffic is not None and traffic.beside
+    mover = Mover(build, release, traffic, there=len(settled), total=len(names) + len(settled), hold=hold)
     if names:
         for host in names:
             build.add(host, Action.STAGE, release=release)
@@ -142,11 +143,15 @@ def plan_deploy(
         mover.end()
         build.hooks(hooks.after, "after", names, release)
         bake = next((step for step in strategy.steps if isinstance(step, Bake)), strategy.bake)
+        if mover.hold and strategy.scale_down_delay > (bake.seconds if bake is not None else 0.0):
+            bake = Bake(strategy.scale_down_delay, bake.analyses if bake is not None else ())
         if bake is not None:
             build.next_wave()
             measured = {"analyses": list(bake.analyses)} if bake.analyses else {}
             build.add(BASTION, Action.BAKE, seconds=bake.seconds, release=release, **measured)
             build.next_wave()
+        if mover.hold:
+            mover.retire()
         if strategy.kind in STEPPED or sum(len(batch) for batch in groups) > 1 or hooks.after or bake:
             for host in names:
                 build.add(host, Action.VERIFY, release=release)
@@ -181,6 +186,7 @@ def _canary(
     moved = 0
     total = len(names) + len(settled)
     scaled = False
+    held = {"hold": True} if mover.hold else {}
 
     def move(percent: float, count: int) -> None:
         nonlocal moved
@@ -194,7 +200,10 @@ def _canary(
 
     weight = 0.0
     hooks = 0
-    for step in strategy.steps:
+    steps = strategy.steps
+    if strategy.kind == "blue_green" and not mover.hold:  # nobody is served yet who could be kept from it
+        steps = steps[next(at for at, step in enumerate(steps) if isinstance(step, SetWeight)) :]
+    for step in steps:
         build.next_wave()
         there = [*settled, *names[:moved]]
         here = {"weight": weight, "hosts": len(there), "of": total, "release": release}
@@ -202,12 +211,14 @@ def _canary(
             case SetWeight():
                 weight = step.percent
                 enough = scaled and weight < 100 and (moved or settled)
-                move(weight, 0 if enough else share_of_hosts(weight, total))
+                least = 1 if mover.hold else 0  # it costs no capacity there
+                move(weight, 0 if enough else max(least, share_of_hosts(weight, total)))
                 if moved or settled:
                     mover.give(weight)
             case SetScale(share=share):
                 scaled = True
-                move(weight, max(1, min(total - 1, share.of(total))))
+                most = total if mover.hold or total == 1 else total - 1  # else nobody has the old one any more
+                move(weight, max(1, min(most, share.of(total))))
             case SetRoute(rules=rules) if there or not rules:
                 mover.route(rules)
             case Pause(seconds=seconds) if there:
@@ -215,7 +226,7 @@ def _canary(
                 build.add(BASTION, Action.PAUSE, **lasts, **here)
                 build.next_wave()
                 for host in names[:moved]:  # they have been watched, and are read back before more follow
-                    build.add(host, Action.VERIFY, release=release)
+                    build.add(host, Action.VERIFY, release=release, **held)
             case Run(hook=hook):
                 if there:
                     build.hook(hook, "steps", hooks, there, release)
@@ -224,12 +235,12 @@ def _canary(
                 build.add(BASTION, Action.ANALYSIS, analyses=list(names_of_analyses), **here)
                 build.next_wave()
                 for host in names[:moved]:
-                    build.add(host, Action.VERIFY, release=release)
+                    build.add(host, Action.VERIFY, release=release, **held)
             case Approve():  # also before the first host: nobody has agreed to moving it
                 build.add(BASTION, Action.APPROVAL, **step_body(step), **here)
                 build.next_wave()
                 for host in names[:moved]:
-                    build.add(host, Action.VERIFY, release=release)
+                    build.add(host, Action.VERIFY, release=release, **held)
     move(100.0, total)
 
 

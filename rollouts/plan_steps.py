@@ -15,6 +15,7 @@ class Action(StrEnum):
     STAGE = "stage"  # upload, unpack, verify: the running release is not touched
     STOP = "stop"
     SWITCH = "switch"  # rename the link, restart, read back, wait for health
+    RETIRE = "retire"  # what has run beside the release until here is stopped, and the release is what is current
     WITHDRAW = "withdraw"  # stop and remove the link: nothing ran here before
     HOOK = "hook"
     PAUSE = "pause"  # for a time, or until somebody promotes

@@ -18,6 +18,7 @@ from quarterdeck.backends.secrets import fingerprint, resolve_secrets
 from quarterdeck.config.model import Hooks, OnUnreachable, Target
 from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history.records import Rollout, RolloutKind
+from quarterdeck.rollouts.beside import why_not_beside
 from quarterdeck.rollouts.declared import release_of
 from quarterdeck.rollouts.freezes import from_options
 from quarterdeck.rollouts.frozen import frozen_now
@@ -317,7 +318,22 @@ class Arming:
             state = as_state(journalled(known[0].body))
         finally:
             looking.cancel()
-        return hosts, traffic_of(self.director.name, state, release.id, leaving)
+        beside = self._beside(release, leaving)
+        return hosts, traffic_of(self.director.name, state, release.id, leaving, beside=beside)
+
+    def _beside(self, release: Release, leaving: str | None) -> bool:
+        """Whether the release can run beside what is left. Raises ``CannotBegin`` where the strategy is nothing without that."""
+        old = self.known_releases().get(leaving or "")
+        if old is None or old.id == release.id:
+            return False
+        why = why_not_beside(release, old)
+        if why and self.target.strategy.kind == "blue_green" and self.rollout.kind is not RolloutKind.ROLLBACK:
+            raise CannotBegin(
+                "policy",
+                f"blue/green needs {release.version} to run beside {old.version} on each host, and {why}: see docs/strategies.md; "
+                "nothing was changed",
+            )
+        return not why
 
     async def _with_address(self, host: HostNow, release: Release) -> HostNow:
         if host.error is not None or self.director is None:

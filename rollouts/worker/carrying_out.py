@@ -11,7 +11,7 @@ from quarterdeck.rollouts.outcome import UNCHANGED
 from quarterdeck.rollouts.plan import Action, HostNow
 from quarterdeck.rollouts.worker.armed import Armed, with_host
 from quarterdeck.rollouts.worker.failing import lasting
-from quarterdeck.rollouts.worker.standing import may_have_changed
+from quarterdeck.rollouts.worker.standing import may_have_changed, moves
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.taking_back import TakingBack
@@ -138,7 +138,7 @@ class CarryingOut(TakingBack):
     def _changed_something(self) -> bool:
         """Whether this rollout moved a host or ran a hook, or may have."""
         return any(
-            step.action in (Action.STOP, Action.SWITCH, Action.WITHDRAW, Action.HOOK) and may_have_changed(step)
+            (moves(step) or step.action in (Action.HOOK, Action.SHARE, Action.ROUTE)) and may_have_changed(step)
             for step in self.journal.reader.steps(self.id)
         )
 

@@ -10,6 +10,7 @@ import msgspec
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.routers.contract import Server, Slot
 from quarterdeck.history.records import RolloutKind, Step
+from quarterdeck.rollouts.beside import why_not_beside
 from quarterdeck.rollouts.worker.failing import StepFailed
 
 if TYPE_CHECKING:
@@ -78,9 +79,17 @@ async def after(step: Step, work: "Work", connection: "Connection", release: "Re
         await director.enter(slot, release.id, server)
     except BackendError as error:
         raise _failed(step, work, error, f"{release.version} runs and is healthy, but gets no requests: ") from error
-    if way.beside:
+    if way.beside and not step.body.get("hold"):
         way.told = await _leave(step, work, server.address, stays=(slot, server), even_the_last=True)
     way.told = {**way.told, "slot": str(slot), "server": str(server)}
+
+
+async def alone(step: Step, work: "Work", connection: "Connection", release: "Release") -> dict[str, Any]:
+    """Before what ran beside the release on a host is stopped: only the release gets requests there."""
+    director = _director(step, work)
+    server = await director.instance(step.host, connection, release)
+    stays = (Slot(str(step.body["slot"])), server)
+    return await _leave(step, work, server.address, stays=stays, even_the_last=True)
 
 
 async def _serves(step: Step, work: "Work", slot: Slot, release: "Release", server: Server) -> bool:
@@ -134,11 +143,4 @@ def _can_run_beside(release: "Release", work: "Work") -> bool:
     """Whether it may run on a host while what runs there does. Whatever that is, it is one of the two that the rollout is about."""
     others = [work.release, work.releases.get(work.leaving or "")]
     others = [other for other in others if other is not None and other.id != release.id]
-    if release.container is None or not others:
-        return False
-    from quarterdeck.backends.hosts.docker.spec import can_run_beside
-
-    return all(
-        other is not None and other.container is not None and not can_run_beside(release.container, other.container)
-        for other in others
-    )
+    return bool(others) and not any(why_not_beside(release, other) for other in others if other is not None)

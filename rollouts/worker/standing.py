@@ -173,8 +173,8 @@ class Standing:
         """From what its steps read back."""
         seen: dict[str, Observation] = {}
         for step in self.journal.reader.steps(self.id):
-            if not moves(step) or step.ended is None:
-                continue
+            if not moves(step) or step.ended is None or step.outcome.get("beside"):
+                continue  # what runs beside the release that is current is not what the host runs yet
             if not may_have_changed(step):
                 continue  # what was seen of the host before holds on
             release = str(step.body.get("release") or "") or None
@@ -185,7 +185,7 @@ class Standing:
                 time=step.ended,
                 release=release if done else None,
                 version=version_of(armed, release) if done and release else None,
-                health="healthy" if done and step.action == Action.SWITCH else "unknown",
+                health="healthy" if done and step.action in (Action.SWITCH, Action.RETIRE) else "unknown",
                 error=None if done else str(step.outcome.get("error", "")),
                 body={"rollout": self.id},
             )
@@ -232,7 +232,7 @@ def analyses_of(options: Mapping[str, Any]) -> Mapping[str, "Analysis"]:
 
 
 def moves(step: Step) -> bool:
-    return step.action in (Action.STOP, Action.SWITCH, Action.WITHDRAW)
+    return step.action in (Action.STOP, Action.SWITCH, Action.RETIRE, Action.WITHDRAW)
 
 
 def may_have_changed(step: Step) -> bool:

@@ -103,6 +103,8 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
             return {"seconds": outcome.seconds}
         case Action.SWITCH:
             return await _switch(step, work, connection)
+        case Action.RETIRE:
+            return await _retire_old(step, work, connection)
         case Action.WITHDRAW:
             await routed.stand_aside(step, work, connection)
             outcome = await connection.withdraw(_release(step, work), work.fence, step.op_id)
@@ -180,15 +182,29 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
     await routed.after(step, work, connection, release, way)
     seconds = outcome.seconds
     retired: dict[str, float] = {}
+    if step.body.get("hold") and outcome.beside:
+        return {"current": outcome.current, "beside": True, "seconds": seconds, **way.told, **_told(work, health)}
     if outcome.beside:  # the old one has served until here
         outcome = await _retire(step, work, connection, release)
         seconds += outcome.seconds
         retired = {"retired_in": round(outcome.seconds, 3)}
     result: dict[str, Any] = {"current": outcome.current, "previous": outcome.previous, "seconds": seconds, **retired}
     result |= way.told
-    if health is not None:
-        result |= {"health": work.masker.mask(health.detail), "healthy_after": round(health.seconds, 3)}
-    return result
+    return result | _told(work, health)
+
+
+def _told(work: Work, health: HealthOutcome | None) -> dict[str, Any]:
+    if health is None:
+        return {}
+    return {"health": work.masker.mask(health.detail), "healthy_after": round(health.seconds, 3)}
+
+
+async def _retire_old(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
+    """As a step of its own: what was held beside the release gets nothing any more, and is stopped."""
+    release = _release(step, work)
+    told = await routed.alone(step, work, connection, release)
+    outcome = await _retire(step, work, connection, release)
+    return {"current": outcome.current, "previous": outcome.previous, "seconds": outcome.seconds, **told}
 
 
 async def _retire(step: Step, work: Work, connection: Connection, release: Release) -> SwitchOutcome:
@@ -230,13 +246,14 @@ async def _healthy(step: Step, work: Work, connection: Connection, release: Rele
 async def _verify(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
     release = _release(step, work)
     facts = await connection.facts(work.target.name, work.target.path, release)
-    if facts.current != release.id:
+    held = bool(step.body.get("hold"))  # beside what is current until then
+    if facts.current != release.id and not held:
         raise StepFailed(
             step,
             f"{step.host}: runs {facts.current or 'nothing'} where {release.id} was put: somebody else changed it",
             release_at_fault=False,
         )
-    if facts.running is False:
+    if facts.running is False and not held:
         raise StepFailed(step, f"{step.host}: {release.version} has stopped running", release_at_fault=True)
     if release.health is not None:
         outcome = await connection.check_health(release.health, release)

@@ -68,7 +68,7 @@ async def rejoin(gate: Gate, release: Release) -> None:
     new = (await gate.look()).of(release)
     if new is not None and new.runs:
         spec = making.spec_of(gate.host, gate.words, release)
-        await _join(gate, new, spec, with_aliases=False, only_missing=True)
+        await _join(gate, new, spec, with_aliases=_known_by_ports(spec), only_missing=True)
 
 
 async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
@@ -211,13 +211,21 @@ async def _in_place(
 
 async def _beside(gate: Gate, seen: Seen, new: Container, release: Release, known: Body | None) -> Outcome:
     """Starts it without the service's name in its networks: nobody is led to it before it is healthy. ``known``: the container, where it
-    was inspected beside the first look."""
+    was inspected beside the first look.
+
+    One that a router finds by its port has the name from the beginning: to get it later it would have to leave its networks for a moment,
+    and with them its published port, when the router already sends requests there."""
     spec = making.spec_of(gate.host, gate.words, release)
     # One that runs was begun by a worker that died, perhaps between leaving a network and joining it again.
-    await _join(gate, new, spec, with_aliases=False, only_missing=new.runs, known=known)
+    await _join(gate, new, spec, with_aliases=_known_by_ports(spec), only_missing=new.runs, known=known)
     body = None if new.runs else await _start(gate, new, release)
     await _read_back(gate, new, release, watched=_watched(release), known=body)
     return {"current": seen.current, "previous": seen.current, "beside": True, "state": {"current": seen.current}}
+
+
+def _known_by_ports(spec: ContainerSpec) -> bool:
+    """Whether it publishes a range: two of it are to be reached side by side."""
+    return any("-" in port.published for port in spec.ports)
 
 
 async def _swap(

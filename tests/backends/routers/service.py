@@ -127,7 +127,7 @@ async def answers(port: int, count: int, path: str = "/", **headers: str) -> Cou
 
 
 @asynccontextmanager
-async def load(port: int, *, again: bool = False, clients: int = 4) -> AsyncIterator[Counter[str]]:
+async def load(port: int, *, again: bool = False, clients: int = 4, path: str = "/") -> AsyncIterator[Counter[str]]:
     """Requests without a pause while the block runs; the counter grows meanwhile. ``again``: see ``Client``."""
     counted: Counter[str] = Counter()
     over = asyncio.Event()
@@ -135,7 +135,7 @@ async def load(port: int, *, again: bool = False, clients: int = 4) -> AsyncIter
     async def ask() -> None:
         client = Client(port, again=again)
         while not over.is_set():
-            counted[await client.get()] += 1
+            counted[(await client.get(path)).strip()] += 1
             await asyncio.sleep(0.002)
         client.close()
 

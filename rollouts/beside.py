@@ -1,0 +1,12 @@
+"""Whether two releases can run on a host at the same time. Pure."""
+
+from quarterdeck.config.release import Release
+
+
+def why_not_beside(new: Release, old: Release) -> str:
+    """In words; empty: they can."""
+    if new.container is None or old.container is None:
+        return "only one of its instances can run on a host"
+    from quarterdeck.backends.hosts.docker.spec import can_run_beside
+
+    return can_run_beside(new.container, old.container)
