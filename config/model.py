@@ -234,6 +234,7 @@ class Strategy(msgspec.Struct, frozen=True):
     kind: str = "rolling"  # recreate | rolling | canary | ab | blue_green
     batches: tuple[Share, ...] = ()
     max_unavailable: Share | None = None
+    max_surge: Share | None = None  # rolling: in place of it, where both releases can run on a host at the same time
     order: str = "listed"  # listed | reversed | random (seeded by the rollout's id)
     pause: float = 0.0  # seconds between two batches
     bake: Bake | None = None  # how all hosts are watched before it counts as success

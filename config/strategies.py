@@ -62,12 +62,16 @@ ROLLING = Keys(
             ListOf(SHARE, "a list of batch sizes such as [1, 25%, 100%]", least=1),
             "The sizes of the batches; the last one repeats until every host is done.",
         ),
+        Key(
+            "max_surge",
+            SHARE,
+            "How many hosts may run both releases at once, where they can: instead of max_unavailable, as none is out of service then.",
+        ),
         _ORDER,
         Key("pause", DURATION, "The time between two batches.", default="0"),
         _BAKE,
     ),
     make=_rolling,
-    refused=later("max_surge"),
 )
 RECREATE = Keys("a recreate strategy", (_BAKE,), make=lambda **found: Strategy(kind="recreate", **found))
 
@@ -101,10 +105,7 @@ def _rules(**found: tuple[str, ...]) -> SetRoute:
     return SetRoute(tuple((on, value) for on in ("header", "cookie") for value in found.get(on, ())))
 
 
-_VALUES = Either(
-    Scalar(MATCHED.expected, lambda text: (MATCHED.make(text),), MATCHED.json),
-    ListOf(MATCHED, "a list of values such as [beta, staff]", least=1, distinct=True),
-)
+_VALUES = ListOf(MATCHED, "a list of values such as [beta, staff]", least=1, distinct=True)
 MATCH = Keys(
     "what is matched",
     (
@@ -146,7 +147,7 @@ STEP = Keys(
 )
 
 
-AB_STEP = Keys("a step", _WAITING_STEPS, make=_step, one_of=("pause", "run", "analysis", "approval"))
+AB_STEP = Keys("a step of a test", _WAITING_STEPS, make=_step, one_of=("pause", "run", "analysis", "approval"))
 
 
 def _blue_green(
@@ -215,7 +216,7 @@ CANARY = Keys(
     check=_in_order,
 )
 AB = Keys(
-    "an A/B test",
+    "a test of two releases",
     (
         Key("match", MATCH, "Whose requests get the new release.", required=True),
         Key("scale", SHARE, "How many hosts run the new release meanwhile.", default="1"),
@@ -231,7 +232,7 @@ AB = Keys(
     make=_ab,
 )
 BLUE_GREEN = Keys(
-    "a blue/green strategy",
+    "a blue-green strategy",
     (
         Key(
             "pre_promotion",

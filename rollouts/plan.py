@@ -72,24 +72,25 @@ def ordered(hosts: Sequence[str], order: str, seed: int) -> list[str]:
     return result
 
 
-def batches(hosts: Sequence[str], strategy: Strategy) -> list[list[list[str]]]:
+def batches(hosts: Sequence[str], strategy: Strategy, *, beside: bool = False) -> list[list[list[str]]]:
     """Batches of groups of hosts: a batch is followed by the strategy's pause; a group is what changes at the same
     time.
 
     ``strategy.batches`` are sizes of the whole, the last one repeats (as Ansible's ``serial``); without them a batch is
-    max_unavailable, or one host.
+    max_unavailable, or one host. ``beside``: both releases can run on a host, so that none is out of service.
     """
     total = len(hosts)
     if strategy.kind == "recreate":
         return [[list(hosts)]] if hosts else []
-    sizes = strategy.batches or ((strategy.max_unavailable or Share(count=1)),)
+    limit = strategy.max_surge if beside and strategy.max_surge is not None else strategy.max_unavailable
+    sizes = strategy.batches or ((limit or Share(count=1)),)
     result: list[list[list[str]]] = []
     position = 0
     number = 0
     while position < total:
         size = sizes[min(number, len(sizes) - 1)].of(total)
         batch = list(hosts[position : position + size])
-        at_once = strategy.max_unavailable.of(total) if strategy.max_unavailable is not None else len(batch)
+        at_once = limit.of(total) if limit is not None else len(batch)
         result.append([batch[i : i + at_once] for i in range(0, len(batch), at_once)])
         position += size
         number += 1
@@ -110,21 +111,23 @@ def plan_deploy(
     *,
     seed: int = 0,
     traffic: Traffic | None = None,
+    beside: bool = False,
 ) -> Plan:
     """The steps that bring ``release`` to all reachable ``hosts``. A host that runs it already is staged and switched
     all the
-    same when it is not known to run, or was changed by somebody: otherwise it is left alone."""
+    same when it is not known to run, or was changed by somebody: otherwise it is left alone. ``beside``: the release can run on each
+    host beside the one that it replaces."""
     reachable = [h for h in hosts if h.error is None]
     settled = {h.host for h in reachable if _is_settled(h, release, traffic)}
     names = ordered([h.host for h in reachable if h.host not in settled], strategy.order, seed)
     build = Builder()
-    hold = strategy.kind in STEPPED and traffic is not None and traffic.beside
+    hold = strategy.kind in STEPPED and traffic is not None and beside
     mover = Mover(build, release, traffic, there=len(settled), total=len(names) + len(settled), hold=hold)
     if names:
         for host in names:
             build.add(host, Action.STAGE, release=release)
         build.hooks(hooks.before, "before", names, release)
-        groups = batches(names, strategy) if strategy.kind not in STEPPED else []
+        groups = batches(names, strategy, beside=beside) if strategy.kind not in STEPPED else []
         running_before: dict[str, str] = {}
         if strategy.kind == "recreate":
             running_before = {h.host: h.current for h in reachable if h.current is not None}

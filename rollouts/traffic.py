@@ -32,10 +32,9 @@ class Traffic(msgspec.Struct, frozen=True):
     inside: frozenset[str] = frozenset()
     share: float = 0.0
     rules: bool = False
-    beside: bool = False  # the release can run on each host beside the one that it replaces
 
 
-def traffic_of(router: str, state: RouterState, release: str, leaving: str | None, *, beside: bool = False) -> Traffic:
+def traffic_of(router: str, state: RouterState, release: str, leaving: str | None) -> Traffic:
     """``leaving``: the release that serves now, where it is known; whatever else the router has is left to its slot."""
     slot = slot_for(state, release, leaving)
     found = state.slots[slot]
@@ -46,7 +45,6 @@ def traffic_of(router: str, state: RouterState, release: str, leaving: str | Non
         inside=frozenset(server.address for server in found.ready) if found.release == release else frozenset(),
         share=state.share_of(slot) * 100 / FULL,
         rules=bool(state.rules),
-        beside=beside,
     )
 
 

@@ -133,7 +133,7 @@ class Arming:
             release,
             leaving,
             hosts,
-            self._plan_deploy(hosts, release, traffic),
+            self._plan_deploy(hosts, release, leaving, traffic),
             {release.id: values},
             self.known_releases(release),
             archive=archive,
@@ -208,13 +208,22 @@ class Arming:
                 )
             secrets, masked, states = {release.id: old.to_write}, [old.readable], old.states
         hosts, traffic = await self.traffic(hosts, release, leaving)
-        plan = self._plan_deploy(hosts, release, traffic)
+        plan = self._plan_deploy(hosts, release, leaving, traffic)
         armed = Armed(self.target, release, leaving, hosts, plan, secrets, known, masked=masked, traffic=traffic)
         return described(armed, self.rollout.kind, states)
 
-    def _plan_deploy(self, hosts: list[HostNow], release: Release, traffic: "Traffic | None") -> Plan:
-        strategy, hooks = self.target.strategy, self.target.hooks
-        return plan_deploy(hosts, release.id, strategy, hooks, seed=self.rollout.id, traffic=traffic)
+    def _plan_deploy(
+        self, hosts: list[HostNow], release: Release, leaving: str | None, traffic: "Traffic | None"
+    ) -> Plan:
+        return plan_deploy(
+            hosts,
+            release.id,
+            self.target.strategy,
+            self.target.hooks,
+            seed=self.rollout.id,
+            traffic=traffic,
+            beside=self.beside(release, leaving),
+        )
 
     async def _look_after_waiting(self, release: Release) -> list[HostNow]:
         self.crew.renew()
@@ -318,10 +327,9 @@ class Arming:
             state = as_state(journalled(known[0].body))
         finally:
             looking.cancel()
-        beside = self._beside(release, leaving)
-        return hosts, traffic_of(self.director.name, state, release.id, leaving, beside=beside)
+        return hosts, traffic_of(self.director.name, state, release.id, leaving)
 
-    def _beside(self, release: Release, leaving: str | None) -> bool:
+    def beside(self, release: Release, leaving: str | None) -> bool:
         """Whether the release can run beside what is left. Raises ``CannotBegin`` where the strategy is nothing without that."""
         old = self.known_releases().get(leaving or "")
         if old is None or old.id == release.id:

@@ -283,6 +283,7 @@ class Session(WaitingForWords, CarryingOut):
                 self.target.hooks,
                 seed=self.id,
                 traffic=armed.traffic,
+                beside=self.arming.beside(armed.release, armed.leaving),
             )
         armed.releases = self.arming.known_releases(armed.release)
         await self.journal.do(

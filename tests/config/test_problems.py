@@ -31,14 +31,14 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (1, "fleet: [a]", 8, "found a list", None),
     (1, "fleett: acme", 1, "unknown key `fleett` in a fleet file", "fleet"),
     (1, "fleet: acme\nstate:", 7, "expected the path of a directory, found nothing", None),
-    (1, "fleet: acme\nrouters: {}", 1, "`routers` is not supported by this version", None),
+    (1, "fleet: acme\nrouters: {edge: {haproxy: {host: lb}}}", 34, "there is no host `lb`", "b"),
     (1, "fleet: acme\nssh: {config: ~/.ssh/config}", 15, "write [~/.ssh/config]", None),
     (1, "fleet: acme\nssh: {known_host: [x]}", 7, "unknown key `known_host`", "known_hosts"),
     (1, "fleet: acme\noperators: {approve: a}", 22, "write [a]", None),
     (1, "fleet: acme\noperators: {view: ['@ops team']}", 20, "expected a unix user or @group", None),
     (3, "  a: {}", 6, "a host needs `ssh` or `docker`", None),
     (3, "  a: {sssh: a}", 7, "unknown key `sssh`", "ssh"),
-    (3, "  a: a", 6, "expected a mapping (ssh, docker, tls, labels), found `a`", None),
+    (3, "  a: a", 6, "expected a mapping (ssh, docker, tls, address, labels), found `a`", None),
     (3, "  a: {swarm: 'ssh://a'}", 7, "`swarm` is not supported by this version", None),
     (3, "  a: {ssh: a, docker: 'ssh://a'}", 15, "only one of `ssh` or `docker` may stand in a host", None),
     (3, "  a: {dokcer: 'ssh://a'}", 7, "unknown key `dokcer`", "docker"),
@@ -227,17 +227,23 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
         "the timeout of the step",
         None,
     ),
-    (14, "    strategy: {blue_green: {}}", 16, "`blue_green` is not supported by this version", None),
-    (14, "    strategy: rollling", 15, "expected `rolling` or `recreate`", "rolling"),
-    (14, "    strategy: {}", 15, "a strategy needs `rolling`, `recreate` or `canary`", None),
-    (14, "    strategy: {rolling: {}, recreate: {}}", 29, "only one of `rolling`, `recreate` or `canary`", None),
+    (14, "    strategy: {flag: {}}", 16, "`flag` is not supported by this version", None),
+    (14, "    strategy: rollling", 15, "expected `rolling`, `recreate` or `blue_green`", "rolling"),
+    (14, "    strategy: {}", 15, "a strategy needs `rolling`, `recreate`, `blue_green`, `canary` or `ab`", None),
+    (
+        14,
+        "    strategy: {rolling: {}, recreate: {}}",
+        29,
+        "only one of `rolling`, `recreate`, `blue_green`, `canary` or `ab`",
+        None,
+    ),
     (14, "    strategy: {rolling: {batches: [0]}}", 36, "expected a number of hosts", None),
     (14, "    strategy: {rolling: {batches: [101%]}}", 36, "expected a number of hosts", None),
     (14, "    strategy: {rolling: {batches: [0%]}}", 36, "expected a number of hosts", None),
     (14, "    strategy: {rolling: {batches: []}}", 35, "found an empty list", None),
-    (14, "    strategy: {rolling: {max_surge: 1}}", 26, "`max_surge` is not supported by this version", None),
+    (14, "    strategy: {rolling: {max_surge: 0}}", 37, "expected a number of hosts", None),
     (14, "    strategy: {rolling: {order: reverse}}", 33, "expected `listed`, `reversed` or `random`", "reversed"),
-    (14, "    router: edge/api", 5, "`router` is not supported by this version", None),
+    (14, "    router: edge/api", 13, "there is no router `edge`", None),
     (14, "    keep: {releases: 0}", 22, "expected a whole number from 1 to 1000", None),
     (14, "    keep: {warm: -1}", 18, "expected a whole number from 0 to 100", None),
     (14, "    logs: {}", 11, "needs `journal` or `files`", None),
@@ -403,12 +409,11 @@ def test_what_comes_later_is_said_once_for_each_key(refuse: Refuse) -> None:
         hosts: {box: {swarm: 'ssh://box'}}
         environments: {dev: {hosts: [box]}}
         services:
-          api: {artifact: {image: api}, container: {}, strategy: {blue_green: {}}, router: edge/api}
-        routers: {}
+          api: {artifact: {image: api}, container: {}, strategy: {flag: {}}, source: edge/api}
         """
     )
     assert [p.message for p in problems] == [
-        f"`{key}` is not supported by this version" for key in ("swarm", "blue_green", "router", "routers")
+        f"`{key}` is not supported by this version" for key in ("swarm", "flag", "source")
     ]
 
 

@@ -1,4 +1,4 @@
-"""Routers of the fleet file, before the loader takes them: what is read, what is refused, and that defaults are as described."""
+"""Routers of the fleet file: what is read, what is refused, and that defaults are as described."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.config.load import FleetFileErrors, load_fleet
+from quarterdeck.config.model import Share
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.router_keys import CADDY, HAPROXY, NGINX, ROUTED, ROUTERS, named
 from quarterdeck.config.routers import CaddyRouter, HaproxyRouter, NginxRouter, Routed
@@ -86,10 +87,79 @@ def test_defaults_are_as_described(keys: Shape, value: object) -> None:
             assert keys.default(key.name) == getattr(value, key.field_name), key.name
 
 
-def test_the_loader_says_that_it_does_not_take_them_yet(tmp_path: Path) -> None:
+FLEET = """\
+fleet: acme
+state: state
+routers: {{edge: {{haproxy: {{host: lb}}}}, side: {{caddy: {{}}}}}}
+hosts: {{h: {{ssh: h, address: 10.0.0.1}}, lb: {{ssh: lb}}, box: {{docker: "ssh://box"}}}}
+environments: {{e: {{hosts: [h]}}, f: {{hosts: [box]}}}}
+services:
+  web:
+    artifact: {{tarball: x}}
+    path: "/srv/{{environment}}"
+    unit: web.service
+    environments: {{f: null}}
+    {}
+  app: {{artifact: {{image: app}}, container: {{{}}}, environments: {{e: null}}{}}}
+"""
+
+
+def test_a_target_has_its_way_through_the_router(tmp_path: Path) -> None:
+    """What the service's router leaves out is that of its health gate."""
     file = tmp_path / "fleet.yml"
-    file.write_text(
-        "fleet: acme\nstate: state\nrouters: {}\nhosts: {h: {ssh: h}}\nenvironments: {e: {hosts: [h]}}\nservices: {}\n"
-    )
-    with pytest.raises(FleetFileErrors, match="`routers` is not supported by this version"):
+    web = "{router: edge/web, health: {http: {port: 8080, path: /up}}}"[1:-1].replace(", health", "\n    health")
+    file.write_text(FLEET.format(web, 'ports: ["8080-8081:80"]', ", router: {use: side/app, port: 80, drain: 1m}"))
+    fleet = load_fleet(file)
+    target = fleet.targets["e/web"]
+    assert target.routed == Routed("edge", "web", port=8080, check="/up")
+    assert target.router == HaproxyRouter("edge", "lb")
+    assert target.router_host == fleet.hosts["lb"]
+    assert target.hosts[0].address == "10.0.0.1"
+    assert target.rollback.max_unavailable == Share(percent=67.0), "behind a router somebody serves all the time"
+    other = fleet.targets["f/app"]
+    assert other.routed == Routed("side", "app", port=80, check="/", drain=60.0)
+    assert (other.router, other.router_host) == (CaddyRouter("side"), None)
+
+
+@pytest.mark.parametrize(
+    ("web", "container", "app", "words"),
+    [
+        ("router: egde/web\n    health: {tcp: 80}", "", "", "there is no router `egde`"),
+        ("router: edge/web", "", "", "it is not known where the service listens: add `port`"),
+        (
+            "router: {use: edge/x, port: 80}",
+            "",
+            ", router: {use: edge/x, port: 80}",
+            "e/web and f/app are both `edge/x`",
+        ),
+        ("", "", ", router: {use: side/app, port: 80}", "the container publishes no port for its 80"),
+        ("strategy: {ab: {match: {header: [b]}}}", "", "", "an A/B test needs a router in front of the service"),
+        ("strategy: blue_green", "", "", "blue/green needs a router"),
+        ("strategy: {canary: {steps: [{set_scale: 1}, {set_weight: 9}]}}", "", "", "`set_scale` needs a router"),
+        (
+            "router: {use: side/web, port: 80}\n    strategy: {canary: {steps: [{set_weight: 2.5}]}}",
+            "",
+            "",
+            "set_weight 2.5: Caddy shares requests in whole percents",
+        ),
+        (
+            "router: {use: side/web, port: 80}\n    strategy: {canary: {steps: [{set_route: {header: [b]}}, {set_weight: 2}]}}",
+            "",
+            "",
+            "nobody has the new release yet",
+        ),
+    ],
+)
+def test_what_only_the_whole_shows(tmp_path: Path, web: str, container: str, app: str, words: str) -> None:
+    file = tmp_path / "fleet.yml"
+    file.write_text(FLEET.format(web, container, app))
+    with pytest.raises(FleetFileErrors) as caught:
+        load_fleet(file)
+    assert words in str(caught.value)
+
+
+def test_a_router_runs_on_a_host_that_ssh_reaches(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yml"
+    file.write_text(FLEET.format("", "", "").replace("{host: lb}", "{host: box}"))
+    with pytest.raises(FleetFileErrors, match="box is reached over no SSH"):
         load_fleet(file)

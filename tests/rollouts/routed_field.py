@@ -2,21 +2,23 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from quarterdeck.backends.routers.contract import RouterState
-from quarterdeck.config.routers import Routed, Router
+from quarterdeck.config.routers import Router
 from tests.backends.routers.running import Running
 from tests.backends.routers.service import Client, load
 from tests.field import Field
+from tests.sshd import SshHost
 
 # Answers with the version; of each hundred requests the first ``fail`` are answered with 500, each after ``slow`` seconds.
 SERVE = """
@@ -111,12 +113,19 @@ class RoutedField(Field):
         return super().running()[: len(self.used)]
 
     def stop_all(self) -> None:
-        import os
-        import signal
-
         for host in self.hosts.hosts:
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int((self.home(host) / "pid").read_text()), signal.SIGKILL)
+
+    def kill(self, host: SshHost) -> None:
+        """Its instance, as SIGKILL does it."""
+        os.kill(int((self.home(host) / "pid").read_text()), signal.SIGKILL)
+
+    def freeze(self, version: str) -> None:
+        """Whoever serves this version answers nobody any more."""
+        for host, runs in zip(self.used, self.running(), strict=True):
+            if runs == version:
+                os.kill(int((self.home(host) / "pid").read_text()), signal.SIGSTOP)
 
     async def routed(self) -> RouterState:
         return await self.router.connect().read()
@@ -144,11 +153,3 @@ def written(router: Router) -> dict[str, Any]:
     kind = body.pop("kind")
     body.pop("name")
     return {kind: {key: value for key, value in body.items() if value != ""}}
-
-
-def of(routed: Routed) -> str:
-    return routed.name
-
-
-def home_of(field: Field) -> Path:
-    return field.directory

@@ -1,4 +1,5 @@
-"""Both releases beside each other on a real engine, behind a real HAProxy: blue/green, and a canary that costs no capacity."""
+"""Promise 25 with both releases beside each other on a real engine, behind a real HAProxy: blue/green, and a canary beside."""
+
 
 import asyncio
 import contextlib
@@ -19,7 +20,7 @@ from tests.docker_fleet import DockerField
 from tests.driver import TARGET
 from tests.rollouts.routed_field import written
 
-pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
 UNTIL_PROMOTED: dict[str, Any] = {"pause": {}}
 

@@ -1,0 +1,149 @@
+"""Plans behind a router: who leaves when, and what share goes with whom. Pure."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from quarterdeck.backends.routers.contract import (
+    FULL,
+    MatchOn,
+    MatchRule,
+    Mode,
+    RouterState,
+    Server,
+    ServerState,
+    Slot,
+    SlotState,
+)
+from quarterdeck.config.model import Hooks, Pause, SetRoute, SetScale, SetWeight, Share, Strategy
+from quarterdeck.rollouts.plan import HostNow, Plan, Touched, plan_deploy, plan_rollback, plan_take_back
+from quarterdeck.rollouts.traffic import Traffic, as_state, journalled, shown, slot_for, traffic_of
+
+NO_HOOKS = Hooks()
+EDGE = Traffic("edge/api", "green", stable=True)
+
+
+def running(host: str, release: str = "v1-a") -> HostNow:
+    kept = frozenset({"v1-a", "v2-b"})
+    return HostNow(host, current=release, running=True, kept=kept, address=f"10.0.0.{ord(host) - 96}")
+
+
+def shape(plan: Plan) -> list[str]:
+    """Wave by wave, of what concerns hosts and shares: ``a b | 50 % | c!`` (``!``: although nobody may be left, ``+``: beside)."""
+    waves: dict[int, list[str]] = {}
+    for step in plan.steps:
+        words = ""
+        if step.action == "switch":
+            words = step.host + ("!" if step.body.get("last") else "") + ("+" if step.body.get("hold") else "")
+        elif step.action == "share":
+            words = f"{step.body['percent']:g} %" + ("?" if step.body.get("if_served") else "")
+        elif step.action == "route":
+            words = "rules " + " ".join(value for _, value in step.body["rules"])
+        elif step.action in ("retire", "pause", "bake"):
+            words = step.action if step.action != "retire" else f"-{step.host}"
+        if words:
+            waves.setdefault(step.wave, []).append(words.strip())
+    return [" ".join(words) for _, words in sorted(waves.items())]
+
+
+def deploy(hosts: Sequence[str], strategy: Strategy, *, beside: bool = False, traffic: Traffic = EDGE) -> list[str]:
+    return shape(
+        plan_deploy([running(host) for host in hosts], "v2-b", strategy, NO_HOOKS, traffic=traffic, beside=beside)
+    )
+
+
+ONE = Share(count=1)
+CANARY = Strategy(kind="canary", max_unavailable=ONE, steps=(SetWeight(5), Pause(), SetWeight(50), Pause()))
+
+
+def test_the_share_follows_the_hosts_and_the_last_one_leaves_when_it_gets_nothing() -> None:
+    assert deploy("abc", Strategy(max_unavailable=ONE)) == ["a", "33.33 %", "b", "66.67 %", "100 %", "c", "100 %"]
+
+
+def test_one_host_leaves_although_nobody_is_left() -> None:
+    assert deploy("a", Strategy(max_unavailable=ONE)) == ["a!", "100 %", "100 %"]
+    assert deploy("abc", Strategy(kind="recreate"))[-2:] == ["100 %", "100 %"]
+
+
+def test_where_nobody_serves_yet_the_first_one_has_all() -> None:
+    nobody = Traffic("edge/api", "blue", stable=False)
+    assert deploy("abc", Strategy(max_unavailable=ONE), traffic=nobody)[:2] == ["a", "100 %"]
+
+
+def test_a_canary_has_the_share_that_its_step_says_and_never_more_than_its_hosts_can_carry() -> None:
+    assert deploy("abcd", CANARY) == ["a", "5 %", "pause", "b", "50 %", "pause", "c", "75 %", "100 %", "d", "100 %"]
+
+
+def test_a_scale_is_not_changed_by_weights() -> None:
+    steps = (SetScale(Share(percent=50)), SetRoute((("header", "beta"),)), SetWeight(10), Pause())
+    found = deploy("abcd", Strategy(kind="canary", max_unavailable=Share(count=2), steps=steps))
+    assert found == ["a b", "rules beta", "10 %", "pause", "100 %", "c d", "rules 100 %"]
+
+
+def test_beside_each_other_nobody_leaves_before_the_end() -> None:
+    strategy = Strategy(kind="blue_green", scale_down_delay=30, steps=(SetScale(Share(percent=100)), SetWeight(100)))
+    assert deploy("ab", strategy, beside=True) == ["a+ b+", "100 %", "100 %", "bake", "-a -b"]
+    assert deploy("abcd", CANARY, beside=True)[-2:] == ["100 %", "-a -b -c -d"]
+    surge = Strategy(max_unavailable=ONE, max_surge=Share(count=2))
+    assert deploy("abcd", surge, beside=True)[:1] == ["a b"]
+    assert deploy("abcd", surge)[:1] == ["a"]
+
+
+def test_a_rollback_begins_with_the_requests_and_again_once_somebody_is_back() -> None:
+    hosts = [running(host, "v2-b") for host in "abc"]
+    plan = plan_rollback(hosts, "v1-a", Share(percent=67), traffic=Traffic("edge/api", "blue", stable=True, rules=True))
+    assert shape(plan) == ["rules 100 %?", "a! b!", "100 %", "c!", "rules 100 %"]
+    assert all(step.body["slot"] == "blue" for step in plan.steps if step.action in ("switch", "share", "route"))
+
+
+def test_a_host_that_runs_it_and_gets_no_requests_is_not_left_alone() -> None:
+    hosts = [running("a"), running("b")]
+    inside = Traffic("edge/api", "blue", stable=True, inside=frozenset({"10.0.0.1"}))
+    assert plan_rollback(hosts, "v1-a", Share(percent=100), traffic=inside).changed == ("b",)
+    assert plan_deploy(hosts, "v1-a", Strategy(), NO_HOOKS, traffic=inside).changed == ("b",)
+
+
+def test_taking_back_begins_with_the_requests() -> None:
+    back = Traffic("edge/api", "blue", stable=True)
+    touched = [Touched("a", "v1-a"), Touched("b", "v1-a"), Touched("c", None)]
+    plan = plan_take_back(touched, [], NO_HOOKS, Share(percent=100), leaving="v2-b", traffic=back)
+    assert shape(plan) == ["100 %?", "a! b!", "100 %"]
+    nobody = plan_take_back([], [], NO_HOOKS, Share(percent=100), leaving="v2-b", traffic=back)
+    assert shape(nobody) == ["100 %?"]
+
+
+def state(share: int, blue: str = "", green: str = "", rules: tuple[MatchRule, ...] = ()) -> RouterState:
+    def slot(release: str, number: int) -> SlotState:
+        servers = (ServerState(Server(f"10.0.0.{number}", 80), Mode.READY, True),) if release else ()
+        return SlotState(release, servers)
+
+    return RouterState(share, rules, {Slot.BLUE: slot(blue, 1), Slot.GREEN: slot(green, 2)})
+
+
+@pytest.mark.parametrize(
+    ("found", "release", "leaving", "slot"),
+    [
+        (state(0), "v1", None, Slot.BLUE),
+        (state(FULL), "v1", None, Slot.GREEN),
+        (state(0, blue="v1"), "v2", "v1", Slot.GREEN),
+        (state(FULL, green="v1"), "v2", "v1", Slot.BLUE),
+        (state(500, blue="v1", green="v2"), "v2", "v1", Slot.GREEN),
+        (state(500, blue="v1", green="v2"), "v3", "v1", Slot.GREEN),
+        (state(FULL, blue="v1", green="v2"), "v3", "v0", Slot.BLUE),
+        (state(FULL, blue="v1"), "v2", None, Slot.GREEN),
+    ],
+)
+def test_a_release_goes_where_the_one_that_serves_is_not(
+    found: RouterState, release: str, leaving: str | None, slot: Slot
+) -> None:
+    assert slot_for(found, release, leaving) is slot
+
+
+def test_what_is_journalled_is_read_again() -> None:
+    rules = (MatchRule(MatchOn.HEADER, "beta", Slot.GREEN),)
+    found = state(2500, blue="v1", green="v2", rules=rules)
+    again = as_state(journalled(shown(found)))
+    assert (again.share, again.rules) == (2500, rules)
+    assert traffic_of("edge/api", again, "v2", "v1") == traffic_of("edge/api", found, "v2", "v1")
+    assert traffic_of("edge/api", found, "v2", "v1").inside == {"10.0.0.2"}
+    assert not traffic_of("edge/api", found, "v3", "v1").inside

@@ -1,0 +1,107 @@
+"""Promise 1 behind a real router: SIGKILL the worker at the boundaries of a canary, of its abort and of a rollback. A new one resumes, the
+hosts run what they should, the router says the same as the journal, and every request is answered by that.
+
+Seen to fail: with the share of the last step taken from what the dead worker had read, and with servers that had left not entering again.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.backends.routers.contract import FULL, Slot
+from quarterdeck.history.identity import current_operator
+from quarterdeck.history.lease import lock_is_held
+from quarterdeck.history.records import ENDED, RolloutState
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.traffic import journalled, shown
+from tests.backends.routers.running import RunningHaproxy
+from tests.driver import TARGET
+from tests.rollouts.routed_field import RoutedField
+from tests.sshd import SshdFleet, wait_for
+
+pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(900)]
+
+DYING = Path(__file__).parent / "dying"
+CANARY = {
+    "canary": {
+        "steps": [{"set_weight": 20}, {"pause": "300ms"}, {"set_route": {"header": ["beta"]}}, {"set_weight": 60}]
+    }
+}
+
+
+@pytest.fixture
+async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
+    router = RunningHaproxy()
+    made = RoutedField(tmp_path, sshd_fleet)
+    made.clear_hosts()
+    try:
+        await router.start()
+        made.begin_with(router)
+        made.write(strategy=CANARY)
+        yield made
+    finally:
+        made.stop_all()
+        await router.close()
+
+
+def left(field: RoutedField, rollout: int) -> bool:
+    """Its worker had begun, and is gone."""
+    with field.journal(read_only=True) as journal:
+        return journal.rollout(rollout).pid is not None and not lock_is_held(field.state, rollout)
+
+
+def go_on(field: RoutedField, rollout: int) -> None:
+    with field.journal() as journal:
+        if journal.rollout(rollout).state not in ENDED:
+            Control(field.fleet(), journal, current_operator()).resume(rollout)
+
+
+async def assert_right(field: RoutedField, version: str) -> None:
+    assert field.running() == [version] * 3
+    state = await field.routed()
+    (slot,) = [slot for slot in Slot if state.slots[slot].servers]
+    assert (state.share_of(slot), state.rules, len(state.slots[slot].ready)) == (FULL, (), 3)
+    with field.journal(read_only=True) as journal:
+        (last,) = journal.events(target=TARGET, kind="routed", newest_first=True, limit=1)
+    assert journalled(last.body) == journalled(shown(state))
+    assert set(await field.asks(20) + await field.asks(10, X_Qd_Variant="beta")) == {version}
+
+
+@pytest.mark.parametrize("kind", ["deploy", "rollback", "abort"])
+async def test_killed_at_the_boundaries(
+    field: RoutedField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, full: bool
+) -> None:
+    for version in ("v1",) if kind == "deploy" else ("v1", "v2"):
+        await field.do("deploy", TARGET, version, "--wait")
+    died = tmp_path / "died"
+    boundary = 3
+    versions = itertools.cycle(["v2", "v1"] if kind == "deploy" else ["v1", "v2"])
+    before = "v2"
+    for version in versions:
+        with monkeypatch.context() as dying:
+            dying.setenv("PYTHONPATH", str(DYING))
+            dying.setenv("QD_TEST_DIES", f"{('before', 'after')[boundary % 2]} {boundary}")
+            dying.setenv("QD_TEST_DIED", str(died))
+            verb = "deploy" if kind == "abort" else kind
+            options = {"force": True, "reason": "test"} if kind == "rollback" else {}
+            rollout = await asyncio.to_thread(field.begin, verb, version, **options)
+        if kind == "abort":
+            with field.journal() as journal:
+                wait_for(lambda: died.exists() or len(journal.steps(rollout)) > 0, "it has begun", 30)  # noqa: B023
+                if journal.rollout(rollout).state not in ENDED:
+                    Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
+        await asyncio.to_thread(wait_for, lambda: left(field, rollout), "the worker has died or left", 60)  # noqa: B023
+        hit = died.exists()
+        died.unlink(missing_ok=True)
+        await asyncio.to_thread(go_on, field, rollout)
+        ended = await asyncio.to_thread(field.ended, rollout, 60)
+        wanted = {RolloutState.ROLLED_BACK, RolloutState.CANCELLED} if kind == "abort" else {RolloutState.SUCCEEDED}
+        assert ended.state in wanted, (boundary, ended.outcome)
+        await assert_right(field, before if kind == "abort" else version)
+        if not hit:
+            break
+        boundary += 1 if full else 17
+    assert boundary > 20, "the worker left without having been killed at each of them"

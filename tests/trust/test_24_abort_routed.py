@@ -1,0 +1,107 @@
+"""Promise 24: abort always wins. Every strategy behind a real HAProxy, stood still in each of its steps, and aborted while the new
+release is well, while it is ill, while nobody answers who measures, and after the router was restarted: afterwards every request is
+answered by the release that was there before.
+
+Seen to fail: with the first step of taking back (the share) left out, requests are still led to the new release while hosts go back;
+with the rules left set, those that match are.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quarterdeck.backends.routers.contract import FULL, Slot
+from quarterdeck.history.records import RolloutState, StepState
+from tests.backends.routers.running import RunningHaproxy
+from tests.counts import counts_are_full
+from tests.driver import TARGET
+from tests.rollouts.routed_field import RoutedField
+from tests.sshd import SshdFleet, wait_for
+
+pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
+
+FOR_EVER: dict[str, Any] = {"pause": {}}
+ANALYSIS: dict[str, Any] = {"analysis": ["nobody"]}
+APPROVAL: dict[str, Any] = {"approval": {"count": 5}}
+AT_20 = {"set_weight": 20}
+
+STANDS: dict[str, tuple[dict[str, Any], str]] = {
+    "rolling, between two batches": ({"rolling": {"batches": [1], "pause": "1h"}}, "pause"),
+    "rolling, bake": ({"rolling": {"max_unavailable": 1, "bake": "1h"}}, "bake"),
+    "canary, pause": ({"canary": {"steps": [AT_20, FOR_EVER]}}, "pause"),
+    "canary, scaled": ({"canary": {"steps": [{"set_scale": 2}, {"set_weight": 5}, {"pause": "1h"}]}}, "pause"),
+    "canary, analysis": ({"canary": {"steps": [AT_20, ANALYSIS]}}, "analysis"),
+    "canary, approval": ({"canary": {"steps": [AT_20, APPROVAL]}}, "approval"),
+    "canary, run": ({"canary": {"steps": [AT_20, {"run": {"run": "sleep 1000", "where": "here"}}]}}, "hook"),
+    "canary, bake": ({"canary": {"steps": [AT_20, {"set_weight": 100}, {"bake": "1h"}]}}, "bake"),
+    "canary, route": ({"canary": {"steps": [AT_20, {"set_route": {"header": ["beta"]}}, FOR_EVER]}}, "pause"),
+    "ab": ({"ab": {"match": {"header": ["beta"]}}}, "pause"),
+}
+TROUBLE = ("well", "ill", "measured by nobody", "router restarted")
+
+
+@pytest.fixture
+async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
+    router = RunningHaproxy()
+    made = RoutedField(tmp_path, sshd_fleet)
+    made.clear_hosts()
+    made.extra["analyses"] = {
+        "nobody": [
+            {
+                "name": "nobody",
+                "metric": {"prometheus": {"url": "http://127.0.0.1:9", "query": "up"}},
+                "interval": "1s",
+                "consecutive_error_limit": 100,
+                "success": "value == 1",
+            }
+        ]
+    }
+    try:
+        await router.start()
+        made.begin_with(router)
+        yield made
+    finally:
+        made.stop_all()
+        await router.close()
+
+
+def waits(field: RoutedField, rollout: int, action: str) -> None:
+    def so() -> bool:
+        with field.journal(read_only=True) as journal:
+            return any(s.action == action and s.state is StepState.STARTED for s in journal.steps(rollout))
+
+    wait_for(so, f"{action} of rollout {rollout}", 60)
+
+
+@pytest.mark.parametrize("stands", list(STANDS))
+async def test_every_request_is_answered_by_what_was_there_before(field: RoutedField, stands: str) -> None:
+    strategy, action = STANDS[stands]
+    await field.do("deploy", TARGET, "v1", "--wait")
+    field.write(strategy=strategy)
+    one = TROUBLE[list(STANDS).index(stands) % len(TROUBLE)]
+    for trouble in TROUBLE if counts_are_full() else (one,):
+        rollout = await asyncio.to_thread(field.begin, "deploy", "v2")
+        await asyncio.to_thread(waits, field, rollout, action)
+        if trouble == "ill":
+            field.freeze("v2")
+        elif trouble == "router restarted":
+            await field.router.restart()
+        async with field.clients() as counted:
+            done = json.loads(await field.do("abort", str(rollout), "--wait", "--json", status=3))
+        assert done["status"] == RolloutState.ROLLED_BACK, done
+        assert field.running() == ["v1"] * 3, trouble
+        found = await field.asks(30) + await field.asks(30, X_Qd_Variant="beta")
+        assert set(found) == {"v1"}, (trouble, found)
+        if trouble not in (
+            "ill",
+            "router restarted",
+        ):  # one that has just begun asks its servers first whether they are well
+            assert set(counted) <= {"v1", "v2"}, (trouble, counted)
+        state = await field.routed()
+        (stable,) = [slot for slot in Slot if state.slots[slot].ready]
+        assert (state.share_of(stable), state.rules) == (FULL, ()), trouble
+        assert len(state.slots[stable].ready) == 3, trouble
