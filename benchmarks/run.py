@@ -216,6 +216,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--write-docs", action="store_true", help="put the figures into docs/performance.md")
     parser.add_argument("--screen", action="store_true", help="the control room in place of deploys and rollbacks")
     parser.add_argument("--docker", action="store_true", help="Docker engines in place of SSH hosts (as root)")
+    parser.add_argument("--routers", action="store_true", help="what clients notice behind routers (as root)")
     parser.add_argument("--only-floor", action="store_true", help="without qd")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go (build/bench.json)"
@@ -245,6 +246,11 @@ def main() -> int:
         return _screen(chosen.json, quick=chosen.quick, write_docs=chosen.write_docs)
     if chosen.docker:
         return _docker(chosen)
+    if chosen.routers:
+        from benchmarks import routed
+
+        page = ROOT / "docs" / "performance.md" if chosen.write_docs else None
+        return routed.run(machine(), say, chosen.json, page, chosen.rounds)
     tools = service.tools()
     results = Results(machine(), rounds)
     directory = Path(tempfile.mkdtemp(prefix="qd-bench-"))

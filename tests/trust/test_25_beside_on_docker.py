@@ -1,11 +1,5 @@
 """Promise 25 with both releases beside each other on a real engine, behind a real HAProxy: blue/green, and a canary beside."""
 
-
-import asyncio
-import contextlib
-import json
-import random
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,73 +8,19 @@ import pytest
 
 from quarterdeck.backends.routers.contract import FULL, Slot
 from quarterdeck.history.records import RolloutState
-from tests.backends.routers.running import RunningHaproxy
-from tests.backends.routers.service import Client, load, more
+from tests.backends.routers.service import load, more
 from tests.docker_fleet import DockerField
 from tests.driver import TARGET
-from tests.rollouts.routed_field import written
+from tests.rollouts.routed_docks import Edge, haproxy_for_versions
 
 pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
 UNTIL_PROMOTED: dict[str, Any] = {"pause": {}}
 
 
-def two_free_ports() -> int:
-    """The first of two that were free a moment ago, below those that the kernel gives to clients."""
-    while True:
-        port = random.randrange(16_000, 30_000)
-        with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
-            for one in (port, port + 1):
-                opened.enter_context(socket.socket()).bind(("127.0.0.1", one))
-            return port
-
-
-class Edge:
-    """A field with one engine behind a router."""
-
-    def __init__(self, docks: DockerField, router: RunningHaproxy) -> None:
-        docks.engines = docks.engines[:1]
-        self.docks = docks
-        self.router = router
-        port = two_free_ports()
-        docks.container = {"ports": [f"127.0.0.1:{port}-{port + 1}:8080"]}
-
-    def write(self, **service: Any) -> None:
-        self.docks.write(router={"use": "edge/api", "drain": "2s", "check": "/version"}, **service)
-        body = json.loads(self.docks.file.read_text())
-        body["routers"] = {"edge": written(self.router.router)}
-        self.docks.file.write_text(json.dumps(body))
-
-    async def do(self, *arguments: str, status: int = 0) -> str:
-        return (await asyncio.to_thread(self.docks.qd, *arguments, status=status)).stdout
-
-    async def begin(self, version: str) -> int:
-        return await asyncio.to_thread(self.docks.begin, "deploy", version)
-
-    async def in_state(self, rollout: int, state: RolloutState) -> None:
-        await asyncio.to_thread(self.docks.in_state, rollout, state)
-
-    async def ended(self, rollout: int) -> RolloutState:
-        return (await asyncio.to_thread(self.docks.ended, rollout)).state
-
-    def versions(self) -> Counter[str]:
-        """Of the containers that run."""
-        (engine,) = self.docks.engines
-        return Counter(
-            one["Labels"]["app.version"] for one in self.docks.containers(engine) if one["State"] == "running"
-        )
-
-    async def answers(self, count: int = 10) -> Counter[str]:
-        client = Client(self.router.port)
-        found = Counter([(await client.get("/version")).strip() for _ in range(count)])
-        client.close()
-        return found
-
-
 @pytest.fixture
 async def edge(docks: DockerField) -> AsyncIterator[Edge]:
-    router = RunningHaproxy()
-    router.configuration.write_text(router.configuration.read_text().replace("GET /health", "GET /version"))
+    router = haproxy_for_versions()
     try:
         await router.start()
         yield Edge(docks, router)
