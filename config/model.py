@@ -74,13 +74,30 @@ class Commands(msgspec.Struct, frozen=True):
     status: str | None = None  # exit 0: it runs
 
 
+class Slots(msgspec.Struct, frozen=True):
+    """Ports of two instances of a service that can run beside each other on one host."""
+
+    blue: int
+    green: int
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """By the slot's name."""
+        return {"blue": self.blue, "green": self.green}
+
+    def fill(self, text: str, slot: str) -> str:
+        """``text`` with {slot} and {port} as they are in that slot."""
+        return text.replace("{slot}", slot).replace("{port}", str(self.ports[slot]))
+
+
 class Runner(msgspec.Struct, frozen=True):
     """How the service is started: a systemd unit (system, or the login user's own) or commands. Exactly one is set, but for
-    a container, which needs neither."""
+    a container, which needs neither. With ``slots`` the unit is a template (api@.service), and a slot's instance api@blue.service."""
 
     unit: str | None = None
     user_unit: bool = False
     commands: Commands | None = None
+    slots: Slots | None = None  # None: one instance on a host, which is stopped before the next one is started
 
 
 class HttpCheck(msgspec.Struct, frozen=True):

@@ -67,6 +67,8 @@ class Release(msgspec.Struct, frozen=True, dict=True):
             del body["container"]  # releases from before there were containers keep their identity
         if not self.hooks.steps:
             del body["hooks"]["steps"]  # so do those from before there were canaries
+        if self.runner.slots is None:
+            del body["runner"]["slots"]  # and those from before there were slots
         body["artifact"] = self.artifact.sha256
         body["secrets"] = {name: [r.reference.kind, r.reference.source] for name, r in sorted(self.secrets.items())}
         import hashlib  # OpenSSL with it: who only shows releases needs none

@@ -208,6 +208,7 @@ class Assembly:
     ) -> Target:
         place = {"environment": environment.name, "service": name}
         runner: Runner = values["unit"] if "unit" in values else Runner(commands=values.get("commands"))
+        runner = msgspec.structs.replace(runner, slots=values.get("slots"))
         logs: Logs | None = values.get("logs")
         if logs is not None and logs.files:
             logs = Logs(logs.journal, tuple(scalars.host_path(scalars.fill(file, place)) for file in logs.files))

@@ -292,6 +292,16 @@ def free_port(address: str = "127.0.0.1") -> int:
         return port
 
 
+def free_range(count: int = 2, address: str = "127.0.0.1") -> range:
+    """So many adjacent ports that were free a moment ago, and that no connection is given as its own end."""
+    while True:
+        first = random.randrange(20_000, 32_000)  # so that tests at the same time seldom meet
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                probes.enter_context(socket.socket()).bind((address, port))
+            return range(first, first + count)
+
+
 def start_fleet(
     directory: Path,
     count: int,

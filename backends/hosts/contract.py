@@ -268,8 +268,9 @@ class Connection(Protocol):
         ...
 
     async def address_of(self, release: Release, port: int | None) -> str:
-        """Where what listens on ``port`` for the release is reached from here: host:port (of a container: the published port), the
-        host alone for None. Raises ``Unreachable`` for a lost host."""
+        """Where what listens on ``port`` for the release is reached from here: host:port (of a container: the published port; of a
+        service with slots: that of the release's slot), the host alone for None. Raises ``Unreachable`` for a lost host, ``CommandFailed``
+        where the release runs in no slot."""
         ...
 
     async def finish(
@@ -309,8 +310,8 @@ class Connection(Protocol):
         self, logs: Logs, release: Release, mark: str = "", *, lines: int = 10_000, deadline: float = 10.0
     ) -> NewLines:
         """One execution: what the log of ``release`` got since ``mark``, each line once; of more than ``lines`` the first ones. Without a
-        mark nothing is read, and it is told where the log ends. Of a container: its own log; else the service's, whichever release of it
-        wrote there. ``CommandFailed`` where there is no such log, ``NotPermitted``.
+        mark nothing is read, and it is told where the log ends. Of a container, and of a slot with a log of its own: that one; else the
+        service's, whichever release of it wrote there. ``CommandFailed`` where there is no such log, ``NotPermitted``.
         """
         ...
 

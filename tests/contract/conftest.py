@@ -8,7 +8,7 @@ import pytest
 
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from tests.contract.place import Place
-from tests.contract.places import AnyHost, DockerTarget, SshTarget
+from tests.contract.places import AnyHost, DockerTarget, SlotTarget, SshTarget
 from tests.sshd import SshdFleet
 
 
@@ -21,11 +21,23 @@ async def place(sshd_fleet: SshdFleet, tmp_path: Path) -> AsyncIterator[Place]:
     await connection.close()
 
 
-@pytest.fixture(
-    params=["ssh", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(240)])]
-)
+_DOCKER = pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(240)])
+
+
+def _target(request: pytest.FixtureRequest) -> AnyHost:
+    if request.param == "docker":
+        request.getfixturevalue("at_once")
+        return DockerTarget(request.getfixturevalue("box"))
+    kind = SshTarget if request.param == "ssh" else SlotTarget
+    return kind(request.getfixturevalue("place"))
+
+
+@pytest.fixture(params=["ssh", "slots", _DOCKER])
 def any_host(request: pytest.FixtureRequest) -> AnyHost:
-    if request.param == "ssh":
-        return SshTarget(request.getfixturevalue("place"))
-    request.getfixturevalue("at_once")
-    return DockerTarget(request.getfixturevalue("box"))
+    return _target(request)
+
+
+@pytest.fixture(params=["slots", _DOCKER])
+def beside(request: pytest.FixtureRequest) -> AnyHost:
+    """A target of which two releases can run beside each other."""
+    return _target(request)

@@ -4,14 +4,19 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from quarterdeck.backends.hosts.contract import Connection, Fence, SecretValues, SwitchOutcome, TargetFacts
-from quarterdeck.config.model import Commands, Hook
+from quarterdeck.config.container import PublishedPort
+from quarterdeck.config.model import Commands, Hook, Runner, Slots
 from quarterdeck.config.release import Release
-from tests.backends.ssh.releases import QUICK
-from tests.boxes import Box
+from tests.backends.ssh.releases import IN_SLOTS, QUICK, SERVES_IN_SLOTS, http_release
+from tests.boxes import HEALTH, Box
 from tests.contract.place import Place
+from tests.sshd import free_range
 
 NO_SECRETS = SecretValues()
+BROKEN = Commands(start="echo oops; exit 7", stop="exit 9")
 
 
 class AnyHost(ABC):
@@ -26,6 +31,19 @@ class AnyHost(ABC):
     def release(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
         """And the archive that it is staged from, None for an image."""
 
+    def serving(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
+        """One that answers HTTP at ``port``, and can run beside another."""
+        raise NotImplementedError
+
+    @property
+    def port(self) -> int:
+        """That its health gate asks."""
+        raise NotImplementedError
+
+    def life(self, release: Release) -> str:
+        """The same for as long as that release, which is ``serving``, is not started anew."""
+        raise NotImplementedError
+
     @property
     @abstractmethod
     def running(self) -> list[str]:
@@ -38,8 +56,8 @@ class AnyHost(ABC):
     def fence(self, epoch: int = 1, holder: str = "rollout 1, alice@bastion") -> Fence:
         return Fence(self.target, epoch, holder, f"{epoch}:abcdef")
 
-    async def staged(self, version: str, *, broken: bool = False) -> Release:
-        release, archive = self.release(version, broken=broken)
+    async def staged(self, version: str, *, broken: bool = False, serving: bool = False) -> Release:
+        release, archive = (self.serving if serving else self.release)(version, broken=broken)
         await self.connection.stage(release, archive, NO_SECRETS, self.fence())
         return release
 
@@ -69,7 +87,7 @@ class SshTarget(AnyHost):
         self.path = str(self.place.path)
 
     def release(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
-        commands = Commands(start="echo oops; exit 7", stop="exit 9") if broken else QUICK
+        commands = BROKEN if broken else QUICK
         return self.place.release(version, commands=commands)
 
     @property
@@ -82,6 +100,43 @@ class SshTarget(AnyHost):
 
 
 @dataclass
+class SlotTarget(SshTarget):
+    """The same with two slots: a new release starts beside the old one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.slots = Slots(*free_range(address=self.place.host.address))
+
+    def release(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
+        commands = BROKEN if broken else IN_SLOTS
+        return self.place.release(version, runner=Runner(commands=commands, slots=self.slots))
+
+    @property
+    def port(self) -> int:
+        return self.slots.green
+
+    def serving(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
+        address = self.place.host.address
+        release, archive = http_release(self.place.files, version, self.place.path, address, self.port)
+        commands = BROKEN if broken else SERVES_IN_SLOTS
+        return msgspec.structs.replace(
+            release,
+            target=self.target,
+            runner=Runner(commands=commands, slots=self.slots),
+            env={**release.env, "PORT": "{port}"},
+        ), archive
+
+    def life(self, release: Release) -> str:
+        shared = self.place.path / "shared"
+        slot = next(file.suffix for file in shared.glob("running.*") if file.read_text().strip() == release.id)
+        return (shared / f"pid{slot}").read_text()
+
+    @property
+    def running(self) -> list[str]:
+        return sorted(file.read_text().strip() for file in (self.place.path / "shared").glob("running.*"))
+
+
+@dataclass
 class DockerTarget(AnyHost):
     box: Box
 
@@ -89,6 +144,7 @@ class DockerTarget(AnyHost):
         self.connection = self.box.connection
         self.target = self.box.target
         self.path = ""
+        self.published = free_range()
 
     def release(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
         if broken:
@@ -99,6 +155,28 @@ class DockerTarget(AnyHost):
     @property
     def running(self) -> list[str]:
         return self.box.running
+
+    def serving(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
+        ports = PublishedPort(8080, f"{self.published[0]}-{self.published[-1]}", "127.0.0.1")
+        image = {"name": "broken", "command": ["sh", "-c", "echo oops; exit 7"]} if broken else None
+        return self.box.release(
+            version,
+            image=image,
+            spec=self.box.spec(ports=(ports,), restart="always"),
+            health=None if broken else HEALTH,
+        ), None
+
+    @property
+    def port(self) -> int:
+        return 8080
+
+    def life(self, release: Release) -> str:
+        (name,) = [
+            name
+            for name, one in self.box.containers(running=True).items()
+            if one["Labels"]["dev.quarterdeck.release"] == release.id
+        ]
+        return str(self.box.inspect(name)["State"]["StartedAt"])
 
     async def another(self) -> Connection:
         return await self.box.another()

@@ -135,6 +135,15 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
                 left=_UNCHANGED,
                 advice="try again: what a host lacks is sent to it before it is switched",
             )
+        case "not-beside":
+            return CommandFailed(
+                host,
+                action,
+                f"release {text} does not run beside what is to be retired",
+                exit_status=None,
+                left=_UNCHANGED,
+                advice="switch to it first",
+            )
         case "space":
             free, _, wanted = text.partition(" ")
             return NoSpace(

@@ -50,7 +50,8 @@ from quarterdeck.backends.hosts.ssh.release_files import (
     secrets_file,
     writing_function,
 )
-from quarterdeck.backends.hosts.ssh.script import build, waits
+from quarterdeck.backends.hosts.ssh.script import build, of_slots, waits
+from quarterdeck.backends.hosts.ssh.slots import SlotsSeen, facts_of_slots, log_values, port_in, slot_lines
 from quarterdeck.backends.hosts.ssh.staging import archive_needs, chunks, compression_flag
 from quarterdeck.backends.hosts.ssh.vitals import read_vitals
 from quarterdeck.backends.hosts.ssh.way import Way
@@ -62,6 +63,7 @@ _LONGEST_WAIT = 30.0  # seconds for the target's lock, at most half of an action
 _OUTPUT_KEPT = 64 * 1024
 _NO_LIMIT = "0"  # what timeout takes for no time limit
 _ENDING = 8.0
+_ASKING = 10.0
 _LEAVING = 2.0  # seconds for a shell to end that is no longer wanted
 
 
@@ -75,7 +77,8 @@ class SshConnection:
         self._connection = connection
         self._release = release
         self._executions = 0
-        self._waiting: Waiting | None = None  # the shell that has looked, for the next switch
+        self._waiting: Waiting | None = None  # the shell that has looked, for the next switch …
+        self._waits_for = ""  # … by this script
         self._clock: float | None = None  # the host's seconds since 1970, less our monotonic ones
         self._limit_tool: dict[str, str] = {}  # how the host's `timeout` is called, once facts() has found out
         self._verified: set[tuple[str, str]] = (
@@ -84,6 +87,7 @@ class SshConnection:
         self._status_tells: set[str] = (
             set()
         )  # paths of targets whose status command was seen to answer through this connection
+        self._slots = SlotsSeen()
         self._way = way
         self.address = way.address
         self.forwarding = True  # the server opens connections for us; False once it has refused
@@ -130,14 +134,14 @@ class SshConnection:
             begun=begun,
             goes_on_at=waits(text.mark) if then else b"",
         )
-        self._waiting = ended.goes_on
+        self._waiting, self._waits_for = ended.goes_on, then
         return parse(text.mark, ended.stdout, ended.stderr, ended.exit_status, self._way.by_hand)
 
     async def _begun_for(self, script: str) -> Waiting | None:
         """The shell that waits for this, if it still does. One that waits for something else is ended first: a server may allow no
         second session."""
         waiting, self._waiting = self._waiting, None
-        if waiting is None or (waiting.there and script == "switch"):
+        if waiting is None or (waiting.there and script == self._waits_for):
             return waiting
         await waiting.leave(_LEAVING)
         return None
@@ -157,12 +161,13 @@ class SshConnection:
         check_path(self._host, action, path)
         values = {"path": path, "run": runner_text(release.runner) if release else "run_kind=", "op": "facts"}
         values["switch_comes"] = "yes" if then_switch else ""
+        script, then = of_slots("facts", release), of_slots("switch", release) if then_switch else ""
         begun = time.monotonic()
-        answer = require(
-            self._host,
-            action,
-            await self.run(action, "facts", values, deadline=deadline, then="switch" if then_switch else ""),
-        )
+        answer = require(self._host, action, await self.run(action, script, values, deadline=deadline, then=then))
+        if answer.has("slots"):  # what is current there has slots, and nobody knew
+            answer = require(
+                self._host, action, await self.run(action, "slot_facts", values, deadline=deadline, then=then)
+            )
         clock = answer.one("clock") or ""
         self._clock = int(clock) - begun if clock.isdigit() else None
         lock, _, tool = (answer.one("limit") or "").partition(" ")
@@ -177,7 +182,12 @@ class SshConnection:
         self._verified = {(place, name) for place, name in self._verified if place != home}
         self._verified |= {(home, found.release) for found in kept if found.intact}
         disk = answer.one("disk") or ""
-        service = (answer.one("service") or "unknown").partition(" ")[0]
+        service = (answer.one("service") or "").partition(" ")[0]
+        drift: tuple[str, ...] = ()
+        if not service:
+            in_slots = slot_lines(answer)
+            self._slots.learn_all(path, in_slots)
+            service, drift = facts_of_slots(answer.one("current") or "", in_slots)
         (self._status_tells.add if service == "running" else self._status_tells.discard)(home)
         return TargetFacts(
             current=answer.one("current") or None,
@@ -190,7 +200,9 @@ class SshConnection:
             bad=tuple(answer.every("bad")),
             free_bytes=int(disk) * 1024 if disk.isdigit() else None,
             problems=tuple(answer.every("problem")),
-            as_started=answer.one("at-work") is None,  # of what an older rollout still does there, nobody knows the end
+            drift=drift,
+            # Of what an older rollout still does there, nobody knows the end.
+            as_started=answer.one("at-work") is None and not drift,
         )
 
     async def stage(
@@ -261,32 +273,44 @@ class SshConnection:
         # Asked in the very moment of the start, a service that dies of its first breath still seems to run: then health checks follow.
         if values["path"] in self._status_tells and release.health is not None:
             values["status_tells"] = "yes"
-        return await self._switch("switch", words, values, fence, deadline)
+        return await self._switch("switch", words, values, fence, deadline, release)
 
     async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
         """One execution: stops the service of ``release`` and removes ``current``."""
         words = f"withdraw {release.id}"
         check_names(self._host, words, release)
         values = self._gated(release.path, release.id, fence, op_id, deadline)
-        return await self._switch("withdraw", words, values, fence, deadline)
+        return await self._switch("withdraw", words, values, fence, deadline, release)
 
-    async def retire(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:  # noqa: ARG002 # of the contract
-        """Two never run beside each other here, so there is nothing to stop: the link as it is."""
+    async def retire(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
+        """Of a service without slots two never run beside each other, so there is nothing to stop: the link as it is."""
         started = time.monotonic()
+        if release.runner.slots is not None:
+            words = f"retire what runs beside {release.id}"
+            check_names(self._host, words, release)
+            values = {
+                **self._gated(release.path, release.id, fence, op_id, deadline),
+                "digest": release.digest,
+            }
+            return await self._switch("retire", words, values, fence, deadline, release)
         facts = await self.facts(release.target, release.path, release, deadline=deadline)
         return SwitchOutcome(facts.current, facts.current, False, time.monotonic() - started)
 
     async def _switch(
-        self, script: str, words: str, values: Mapping[str, str], fence: Fence, deadline: float
+        self, script: str, words: str, values: Mapping[str, str], fence: Fence, deadline: float, release: Release
     ) -> SwitchOutcome:
         started = time.monotonic()
-        answer = await self.run(words, script, values, deadline=deadline)
+        answer = await self.run(words, of_slots(script, release), values, deadline=deadline)
+        if answer.has("slots"):  # what runs there has slots, and this release has none
+            answer = await self.run(words, f"slot_{script}", values, deadline=deadline)
+        self._slots.learn(release, None if answer.has("replayed") else answer.one("slot"))
         require(self._host, words, answer, epoch=fence.epoch)
         return SwitchOutcome(
             current=answer.one("current") or None,
             previous=answer.one("previous") or None,
             replayed=answer.has("replayed"),
             seconds=time.monotonic() - started,
+            beside=answer.has("beside"),
         )
 
     async def hook(
@@ -309,7 +333,7 @@ class SshConnection:
             "command": command,
             "extra_env": "".join(assign(name, value) for name, value in (extra_env or {}).items()),
         }
-        answer = await self.run(action, "hook", values, deadline=hook.timeout + _LONGEST_WAIT + 15.0)
+        answer = await self.run(action, of_slots("hook", release), values, deadline=hook.timeout + _LONGEST_WAIT + 15.0)
         require(self._host, action, answer, epoch=fence.epoch)
         return CommandOutcome(
             int(answer.one("exit") or 1), answer.output, answer.has("replayed"), time.monotonic() - started
@@ -319,9 +343,34 @@ class SshConnection:
         """One round of all checks, each under ``health.timeout``. Raises only ``Unreachable``, for a lost host."""
         return await check_once(self, health, release)
 
-    async def address_of(self, release: Release, port: int | None) -> str:  # noqa: ARG002 # the same of every release
-        """host:port as seen from here; opens nothing."""
-        return reached_at(self.address, port)
+    async def address_of(self, release: Release, port: int | None) -> str:
+        """host:port as seen from here; opens nothing. Where the service has slots, the host is asked in which one the release runs."""
+        slots = release.runner.slots
+        if slots is None or port is None or port not in slots.ports.values():
+            return reached_at(self.address, port)
+        slot = await self._ask_slot(release)
+        if slot is None:
+            action = f"find where {release.id} listens"
+            raise CommandFailed(
+                self._host, action, "it runs in no slot there", exit_status=None, advice="switch to it first"
+            )
+        return reached_at(self.address, port_in(slots, slot, port))
+
+    async def slot_of(self, release: Release) -> str | None:
+        """The slot that the release runs in, as the host has said it, or says it now. None: in none."""
+        return self._slots.of(release) or await self._ask_slot(release)
+
+    async def _ask_slot(self, release: Release) -> str | None:
+        action = f"find where {release.id} runs"
+        check_names(self._host, action, release)
+        values = {"path": release.path.rstrip("/"), "release": release.id}
+        answer = require(self._host, action, await self.run(action, "slot_of", values, deadline=_ASKING))
+        self._slots.learn(release, answer.one("slot"))
+        return self._slots.of(release)
+
+    def doubt_slot(self, release: Release) -> None:
+        """The instance there did not answer as this release should."""
+        self._slots.doubt(release)
 
     async def finish(
         self,
@@ -350,7 +399,10 @@ class SshConnection:
             "keep": "\n".join(keep),
         }
         answer = require(
-            self._host, action, await self.run(action, "finish", values, deadline=deadline), epoch=fence.epoch
+            self._host,
+            action,
+            await self.run(action, of_slots("finish", release), values, deadline=deadline),
+            epoch=fence.epoch,
         )
         return tuple(answer.every("removed"))
 
@@ -377,13 +429,12 @@ class SshConnection:
         """Since ``mark``: of a journal its cursor, of files how far each was read."""
         action = f"read the logs {logs.journal or ' '.join(logs.files)}"
         values = {
-            "journal": logs.journal or "",
+            **log_values(logs, release),
             "scope": "user" if release.runner.user_unit else "system",
-            "files": " ".join(quote(pattern) for pattern in logs.files),
             "since": mark,
             "lines": str(lines),
         }
-        answer = await self.run(action, "new_lines", values, deadline=deadline)
+        answer = await self.run(action, of_slots("new_lines", release), values, deadline=deadline)
         return read_new_lines(self._host, action, logs, mark, answer, most=lines)
 
     async def service_figures(self, release: Release, *, deadline: float = 10.0) -> ServiceFigures:
@@ -392,7 +443,10 @@ class SshConnection:
         if unit is None:
             raise CommandFailed(self._host, action, "it is run by commands: only a unit has figures", exit_status=None)
         values = {"unit": unit, "scope": "user" if release.runner.user_unit else "system"}
-        return read_figures(self._host, action, unit, await self.run(action, "figures", values, deadline=deadline))
+        if release.runner.slots is not None:
+            values |= {"path": release.path.rstrip("/"), "release": release.id}
+        answer = await self.run(action, of_slots("figures", release), values, deadline=deadline)
+        return read_figures(self._host, action, unit, answer)
 
     def exec_in(
         self,

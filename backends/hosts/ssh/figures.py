@@ -9,6 +9,8 @@ _ENDLESS = 1 << 63  # "infinity", and what older ones write for it and for "not 
 
 def read_figures(host: str, action: str, unit: str, answer: Answer) -> ServiceFigures:
     """Raises ``CommandFailed`` where systemd knows no such unit, or does not answer."""
+    if answer.has("no-slot"):
+        raise CommandFailed(host, action, "it runs in no slot there", exit_status=None)
     told = dict(line.partition("=")[::2] for line in answer.every("unit"))
     if not answer.has("done") or told.get("LoadState", "not-found") == "not-found":
         said = answer.errors.splitlines()[-1] if answer.errors else f"systemd knows no unit {unit}"

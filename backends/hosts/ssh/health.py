@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, Unreachable
+from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, Unreachable
 from quarterdeck.backends.hosts.checking import LOCALHOST, Streams, ask_over, judge, place
 from quarterdeck.backends.hosts.contract import HealthOutcome
 from quarterdeck.backends.hosts.ssh.channel import lost
+from quarterdeck.backends.hosts.ssh.script import of_slots
+from quarterdeck.backends.hosts.ssh.slots import in_slot
 from quarterdeck.config.model import CommandCheck, Health, HttpCheck, TcpCheck
 from quarterdeck.config.release import Release
 
@@ -22,8 +24,26 @@ class _ForwardingRefused(Exception):
 
 
 async def check_once(connection: "SshConnection", health: Health, release: Release) -> HealthOutcome:
-    """All checks that are set, in order, until one fails."""
+    """All checks that are set, in order, until one fails. Where the service has slots, the release's own instance is asked."""
     started = time.monotonic()
+    slots = release.runner.slots
+    if slots is not None and (health.http is not None or health.tcp is not None):
+        try:
+            slot = await connection.slot_of(release)
+        except Unreachable:
+            raise
+        except BackendError as error:
+            return HealthOutcome(False, error.problem, time.monotonic() - started)
+        if slot is None:
+            return HealthOutcome(False, f"{release.id} runs in no slot", time.monotonic() - started)
+        health = in_slot(health, slots, slot)
+    outcome = await _checked(connection, health, release, started)
+    if slots is not None and not outcome.healthy:
+        connection.doubt_slot(release)
+    return outcome
+
+
+async def _checked(connection: "SshConnection", health: Health, release: Release, started: float) -> HealthOutcome:
     details: list[str] = []
     for check in (health.http, health.tcp, health.command):
         if check is None:
@@ -117,7 +137,7 @@ async def _command(
         "seconds": str(max(1, round(timeout))),
     }
     try:
-        answer = await connection.run(f"check {words}", "check", values, deadline=timeout + 7.0)
+        answer = await connection.run(f"check {words}", of_slots("check", release), values, deadline=timeout + 7.0)
     except CommandTimedOut:
         return False, f"{words} did not end within {timeout:g} s"
     except Unreachable:

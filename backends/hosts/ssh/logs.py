@@ -12,8 +12,8 @@ import asyncssh
 from quarterdeck.backends.errors import CommandFailed
 from quarterdeck.backends.hosts.contract import LogBatch, LogLine
 from quarterdeck.backends.hosts.ssh.channel import lost, open_channel
-from quarterdeck.backends.hosts.ssh.quoting import quote
 from quarterdeck.backends.hosts.ssh.script import build
+from quarterdeck.backends.hosts.ssh.slots import log_values
 from quarterdeck.backends.text_cleaning import clean, clean_lines
 from quarterdeck.config.model import Logs
 from quarterdeck.config.release import Release
@@ -101,9 +101,8 @@ async def follow_batches(
     script = build(
         "logs",
         {
-            "journal": logs.journal or "",
+            **log_values(logs, release),
             "scope": "user" if release.runner.user_unit else "system",
-            "files": " ".join(quote(pattern) for pattern in logs.files),
             "lines": str(max(0, lines)),
             "follow": "yes" if follow else "",
             "words": words,

@@ -14,7 +14,7 @@ from quarterdeck.config.model import Runner
 from quarterdeck.config.release import Release, canonical
 
 MANIFEST: Final = "qd.manifest.json"
-_OWN = ("qd.env", "qd.secrets.env", "qd.run", MANIFEST, "qd.sha256")
+_OWN = ("qd.env", "qd.secrets.env", "qd.run", MANIFEST, "qd.sha256", "qd.blue.env", "qd.green.env")
 
 
 class HostFile(msgspec.Struct, frozen=True):
@@ -59,7 +59,22 @@ def runner_text(runner: Runner) -> str:
             "restart": "",
             "status": "",
         }
+    if runner.slots is not None:
+        values["slots"] = " ".join(f"{slot}:{port}" for slot, port in runner.slots.ports.items())
     return "".join(assign(f"run_{name}", value) for name, value in values.items())
+
+
+def environments(release: Release) -> dict[str, dict[str, str]]:
+    """By the file's name. What says {slot} or {port} is of each slot; its file is read after the others."""
+    slots = release.runner.slots
+    if slots is None:
+        return {"qd.env": dict(release.env)}
+    own = {name for name, text in release.env.items() if "{slot}" in text or "{port}" in text}
+    found = {"qd.env": {name: text for name, text in release.env.items() if name not in own}}
+    for slot, port in slots.ports.items():
+        filled = {name: slots.fill(release.env[name], slot) for name in own}
+        found[f"qd.{slot}.env"] = {**filled, "QD_SLOT": slot, "QD_PORT": str(port)}
+    return found
 
 
 def run_file(release: Release) -> str:
@@ -86,7 +101,8 @@ def host_files(release: Release, secrets: Mapping[str, str], host: str, action: 
         if path.parts[0] in _OWN:
             raise ArtifactRefused(host, action, f"{file.path!r} is a name that qd uses itself")
         found.append(HostFile(str(path), file.content, file.mode))
-    found.append(HostFile("qd.env", environment_file(release.env, host, action), 0o600))
+    for name, values in environments(release).items():
+        found.append(HostFile(name, environment_file(values, host, action), 0o600))
     found.append(HostFile("qd.secrets.env", secrets_file(secrets, host, action), 0o600, checked=False))
     found.append(HostFile("qd.run", run_file(release), 0o644))
     found.append(HostFile(MANIFEST, canonical(manifest(release)).decode() + "\n", 0o644))

@@ -10,22 +10,34 @@ from typing import Final
 import msgspec
 
 from quarterdeck.backends.hosts.ssh.quoting import assign
+from quarterdeck.config.release import Release
 
 _PARTS: Final = {
     "facts": ("prelude", "layout", "gate", "service", "facts"),
     "stage": ("prelude", "gate", "service", "stage"),
-    "switch": ("prelude", "layout", "gate", "overtaking", "service", "switch"),
+    "switch": ("prelude", "layout", "gate", "overtaking", "service", "keeping", "switch"),
     "withdraw": ("prelude", "layout", "gate", "overtaking", "service", "withdraw"),
     "hook": ("prelude", "gate", "overtaking", "service", "hook"),
-    "finish": ("prelude", "layout", "gate", "overtaking", "finish"),
+    "finish": ("prelude", "layout", "gate", "overtaking", "finish", "finishing"),
     "check": ("prelude", "service", "check"),
     "health": ("prelude", "health"),
     "execute": ("execute",),
-    "exec": ("prelude", "layout", "service", "exec"),
+    "exec": ("prelude", "layout", "service", "slot_environment", "exec"),
     "vitals": ("vitals",),
     "logs": ("logs",),
     "new_lines": ("new_lines",),
     "figures": ("figures",),
+    # The same of a service that has slots (see ``of_slots``): those without cost nothing more for them.
+    "slot_facts": ("prelude", "layout", "gate", "service", "slots", "slot_facts", "facts"),
+    "slot_switch": ("prelude", "layout", "gate", "overtaking", "service", "slots", "keeping", "slot_switch"),
+    "slot_retire": ("prelude", "layout", "gate", "overtaking", "service", "slots", "slot_retire"),
+    "slot_withdraw": ("prelude", "layout", "gate", "overtaking", "service", "slots", "slot_withdraw"),
+    "slot_hook": ("prelude", "gate", "overtaking", "service", "slot_environment", "hook"),
+    "slot_finish": ("prelude", "layout", "gate", "overtaking", "slots", "finish", "slot_finish"),
+    "slot_check": ("prelude", "service", "slot_environment", "check"),
+    "slot_new_lines": ("slot_lines", "new_lines"),
+    "slot_figures": ("slot_figures", "figures"),
+    "slot_of": ("slot_of",),
 }
 _DEFAULTS: Final = (
     "extra_env",
@@ -38,6 +50,12 @@ _DEFAULTS: Final = (
     "status_tells",
     "terminal",
 )
+
+
+def of_slots(action: str, release: Release | None) -> str:
+    """The script of ``action`` for a service that has slots, where ``release`` is one of such a service."""
+    return f"slot_{action}" if release is not None and release.runner.slots is not None else action
+
 
 COMMAND: Final = "exec sh"
 """What the login shell is given: the script itself comes on the standard input, so no login shell ever parses it."""

@@ -44,6 +44,22 @@ QUICK = Commands(
 """A service that is a file: as much as most tests need."""
 
 
+IN_SLOTS = Commands(
+    start='echo "$QD_RELEASE" >"$QD_SHARED/running.$QD_SLOT"; echo "start $QD_SLOT $QD_PORT" >>"$QD_SHARED/calls"',
+    stop='rm -f "$QD_SHARED/running.$QD_SLOT"; echo "stop $QD_SLOT $QD_RELEASE" >>"$QD_SHARED/calls"',
+    status='test -f "$QD_SHARED/running.$QD_SLOT"',
+)
+"""The same, of which two can run."""
+
+_RUNNING = '"$QD_SHARED/running.$QD_SLOT"'
+SERVES_IN_SLOTS = Commands(
+    start=f'{START} echo $! >"$QD_SHARED/pid.$QD_SLOT"; echo "$QD_RELEASE" >{_RUNNING}',
+    stop=f"rm -f {_RUNNING}; " + STOP.replace("/pid", "/pid.$QD_SLOT"),
+    status=STATUS.replace("/pid", "/pid.$QD_SLOT"),
+)
+"""That of the real HTTP service."""
+
+
 def write_archive(path: Path, files: Mapping[str, str | bytes]) -> ResolvedArtifact:
     """A gzip'd tarball of ``files``."""
     # The same bytes at any time: gzip would write the time into its head.

@@ -8,6 +8,7 @@ exec_in() {
     # On a terminal somebody sits there, and a time limit would take the terminal away from the command.
     if [ -n "$qd_terminal" ]; then limit='' limit_lock=drop; else timeout_tool || return; fi
     load_run "$current"
+    [ -z "$run_slots" ] || slot_environment "$current"
     trap - HUP PIPE
     printf '%s begun\n' "$qd_mark"
     [ -z "$qd_terminal" ] || stty "$qd_tty" # as it was before this script was sent

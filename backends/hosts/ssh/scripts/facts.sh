@@ -33,6 +33,10 @@ END
     [ -n "$current" ] && load_run "$current" || eval "$qd_run"
     if [ "$run_kind" = unit ] && ! have systemctl; then result "problem systemctl is missing on the host"; fi
     [ -n "$current" ] && [ -d "$qd_path/releases/$current" ] || { result "service no"; return 0; }
+    if [ -n "$run_slots" ]; then
+        if have facts_slots; then facts_slots; else result slots; fi
+        return
+    fi
     running "$current"
     case $? in
     0) result "service running" ;;

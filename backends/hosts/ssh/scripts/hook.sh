@@ -4,6 +4,7 @@ run_hook() {
     [ -d "$qd_path/releases/$qd_release" ] || { refuse absent "$qd_release"; return 1; }
     timeout_tool || return
     load_run "$qd_release"
+    [ -z "$run_slots" ] || slot_environment "$qd_release"
     output=$control/.output
     true >"$output" || { refuse_write "cannot write $output"; return 1; }
     ! wanted_by_newer || return 76

@@ -2,12 +2,12 @@
 # left behind when the connection goes.
 logs_read() {
     if [ -n "$qd_journal" ]; then
+        logs_scope=--unit
         if [ "$qd_scope" = user ]; then
             [ -n "${XDG_RUNTIME_DIR-}" ] || { XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; }
-            set -- --user-unit "$qd_journal"
-        else
-            set -- --unit "$qd_journal"
+            logs_scope=--user-unit
         fi
+        for logs_unit in $qd_journal; do set -- "$@" "$logs_scope" "$logs_unit"; done # one of each slot
         [ -z "$qd_follow" ] || set -- "$@" --follow
         exec journalctl --no-pager --quiet --utc --output=short-iso --lines="$qd_lines" "$@"
     fi

@@ -23,7 +23,9 @@ lines_read() { # what to do with the last line (count, leave, cursor): answers w
 
 lines_of_journal() {
     if [ "$qd_since" ]; then
-        if [ "$qd_scope" = user ]; then set -- --user-unit "$qd_journal"; else set -- --unit "$qd_journal"; fi
+        lines_scope=--unit
+        [ "$qd_scope" != user ] || lines_scope=--user-unit
+        for lines_unit in $qd_journal; do set -- "$@" "$lines_scope" "$lines_unit"; done # one of each slot
         [ -n "${XDG_RUNTIME_DIR-}" ] || { XDG_RUNTIME_DIR=/run/user/$(id -u); export XDG_RUNTIME_DIR; }
         journalctl --no-pager --quiet --output=cat --show-cursor --after-cursor="$qd_since" "$@" | lines_read cursor
     else

@@ -2,7 +2,7 @@
 # each release is stopped the way it was started.
 
 load_run() { # release: sets run_*
-    run_target='' run_version='' run_kind='' run_unit='' run_scope='' run_start='' run_stop='' run_restart='' run_status='' run_digest=''
+    run_target='' run_version='' run_kind='' run_unit='' run_scope='' run_start='' run_stop='' run_restart='' run_status='' run_digest='' run_slots='' run_slot=''
     [ -r "$qd_path/releases/$1/qd.run" ] || return 1
     . "$qd_path/releases/$1/qd.run"
 }
@@ -36,7 +36,7 @@ ended_by_limit() { # status of in_release
 }
 
 run_logged() { # release, seconds, word, command: output goes to the service's log, its end is shown when the command fails
-    run_log=$qd_path/shared/log/service.log
+    run_log=$qd_path/shared/log/service${run_slot:+.$run_slot}.log
     # With its time, as what the service itself prints may have none.
     run_line="${qd_clock:-$(date -u +%Y-%m-%dT%H:%M:%SZ)} --- quarterdeck: $3 $1 ($qd_op)"
     qd_clock= # it holds for what is run first

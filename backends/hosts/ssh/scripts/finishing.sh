@@ -1,0 +1,2 @@
+gate finish_release finish
+finish_answer $?
