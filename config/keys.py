@@ -22,6 +22,7 @@ from quarterdeck.config.kinds import (
     HOST_PATH,
     IP,
     LABEL,
+    LOG_PATH,
     MOMENT,
     NAME,
     PERSON,
@@ -49,6 +50,7 @@ from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SEC
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.router_keys import ROUTED, ROUTERS
 from quarterdeck.config.shapes import Choice, Key, Keys, ListOf, MapOf
+from quarterdeck.config.slots import SLOTS
 from quarterdeck.config.strategies import STRATEGY
 
 ELSEWHERE = "may stand in the main file only, not in an included one"
@@ -69,8 +71,8 @@ LOGS = Keys(
         Key("journal", UNIT_NAME, "The systemd unit whose journal holds the logs."),
         Key(
             "files",
-            ListOf(HOST_PATH, "a list of absolute paths such as [/srv/web/shared/log/*.log]", least=1),
-            "Log files on the hosts; * stands for any text, {environment} and {service} are filled in.",
+            ListOf(LOG_PATH, "a list of absolute paths such as [/srv/web/shared/log/*.log]", least=1),
+            "Log files on the hosts; * stands for any text, {environment}, {service} and {slot} are filled in.",
         ),
     ),
     make=Logs,
@@ -100,6 +102,11 @@ _SERVICE_KEYS = (
     ),
     Key("unit", UNIT, "The systemd unit that runs the service."),
     Key("commands", COMMANDS, "Shell commands that run the service where no unit does."),
+    Key(
+        "slots",
+        SLOTS,
+        "Ports of two instances that can run beside each other on a host; `unit` is a template then, such as api@.service.",
+    ),
     Key(
         "container",
         CONTAINER,

@@ -99,6 +99,12 @@ def _host_path(text: str) -> str:
     return text
 
 
+def _log_path(text: str) -> str:
+    scalars.host_path(scalars.fill(text, {**PLACE, "slot": "slot"}))
+    return text
+
+
 HOST_PATH = Scalar(
     "an absolute path on the hosts, or ~/… for the login user's home there", _host_path, _pattern("~?/.+")
 )
+LOG_PATH = Scalar(HOST_PATH.expected, _log_path, HOST_PATH.json)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from quarterdeck.config.container import ContainerSpec
-from quarterdeck.config.model import Environment, Host
+from quarterdeck.config.model import Environment, Host, Slots
 from quarterdeck.config.nodes import Node
 from quarterdeck.config.problems import Problems
 
@@ -24,6 +24,7 @@ class Places(msgspec.Struct):
     published: dict[tuple[str, int, str], list[tuple[str, str]]] = msgspec.field(
         default_factory=dict
     )  # → address and target
+    listened: dict[tuple[str, int], str] = msgspec.field(default_factory=dict)  # ssh address and slot's port → target
     reached: dict[tuple[str, str, str], str] = msgspec.field(
         default_factory=dict
     )  # engine, network, name in it → target
@@ -46,6 +47,16 @@ class Places(msgspec.Struct):
             self.occupied.setdefault((machine, path), target)
             for directory in parents:
                 self.above.setdefault((machine, directory), target)
+
+    def slots(self, environment: Environment, service: str, hosts: tuple[Host, ...], slots: Slots, at: Node) -> None:
+        """Two targets may share a host, not a port that instances listen on."""
+        target = f"{environment.name}/{service}"
+        for host in hosts:
+            machine = host.ssh.rpartition("@")[2]
+            for port in slots.ports.values():
+                other = self.listened.setdefault((machine, port), target)
+                if other != target:
+                    self.problems.add(at, f"{target} and {other} both listen on port {port} of {host.name}")
 
     def container(
         self,

@@ -8,7 +8,7 @@ import msgspec
 
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.include import Declared
-from quarterdeck.config.model import Health, Host, SetRoute, SetScale, SetWeight, Strategy
+from quarterdeck.config.model import Health, Host, SetRoute, SetScale, SetWeight, Slots, Strategy
 from quarterdeck.config.nodes import MappingNode, Node
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.router_keys import named
@@ -71,7 +71,9 @@ class Routing:
         http = health.http if health is not None else None
         tcp = health.tcp if health is not None else None
         checked = http or tcp
-        port = routed.port or (checked.port if checked is not None else 0)
+        slots: Slots | None = values.get("slots")
+        known = checked.port if checked is not None else slots.blue if slots is not None else 0
+        port = routed.port or known  # one of a slot's stands for that of each instance
         if not port:
             words = "it is not known where the service listens: add `port`, or a health gate that asks one"
             self.problems.add(at, words)
@@ -80,6 +82,14 @@ class Routing:
             self.problems.add(
                 at, f"the container publishes no port for its {port}, so the router can't reach it: add `ports`"
             )
+            return None
+        ephemeral = container is not None and any(one.target == port and not one.published for one in container.ports)
+        if ephemeral:
+            words = (
+                f"the container's port {port} gets another port of the host with every start, which the router can't know: publish a "
+                f'range of two or more ("8081-8082:{port}", with which two run beside each other), or a fixed port ("8081:{port}")'
+            )
+            self.problems.add(at, words)
             return None
         check = routed.check or (http.path if http is not None else "/")
         return Way(

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.config import scalars
+from quarterdeck.config import scalars, slots
 from quarterdeck.config.compose.service import Made
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.containers import Containers
@@ -48,6 +48,7 @@ NOT_OF_A_CONTAINER = {
     "commands": "the engine runs it",
     "files": "use Compose's `configs`",
     "logs": "the engine has them",
+    "slots": "two containers run beside each other where `ports` publish a range, such as 8081-8082:80",
 }
 
 
@@ -130,10 +131,14 @@ class Assembly:
             return self._make(environment, name, layers, hosts, "", values, made.spec) if complete else None
         complete = self._complete(environment, name, layers, values, ("artifact", "path", RUNNER))
         self._check_no_image(layers, values)
+        for where, words in slots.faults(values, written=any(layer.has("slots") for layer in layers)):
+            self.problems.add(_where(layers, *where), words)
         if "path" not in values:
             return None
         path = scalars.host_path(scalars.fill(values["path"], {"environment": environment.name, "service": name}))
         self.places.directory(environment, name, hosts, path, _where(layers, "path"))
+        if "slots" in values:
+            self.places.slots(environment, name, hosts, values["slots"], _where(layers, "slots"))
         return self._make(environment, name, layers, hosts, path, values, None) if complete else None
 
     def _hosts(self, environment: Environment, service: str, contained: bool) -> tuple[Host, ...]:
@@ -211,7 +216,8 @@ class Assembly:
         runner = msgspec.structs.replace(runner, slots=values.get("slots"))
         logs: Logs | None = values.get("logs")
         if logs is not None and logs.files:
-            logs = Logs(logs.journal, tuple(scalars.host_path(scalars.fill(file, place)) for file in logs.files))
+            filled = {**place, "slot": "{slot}"}  # as the host has it
+            logs = Logs(logs.journal, tuple(scalars.host_path(scalars.fill(file, filled)) for file in logs.files))
         at = _where(layers, "router")
         way = self.routing.way(f"{environment.name}/{name}", values, container, at, _where(layers, "router", "use"))
         strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
@@ -379,7 +385,7 @@ def _merge(environment: Fields, layers: Sequence[Fields]) -> dict[str, Any]:
     values: dict[str, Any] = {key: dict(environment.values.get(key, {})) for key in MERGED}
     for layer in layers:
         if any(layer.has(runner) for runner in (*RUNNERS, "container")):
-            for runner in (*RUNNERS, "container", *(("path",) if layer.has("container") else ())):
+            for runner in (*RUNNERS, "container", *(("path", "slots") if layer.has("container") else ())):
                 values.pop(runner, None)
         for key, value in layer.values.items():
             if key in MERGED:
