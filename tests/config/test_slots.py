@@ -68,10 +68,10 @@ def test_an_environment_may_have_slots_alone(load: Load) -> None:
         (["unit: api.service", SLOTS], 10, r"`slots` need a template, .*: api@\.service"),
         (["unit: api@1.service", SLOTS], 10, r"`slots` need a template, .*: api@\.service"),
         (["commands: {start: up, stop: down}", SLOTS], 10, "need a `status` among the commands"),
-        (["unit: api@.service", "slots: {blue: 8081}"], 11, "the slots needs `green`"),
+        (["unit: api@.service", "slots: {blue: 8081}"], 11, "`green` is missing in the slots"),
         (["unit: api@.service", "slots: {blue: 8081, green: 8081}"], 11, "the same port, and run at the same time"),
         (["unit: api@.service", "slots: {blue: 0, green: 8081}"], 11, "a port from 1 to 65535"),
-        (["unit: api@.service", "slots: {red: 1, green: 8081}"], 11, "unknown key `red`"),
+        (["unit: api@.service", "slots: {red: 1, blue: 2, green: 8081}"], 11, "unknown key `red`"),
         (
             ["unit: api@.service", SLOTS, "health: {http: {port: 8080}}"],
             12,
