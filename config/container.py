@@ -9,8 +9,8 @@ import msgspec
 
 
 class PublishedPort(msgspec.Struct, frozen=True):
-    """``target`` is the container's port. ``published``: the host's port, a range ``8000-8009`` of which the engine takes a free one,
-    or empty: any free one."""
+    """``target`` is the container's port. ``published``: the host's port, a range ``8000-8009`` of which a free one is taken when the
+    container is made, or empty: any free one, another with every start."""
 
     target: int
     published: str = ""

@@ -5,11 +5,11 @@ that needs nothing after it is made is complete at once."""
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
-from quarterdeck.backends.hosts.docker import names, overtaken, secret_files
+from quarterdeck.backends.hosts.docker import names, overtaken, ports, secret_files
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, together
 from quarterdeck.backends.hosts.docker.refusals import IN_NETWORK
@@ -123,10 +123,12 @@ async def make(
     image: Body,
     op_id: str,
     beside: Callable[[State], State] | None = None,
+    refused: Collection[str] = (),
 ) -> Container:
     """The container of ``release``, complete, under the name that it is kept under. What has that name, and does not run, goes first.
-    ``beside``: what is remembered while it is made."""
+    ``beside``: what is remembered while it is made. ``refused``: ports of the host that it could not be started with."""
     spec = spec_of(gate.host, gate.words, release)
+    made_as, chosen = await _with_ports(gate, seen, spec, release, refused)
     for volume in spec.volumes:
         await _volume(gate, spec, volume)
     for network in spec.networks if not spec.network_mode else ():
@@ -135,10 +137,13 @@ async def make(
     directory = secret_files.new_directory(release.target) if spec.secrets else ""
     request = create_request(
         gate.host,
-        spec,
+        made_as,
         image=image["Id"],
         env=environment(release, values),
-        labels=labels(gate, release, op_id, directory),
+        labels={
+            **labels(gate, release, op_id, directory),
+            **({names.PORTS: " ".join(sorted(chosen))} if chosen else {}),
+        },
         api_version=gate.engine.api_version,
         secrets=secret_files.binds(spec, directory),
     )
@@ -159,6 +164,18 @@ async def make(
     await _clear_the_name(gate, seen, kept)
     await gate.act(lambda client: client.rename(made, kept))
     return Container(made, kept, image["Id"], 0, "created", request.body["Labels"])
+
+
+async def _with_ports(
+    gate: Gate, seen: Seen, spec: ContainerSpec, release: Release, refused: Collection[str]
+) -> tuple[ContainerSpec, ports.Taken]:
+    """One port of each range: free on the engine, and where that can be none that a release needs which may be gone back to."""
+    if not ports.has_ranges(spec):
+        return spec, frozenset()
+    listed: list[Body] = await gate.ask(lambda client: client.containers())
+    running = {port for one in seen.running for port in ports.chosen_of(one.labels)}
+    kept = {port for one in seen.containers if one.release != release.id for port in ports.chosen_of(one.labels)}
+    return ports.choose(spec, refused, running, ports.on_the_engine(listed), kept)
 
 
 async def _create(gate: Gate, request: CreateRequest, name: str, beside: Callable[[State], State] | None) -> str:

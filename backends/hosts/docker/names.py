@@ -18,6 +18,7 @@ OPERATION: Final = f"{_PREFIX}op"
 MANIFEST: Final = f"{_PREFIX}manifest"  # as an SSH host keeps it: enough for another bastion to adopt it
 NAME: Final = f"{_PREFIX}name"  # the name that the container has, or will have, while it is live
 SECRETS: Final = f"{_PREFIX}secrets"  # the host's directory in memory that holds a container's secret files
+PORTS: Final = f"{_PREFIX}ports"  # of the host, chosen out of ranges when the container was made
 MADE: Final = f"{_PREFIX}made"  # on networks and volumes that were missing
 ROLE: Final = f"{_PREFIX}role"  # of what is no release's container: see below
 STATE: Final = f"{_PREFIX}state"  # of a register's volume: what the target's hosts remember

@@ -5,11 +5,11 @@ A container is called by its id. The live name is taken by renaming, which the e
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
-from quarterdeck.backends.hosts.docker import making, names, overtaken, secret_files
+from quarterdeck.backends.hosts.docker import making, names, overtaken, ports, secret_files
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, together
 from quarterdeck.backends.hosts.docker.spec import can_run_beside, endpoint, restart_policy
@@ -37,19 +37,52 @@ async def switch(
     action: str,
     op_id: str,
 ) -> Outcome:
-    """``around`` was asked beside ``seen``."""
+    """``around`` was asked beside ``seen``. A port of a range that somebody has taken since it was chosen gives way to another one."""
     spec = making.spec_of(gate.host, gate.words, release)
     if action == "stop":
         return await _stop(gate, seen)
+    refused: set[str] = set()
+    while True:
+        try:
+            return await _switch(gate, seen, around, release, values, action, op_id, refused)
+        except _PortTaken as taken:
+            refused |= taken.ports
+            # Each path begins with what it finds: so does the next one.
+            around = making.Around(gate, release)
+            seen, _ = await together(gate.look(), around.ask())
+            # What runs is not stopped for the sake of its port.
+            if not ports.is_left(spec, refused | _in_use(seen)):
+                raise taken.error from None
+
+
+class _PortTaken(Exception):
+    """A container could not be started with the ports of the host that were chosen for it."""
+
+    def __init__(self, ports: ports.Taken, error: CommandFailed) -> None:
+        super().__init__(error.problem)
+        self.ports = ports
+        self.error = error
+
+
+async def _switch(
+    gate: Gate,
+    seen: Seen,
+    around: making.Around,
+    release: Release,
+    values: Mapping[str, str],
+    action: str,
+    op_id: str,
+    refused: Collection[str],
+) -> Outcome:
     making.refuse_a_foreign_holder(gate, release, around.holder)
-    new = await _ready(gate, seen, around, release, values, op_id)
+    new = await _ready(gate, seen, around, release, values, op_id, refused)
     live = seen.live
     others = [one for one in seen.running if one.id != new.id]
     if live is not None and live.id == new.id:
         return await _in_place(gate, seen, new, release, others, action)
     if action == "restart" and live is not None and [one.id for one in others] == [live.id]:
-        old = live.spec
-        if old is not None and not can_run_beside(spec, old):
+        spec, old = making.spec_of(gate.host, gate.words, release), live.spec
+        if old is not None and not can_run_beside(ports.as_made(spec, new.labels), ports.as_made(old, live.labels)):
             return await _beside(gate, seen, new, release, around.inspected(new))
     return await _swap(gate, seen, new, release, others, action)
 
@@ -141,15 +174,25 @@ def _still(gate: Gate, seen: Seen) -> CommandFailed:
 
 
 async def _ready(
-    gate: Gate, seen: Seen, around: making.Around, release: Release, values: Mapping[str, str], op_id: str
+    gate: Gate,
+    seen: Seen,
+    around: making.Around,
+    release: Release,
+    values: Mapping[str, str],
+    op_id: str,
+    refused: Collection[str],
 ) -> Container:
-    """The container that is to be started: the kept one as it was, or one made anew where secrets differ or there is none. The image
-    must be on the engine: a rollback needs no registry."""
+    """The container that is to be started: the kept one as it was, or one made anew where secrets differ, another one runs with the port
+    that was chosen for it, or there is none. The image must be on the engine: a rollback needs no registry."""
     image = around.image
     found = seen.of(release)
     if found is not None and (image is None or found.image == image["Id"]):
         body = around.inspected(found) or await gate.inspect(found.id)
-        if body is not None and await _fits(gate, found, body, release, values):
+        if (
+            body is not None
+            and _has_its_ports(seen, found, refused)
+            and await _fits(gate, found, body, release, values)
+        ):
             return found
     if image is None:
         raise CommandFailed(
@@ -171,7 +214,17 @@ async def _ready(
             left=UNCHANGED,
             advice="stage the release again",
         )
-    return await making.make(gate, seen, release, values, image, op_id)
+    return await making.make(gate, seen, release, values, image, op_id, refused=refused)
+
+
+def _has_its_ports(seen: Seen, found: Container, refused: Collection[str]) -> bool:
+    """Whether it can be started with the ports that were chosen for it, as far as the target's own containers go."""
+    return found.runs or not ports.chosen_of(found.labels) & (_in_use(seen) | set(refused))
+
+
+def _in_use(seen: Seen) -> set[str]:
+    """Ports that were chosen for what runs of the target."""
+    return {port for one in seen.running for port in ports.chosen_of(one.labels)}
 
 
 async def _fits(gate: Gate, found: Container, body: Body, release: Release, values: Mapping[str, str]) -> bool:
@@ -345,14 +398,18 @@ async def _start(gate: Gate, new: Container, release: Release) -> Body | None:
         said = clean(error.explanation)
         in_use = any(words in said for words in _IN_USE)
         advice = "see what has that port: ss -ltnp, on the host" if in_use else "correct the service's description"
-        raise CommandFailed(
+        failure = CommandFailed(
             gate.host,
             gate.words,
             f"the container of {release.id} was not started: {said}",
             exit_status=status if status in (126, 127) and not in_use else None,
             left=await _what_runs(gate),
             advice=advice,
-        ) from None
+        )
+        taken = ports.named_in(said, ports.chosen_of(new.labels)) if in_use else frozenset()
+        if taken:
+            raise _PortTaken(taken, failure) from None
+        raise failure from None
     return body
 
 

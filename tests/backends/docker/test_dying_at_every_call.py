@@ -12,7 +12,7 @@ from quarterdeck.config.release import Release
 from tests.backends.docker.dying import Death
 from tests.boxes import NO_SECRETS, Box
 from tests.counts import counts_are_full
-from tests.sshd import free_port
+from tests.sshd import free_port, free_range
 
 pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -57,7 +57,12 @@ def after(box: Box) -> ContainerSpec:
     return box.spec(restart="unless-stopped", ports=(PublishedPort(8080, str(free_port("127.0.0.1")), "127.0.0.1"),))
 
 
-@pytest.mark.parametrize("way", [beside, after])
+def in_a_range(box: Box) -> ContainerSpec:
+    published = free_range()
+    return box.spec(restart="always", ports=(PublishedPort(8080, f"{published[0]}-{published[-1]}", "127.0.0.1"),))
+
+
+@pytest.mark.parametrize("way", [beside, after, in_a_range])
 @pytest.mark.parametrize("then", ["finished", "taken back"])
 async def test_it_is_finished_or_taken_back_from_everywhere(box: Box, at_once: None, way: object, then: str) -> None:
     """At every third place, those of the four cases being others; at every one with QD_TRUST=full. One last time it lives."""
