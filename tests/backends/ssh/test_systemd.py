@@ -11,7 +11,7 @@ from quarterdeck.backends.errors import CommandFailed, Fenced, NotPermitted
 from quarterdeck.backends.hosts.contract import Fence, NewLines, SecretValues, ServiceFigures
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
-from quarterdeck.config.model import Commands, Logs, Runner
+from quarterdeck.config.model import Commands, Logs, Runner, Slots
 from quarterdeck.config.release import Release
 from tests.backends.ssh.releases import quick_release
 from tests.sshd import SshdFleet, wait_for
@@ -229,3 +229,79 @@ async def test_figures_of_a_unit(systemd: Systemd) -> None:
     commands = await systemd.staged("v2", Runner(commands=Commands(start="true", stop="true")))
     with pytest.raises(CommandFailed, match="run by commands"):
         await systemd.connection.service_figures(commands)
+
+
+# A state for each unit: instances of a template are units of their own.
+INSTANCES = SYSTEMCTL.replace("#!/bin/sh\n", "#!/bin/sh\nfor unit do :; done\n", 1).replace(
+    "$RECORD/state", "$RECORD/state.$unit"
+)
+
+
+@pytest.mark.parametrize("user_unit", [False, True])
+async def test_slots_are_instances_of_a_template(systemd: Systemd, user_unit: bool) -> None:
+    systemd.program("systemctl", INSTANCES)
+    runner = Runner(unit="web@.service", user_unit=user_unit, slots=Slots(8081, 8082))
+    scope = "--user " if user_unit else ""
+    first, second = await systemd.staged("v1", runner), await systemd.staged("v2", runner)
+    await systemd.connection.switch(first, NO_SECRETS, FENCE, "1.1")
+    assert (await systemd.connection.switch(second, NO_SECRETS, FENCE, "1.2")).beside
+    facts = await systemd.connection.facts("test/web", str(systemd.path), second)
+    assert (facts.current, facts.running) == (first.id, True)
+    assert facts.drift == (f"{second.id} runs as well, in slot green",)
+    assert (await systemd.connection.retire(second, FENCE, "1.3")).current == second.id
+    said = f"--no-ask-password {scope}"
+    begun = [f"{said}restart web@blue.service", f"{said}restart web@green.service", f"{said}stop web@blue.service"]
+    assert systemd.calls == begun
+    facts = await systemd.connection.facts("test/web", str(systemd.path), second)
+    assert (facts.current, facts.running, facts.drift) == (second.id, True, ())
+    for slot in ("blue", "green"):
+        # What starts after a reboot is what has a link: see docs/hosts.md.
+        assert (systemd.path / "slots" / slot).exists() is (slot == "green")
+        lines = (systemd.path / "releases" / second.id / f"qd.{slot}.env").read_text().splitlines()
+        assert lines == [f'QD_PORT="{runner.slots.ports[slot]}"' if runner.slots else "", f'QD_SLOT="{slot}"']
+
+
+async def test_a_slot_that_may_not_be_stopped_is_told_with_what_to_allow(systemd: Systemd) -> None:
+    systemd.program("systemctl", INSTANCES)
+    systemd.program("id", ID)
+    systemd.program("sudo", SUDO)
+    runner = Runner(unit="web@.service", slots=Slots(8081, 8082))
+    first, second = await systemd.staged("v1", runner), await systemd.staged("v2", runner)
+    await systemd.connection.switch(first, NO_SECRETS, FENCE, "1.1")
+    await systemd.connection.switch(second, NO_SECRETS, FENCE, "1.2")
+    systemd.mode("denied")
+    with pytest.raises(NotPermitted, match=r"systemctl stop web@blue\.service: the login user may not .*sudoers"):
+        await systemd.connection.retire(second, FENCE, "1.3")
+    facts = await systemd.connection.facts("test/web", str(systemd.path), second)
+    assert (facts.current, facts.running, len(facts.drift)) == (second.id, True, 1)
+    systemd.mode("ok")
+    await systemd.connection.retire(second, FENCE, "1.4")
+    assert (await systemd.connection.facts("test/web", str(systemd.path), second)).drift == ()
+
+
+async def test_the_journals_and_figures_of_slots(systemd: Systemd) -> None:
+    systemd.program("systemctl", INSTANCES)
+    runner = Runner(unit="web@.service", slots=Slots(8081, 8082))
+    first, second, third = [await systemd.staged(version, runner) for version in ("v1", "v2", "v3")]
+    await systemd.connection.switch(first, NO_SECRETS, FENCE, "1.1")
+    await systemd.connection.switch(second, NO_SECRETS, FENCE, "1.2")
+    systemd.program("journalctl", JOURNALCTL)
+    logs = Logs(journal="web@.service")
+    assert [line async for line in systemd.connection.logs(logs, second, lines=7)]
+    assert systemd.calls[-1].endswith("--lines=7 --unit web@blue.service --unit web@green.service")
+    systemd.program("journalctl", JOURNAL)
+    (systemd.record / "journal").write_text("web one\nweb two\n")
+    for release, units in (
+        (first, "--unit web@blue.service"),
+        (second, "--unit web@green.service"),
+        (third, "--unit web@blue.service --unit web@green.service"),
+    ):
+        await systemd.connection.new_lines(logs, release, "1")
+        assert systemd.calls[-1].endswith(f"--after-cursor=1 {units}")
+    for slot, restarts in (("blue", 3), ("green", 5)):
+        state = f"NRestarts={restarts}\nLoadState=loaded\nControlGroup=\n"
+        (systemd.record / f"state.web@{slot}.service").write_text(state)
+    assert (await systemd.connection.service_figures(first)).restarts == 3
+    assert (await systemd.connection.service_figures(second)).restarts == 5
+    with pytest.raises(CommandFailed, match="runs in no slot"):
+        await systemd.connection.service_figures(third)
