@@ -43,7 +43,7 @@ stop_slots() { # the link of the one that serves stays, as `current` does
     done
 }
 
-change_in_place() { # it is current: what was started beside it goes. It is started, or started anew where nothing was beside it
+change_in_place() { # it is current: what was started beside it goes, and it is started where it does not run
     [ "$qd_verb" != none ] || { touched=yes; return 0; }
     [ -n "$serving" ] || prepare_slot "$qd_release" || return
     ! wanted_by_newer || return 76
@@ -54,22 +54,18 @@ change_in_place() { # it is current: what was started beside it goes. It is star
         return
     fi
     other_slot "$serving"
-    eval "beside=\$in_$other"
     end_slot "$other" "$((qd_seconds / 3 + 1))" || return
     use_slot "$serving" "$qd_release"
     running "$qd_release"
-    in_place=$?$qd_verb$beside verb=restart
-    case $in_place in
+    in_place=$? verb=restart
+    case $in_place$answer in
     1*) verb=start ;;
-    0start* | 0restart?*)
-        case $answer in
-        *secrets-renewed*) ;;
-        *)
-            result "service running $running_words"
-            result "slot $serving"
-            return 0
-            ;;
-        esac
+    0*secrets-renewed*) ;;
+    0*)
+        # The one that serves is left alone: nobody can be led to another one meanwhile.
+        result "service running $running_words"
+        result "slot $serving"
+        return 0
         ;;
     esac
     if [ "$run_kind$verb$run_restart" = commandsrestart ]; then

@@ -1,0 +1,53 @@
+"""Promise 3 with slots: a worker that was stopped while its release ran beside the old one changes nothing when it wakes. SIGSTOP it, roll
+back meanwhile, SIGCONT.
+
+Taken out: without the fence (the journal's epoch check and the gate's on every host) it retires the release that everybody went back to.
+"""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history.records import RolloutState
+from tests.slot_field import SERVICE, SlotField
+from tests.sshd import SshdFleet, wait_for
+from tests.trust.test_03_stale_worker import is_alive, stop_outside_the_journal
+
+pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(900)]
+
+
+def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(
+    tmp_path: Path, sshd_fleet: SshdFleet, full: bool
+) -> None:
+    field = SlotField(tmp_path, sshd_fleet)
+    field.clear_hosts()
+    field.write(strategy={"rolling": {"batches": [1]}}, health={**SERVICE["health"], "healthy_deadline": "1s"})
+    field.deploy("v1")
+    moments = random.Random(5)
+    for number in range(50 if full else 3):
+        stale = field.begin("deploy", "v2", force=True, reason="again")
+        wait_for(lambda: beside_or_moved(field), "v2 has begun on the first host", 20)
+        worker = field.worker_pid(stale)
+        time.sleep(moments.uniform(0.0, 0.1))  # in which of its steps it is stopped, not a wait for something
+        stop_outside_the_journal(field, worker)
+        try:
+            newer = field.begin("rollback", "v1")
+            assert field.ended(newer).state is RolloutState.SUCCEEDED, number
+            assert field.running() == ["v1"] * len(field.hosts)
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        wait_for(lambda: not is_alive(worker), "the stale worker has left", 30)  # noqa: B023
+        assert field.running() == ["v1"] * len(field.hosts)
+        assert field.ended(stale).state is RolloutState.SUPERSEDED
+
+
+def beside_or_moved(field: SlotField) -> bool:
+    return any(
+        link.readlink().name.startswith("v2-")
+        for host in field.hosts.hosts
+        for link in (field.home(host) / "slots").glob("*")
+    )
