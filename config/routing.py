@@ -96,17 +96,34 @@ class Routing:
             msgspec.structs.replace(routed, port=port, check=check), router, self.hosts.get(router.host or "") or None
         )
 
-    def check(self, strategy: Strategy, router: Router | None, at: Node) -> None:
-        """``at``: where the strategy is said. Whether it asks for what there is nobody to do."""
+    def check(
+        self,
+        strategy: Strategy,
+        router: Router | None,
+        values: Mapping[str, Any],
+        container: ContainerSpec | None,
+        at: Node,
+    ) -> None:
+        """Whether the strategy asks for what there is nobody to do. ``at``: where it is said."""
         if router is None:
             needing = next((name for kind, name in _ROUTED if any(isinstance(one, kind) for one in strategy.steps)), "")
             if needing:
                 what = _NAMED.get(strategy.kind, f"`{needing}`")
                 self.problems.add(at, f"{what} needs a router in front of the service: add `router`")
+        elif strategy.kind == "blue_green" and container is None and values.get("slots") is None:
+            self.problems.add(at, "blue/green runs two instances on a host: add `slots`")
+        elif strategy.kind == "blue_green" and container is not None and (fixed := _fixed(container)):
+            words = f'publish a range of two or more: "{fixed}-{int(fixed) + 1}:…"'
+            self.problems.add(at, f"blue/green runs two containers on a host, and both publish port {fixed}: {words}")
         elif isinstance(router, CaddyRouter):
             for step in strategy.steps:
                 if isinstance(step, SetWeight) and step.percent != round(step.percent):
                     self.problems.add(at, f"set_weight {step.percent:g}: Caddy shares requests in whole percents")
+
+
+def _fixed(container: ContainerSpec) -> str:
+    """A port of the host that only one container can have; empty: there is none."""
+    return next((port.published for port in container.ports if port.published.isdigit()), "")
 
 
 _NAMED = {"ab": "an A/B test", "blue_green": "blue/green"}

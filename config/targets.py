@@ -221,7 +221,13 @@ class Assembly:
         at = _where(layers, "router")
         way = self.routing.way(f"{environment.name}/{name}", values, container, at, _where(layers, "router", "use"))
         strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
-        self.routing.check(strategy, way.router if way is not None else None, _where(layers, "strategy", strategy.kind))
+        self.routing.check(
+            strategy,
+            way.router if way is not None else None,
+            values,
+            container,
+            _where(layers, "strategy", strategy.kind),
+        )
         between = tuple(step.hook for step in strategy.steps if isinstance(step, Run))
         optional = ("health", "on_unreachable", "on_orphan", "progress_deadline")
         return Target(

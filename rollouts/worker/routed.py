@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.errors import BackendError, CommandFailed
 from quarterdeck.backends.routers.contract import Server, Slot
 from quarterdeck.history.records import RolloutKind, Step
 from quarterdeck.rollouts.beside import why_not_beside
@@ -60,7 +60,10 @@ async def before(step: Step, work: "Work", connection: "Connection", release: "R
     address = await director.address(step.host, connection, release)
     stays: tuple[Slot, Server] | None = None
     if way.beside:
-        server = await director.instance(step.host, connection, release)
+        try:
+            server = await director.instance(step.host, connection, release)
+        except CommandFailed:
+            return way  # it runs nowhere there
         if not await _serves(step, work, slot, release, server):
             return way  # the old one serves until the new one does
         stays = (slot, server)
