@@ -34,6 +34,7 @@ class Ability(StrEnum):
     IN_FLIGHT = "in flight"  # tells how many requests a server has now
     CUTS = "cuts"  # ends requests that a leaving server still has when patience is over
     STATISTICS = "statistics"  # counts per slot
+    TIMES = "times"  # tells how long each request took, and which slot answered it
     AFFINITY = "affinity"  # a client keeps to its slot by a cookie
     WITHOUT_RELOAD = "without reload"  # a change replaces no process and no configuration
     RUNNING_READ_BACK = "running read back"  # tells what it runs, not only what its files say
@@ -155,6 +156,18 @@ class RouterStatistics(msgspec.Struct, frozen=True):
     slots: Mapping[Slot, SlotStatistics]
 
 
+class TimedRequests(msgspec.Struct, frozen=True):
+    """Requests that were answered after a mark, in their order: seconds until the answer began, NaN where it was 5xx or none came.
+
+    ``mark``: where the next look begins. ``complete``: False where some between the mark that was given and the first of these are not
+    known any more.
+    """
+
+    mark: str
+    slots: Mapping[Slot, tuple[float, ...]]
+    complete: bool = True
+
+
 class RouterVerdict(StrEnum):
     OK = "ok"
     WARN = "warn"
@@ -222,6 +235,10 @@ class RouterConnection(Protocol):
 
     async def statistics(self, *, deadline: float = 10.0) -> RouterStatistics:
         """Refused without ``Ability.STATISTICS``."""
+        ...
+
+    async def times(self, after: str, *, deadline: float = 10.0) -> TimedRequests:
+        """Requests since the mark ``after``; empty: those that are still known. Refused without ``Ability.TIMES``."""
         ...
 
     async def examine(self, *, deadline: float = 20.0) -> list[RouterFinding]:

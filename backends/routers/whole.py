@@ -26,6 +26,7 @@ from quarterdeck.backends.routers.contract import (
     ServerState,
     Slot,
     SlotState,
+    TimedRequests,
     unfit_rules,
     unfit_share,
 )
@@ -236,6 +237,14 @@ class WholeConnection(ABC):
             self.host,
             f"read the statistics of {self._routed.service}",
             "it does not count what each slot answers",
+            advice="measure with probes or Prometheus, or route the service through HAProxy",
+        )
+
+    async def times(self, after: str, *, deadline: float = 10.0) -> TimedRequests:  # noqa: ARG002 # of the contract
+        raise RouterRefused(
+            self.host,
+            f"read the times of {self._routed.service}",
+            "it does not tell how long the requests of each slot took",
             advice="measure with probes or Prometheus, or route the service through HAProxy",
         )
 

@@ -24,12 +24,14 @@ from quarterdeck.backends.routers.contract import (
     Slot,
     SlotState,
     SlotStatistics,
+    TimedRequests,
     unfit_rules,
     unfit_share,
 )
 from quarterdeck.backends.routers.haproxy.examining import examine
 from quarterdeck.backends.routers.haproxy.moving import Moving
 from quarterdeck.backends.routers.haproxy.names import backend_name, rules_map, share_map
+from quarterdeck.backends.routers.haproxy.requests import RING, read_ring
 from quarterdeck.backends.routers.haproxy.runtime import Row, Runtime, all_of, both_of
 from quarterdeck.backends.routers.haproxy.saving import save
 from quarterdeck.backends.routers.reach import Reach
@@ -209,6 +211,10 @@ class HaproxyConnection:
         tables = await all_of(*(self._rows(slot, action, deadline) for slot in Slot))
         since = f"{told.get('Pid', '')}@{told.get('Start_time_sec', '')}"
         return RouterStatistics(since, {slot: _counted(rows[-1]) for slot, rows in zip(Slot, tables, strict=True)})
+
+    async def times(self, after: str, *, deadline: float = 10.0) -> TimedRequests:
+        action = f"read the times of {self._routed.service}"
+        return read_ring(await self._runtime.events(RING, action, deadline=deadline), self._routed, after)
 
     async def examine(self, *, deadline: float = 20.0) -> list[RouterFinding]:
         return await examine(self._runtime, self._reach, self._router, self._routed, deadline=deadline)

@@ -6,6 +6,7 @@ from quarterdeck.backends.errors import BackendError, RouterRefused, Unreachable
 from quarterdeck.backends.hosts.ssh.quoting import quote
 from quarterdeck.backends.routers.contract import RouterFinding, RouterVerdict, Slot
 from quarterdeck.backends.routers.haproxy.names import OLDEST, backend_name, files_of, rules_map, share_map
+from quarterdeck.backends.routers.haproxy.requests import RING
 from quarterdeck.backends.routers.haproxy.runtime import SETUP, Runtime
 from quarterdeck.backends.routers.reach import Reach
 from quarterdeck.config.routers import HaproxyRouter, Routed
@@ -73,6 +74,10 @@ async def _socket_findings(
     for path in (share_map(router, routed), rules_map(router, routed)):
         if f"({path})" not in maps:
             fail(f"HAProxy has no map {path}", SETUP)
+    rings = await runtime.ask("show events", _ACTION, deadline=deadline)
+    if not any(line.split(":")[0].strip() == RING for line in rings.splitlines()):
+        words = f"HAProxy has no ring {RING}, so that nothing tells how long the requests of each slot took"
+        found.append(RouterFinding(subject, RouterVerdict.WARN, words, SETUP))
     for slot in Slot:
         name = backend_name(routed, slot)
         try:

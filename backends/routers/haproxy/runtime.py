@@ -197,5 +197,12 @@ class Runtime:
     async def map(self, path: str, action: str, *, deadline: float) -> dict[str, str]:
         return read_map(await self.ask(f"show map {path}", action, deadline=deadline))
 
+    async def events(self, ring: str, action: str, *, deadline: float) -> str:
+        """All lines of a ring. What stands in them is requests' own, and never taken for HAProxy's word on ours."""
+        answer = await self._reach.exchange(self._socket, f"show events {ring}\n".encode(), action, deadline=deadline)
+        text = answer.decode("utf-8", "replace")
+        self._judge(text.partition("\n")[0], action)
+        return text
+
     async def change(self, commands: Iterable[str], action: str, *, deadline: float) -> str:
         return await self.ask(";".join(commands), action, deadline=deadline)

@@ -5,6 +5,7 @@ from typing import Final
 
 from quarterdeck.backends.routers.contract import Setup, SetupFile, Slot
 from quarterdeck.backends.routers.haproxy.names import SERVERS, backend_name, files_of, rules_map, share_map
+from quarterdeck.backends.routers.haproxy.requests import FORMAT, RING
 from quarterdeck.config.routers import HaproxyRouter, Routed
 
 _GLOBAL: Final = """\
@@ -16,6 +17,11 @@ global
   # Where servers stood: Quarterdeck writes it after each change.
   server-state-base {files}
   hard-stop-after 1h
+
+# The last 20 000 requests or so: an analysis of response times reads them here.
+ring {ring}
+  format raw
+  size 1048576
 
 defaults
   mode http
@@ -38,6 +44,11 @@ _FRONTEND: Final = """\
 frontend {service}
   bind {listen}
   http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
+  # Of each request: when it came, its slot, its status, and how long its answer took to begin (microseconds).
+  http-request set-var(txn.qd_from) date(0,us)
+  http-response set-var(txn.qd_took) date(0,us),sub(txn.qd_from)
+  log ring@{ring} format raw local0
+  log-format "{format}"
   # 1. match rules: by header, then by cookie
   http-request set-var-fmt(txn.qd_header) "header:%[req.hdr({header})]"
   http-request set-var-fmt(txn.qd_cookie) "cookie:%[req.cook({cookie})]"
@@ -77,7 +88,7 @@ def setup(router: HaproxyRouter, routed: Routed, *, listen: str = ":80", login: 
         f"sudo -u {login} touch {maps}",
     )
     own = "\n".join([frontend(router, routed, listen), *(backend(routed, slot) for slot in Slot)])
-    whole = _GLOBAL.format(socket=router.socket, files=files) + "\n" + own
+    whole = _GLOBAL.format(socket=router.socket, files=files, ring=RING) + "\n" + own
     why = (
         "The socket, and where servers' states are found at a start, stand in global and defaults once. Each service has a frontend "
         "that asks two maps for a slot, and two backends with empty places for servers, which Quarterdeck fills at run time."
@@ -89,6 +100,8 @@ def frontend(router: HaproxyRouter, routed: Routed, listen: str) -> str:
     return _FRONTEND.format(
         service=routed.service,
         listen=listen,
+        ring=RING,
+        format=FORMAT,
         header=routed.header,
         cookie=routed.cookie,
         rules=rules_map(router, routed),

@@ -15,6 +15,8 @@ class Instance:
         self.name = name
         self.ill = False
         self.failing = False  # every answer but that to /health is a 500
+        self.failing_one_in = 0  # likewise, of so many; 0: none
+        self.takes = 0.0  # seconds, until such an answer
         self.answered = 0
         self.slow_ones = 0  # asked for, and not answered yet
         self.finish_slow_ones = asyncio.Event()
@@ -52,8 +54,12 @@ class Instance:
                     self.slow_ones += 1
                     await self.finish_slow_ones.wait()
                     self.slow_ones -= 1
-                self.answered += path != "/health"
-                bad = self.ill if path == "/health" else self.failing
+                bad = self.ill
+                if path != "/health":
+                    self.answered += 1
+                    bad = self.failing or (self.failing_one_in > 0 and self.answered % self.failing_one_in == 0)
+                    if self.takes:
+                        await asyncio.sleep(self.takes)
                 status = b"503 Ill" if bad and path == "/health" else b"500 Broken" if bad else b"200 OK"
                 body = self.name.encode()
                 writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))

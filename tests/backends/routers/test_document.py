@@ -17,6 +17,7 @@ ROWS = {
     Ability.IN_FLIGHT: "tells requests in flight",
     Ability.CUTS: "cuts what is left",
     Ability.STATISTICS: "counts for each slot",
+    Ability.TIMES: "tells how long each request took",
     Ability.RUNNING_READ_BACK: "tells what it runs",
     Ability.RESCUE: "a slot without live servers",
     Ability.PERSISTENT: "keeps it over a restart",
