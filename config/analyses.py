@@ -59,7 +59,31 @@ class HostMetric(msgspec.Struct, frozen=True, tag="host"):
     figure: HostFigure
 
 
-MetricSource = ProbeMetric | PrometheusMetric | CommandMetric | LogsMetric | HostMetric
+class RouterFigure(StrEnum):
+    """All of the requests that the release answered since the last measurement."""
+
+    ERROR_RATE = "error_rate"  # 0..1: those that ended with 5xx or failed, and tries that were made again
+    RATE_5XX = "rate_5xx"  # 0..1: those that ended with 5xx, whoever made it
+    REQUESTS = "requests"  # a minute
+    MEAN_RESPONSE = (
+        "mean_response"  # seconds, until the answer began, of those that were answered well; so are the others
+    )
+    P50 = "p50"
+    P95 = "p95"
+    P99 = "p99"
+
+    @property
+    def timed(self) -> bool:
+        return self in (RouterFigure.MEAN_RESPONSE, RouterFigure.P50, RouterFigure.P95, RouterFigure.P99)
+
+
+class RouterMetric(msgspec.Struct, frozen=True, tag="router"):
+    """What the service's router counted of the slot in which the release lives. Only HAProxy tells its slots apart."""
+
+    figure: RouterFigure
+
+
+MetricSource = ProbeMetric | PrometheusMetric | CommandMetric | LogsMetric | HostMetric | RouterMetric
 
 
 class Compare(StrEnum):
@@ -107,6 +131,10 @@ def contradictions(metric: Metric) -> tuple[str, ...]:
         case LogsMetric() if metric.compare is None and not conditions:
             found.append("`success`, `failure` or `compare` must say what is well: how many lines are, logs do not say")
         case HostMetric() if metric.compare is None and not conditions:
+            found.append("`success`, `failure` or `compare` must say what is well: a figure does not")
+        case RouterMetric(figure=RouterFigure.REQUESTS) if metric.compare is not None:
+            found.append("`requests` are what the router was told to give each release: there is nothing to compare")
+        case RouterMetric() if metric.compare is None and not conditions:
             found.append("`success`, `failure` or `compare` must say what is well: a figure does not")
     return tuple(found)
 

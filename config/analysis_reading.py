@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from quarterdeck.config import scalars
 from quarterdeck.config.kinds import BOOLEAN, COMMAND, COUNT, DURATION, FEW, NAME, SOME_TEXT, SOME_TIME
 from quarterdeck.config.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from quarterdeck.config.parts import ENV, HEALTH, SECRET, later
+from quarterdeck.config.parts import ENV, HEALTH, SECRET
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.shapes import Choice, Either, Key, Keys, ListOf, MapOf, Scalar
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quarterdeck.config.conditions import Condition
 
 LONGEST_PATTERN = 500  # characters
-SOURCES = ("probe", "prometheus", "command", "logs", "host")
+SOURCES = ("probe", "router", "prometheus", "command", "logs", "host")
 
 
 def _condition(text: str) -> "Condition":
@@ -112,6 +112,12 @@ def _figure(text: str) -> Any:
     return HostMetric(HostFigure(text))
 
 
+def _router_figure(text: str) -> Any:
+    from quarterdeck.config.analyses import RouterFigure, RouterMetric
+
+    return RouterMetric(RouterFigure(text))
+
+
 class _CommandText(Scalar, frozen=True):
     """Its names in {{…}} are looked at where it stands."""
 
@@ -127,6 +133,14 @@ METRIC_SOURCE = Keys(
     "the source of a metric",
     (
         Key("probe", PROBE, "The service itself is asked on each host; the number is the slowest answer's seconds."),
+        Key(
+            "router",
+            Choice(
+                ("error_rate", "rate_5xx", "requests", "mean_response", "p50", "p95", "p99"),
+                make=_router_figure,
+            ),
+            "What the service's HAProxy counted of the release's requests: a share (0 to 1), requests a minute, seconds.",
+        ),
         Key("prometheus", PROMETHEUS, "A query to a Prometheus server."),
         Key(
             "command",
@@ -146,7 +160,9 @@ METRIC_SOURCE = Keys(
     ),
     make=lambda **found: next(iter(found.values())),
     one_of=SOURCES,
-    refused=later("router", "docker"),
+    refused={
+        "docker": "is called `host`: restarts, oom_kills, memory_percent or cpu_percent, of a container or a unit"
+    },
 )
 
 

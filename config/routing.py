@@ -1,7 +1,7 @@
 """Joins a service's `router` with the routers of the fleet file: what it leaves out comes from the health gate, and what only both
 together show is found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,7 +12,7 @@ from quarterdeck.config.model import Health, Host, SetRoute, SetScale, SetWeight
 from quarterdeck.config.nodes import MappingNode, Node
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.router_keys import named
-from quarterdeck.config.routers import CaddyRouter, Routed, Router
+from quarterdeck.config.routers import CaddyRouter, HaproxyRouter, NginxRouter, Routed, Router
 
 
 class Way(NamedTuple):
@@ -46,6 +46,23 @@ class Routing:
         router = self._written.value(name)
         kind = next(iter(router.entries.values())).value if isinstance(router, MappingNode) else router
         return kind.value("host") if isinstance(kind, MappingNode) and "host" in kind.entries else router
+
+    def not_counted(self, metrics: Sequence[Any], values: Mapping[str, Any]) -> str:
+        """What of these metrics the service's router can't tell, in words; empty: it can."""
+        from quarterdeck.config.analyses import RouterMetric
+
+        asked = next((metric.source for metric in metrics if isinstance(metric.source, RouterMetric)), None)
+        if asked is None:
+            return ""
+        asks = f"asks the router for {asked.figure}"
+        routed: Routed | None = values.get("router")
+        if routed is None:
+            return f"{asks}, and the service has no `router`: add one, or measure by `probe` or `prometheus`"
+        router = self.routers.get(routed.router)
+        if router is None or isinstance(router, HaproxyRouter):
+            return ""  # that there is none is said where it is named
+        kind = "nginx" if isinstance(router, NginxRouter) else "Caddy"
+        return f"{asks}, and {router.name} is {kind}, which does not count by release: measure by `probe` or `prometheus`, or use HAProxy"
 
     def way(
         self, target: str, values: Mapping[str, Any], container: ContainerSpec | None, at: Node, named_here: Node

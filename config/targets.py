@@ -351,7 +351,9 @@ class Assembly:
                 if name not in known:
                     near = self.problems.nearest(name, known)
                     self.problems.add(at, f"there is no analysis `{name}`", nearest=near)
-                elif not contained and (words := _not_told(metrics.get(name, ()), values)):
+                elif words := self.routing.not_counted(metrics.get(name, ()), values) or (
+                    "" if contained else _not_told(metrics.get(name, ()), values)
+                ):
                     self.problems.add(at, f"`{name}` {words}")
                 elif isinstance(step, Analyse) and any(
                     metric.compare is not None and metric.count is None for metric in metrics.get(name, ())

@@ -30,7 +30,7 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """What was measured of one release. A source fills in what it knows: a router its counters, and times where it logs requests; a query,
+    """What was measured of one release. A source fills in what it knows: a router its counters, or times of requests; a query,
     a host or a container its numbers; a probe times; logs their lines as counters, of which some are bad.
 
     ``value`` is the one number, None where there is none or more than one; ``values`` are all of them. Either may be NaN.

@@ -1,5 +1,6 @@
 """From what the fleet file says of a metric to the source that measures it. What a source needs to be loaded is loaded when it is used."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,14 @@ from quarterdeck.config.analyses import (
     MetricSource,
     ProbeMetric,
     PrometheusMetric,
+    RouterMetric,
 )
 from quarterdeck.config.model import Health
 
 if TYPE_CHECKING:
     from quarterdeck.backends.metrics.host import ReadFigures
     from quarterdeck.backends.metrics.logs import ReadLog
+    from quarterdeck.backends.routers.contract import RouterConnection
 
 
 def open_source(
@@ -30,10 +33,12 @@ def open_source(
     check: Check,
     read_log: "ReadLog",
     read_figures: "ReadFigures",
+    router: "Callable[[], RouterConnection] | None" = None,
 ) -> Source:
     """Connects to nothing yet. ``base``: the fleet file's directory; ``health``: the service's own; ``check``, ``read_log`` and
-    ``read_figures``: how its hosts are asked.
-    Raises ``SourceFailed`` for a probe of a service that has no health gate."""
+    ``read_figures``: how its hosts are asked; ``router``: opens the service on its router, None: it has none.
+    Raises ``SourceFailed`` for a probe of a service that has no health gate, and for what a router counts where there is none; and what
+    ``router`` raises."""
     match metric:
         case ProbeMetric():
             asked = metric.health or health
@@ -57,3 +62,10 @@ def open_source(
             from quarterdeck.backends.metrics.host import HostSource
 
             return HostSource(metric, read_figures)
+        case RouterMetric():
+            if router is None:
+                advice = "Give the service a `router` in the fleet file, or measure with a probe or Prometheus"
+                raise SourceFailed("router", MEASURE, "no router is before the service", advice=advice)
+            from quarterdeck.backends.metrics.router import RouterSource
+
+            return RouterSource(metric, router())

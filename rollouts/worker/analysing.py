@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,6 +28,9 @@ from quarterdeck.rollouts.logs import logs_of
 from quarterdeck.rollouts.measured import BEGUN, MEASURED, Begun, begun_of, merged, samples_of
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.worker.standing_still import StandingStill
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.routers.contract import RouterConnection
 
 
 class Analysing:
@@ -123,7 +126,17 @@ class Analysing:
             check=check,
             read_log=read_log,
             read_figures=read_figures,
+            router=self._router if self._of.work.target.routed is not None else None,
         )
+
+    def _router(self) -> "RouterConnection":
+        from quarterdeck.backends.routers.opening import open_router
+
+        work = self._of.work
+        router, routed, host = work.target.router, work.target.routed, work.target.router_host
+        if router is None or routed is None or work.backend is None:
+            raise SourceFailed("router", "open the router", f"no router is before {work.target.name}")
+        return open_router(router, routed, work.backend, {host.name: host} if host is not None else {})
 
     def _remember(self, sample: Sample) -> None:
         """A mark is stored with what was measured up to it, so that a worker that takes over counts no line twice, and misses none."""

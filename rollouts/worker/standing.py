@@ -108,6 +108,7 @@ class Standing:
             leaving=armed.leaving,
             analyses=analyses_of(self.rollout.options),
             director=self.director,
+            backend=self.arming.backend,
         )
 
     async def _add_steps(self, epoch: int, plan: Plan, *, after: int = 0, wave: int = 0) -> list[Step]:

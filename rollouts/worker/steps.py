@@ -32,6 +32,7 @@ from quarterdeck.rollouts.worker.failing import StepFailed
 from quarterdeck.rollouts.worker.health_gate import become_healthy
 
 if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.opening import Hosts
     from quarterdeck.config.analyses import Analysis
     from quarterdeck.rollouts.worker.directing import Director
 
@@ -60,6 +61,7 @@ class Work(msgspec.Struct):
     leaving: str | None = None  # the release that the hosts come from
     analyses: Mapping[str, "Analysis"] = msgspec.field(default_factory=dict)  # by name, those that steps name
     director: "Director | None" = None  # None: no router is in front of the target
+    backend: "Hosts | None" = None  # by which the router's host is reached
 
     def secrets_of(self, release: str) -> SecretValues:
         return self.secrets.get(release, SecretValues({}))

@@ -14,6 +14,8 @@ from quarterdeck.config.analyses import (
     MetricSource,
     ProbeMetric,
     PrometheusMetric,
+    RouterFigure,
+    RouterMetric,
     contradictions,
 )
 from quarterdeck.config.condition_parsing import condition
@@ -36,12 +38,15 @@ def test_what_can_be_meant_is_no_contradiction() -> None:
         CommandMetric("true"),
         PrometheusMetric("https://prom", "1"),
         LogsMetric(),
+        RouterMetric(RouterFigure.ERROR_RATE),
+        RouterMetric(RouterFigure.P95),
     ]
     for source in sources:
         assert contradictions(Metric("a", source, success=WELL)) == ()
         assert contradictions(Metric("a", source, failure=WELL)) == ()
         assert contradictions(Metric("a", source, compare=Compare.BASELINE, count=30)) == ()
         assert contradictions(Metric("a", source, compare=Compare.BASELINE, count=None)) == ()
+    assert contradictions(Metric("a", RouterMetric(RouterFigure.REQUESTS), success=WELL)) == ()
     assert contradictions(Metric("a", ProbeMetric())) == ()
     assert contradictions(Metric("a", CommandMetric("true"))) == ()
     assert contradictions(prometheus(token=SECRET)) == ()
@@ -56,6 +61,12 @@ def test_what_can_be_meant_is_no_contradiction() -> None:
         (Metric("a", PrometheusMetric("https://prom", "1")), "must say what is well"),
         (Metric("a", HostMetric(HostFigure.RESTARTS)), "must say what is well"),
         (Metric("a", LogsMetric("x")), "must say what is well"),
+        (Metric("a", RouterMetric(RouterFigure.P95)), "must say what is well"),
+        (Metric("a", RouterMetric(RouterFigure.REQUESTS)), "must say what is well"),
+        (
+            Metric("a", RouterMetric(RouterFigure.REQUESTS), compare=Compare.BASELINE, count=9),
+            "what the router was told to give each release",
+        ),
         (prometheus(token=SECRET, username="me", password=SECRET), "only one of `token` and `password`"),
         (prometheus(username="me"), "belong together"),
         (prometheus(password=SECRET), "belong together"),
@@ -73,6 +84,7 @@ def test_an_analysis_is_stored_and_read_back_as_it_was() -> None:
             Metric("errors", ProbeMetric(Health(tcp=TcpCheck(1))), compare=Compare.BASELINE, count=None),
             prometheus(token=SECRET),
             Metric("restarts", HostMetric(HostFigure.CPU_PERCENT), success=WELL),
+            Metric("times", RouterMetric(RouterFigure.P95), compare=Compare.BASELINE, count=9),
             Metric("lines", LogsMetric("(?i)declined"), failure=condition("value > 1")),
             Metric(
                 "smoke",

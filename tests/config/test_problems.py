@@ -285,7 +285,9 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (14, "    ? [a]\n    : b", 7, "a key must be text", None),
     (1, "fleet: acme\nanalyses: {a: []}", 15, "found an empty list", None),
     (1, "fleet: acme\nanalyses: {a: [{metric: {probe: {}}}]}", 16, "`name` is missing in a metric", None),
-    (1, "fleet: acme\nanalyses: {a: [{name: e, metric: {router: x}}]}", 35, "`router` is not supported", None),
+    (1, "fleet: acme\nanalyses: {a: [{name: e, metric: {router: eror_rate}}]}", 43, "error_rate", "error_rate"),
+    (1, "fleet: acme\nanalyses: {a: [{name: e, metric: {router: p95}}]}", 26, "must say what is well", None),
+    (1, "fleet: acme\nanalyses: {a: [{name: e, metric: {docker: restarts}}]}", 35, "is called `host`", None),
     (
         1,
         "fleet: acme\nanalyses: {a: [{name: e, metric: {logs: {match: 'a(b'}}, success: value < 1}]}",
@@ -376,6 +378,31 @@ def test_lines_of_logs_that_nobody_has_are_not_counted(refuse: Refuse, load: Loa
     assert "`a` counts lines of logs, and nothing says where they are: add `logs`" in problem.message
     assert (problem.line, problem.column) == (14, 32)
     load(counts.replace(steps, f"logs: {{journal: api.service}}\n    {steps}"))
+
+
+@pytest.mark.parametrize(
+    ("router", "words"),
+    [
+        ("", "the service has no `router`: add one, or measure by `probe` or `prometheus`"),
+        ("nginx", "edge is nginx, which does not count by release: measure by `probe` or `prometheus`, or use HAProxy"),
+        ("caddy", "edge is Caddy, which does not count by release"),
+        ("haproxy", ""),
+    ],
+)
+def test_only_haproxy_is_asked_for_what_routers_count(refuse: Refuse, load: Load, router: str, words: str) -> None:
+    steps = "strategy: {canary: {steps: [{set_weight: 9}, {analysis: [a]}]}}"
+    asks = GOOD.replace("strategy: rolling", steps) + (
+        "analyses: {a: [{name: e, metric: {router: error_rate}, compare: baseline, count: 30}]}\n"
+    )
+    if router:
+        here = f"router: {{use: edge/api, port: 80}}\n    environments: {{dev: null}}\n    {steps}"
+        asks = asks.replace(steps, here) + f"routers: {{edge: {{{router}: {{}}}}}}\n"
+    if not words:
+        load(asks)
+        return
+    [problem] = refuse(asks)
+    assert f"`a` asks the router for error_rate, and {words}" in problem.message
+    assert (problem.line, problem.column) == (16 if router else 14, 32)
 
 
 def test_figures_of_what_is_run_by_commands_are_not_asked_for(refuse: Refuse, load: Load) -> None:

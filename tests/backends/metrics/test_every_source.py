@@ -3,7 +3,7 @@ that name the source and never a release."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -18,9 +18,22 @@ from quarterdeck.backends.metrics.host import HostSource
 from quarterdeck.backends.metrics.logs import LogsSource
 from quarterdeck.backends.metrics.probe import ProbeSource
 from quarterdeck.backends.metrics.prometheus import PrometheusSource
-from quarterdeck.config.analyses import CommandMetric, HostFigure, HostMetric, LogsMetric, PrometheusMetric
+from quarterdeck.backends.metrics.router import RouterSource
+from quarterdeck.backends.routers.contract import RouterState, RouterStatistics, Slot, SlotState, SlotStatistics
+from quarterdeck.backends.routers.haproxy.connection import HaproxyConnection
+from quarterdeck.backends.routers.reach import LocalReach
+from quarterdeck.config.analyses import (
+    CommandMetric,
+    HostFigure,
+    HostMetric,
+    LogsMetric,
+    PrometheusMetric,
+    RouterFigure,
+    RouterMetric,
+)
 from quarterdeck.config.model import Health
 from quarterdeck.config.release import Release
+from quarterdeck.config.routers import HaproxyRouter, Routed
 from tests.backends.artifacts.http_server import Handler, endless, http_site, status
 from tests.backends.metrics.subjects import NEW, OLD
 
@@ -137,8 +150,47 @@ def figures(_folder: Path) -> Iterator[Place]:
     yield Place(well, hanging, broken, asked)
 
 
+class Told(HaproxyConnection):
+    """A router that tells what it is given."""
+
+    def __init__(self, tell: Callable[[], Awaitable[RouterStatistics]]) -> None:
+        super().__init__(HaproxyRouter("edge"), Routed("edge", "api"), LocalReach("edge"))
+        self._tell = tell
+
+    async def read(self, *, deadline: float = 10.0) -> RouterState:
+        releases = {Slot.GREEN: SlotState(NEW.release.id), Slot.BLUE: SlotState(OLD.release.id)}
+        return RouterState(5000, (), releases)
+
+    async def statistics(self, *, deadline: float = 10.0) -> RouterStatistics:
+        return await self._tell()
+
+
+def routers(_folder: Path) -> Iterator[Place]:
+    asked: list[str] = []
+    counted = {
+        slot: SlotStatistics(100, 100 - bad, 0, 0, bad, 0, 0, 0, 0, 0, 0.0)
+        for slot, bad in ((Slot.GREEN, 50), (Slot.BLUE, 25))
+    }
+
+    async def answers() -> RouterStatistics:
+        asked.append("v2")  # one question is about both
+        return RouterStatistics("1@1", counted)
+
+    async def hangs() -> RouterStatistics:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def fails() -> RouterStatistics:
+        raise SourceFailed("edge", "read the statistics", "no route")
+
+    metric = RouterMetric(RouterFigure.ERROR_RATE)
+    well, hanging, broken = (RouterSource(metric, Told(tell)) for tell in (answers, hangs, fails))
+    yield Place(well, hanging, broken, asked)
+
+
 SOURCES: dict[str, MakePlace] = {
     "probe": probes,
+    "router": routers,
     "command": commands,
     "prometheus": queries,
     "logs": logs,
