@@ -85,6 +85,11 @@ def _notify_of(declared: Declared, problems: Problems) -> tuple[Destination, ...
                 if isinstance(name, ScalarNode) and name.text not in known:
                     problems.add(name, f"there is no {kind} `{name.text}`", nearest=problems.nearest(name.text, known))
     found: tuple[Destination, ...] = declared.main.values.get("notify", ())
+    taken: set[str] = set()
+    for one, item in zip(found, written.items if isinstance(written, SequenceNode) else (), strict=False):
+        if one.name in taken and isinstance(item, MappingNode):
+            problems.add(item.value("name"), f"another destination has the name `{one.name}`")
+        taken |= {one.name} - {""}
     return tuple(msgspec.structs.replace(one, number=number) for number, one in enumerate(found, 1))
 
 

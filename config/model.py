@@ -236,7 +236,16 @@ class Approve(msgspec.Struct, frozen=True, tag_field="step", tag="approval"):
     on_timeout: OnTimeout = OnTimeout.ABORT
 
 
-CanaryStep = SetWeight | SetScale | SetRoute | Pause | Run | Bake | Analyse | Approve
+class Notice(msgspec.Struct, frozen=True, tag_field="step", tag="notify"):
+    """People are told that the rollout has come here, which it waits for in no way. ``to``: names of destinations; None: all that are
+    about the target. ``title`` and ``body``: as those of a destination; empty: its own."""
+
+    to: tuple[str, ...] | None = None
+    title: str = ""
+    body: str = ""
+
+
+CanaryStep = SetWeight | SetScale | SetRoute | Pause | Run | Bake | Analyse | Approve | Notice
 
 
 class Strategy(msgspec.Struct, frozen=True):

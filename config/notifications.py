@@ -43,6 +43,7 @@ BODY = "{{outcome}}\n{{kind}} of {{version}} by {{by}}, rollout {{rollout}} of f
 
 class Destination(msgspec.Struct, frozen=True):
     """Where notifications go. ``number``: its place in the fleet file's list, from 1: what it is called wherever it is spoken of.
+    ``name``: what a canary's steps call it; empty: they can't.
 
     Exactly one of ``url`` (which holds no login) and ``secret`` is set; the value of ``secret`` is a URL of Apprise's. ``environments``,
     ``services``: None: all of them.
@@ -56,6 +57,7 @@ class Destination(msgspec.Struct, frozen=True):
     services: tuple[str, ...] | None = None
     title: str = TITLE
     body: str = BODY
+    name: str = ""
 
     def is_about(self, environment: str, service: str) -> bool:
         """Whether anything of that target is told there."""

@@ -4,13 +4,14 @@ The address of most services is their password: whatever is not clearly without 
 """
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from quarterdeck.config import scalars
 from quarterdeck.config.kinds import NAME
-from quarterdeck.config.model import SecretReference
-from quarterdeck.config.nodes import Node, ScalarNode
+from quarterdeck.config.model import CanaryStep, Notice, SecretReference
+from quarterdeck.config.nodes import MappingNode, Node, ScalarNode
 from quarterdeck.config.notifications import EVENTS, PLACEHOLDERS, Destination
 from quarterdeck.config.parts import SECRET
 from quarterdeck.config.problems import Problems
@@ -69,6 +70,37 @@ class _Template(Scalar, frozen=True):
         return text
 
 
+class _NoticeText(Scalar, frozen=True):
+    """The body alone, for all who are to be told."""
+
+    def value_of(self, node: ScalarNode) -> Notice:
+        return Notice(body=_TEMPLATE.value_of(node))
+
+
+def _told_of_something(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    if values.get("on") != () or "name" in values:
+        return True
+    problems.add(
+        node.value("on"), "it is never told anything: `on` is empty, and without a `name` no step tells it either"
+    )
+    return False
+
+
+def untold(steps: Iterable[CanaryStep], destinations: Sequence[Destination]) -> Iterable[tuple[str, str | None]]:
+    """Why a step tells nobody, in words, and the name that was probably meant."""
+    from quarterdeck.config.problems import nearest
+
+    names = [one.name for one in destinations if one.name]
+    for step in steps:
+        if not isinstance(step, Notice):
+            continue
+        if not destinations:
+            yield "a step `notify` has nobody to tell: the fleet file's own `notify` says where messages go", None
+        for name in step.to or ():
+            if destinations and name not in names:
+                yield f"no destination in `notify` has the name `{name}`", nearest(name, names)
+
+
 def _destination(to: str | SecretReference, **found: Any) -> Destination:
     where: dict[str, Any] = {"secret": to} if isinstance(to, SecretReference) else {"url": to}
     return Destination(**where, **found)
@@ -81,6 +113,7 @@ _NAMES = ListOf(NAME, "a list of names", least=1, distinct=True)
 DESTINATION = Keys(
     "a notification",
     (
+        Key("name", NAME, "What steps `notify` of a canary call it."),
         Key(
             "to",
             Either(OpenUrl(), SECRET),
@@ -89,8 +122,8 @@ DESTINATION = Keys(
         ),
         Key(
             "on",
-            ListOf(Choice(EVENTS), "a list of events such as [failed, waiting]", least=1, distinct=True),
-            "What is told. Without it: failed, rolled_back, waiting and override.",
+            ListOf(Choice(EVENTS), "a list of events such as [failed, waiting]", distinct=True),
+            "What is told. Without it: failed, rolled_back, waiting and override. []: only what steps tell it.",
         ),
         Key("environments", _NAMES, "Only what happens in these."),
         Key("services", _NAMES, "Only what happens to these."),
@@ -99,8 +132,21 @@ DESTINATION = Keys(
     ),
     make=_destination,
     secret=True,
+    check=_told_of_something,
     refused=dict.fromkeys(
         ("to_env", "to_file", "to_command"), "is written `to: {env: NAME}`, or with file, command, sops or age"
+    ),
+)
+NOTICE = Either(
+    _NoticeText(_TEMPLATE.expected, str, _TEMPLATE.json),
+    Keys(
+        "a notice",
+        (
+            Key("to", _NAMES, "Whom, by the names in `notify`. Without it: all who are told of this target."),
+            Key("title", _TEMPLATE, "The title. Without it: that of each."),
+            Key("body", _TEMPLATE, "The text below it. Without it: that of each."),
+        ),
+        make=Notice,
     ),
 )
 NOTIFY = ListOf(DESTINATION, "a list such as [{to: {env: SLACK_URL}, on: [failed, waiting]}]")

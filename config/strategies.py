@@ -21,6 +21,7 @@ from quarterdeck.config.model import (
     Strategy,
 )
 from quarterdeck.config.nodes import MappingNode, SequenceNode
+from quarterdeck.config.notify_reading import NOTICE
 from quarterdeck.config.parts import later
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Choice, Either, Key, Keys, ListOf, Scalar
@@ -92,6 +93,7 @@ _MAKE: Mapping[str, Any] = {
     "bake": lambda it: it,
     "analysis": Analyse,
     "approval": lambda it: it,
+    "notify": lambda it: it,
 }
 
 
@@ -123,6 +125,7 @@ _WAITING_STEPS = (
     ),
     Key("analysis", ANALYSIS_NAMES, "What is measured here before it goes on: names of `analyses`."),
     Key("approval", APPROVAL, "Who must agree here before it goes on; nobody promotes it past that."),
+    Key("notify", NOTICE, "People who are told that it has come here; nothing waits for that."),
 )
 STEP = Keys(
     "a step",
@@ -142,12 +145,14 @@ STEP = Keys(
         _BAKE,
     ),
     make=_step,
-    one_of=("set_weight", "set_scale", "set_route", "pause", "run", "analysis", "approval", "bake"),
-    refused=later("set_flag", "notify"),
+    one_of=("set_weight", "set_scale", "set_route", "pause", "run", "analysis", "approval", "notify", "bake"),
+    refused=later("set_flag"),
 )
 
 
-AB_STEP = Keys("a step of a test", _WAITING_STEPS, make=_step, one_of=("pause", "run", "analysis", "approval"))
+AB_STEP = Keys(
+    "a step of a test", _WAITING_STEPS, make=_step, one_of=("pause", "run", "analysis", "approval", "notify")
+)
 
 
 def _blue_green(

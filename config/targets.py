@@ -31,6 +31,7 @@ from quarterdeck.config.model import (
     Target,
 )
 from quarterdeck.config.nodes import MappingNode, Node, SequenceNode, said, shortened
+from quarterdeck.config.notify_reading import untold
 from quarterdeck.config.places import Places
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.routing import Routing
@@ -120,6 +121,7 @@ class Assembly:
         self._check_files(layers, values)
         self._check_deadlines(layers, values)
         self._check_analyses(layers, values, contained=contained)
+        self._check_notices(layers, values)
         if contained:
             complete = self._complete(environment, name, layers, values, ("artifact",))
             if made is None:
@@ -334,6 +336,15 @@ class Assembly:
                 at = given or _where(layers, "strategy", "canary", "steps")
                 words = f"the timeout of the step `{shortened(step.hook.run)}` ({step.hook.timeout:g}s)"
                 self.problems.add(at, f"{rule} {words}")
+
+    def _check_notices(self, layers: Sequence[Fields], values: Mapping[str, Any]) -> None:
+        """Each name is one of those in `notify`, and there is somebody to tell."""
+        strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
+        destinations = self.declared.main.values.get("notify")
+        if destinations is None and self.declared.main.has("notify"):
+            return  # what is wrong there was reported
+        for words, near in untold(strategy.steps, destinations or ()):
+            self.problems.add(_where(layers, "strategy", "canary", "steps"), words, nearest=near)
 
     def _check_analyses(self, layers: Sequence[Fields], values: Mapping[str, Any], *, contained: bool) -> None:
         """Each name is one of `analyses`, none compares with a release that runs nowhere any more, or reads what there is not."""

@@ -18,6 +18,7 @@ from quarterdeck.config.model import (
     Bake,
     Hooks,
     HookWhere,
+    Notice,
     Pause,
     Run,
     SetRoute,
@@ -244,7 +245,19 @@ def _canary(
                 build.next_wave()
                 for host in names[:moved]:
                     build.add(host, Action.VERIFY, release=release, **held)
+            case Notice() if there or not weight:
+                build.add(BASTION, Action.NOTIFY, notify=notice_value(step), **here)
+                build.next_wave()
     move(100.0, total)
+
+
+def notice_value(step: Notice) -> dict[str, Any]:
+    """As the plan holds it: what is not said is left out."""
+    said = {"title": step.title, "body": step.body}
+    return {
+        **({"to": list(step.to)} if step.to is not None else {}),
+        **{key: text for key, text in said.items() if text},
+    }
 
 
 def plan_rollback(

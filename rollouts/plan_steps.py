@@ -21,6 +21,7 @@ class Action(StrEnum):
     PAUSE = "pause"  # for a time, or until somebody promotes
     ANALYSIS = "analysis"  # the new release is measured where it runs
     APPROVAL = "approval"  # until enough people have agreed to going on
+    NOTIFY = "notify"  # people are told that it has come here; nothing waits for them
     BAKE = "bake"  # every host is watched for a time, before it counts as success
     SHARE = "share"  # what a slot of the router gets of all requests
     ROUTE = "route"  # which requests go to a slot of the router whatever its share is

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quarterdeck.history.records import Event, Rollout, RolloutKind, RolloutState
+from quarterdeck.rollouts.plan import Action
 
 if TYPE_CHECKING:
     from quarterdeck.backends.notify.contract import Message, Tone
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 TOLD = "notified"  # the events of a delivery; each names the event that it was about, and to whom
 NOT_TOLD = "notify.failed"
 TEST = "test"  # the event of a message that is about nothing
+STEP = "step"  # likewise of a message that a canary's step asks for
 LONGEST = 4000  # characters of a body; services cut what is longer, or refuse it
 
 _ENDS = {
@@ -24,12 +26,18 @@ _ENDS = {
     RolloutState.CANCELLED: ("cancelled",),
     RolloutState.SUPERSEDED: ("superseded",),
 }
-_TONES: Mapping[str, "Tone"] = {"started": "info", "succeeded": "success", "failed": "failure", TEST: "info"}
+_TONES: Mapping[str, "Tone"] = {
+    "started": "info",
+    "succeeded": "success",
+    "failed": "failure",
+    TEST: "info",
+    STEP: "info",
+}
 
 
 class Moment(msgspec.Struct, frozen=True):
     """Something that happened, as notifications name it: ``words[0]`` is what it is called, each of them what may be asked for.
-    ``seq``: of its event."""
+    ``seq``: of its event. ``notice``: what a canary's step asks for, with the keys of the plan."""
 
     seq: int
     words: tuple[str, ...]
@@ -37,6 +45,7 @@ class Moment(msgspec.Struct, frozen=True):
     outcome: str
     by: str
     time: str
+    notice: Mapping[str, Any] | None = None
 
 
 def moments(events: Iterable[Event], kind: RolloutKind, stood: str | None = None) -> tuple[list[Moment], str | None]:
@@ -48,6 +57,10 @@ def moments(events: Iterable[Event], kind: RolloutKind, stood: str | None = None
     for event in events:
         if event.kind == "override":
             found.append(_moment(event, ("override",), "", _set_aside(event.body)))
+        elif event.kind == "step.done" and event.body.get("action") == Action.NOTIFY:
+            outcome = event.body["outcome"]
+            moment = _moment(event, (STEP,), "", _come_to(outcome))
+            found.append(msgspec.structs.replace(moment, notice=outcome["notify"]))
         elif event.kind == "state":
             state, outcome = RolloutState(event.body["to"]), str(event.body.get("outcome") or "")
             words = _words(state, event.body, kind)
@@ -77,12 +90,21 @@ def _moment(event: Event, words: tuple[str, ...], state: str, outcome: str) -> M
     return Moment(event.seq, words, state, outcome, event.who, event.time)
 
 
+def _come_to(outcome: Mapping[str, Any]) -> str:
+    if not outcome["weight"]:
+        return "the canary begins"
+    return f"the canary is at {float(outcome['weight']):g} %, on {outcome['hosts']} of {outcome['of']} hosts"
+
+
 def _set_aside(body: Mapping[str, Any]) -> str:
     frozen = f" ({body['frozen']})" if body.get("frozen") else ""
     return f"{body.get('policy')} was set aside{frozen}"
 
 
 def wanted(destination: "Destination", moment: Moment) -> bool:
+    if moment.notice is not None:
+        to = moment.notice.get("to")
+        return to is None or destination.name in to
     return any(word in destination.on for word in moment.words)
 
 
@@ -116,14 +138,18 @@ def rehearsed(fleet: str, by: str, time: str) -> dict[str, str]:
     return values | {"event": TEST, "outcome": outcome, "by": by, "fleet": fleet, "time": time, "reason": ""}
 
 
-def message(destination: "Destination", word: str, values: Mapping[str, str]) -> "Message":
-    """In the destination's own words. ``values``: without any secret, since what is left out can't be masked any more."""
+def message(
+    destination: "Destination", word: str, values: Mapping[str, str], notice: Mapping[str, Any] | None = None
+) -> "Message":
+    """In the destination's own words, but for those of ``notice``. ``values``: without any secret, since what is left out can't be masked
+    any more."""
     from quarterdeck.backends.notify.contract import Message
     from quarterdeck.backends.text_cleaning import clean
     from quarterdeck.config.metric_templates import filled
 
-    title = " ".join(filled(destination.title, values, clean).split())
-    body = filled(destination.body, values, clean).strip()
+    own = {"title": destination.title, "body": destination.body, **(notice or {})}
+    title = " ".join(filled(own["title"], values, clean).split())
+    body = filled(own["body"], values, clean).strip()
     if len(body) > LONGEST:
         body = f"{body[:LONGEST]} …"
     return Message(title, body or title, _TONES.get(word, "warning"))  # many services take no message without a text

@@ -87,6 +87,9 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
     action = Action(step.action)
     if action in (Action.SHARE, Action.ROUTE):
         return await routed.direct(step, work)
+    if action is Action.NOTIFY:
+        # Whoever is to be told is told by the event of this step's end, beside the rollout (``telling``).
+        return {name: step.body[name] for name in ("notify", "weight", "hosts", "of")}
     if step.host == BASTION:
         return await _hook_here(step, work)
     connection = await work.crew.connection(step.host)

@@ -212,4 +212,4 @@ class Telling:
 def _message(address: "Address", moment: "Moment", values: dict[str, str]) -> Any:
     from quarterdeck.rollouts.telling import message
 
-    return message(address.destination, moment.words[0], values)
+    return message(address.destination, moment.words[0], values, moment.notice)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from quarterdeck.history.records import Step, StepState
-from quarterdeck.tui.cli.waits import left_words, standing_words, wait_words
+from quarterdeck.tui.cli.waits import left_words, notice_words, standing_words, wait_words
 
 NOW = datetime(2026, 11, 24, 12, 1, 30, tzinfo=UTC)
 
@@ -26,6 +26,12 @@ def test_a_wait_says_how_long_and_where() -> None:
     told = "approval by 1 of @oncall or maya within 30m00s at 25 % (1 of 4 hosts)"
     assert wait_words("approval", {"approval": asked, **at}) == told
     assert wait_words("approval", {"approval": {**asked, "from": None}}) == "approval by 1 of anybody within 30m00s"
+
+
+def test_a_notice_says_whom_and_what() -> None:
+    assert notice_words({"to": ["oncall", "chat"], "body": "look\nat it"}) == "tell oncall, chat: look at it"
+    assert notice_words({"title": "half of it"}) == "tell all who are told: half of it"
+    assert notice_words({}) == "tell all who are told"
 
 
 def test_what_is_left_of_it_is_told_while_it_lasts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.config.load import FleetFileErrors, load_fleet
-from quarterdeck.config.model import SecretReference
+from quarterdeck.config.model import Fleet, Notice, SecretReference
 from quarterdeck.config.notifications import BODY, PLACEHOLDERS, TITLE, USUAL, Destination
 from quarterdeck.config.problems import Problem, render
 
@@ -102,3 +102,65 @@ def test_what_there_is_not_is_named_with_the_nearest(tmp_path: Path) -> None:
     assert {"failed", "production", "api", "{{target}}"} <= told.keys()
     assert any(f"only {', '.join(PLACEHOLDERS)}" in message for message in told.values())
     assert len(refused(tmp_path, {"to": to, "on": []}, {"to": to, "on": ["failed", "failed"]}, {"on": ["failed"]})) == 3
+
+
+def stepping(
+    directory: Path, *steps: Any, notify: Any = ({"name": "oncall", "to": {"env": "URL"}, "on": []},)
+) -> Fleet:
+    """A fleet whose canary has these steps."""
+    loaded(directory)
+    file = directory / "fleet.yml"
+    body = json.loads(file.read_text())
+    body["services"]["api"]["strategy"] = {"canary": {"steps": [{"set_weight": 25}, *steps]}}
+    if notify is None:
+        del body["notify"]
+    else:
+        body["notify"] = list(notify)
+    file.write_text(json.dumps(body, indent=1))
+    return load_fleet(file)
+
+
+def test_what_steps_tell_and_whom(tmp_path: Path) -> None:
+    fleet = stepping(
+        tmp_path,
+        {"notify": "{{version}} is at 25 %"},
+        {"notify": {"to": ["oncall"], "title": "{{target}}", "body": "look"}},
+        {"notify": {}},
+    )
+    (one,) = fleet.notify
+    assert (one.name, one.on) == ("oncall", ())
+    assert fleet.targets["dev/api"].strategy.steps[1:] == (
+        Notice(body="{{version}} is at 25 %"),
+        Notice(("oncall",), "{{target}}", "look"),
+        Notice(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "notify", "words", "nearest"),
+    [
+        ({"to": ["onkall"]}, [{"name": "oncall", "to": {"env": "URL"}}], "has the name `onkall`", "oncall"),
+        ("hello", None, "has nobody to tell", None),
+        ("hello", [], "has nobody to tell", None),
+        ("{{weigth}}", [{"to": {"env": "URL"}}], "can't be filled in", None),
+        ({"to": []}, [{"to": {"env": "URL"}}], "found an empty list", None),
+        (
+            "hello",
+            [{"name": "a", "to": {"env": "URL"}}, {"name": "a", "to": {"env": "V"}}],
+            "another destination",
+            None,
+        ),
+        ("hello", [{"to": {"env": "URL"}, "on": []}], "without a `name` no step tells it either", None),
+        ("hello", [{"to": {"env": "URL"}, "on": ["faild"]}], "found `faild`", "failed"),
+    ],
+)
+def test_a_step_that_tells_nobody_is_refused(
+    tmp_path: Path, step: Any, notify: Any, words: str, nearest: str | None
+) -> None:
+    with pytest.raises(FleetFileErrors) as caught:
+        stepping(tmp_path, {"notify": step}, notify=notify)
+    problems = {problem.message for problem in caught.value.problems}
+    assert len(problems) == 1, problems
+    assert words in problems.pop()
+    if nearest is not None:
+        assert {problem.nearest for problem in caught.value.problems} == {nearest}

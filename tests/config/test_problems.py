@@ -219,7 +219,13 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
         "unknown key `timeuot` in an approval",
         "timeout",
     ),
-    (14, "    strategy: {canary: {steps: [{set_weight: 9}, {notify: x}]}}", 51, "`notify` is not supported", None),
+    (
+        14,
+        "    strategy: {canary: {steps: [{set_weight: 9}, {set_scale: x}]}}",
+        51,
+        "`set_scale` is not supported",
+        None,
+    ),
     (
         14,
         "    strategy: {canary: {steps: [{set_weight: 9}, {run: {run: x, timeout: 1h}}]}}",

@@ -1,6 +1,8 @@
 """Notifications of rollouts on real hosts, to a real service: what is told, once, without a secret, and that no service, however it
 behaves, holds a rollout up."""
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -152,3 +154,41 @@ def test_an_abort_and_what_waits_for_approvals_are_told_and_what_has_no_url_is_j
     told.until("rolled back", "waiting", "cancelled")
     assert "nothing was changed" in told.came[2]["message"]
     left(field, queued)
+
+
+def test_steps_tell_whom_they_name_and_wait_for_nobody(notifying: Callable[..., Field], told: Told) -> None:
+    """The service never answers: the canary goes on all the same. Its worker dies then, and the message goes out once more at most."""
+    field = notifying(on=[], name="chat")
+    field.extra["notify"].append({"to": told.url("/other?rto=60"), "on": ["succeeded"], "title": "other"})
+    told.silent.set()
+    steps: list[dict[str, Any]] = [
+        {"notify": {"to": ["chat"], "title": "begins"}},
+        {"set_weight": 20},
+        {"notify": {"to": ["chat"], "title": "{{version}} is there", "body": "{{outcome}}"}},
+        UNTIL_PROMOTED,
+    ]
+    field.write(strategy={"canary": {"steps": steps}})
+    rollout = field.begin("deploy", "v2")
+    field.in_state(rollout, RolloutState.PAUSED)
+    wait_for(lambda: "begins" in told.titles(), "the first one is on its way")
+    field.kill_worker(rollout)
+    left(field, rollout)
+    told.silent.clear()
+    with field.journal() as journal:
+        Control(field.fleet(), journal, current_operator()).promote(rollout)
+    assert field.ended(rollout).state is RolloutState.SUCCEEDED
+    left(field, rollout)
+    came = Counter(told.titles())
+    assert set(came) == {"begins", "v2 is there", "other"}
+    assert max(came.values()) <= 2
+    assert came["v2 is there"] >= 1
+    assert {one["message"] for one in told.came if one["title"] == "v2 is there"} == {
+        "the canary is at 20 %, on 1 of 5 hosts"
+    }
+    sent = [(event.body["event"], event.body["to"]) for event in events(field, rollout, "notified")]
+    assert sorted(sent) == [("step", 1), ("step", 1), ("succeeded", 2)]
+    assert not events(field, rollout, "notify.failed")
+    told_of = [
+        step["action"] for step in json.loads(field.qd("show", str(rollout), "--json", status=0).stdout)["steps"]
+    ]
+    assert told_of.count("notify") == 2

@@ -14,6 +14,7 @@ from quarterdeck.config.model import (
     Hook,
     Hooks,
     HookWhere,
+    Notice,
     OnTimeout,
     Pause,
     Run,
@@ -262,6 +263,18 @@ def test_an_approval_is_in_the_plan_with_who_must_agree_and_is_never_left_out() 
     alone = plan_deploy([running("a")], "v2-b", silent, NO_HOOKS)
     assert shape(alone)[:3] == [["a:stage"], [f"{BASTION}:approval"], ["a:switch"]], "before the only host moves"
     assert alone.steps[1].body["on_timeout"] == "promote"
+
+
+def test_a_notice_is_a_wave_of_its_own_and_left_out_with_its_share() -> None:
+    steps = (Notice(), SetWeight(25), Notice(("oncall",), "", "look"), SetWeight(100))
+    strategy = Strategy("canary", max_unavailable=Share(count=1), steps=steps)
+    plan = plan_deploy([running(name) for name in "abcd"], "v2-b", strategy, NO_HOOKS)
+    assert shape(plan)[1:5] == [[f"{BASTION}:notify"], ["a:switch"], [f"{BASTION}:notify"], ["b:switch"]]
+    first, second = [step.body for step in plan.steps if step.action is Action.NOTIFY]
+    assert (first["notify"], first["weight"], first["hosts"]) == ({}, 0.0, 0)
+    assert (second["notify"], second["weight"], second["hosts"]) == ({"to": ["oncall"], "body": "look"}, 25, 1)
+    alone = plan_deploy([running("a")], "v2-b", strategy, NO_HOOKS)
+    assert shape(alone)[:3] == [["a:stage"], [f"{BASTION}:notify"], ["a:switch"]], "there is no quarter of one host"
 
 
 def test_hosts_that_run_the_release_already_count_for_the_weight() -> None:

@@ -109,3 +109,24 @@ def test_a_body_is_never_empty_and_never_endless() -> None:
     assert (
         len(message(Destination(body="{{outcome}}"), "failed", {**values, "outcome": "x" * 9999}).body) == LONGEST + 2
     )
+
+
+def step_done(seq: int, notify: dict[str, Any], weight: float = 25.0) -> Event:
+    outcome = {"notify": notify, "weight": weight, "hosts": 1, "of": 4}
+    return happened(seq, "step.done", step=7, action="notify", outcome=outcome)
+
+
+def test_a_step_tells_whom_it_names_in_its_own_words() -> None:
+    (all_of_them, named), _ = moments(
+        (step_done(1, {}), step_done(2, {"to": ["oncall"], "body": "{{version}} is there"})), RolloutKind.DEPLOY
+    )
+    nobody, oncall, other = (Destination(name=name, on=()) for name in ("", "oncall", "other"))
+    assert [wanted(one, all_of_them) for one in (nobody, oncall, other)] == [True, True, True]
+    assert [wanted(one, named) for one in (nobody, oncall, other)] == [False, True, False]
+    values = values_of(named, rollout(), "v2", "acme")
+    made = message(oncall, named.words[0], values, named.notice)
+    assert (made.title, made.body, made.tone) == ("production/api: step", "v2 is there", "info")
+    assert values["outcome"] == "the canary is at 25 %, on 1 of 4 hosts"
+    (before,), _ = moments((step_done(3, {}, weight=0.0),), RolloutKind.DEPLOY)
+    assert before.outcome == "the canary begins"
+    assert words(happened(1, "step.done", step=1, action="switch", outcome={})) == []

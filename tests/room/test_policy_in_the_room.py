@@ -72,12 +72,15 @@ def test_a_canary_stands_until_a_key_agrees_to_its_step(field: Field) -> None:
     hosts = [host.name for host in field.hosts.hosts]
     field.extra["environments"] = {"staging": {"hosts": hosts}}
     asks = {"approval": {"prevent_self_review": False, "timeout": "30m"}}
-    field.write(strategy={"canary": {"steps": [{"set_weight": 20}, asks, {"set_weight": 60}, asks]}})
+    field.extra["notify"] = [{"name": "oncall", "to": {"env": "NOBODYS_URL"}, "on": []}]
+    tells = {"notify": {"to": ["oncall"], "body": "it is there"}}
+    field.write(strategy={"canary": {"steps": [{"set_weight": 20}, asks, {"set_weight": 60}, asks, tells]}})
     environment = {"HOME": str(field.directory), "PATH": "/usr/bin:/bin", "QD_CACHED": "1"}
     with Terminal(field.command(TARGET, "--cached"), size=(110, 30), environment=environment) as terminal:
         terminal.wait_for("freeze: none")
         terminal.send(":deploy staging/web v2\r")
         terminal.wait_for("2  approval by 1 of anybody within 30m00s at 20 % (1 of 5 hosts)")
+        terminal.wait_for("tell oncall: it is there")
         terminal.wait_for("y deploy")
         terminal.send("\x1b")
         terminal.wait_gone("DEPLOY")

@@ -89,12 +89,14 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
         printer.progress(f"  !     {warning}", "warn")
     if steps:
         from quarterdeck.rollouts.promoting import WAITS
-        from quarterdeck.tui.cli.waits import wait_words
+        from quarterdeck.tui.cli.waits import notice_words, wait_words
 
         printer.progress("  steps")
         for step in card.get("steps") or ():
             if step["action"] in WAITS:
                 what = wait_words(step["action"], step)
+            elif "notify" in step:
+                what = notice_words(step["notify"])
             else:
                 about = step.get("run") if step["action"] == "hook" else step.get("release")
                 what = f"{step['action']} {about}" if about else step["action"]

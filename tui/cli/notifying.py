@@ -48,7 +48,10 @@ def run_notify(session: "Session", _arguments: argparse.Namespace) -> int:
         return Exit.DONE
     session.printer.table(
         ("NUMBER", "TO", "ON", "ABOUT"),
-        [(str(one.number), _where(one), ", ".join(one.on), _about(one)) for one in listed],
+        [
+            (f"{one.number} {one.name}".rstrip(), _where(one), ", ".join(one.on) or "steps", _about(one))
+            for one in listed
+        ],
     )
     return Exit.DONE
 
@@ -113,6 +116,7 @@ def _about(one: "Destination") -> str:
 def _value(one: "Destination") -> dict[str, Any]:
     return {
         "number": one.number,
+        "name": one.name or None,
         "to": _where(one),
         "on": list(one.on),
         "environments": list(one.environments) if one.environments is not None else None,

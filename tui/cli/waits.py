@@ -25,6 +25,13 @@ def wait_words(action: str, body: Mapping[str, Any]) -> str:
     return f"{action} {lasts}{at}"
 
 
+def notice_words(notice: Mapping[str, Any]) -> str:
+    """``tell oncall, leads: It is at 25 %``: of a canary's step, which waits for nothing."""
+    whom = ", ".join(map(str, notice["to"])) if notice.get("to") else "all who are told"
+    said = " ".join(str(notice.get("body") or notice.get("title") or "").split())
+    return f"tell {whom}: {said}" if said else f"tell {whom}"
+
+
 def standing_words(steps: Iterable[Step], outcome: str, now: datetime | None = None) -> str:
     """``pause 5m00s at 25 % (1 of 4 hosts), 3m12s left`` while it waits for a time; else ``outcome``, the rollout's own sentence."""
     for step in steps:

@@ -11,7 +11,7 @@ from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.tui.cli.times import duration
-from quarterdeck.tui.cli.waits import wait_words
+from quarterdeck.tui.cli.waits import notice_words, wait_words
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.checks import Check, deploy_checks
 from quarterdeck.tui.room.cards.picker import VersionPicker
@@ -173,6 +173,9 @@ def wave_rows(steps: Sequence[dict[str, Any]], width: int) -> list[Row]:
         elif action in WAITS:
             batch = step.get("batch")
             waves.append((wait_words(str(action), step), []))
+        elif action == Action.NOTIFY:
+            batch = step.get("batch")
+            waves.append((one_line(notice_words(step.get("notify") or {})), []))
         elif action == Action.HOOK and step.get("phase") == "steps" and step.get("batch") != batch:
             batch = step.get("batch")
             waves.append((f"run {one_line(step.get('run'))}", []))
