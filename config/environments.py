@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from quarterdeck.config.include import Declared
-from quarterdeck.config.model import Environment, Host
+from quarterdeck.config.model import Environment, Host, Requirements
 from quarterdeck.config.nodes import Node, SequenceNode
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Fields
@@ -37,6 +37,8 @@ def environments_of(declared: Declared, problems: Problems) -> dict[str, Environ
             soak=fields.values.get("soak", 0.0),
             freezes=fields.values.get("freezes", ()),
             approvals=fields.values.get("approvals"),
+            require=fields.values.get("require", Requirements()),
+            max_parallel=fields.values.get("max_parallel"),
         )
     _check_order(environments, declared, problems)
     return environments

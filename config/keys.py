@@ -42,6 +42,7 @@ from quarterdeck.config.model import (
     OnUnreachable,
     Operators,
     RegistryLogin,
+    Requirements,
     RollbackPolicy,
 )
 from quarterdeck.config.nodes import MappingNode
@@ -208,6 +209,20 @@ FREEZE = Keys(
     make=Freeze,
     check=is_a_span,
 )
+REQUIRE = Keys(
+    "what is required",
+    (
+        Key(
+            "rollback_ready",
+            BOOLEAN,
+            "Whether the way back must be open: a copy of the last good release where hosts move, or in its registry, and its secrets.",
+            default="false",
+        ),
+    ),
+    make=Requirements,
+    some_of=("rollback_ready",),
+    refused=later("signed", "build", "max_drill_age"),
+)
 ENVIRONMENT = Keys(
     "an environment",
     (
@@ -225,10 +240,16 @@ ENVIRONMENT = Keys(
             ListOf(FREEZE, "a list of freezes such as [{from: Fri 16:00, to: Mon 08:00}]"),
             "When no release goes out here; a rollback always may.",
         ),
+        Key(
+            "max_parallel",
+            COUNT,
+            "How many deploys may be under way here at once, of all services; others wait for their turn, a rollback never.",
+        ),
+        Key("require", REQUIRE, "What must hold before a deploy begins here; a rollback needs none of it."),
         Key("env", ENV, "Variables of every service in this environment."),
         Key("secrets", SECRETS, "Secrets of every service in this environment."),
     ),
-    refused=later("require", "drills", "max_parallel"),
+    refused=later("drills"),
 )
 OPERATORS = Keys(
     "the operators",

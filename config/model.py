@@ -332,6 +332,12 @@ class Target(msgspec.Struct, frozen=True):
         return f"{self.environment}/{self.service}"
 
 
+class Requirements(msgspec.Struct, frozen=True):
+    """What must hold for a deploy to begin, beside the order of the environments."""
+
+    rollback_ready: bool = False  # the way back from it is open
+
+
 class Environment(msgspec.Struct, frozen=True):
     name: str
     hosts: tuple[str, ...]
@@ -339,6 +345,10 @@ class Environment(msgspec.Struct, frozen=True):
     soak: float = 0.0  # … and has run there for so many seconds
     freezes: tuple[Freeze, ...] = ()  # when nothing goes out
     approvals: ApprovalPolicy | None = None  # None: nobody has to agree
+    require: Requirements = Requirements()
+    max_parallel: int | None = (
+        None  # deploys that are under way there at once, of all services; None: as many as there are
+    )
 
 
 class Operators(msgspec.Struct, frozen=True):

@@ -18,36 +18,41 @@ MOST_WANTED = 1000
 class Approvals(Requests):
     """Words about plans, in the order in which they were said."""
 
-    def want_approvals(self, rollout: int, outcome: str, wanted: dict[str, Any], *, supersede: bool = False) -> None:
+    def want_approvals(
+        self, rollout: int, outcome: str, wanted: dict[str, Any], *, supersede: bool = False, afresh: bool = False
+    ) -> None:
         """The rollout waits, state queued, for words about the plan that it has now. Event ``approvals.wanted`` with ``wanted``, and
         ``{"plan_hash", "until", "boot", "until_boottime"}``: so long it waits, counted from the first time that it began to.
 
-        ``wanted["timeout"]`` is in seconds. ``supersede``: another one that only waits, too, makes way. Raises ``TargetBusy``, and
-        ``RequestRefused`` when it has begun or ended.
+        ``wanted["timeout"]`` is in seconds. ``afresh``: the time begins anew. ``supersede``: another one that only waits, too, makes way.
+        Raises ``TargetBusy``, and ``RequestRefused`` when it has begun or ended.
         """
 
         def change() -> None:
-            found = self._known(rollout)
-            if found.state not in (RolloutState.ARMED, RolloutState.QUEUED):
-                raise RequestRefused(f"rollout {rollout} is {found.state}: it does not wait for anybody's word")
-            other = self.active(found.target)
-            if other is not None and other.id != rollout:
-                if not supersede or other.state is not RolloutState.QUEUED:
-                    raise TargetBusy(other)
-                self._change_state(
-                    other,
-                    RolloutState.SUPERSEDED,
-                    f"superseded by rollout {rollout} ({found.kind}) of {found.requested_by}",
-                    {"by": rollout},
-                )
-            self._change_state(found, RolloutState.QUEUED, outcome, {})
-            before = self.wanted_approvals(rollout) or _times(float(wanted["timeout"]))
+            found = self._wait(rollout, outcome, supersede=supersede)
+            earlier = None if afresh else self.wanted_approvals(rollout)
+            before = earlier or _times(float(wanted["timeout"]))
             times = {name: before[name] for name in ("until", "boot", "until_boottime")}
             self._event(
                 "approvals.wanted", found.target, rollout, None, {**wanted, **times, "plan_hash": found.plan_hash}
             )
 
         self._write(change, rollout=rollout)
+
+    def _wait(self, rollout: int, outcome: str, *, supersede: bool = False, queue: bool = False) -> Rollout:
+        """From armed to queued, or queued with another sentence: the target is taken as far as other deploys are concerned. ``queue``: what
+        it waits for is its turn, and no person. Within a transaction. Raises ``TargetBusy``, ``RequestRefused``."""
+        found = self._known(rollout)
+        if found.state not in (RolloutState.ARMED, RolloutState.QUEUED):
+            raise RequestRefused(f"rollout {rollout} is {found.state}: it does not wait to begin")
+        other = self.active(found.target)
+        if other is not None and other.id != rollout:
+            if not supersede or other.state is not RolloutState.QUEUED:
+                raise TargetBusy(other)
+            words = f"superseded by rollout {rollout} ({found.kind}) of {found.requested_by}"
+            self._change_state(other, RolloutState.SUPERSEDED, words, {"by": rollout})
+        self._change_state(found, RolloutState.QUEUED, outcome, {"queue": True} if queue else {})
+        return found
 
     def want_approvals_at(self, rollout: int, epoch: int, step: int, wanted: dict[str, Any]) -> dict[str, Any]:
         """A step that has begun waits for words about it. Event ``approvals.wanted`` as above, with ``step`` and its ``op_id``, once for

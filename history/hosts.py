@@ -5,14 +5,14 @@ from typing import Any
 
 from quarterdeck.history.chain import from_text, plain, to_text
 from quarterdeck.history.clock import now
-from quarterdeck.history.freezes import Freezes
+from quarterdeck.history.queueing import Queueing
 from quarterdeck.history.records import Debt, Observation
 
 OBSERVATION = "target, host, time, release, version, health, error, body"
 DEBT = "target, host, release, rollout, since, reason"
 
 
-class Hosts(Freezes):
+class Hosts(Queueing):
     """Observations (no audit events: they are measurements, not deeds) and debts."""
 
     def observe(self, observations: Sequence[Observation], rollout: int | None = None) -> None:

@@ -60,6 +60,11 @@ def waiting_for(journal: Journal, rollout: Rollout) -> Waiting | None:
     if rollout.state in (RolloutState.RUNNING, RolloutState.PAUSED):
         step = asks_people(journal.steps(rollout.id))
         return standing(journal, rollout, wanted_at(step), step) if step is not None else None
+    return None if journal.in_queue(rollout.id) else agreed_or_waiting(journal, rollout)
+
+
+def agreed_or_waiting(journal: Journal, rollout: Rollout) -> Waiting | None:
+    """Of one that has not begun; also where enough people have agreed, and it waits for its turn: one of them may think better of it."""
     wanted = wanted_of(rollout)
     if wanted is None or rollout.state is not RolloutState.QUEUED:
         return None
@@ -105,7 +110,7 @@ def why_not(operator: Operator, rollout: Rollout, wanted: ApprovalPolicy, *, yes
 def _say(control: Control, id: int, verdict: str, plan_hash: str, reason: str, step: int | None) -> Said:
     journal = control.journal
     rollout = journal.rollout(id)
-    waiting = waiting_for(journal, rollout)
+    waiting = waiting_for(journal, rollout) or agreed_or_waiting(journal, rollout)
     if waiting is None:
         state = str(rollout.state).replace("_", " ")
         advice = f"its worker died: qd resume {id}" if rollout.state is RolloutState.ORPHANED else ""

@@ -274,6 +274,8 @@ class Control:
             "soak": environment.soak,
             "freezes": msgspec.to_builtins(environment.freezes),
             "approvals": self._approvals(environment),
+            "max_parallel": environment.max_parallel,
+            "require": msgspec.to_builtins(environment.require),
             "person": self.operator.person,
             **self._analyses(target),
             **self._notify(target),

@@ -1,7 +1,7 @@
-"""What must hold before a release may go out. Pure: told what is known, it answers with the sentence that refuses, or
-None."""
+"""What must hold before a release may go out. Pure: told what is known, it answers with what speaks against it, and with the sentence that
+refuses where that is not set aside."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from enum import StrEnum
 
 import msgspec
@@ -24,60 +24,14 @@ class Sighting(msgspec.Struct, frozen=True):
 NOTHING_BEFORE = Sighting(None, 0.0, None)
 
 
-def refusal(
-    release: Release,
-    *,
-    verdict: str,
-    verdict_reason: str,
-    force: bool,
-    after: str | None,
-    soak: float,
-    before: Sighting,
-    overridden: Set[str],
-    frozen: Frozen | None = None,
-) -> str | None:
-    """Why ``release`` may not be deployed: it was bad before, its environment is frozen, or it has not succeeded (long enough) in the
-    environment before."""
-    if verdict == "bad" and not force:
-        return (
-            f"release {release.id} was marked bad ({verdict_reason or 'no reason recorded'}); "
-            "to ship it all the same: --force --reason …"
-        )
-    if frozen is not None and "freeze" not in overridden:
-        return f"{frozen_words(release.target, frozen)}; wait for its end, or: --override freeze --reason …"
-    if after is None or "after" in overridden:
-        return None
-    override = "or: --override after --reason …"
-    if "bad" in (verdict, before.verdict):  # then the way is another release, not this one once more
-        instead = f"good there: {', '.join(before.good)}" if before.good else "make a new version"
-        way = f"{instead}; {override}"
-    else:
-        way = f"ship it there first, {override}"
-    rule = f"{release.target} takes only what has succeeded in {after}"
-    if before.verdict is None:
-        there = f"this {release.version} has not: {before.now} runs there" if before.now else "nothing has run there"
-        return f"{rule}, and {there}; {way}"
-    if before.verdict != "good":
-        return f"{rule}, and {release.version} is {before.verdict} there; {way}"
-    if before.ran < soak:
-        return (
-            f"{release.version} has run in {after} for {int(before.ran)} s of the {int(soak)} s "
-            f"that {release.target} asks for; wait for the rest, {override}"
-        )
-    return None
-
-
-def frozen_words(target: str, frozen: Frozen) -> str:
-    """``production is frozen until …``; a rollback is not concerned."""
-    return f"{target.partition('/')[0]} is frozen {frozen.words}"
-
-
 class WayRound(StrEnum):
     """What sets a refusal aside; always with a reason."""
 
     FORCE = "--force"
     AFTER = "--override after"
     FREEZE = "--override freeze"
+    REQUIRE = "--override require"
+    QUEUE = "--override queue"
 
     @property
     def words(self) -> str:
@@ -88,6 +42,10 @@ class WayRound(StrEnum):
                 return "the order of the environments"
             case WayRound.FREEZE:
                 return "the freeze"
+            case WayRound.REQUIRE:
+                return "what is required there"
+            case WayRound.QUEUE:
+                return "the queue"
 
     @property
     def policy(self) -> str | None:
@@ -96,6 +54,84 @@ class WayRound(StrEnum):
 
 
 OVERRIDES = tuple(way.policy for way in WayRound if way.policy is not None)
+
+
+class Objection(msgspec.Struct, frozen=True):
+    """What speaks against a deploy. ``why``: the fact alone, as it is recorded where it is set aside; ``refusal``: for whom it refuses."""
+
+    way: WayRound
+    why: str
+    refusal: str
+
+    def is_set_aside(self, *, force: bool, overridden: Set[str]) -> bool:
+        return force if self.way is WayRound.FORCE else self.way.policy in overridden
+
+
+def objections(
+    release: Release,
+    *,
+    verdict: str,
+    verdict_reason: str,
+    after: str | None,
+    soak: float,
+    before: Sighting,
+    frozen: Frozen | None = None,
+) -> list[Objection]:
+    """Why ``release`` should not be deployed: it was bad before, its environment is frozen, or it has not succeeded (long enough) in the
+    environment before."""
+    found = []
+    if verdict == "bad":
+        why = f"release {release.id} was marked bad ({verdict_reason or 'no reason recorded'})"
+        found.append(Objection(WayRound.FORCE, why, f"{why}; to ship it all the same: --force --reason …"))
+    if frozen is not None:
+        told = f"{frozen_words(release.target, frozen)}; wait for its end, or: --override freeze --reason …"
+        found.append(Objection(WayRound.FREEZE, frozen.words, told))
+    if after is not None and (early := _too_early(release, verdict, after, soak, before)) is not None:
+        found.append(early)
+    return found
+
+
+def refusal(found: Iterable[Objection], *, force: bool, overridden: Set[str]) -> str | None:
+    """The first one that is not set aside, in a sentence; None: it may go out."""
+    standing = (one for one in found if not one.is_set_aside(force=force, overridden=overridden))
+    return next((one.refusal for one in standing), None)
+
+
+def way_closed(release: Release, why: str) -> Objection:
+    """There is no way back from ``release``, and its environment requires one. ``why``: what is in the way."""
+    rule = f"{release.target} takes only what there is a way back from, and {why}"
+    return Objection(
+        WayRound.REQUIRE, why, f"{rule}; nothing was changed; put that right, or: --override require --reason …"
+    )
+
+
+def _too_early(release: Release, verdict: str, after: str, soak: float, before: Sighting) -> Objection | None:
+    override = "or: --override after --reason …"
+    if "bad" in (verdict, before.verdict):  # then the way is another release, not this one once more
+        instead = f"good there: {', '.join(before.good)}" if before.good else "make a new version"
+        way = f"{instead}; {override}"
+    else:
+        way = f"ship it there first, {override}"
+    rule = f"{release.target} takes only what has succeeded in {after}"
+    if before.verdict is None:
+        there = f"this {release.version} has not: {before.now} runs there" if before.now else "nothing has run there"
+        why = f"{rule}, and {there}"
+    elif before.verdict != "good":
+        why = f"{rule}, and {release.version} is {before.verdict} there"
+    elif before.ran < soak:
+        why = (
+            f"{release.version} has run in {after} for {int(before.ran)} s of the {int(soak)} s "
+            f"that {release.target} asks for"
+        )
+        way = f"wait for the rest, {override}"
+    else:
+        return None
+    return Objection(WayRound.AFTER, why, f"{why}; {way}")
+
+
+def frozen_words(target: str, frozen: Frozen) -> str:
+    """``production is frozen until …``; a rollback is not concerned."""
+    return f"{target.partition('/')[0]} is frozen {frozen.words}"
 
 
 def way_round(refused: str) -> WayRound | None:

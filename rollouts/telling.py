@@ -76,6 +76,8 @@ def _words(state: RolloutState, body: Mapping[str, Any], kind: RolloutKind) -> t
     match state:
         case RolloutState.RUNNING:
             return ("started",) if body.get("from") in ("armed", "queued") else ()
+        case RolloutState.QUEUED if body.get("queue"):
+            return ()  # for others to be done: no person is waited for
         case RolloutState.QUEUED | RolloutState.PAUSED:
             return ("waiting",)
         case RolloutState.SUCCEEDED if kind is RolloutKind.ROLLBACK:
@@ -97,8 +99,8 @@ def _come_to(outcome: Mapping[str, Any]) -> str:
 
 
 def _set_aside(body: Mapping[str, Any]) -> str:
-    frozen = f" ({body['frozen']})" if body.get("frozen") else ""
-    return f"{body.get('policy')} was set aside{frozen}"
+    what = body.get("words") or body.get("frozen")
+    return f"{body.get('policy')} was set aside{f' ({what})' if what else ''}"
 
 
 def wanted(destination: "Destination", moment: Moment) -> bool:

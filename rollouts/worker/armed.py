@@ -16,6 +16,7 @@ from quarterdeck.config.release import Release, canonical
 from quarterdeck.history.records import RolloutKind
 from quarterdeck.rollouts.plan import HostNow, Plan, summary
 from quarterdeck.rollouts.traffic import Traffic
+from quarterdeck.rollouts.way_back import without_copy
 
 
 class CannotBegin(Exception):
@@ -62,7 +63,7 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
     nowhere = False
     if kind is RolloutKind.ROLLBACK:
         answered = [host for host in hosts if host.error is None]
-        missing = [host.host for host in answered if to not in host.kept]
+        missing = without_copy(to, answered)
         if missing:
             how = f"and it can't be fetched now: {armed.fetch_fault}" if armed.fetch_fault else "it is fetched first"
             reasons.append(

@@ -24,13 +24,15 @@ from quarterdeck.rollouts.freezes import from_options
 from quarterdeck.rollouts.frozen import frozen_now
 from quarterdeck.rollouts.manifest import release_in
 from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, Plan, plan_deploy, plan_rollback
-from quarterdeck.rollouts.policy import NOTHING_BEFORE, refusal
+from quarterdeck.rollouts.policy import NOTHING_BEFORE, Objection, WayRound, objections, refusal, way_closed
 from quarterdeck.rollouts.proof import seen_before
+from quarterdeck.rollouts.way_back import CLOSED
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.fetchable import why_not_fetchable
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.old_secrets import old_secrets
+from quarterdeck.rollouts.worker.required import way_back
 
 if TYPE_CHECKING:
     import asyncssh
@@ -139,7 +141,9 @@ class Arming:
             archive=archive,
             traffic=traffic,
         )
-        return described(armed, self.rollout.kind, dict.fromkeys(values.values, "same"))
+        described(armed, self.rollout.kind, dict.fromkeys(values.values, "same"))
+        await self.check_required(armed)
+        return armed
 
     async def _release(self, version: str, artifact: ResolvedArtifact, values: SecretValues) -> Release:
         prints = await asyncio.to_thread(lambda: {name: fingerprint(value) for name, value in values.values.items()})
@@ -158,27 +162,58 @@ class Arming:
         reader = self.journal.reader
         row = reader.release(release.id)
         after = options.get("after")
-        overridden = frozenset(options.get("override") or ())
-        frozen = frozen_now(reader, self.target.environment, from_options(options.get("freezes") or ()))
-        why = refusal(
-            release,
-            verdict=row.verdict if row else "untried",
-            verdict_reason=row.verdict_reason if row else "",
-            force=bool(options.get("force")),
-            after=str(after) if after else None,
-            soak=float(options.get("soak") or 0.0),
-            before=seen_before(reader, str(after), release.artifact.sha256, wanted_by=release.target)
-            if after
-            else NOTHING_BEFORE,
-            overridden=overridden,
-            frozen=frozen,
+        await self._heed(
+            objections(
+                release,
+                verdict=row.verdict if row else "untried",
+                verdict_reason=row.verdict_reason if row else "",
+                after=str(after) if after else None,
+                soak=float(options.get("soak") or 0.0),
+                before=seen_before(reader, str(after), release.artifact.sha256, wanted_by=release.target)
+                if after
+                else NOTHING_BEFORE,
+                frozen=frozen_now(reader, self.target.environment, from_options(options.get("freezes") or ())),
+            )
         )
+
+    async def check_required(self, armed: Armed, *, looked: bool = True) -> None:
+        """Raises ``CannotBegin`` where the environment requires a way back and there is none. ``looked``: at the hosts just now; else they
+        are asked once more. What was found is in the body of ``armed``."""
+        if not (self.rollout.options.get("require") or {}).get("rollback_ready"):
+            return
+        release, hosts = armed.release, armed.hosts
+        if not looked:
+            hosts = await self.look(release, patient=True)
+        back = await way_back(
+            self.journal.reader,
+            self.target.name,
+            release.id,
+            hosts,
+            armed.plan.changed,
+            base=self.base,
+            logins=self.backend.logins,
+        )
+        armed.body["require"] = {"rollback_ready": back.value()}
+        if back.state == CLOSED:
+            await self._heed([way_closed(release, f"the way back is {back.words}")])
+
+    async def _heed(self, found: list[Objection]) -> None:
+        """Raises ``CannotBegin`` for the first objection that is not set aside; those that are by ``--override`` are journalled, once."""
+        options = self.rollout.options
+        overridden = frozenset(options.get("override") or ())
+        why = refusal(found, force=bool(options.get("force")), overridden=overridden)
         if why is not None:
             raise CannotBegin("policy", why)
-        if frozen is not None and not reader.events(rollout=self.rollout.id, kind="override", limit=1):
-            told = {"policy": "freeze", "frozen": frozen.words, "reason": self.rollout.reason}
+        events = self.journal.reader.events(rollout=self.rollout.id, kind="override")
+        told = {event.body.get("policy") for event in events}
+        for one in found:
+            policy = one.way.policy
+            if policy is None or policy in told:
+                continue
+            body = {"policy": policy, "words": one.why, "reason": self.rollout.reason}
+            body |= {"frozen": one.why} if one.way is WayRound.FREEZE else {}
             await self.journal.do(
-                self.journal.journal.record, "override", target=release.target, rollout=self.rollout.id, body=told
+                self.journal.journal.record, "override", target=self.target.name, rollout=self.rollout.id, body=body
             )
 
     async def arm_again(self, release: Release, before: Armed | None) -> Armed:
@@ -210,7 +245,9 @@ class Arming:
         hosts, traffic = await self.traffic(hosts, release, leaving)
         plan = self._plan_deploy(hosts, release, leaving, traffic)
         armed = Armed(self.target, release, leaving, hosts, plan, secrets, known, masked=masked, traffic=traffic)
-        return described(armed, self.rollout.kind, states)
+        described(armed, self.rollout.kind, states)
+        await self.check_required(armed)
+        return armed
 
     def _plan_deploy(
         self, hosts: list[HostNow], release: Release, leaving: str | None, traffic: "Traffic | None"

@@ -10,17 +10,21 @@ from quarterdeck.backends.errors import BackendError
 from quarterdeck.config.registries import RegistryLogins
 from quarterdeck.config.release import Release
 from quarterdeck.rollouts.plan import HostNow
+from quarterdeck.rollouts.way_back import without_copy
 
 _PATIENCE: Final = 4.0  # seconds that a rollback's card waits for a registry
+
+
+def has_registry(release: Release) -> bool:
+    """Whether a host without a copy fetches it by itself."""
+    return release.container is not None and "@sha256:" in release.artifact.location
 
 
 async def why_not_fetchable(release: Release, hosts: Iterable[HostNow], logins: RegistryLogins) -> str:
     """The reason, in words; empty where no host that answered lacks the image, where the registry has it, and for what is no image
     of a registry."""
     location = release.artifact.location
-    if release.container is None or "@sha256:" not in location:
-        return ""
-    if all(host.error is not None or release.id in host.kept for host in hosts):
+    if not has_registry(release) or not without_copy(release.id, hosts):
         return ""
     from quarterdeck.backends.artifacts.http_tries import Retries
     from quarterdeck.backends.artifacts.registry import image_exists

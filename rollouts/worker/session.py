@@ -24,7 +24,8 @@ from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.standing import masked_values
 from quarterdeck.rollouts.worker.standing_still import Aborted
-from quarterdeck.rollouts.worker.waiting import Overtaken, WaitingForWords
+from quarterdeck.rollouts.worker.waiting import Overtaken
+from quarterdeck.rollouts.worker.waiting_for_a_turn import NotItsTurn, WaitingForTurn
 from quarterdeck.rollouts.worker.waves import Waves
 
 log = logging.getLogger("quarterdeck.worker")
@@ -49,10 +50,12 @@ async def run(state: Path, rollout: int, backend: Hosts, crew: Crew) -> int:
             now = journal.rollout(rollout)
             if now.state in ENDED:
                 return 0
+            unheard_of = journal.unheard_of(rollout)
             journal.set_worker(rollout, os.getpid(), *process_identity(os.getpid()))
             thread = JournalThread(journal, reader)
             try:
                 session = Session(state, now, thread, backend, crew)
+                session.unheard_of = unheard_of
                 async with session.telling.beside():
                     await session.live()
             finally:
@@ -62,14 +65,14 @@ async def run(state: Path, rollout: int, backend: Hosts, crew: Crew) -> int:
     return 0
 
 
-class Session(WaitingForWords, CarryingOut):
+class Session(WaitingForTurn, CarryingOut):
     async def live(self) -> None:
         beside = [asyncio.create_task(self._beat()), asyncio.create_task(self.wishes.follow())]
         try:
             if self.rollout.state is RolloutState.ARMED:
                 await self._from_the_start()
             elif self.rollout.state is RolloutState.QUEUED:
-                await self._begin_agreed(self._last_begun(), None)
+                await self._begin_after_waiting(self._last_begun())
             else:
                 await self._taken_over()
         except CannotBegin as error:
@@ -124,16 +127,32 @@ class Session(WaitingForWords, CarryingOut):
         wanted = wanted_of(self.rollout)
         if wanted is not None:
             await self._queue(wanted, armed.plan_hash, request)
-            await self._begin_agreed(begun_before, armed)
-        else:
-            await self._begin(armed, begun_before, request)
+            armed, request = await self._agreed(wanted, armed), None
+        await self._begin_in_turn(armed, begun_before, request, wanted)
 
-    async def _begin_agreed(self, begun_before: Rollout | None, armed: Armed | None) -> None:
-        """As soon as enough people have agreed. ``armed``: None when another worker had armed it."""
+    async def _begin_after_waiting(self, begun_before: Rollout | None) -> None:
+        """Of one that another worker had armed, and that waits."""
         wanted = wanted_of(self.rollout)
-        assert wanted is not None
-        agreed = await self._agreed(wanted, armed)
-        await self._begin(agreed, begun_before, None, wanted)
+        if self.journal.reader.in_queue(self.id):
+            self.refuse_if_forgotten()
+            if self.places is not None:
+                await self.await_turn(wanted, None)
+        armed = await (self._agreed(wanted, None) if wanted is not None else self.armed_for_its_turn(None))
+        await self._begin_in_turn(armed, begun_before, None, wanted)
+
+    async def _begin_in_turn(
+        self, armed: Armed, begun_before: Rollout | None, request: Request | None, wanted: ApprovalPolicy | None
+    ) -> None:
+        """As soon as there is room in its environment, with the plan that the hosts want then."""
+        while True:
+            try:
+                await self._begin(armed, begun_before, request, wanted)
+            except NotItsTurn:
+                await self.await_turn(wanted, request)
+                request = None
+            else:
+                return
+            armed = await (self._agreed(wanted, armed) if wanted is not None else self.armed_for_its_turn(armed))
 
     async def _begin(
         self,
@@ -150,6 +169,7 @@ class Session(WaitingForWords, CarryingOut):
         def begin() -> int:
             if wanted is not None:
                 self.still_agreed(journal, wanted)
+            self.take_turn(journal)
             journal.seed_epoch(self.target.name, armed.highest_epoch)
             epoch = journal.begin(self.id, preempt=self._preempt(preempted))
             if request is not None:
@@ -166,7 +186,7 @@ class Session(WaitingForWords, CarryingOut):
                 await self.wishes.answer(request, busy(error.active), state="refused")
             raise CannotBegin("busy", f"{busy(error.active)}; nothing was changed") from error
         except RequestRefused as error:
-            if wanted is None:
+            if wanted is None and self.places is None:
                 raise
             raise Overtaken from error  # at the last moment
         if request is not None:
@@ -213,6 +233,7 @@ class Session(WaitingForWords, CarryingOut):
         """What policy allowed when this was armed may be forbidden by the time that somebody says ``go``."""
         try:
             await self.arming.check_policy(armed.release)
+            await self.arming.check_required(armed, looked=False)
         except CannotBegin as error:
             await self.wishes.answer(request, error.why, state="refused")
             raise

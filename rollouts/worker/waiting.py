@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from quarterdeck.config.model import ApprovalPolicy
 from quarterdeck.config.release import Release
@@ -23,6 +23,7 @@ from quarterdeck.rollouts.worker.armed import Armed, CannotBegin
 from quarterdeck.rollouts.worker.standing import Standing
 
 log = logging.getLogger("quarterdeck.worker")
+T = TypeVar("T")
 
 
 class Overtaken(Exception):
@@ -70,7 +71,7 @@ class WaitingForWords(Standing):
         """Within the transaction that begins: a no that came at the last moment counts. Raises ``CannotBegin``."""
         told = tally(wanted, journal.rollout(self.id), journal.approvals(self.id))
         if told.rejected is not None:
-            raise _rejected(told)
+            raise rejected(told)
         if told.missing:
             raise CannotBegin("policy", f"it {told.words}; nothing was changed")
 
@@ -88,8 +89,9 @@ class WaitingForWords(Standing):
             reader = self.journal.reader
             told = tally(wanted, reader.rollout(self.id), reader.approvals(self.id))
             if told.rejected is not None:
-                raise _rejected(told)
-            if not told.missing and seconds_left(reader.wanted_approvals(self.id) or {}) > 0:
+                raise rejected(told)
+            in_time = seconds_left(reader.wanted_approvals(self.id) or {}) > 0
+            if not told.missing and (in_time or reader.in_queue(self.id)):  # there it was agreed to in time
                 return  # what was agreed to long ago, while nobody was at work on it, does not begin unexpectedly
             if told_last not in (None, len(told.given)):
                 await self._say(told)
@@ -98,7 +100,12 @@ class WaitingForWords(Standing):
 
     async def _next_move(self, told: Tally) -> None:
         until = self.journal.reader.wanted_approvals(self.id) or {}
-        left = seconds_left(until)
+        if not await self._something(seconds_left(until)):
+            words = told.words if told.missing else "was agreed to, and nobody was at work on it in time"
+            raise CannotBegin("silence", f"it {words}, and the time for that is over{_was(until)}; nothing was changed")
+
+    async def _something(self, left: float) -> bool:
+        """Until something was journalled; False: so many seconds are over. Raises ``Overtaken``, ``CannotBegin`` when it is withdrawn."""
         withdrawn = asyncio.create_task(self.wishes.next("cancel", "abort"))
         overtaken = asyncio.create_task(self.wishes.overtaken.wait())
         moved = asyncio.create_task(self.wishes.moved.wait())
@@ -111,11 +118,7 @@ class WaitingForWords(Standing):
                 request = withdrawn.result()
                 await self.wishes.answer(request, "cancelled before the first change")
                 raise CannotBegin("cancelled", f"cancelled by {request.by}; nothing was changed")
-            if not done:
-                words = told.words if told.missing else "was agreed to, and nobody was at work on it in time"
-                raise CannotBegin(
-                    "silence", f"it {words}, and the time for that is over{_was(until)}; nothing was changed"
-                )
+            return bool(done)
         finally:
             for task in tasks:
                 task.cancel()
@@ -137,20 +140,21 @@ class WaitingForWords(Standing):
 
         def change() -> None:
             journal.set_plan(self.id, armed.body, after, to_release=armed.release.id, from_release=armed.leaving)
-            journal.want_approvals(self.id, told, policy_value(wanted))
+            waited = journal.leave_queue(self.id)  # its turn has come, and it can't take it
+            journal.want_approvals(self.id, told, policy_value(wanted), afresh=waited)
 
         await self._while_it_waits(lambda: journal.together(change, rollout=self.id))
         log.info("the plan has changed while it waited, rollout=%d plan=%s", self.id, after)
 
-    async def _while_it_waits(self, write: Callable[[], None]) -> None:
+    async def _while_it_waits(self, write: Callable[[], T]) -> T:
         """Raises ``Overtaken`` when it does not wait any more: a rollback came between."""
         try:
-            await self.journal.do(write)
+            return await self.journal.do(write)
         except RequestRefused as error:
             raise Overtaken from error
 
 
-def _rejected(told: Tally) -> CannotBegin:
+def rejected(told: Tally) -> CannotBegin:
     assert told.rejected is not None
     why = f": {told.rejected.reason}" if told.rejected.reason else ""
     return CannotBegin("rejected", f"rejected by {told.rejected.by}{why}; nothing was changed")

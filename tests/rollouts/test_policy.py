@@ -2,7 +2,7 @@
 
 from quarterdeck.config.model import Commands, Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
-from quarterdeck.rollouts.policy import NOTHING_BEFORE, Sighting, WayRound, refusal, way_round
+from quarterdeck.rollouts.policy import NOTHING_BEFORE, Sighting, WayRound, objections, refusal, way_round
 
 RELEASE = Release(
     "production/web", "v2", ResolvedArtifact("/a/web-v2.tgz", "b" * 64), "/srv/web", Runner(commands=Commands("a", "b"))
@@ -18,16 +18,8 @@ def ask(
     before: Sighting = NOTHING_BEFORE,
     overridden: frozenset[str] = frozenset(),
 ) -> str | None:
-    return refusal(
-        RELEASE,
-        verdict=verdict,
-        verdict_reason="5xx",
-        force=force,
-        after=after,
-        soak=soak,
-        before=before,
-        overridden=overridden,
-    )
+    found = objections(RELEASE, verdict=verdict, verdict_reason="5xx", after=after, soak=soak, before=before)
+    return refusal(found, force=force, overridden=overridden)
 
 
 def test_a_release_that_was_bad_goes_out_again_only_by_force() -> None:

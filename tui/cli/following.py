@@ -180,7 +180,7 @@ def describe(event: "Event") -> tuple[str, str]:
             return _columns("-", "release", f"{body.get('release')} is new", "dim")
         case "replanned":
             return _columns("-", "replanned", f"because {body.get('because')}", "warn")
-        case "approvals.wanted":
+        case "approvals.wanted" | "queue.joined" | "queue.left":
             return "", ""  # the state says it, in words
         case "approved" | "rejected":
             why = f", because: {body['reason']}" if body.get("reason") else ""
@@ -195,8 +195,14 @@ def describe(event: "Event") -> tuple[str, str]:
             why = f": {body['reason']}" if body.get("reason") else ""
             return _columns("-", "freeze", f"{body.get('environment')} is not frozen any more{why} ({event.who})", "")
         case "override":
-            frozen = f", frozen {body['frozen']}" if body.get("frozen") else ""
-            told = f"{body.get('policy')} was set aside{frozen}; because: {body.get('reason')} ({event.who})"
+            what = (
+                f", frozen {body['frozen']}"
+                if body.get("frozen")
+                else f": {body['words']}"
+                if body.get("words")
+                else ""
+            )
+            told = f"{body.get('policy')} was set aside{what}; because: {body.get('reason')} ({event.who})"
             return _columns("-", "override", told, "warn")
         case "notified" | "notify.failed":
             service = f" ({body['service']})" if body.get("service") else ""

@@ -28,7 +28,7 @@ class Command(msgspec.Struct, frozen=True):
     summary: str
 
 
-POLICIES = ("after", "freeze")  # what --override can set aside
+POLICIES = ("after", "freeze", "require", "queue")  # what --override can set aside
 
 COMMANDS: tuple[Command, ...] = (
     Command("check", "fleetfile", "check the fleet file, all faults at once"),

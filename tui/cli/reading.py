@@ -11,6 +11,7 @@ from quarterdeck.tui.cli.times import clock, day_and_clock, duration, seconds_be
 
 if TYPE_CHECKING:
     from quarterdeck.history.records import Approval, Event, Request, Rollout, Step
+    from quarterdeck.rollouts.in_line import Queued
     from quarterdeck.tui.cli.session import Session
 
 
@@ -124,6 +125,7 @@ def event_value(event: "Event") -> dict[str, Any]:
 
 def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.approving import waiting_for
+    from quarterdeck.rollouts.in_line import queued
     from quarterdeck.tui.cli.approving import waiting_value
 
     session.tend()
@@ -138,7 +140,11 @@ def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
         ]
         found = sorted(found, key=lambda rollout: rollout.id, reverse=True)[: arguments.limit]
     waits = {rollout.id: waiting_for(journal, rollout) for rollout in found}
-    values = [as_value(rollout) | {"approvals": waiting_value(waits[rollout.id])} for rollout in found]
+    queues = {rollout.id: queued(journal, rollout) for rollout in found}
+    values = [
+        as_value(rollout) | {"approvals": waiting_value(waits[rollout.id]), "queue": _queue_value(queues[rollout.id])}
+        for rollout in found
+    ]
     session.printer.document({"fleet": session.fleet.name, "rollouts": values})
     if not found:
         session.printer.line("no rollouts under way" if arguments.active else "no rollouts yet")
@@ -162,6 +168,9 @@ def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
     for id, waiting in waits.items():
         if waiting is not None:
             session.printer.line(f"{id} {waiting.words}; qd approve {id}, or qd reject {id}", "warn")
+    for id, queue in queues.items():
+        if queue is not None:
+            session.printer.line(f"{id} {queue.words}", "warn")
     return Exit.DONE
 
 
@@ -175,6 +184,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
 
     from quarterdeck.rollouts.approvals import SHOWN_HASH
     from quarterdeck.rollouts.approving import waiting_for
+    from quarterdeck.rollouts.in_line import queued
     from quarterdeck.rollouts.measuring_seen import metrics_seen
     from quarterdeck.tui.cli.approving import waiting_value
 
@@ -183,6 +193,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     journal = session.journal
     steps = journal.steps(rollout.id)
     waiting, words = waiting_for(journal, rollout), journal.approvals(rollout.id)
+    queue = queued(journal, rollout)
     events = [event for event in journal.every_event(rollout.id) if not event.kind.startswith("step.")]
     metrics = metrics_seen(journal, rollout, steps)
     asked = [journal.request(int(event.body["request"])) for event in events if event.kind == "request"]
@@ -193,6 +204,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
             "plan_hash": rollout.plan_hash,
             "plan": rollout.plan,
             "approvals": waiting_value(waiting),
+            "queue": _queue_value(queue),
             "words": [_word_value(word) for word in words],
             "steps": [_step_value(step) for step in steps],
             "metrics": [msgspec.to_builtins(metric) for metric in metrics],
@@ -217,6 +229,8 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     )
     if waiting is not None:
         line(f"  waits    {waiting.words.removeprefix('waits ')}; plan {rollout.plan_hash[:SHOWN_HASH]}", "warn")
+    elif queue is not None:
+        line(f"  waits    {queue.words.removeprefix('waits ')}", "warn")
     elif rollout.outcome:
         line(f"  why      {rollout.outcome}")
     for warning in (rollout.plan or {}).get("warnings") or ():
@@ -253,6 +267,10 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
         answer = f": {request.answer}" if request.answer else ""
         line(f"{clock(request.time)} {request.kind} asked by {request.by}: {request.state}{answer}")
     return Exit.DONE
+
+
+def _queue_value(queue: "Queued | None") -> dict[str, Any] | None:
+    return queue.value() if queue is not None else None
 
 
 def _step_value(step: "Step") -> dict[str, Any]:
