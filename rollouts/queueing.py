@@ -4,11 +4,13 @@ How many may be under way is `max_parallel` of the environment, as it stood when
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from quarterdeck.history.queueing import InLine, Line
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.picture import version_of
+
+if TYPE_CHECKING:  # the first paint asks for none of it
+    from quarterdeck.history.queueing import InLine, Line
 
 TURN: Final = "waits for its turn"
 NAMED: Final = 4  # rollouts that a sentence names
@@ -16,9 +18,11 @@ _ORDINARY: Final = (RolloutState.RUNNING, RolloutState.BAKING, RolloutState.QUEU
 
 
 def places_of(rollout: Rollout) -> int | None:
-    """How many may be under way for it to begin; None: it waits for no turn, as a rollback."""
+    """How many may be under way for it to begin; None: it waits for no turn, as a rollback, or what sets the queue aside."""
     told = rollout.options.get("max_parallel")
-    return int(told) if told and rollout.kind is RolloutKind.DEPLOY else None
+    if not told or rollout.kind is not RolloutKind.DEPLOY or "queue" in (rollout.options.get("override") or ()):
+        return None
+    return int(told)
 
 
 def waits_for_turn(rollout: Rollout) -> bool:
@@ -26,7 +30,7 @@ def waits_for_turn(rollout: Rollout) -> bool:
     return rollout.state is RolloutState.QUEUED and rollout.outcome.startswith(TURN)
 
 
-def line_words(line: Line, places: int, environment: str) -> str:
+def line_words(line: "Line", places: int, environment: str) -> str:
     """``2 of 2 under way in production: 17 (api v3, by alice), 18 (worker v9, by bob, paused); 1 before it: 19 (…)``."""
     under_way = f"{len(line.under_way)} of {places} under way in {environment}"
     if line.under_way:
@@ -34,12 +38,12 @@ def line_words(line: Line, places: int, environment: str) -> str:
     return f"{under_way}; {len(line.before)} before it: {_named(line.before)}" if line.before else under_way
 
 
-def turn_words(line: Line, places: int, environment: str) -> str:
+def turn_words(line: "Line", places: int, environment: str) -> str:
     """The rollout's sentence while it waits."""
     return f"{TURN}: {line_words(line, places, environment)}"
 
 
-def line_value(line: Line, places: int) -> dict[str, Any]:
+def line_value(line: "Line", places: int) -> dict[str, Any]:
     """As JSON."""
     return {
         "max_parallel": places,
@@ -49,12 +53,12 @@ def line_value(line: Line, places: int) -> dict[str, Any]:
     }
 
 
-def _named(those: Sequence[InLine]) -> str:
+def _named(those: "Sequence[InLine]") -> str:
     more = f" and {len(those) - NAMED} more" if len(those) > NAMED else ""
     return ", ".join(map(_one, those[:NAMED])) + more
 
 
-def _one(one: InLine) -> str:
+def _one(one: "InLine") -> str:
     """``17 (api v3, by alice)``; with what it stands at, where that is nothing usual."""
     service = one.target.partition("/")[2]
     kind = "" if one.kind is RolloutKind.DEPLOY else f"{one.kind} of "
@@ -66,7 +70,7 @@ def _one(one: InLine) -> str:
     return f"{one.id} ({', '.join(words)})"
 
 
-def _value(one: InLine) -> dict[str, Any]:
+def _value(one: "InLine") -> dict[str, Any]:
     return {
         "rollout": one.id,
         "kind": str(one.kind),

@@ -19,25 +19,28 @@ CLOSED = "closed"
 
 
 class BackFrom(msgspec.Struct, frozen=True):
-    """``to`` and ``version``: where it leads, None: nowhere. ``copies``: hosts that have one. ``bare``: hosts on which nothing runs yet."""
+    """``to`` and ``version``: where it leads, None: nowhere. ``copies``: hosts that have one; ``fetched``: hosts that would
+    fetch one; ``bare``: hosts on which nothing runs yet."""
 
     state: str
     to: str | None = None
     version: str | None = None
     reasons: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
+    fetched: tuple[str, ...] = ()
     bare: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
-        """``open: v1 lies on 3 hosts``, ``closed: web-2: no copy of v1``."""
+        """``open: v1 lies on 3 hosts; box-2 can fetch it``, ``closed: web-2: no copy of v1``."""
         if self.state == CLOSED:
             return f"closed: {'; '.join(self.reasons)}"
         if self.state == FIRST:
             return "none: nothing that worked was ever there"
+        fetched = f"; {', '.join(self.fetched)} can fetch it" if self.fetched else ""
         new = f"; nothing runs yet on {', '.join(self.bare)}" if self.bare else ""
         hosts = f"{len(self.copies)} host{'s' if len(self.copies) != 1 else ''}"
-        return f"open: {self.version} lies on {hosts}{new}"
+        return f"open: {self.version} lies on {hosts}{fetched}{new}"
 
     def value(self) -> dict[str, Any]:
         """As the plan holds it."""
@@ -71,7 +74,9 @@ def back_from(
         f"secret {name} of {version} can't be read" for name, state in secrets.items() if state == "unavailable"
     ]
     copies = tuple(host.host for host in hosts if host.error is None and to in host.kept)
-    return BackFrom(CLOSED if reasons else OPEN, to, version, tuple(reasons), copies, bare)
+    return BackFrom(
+        CLOSED if reasons else OPEN, to, version, tuple(reasons), copies, () if reasons else tuple(lacking), bare
+    )
 
 
 def back_to_nothing(hosts: Sequence[HostNow], known: Iterable[str], *, was_good: bool) -> BackFrom:

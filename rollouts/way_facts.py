@@ -7,6 +7,7 @@ import msgspec
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow, Rollout, RolloutKind, RolloutState
+from quarterdeck.rollouts.in_line import Queued, in_line
 from quarterdeck.rollouts.outcome import seconds
 from quarterdeck.rollouts.releases_diff import Difference, compare
 
@@ -33,7 +34,7 @@ class ReleaseFacts(msgspec.Struct, frozen=True):
 class WayFacts(msgspec.Struct, frozen=True):
     """``other``: a rollout that is under way on the target and would be stopped. ``since``: the last one that began there after this
     one was asked for: the hosts moved meanwhile. ``took``: the median of earlier rollbacks, in seconds. ``irreversible``: commands
-    of hooks that ran since and can't be undone. ``last_good``: the id."""
+    of hooks that ran since and can't be undone. ``last_good``: the id. ``queue``: where it would stand; None: it waits for no turn."""
 
     leaving: ReleaseFacts | None = None
     to: ReleaseFacts | None = None
@@ -43,6 +44,7 @@ class WayFacts(msgspec.Struct, frozen=True):
     last_good: str | None = None
     irreversible: tuple[str, ...] = ()
     took: float | None = None
+    queue: Queued | None = None
 
 
 def way_facts(journal: Journal, rollout: Rollout) -> WayFacts:
@@ -67,6 +69,7 @@ def way_facts(journal: Journal, rollout: Rollout) -> WayFacts:
         last_good=good.id if good is not None else None,
         irreversible=_irreversible(journal, rollout, history),
         took=took[len(took) // 2] if took else None,
+        queue=in_line(journal, rollout),
     )
 
 

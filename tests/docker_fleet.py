@@ -80,6 +80,7 @@ class DockerField(Driver):
     container: dict[str, Any] = field(default_factory=dict)  # keys of its container, likewise
     services: dict[str, Any] = field(default_factory=dict)  # further ones
     hosts: dict[str, Any] = field(default_factory=dict)  # further ones, and others in place of the engines
+    environment: dict[str, Any] = field(default_factory=dict)  # keys of staging, likewise
 
     def __post_init__(self) -> None:
         self.write()
@@ -92,7 +93,7 @@ class DockerField(Driver):
             "fleet": "docks",
             "state": str(self.state),
             "hosts": hosts,
-            "environments": {"staging": {"hosts": list(hosts)}},
+            "environments": {"staging": {"hosts": list(hosts), **self.environment}},
             "services": {
                 "web": {
                     "artifact": {"image": f"{self.registry.name}/{REPOSITORY}"},

@@ -26,7 +26,7 @@ from quarterdeck.rollouts.manifest import release_in
 from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, Plan, plan_deploy, plan_rollback
 from quarterdeck.rollouts.policy import NOTHING_BEFORE, Objection, WayRound, objections, refusal, way_closed
 from quarterdeck.rollouts.proof import seen_before
-from quarterdeck.rollouts.way_back import CLOSED
+from quarterdeck.rollouts.way_back import CLOSED, FIRST
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.fetchable import why_not_fetchable
@@ -194,6 +194,10 @@ class Arming:
             logins=self.backend.logins,
         )
         armed.body["require"] = {"rollback_ready": back.value()}
+        if back.state == FIRST:
+            armed.body["warnings"].append(
+                f"there is no way back from {release.version}: nothing that worked was ever there"
+            )
         if back.state == CLOSED:
             await self._heed([way_closed(release, f"the way back is {back.words}")])
 

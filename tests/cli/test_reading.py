@@ -82,7 +82,7 @@ def test_rollouts(filled: Qd) -> None:
     assert [rollout["rollout"] for rollout in found] == [4, 3, 2, 1]
     assert set(found[0]) == {
         "rollout", "kind", "target", "from", "to", "status", "by", "asked_because", "created", "started", "ended", "seconds", "reason",
-        "approvals",
+        "approvals", "queue",
     }  # fmt: skip
     assert [rollout["status"] for rollout in found] == ["paused", "rolled_back", "succeeded", "succeeded"]
     assert [rollout["rollout"] for rollout in filled.json("rollouts", "--active")["rollouts"]] == [4]

@@ -63,6 +63,7 @@ def describe(rollout: "Rollout") -> dict[str, Any]:
                 "hosts",
                 "steps",
                 "readiness",
+                "require",
                 "secrets",
                 "warnings",
             )
@@ -83,6 +84,12 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     printer.progress(f"  ready {state}", style)
     for reason in readiness.get("reasons", ()):
         printer.progress(f"        - {reason}", "warn")
+    back = (card.get("require") or {}).get("rollback_ready")
+    if back:
+        printer.progress(f"  back  {back['words']}", {"open": "ok", "closed": "bad"}.get(str(back["state"]), "warn"))
+    line = _line(session, int(card["rollout"]))
+    if line:
+        printer.progress(f"  queue {line}", "warn")
     for host in card.get("hosts") or ():
         printer.progress(f"  {_host(host)}", "" if not host.get("error") else "bad")
     for warning in card.get("warnings") or ():
@@ -101,6 +108,14 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
                 about = step.get("run") if step["action"] == "hook" else step.get("release")
                 what = f"{step['action']} {about}" if about else step["action"]
             printer.progress(f"    {step['seq']:>3}  wave {step['batch']:<3} {step['host']:<12} {what}")
+
+
+def _line(session: "Session", rollout: int) -> str:
+    """Whom it would wait for now; empty: nobody."""
+    from quarterdeck.rollouts.in_line import in_line
+
+    found = in_line(session.journal, session.journal.rollout(rollout))
+    return found.ahead if found is not None and not found.has_room else ""
 
 
 def _release(session: "Session", release: Any) -> str:

@@ -9,7 +9,9 @@ from quarterdeck.tui.cli.times import clock, day_and_clock
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
 
-_DETAILS = frozenset({"worker", "fence", "release", "analysis.begun", "analysis.measured", "notified"})
+_DETAILS = frozenset(
+    {"worker", "fence", "release", "analysis.begun", "analysis.measured", "notified", "queue.joined", "queue.left"}
+)
 _ROLES = {
     "ok": Role.OK,
     "bad": Role.BAD,

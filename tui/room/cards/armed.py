@@ -152,8 +152,10 @@ class ArmedCard(Card):
         await self._look()
 
     def news(self, news: News) -> None:
+        in_line = self.facts is not None and self.facts.queue is not None  # others of its environment concern it, too
         if self.rollout_id is not None and any(
-            e.rollout == self.rollout_id or e.target == self.target for e in news.events
+            e.rollout == self.rollout_id or e.target == self.target or (in_line and e.kind == "state")
+            for e in news.events
         ):
             self.begin(self._look(), "look")
 

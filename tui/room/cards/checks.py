@@ -130,6 +130,12 @@ def deploy_checks(
         checks.append(Check(Level.OK, "policy allows it"))
     if approvals:
         checks.append(Check(Level.WARN, approvals))
+    if facts.queue is not None:
+        room = facts.queue.has_room
+        checks.append(
+            Check(Level.OK if room else Level.WARN, facts.queue.ahead if room else f"waits: {facts.queue.ahead}")
+        )
+    checks += _required(plan)
     if facts.to is not None and facts.to.row.verdict == "bad":
         checks.append(
             Check(Level.RED, f"{facts.to.version} was bad: {facts.to.row.verdict_reason or 'no reason recorded'}")
@@ -150,6 +156,15 @@ def deploy_checks(
         *_other(facts, RolloutKind.DEPLOY, me, "is taken the place of", frozen or "freezes: none"),
         *_hosts(plan, looked),
     ]
+
+
+def _required(plan: Mapping[str, Any]) -> list[Check]:
+    """What the environment requires, and whether it holds. What does not and is not set aside was refused before there was a plan."""
+    back = (plan.get("require") or {}).get("rollback_ready")
+    if not back:
+        return []
+    level = {"open": Level.OK, "closed": Level.RED}.get(str(back.get("state")), Level.WARN)
+    return [Check(level, f"way back (required): {back.get('words')}")]
 
 
 def _planned_hooks(plan: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
 from quarterdeck.rollouts.promoting import asks_people, waits_in
+from quarterdeck.rollouts.queueing import waits_for_turn
 from quarterdeck.tui.room.overview.cells import ill, in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 
@@ -36,7 +37,8 @@ def waits_for_words(seen: RolloutSeen) -> bool:
     """Whether it waits for people to agree to it, or at a step of it."""
     if seen.rollout.state is RolloutState.PAUSED:
         return asks_people(seen.steps) is not None
-    return seen.rollout.state is RolloutState.QUEUED and bool(seen.rollout.options.get("approvals"))
+    waits = seen.rollout.state is RolloutState.QUEUED and bool(seen.rollout.options.get("approvals"))
+    return waits and not waits_for_turn(seen.rollout)
 
 
 def waits_for_promotion(seen: RolloutSeen) -> bool:

@@ -11,6 +11,7 @@ from quarterdeck.history.records import ENDED, RolloutState, Step
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
 from quarterdeck.rollouts.picture import RolloutSeen
 from quarterdeck.rollouts.promoting import asks_people
+from quarterdeck.rollouts.queueing import waits_for_turn
 from quarterdeck.tui.cli.times import age, clock, day_and_clock
 from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.overview.rollouts import searched
@@ -197,6 +198,8 @@ def whole_rows(
     if ways and rollout.state is not RolloutState.SUCCEEDED:
         words = " or ".join(dict.fromkeys(way.kind for way in ways))
         rows.append(row(" ", Span("p", Role.KEY), f" {words}", *(() if seen.ended else _ABORT)))
+    elif waits_for_turn(rollout):
+        rows.append(row(*_ABORT))
     elif rollout.state is RolloutState.QUEUED or (not seen.ended and asks_people(seen.steps)):
         rows.append(row(" ", Span("a", Role.KEY), " approve", *_ABORT))
     elif not seen.ended:
