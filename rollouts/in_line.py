@@ -35,7 +35,7 @@ class Queued(msgspec.Struct, frozen=True):
 
     def value(self) -> dict[str, Any]:
         """As JSON."""
-        return line_value(self.line, self.places)
+        return line_value(self.line, self.places, self.environment)
 
 
 def in_line(journal: Journal, rollout: Rollout) -> Queued | None:

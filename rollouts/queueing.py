@@ -43,10 +43,12 @@ def turn_words(line: "Line", places: int, environment: str) -> str:
     return f"{TURN}: {line_words(line, places, environment)}"
 
 
-def line_value(line: "Line", places: int) -> dict[str, Any]:
-    """As JSON."""
+def line_value(line: "Line", places: int, environment: str) -> dict[str, Any]:
+    """As JSON. ``waits``: whether its turn has not come."""
     return {
         "max_parallel": places,
+        "waits": not line.has_room(places),
+        "words": line_words(line, places, environment),
         "since": line.since,
         "under_way": [_value(one) for one in line.under_way],
         "before": [_value(one) for one in line.before],
@@ -65,6 +67,8 @@ def _one(one: "InLine") -> str:
     words = [f"{kind}{service} {version_of(one.to_release) or ''}".strip(), f"by {one.requested_by.partition('@')[0]}"]
     if one.state is RolloutState.ORPHANED:
         words.append("its worker died")
+    elif not one.heard_of:
+        words.append("no word of its worker")
     elif one.state not in _ORDINARY:
         words.append(str(one.state).replace("_", " "))
     return f"{one.id} ({', '.join(words)})"

@@ -490,6 +490,9 @@ def test_the_order_of_environments_is_kept(field: Field) -> None:
     with field.journal(read_only=True) as journal:
         newest = journal.rollouts("production/web", limit=1)[0]
         assert newest.reason == "hotfix"
+        (aside,) = journal.events(rollout=newest.id, kind="override")
+        assert (aside.body["policy"], aside.body["reason"]) == ("after", "hotfix")
+        assert "production/web takes only what has succeeded in staging/web" in aside.body["words"]
         assert all(step.state is StepState.DONE for step in journal.steps(newest.id) if step.action != Action.FINISH)
 
 

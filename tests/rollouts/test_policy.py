@@ -1,8 +1,21 @@
 """What must hold before a release may go out."""
 
+from datetime import UTC, datetime
+
 from quarterdeck.config.model import Commands, Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
-from quarterdeck.rollouts.policy import NOTHING_BEFORE, Sighting, WayRound, objections, refusal, way_round
+from quarterdeck.rollouts.freezes import Frozen, Window
+from quarterdeck.rollouts.policy import (
+    NOTHING_BEFORE,
+    OVERRIDES,
+    Sighting,
+    WayRound,
+    objections,
+    refusal,
+    way_closed,
+    way_round,
+)
+from quarterdeck.tui.cli.parser import POLICIES
 
 RELEASE = Release(
     "production/web", "v2", ResolvedArtifact("/a/web-v2.tgz", "b" * 64), "/srv/web", Runner(commands=Commands("a", "b"))
@@ -54,3 +67,22 @@ def test_soak_is_counted_from_when_it_succeeded_there() -> None:
     assert "3600 s of the 7200 s" in (ask(after="staging/web", soak=7200, before=seen) or "")
     assert "wait for the rest" in (ask(after="staging/web", soak=7200, before=seen) or "")
     assert ask(after="staging/web", soak=3600, before=seen) is None
+
+
+def test_what_is_set_aside_is_known_by_its_policy_and_each_is_an_option() -> None:
+    by_hand = Window(datetime(2026, 11, 29, tzinfo=UTC), None, "UTC", "INC-77", "by maya", 1)
+    until = Frozen((by_hand,), None)
+    found = objections(
+        RELEASE, verdict="bad", verdict_reason="5xx", after="staging/web", soak=0, before=NOTHING_BEFORE, frozen=until
+    )
+    closed = way_closed(RELEASE, "the way back is closed: web-2: no copy of v1")
+    assert [one.way for one in (*found, closed)] == [WayRound.FORCE, WayRound.FREEZE, WayRound.AFTER, WayRound.REQUIRE]
+    aside: set[str] = set()
+    for one in (*found, closed):
+        refused = refusal((*found, closed), force=WayRound.FORCE.value in aside, overridden=frozenset(aside))
+        assert refused == one.refusal
+        assert way_round(one.refusal) is one.way
+        aside.add(one.way.policy or one.way.value)
+    assert refusal((*found, closed), force=True, overridden=frozenset(aside)) is None
+    assert OVERRIDES == POLICIES
+    assert "web-2: no copy of v1; nothing was changed" in closed.refusal

@@ -1,95 +1,24 @@
 """No more than so many deploys at once in an environment: others wait for their turn, in order, and a rollback never. On real hosts."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from quarterdeck.history.approvals import seconds_left
 from quarterdeck.history.identity import current_operator
-from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.queueing import HEARD_OF
-from quarterdeck.history.records import Operator, Rollout, RolloutState
+from quarterdeck.history.records import Operator, RolloutState
 from quarterdeck.rollouts.approving import reject
 from quarterdeck.rollouts.control import Control, Refused
 from quarterdeck.rollouts.worker.waiting_for_a_turn import FORGOTTEN
-from tests.field import HEALTH, START, Field
+from tests.field import Field
 from tests.rollouts.test_approvals import MAYA, as_operator, say
 from tests.sshd import wait_for
+from tests.street import SERVICES, Street
 
 pytestmark = pytest.mark.sshd
 
-SERVICES = ("api", "web", "worker", "mail")
 SECOND = 1_000_000_000
-
-
-class Street:
-    """A fleet of several services on one host, each of which begins to move when its gate is opened."""
-
-    def __init__(self, field: Field) -> None:
-        self.field = field
-        self.declare(max_parallel=1)
-
-    def declare(self, **environment: Any) -> None:
-        tarball = f"{self.field.directory}/artifacts/web-{{version}}.tar.gz"
-
-        def service(name: str) -> dict[str, Any]:
-            gate = f"until test -e {self.gate(name)}; do sleep 0.05; done"
-            return {
-                "artifact": {"tarball": tarball, "sha256": f"{tarball}.sha256"},
-                "path": f"~/srv/{name}",
-                "commands": {"start": START, "stop": "rm -f ../../running", "status": "test -s ../../running"},
-                "health": HEALTH,
-                "hooks": {"before": [{"run": gate, "where": "here"}]},
-            }
-
-        self.field.extra["environments"] = {"staging": {"hosts": [self.field.hosts[0].name], **environment}}
-        self.field.extra["services"] = {name: service(name) for name in SERVICES}
-        self.field.write()
-
-    def gate(self, service: str) -> Path:
-        return self.field.directory / f"gate-{service}"
-
-    def open(self, *services: str) -> None:
-        for service in services:
-            self.gate(service).touch()
-
-    def ask(self, service: str, version: str = "v1", **options: Any) -> int:
-        with self.field.journal() as journal:
-            control = Control(self.field.fleet(), journal, current_operator())
-            return control.arm_deploy(f"staging/{service}", version, detached_go=True, **options).id
-
-    def begun(self, service: str, version: str = "v1") -> int:
-        rollout = self.ask(service, version)
-        self.field.in_state(rollout, RolloutState.RUNNING)
-        return rollout
-
-    def waiting(self, service: str, version: str = "v1", **options: Any) -> int:
-        rollout = self.ask(service, version, **options)
-        self.waits(rollout)
-        return rollout
-
-    def waits(self, rollout: int) -> Rollout:
-        return self.field.until(rollout, lambda now: now.outcome.startswith("waits for its turn"))
-
-    def done(self, rollout: int) -> None:
-        assert self.field.ended(rollout).state is RolloutState.SUCCEEDED
-
-    def state(self, rollout: int) -> RolloutState:
-        with self.field.journal(read_only=True) as journal:
-            return journal.rollout(rollout).state
-
-    def runs(self, service: str) -> str | None:
-        path = self.field.home(self.field.hosts[0]) / service / "running"
-        return path.read_text().strip().rpartition("-")[0] if path.exists() else None
-
-    def unheard_of(self, rollout: int, nanoseconds: int) -> None:
-        """Its worker is killed, and nobody has heard of it for so long."""
-        self.field.kill_worker(rollout)
-        wait_for(lambda: not lock_is_held(self.field.state, rollout), "its worker to be gone", 10)
-        with self.field.journal() as journal:
-            change = "UPDATE worker SET heartbeat = heartbeat - ? WHERE rollout = ?"
-            journal._connection.execute(change, (nanoseconds, rollout))
 
 
 @pytest.fixture
@@ -247,6 +176,10 @@ def test_what_is_frozen_or_moved_while_it_waits_is_found_when_its_turn_comes(str
 def test_whoever_sets_the_queue_aside_says_why_and_whom_it_passed(street: Street) -> None:
     field = street.field
     first, waits = street.begun("api"), street.waiting("web")
+    plan = json.loads(field.qd("deploy", "staging/worker", "v1", "--plan", "--json", status=0).stdout)
+    assert (plan["queue"]["waits"], plan["queue"]["since"]) == (True, None)
+    shown = " ".join(field.qd("deploy", "staging/worker", "v1", "--plan", status=0).stdout.split())
+    assert f"queue 1 of 1 under way in staging: {first} (api v1, by " in shown
     refused = field.qd("deploy", "staging/worker", "v1", "--override", "queue", status=5)
     assert "need a reason" in refused.stderr
     street.open("worker")
@@ -288,6 +221,39 @@ def test_it_comes_into_the_queue_when_people_agreed_and_they_may_still_say_no(st
     street.open(*SERVICES)
     street.done(first)
     street.done(waits.id)
+
+
+def test_the_time_of_approvals_is_over_when_enough_have_agreed_and_a_plan_that_changed_is_agreed_to_anew(
+    street: Street,
+) -> None:
+    field = street.field
+    street.open("web")
+    street.done(street.ask("web"))
+    first = street.begun("api")
+    street.declare("recreate", max_parallel=1, approvals={"from": ["maya"], "timeout": "8s"})
+    waits = field.in_state(street.ask("web", "v2"), RolloutState.QUEUED)
+    say(field, MAYA, waits.id)
+    street.waits(waits.id)
+
+    def late() -> bool:
+        with field.journal(read_only=True) as journal:
+            return seconds_left(journal.wanted_approvals(waits.id) or {}) <= 0
+
+    wait_for(late, "the time for approvals to be over", 20)
+    pid = field.worker_pid(waits.id)
+    street.unheard_of(waits.id, 0)
+    field.qd("rollouts", status=0)
+    field.until(waits.id, lambda now: now.pid != pid)
+    (field.home(field.hosts[0]) / "web" / "current").unlink()  # by hand: there is nothing to stop any more
+    street.open("api")
+    street.done(first)
+    changed = field.until(waits.id, lambda now: "the hosts have changed" in now.outcome)
+    assert (changed.state, changed.epoch) == (RolloutState.QUEUED, 0), "it has time again"
+    with field.journal(read_only=True) as journal:
+        assert not journal.in_queue(waits.id)
+    say(field, MAYA, waits.id, changed.plan_hash)
+    street.done(waits.id)
+    assert street.runs("web") == "v2"
 
 
 def as_somebody(control: Control) -> Control:

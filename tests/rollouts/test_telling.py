@@ -61,6 +61,34 @@ def test_standing_where_it_stood_is_nothing_new() -> None:
     assert moments((again,), RolloutKind.DEPLOY, stood) == ([], stood), "seen in two looks"
 
 
+def test_who_waits_for_its_turn_waits_for_no_person() -> None:
+    queue: dict[str, Any] = {
+        "from": "armed",
+        "to": "queued",
+        "outcome": "waits for its turn: 1 of 1 under way",
+        "queue": True,
+    }
+    assert words(happened(1, **queue), state(2, "queued", "running")) == [(2, "started")]
+    agreed = state(1, "armed", "queued", "waits for 1 approval")
+    assert words(agreed, happened(2, **queue), state(3, "queued", "queued", "waits for 1 approval")) == [
+        (1, "waiting"),
+        (3, "waiting"),
+    ]
+
+
+def test_whatever_policy_was_set_aside_is_told() -> None:
+    for body, said in (
+        ({"policy": "queue", "words": "2 of 2 under way"}, "queue was set aside (2 of 2 under way)"),
+        (
+            {"policy": "freeze", "words": "until Monday", "frozen": "until Monday"},
+            "freeze was set aside (until Monday)",
+        ),
+        ({"policy": "freeze", "frozen": "until Monday"}, "freeze was set aside (until Monday)"),
+    ):
+        (moment,), _ = moments((happened(1, "override", **body),), RolloutKind.DEPLOY)
+        assert moment.outcome == said
+
+
 def test_a_rollback_that_succeeded_is_told_to_who_asks_for_either() -> None:
     (moment,), _ = moments((state(1, "running", "succeeded"),), RolloutKind.ROLLBACK)
     assert wanted(Destination(on=("rolled_back",)), moment)

@@ -92,7 +92,7 @@ def _agreed(session: "Session", rollout: int) -> int | None:
     waiting = waiting_for(session.journal, now)
     if waiting is None:
         return 0  # it does not wait: what was meant is refused in words
-    card.show(session.printer, card.describe(now), session, steps=True)
+    card.show(session.printer, card.describe(now, session.journal), session, steps=True)
     because = f", because: {now.reason}" if now.reason else ""
     session.printer.progress(f"  by    {now.requested_by}{because}")
     session.printer.progress(f"  {waiting.words}", "warn")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from quarterdeck.tui.cli.times import age, size
 
 if TYPE_CHECKING:
+    from quarterdeck.history.journal import Journal
     from quarterdeck.history.records import Rollout
     from quarterdeck.tui.cli.printing import Printer
     from quarterdeck.tui.cli.session import Session
@@ -41,8 +42,11 @@ def await_plan(session: "Session", rollout: int, timeout: float | None = None) -
         time.sleep(0.01)
 
 
-def describe(rollout: "Rollout") -> dict[str, Any]:
+def describe(rollout: "Rollout", journal: "Journal") -> dict[str, Any]:
     """The card as JSON."""
+    from quarterdeck.rollouts.in_line import in_line
+
+    line = in_line(journal, rollout)
     plan: dict[str, Any] = dict(rollout.plan or {})
     return {
         "rollout": rollout.id,
@@ -53,6 +57,7 @@ def describe(rollout: "Rollout") -> dict[str, Any]:
         "status": str(rollout.state),
         "reason": rollout.reason,
         "plan_hash": rollout.plan_hash,
+        "queue": line.value() if line is not None else None,
         **{
             key: plan.get(key)
             for key in (
@@ -87,9 +92,9 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     back = (card.get("require") or {}).get("rollback_ready")
     if back:
         printer.progress(f"  back  {back['words']}", {"open": "ok", "closed": "bad"}.get(str(back["state"]), "warn"))
-    line = _line(session, int(card["rollout"]))
-    if line:
-        printer.progress(f"  queue {line}", "warn")
+    queue = card.get("queue")
+    if queue:
+        printer.progress(f"  queue {queue['words']}", "warn" if queue["waits"] else "")
     for host in card.get("hosts") or ():
         printer.progress(f"  {_host(host)}", "" if not host.get("error") else "bad")
     for warning in card.get("warnings") or ():
@@ -108,14 +113,6 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
                 about = step.get("run") if step["action"] == "hook" else step.get("release")
                 what = f"{step['action']} {about}" if about else step["action"]
             printer.progress(f"    {step['seq']:>3}  wave {step['batch']:<3} {step['host']:<12} {what}")
-
-
-def _line(session: "Session", rollout: int) -> str:
-    """Whom it would wait for now; empty: nobody."""
-    from quarterdeck.rollouts.in_line import in_line
-
-    found = in_line(session.journal, session.journal.rollout(rollout))
-    return found.ahead if found is not None and not found.has_room else ""
 
 
 def _release(session: "Session", release: Any) -> str:

@@ -29,6 +29,10 @@ class Command(msgspec.Struct, frozen=True):
 
 
 POLICIES = ("after", "freeze", "require", "queue")  # what --override can set aside
+OVERRIDES = (
+    "set a policy aside (after: the order of environments; freeze: that the environment is frozen; require: that there must"
+    " be a way back; queue: that others are under way); needs --reason"
+)
 
 COMMANDS: tuple[Command, ...] = (
     Command("check", "fleetfile", "check the fleet file, all faults at once"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.exits import Exit, Interrupted, MissingConfirmation
 from quarterdeck.tui.cli.following import add_waiting_options, ended_sentence, finish
-from quarterdeck.tui.cli.parser import POLICIES, Parser, add_command
+from quarterdeck.tui.cli.parser import OVERRIDES, POLICIES, Parser, add_command
 
 if TYPE_CHECKING:
     from quarterdeck.history.records import Rollout
@@ -24,7 +24,8 @@ def declare_deploy(commands: "argparse._SubParsersAction[Parser]") -> None:
             "The artifact is resolved and checked, every host is asked, and only then the first one is\n"
             "changed. A host that does not become healthy ends the rollout: everything is taken back\n"
             "(exit status 3). It succeeds when the release was read back from every host and every\n"
-            "health check passed. The rollout outlives this terminal: Ctrl-C only stops following it."
+            "health check passed. Where as many deploys are under way as the environment takes at once\n"
+            "(max_parallel), it waits for its turn. The rollout outlives this terminal: Ctrl-C only stops following it."
         ),
         example=(
             "qd deploy staging/web v2\n"
@@ -49,7 +50,7 @@ def declare_deploy(commands: "argparse._SubParsersAction[Parser]") -> None:
         action="append",
         choices=POLICIES,
         default=[],
-        help="set a policy aside (after: the order of environments; freeze: that the environment is frozen); needs --reason",
+        help=OVERRIDES,
     )
     add_waiting_options(parser)
 
@@ -138,7 +139,7 @@ def _show_plan(session: "Session", rollout: int) -> int:
         _cancel(session, rollout)
     if armed.plan is None:
         return _no_plan(session, armed)
-    shown = card.describe(armed)
+    shown = card.describe(armed, session.journal)
     session.printer.document(shown | {"status": "planned"})
     if not session.printer.json:
         card.show(session.printer, shown, session, steps=True)
@@ -155,7 +156,7 @@ def _confirm(session: "Session", rollout: int) -> int | None:
         if armed.plan is None:
             _cancel(session, rollout)
             return _no_plan(session, armed)
-        card.show(session.printer, card.describe(armed), session, steps=False)
+        card.show(session.printer, card.describe(armed, session.journal), session, steps=False)
         agreed = session.ask(f"Roll {armed.target} back?")
     except KeyboardInterrupt:
         _cancel(session, rollout)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.exits import Exit, Interrupted, UsageError
 from quarterdeck.tui.cli.following import add_waiting_options, finish
-from quarterdeck.tui.cli.parser import POLICIES, Parser, add_command
+from quarterdeck.tui.cli.parser import OVERRIDES, POLICIES, Parser, add_command
 
 if TYPE_CHECKING:
     from quarterdeck.history.records import Request, Rollout
@@ -91,7 +91,7 @@ def declare_promote(commands: "argparse._SubParsersAction[Parser]") -> None:
         action="append",
         choices=POLICIES,
         default=[],
-        help="with --to: set a policy aside (after: the order of environments, freeze); needs --reason",
+        help=f"with --to: {OVERRIDES}",
     )
 
 
