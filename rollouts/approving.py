@@ -60,7 +60,8 @@ def waiting_for(journal: Journal, rollout: Rollout) -> Waiting | None:
     if rollout.state in (RolloutState.RUNNING, RolloutState.PAUSED):
         step = asks_people(journal.steps(rollout.id))
         return standing(journal, rollout, wanted_at(step), step) if step is not None else None
-    return None if journal.in_queue(rollout.id) else agreed_or_waiting(journal, rollout)
+    waiting = agreed_or_waiting(journal, rollout)
+    return None if waiting is not None and journal.in_queue(rollout.id) else waiting
 
 
 def agreed_or_waiting(journal: Journal, rollout: Rollout) -> Waiting | None:

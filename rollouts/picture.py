@@ -505,7 +505,7 @@ def _way_back(to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt]) -> W
     reasons: list[str] = []
     for host in hosts:
         if host.kept is not None and to.release not in host.kept:
-            reasons.append(f"{host.host}: no copy of {to.version}")
+            reasons.append(no_copy(host.host, to.version))
         elif host.error is not None:
             reasons.append(f"{host.host}: can't be reached")
         elif host.kept is None and host.seen is None:
@@ -513,6 +513,11 @@ def _way_back(to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt]) -> W
         # else a rollout has just left it, and did not count the copies: it keeps the one that a rollback needs
     reasons += [f"{debt.host}: owed since {debt.since}" for debt in owed]
     return msgspec.structs.replace(to, state="degraded" if reasons else "ready", reasons=tuple(reasons))
+
+
+def no_copy(host: str, version: str | None) -> str:
+    """Why the way back to that version is not open on a host, wherever it is told."""
+    return f"{host}: no copy of {version}"
 
 
 def _rollouts(fleet: "PicturedFleet", journal: "Journal") -> tuple[RolloutSeen, ...]:

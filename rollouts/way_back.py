@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from quarterdeck.rollouts.picture import no_copy
 from quarterdeck.rollouts.plan import HostNow
 
 OPEN = "open"
@@ -67,9 +68,9 @@ def back_from(
     lacking = [name for name in without_copy(to, hosts) if name not in bare]
     reasons = []
     if lacking and not fetchable:
-        reasons = [f"{name}: no copy of {version}" for name in lacking]
+        reasons = [no_copy(name, version) for name in lacking]
     elif lacking and fetch_fault:
-        reasons = [f"{', '.join(lacking)}: no copy of {version}, and it can't be fetched: {fetch_fault}"]
+        reasons = [f"{no_copy(', '.join(lacking), version)}, and it can't be fetched: {fetch_fault}"]
     reasons += [
         f"secret {name} of {version} can't be read" for name, state in secrets.items() if state == "unavailable"
     ]

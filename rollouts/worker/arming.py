@@ -203,6 +203,8 @@ class Arming:
 
     async def _heed(self, found: list[Objection]) -> None:
         """Raises ``CannotBegin`` for the first objection that is not set aside; those that are by ``--override`` are journalled, once."""
+        if not found:
+            return
         options = self.rollout.options
         overridden = frozenset(options.get("override") or ())
         why = refusal(found, force=bool(options.get("force")), overridden=overridden)

@@ -50,7 +50,7 @@ async def run(state: Path, rollout: int, backend: Hosts, crew: Crew) -> int:
             now = journal.rollout(rollout)
             if now.state in ENDED:
                 return 0
-            unheard_of = journal.unheard_of(rollout)
+            unheard_of = journal.unheard_of(rollout) if now.state is RolloutState.QUEUED else 0.0
             journal.set_worker(rollout, os.getpid(), *process_identity(os.getpid()))
             thread = JournalThread(journal, reader)
             try:

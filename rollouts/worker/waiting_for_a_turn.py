@@ -41,8 +41,11 @@ class WaitingForTurn(WaitingForWords):
     def take_turn(self, journal: Journal) -> None:
         """Within the transaction that begins. What takes the place of a rollout that has begun has its place in the environment, too.
         Raises ``NotItsTurn``; who sets the queue aside goes on, and that is journalled with whom it passed."""
-        places, active = self.places, journal.active(self.target.name)
-        if places is None or (active is not None and active.id != self.id and active.epoch > 0):
+        places = self.places
+        if places is None:
+            return
+        active = journal.active(self.target.name)
+        if active is not None and active.id != self.id and active.epoch > 0:
             return
         line = journal.line(self.id)
         if line.has_room(places):
