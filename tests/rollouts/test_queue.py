@@ -66,6 +66,29 @@ def test_of_two_that_come_at_once_one_begins_and_the_other_follows_it(street: St
     assert began == [first_id, first_id, second_id, second_id, third_id, third_id], "one after the other"
 
 
+def test_of_four_that_come_at_once_never_more_than_two_are_under_way(street: Street) -> None:
+    field = street.field
+    street.declare(max_parallel=2)
+    four = [street.ask(service) for service in SERVICES]
+    for rollout in four:
+        field.until(rollout, lambda now: now.epoch > 0 or "its turn" in now.outcome)
+    assert sorted(street.state(one) for one in four) == [RolloutState.QUEUED] * 2 + [RolloutState.RUNNING] * 2
+    street.open(*SERVICES)
+    for rollout in four:
+        street.done(rollout)
+    with field.journal(read_only=True) as journal:
+        events = journal.events(kind="state")
+        joined = [event.rollout for event in journal.events(kind="queue.joined")]
+    under_way, most, began = 0, 0, []
+    for event in events:
+        if event.body["to"] == "running":
+            began.append(event.rollout)
+        under_way += (event.body["to"] == "running") - (event.body["to"] == "succeeded")
+        most = max(most, under_way)
+    assert (most, under_way) == (2, 0)
+    assert began[2:] == joined, "in the order in which they came to wait"
+
+
 def test_who_follows_it_is_told_whom_it_waits_for(street: Street) -> None:
     first = street.begun("api")
     told = street.field.qd("deploy", "staging/web", "v1", "--wait", "--timeout", "3s", status=7)
