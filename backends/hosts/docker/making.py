@@ -3,13 +3,13 @@
 Until it is complete it has another name than the one it is kept under: a container that was cut short is never taken for a release's. One
 that needs nothing after it is made is complete at once."""
 
-import asyncio
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
 from quarterdeck.backends.hosts.docker import names, overtaken, ports, secret_files
+from quarterdeck.backends.hosts.docker.ending import though_it_ends
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, together
 from quarterdeck.backends.hosts.docker.refusals import IN_NETWORK
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import docker
 
 _COMPOSE = "com.docker.compose."
-_TRIES = 30
 
 
 def spec_of(host: str, words: str, release: Release) -> ContainerSpec:
@@ -264,19 +263,13 @@ async def stop(gate: Gate, container: Container) -> None:
 
 
 async def set_restart_policy(gate: Gate, container: str, policy: Any) -> None:
-    """An engine refuses this for a container that ends in this very moment; a moment later it does not."""
-    for attempt in range(_TRIES):
-        try:
-            await gate.act_if_there(
-                lambda client: client.update_container(container, restart_policy=policy),
-                undo=overtaken.of_restart_policy(gate, container),
-            )
-        except EngineRefused as error:
-            if "stopped" not in error.explanation or attempt == _TRIES - 1:
-                raise
-            await asyncio.sleep(0.1)
-        else:
-            return
+    """Also of one that ends in this very moment."""
+    await though_it_ends(
+        lambda: gate.act_if_there(
+            lambda client: client.update_container(container, restart_policy=policy),
+            undo=overtaken.of_restart_policy(gate, container),
+        )
+    )
 
 
 async def remove(gate: Gate, container: Container) -> bool:

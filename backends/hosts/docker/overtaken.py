@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from quarterdeck.backends.errors import EngineRefused
 from quarterdeck.backends.hosts.docker import names
+from quarterdeck.backends.hosts.docker.ending import though_it_ends
 from quarterdeck.backends.hosts.docker.looking import Container, Seen
 from quarterdeck.backends.hosts.docker.spec import endpoint, restart_policy
 from quarterdeck.config.container import Network
@@ -52,7 +53,12 @@ def of_restart_policy(gate: "Gate", id: str) -> Undo:
             return
         spec = one.spec if one.is_live and one.runs else None
         policy: Any = restart_policy(spec) if spec is not None else {"Name": "no", "MaximumRetryCount": 0}
-        await _change(gate, lambda client: client.update_container(id, restart_policy=policy))
+
+        def given(client: "docker.APIClient") -> None:
+            client.update_container(id, restart_policy=policy)
+
+        with contextlib.suppress(EngineRefused):
+            await though_it_ends(lambda: gate.engine.change(gate.words, given, deadline=_DEADLINE))
 
     return undo
 
