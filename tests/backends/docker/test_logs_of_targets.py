@@ -10,7 +10,7 @@ from quarterdeck.backends.hosts.contract import Exited, NewLines
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.model import Logs
 from quarterdeck.config.release import Release
-from tests.boxes import NO_SECRETS, Box
+from tests.boxes import HEALTH, NO_SECRETS, Box
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
@@ -39,10 +39,15 @@ async def test_what_a_failed_release_said_is_read_beside_what_runs(box: Box) -> 
     await box.connection.finish(old, [], box.fence(), "1.1f")
     await box.live(good, "1.2")
     await box.connection.finish(good, [old.id], box.fence(), "1.2f")
-    bad = box.release("2", spec=box.spec(command=("sh", "-c", "echo no such table; exit 3")))
+    fails = "echo no such table; until [ -e /tmp/fail ]; do sleep 0.05; done; exit 3"
+    bad = box.release("2", spec=box.spec(command=("sh", "-c", fails)))
     await box.connection.stage(bad, None, NO_SECRETS, box.fence())
-    with pytest.raises(CommandFailed, match="no such table"):
-        await box.connection.switch(bad, NO_SECRETS, box.fence(), "1.3")
+    assert (await box.connection.switch(bad, NO_SECRETS, box.fence(), "1.3")).beside
+    container = f"{box.name}.{bad.id}"
+    box.engine.client.exec_start(box.engine.client.exec_create(container, ["touch", "/tmp/fail"])["Id"])
+    async with asyncio.timeout(15):  # as a rollout sees it: the switch itself need not
+        while "ended with status 3" not in (await box.connection.check_health(HEALTH, bad)).detail:
+            pass
     read = [line.text async for line in box.connection.logs(Logs(), good, lines=10)]
     assert read == [f"{bad.id}: no such table", "begin 1"]
     async with aclosing(box.connection.logs(Logs(), good, lines=10, follow=True)) as lines, asyncio.timeout(10):
