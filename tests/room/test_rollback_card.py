@@ -1,5 +1,6 @@
 """The rollback card in real terminals, on real hosts: `R`, look, `y`; and everything that must not start one."""
 
+import asyncio
 import os
 import re
 import signal
@@ -181,6 +182,26 @@ def test_of_two_rooms_one_wins_and_the_other_is_told_who(play: Play) -> None:
     begun = [r for r in play.rollouts("production/worker") if r.kind is RolloutKind.ROLLBACK and r.epoch > 0]
     assert len(begun) == 1
     assert play.runs("production/worker") == ["v1"] * 3
+
+
+async def test_y_on_a_card_that_became_old_this_moment_is_answered(play: Play) -> None:
+    """The dead time begins anew then, and the key may fall into it: nothing was started, and that is said."""
+    play.ship("dev/worker", "v2")
+    fleet = load_fleet(play.directory / "fleet.yml")
+    room = Room(Opening(fleet, current_operator(), target="dev/worker"))
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await pilot.press("R")
+        card = next(room.cards())
+        assert isinstance(card, RollbackCard)
+        await until(pilot, lambda: card.planned and card.guard.open, "the card to be ready")
+        await asyncio.to_thread(play.qd, "rollback", "dev/worker", "--yes", timeout=LONG)
+        await until(pilot, lambda: card.old, "the news of the other rollout")
+        card.guard.restart()
+        await pilot.press("y")
+        assert "nothing was started: r looks again" in card.said
+        assert not card.went
+    assert play.runs("dev/worker") == ["v1"]
 
 
 async def test_a_stale_plan_is_refused_and_armed_anew(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

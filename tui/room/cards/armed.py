@@ -217,12 +217,14 @@ class ArmedCard(Card):
             self.pressed_while_armed(key)
 
     def _confirm(self) -> None:
-        if self.went or not self.guard.open:
+        if self.went:
             return
-        if not self.planned:
-            self.said = "the hosts are still being looked at: nothing was started"
-        elif self.old:
+        if self.old:  # also in the dead time, which begins anew with that: nobody is to think that it was started
             self.said = "another rollout came in between, nothing was started: r looks again"
+        elif not self.guard.open:
+            return
+        elif not self.planned:
+            self.said = "the hosts are still being looked at: nothing was started"
         elif reds(self.checks()) or self.room.settings.confirm == "name":
             self.typed = ""
             self.guard.restart()
