@@ -40,6 +40,9 @@ up)
         rm -f "$saved" "$directory"/exec/containerd/*.sock "$directory"/exec/containerd/*.ttrpc
     fi
     rm -f "$directory/engine.pid"
+    # In memory, where nothing waits for a disk: it syncs at every change, and what it keeps lasts no longer than its tests.
+    mkdir -p "$directory/data"
+    mountpoint -q "$directory/data" || mount -t tmpfs -o mode=0711 quarterdeck-test "$directory/data" || exit 1
     ip link add "$bridge" type bridge 2>/dev/null
     ip addr add "10.$net.0.1/24" dev "$bridge" 2>/dev/null
     ip link set "$bridge" up || exit 1
