@@ -29,23 +29,31 @@ StartDockerEngine = Callable[..., DockerEngine]
 
 LONGEST_FIRST = (
     "rollouts/test_docker_engine_trouble.py",
+    "backends/docker/test_stale_worker.py",
     "rollouts/test_on_real_hosts.py",
     "rollouts/test_on_docker.py",
-    "trust/test_01_killed_worker.py",
-    "backends/docker/test_stale_worker.py",
     "playground/test_engine.py",
-    "rollouts/test_observer_of_engines.py",
     "rollouts/test_observer.py",
-    "rollouts/test_when_things_go_wrong.py",
+    "rollouts/test_observer_of_engines.py",
+    "trust/test_01_killed_worker.py",
     "room/test_live.py",
-    "trust/test_01_killed_worker_docker.py",
+    "room/test_rollback_card.py",
+    "room/test_resize_storm.py",
     "trust/test_11_clock_while_rolling_out.py",
+    "trust/test_24_abort_docker.py",
+    "rollouts/test_when_things_go_wrong.py",
     "backends/ssh/test_overtaking.py",
     "room/test_unread_terminal.py",
-    "room/test_resize_storm.py",
+    "cli/test_playground_end_to_end.py",
+    "rollouts/test_analysis_steps.py",
+    "trust/test_12_one_host_hangs.py",
+    "trust/test_01_killed_worker_docker.py",
+    "rollouts/test_canary.py",
     "room/test_snapshots.py",
+    "room/test_opening_it.py",
+    "room/test_under_way.py",
 )
-"""Files that take longer than half a minute, alone on two cores."""
+"""Files that take longer than twenty seconds, or are one long test, alone on two cores."""
 MOSTLY_WAIT = ("room/test_unread_terminal.py",)  # beside those with SSH hosts
 
 
