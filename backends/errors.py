@@ -127,8 +127,12 @@ class RouterRefused(BackendError):
     """A router answered and did not do it, or what is asked would leave a service without a server."""
 
 
+class FlagRefused(BackendError):
+    """Where a feature flag is, somebody answered and did not do it, or there is nothing there that a share can be set in."""
+
+
 class NotReadBack(BackendError):
-    """A router took a change and then told of something else: nobody knows which of the two it does."""
+    """A router, or a flag, took a change and then told of something else: nobody knows which of the two it does."""
 
 
 class ArtifactMissing(BackendError):
