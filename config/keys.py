@@ -10,6 +10,7 @@ from quarterdeck.config import scalars
 from quarterdeck.config.analysis_reading import ANALYSES
 from quarterdeck.config.approval_reading import APPROVALS
 from quarterdeck.config.containers import CONTAINER
+from quarterdeck.config.flag_reading import FLAGS
 from quarterdeck.config.freeze_reading import is_a_span
 from quarterdeck.config.freezes import Freeze
 from quarterdeck.config.hooks import HOOKS
@@ -330,6 +331,7 @@ FLEET = Keys(
         ),
         Key("routers", ROUTERS, "The routers in front of services: HAProxy, nginx, Caddy."),
         Key("analyses", ANALYSES, "What is measured in steps `analysis` and in a `bake`, by name."),
+        Key("flags", FLAGS, "Feature flags that the strategy `flag` sets, by name."),
         Key(
             "notify",
             NOTIFY,
@@ -343,7 +345,8 @@ PART = Keys(
     _PART_KEYS,
     refused={
         **dict.fromkeys(
-            ("fleet", "state", "operators", "ssh", "registries", "runbooks", "routers", "analyses", "notify"), ELSEWHERE
+            ("fleet", "state", "operators", "ssh", "registries", "runbooks", "routers", "analyses", "flags", "notify"),
+            ELSEWHERE,
         ),
     },
 )

@@ -45,6 +45,11 @@ WEIGHT = Scalar(
     scalars.weight,
     {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 100}, _pattern(scalars.WEIGHT)]},
 )
+FLAG_PERCENT = Scalar(
+    "a whole percentage from 1 to 100, such as 25",
+    scalars.whole_number(1, 100),
+    {"type": "integer", "minimum": 1, "maximum": 100},
+)
 MODE = Scalar("permissions such as 0644", scalars.mode, _or_number(scalars.MODE, 0))
 PORT = Scalar(
     "a port from 1 to 65535", scalars.whole_number(1, 65535), {"type": "integer", "minimum": 1, "maximum": 65535}

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from quarterdeck.config.environments import environments_of, hosts_of
+from quarterdeck.config.flag_reading import flags_of
 from quarterdeck.config.include import Declared, read_all
 from quarterdeck.config.model import Fleet, Operators
 from quarterdeck.config.nodes import MappingNode, ScalarNode, SequenceNode
@@ -38,6 +39,8 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
     main = declared.main.values
     runbooks = _runbooks_of(declared, problems)
     notify = _notify_of(declared, problems)
+    written_flags = declared.main.node.value("flags") if declared.main.has("flags") else None
+    flags = flags_of(main.get("flags", {}), written_flags, hosts, problems)
     state = main.get("state") or default_state(main.get("fleet", ""))
     if state is None:
         problems.add(declared.main.node, "`state` is missing, and there is no home directory for its default")
@@ -59,6 +62,7 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         registries=main.get("registries", {}),
         analyses=_analyses_of(declared),
         routers=assembly.routing.routers,
+        flags=flags,
         notify=notify,
     )
     return fleet, tuple(problems.files)

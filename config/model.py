@@ -148,7 +148,7 @@ class Hook(msgspec.Struct, frozen=True):
 class Hooks(msgspec.Struct, frozen=True):
     before: tuple[Hook, ...] = ()  # once the release is on the hosts, before the first switch
     after: tuple[Hook, ...] = ()  # after the last host is healthy
-    steps: tuple[Hook, ...] = ()  # those of the canary's `run` steps, in their order
+    steps: tuple[Hook, ...] = ()  # those of the strategy's `run` steps, in their order
 
     def of(self, phase: str) -> tuple[Hook, ...]:
         """Those of ``before``, ``after`` or ``steps``."""
@@ -192,6 +192,12 @@ class SetRoute(msgspec.Struct, frozen=True, tag_field="step", tag="set_route"):
     ``cookie`` and the value; empty: none do any more."""
 
     rules: tuple[tuple[str, str], ...] = ()
+
+
+class SetFlag(msgspec.Struct, frozen=True, tag_field="step", tag="set_flag"):
+    """So many percent get what the release has brought from here on."""
+
+    percent: int  # 1 to 100
 
 
 class Pause(msgspec.Struct, frozen=True, tag_field="step", tag="pause"):
@@ -245,19 +251,19 @@ class Notice(msgspec.Struct, frozen=True, tag_field="step", tag="notify"):
     body: str = ""
 
 
-CanaryStep = SetWeight | SetScale | SetRoute | Pause | Run | Bake | Analyse | Approve | Notice
+CanaryStep = SetWeight | SetScale | SetRoute | SetFlag | Pause | Run | Bake | Analyse | Approve | Notice
 
 
 class Strategy(msgspec.Struct, frozen=True):
     """How the hosts of a target are moved. recreate: stop all, switch all, start all. rolling: batch after batch. canary: step after
-    step.
+    step. flag: as rolling, and then a feature flag goes up step after step.
 
     ``batches`` are sizes, the last one repeats until every host is done (as Ansible's ``serial``); empty:
     max_unavailable.
     Within a batch at most ``max_unavailable`` hosts are out of service at once (None: the whole batch).
     """
 
-    kind: str = "rolling"  # recreate | rolling | canary | ab | blue_green
+    kind: str = "rolling"  # recreate | rolling | canary | ab | blue_green | flag
     batches: tuple[Share, ...] = ()
     max_unavailable: Share | None = None
     max_surge: Share | None = None  # rolling: in place of it, where both releases can run on a host at the same time
@@ -265,7 +271,9 @@ class Strategy(msgspec.Struct, frozen=True):
     pause: float = 0.0  # seconds between two batches
     bake: Bake | None = None  # how all hosts are watched before it counts as success
     scale_down_delay: float = 0.0  # seconds that the old instances go on running once all requests go to the new ones
-    steps: tuple[CanaryStep, ...] = ()  # of a canary; what is left of the hosts moves after the last one
+    steps: tuple[CanaryStep, ...] = ()  # of a canary; what is left of the hosts moves after the last one; or of a flag
+    flag: str = ""  # the name of the flag
+    safeguards: tuple[str, ...] = ()  # analyses that are measured as long as the flag is above what it was
 
 
 class OnUnreachable(StrEnum):
@@ -374,4 +382,5 @@ class Fleet(msgspec.Struct, frozen=True):
     registries: Mapping[str, RegistryLogin] = msgspec.field(default_factory=dict)  # by host[:port][/part of the path]
     analyses: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.analyses.Analysis by name
     routers: Mapping[str, Router] = msgspec.field(default_factory=dict)
+    flags: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.flags.Flag by name
     notify: tuple[Any, ...] = ()  # config.notifications.Destination, in the order of the file

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from quarterdeck.config import scalars
 from quarterdeck.config.approval_reading import APPROVAL
 from quarterdeck.config.hooks import HOOK
-from quarterdeck.config.kinds import BOOLEAN, COMMAND, DURATION, MATCHED, NAME, SHARE, SOME_TIME, WEIGHT
+from quarterdeck.config.kinds import BOOLEAN, COMMAND, DURATION, FLAG_PERCENT, MATCHED, NAME, SHARE, SOME_TIME, WEIGHT
 from quarterdeck.config.model import (
     Analyse,
     Bake,
@@ -14,6 +16,7 @@ from quarterdeck.config.model import (
     Hook,
     Pause,
     Run,
+    SetFlag,
     SetRoute,
     SetScale,
     SetWeight,
@@ -22,7 +25,6 @@ from quarterdeck.config.model import (
 )
 from quarterdeck.config.nodes import MappingNode, SequenceNode
 from quarterdeck.config.notify_reading import NOTICE
-from quarterdeck.config.parts import later
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Choice, Either, Key, Keys, ListOf, Scalar
 
@@ -88,6 +90,7 @@ _MAKE: Mapping[str, Any] = {
     "set_weight": SetWeight,
     "set_scale": SetScale,
     "set_route": lambda it: it,
+    "set_flag": SetFlag,
     "pause": lambda it: it,
     "run": Run,
     "bake": lambda it: it,
@@ -146,7 +149,20 @@ STEP = Keys(
     ),
     make=_step,
     one_of=("set_weight", "set_scale", "set_route", "pause", "run", "analysis", "approval", "notify", "bake"),
-    refused=later("set_flag"),
+    refused={"set_flag": "is a step of the strategy `flag`: a canary is about hosts"},
+)
+FLAG_STEP = Keys(
+    "a step of a flag",
+    (
+        Key("set_flag", FLAG_PERCENT, "How many percent get what the release has brought from here on."),
+        *_WAITING_STEPS,
+        _BAKE,
+    ),
+    make=_step,
+    one_of=("set_flag", "pause", "run", "analysis", "approval", "notify", "bake"),
+    refused=dict.fromkeys(
+        ("set_weight", "set_scale", "set_route"), "is about hosts: all of them have it before the flag goes up"
+    ),
 )
 
 
@@ -270,15 +286,62 @@ _STRATEGIES = {
     "recreate": Strategy(kind="recreate"),
     "blue_green": _blue_green(),
 }
-_LATER_STRATEGIES = later("flag")
+
+
+def _upwards(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    """A flag only goes up: what takes it down is an abort, a failure, a rollback, or the kill switch. Nothing comes after the bake."""
+    steps: tuple[CanaryStep, ...] | None = values.get("steps")
+    listed = node.value("steps") if "steps" in node.entries else None
+    if steps is None or not isinstance(listed, SequenceNode):
+        return True  # reported already
+    before, sound = 0, True
+    for number, (step, at) in enumerate(zip(steps, listed.items, strict=True)):
+        wrong = ""
+        if isinstance(step, SetFlag):
+            if step.percent <= before:
+                wrong = f"set_flag {step.percent} comes after {before}: each must be more than the one before"
+            before = max(before, step.percent)
+        elif isinstance(step, Bake) and number + 1 < len(steps):
+            wrong = "`bake` is the last step: what is to be done after it belongs before it"
+        elif isinstance(step, Bake) and not before:
+            wrong = "`bake` watches what the flag has let through: it needs a `set_flag` before it"
+        if wrong:
+            problems.add(at, wrong)
+            sound = False
+    if sound and not before:
+        problems.add(listed, "the strategy `flag` needs a step `set_flag`: without one nobody would get it")
+        return False
+    return sound
+
+
+FLAG_STRATEGY = Keys(
+    "a flag strategy",
+    (
+        Key("use", NAME, "The flag: one of `flags`.", required=True, field="flag"),
+        Key(
+            "steps",
+            ListOf(FLAG_STEP, "a list of steps such as [{set_flag: 5}, {pause: 10m}, {set_flag: 100}]", least=1),
+            "What is done in turn, once every host has the release.",
+            required=True,
+        ),
+        Key(
+            "safeguards",
+            ANALYSIS_NAMES,
+            "What is measured all the time once the flag is up: names of `analyses`; one that fails takes it all back.",
+        ),
+        *(key for key in ROLLING.keys if key.name != "bake"),
+    ),
+    make=lambda **found: msgspec.structs.replace(_rolling(**found), kind="flag"),
+    check=_upwards,
+)
 STRATEGY = Either(
     Choice(
         tuple(_STRATEGIES),
         _STRATEGIES.__getitem__,
         {
-            **_LATER_STRATEGIES,
             "canary": "needs its steps: write canary: {steps: […]}",
             "ab": "needs to know whose requests: write ab: {match: {header: …}}",
+            "flag": "needs its flag and its steps: write flag: {use: NAME, steps: […]}",
         },
     ),
     Keys(
@@ -291,9 +354,9 @@ STRATEGY = Either(
             ),
             Key("canary", CANARY, "A few hosts or requests first, then more, with pauses and commands between."),
             Key("ab", AB, "Requests with a header or a cookie get the new release, until it goes to everybody."),
+            Key("flag", FLAG_STRATEGY, "All hosts as with rolling, and then a feature flag goes up, step by step."),
         ),
         make=lambda **found: next(iter(found.values())),
-        one_of=("rolling", "recreate", "blue_green", "canary", "ab"),
-        refused=_LATER_STRATEGIES,
+        one_of=("rolling", "recreate", "blue_green", "canary", "ab", "flag"),
     ),
 )

@@ -10,6 +10,7 @@ from quarterdeck.config import scalars, slots
 from quarterdeck.config.compose.service import Made
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.containers import Containers
+from quarterdeck.config.flag_reading import FlagUses
 from quarterdeck.config.include import Declared
 from quarterdeck.config.keys import OVERRIDE
 from quarterdeck.config.model import (
@@ -71,6 +72,11 @@ class Assembly:
         self.containers = Containers(declared.main.values.get("fleet", "unnamed"), problems)
         self.places = Places(hosts, problems)
         self.routing = Routing(declared, hosts, problems)
+        self.flag_uses = FlagUses(
+            _names_in(declared.main, "flags"),
+            dict.fromkeys(_names_in(declared.main, "analyses")) | declared.main.values.get("analyses", {}),
+            problems,
+        )
 
     def targets(self) -> dict[str, Target]:
         """The targets by name, environments first, both in the order of the file."""
@@ -122,6 +128,12 @@ class Assembly:
         self._check_deadlines(layers, values)
         self._check_analyses(layers, values, contained=contained)
         self._check_notices(layers, values)
+        self.flag_uses.check(
+            values.get("strategy", DEFAULT_STRATEGY),
+            f"{environment.name}/{name}",
+            _where(layers, "strategy", "flag"),
+            lambda metrics: "" if contained else _not_told(metrics, values),
+        )
         if contained:
             complete = self._complete(environment, name, layers, values, ("artifact",))
             if made is None:
@@ -349,13 +361,12 @@ class Assembly:
     def _check_analyses(self, layers: Sequence[Fields], values: Mapping[str, Any], *, contained: bool) -> None:
         """Each name is one of `analyses`, none compares with a release that runs nowhere any more, or reads what there is not."""
         strategy: Strategy = values.get("strategy", DEFAULT_STRATEGY)
-        written = self.declared.main.node.value("analyses") if self.declared.main.has("analyses") else None
-        known = [entry.key.text for entry in written.entries.values()] if isinstance(written, MappingNode) else []
+        known = _names_in(self.declared.main, "analyses")
         metrics = self.declared.main.values.get("analyses", {})
         at = _where(layers, "strategy", strategy.kind)
         if isinstance(at, MappingNode) and "steps" in at.entries:
             at = at.value("steps")
-        whole = False
+        whole = strategy.kind == "flag"
         for step in (*strategy.steps, *([strategy.bake] if strategy.bake else ())):
             whole = whole or (isinstance(step, SetWeight) and step.percent >= 100) or step is strategy.bake
             for name in step.analyses if isinstance(step, Analyse | Bake) else ():
@@ -372,7 +383,14 @@ class Assembly:
                     self.problems.add(at, f"`{name}` compares: in a step it needs a `count`, of 20 or more mostly")
                 elif whole and any(metric.compare is not None for metric in metrics.get(name, ())):
                     words = f"`{name}` compares with the release before, which no host runs here any more"
-                    self.problems.add(at, f"{words}: it has its place in a step before `set_weight: 100`")
+                    place = "a canary's step" if strategy.kind == "flag" else "a step before `set_weight: 100`"
+                    self.problems.add(at, f"{words}: it has its place in {place}")
+
+
+def _names_in(main: Fields, section: str) -> list[str]:
+    """The names under a key of the main file, those of what is written wrongly too."""
+    written = main.node.value(section) if main.has(section) else None
+    return [entry.key.text for entry in written.entries.values()] if isinstance(written, MappingNode) else []
 
 
 def _not_told(metrics: Sequence[Any], values: Mapping[str, Any]) -> str:
