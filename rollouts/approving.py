@@ -10,7 +10,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Approval, Operator, Rollout, RolloutState, Step
 from quarterdeck.rollouts.approvals import SHOWN_HASH, Tally, is_self, people, tally, wanted_at, wanted_of
 from quarterdeck.rollouts.control import Control, Refused
-from quarterdeck.rollouts.promoting import asks_people
+from quarterdeck.rollouts.promoting import asks_people, where_words
 from quarterdeck.rollouts.roles import is_named
 
 LEAST_HASH = 8  # characters of a plan's hash that name it
@@ -51,8 +51,8 @@ def place_words(step: Step | None) -> str:
     """``, at step 7 (25 %, 1 of 4 hosts)``; empty: it has not begun."""
     if step is None:
         return ""
-    body = step.body
-    return f", at step {step.seq} ({float(body.get('weight') or 0):g} %, {body.get('hosts')} of {body.get('of')} hosts)"
+    where = where_words(step.body)
+    return f", at step {step.seq} ({where.replace(' (', ', ').removesuffix(')')})"
 
 
 def waiting_for(journal: Journal, rollout: Rollout) -> Waiting | None:

@@ -28,6 +28,7 @@ from quarterdeck.history.records import (
 )
 from quarterdeck.rollouts import spawn
 from quarterdeck.rollouts.approvals import with_approvers
+from quarterdeck.rollouts.flag_plan import flags_option
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
 from quarterdeck.rollouts.roles import may_change
@@ -278,6 +279,7 @@ class Control:
             "require": msgspec.to_builtins(environment.require),
             "person": self.operator.person,
             **self._analyses(target),
+            **flags_option(self.fleet),
             **self._notify(target),
         }
         rollout = self.journal.arm(
@@ -312,7 +314,7 @@ class Control:
         """Those that the strategy's steps name: a fleet file that changes meanwhile changes nothing for this rollout."""
         strategy = target.strategy
         steps = [step for step in (*strategy.steps, strategy.bake) if isinstance(step, Analyse | Bake)]
-        names = sorted({name for step in steps for name in step.analyses})
+        names = sorted({*strategy.safeguards, *(name for step in steps for name in step.analyses)})
         return {"analyses": {name: to_json(self.fleet.analyses[name]) for name in names}} if names else {}
 
     def _notify(self, target: Target) -> dict[str, Any]:

@@ -64,6 +64,10 @@ async def examine(
         for target in declared:
             group.create_task(then_tell(_artifact(backend, journal, target)))
         group.create_task(then_tell(_secrets(fleet, declared)))
+        if fleet.flags:
+            from quarterdeck.rollouts.flags import examine_flags
+
+            group.create_task(then_tell(examine_flags(backend, fleet, targets)))
     return findings
 
 

@@ -60,6 +60,16 @@ def merged(analyses: Sequence[Analysis], *, endless: bool) -> Analysis:
     return Analysis(", ".join(analysis.name for analysis in analyses), tuple(metrics))
 
 
+def analysis_of(step: Step, analyses: Mapping[str, Analysis]) -> Analysis:
+    """What a step measures, of those by name. A flag's step names its safeguards, which are measured without an end."""
+    found = [analyses[str(name)] for name in step.body.get("analyses") or ()]
+    if step.action != Action.FLAG:
+        return merged(found, endless=step.action == Action.BAKE)
+    several = merged(found, endless=True)
+    metrics = tuple(msgspec.structs.replace(metric, count=None) for metric in several.metrics)
+    return msgspec.structs.replace(several, metrics=metrics)
+
+
 class MetricSeen(msgspec.Struct, frozen=True):
     """A metric as it stands. ``state``: measuring, or its verdict; ``canary`` and ``baseline``: what was measured last, for people."""
 
@@ -80,8 +90,7 @@ def metrics_of(step: Step, analyses: Mapping[str, Analysis], events: Sequence[Ev
     begun = begun_of([event for event in events if event.kind == BEGUN], step)
     if begun is None:
         return ()
-    found = [analyses[str(name)] for name in step.body.get("analyses") or ()]
-    analysis = merged(found, endless=step.action == Action.BAKE)
+    analysis = analysis_of(step, analyses)
     samples = list(samples_of([event for event in events if event.kind == MEASURED], step, begun.at))
     course = restored(analysis, begun.at, samples)
     last = {sample.metric: sample for sample in samples}

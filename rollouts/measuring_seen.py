@@ -7,6 +7,7 @@ import msgspec
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Rollout, Step, StepState
+from quarterdeck.rollouts.plan import Action
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.measured import MetricSeen
@@ -15,7 +16,8 @@ MOST_MEASUREMENTS = 5000  # of one rollout: more than any strategy makes in a da
 
 
 def metrics_seen(journal: Journal, rollout: Rollout, steps: Sequence[Step]) -> tuple["MetricSeen", ...]:
-    """Of the step that measured last; none where nothing was measured yet. Raises JournalError."""
+    """Of the step that measures now, or that has failed; else of a flag's safeguards, which go on beside all others; else of the one that
+    measured last. None where nothing was measured yet. Raises JournalError."""
     measuring = [step for step in steps if step.body.get("analyses") and step.state is not StepState.PENDING]
     if not measuring:
         return ()
@@ -27,4 +29,11 @@ def metrics_seen(journal: Journal, rollout: Rollout, steps: Sequence[Step]) -> t
         for kind in (BEGUN, MEASURED)
         for event in journal.events(rollout=rollout.id, kind=kind, newest_first=True, limit=MOST_MEASUREMENTS)
     ]
-    return metrics_of(measuring[-1], msgspec.convert(rollout.options["analyses"], dict[str, Analysis]), events)
+    return metrics_of(_shown(measuring), msgspec.convert(rollout.options["analyses"], dict[str, Analysis]), events)
+
+
+def _shown(measuring: Sequence[Step]) -> Step:
+    for state in (StepState.STARTED, StepState.FAILED):
+        if found := [step for step in measuring if step.state is state]:
+            return found[-1]
+    return next((step for step in measuring if step.action == Action.FLAG), measuring[-1])

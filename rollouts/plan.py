@@ -29,10 +29,10 @@ from quarterdeck.config.model import (
 )
 from quarterdeck.rollouts.approvals import step_body
 from quarterdeck.rollouts.moving import Mover
-from quarterdeck.rollouts.plan_steps import BASTION, Action, Builder, PlannedStep
+from quarterdeck.rollouts.plan_steps import BASTION, Action, Builder, PlannedStep, hook_hosts
 from quarterdeck.rollouts.traffic import Traffic
 
-__all__ = ["BASTION", "Action", "PlannedStep"]
+__all__ = ["BASTION", "Action", "PlannedStep", "hook_hosts"]
 
 NO_HOOKS = Hooks()
 STEPPED = frozenset({"canary", "ab", "blue_green"})  # strategies that go by steps
@@ -98,10 +98,10 @@ def batches(hosts: Sequence[str], strategy: Strategy, *, beside: bool = False) -
     return result
 
 
-def _is_settled(now: HostNow, release: str, traffic: Traffic | None = None) -> bool:
+def is_settled(now: HostNow, release: str, traffic: Traffic | None = None) -> bool:
     """Runs it as it was started, and behind a router gets requests where the release belongs."""
-    routed = traffic is None or now.address in traffic.inside
-    return routed and now.current == release and now.running is True and now.as_started and release in now.kept
+    inside = traffic is None or now.address in traffic.inside
+    return inside and now.current == release and now.running is True and now.as_started and release in now.kept
 
 
 def plan_deploy(
@@ -113,18 +113,22 @@ def plan_deploy(
     seed: int = 0,
     traffic: Traffic | None = None,
     beside: bool = False,
+    then: Sequence[PlannedStep] = (),
+    last: Sequence[PlannedStep] = (),
 ) -> Plan:
     """The steps that bring ``release`` to all reachable ``hosts``. A host that runs it already is staged and switched
     all the
     same when it is not known to run, or was changed by somebody: otherwise it is left alone. ``beside``: the release can run on each
-    host beside the one that it replaces."""
+    host beside the one that it replaces. ``then``: what follows once all of them have it, also where all had it before; ``last``: what is
+    done when it has proved itself."""
     reachable = [h for h in hosts if h.error is None]
-    settled = {h.host for h in reachable if _is_settled(h, release, traffic)}
+    settled = {h.host for h in reachable if is_settled(h, release, traffic)}
     names = ordered([h.host for h in reachable if h.host not in settled], strategy.order, seed)
     build = Builder()
     hold = strategy.kind in STEPPED and traffic is not None and beside
     mover = Mover(build, release, traffic, there=len(settled), total=len(names) + len(settled), hold=hold)
-    if names:
+    hooks = hooks if names else NO_HOOKS
+    if names or then:
         for host in names:
             build.add(host, Action.STAGE, release=release)
         build.hooks(hooks.before, "before", names, release)
@@ -144,8 +148,10 @@ def plan_deploy(
                 mover.group(group, stopped=running_before.keys())
         if strategy.kind in STEPPED:
             _canary(build, mover, names, sorted(settled), release, strategy)
-        mover.end()
+        if names:
+            mover.end()
         build.hooks(hooks.after, "after", names, release)
+        build.then(then)
         bake = next((step for step in strategy.steps if isinstance(step, Bake)), strategy.bake)
         if mover.hold and strategy.scale_down_delay > (bake.seconds if bake is not None else 0.0):
             bake = Bake(strategy.scale_down_delay, bake.analyses if bake is not None else ())
@@ -156,7 +162,8 @@ def plan_deploy(
             build.next_wave()
         if mover.hold:
             mover.retire()
-        if strategy.kind in STEPPED or sum(len(batch) for batch in groups) > 1 or hooks.after or bake:
+        build.then(last)
+        if strategy.kind in STEPPED or sum(len(batch) for batch in groups) > 1 or hooks.after or bake or then:
             for host in names:
                 build.add(host, Action.VERIFY, release=release)
             build.next_wave()
@@ -278,7 +285,7 @@ def plan_rollback(
     first: all to those who have the release, as soon as somebody has.
     """
     reachable = [h for h in hosts if h.error is None or h.late]
-    settled = [h.host for h in reachable if _is_settled(h, release, traffic)]
+    settled = [h.host for h in reachable if is_settled(h, release, traffic)]
     moving = [h for h in reachable if h.host not in settled]
     build = Builder()
     size = at_once.of(len(moving))

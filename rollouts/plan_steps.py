@@ -20,6 +20,7 @@ class Action(StrEnum):
     HOOK = "hook"
     PAUSE = "pause"  # for a time, or until somebody promotes
     ANALYSIS = "analysis"  # the new release is measured where it runs
+    FLAG = "flag"  # a feature flag is set, put back, or read back
     APPROVAL = "approval"  # until enough people have agreed to going on
     NOTIFY = "notify"  # people are told that it has come here; nothing waits for them
     BAKE = "bake"  # every host is watched for a time, before it counts as success
@@ -58,6 +59,19 @@ class Builder:
     def hook(self, hook: Hook, phase: str, index: int, hosts: Sequence[str], release: str) -> None:
         """As a wave of its own; the next one is still to be begun."""
         self.next_wave()
-        where = {HookWhere.ONE: hosts[:1], HookWhere.EACH: hosts, HookWhere.HERE: [BASTION]}[hook.where]
-        for host in where:
+        for host in hook_hosts(hook, hosts):
             self.add(host, Action.HOOK, phase=phase, index=index, run=hook.run, release=release)
+
+    def then(self, steps: Sequence[PlannedStep]) -> None:
+        """Further ones, whose waves count from 0."""
+        self.next_wave()
+        first = self.wave
+        for step in steps:
+            self.wave = first + step.wave
+            self.add(step.host, step.action, **step.body)
+        self.next_wave()
+
+
+def hook_hosts(hook: Hook, hosts: Sequence[str]) -> Sequence[str]:
+    """Those of ``hosts`` that a hook runs on."""
+    return {HookWhere.ONE: hosts[:1], HookWhere.EACH: hosts, HookWhere.HERE: [BASTION]}[hook.where]

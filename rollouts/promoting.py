@@ -1,11 +1,20 @@
 """What a rollout waits for by its own plan: the pause, the bake or the approval that it is in, and the pauses to come. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from quarterdeck.history.records import Step, StepState
 from quarterdeck.rollouts.plan import Action
 
 WAITS = frozenset({Action.PAUSE, Action.BAKE, Action.ANALYSIS, Action.APPROVAL})
+
+
+def where_words(body: Mapping[str, Any]) -> str:
+    """Where a waiting step stands: ``25 % (1 of 4 hosts)``, ``5 % of flag checkout``."""
+    percent = float(body.get("weight") or 0)
+    if body.get("flag"):
+        return f"{percent:g} % of flag {body['flag']}"
+    return f"{percent:g} % ({body.get('hosts')} of {body.get('of')} hosts)"
 
 
 def waits_in(steps: Iterable[Step]) -> Step | None:

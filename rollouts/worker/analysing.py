@@ -25,8 +25,7 @@ from quarterdeck.rollouts.analysis.course import Course, Ended, Measure, Wait, b
 from quarterdeck.rollouts.analysis.course import step as next_step
 from quarterdeck.rollouts.analysis.samples import Sample, to_stored
 from quarterdeck.rollouts.logs import logs_of
-from quarterdeck.rollouts.measured import BEGUN, MEASURED, Begun, begun_of, merged, samples_of
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.measured import BEGUN, MEASURED, Begun, analysis_of, begun_of, samples_of
 from quarterdeck.rollouts.worker.standing_still import StandingStill
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ class Analysing:
             await asyncio.gather(*(source.close() for source in sources.values()), return_exceptions=True)
 
     def _analysis(self) -> Analysis:
-        found = [self._of.work.analyses[str(name)] for name in self._step.body["analyses"]]
-        return merged(found, endless=self._step.action == Action.BAKE)
+        return analysis_of(self._step, self._of.work.analyses)
 
     async def _course(self, analysis: Analysis) -> Course:
         self._marks.clear()

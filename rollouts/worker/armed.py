@@ -14,6 +14,7 @@ from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release, canonical
 from quarterdeck.history.records import RolloutKind
+from quarterdeck.rollouts.flag_plan import flags_summary
 from quarterdeck.rollouts.plan import HostNow, Plan, summary
 from quarterdeck.rollouts.traffic import Traffic
 from quarterdeck.rollouts.way_back import without_copy
@@ -46,6 +47,7 @@ class Armed(msgspec.Struct):
     highest_epoch: int = 0
     traffic: Traffic | None = None  # None: no router is in front of the target, or nothing is known of it
     router_fault: str = ""  # why the router could not be asked
+    warnings: list[str] = msgspec.field(default_factory=list)  # further ones
     fetch_fault: str = ""  # why what a rollback has to fetch can't be had now
 
     @property
@@ -97,11 +99,15 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
         ],
         "router": _router(armed),
         "steps": describe(armed.plan),
-        "summary": summary(armed.plan, hosts, armed.leaving),
+        "summary": ", ".join(filter(None, (summary(armed.plan, hosts, armed.leaving), flags_summary(armed.plan)))),
         "readiness": {"state": "closed" if nowhere else "degraded" if reasons else "ready", "reasons": reasons},
         "fetch_fault": armed.fetch_fault or None,
         "secrets": dict(secret_states),
-        "warnings": [*armed.body.get("warnings", []), *secret_warnings(armed.release.version, secret_states)],
+        "warnings": [
+            *armed.body.get("warnings", []),
+            *armed.warnings,
+            *secret_warnings(armed.release.version, secret_states),
+        ],
     }
     return armed
 

@@ -20,16 +20,18 @@ from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.beside import why_not_beside
 from quarterdeck.rollouts.declared import release_of
+from quarterdeck.rollouts.flag_plan import flags_first
 from quarterdeck.rollouts.freezes import from_options
 from quarterdeck.rollouts.frozen import frozen_now
 from quarterdeck.rollouts.manifest import release_in
-from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, Plan, plan_deploy, plan_rollback
+from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, Plan, plan_rollback
 from quarterdeck.rollouts.policy import NOTHING_BEFORE, Objection, WayRound, objections, refusal, way_closed
 from quarterdeck.rollouts.proof import seen_before
 from quarterdeck.rollouts.way_back import CLOSED, FIRST
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.fetchable import why_not_fetchable
+from quarterdeck.rollouts.worker.flagging import Flags, to_put_back_with
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.old_secrets import old_secrets
 from quarterdeck.rollouts.worker.required import way_back
@@ -59,6 +61,7 @@ class Arming:
         self.names = [host.name for host in target.hosts if not only or host.name in only]
         self.director: Director | None = None  # None: no router is in front of the target
         self._router_fault = ""
+        self.flags = Flags(rollout, journal, backend, self.base)
         self._from_hosts: dict[str, Release] = {}  # releases that hosts carry, by id
 
     async def arm(self) -> Armed:
@@ -135,10 +138,11 @@ class Arming:
             release,
             leaving,
             hosts,
-            self._plan_deploy(hosts, release, leaving, traffic),
+            await self.plan_deploy(hosts, release, leaving, traffic),
             {release.id: values},
             self.known_releases(release),
             archive=archive,
+            warnings=self.flags.warnings,
             traffic=traffic,
         )
         described(armed, self.rollout.kind, dict.fromkeys(values.values, "same"))
@@ -249,24 +253,27 @@ class Arming:
                 )
             secrets, masked, states = {release.id: old.to_write}, [old.readable], old.states
         hosts, traffic = await self.traffic(hosts, release, leaving)
-        plan = self._plan_deploy(hosts, release, leaving, traffic)
-        armed = Armed(self.target, release, leaving, hosts, plan, secrets, known, masked=masked, traffic=traffic)
+        armed = Armed(
+            self.target,
+            release,
+            leaving,
+            hosts,
+            await self.plan_deploy(hosts, release, leaving, traffic),
+            secrets,
+            known,
+            masked=masked,
+            warnings=self.flags.warnings,
+            traffic=traffic,
+        )
         described(armed, self.rollout.kind, states)
         await self.check_required(armed)
         return armed
 
-    def _plan_deploy(
+    async def plan_deploy(
         self, hosts: list[HostNow], release: Release, leaving: str | None, traffic: "Traffic | None"
     ) -> Plan:
-        return plan_deploy(
-            hosts,
-            release.id,
-            self.target.strategy,
-            self.target.hooks,
-            seed=self.rollout.id,
-            traffic=traffic,
-            beside=self.beside(release, leaving),
-        )
+        beside = self.beside(release, leaving)
+        return await self.flags.plan(self.target, hosts, release.id, traffic=traffic, beside=beside)
 
     async def _look_after_waiting(self, release: Release) -> list[HostNow]:
         self.crew.renew()
@@ -313,13 +320,12 @@ class Arming:
         releases = self.known_releases(release)
         hooks = self.hooks_to_reverse(leaving, releases)
         hosts, traffic = await self.traffic(hosts, release, leaving)
-        at_once = self.target.rollback.max_unavailable
         armed = Armed(
             self.target,
             release,
             leaving,
             hosts,
-            plan_rollback(hosts, release.id, at_once, leaving=leaving, hooks=hooks, traffic=traffic),
+            self.plan_back(hosts, release.id, leaving, hooks, traffic),
             {release.id: old.to_write},
             releases,
             masked=[old.readable, await self.secrets_to_mask(releases.get(leaving or ""))],
@@ -331,6 +337,15 @@ class Arming:
             if not phase.reversible:
                 armed.body.setdefault("warnings", []).append(f"hook {phase.run!r} of {leaving} can't be reversed")
         return described(armed, self.rollout.kind, old.states)
+
+    def plan_back(
+        self, hosts: list[HostNow], release: str, leaving: str | None, hooks: Hooks, traffic: "Traffic | None"
+    ) -> Plan:
+        """Flags first: whoever gets what is taken away is to get it no more."""
+        plan = plan_rollback(
+            hosts, release, self.target.rollback.max_unavailable, leaving=leaving, hooks=hooks, traffic=traffic
+        )
+        return flags_first(plan, to_put_back_with(self.journal.reader, self.rollout, leaving))
 
     def hooks_to_reverse(self, leaving: str | None, known: Mapping[str, Release]) -> Hooks:
         """Those of the release that is left; none while other hosts go on with it."""

@@ -17,6 +17,7 @@ from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.taking_back import TakingBack
 from quarterdeck.rollouts.worker.waves import Waves
 
+BESIDE_HOSTS = (Action.HOOK, Action.FLAG, Action.SHARE, Action.ROUTE)  # change what is no host's release
 CLEAN_UP_AFTER = 0.25  # seconds between the end that is journalled and the removal of old releases
 
 
@@ -84,7 +85,7 @@ class CarryingOut(TakingBack):
         failures = lasting(waves.failures, self.journal.reader.steps(self.id))
         of_hosts = [failure.step.host for failure in failures if failure.place == failure.step.host]
         unfinished = list(dict.fromkeys(of_hosts + [host.host for host in left_out] + skipped))
-        elsewhere = [failure for failure in failures if failure.place != failure.step.host]  # of the router
+        elsewhere = [failure for failure in failures if failure.place != failure.step.host]  # of a router or a flag
         finish = [step for step in finish if step.host not in unfinished]
         passed_over = [HostNow(host, error="skipped by an operator") for host in dict.fromkeys(skipped)]
         await self._owe([*left_out, *passed_over], armed.release.id)
@@ -107,10 +108,12 @@ class CarryingOut(TakingBack):
         total = len(self.crew.hosts)
         if (unfinished or elsewhere) and self.rollout.kind is RolloutKind.ROLLBACK:
             why = "; ".join(dict.fromkeys([f.why for f in failures] + [with_host(h) for h in armed.hosts if h.error]))
-            places = ", ".join(dict.fromkeys([*unfinished, *(failure.place for failure in elsewhere)]))
-            standing = f"{total - len(unfinished)} of {total} hosts run {name}, not {places} ({why}). "
+            missing = f", not {', '.join(unfinished)}" if unfinished else ""
+            missing += "".join(f", and {place} was not put back" for place in dict.fromkeys(f.place for f in elsewhere))
+            standing = f"{total - len(unfinished)} of {total} hosts run {name}{missing} ({why}). "
             changed = self._changed_something()
-            way_on = "When they are back:" if changed else "No host was changed. When that is mended:"
+            way_on = "When they are back:" if unfinished and changed else "When that is mended:"
+            way_on = way_on if changed else f"No host was changed. {way_on}"
             await self._end(
                 epoch,
                 RolloutState.FAILED,
@@ -138,7 +141,7 @@ class CarryingOut(TakingBack):
     def _changed_something(self) -> bool:
         """Whether this rollout moved a host or ran a hook, or may have."""
         return any(
-            (moves(step) or step.action in (Action.HOOK, Action.SHARE, Action.ROUTE)) and may_have_changed(step)
+            (moves(step) or step.action in BESIDE_HOSTS) and may_have_changed(step)
             for step in self.journal.reader.steps(self.id)
         )
 

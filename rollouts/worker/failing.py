@@ -13,7 +13,8 @@ class StepFailed(Exception):
         self, step: Step, why: str, *, release_at_fault: bool, unreachable: bool = False, untouched: bool = False
     ) -> None:
         super().__init__(why)
-        self.place = str(step.body.get("router") or step.host)  # the host, or the router
+        router, flag = step.body.get("router"), step.body.get("flag")
+        self.place = str(router or (f"flag {flag}" if flag else step.host))  # the host, the router or the flag
         self.step = step
         self.why = why
         self.release_at_fault = release_at_fault

@@ -16,7 +16,7 @@ from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import ENDED, Request, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.approvals import wanted_of
 from quarterdeck.rollouts.control import ARMED_FOR, busy
-from quarterdeck.rollouts.plan import Action, HostNow, Plan, plan_deploy, plan_rollback
+from quarterdeck.rollouts.plan import Action, HostNow, Plan
 from quarterdeck.rollouts.promoting import waits_in
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, describe, hosts_from_body
 from quarterdeck.rollouts.worker.carrying_out import CarryingOut
@@ -288,24 +288,9 @@ class Session(WaitingForTurn, CarryingOut):
             leaving = armed.leaving
             known = self.arming.known_releases(armed.release)
             hooks = self.arming.hooks_to_reverse(leaving, known)
-            armed.plan = plan_rollback(
-                hosts,
-                armed.release.id,
-                self.target.rollback.max_unavailable,
-                leaving=leaving,
-                hooks=hooks,
-                traffic=armed.traffic,
-            )
+            armed.plan = self.arming.plan_back(hosts, armed.release.id, leaving, hooks, armed.traffic)
         else:
-            armed.plan = plan_deploy(
-                hosts,
-                armed.release.id,
-                self.target.strategy,
-                self.target.hooks,
-                seed=self.id,
-                traffic=armed.traffic,
-                beside=self.arming.beside(armed.release, armed.leaving),
-            )
+            armed.plan = await self.arming.plan_deploy(hosts, armed.release, armed.leaving, armed.traffic)
         armed.releases = self.arming.known_releases(armed.release)
         await self.journal.do(
             self.journal.journal.record,

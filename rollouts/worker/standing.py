@@ -109,6 +109,7 @@ class Standing:
             analyses=analyses_of(self.rollout.options),
             director=self.director,
             backend=self.arming.backend,
+            flags=self.arming.flags,
         )
 
     async def _add_steps(self, epoch: int, plan: Plan, *, after: int = 0, wave: int = 0) -> list[Step]:
@@ -155,7 +156,7 @@ class Standing:
 
     async def _pass_over(self, epoch: int, failed: Step) -> None:
         """A hook is passed over alone; a host that could not be moved is left out of all that comes later."""
-        alone = failed.action in (Action.HOOK, Action.SHARE, Action.ROUTE, *WAITS)
+        alone = failed.action in (Action.HOOK, Action.FLAG, Action.SHARE, Action.ROUTE, *WAITS)
         why = {"why": "skipped by an operator"}
         for step in self.journal.reader.steps(self.id):
             later = step.host == failed.host and step.seq > failed.seq and step.state is StepState.PENDING

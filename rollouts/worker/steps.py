@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.opening import Hosts
     from quarterdeck.config.analyses import Analysis
     from quarterdeck.rollouts.worker.directing import Director
+    from quarterdeck.rollouts.worker.flagging import Flags
 
 __all__ = ["StepFailed"]
 
@@ -62,6 +63,7 @@ class Work(msgspec.Struct):
     analyses: Mapping[str, "Analysis"] = msgspec.field(default_factory=dict)  # by name, those that steps name
     director: "Director | None" = None  # None: no router is in front of the target
     backend: "Hosts | None" = None  # by which the router's host is reached
+    flags: "Flags | None" = None
 
     def secrets_of(self, release: str) -> SecretValues:
         return self.secrets.get(release, SecretValues({}))
@@ -90,6 +92,9 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
     if action is Action.NOTIFY:
         # Whoever is to be told is told by the event of this step's end, beside the rollout (``telling``).
         return {name: step.body[name] for name in ("notify", "weight", "hosts", "of")}
+    if action is Action.FLAG:
+        assert work.flags is not None
+        return await work.flags.carry_out(step)
     if step.host == BASTION:
         return await _hook_here(step, work)
     connection = await work.crew.connection(step.host)

@@ -11,6 +11,7 @@ from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step
+from quarterdeck.rollouts.flag_plan import flag_words, flags_first, to_put_back
 from quarterdeck.rollouts.plan import Action, HostNow, Plan, PlannedStep, Touched, back_to, plan_take_back
 from quarterdeck.rollouts.traffic import Traffic
 from quarterdeck.rollouts.worker.armed import Armed
@@ -56,6 +57,7 @@ class TakingBack(Standing):
             leaving=armed.release.id,
             traffic=_back(steps),
         )
+        plan = flags_first(plan, to_put_back(steps))
         last_wave = max((step.batch for step in steps), default=0)
         last_seq = max((step.seq for step in steps), default=0)
         new = await self._add_steps(epoch, plan, after=last_seq, wave=last_wave + 1)
@@ -104,7 +106,9 @@ class TakingBack(Standing):
         where = ", ".join(
             f"{version_of(armed, name)} on {count} host{'s' if count != 1 else ''}" for name, count in back.items()
         )
-        await self._end(epoch, RolloutState.ROLLED_BACK, f"{why}; taken back: {where or 'no host had been changed'}")
+        flags = "".join(f", flag {flag_words(s.body)}" for s in steps if s.action == Action.FLAG)
+        where = f"{where or 'no host had been changed'}{flags}"
+        await self._end(epoch, RolloutState.ROLLED_BACK, f"{why}; taken back: {where}")
         await self._tell_hosts(steps, armed, waves, epoch)
 
     async def _tell_hosts(self, steps: list[Step], armed: Armed, waves: Waves, epoch: int) -> None:

@@ -15,6 +15,7 @@ from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.history.identity import process_identity
 from quarterdeck.history.records import Request, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.promoting import where_words
 from quarterdeck.rollouts.worker.standing_still import Aborted, StandingStill
 from quarterdeck.rollouts.worker.steps import StepFailed
 
@@ -265,8 +266,7 @@ def _named(step: Step) -> str:
 
 
 def _where(step: Step) -> str:
-    body: dict[str, Any] = dict(step.body)
-    return f"waits at {float(body.get('weight') or 0):g} % ({body.get('hosts')} of {body.get('of')} hosts)"
+    return f"waits at {where_words(step.body)}"
 
 
 async def _sleep_until(until: float | None) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -19,9 +20,9 @@ from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.records import Step, StepState
 from quarterdeck.rollouts.plan import BASTION, Action
 from quarterdeck.rollouts.promoting import WAITS
+from quarterdeck.rollouts.worker.safeguarding import Safeguarding
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, perform
-from quarterdeck.rollouts.worker.waiting_for_people import WaitingForPeople
 
 log = logging.getLogger("quarterdeck.worker")
 
@@ -31,7 +32,7 @@ RESTART_PATIENCE = 15.0  # seconds that an sshd or an engine which is being rest
 QUICK_REFUSAL = 3.0  # seconds: nobody listens there just now; what takes longer hangs
 
 
-class Waves(WaitingForPeople):
+class Waves(Safeguarding):
     """``stop_at_failure``: the first failed step ends the wave (a deploy); else every host gets its chance (a
     rollback)."""
 
@@ -48,16 +49,22 @@ class Waves(WaitingForPeople):
 
         ``heed_wishes``: pauses and aborts of operators count here; while taking back they don't.
         """
-        for _, wave in groupby(sorted(steps, key=lambda s: (s.batch, s.seq)), key=lambda s: s.batch):
-            if heed_wishes:
-                await self._stand_still_if_asked()
-            todo = [s for s in wave if s.state in (StepState.PENDING, StepState.STARTED)]
-            todo = [s for s in todo if s.host not in self.lost] if stop_at_failure else todo
-            if todo and todo[0].action in WAITS:  # a wave of its own
-                if not self._left_out(todo[0]):
-                    await self._wait_out(todo[0])
-            elif todo:
-                await self._wave(todo, stop_at_failure, on_unreachable, heed_wishes, progress_deadline)
+        guards = steps if heed_wishes else ()
+        try:
+            for _, wave in groupby(sorted(steps, key=lambda s: (s.batch, s.seq)), key=lambda s: s.batch):
+                if heed_wishes:
+                    await self.guarded(guards, self._stand_still_if_asked)
+                todo = [s for s in wave if s.state in (StepState.PENDING, StepState.STARTED)]
+                todo = [s for s in todo if s.host not in self.lost] if stop_at_failure else todo
+                if todo and todo[0].action in WAITS:  # a wave of its own
+                    if not self._left_out(todo[0]):
+                        await self.guarded(guards, partial(self._wait_out, todo[0]))
+                elif todo:
+                    wave_of = partial(self._wave, todo, stop_at_failure, on_unreachable, heed_wishes, progress_deadline)
+                    await self.guarded(guards, wave_of)
+            await self.heed_safeguards()
+        finally:
+            await self.end_safeguards()
 
     async def _wave(
         self,

@@ -100,6 +100,7 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     for warning in card.get("warnings") or ():
         printer.progress(f"  !     {warning}", "warn")
     if steps:
+        from quarterdeck.rollouts.flag_plan import flag_words
         from quarterdeck.rollouts.promoting import WAITS
         from quarterdeck.tui.cli.waits import notice_words, wait_words
 
@@ -109,6 +110,8 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
                 what = wait_words(step["action"], step)
             elif "notify" in step:
                 what = notice_words(step["notify"])
+            elif step["action"] == "flag":
+                what = f"flag {flag_words(step)}"
             else:
                 about = step.get("run") if step["action"] == "hook" else step.get("release")
                 what = f"{step['action']} {about}" if about else step["action"]

@@ -79,6 +79,10 @@ def environments(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     return _quietly(lambda: list(_session(parsed_args).fleet.environments))
 
 
+def flags(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    return _quietly(lambda: list(_session(parsed_args).fleet.flags))
+
+
 def targets_and_environments(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     return _quietly(lambda: [*_session(parsed_args).fleet.environments, *_session(parsed_args).fleet.targets])
 

@@ -220,6 +220,15 @@ def describe(event: "Event") -> tuple[str, str]:
             )
         case "analysis.begun":
             return _columns("-", "analysis", "measuring begins", "dim")
+        case "flag.set":
+            why = f", because: {body['reason']}" if body.get("reason") else ""
+            by = f" ({event.who}{why})" if event.rollout is None else ""
+            return _columns(
+                "-", "flag", f"{body.get('flag')}: {_share(body, 'before')} → {_share(body, 'after')}{by}", ""
+            )
+        case "flag.failed":
+            told = f"{body.get('flag')} could not be switched off ({event.who}, because: {body.get('reason')}): {body.get('error')}"
+            return _columns("-", "flag", told, "bad")
         case "worker" | "fence":
             return "", ""
     words = ", ".join(f"{key} {value}" for key, value in body.items() if isinstance(value, str | int) and value != "")
@@ -263,6 +272,12 @@ def outcome_text(outcome: Mapping[str, Any]) -> str:
     if isinstance(seconds, int | float):
         parts.append(duration(float(seconds)))
     return ", ".join(parts)
+
+
+def _share(body: Mapping[str, Any], when: str) -> str:
+    """``5 %``, ``5 %, switched off``."""
+    state = body.get(when) or {}
+    return f"{float(state.get('percent') or 0):g} %" + ("" if state.get("enabled", True) else ", switched off")
 
 
 def _measured(sample: Mapping[str, Any]) -> str:

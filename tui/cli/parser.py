@@ -54,6 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("reject", "approving", "say no to a deploy that waits for approvals"),
     Command("freeze", "freezing", "when no release goes out to an environment; freeze one by hand"),
     Command("unfreeze", "freezing", "end a freeze that was made by hand"),
+    Command("flag", "flagging", "how many get what a feature flag lets through; switch one off"),
     Command("notify", "notifying", "who is told of what; send a test message"),
     Command("rollouts", "reading", "list rollouts, newest first"),
     Command("show", "reading", "one rollout, whole: steps, requests, reasons"),

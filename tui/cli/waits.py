@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quarterdeck.history.records import Step, StepState
-from quarterdeck.rollouts.promoting import WAITS
+from quarterdeck.rollouts.promoting import WAITS, where_words
 from quarterdeck.tui.cli.times import duration, seconds_between
 
 
@@ -19,9 +19,7 @@ def wait_words(action: str, body: Mapping[str, Any]) -> str:
     if asked := body.get("approval"):
         who = " or ".join(map(str, asked["from"])) if asked.get("from") else "anybody"
         lasts = f"by {asked['count']} of {who} within {duration(float(asked['timeout']))}"
-    at = (
-        f" at {float(body['weight']):g} % ({body.get('hosts')} of {body.get('of')} hosts)" if body.get("weight") else ""
-    )
+    at = f" at {where_words(body)}" if body.get("weight") else ""
     return f"{action} {lasts}{at}"
 
 

@@ -1,0 +1,101 @@
+"""Safeguards: analyses that are measured beside all other steps, from the moment that a feature flag is up.
+
+One that fails ends what is under way and has the rollout taken back. One that can't tell lets what is under way end, and then nothing goes
+on without a person.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from quarterdeck.history.records import Step, StepState
+from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.worker.steps import StepFailed
+from quarterdeck.rollouts.worker.waiting_for_people import WaitingForPeople
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.analysis.course import Ended
+
+T = TypeVar("T")
+
+
+class Safeguarding(WaitingForPeople):
+    _guard: "asyncio.Task[Ended] | None" = None
+    _guarded: Step | None = None  # the step that names the safeguards
+    _refuted = False  # they have failed, and a person has said that it is tried again
+
+    async def guarded(self, steps: Sequence[Step], work: Callable[[], Awaitable[T]]) -> T:
+        """Does ``work`` while the safeguards of ``steps`` are measured, if their flag is up by now. Raises ``StepFailed``,
+        Aborted, and what ``work`` does."""
+        await self._begin(steps)
+        await self.heed_safeguards()
+        if self._guard is None:
+            return await work()
+        running = asyncio.ensure_future(work())
+        try:
+            await asyncio.wait([running, self._guard], return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                self._raise_if_failed()
+            return await running
+        finally:
+            if not running.done():
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    async def heed_safeguards(self) -> None:
+        """Between two steps: stands still where they can't tell."""
+        while self._guard is not None and self._guard.done():
+            self._raise_if_failed()
+            ended, step = self._guard.result(), self._guarded
+            if step is None or ended.verdict == "successful":
+                return
+            why = f"{_named(step)} can't tell: {ended.why}; nobody else gets it"
+            on = f"qd resume {self.rollout} measures anew and goes on, qd abort {self.rollout}"
+            await self.stand_still(f"{why}; {on}", "resume")
+            await self._anew(step)
+
+    async def end_safeguards(self) -> None:
+        """Measures no more; the next time that something is guarded it goes on with what was measured."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.cancel()
+            await asyncio.gather(guard, return_exceptions=True)
+
+    async def _begin(self, steps: Sequence[Step]) -> None:
+        step = next((one for one in steps if one.action == Action.FLAG and one.body.get("analyses")), None)
+        if step is None or self._guard is not None:
+            return
+        now = {one.seq: one for one in self.journal.reader.steps(self.rollout)}[step.seq]
+        if now.state is not StepState.DONE:
+            return
+        self._guarded = now
+        if self._refuted:
+            self._refuted = False
+            await self._anew(now)
+        else:
+            self._guard = asyncio.create_task(self._measuring(now).verdict(None))
+
+    async def _anew(self, step: Step) -> None:
+        measuring = self._measuring(step)
+        await measuring.begin_anew()
+        self._guard = asyncio.create_task(measuring.verdict(None))
+
+    def _raise_if_failed(self) -> None:
+        guard, step = self._guard, self._guarded
+        if guard is None or step is None or not guard.done():
+            return
+        ended = guard.result()
+        if ended.verdict == "failed":
+            self._refuted = True
+            failure = StepFailed(step, f"{_named(step)} failed: {ended.why}", release_at_fault=True)
+            self.failures.append(failure)
+            raise failure
+
+
+def _names(step: Step) -> list[str]:
+    return [str(name) for name in step.body["analyses"]]
+
+
+def _named(step: Step) -> str:
+    names = _names(step)
+    return f"safeguard{'s' if len(names) > 1 else ''} {', '.join(names)}"
