@@ -131,13 +131,20 @@ def _only(body: Mapping[str, Any]) -> dict[str, Any]:
     return {key: body[key] for key in ("flag", "percent", "before", "release")}
 
 
-def flags_first(plan: Plan, back: Sequence[FlagBefore]) -> Plan:
-    """``plan`` with a wave before all others, which puts these flags back."""
+def flags_first(plan: Plan, back: Sequence[FlagBefore], *, and_last: bool = False) -> Plan:
+    """``plan`` with a wave before all others, which puts these flags back. ``and_last``: and one after them, before cleaning up, which
+    looks whether they are: what another worker had begun may have come late, and what failed may be mended by now."""
     if not back:
         return plan
     first = [PlannedStep(0, BASTION, Action.FLAG, _back_body(one)) for one in back]
-    steps = tuple(msgspec.structs.replace(step, wave=step.wave + 1) for step in plan.steps)
-    return msgspec.structs.replace(plan, steps=(*first, *steps))
+    moved = [msgspec.structs.replace(step, wave=step.wave + 1) for step in plan.steps]
+    if not and_last:
+        return msgspec.structs.replace(plan, steps=(*first, *moved))
+    main = [step for step in moved if step.action is not Action.FINISH]
+    after = max((step.wave for step in main), default=0) + 1
+    last = [msgspec.structs.replace(step, wave=after, body={**step.body, "again": True}) for step in first]
+    finish = [msgspec.structs.replace(step, wave=after + 1) for step in moved if step.action is Action.FINISH]
+    return msgspec.structs.replace(plan, steps=(*first, *main, *last, *finish))
 
 
 def _back_body(one: FlagBefore) -> dict[str, Any]:
@@ -174,7 +181,8 @@ def flag_words(body: Mapping[str, Any]) -> str:
 
 def flags_summary(plan: Plan) -> str:
     """For the plan's one sentence; empty where it touches no flag."""
-    steps = [step.body for step in plan.steps if step.action is Action.FLAG and not step.body.get("verify")]
+    unsaid = ("verify", "again")
+    steps = [step.body for step in plan.steps if step.action is Action.FLAG and not any(map(step.body.get, unsaid))]
     back = [f"flag {flag_words(body)} first" for body in steps if body.get("back")]
     up = [body for body in steps if not body.get("back")]
     if up:

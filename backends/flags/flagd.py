@@ -90,8 +90,11 @@ class FlagdConnection:
             except FlagRefused:
                 if not left:
                     raise
-                text = await file.read()  # it was changed in between
+                text = await file.read()  # it was changed in between: all else of it may have been
                 was = self._share(place, text, action)
+                if was != first and not force:
+                    why = f"it was at {first.words}, and somebody has set it to {was.words} in this very moment"
+                    raise FlagRefused(self._of(place), action, why, left=UNCHANGED) from None
                 continue
             break
         now = self._share(place, await file.read(), action)

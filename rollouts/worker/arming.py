@@ -345,7 +345,7 @@ class Arming:
         plan = plan_rollback(
             hosts, release, self.target.rollback.max_unavailable, leaving=leaving, hooks=hooks, traffic=traffic
         )
-        return flags_first(plan, to_put_back_with(self.journal.reader, self.rollout, leaving))
+        return flags_first(plan, to_put_back_with(self.journal.reader, self.rollout, leaving), and_last=True)
 
     def hooks_to_reverse(self, leaving: str | None, known: Mapping[str, Release]) -> Hooks:
         """Those of the release that is left; none while other hosts go on with it."""

@@ -10,7 +10,6 @@ from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepSta
 from quarterdeck.rollouts.outcome import UNCHANGED
 from quarterdeck.rollouts.plan import Action, HostNow
 from quarterdeck.rollouts.worker.armed import Armed, with_host
-from quarterdeck.rollouts.worker.failing import lasting
 from quarterdeck.rollouts.worker.standing import may_have_changed, moves
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
@@ -82,7 +81,7 @@ class CarryingOut(TakingBack):
             for step in self.journal.reader.steps(self.id)
             if step.action in (Action.SWITCH, Action.VERIFY) and step.state is StepState.SKIPPED
         ]
-        failures = lasting(waves.failures, self.journal.reader.steps(self.id))
+        failures = self._that_count(waves.failures)
         of_hosts = [failure.step.host for failure in failures if failure.place == failure.step.host]
         unfinished = list(dict.fromkeys(of_hosts + [host.host for host in left_out] + skipped))
         elsewhere = [failure for failure in failures if failure.place != failure.step.host]  # of a router or a flag

@@ -80,7 +80,9 @@ class Flags:
         strategy: Strategy = target.strategy
         left = left_up(self._journal.reader, target.name, other_than=self._rollout.id)
         then, last = [], []
-        if strategy.kind == "flag":
+        if strategy.kind == "flag" and self._rollout.partial:
+            self.warnings = [f"only some hosts get it: flag {strategy.flag} stays where it is"]
+        elif strategy.kind == "flag":
             before = next((one for one in left if one.flag == strategy.flag), None) or await self.look(strategy.flag)
             self.warnings = [words] if (words := up_already(strategy, before)) else []
             then = milestones(hosts, release, strategy, before, seed=self._rollout.id)

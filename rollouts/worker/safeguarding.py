@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from quarterdeck.backends.errors import BackendError
 from quarterdeck.history.records import Step, StepState
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.worker.steps import StepFailed
@@ -73,12 +74,21 @@ class Safeguarding(WaitingForPeople):
             self._refuted = False
             await self._anew(now)
         else:
-            self._guard = asyncio.create_task(self._measuring(now).verdict(None))
+            self._guard = asyncio.create_task(self._watched(now))
 
     async def _anew(self, step: Step) -> None:
-        measuring = self._measuring(step)
-        await measuring.begin_anew()
-        self._guard = asyncio.create_task(measuring.verdict(None))
+        await self._measuring(step).begin_anew()
+        self._guard = asyncio.create_task(self._watched(step))
+
+    async def _watched(self, step: Step) -> "Ended":
+        """How it ends; a source that can't even be opened is one that can't tell."""
+        from quarterdeck.rollouts.analysis.course import Ended
+        from quarterdeck.rollouts.analysis.verdicts import Verdict
+
+        try:
+            return await self._measuring(step).verdict(None)
+        except BackendError as error:
+            return Ended(Verdict.ERROR, error.told(self.work.masker.mask))
 
     def _raise_if_failed(self) -> None:
         guard, step = self._guard, self._guarded

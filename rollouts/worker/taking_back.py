@@ -57,7 +57,7 @@ class TakingBack(Standing):
             leaving=armed.release.id,
             traffic=_back(steps),
         )
-        plan = flags_first(plan, to_put_back(steps))
+        plan = flags_first(plan, to_put_back(steps), and_last=True)
         last_wave = max((step.batch for step in steps), default=0)
         last_seq = max((step.seq for step in steps), default=0)
         new = await self._add_steps(epoch, plan, after=last_seq, wave=last_wave + 1)
@@ -86,10 +86,10 @@ class TakingBack(Standing):
             await self._end(epoch, RolloutState.FAILED, f"{why}; taking it back was refused: {error}", cause="fenced")
             return
         await self._observe_steps(armed)
-        failures = lasting(waves.failures, self._fresh(steps))
+        failures = self._that_count(waves.failures)
         if failures:
             names = ", ".join(dict.fromkeys(f.place for f in failures))
-            reasons = "; ".join(f.why for f in failures)
+            reasons = "; ".join(dict.fromkeys(f.why for f in failures))
             await self._end(
                 epoch,
                 RolloutState.FAILED,
@@ -106,10 +106,18 @@ class TakingBack(Standing):
         where = ", ".join(
             f"{version_of(armed, name)} on {count} host{'s' if count != 1 else ''}" for name, count in back.items()
         )
-        flags = "".join(f", flag {flag_words(s.body)}" for s in steps if s.action == Action.FLAG)
+        flags = "".join(
+            f", flag {flag_words(s.body)}" for s in steps if s.action == Action.FLAG and "again" not in s.body
+        )
         where = f"{where or 'no host had been changed'}{flags}"
         await self._end(epoch, RolloutState.ROLLED_BACK, f"{why}; taken back: {where}")
         await self._tell_hosts(steps, armed, waves, epoch)
+
+    def _that_count(self, failures: list[StepFailed]) -> list[StepFailed]:
+        """Without those of flags and routers that were put back at a later try."""
+        steps = self.journal.reader.steps(self.id)
+        up = {one.flag for one in to_put_back(steps)}
+        return [f for f in lasting(failures, steps) if f.step.action != Action.FLAG or f.step.body["flag"] in up]
 
     async def _tell_hosts(self, steps: list[Step], armed: Armed, waves: Waves, epoch: int) -> None:
         """A release that was good before and is bad now stands in the hosts' list of good ones, from which a lost journal would

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.field import Field
+from tests.flagged import Flagged
 from tests.sshd import SshdFleet
 
 
@@ -14,3 +15,9 @@ def field(tmp_path: Path, sshd_fleet: SshdFleet) -> Field:
     made = Field(tmp_path, sshd_fleet)
     made.clear_hosts()
     return made
+
+
+@pytest.fixture
+def flagged(field: Field) -> Flagged:
+    """v1 runs on all of them, and there is a flag `checkout`, at 0 %."""
+    return Flagged(field)

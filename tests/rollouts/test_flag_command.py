@@ -8,14 +8,9 @@ import pytest
 
 from quarterdeck.history.records import RolloutState
 from tests.field import TARGET, Field
-from tests.rollouts.test_flags import UNTIL_PROMOTED, Flagged
+from tests.flagged import UNTIL_PROMOTED, Flagged
 
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-def flagged(field: Field) -> Flagged:
-    return Flagged(field)
 
 
 def read(field: Field, *arguments: str, status: int = 0) -> list[dict[str, Any]]:

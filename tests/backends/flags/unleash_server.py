@@ -19,7 +19,8 @@ _PLACE = re.compile(
 
 class UnleashServer:
     """``flags`` by key, each with ``enabled`` and ``strategies`` of the environment ``production``. ``busy``: so many requests are answered
-    with 429 first, ``failing`` POSTs with 503; ``stubborn``: it takes changes and makes none; ``client``: the token is a client's."""
+    with 429 first, ``failing`` POSTs with 503; ``stubborn``: it takes changes and makes none; ``client``: the token is a client's;
+    ``said_back``: what it says of a token that it does not know holds it."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -28,6 +29,7 @@ class UnleashServer:
         self.failing = 0
         self.stubborn = False
         self.client = False
+        self.said_back = False
         self.silent = threading.Event()
         self.silent.set()
         self.asked: list[tuple[str, str]] = []
@@ -49,7 +51,7 @@ class UnleashServer:
             self.failing -= 1
             return 503, {}, {}
         if token != TOKEN:
-            message = "You must log in to use Unleash."
+            message = f"no such token: {token}" if self.said_back else "You must log in to use Unleash."
             return 401, {"name": "UnauthorizedError", "message": message, "details": [{"message": message}]}, {}
         if self.client:
             return 403, {"message": "invalid token: expected a different token type for this endpoint"}, {}
