@@ -2,8 +2,8 @@
 
 import asyncio
 import difflib
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from quarterdeck.rollouts.flag_plan import NOT_SET, SET, state_value
 if TYPE_CHECKING:
     from quarterdeck.backends.flags.contract import FlagChanged, FlagConnection, FlagState
     from quarterdeck.backends.hosts.opening import Hosts
+
+T = TypeVar("T")
 
 
 class FlagSeen(msgspec.Struct, frozen=True):
@@ -48,25 +50,59 @@ async def read_flags(backend: "Hosts", fleet: Fleet, names: Collection[str] | No
     return list(await asyncio.gather(*(one(name, flag) for name, flag in zip(wanted, flags, strict=True))))
 
 
-async def turn_off(control: Control, backend: "Hosts", name: str, reason: str) -> "FlagChanged":
+class Desk(Protocol):
+    """Where what needs the journal is done: at once, or in a thread beside a screen. It is given a ``Control``."""
+
+    async def act(self, wish: Callable[[Control], T], /) -> T: ...
+
+
+class AtOnce:
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    async def act(self, wish: Callable[[Control], T], /) -> T:
+        return wish(self._control)
+
+
+async def turn_off(desk: Desk, backend: "Hosts", fleet: Fleet, name: str, reason: str) -> "FlagChanged":
     """The kill switch: nobody gets it any more. It is journalled what came of it, also where it could not be done.
 
     Raises ``Refused`` (role, no reason), ``UnknownPart``, ``BackendError``, ``JournalError``.
     """
-    control.allow_change()
-    flag = _open(backend, control.fleet, name)
-    if not reason:
+    await desk.act(lambda control: control.allow_change())
+    flag = _open(backend, fleet, name)
+    if not reason.strip():
         raise Refused("a flag is switched off for a reason, which the history tells", "give it with --reason")
-    target = target_of(control.fleet, name)
-    told = {"flag": name, "reason": reason, "by_hand": True}
+    target = target_of(fleet, name)
+    told: dict[str, Any] = {"flag": name, "reason": reason, "by_hand": True}
     try:
         changed = await flag.off()
     except BackendError as error:
-        control.journal.record(NOT_SET, target=target, body={**told, "error": str(error)})
+        failed = {**told, "error": str(error)}
+        await desk.act(lambda control: control.journal.record(NOT_SET, target=target, body=failed))
         raise
     body = {**told, "before": state_value(changed.before), "after": state_value(changed.state)}
-    control.journal.record(SET, target=target, body=body)
+    await desk.act(lambda control: control.journal.record(SET, target=target, body=body))
     return changed
+
+
+async def turn_off_in_words(desk: Desk, backend: "Hosts", fleet: Fleet, name: str, reason: str) -> str:
+    """The same, and what came of it as a sentence, for a screen. Raises ``Refused``, ``UnknownPart``, ``JournalError``."""
+    try:
+        changed = await turn_off(desk, backend, fleet, name, reason)
+    except BackendError as error:
+        return str(error)
+    active = await desk.act(lambda control: under_way(fleet, control.journal, name))
+    return f"{off_words(name, changed)}{f'; {goes_no_further(active)}' if active is not None else ''}"
+
+
+def off_words(name: str, changed: "FlagChanged") -> str:
+    was = "it was off already" if changed.already else f"it was at {changed.before.words}"
+    return f"switched {name} off: {was}"
+
+
+def goes_no_further(active: Rollout) -> str:
+    return f"rollout {active.id} of {active.target} sets it and goes no further; back now: qd abort {active.id}"
 
 
 def under_way(fleet: Fleet, journal: Journal, name: str) -> Rollout | None:

@@ -206,8 +206,8 @@ def to_put_back_with(reader: Journal, rollout: Rollout, leaving: str | None) -> 
     if rollout.partial:
         return []
     found = {one.flag: one for one in left_up(reader, rollout.target, other_than=rollout.id)}
-    if leaving is not None and reader.events(target=rollout.target, kind=SET, limit=1):
-        for past in reader.rollouts(rollout.target, limit=200):
+    if leaving is not None and reader.events(kind=SET, limit=1):
+        for past in reader.rollouts(rollout.target, limit=50):
             if past.kind is RolloutKind.DEPLOY and past.to_release == leaving and past.epoch > 0:
                 brought = to_put_back(reader.steps(past.id), past.id)
                 found = {one.flag: one for one in brought} | found

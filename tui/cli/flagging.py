@@ -34,7 +34,7 @@ def declare_flag(commands: "argparse._SubParsersAction[Parser]") -> None:
 def run_flag(session: "Session", arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from quarterdeck.rollouts.flags import read_flags, turn_off, under_way
+    from quarterdeck.rollouts.flags import AtOnce, goes_no_further, off_words, read_flags, turn_off, under_way
     from quarterdeck.rollouts.logs import open_backend
 
     name = arguments.name
@@ -42,13 +42,12 @@ def run_flag(session: "Session", arguments: argparse.Namespace) -> int:
     if arguments.word == "off":
         if session.read_only:
             raise UsageError("a flag is switched off without --read-only")
-        changed = asyncio.run(turn_off(session.control, backend, name, arguments.reason))
-        was = "it was off already" if changed.already else f"it was at {changed.before.words}"
-        session.printer.progress(f"switched {name} off: {was}")
+        desk = AtOnce(session.control)
+        changed = asyncio.run(turn_off(desk, backend, session.fleet, name, arguments.reason))
+        session.printer.progress(off_words(name, changed))
         active = under_way(session.fleet, session.journal, name)
         if active is not None:
-            told = f"rollout {active.id} of {active.target} sets it and goes no further; back now: qd abort {active.id}"
-            session.printer.progress(told, "warn")
+            session.printer.progress(goes_no_further(active), "warn")
     elif arguments.reason:
         raise UsageError("a reason is for switching it off: qd flag NAME off --reason TEXT")
     seen = asyncio.run(read_flags(backend, session.fleet, [name] if name is not None else None))

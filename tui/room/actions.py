@@ -173,6 +173,15 @@ ACTIONS: Final[tuple[Action, ...]] = (
         footer=12,
     ),
     Action(
+        "flag-off",
+        "flag off",
+        "Switch a feature flag off, now, for a reason that the history tells: nobody gets it any more.",
+        _CHANGE,
+        command="flag-off",
+        takes=("flag", "text"),
+        changes=True,
+    ),
+    Action(
         "exec",
         "exec",
         "Run a command on a host of the target, in its directory or container, and show what it prints.",

@@ -179,6 +179,22 @@ async def _note(room: Room, words: Words) -> None:
         room.push_screen(NoteCard(target, rollout))
 
 
+async def _flag_off(room: Room, words: Words) -> None:
+    if len(words) < 2:
+        flags = ", ".join(room.fleet.flags) or "none in the fleet file"
+        room.say(f":flag-off FLAG WHY switches a feature flag off; there is {flags}")
+    else:
+        room.say(f"switching {words[0]} off")
+        room.carry_out("flag off", _switch_off(room, words[0], " ".join(words[1:])))
+
+
+async def _switch_off(room: Room, name: str, reason: str) -> None:
+    from quarterdeck.rollouts.flags import turn_off_in_words
+    from quarterdeck.rollouts.logs import open_backend
+
+    room.say(await turn_off_in_words(room.desk, open_backend(room.fleet), room.fleet, name, reason))
+
+
 async def _write_note(room: Room, text: str, target: str | None, rollout: int | None) -> None:
     await room.desk.act(lambda control: control.note(text, target=target, rollout=rollout))
     room.say("the note is in the timeline")
@@ -206,6 +222,7 @@ HANDLERS: dict[str, Handler] = {
     "skip": _way("skip"),
     "approve": _approve,
     "freeze": _freeze,
+    "flag-off": _flag_off,
     "note": _note,
     "runbook": _runbook,
 }
