@@ -1,0 +1,46 @@
+"""`:flag-off` in a real terminal: the kill switch, while a rollout puts the flag up."""
+
+import pytest
+
+from quarterdeck.history.records import RolloutState
+from tests.driver import TARGET
+from tests.field import Field
+from tests.flagged import UNTIL_PROMOTED, Flagged
+from tests.room.terminal import Terminal
+from tests.sshd import SshdFleet
+
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def flagged(tmp_path_factory: pytest.TempPathFactory, sshd_fleet: SshdFleet) -> Flagged:
+    field = Field(tmp_path_factory.mktemp("flags"), sshd_fleet)
+    field.clear_hosts()
+    return Flagged(field)
+
+
+def test_one_line_switches_it_off(flagged: Flagged) -> None:
+    field = flagged.field
+    rollout = flagged.begin({"set_flag": 5}, UNTIL_PROMOTED, {"set_flag": 100})
+    flagged.waiting(rollout, "pause")
+    environment = {"HOME": str(field.directory), "PATH": "/usr/bin:/bin", "QD_CACHED": "1"}
+    with Terminal(field.command(TARGET, "--cached"), size=(150, 30), environment=environment) as terminal:
+        terminal.wait_for("waits at 5 % of flag checkout")
+        terminal.send(":flag-off\r")
+        terminal.wait_for(":flag-off FLAG WHY switches a feature flag off; there is checkout")
+        terminal.send(":flag-off chekout it burns\r")
+        terminal.wait_for("did you mean checkout?")
+        assert flagged.percent == 5
+        terminal.send(":flag-off checkout carts are lost\r")
+        terminal.wait_for("switched checkout off: it was at 5 %; rollout 2 of staging/web sets it and goes no further")
+        assert flagged.percent == 0
+        flagged.files[0].unlink()
+        terminal.send(":flag-off checkout once more\r")
+        terminal.wait_for("flag checkout on host-1: read ~/flags.json: there is no file")
+    with field.journal(read_only=True) as journal:
+        told = [
+            (event.kind, event.body["reason"]) for event in journal.events(target=TARGET) if "by_hand" in event.body
+        ]
+    assert told == [("flag.set", "carts are lost"), ("flag.failed", "once more")]
+    field.qd("abort", str(rollout), "--wait", status=4)
+    assert field.ended(rollout).state is RolloutState.FAILED
