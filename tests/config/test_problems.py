@@ -238,8 +238,8 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (
         14,
         "    strategy: {canary: {steps: [{set_weight: 9}, {set_scale: x}]}}",
-        51,
-        "`set_scale` is not supported",
+        62,
+        "expected a number of hosts",
         None,
     ),
     (
@@ -463,11 +463,11 @@ def test_what_comes_later_is_said_once_for_each_key(refuse: Refuse) -> None:
         hosts: {box: {swarm: 'ssh://box'}}
         environments: {dev: {hosts: [box]}}
         services:
-          api: {artifact: {image: api}, container: {}, strategy: {flag: {}}, source: edge/api}
+          api: {artifact: {image: api}, container: {}, builds: {}, source: edge/api}
         """
     )
     assert [p.message for p in problems] == [
-        f"`{key}` is not supported by this version" for key in ("swarm", "flag", "source")
+        f"`{key}` is not supported by this version" for key in ("swarm", "builds", "source")
     ]
 
 
