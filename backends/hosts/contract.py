@@ -234,7 +234,8 @@ class Connection(Protocol):
 
         ``secrets``: written anew beside the release where they differ from what lies there (empty: what lies there is
         kept).
-        ``action``: restart (the default); start (after ``stop``); stop (the link is not touched); none (link only).
+        ``action``: restart (the default; of a service with slots, what is current and runs is left alone); start (after ``stop``); stop
+        (the link is not touched); none (link only).
         The same ``op_id`` again gives the recorded outcome and does nothing.
         """
         ...
@@ -269,8 +270,8 @@ class Connection(Protocol):
 
     async def address_of(self, release: Release, port: int | None) -> str:
         """Where what listens on ``port`` for the release is reached from here: host:port (of a container: the published port; of a
-        service with slots: that of the release's slot), the host alone for None. Raises ``Unreachable`` for a lost host, ``CommandFailed``
-        where the release runs in no slot."""
+        service with slots: that of the release's slot, or of the one that a switch would start it in), the host alone for None. Raises
+        ``Unreachable`` for a lost host."""
         ...
 
     async def finish(

@@ -24,6 +24,7 @@ async def two(beside: AnyHost) -> tuple[Release, Release]:
     first, second = await beside.staged("v1", serving=True), await beside.staged("v2", serving=True)
     await beside.moved_to(first, "1.1")
     await become_healthy(beside.connection, first)
+    await beside.connection.address_of(second, beside.port)  # before it runs, nobody minds that it is asked for
     outcome = await beside.connection.switch(second, NO_SECRETS, beside.fence(), "1.2")
     assert (outcome.current, outcome.previous, outcome.beside) == (first.id, first.id, True)
     await become_healthy(beside.connection, second)

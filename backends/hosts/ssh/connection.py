@@ -348,25 +348,22 @@ class SshConnection:
         slots = release.runner.slots
         if slots is None or port is None or port not in slots.ports.values():
             return reached_at(self.address, port)
-        slot = await self._ask_slot(release)
-        if slot is None:
-            action = f"find where {release.id} listens"
-            raise CommandFailed(
-                self._host, action, "it runs in no slot there", exit_status=None, advice="switch to it first"
-            )
-        return reached_at(self.address, port_in(slots, slot, port))
+        slot, following = await self._ask_slot(release)
+        return reached_at(self.address, port_in(slots, slot or following, port))
 
     async def slot_of(self, release: Release) -> str | None:
         """The slot that the release runs in, as the host has said it, or says it now. None: in none."""
-        return self._slots.of(release) or await self._ask_slot(release)
+        return self._slots.of(release) or (await self._ask_slot(release))[0]
 
-    async def _ask_slot(self, release: Release) -> str | None:
+    async def _ask_slot(self, release: Release) -> tuple[str | None, str]:
+        """And the one that the next switch would start it in."""
         action = f"find where {release.id} runs"
         check_names(self._host, action, release)
         values = {"path": release.path.rstrip("/"), "release": release.id}
         answer = require(self._host, action, await self.run(action, "slot_of", values, deadline=_ASKING))
-        self._slots.learn(release, answer.one("slot"))
-        return self._slots.of(release)
+        slot = answer.one("slot")
+        self._slots.learn(release, slot)
+        return slot, answer.one("next") or "blue"
 
     def doubt_slot(self, release: Release) -> None:
         """The instance there did not answer as this release should."""

@@ -13,6 +13,7 @@ from quarterdeck.backends.errors import BackendError, CommandFailed, Fenced
 from quarterdeck.backends.hosts.contract import Exited, Fence, Printed, SecretValues, SwitchOutcome, TargetFacts
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
+from quarterdeck.backends.hosts.ssh.slots import can_run_beside
 from quarterdeck.config.model import CommandCheck, Commands, Health, Hook, Logs, Runner, Slots, TcpCheck
 from quarterdeck.config.release import Release
 from tests.backends.ssh.releases import IN_SLOTS, QUICK, quick_release
@@ -197,8 +198,10 @@ async def test_a_switch_a_check_and_a_retirement_are_an_execution_each_at_most(g
     assert await ground.connection.address_of(second, 8081) == f"{ground.connection.address}:8082"
     assert await ground.connection.address_of(second, 9999) == f"{ground.connection.address}:9999"
     assert await ground.connection.address_of(second, None) == ground.connection.address
-    with pytest.raises(CommandFailed, match="it runs in no slot there"):
-        await ground.connection.address_of(first, 8081)
+    # Not there any more: where it would be started.
+    assert await ground.connection.address_of(first, 8082) == f"{ground.connection.address}:8081"
+    assert first.health is None
+    assert not (await ground.connection.check_health(Health(tcp=TcpCheck(8081)), first)).healthy
 
 
 async def test_who_only_knows_of_a_release_without_slots_is_told_of_those_there_are(ground: Ground) -> None:
@@ -233,6 +236,21 @@ async def test_into_the_slots_and_out_of_them(ground: Ground) -> None:
     assert ground.running == {}
     await ground.switch(plain, 4, "start")
     assert (ground.slots, ground.running) == ({}, {"": plain.id})
+
+
+async def test_other_ports_are_changed_to_without_running_beside(ground: Ground) -> None:
+    """The new one's might be those of what runs."""
+    first, swapped = await ground.staged("v1"), await ground.staged("v2", slots=Slots(8082, 8081))
+    assert can_run_beside(first.runner, first.runner) == ""
+    assert can_run_beside(swapped.runner, first.runner) == "the ports of its slots were others"
+    assert can_run_beside(swapped.runner, Runner(commands=QUICK)) == "the release before it has no slots"
+    await ground.switch(first)
+    outcome = await ground.switch(swapped, 2)
+    assert (outcome.current, outcome.previous, outcome.beside) == (swapped.id, first.id, False)
+    assert ground.calls == ["start blue 8081", f"stop blue {first.id}", "start blue 8082"]
+    await ground.is_alone(swapped, "blue")
+    await ground.switch(first, 3)
+    await ground.is_alone(first, "blue")
 
 
 async def test_what_runs_in_a_slot_and_should_not_is_told_and_ended(ground: Ground) -> None:

@@ -12,9 +12,10 @@ change() {
         stop_slots
     else
         kept_and_intact "$qd_release" && renew_secrets || return
+        slots_wanted=$run_slots
         if [ -z "$run_slots" ]; then change_to_none
         elif [ "$qd_release" = "$current" ]; then change_in_place
-        elif [ "$qd_verb" = restart ] && [ -n "$serving" ]; then change_beside
+        elif [ "$qd_verb" = restart ] && [ -n "$serving" ] && load_run "$current" && [ "$run_slots" = "$slots_wanted" ]; then change_beside
         else change_places
         fi
     fi
@@ -101,7 +102,7 @@ change_beside() {
     start_in_slot "$other" "$qd_release" "$qd_seconds" start && result beside
 }
 
-change_places() { # nothing serves in a slot: what runs is stopped first
+change_places() { # nothing serves in a slot, or it has other ports, perhaps the new one's: what runs is stopped first
     loose=
     if [ -n "$previous" ] && load_run "$previous" && [ -z "$run_slots" ]; then loose=$previous; fi
     prepare_link "$qd_release" && prepare_slot "$qd_release" || return
