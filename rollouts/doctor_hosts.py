@@ -114,7 +114,7 @@ def questions(targets: Sequence[Target]) -> str:
             f'echo "target {number} free $(df -Pk -- "$place" | awk \'NR == 2 {{ print $4 }}\')"',
         ]
         if target.runner.unit is not None:
-            unit = shlex.quote(target.runner.unit)
+            unit = shlex.quote(_instances(target.runner.unit)[0])  # a template has no state itself
             scope = "--user " if target.runner.user_unit else ""
             if target.runner.user_unit:
                 lines.append(
@@ -139,6 +139,11 @@ def questions(targets: Sequence[Target]) -> str:
             lines.append("fi")
     lines.append("echo end")
     return "\n".join(lines)
+
+
+def _instances(unit: str) -> tuple[str, ...]:
+    """Of a template those in the two slots; of any other unit itself."""
+    return tuple(dict.fromkeys(unit.replace("@.", f"@{slot}.", 1) for slot in ("blue", "green")))
 
 
 def path_findings(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
@@ -203,13 +208,15 @@ def unit_findings(subject: str, target: Target, said: dict[str, str]) -> list[Fi
         )
     if said.get("restart", "").startswith("no"):
         user = said["restart"].partition(" ")[2]
+        allowed = ", ".join(
+            f"/usr/bin/systemctl {verb} {one}" for one in _instances(unit) for verb in ("restart", "start", "stop")
+        )
         found.append(
             Finding(
                 subject,
                 Verdict.WARN,
                 f"{target.name}: {user} may not restart {unit} with sudo; unless polkit allows it, a switch will fail",
-                f"a line for sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl restart {unit}, /usr/bin/systemctl start {unit}, "
-                f"/usr/bin/systemctl stop {unit}",
+                f"a line for sudoers: {user} ALL=(root) NOPASSWD: {allowed}",
             )
         )
     return found

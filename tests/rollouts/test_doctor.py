@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.config.load import load_fleet
-from quarterdeck.config.model import Artifact, Commands, Runner, Target
+from quarterdeck.config.model import Artifact, Commands, Runner, Slots, Target
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.doctor import detachment, examine, kills_user_processes
@@ -194,3 +194,15 @@ async def test_rights_and_open_files(hosts: SshdFleet, tmp_path: Path) -> None:
     assert found["operator"].verdict is Verdict.WARN
     assert found["fleet file"].fix.startswith("chmod o-w")
     assert found["state directory"].fix.startswith("chmod o=")
+
+
+def test_of_a_template_the_instances_in_the_slots_are_asked_for() -> None:
+    runner = Runner(unit="web@.service", slots=Slots(8081, 8082))
+    target = Target("staging", "web", (), "/srv/web", Artifact("/a"), runner)
+    script = questions([target])
+    assert "--value web@blue.service" in script
+    assert "systemctl restart web@blue.service" in script
+    [sudo] = unit_findings("host", target, {"unit": "loaded", "restart": "no deploy"})
+    for verb in ("restart", "stop"):
+        for slot in ("blue", "green"):
+            assert f"/usr/bin/systemctl {verb} web@{slot}.service" in sudo.fix
