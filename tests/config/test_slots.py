@@ -1,6 +1,7 @@
 """Slots of a service: what is read, what else must be said beside them, and what they do to a release's identity."""
 
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -166,3 +167,13 @@ def test_the_environment_of_each_slot() -> None:
             "QD_PORT": "8082",
         },
     }
+
+
+def test_what_the_documentation_shows_is_read(load: Load) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "hosts.md").read_text()
+    shown = page.split("## Two instances beside each other", 1)[1].split("```yaml\n", 1)[1].split("```", 1)[0]
+    head = HEAD.partition("  api:\n")[0]
+    body = "".join(f"  {line}\n" for line in shown.splitlines())
+    target = load(f'{head}{body}    artifact: {{tarball: "builds/api-{{version}}.tgz"}}\n').targets["production/api"]
+    assert target.runner.slots == Slots(8081, 8082)
+    assert target.routed is not None
