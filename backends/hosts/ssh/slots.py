@@ -9,7 +9,7 @@ import msgspec
 
 from quarterdeck.backends.hosts.ssh.answer import Answer
 from quarterdeck.backends.hosts.ssh.quoting import quote
-from quarterdeck.config.model import Health, HttpCheck, Logs, Runner, Slots, TcpCheck
+from quarterdeck.config.model import Health, HttpCheck, Logs, Slots, TcpCheck
 from quarterdeck.config.release import Release
 
 _TRUSTED: Final = 1.0  # seconds that what was said is not asked for again, though the service seems not to be there
@@ -69,13 +69,6 @@ def facts_of_slots(current: str, lines: Iterable[str]) -> tuple[str, tuple[str, 
         else:
             drift.append(f"{release} is in slot {slot} as well, and does not run")
     return service or "no", tuple(drift)
-
-
-def can_run_beside(new: Runner, old: Runner) -> str:
-    """Empty where an instance of ``new`` may run while one of ``old`` does; else why not, in words."""
-    if new.slots is None or old.slots is None:
-        return "it has no slots" if new.slots is None else "the release before it has no slots"
-    return "" if new.slots == old.slots else "the ports of its slots were others"
 
 
 def port_in(slots: Slots, slot: str, port: int) -> int:

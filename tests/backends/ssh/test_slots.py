@@ -13,7 +13,6 @@ from quarterdeck.backends.errors import BackendError, CommandFailed, Fenced
 from quarterdeck.backends.hosts.contract import Exited, Fence, Printed, SecretValues, SwitchOutcome, TargetFacts
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
-from quarterdeck.backends.hosts.ssh.slots import can_run_beside
 from quarterdeck.config.model import CommandCheck, Commands, Health, Hook, Logs, Runner, Slots, TcpCheck
 from quarterdeck.config.release import Release
 from tests.backends.ssh.releases import IN_SLOTS, QUICK, quick_release
@@ -241,9 +240,6 @@ async def test_into_the_slots_and_out_of_them(ground: Ground) -> None:
 async def test_other_ports_are_changed_to_without_running_beside(ground: Ground) -> None:
     """The new one's might be those of what runs."""
     first, swapped = await ground.staged("v1"), await ground.staged("v2", slots=Slots(8082, 8081))
-    assert can_run_beside(first.runner, first.runner) == ""
-    assert can_run_beside(swapped.runner, first.runner) == "the ports of its slots were others"
-    assert can_run_beside(swapped.runner, Runner(commands=QUICK)) == "the release before it has no slots"
     await ground.switch(first)
     outcome = await ground.switch(swapped, 2)
     assert (outcome.current, outcome.previous, outcome.beside) == (swapped.id, first.id, False)
