@@ -9,6 +9,7 @@ import msgspec
 
 from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.config.model import Fleet
+from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ACTIVE, Rollout
 from quarterdeck.rollouts.control import Control, Refused, UnknownPart
@@ -82,7 +83,11 @@ async def turn_off(desk: Desk, backend: "Hosts", fleet: Fleet, name: str, reason
         await desk.act(lambda control: control.journal.record(NOT_SET, target=target, body=failed))
         raise
     body = {**told, "before": state_value(changed.before), "after": state_value(changed.state)}
-    await desk.act(lambda control: control.journal.record(SET, target=target, body=body))
+    try:
+        await desk.act(lambda control: control.journal.record(SET, target=target, body=body))
+    except JournalError as error:
+        error.problem = f"{off_words(name, changed)}; but it could not be written down: {error.problem}"
+        raise
     return changed
 
 

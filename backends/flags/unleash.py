@@ -114,8 +114,6 @@ class UnleashConnection:
         begun = time.monotonic()
         wanted = FlagState(percent, enabled)
         async with self._asking(f"set the flag to {wanted.words}", deadline) as ask:
-            if percent != round(percent):
-                ask.refuse("a rollout is a whole percentage there")
             now = await ask.environment()
             before = now.state
             if before.is_at(percent, enabled=enabled):
@@ -127,7 +125,7 @@ class UnleashConnection:
                 return FlagChanged(before, (await ask.environment()).state, False, time.monotonic() - begun)
             if not enabled and now.enabled:
                 await ask.switch(on=False)
-            await ask.rollout(now.rollout, round(percent))
+            await ask.rollout(now.rollout, f"{percent:g}")
             if enabled and not now.enabled:
                 await ask.switch(on=True)
             after = (await ask.environment()).state
@@ -226,14 +224,14 @@ class _Asking:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.refuse("its answer is none of Unleash", "check the flag's url")
 
-    async def rollout(self, strategy: _Strategy | None, percent: int) -> None:
+    async def rollout(self, strategy: _Strategy | None, percent: str) -> None:
         """One without a strategy gets one, which is not sent twice: two of them would be two shares."""
         if strategy is None:
-            parameters = {"rollout": str(percent), "stickiness": self._flag.stickiness, "groupId": self._flag.flag}
+            parameters = {"rollout": percent, "stickiness": self._flag.stickiness, "groupId": self._flag.flag}
             body: Any = {"name": _KIND, "parameters": parameters, "constraints": []}
             await self._ask("POST", "/strategies", body, again=False)
-        elif str(strategy.parameters.get("rollout")) != str(percent):
-            patch = [{"op": "replace", "path": "/parameters/rollout", "value": str(percent)}]
+        elif str(strategy.parameters.get("rollout")) != percent:
+            patch = [{"op": "replace", "path": "/parameters/rollout", "value": percent}]
             await self._ask("PATCH", f"/strategies/{quote(strategy.id, safe='')}", patch)
 
     async def switch(self, *, on: bool) -> None:

@@ -1,12 +1,18 @@
 """`qd flag`: how each stands, and the kill switch; `qd doctor` looks at them too."""
 
+import asyncio
 import getpass
 import json
 from typing import Any
 
 import pytest
 
+from quarterdeck.history.errors import JournalFull
+from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.flags import AtOnce, turn_off
+from quarterdeck.rollouts.logs import open_backend
 from tests.field import TARGET, Field
 from tests.flagged import UNTIL_PROMOTED, Flagged
 
@@ -82,6 +88,27 @@ def test_one_that_can_not_be_switched_off_is_journalled_too(flagged: Flagged) ->
     with field.journal(read_only=True) as journal:
         (event,) = journal.events(target=TARGET, kind="flag.failed", limit=10)
     assert "there is no file" in event.body["error"]
+
+
+def test_what_is_off_and_could_not_be_written_down_is_said_to_be_off(
+    flagged: Flagged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal's disk is full in that very moment."""
+    field = flagged.field
+    flagged.by_hand(5)
+    fleet = field.fleet()
+
+    def full(*_arguments: Any, **_words: Any) -> None:
+        raise JournalFull("the journal")
+
+    with field.journal() as journal:
+        monkeypatch.setattr(journal, "record", full)
+        desk = AtOnce(Control(fleet, journal, current_operator()))
+        with pytest.raises(
+            JournalFull, match=r"switched checkout off: it was at 5 %; but it could not be written down: "
+        ):
+            asyncio.run(turn_off(desk, open_backend(fleet), fleet, "checkout", "carts are lost"))
+    assert flagged.percent == 0
 
 
 def test_who_may_not_deploy_may_look(flagged: Flagged) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Request, RolloutState, Step, StepState
 from quarterdeck.rollouts.closely import Closely, HostMove
+from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.tui.cli.following import outcome_text
 from quarterdeck.tui.cli.times import age, clock, duration, seconds_between
@@ -133,6 +134,8 @@ def step_row(step: Step, width: int, now: datetime | None = None, *, chosen: boo
     what = str(step.action) + (" (undo)" if step.body.get("reverse") else "")
     if step.body.get("promote"):
         what = "until promoted"
+    elif step.action == Action.FLAG:
+        what = f"flag {float(step.body['percent']):g} %"
     elif step.action in WAITS and step.body.get("seconds"):
         what = wait_words(step.action, {"seconds": step.body["seconds"]})
     head = f" {step.seq:>3} {pad(one_line(step.host), 10)} {pad(what, 10)} {step_seconds(step, now):>6} "

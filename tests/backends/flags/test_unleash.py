@@ -35,6 +35,14 @@ async def test_it_is_off_before_its_rollout_changes(kind: OnUnleash) -> None:
     assert changes == [("POST", "/off"), ("PATCH", "/strategies/7c515bec-ac4d")]
 
 
+async def test_what_somebody_has_set_in_fractions_can_be_put_back(kind: OnUnleash) -> None:
+    kind.server.add("new-checkout", strategy("2.5"), enabled=True)
+    flag = kind.connect()
+    was = await flag.read()
+    await flag.set(20)
+    assert (await flag.set(was.percent, force=True)).state == was == FlagState(2.5)
+
+
 async def test_the_share_is_that_of_the_one_strategy_for_all(kind: OnUnleash) -> None:
     testers = strategy("100", id="t", constraints=[{"contextName": "userId", "operator": "IN", "values": ["7"]}])
     others = [testers, strategy("", id="u", name="userWithId"), strategy("90", id="d", disabled=True)]
