@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +25,8 @@ from tests.sshd import SshHost
 # Answers with the version; of each hundred requests the first ``fail`` are answered with 500, each after ``slow`` seconds.
 SERVE = """
 import asyncio, os, signal, sys
-address, port, name, fail, slow = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), float(sys.argv[5])
+address, port, name = sys.argv[1], int(os.environ.get("QD_PORT") or sys.argv[2]), sys.argv[3]
+fail, slow = int(sys.argv[4]), float(sys.argv[5])
 asked = 0
 async def serve(reader, writer):
     global asked
@@ -45,34 +48,34 @@ async def serve(reader, writer):
         writer.close()
 async def main():
     server = await asyncio.start_server(serve, address, port)
-    open("../../pid", "w").write(str(os.getpid()))
+    open("../../pid" + os.environ.get("QD_SLOT", ""), "w").write(str(os.getpid()))
     await server.serve_forever()
 asyncio.run(main())
 """
 STOP = (
-    'if [ -s ../../pid ]; then kill -9 "$(cat ../../pid)" 2>/dev/null; '
-    'while kill -0 "$(cat ../../pid)" 2>/dev/null; do sleep 0.05; done; fi; rm -f ../../running ../../pid'
+    'if [ -s ../../pid$QD_SLOT ]; then kill -9 "$(cat ../../pid$QD_SLOT)" 2>/dev/null; '
+    'while kill -0 "$(cat ../../pid$QD_SLOT)" 2>/dev/null; do sleep 0.05; done; fi; rm -f ../../running ../../pid$QD_SLOT'
 )
 
 
 def free_everywhere(addresses: list[str]) -> int:
-    """A port that was free on all of them a moment ago."""
+    """A port that was free on all of them a moment ago, and so was the next one; below those that the kernel gives to clients."""
     for _ in range(100):
-        with contextlib.ExitStack() as opened:
-            first = opened.enter_context(socket.socket())
-            first.bind((addresses[0], 0))
-            port = first.getsockname()[1]
-            with contextlib.suppress(OSError):
-                for address in addresses[1:]:
-                    opened.enter_context(socket.socket()).bind((address, port))
-                return int(port)
+        port = random.randrange(16_000, 30_000)
+        with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
+            for address in addresses:
+                for one in (port, port + 1):
+                    opened.enter_context(socket.socket()).bind((address, one))
+            return port
     raise AssertionError("no port is free on all addresses")
 
 
 class RoutedField(Field):
     """``router`` runs. ``count`` of the hosts are used."""
 
-    def begin_with(self, router: Running, count: int = 3) -> None:
+    def begin_with(self, router: Running, count: int = 3, *, slots: bool = False) -> None:
+        """``slots``: two instances of the service can run on a host at the same time."""
+        self.slots = slots
         self.router = router
         self.port = free_everywhere([host.address for host in self.hosts.hosts])
         self.used = self.hosts.hosts[:count]
@@ -82,7 +85,8 @@ class RoutedField(Field):
             self.home(host).mkdir(parents=True, exist_ok=True)
             (self.home(host) / "address").write_text(host.address)
         self.write(
-            commands={"start": "sh ./start", "stop": STOP, "status": "test -s ../../running"},
+            commands={"start": "sh ./start", "stop": STOP, "status": "test -s ../../pid$QD_SLOT"},
+            **({"slots": {"blue": self.port, "green": self.port + 1}} if slots else {}),
             health={
                 "http": {"port": self.port, "path": "/health", "host": "127.0.0.1"},
                 "from": "bastion",
@@ -110,12 +114,23 @@ class RoutedField(Field):
         super().write(**service)
 
     def running(self) -> list[str | None]:
-        return super().running()[: len(self.used)]
+        if not self.slots:
+            return super().running()[: len(self.used)]
+        found: list[str | None] = []
+        for host in self.used:  # two of them may run; what is current is one's
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.readlink(self.home(host) / "current").rpartition("/")[2].rpartition("-")[0])
+        return found
+
+    def instances(self) -> int:
+        """How many run, on all hosts."""
+        found = [path for host in self.used for path in self.home(host).glob("pid*")]
+        return sum(Path(f"/proc/{path.read_text()}").exists() for path in found)
 
     def stop_all(self) -> None:
-        for host in self.hosts.hosts:
+        for path in [path for host in self.hosts.hosts for path in self.home(host).glob("pid*")]:
             with contextlib.suppress(OSError, ValueError):
-                os.kill(int((self.home(host) / "pid").read_text()), signal.SIGKILL)
+                os.kill(int(path.read_text()), signal.SIGKILL)
 
     def kill(self, host: SshHost) -> None:
         """Its instance, as SIGKILL does it."""

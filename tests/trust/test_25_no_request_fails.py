@@ -71,3 +71,48 @@ async def test_while_releases_go_out_and_come_back(field: RoutedField) -> None:
         await more(counted, 200, "v3")
     failed = sum(number for words, number in counted.items() if words not in ("v1", "v2", "v3"))
     assert failed <= field.router.lost(sum(counted.values())), counted
+
+
+@pytest.fixture
+async def with_slots(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
+    router = RunningHaproxy()
+    made = RoutedField(tmp_path, sshd_fleet)
+    made.clear_hosts()
+    try:
+        await router.start()
+        made.begin_with(router, slots=True)
+        yield made
+    finally:
+        made.stop_all()
+        await router.close()
+
+
+async def test_blue_green_in_slots(with_slots: RoutedField) -> None:
+    """Two instances on each host: the requests go to the new ones at once, and back at once."""
+    field = with_slots
+    await field.do("deploy", TARGET, "v1", "--wait")
+    first = await serving(field)
+    field.write(strategy={"blue_green": {"auto_promote": False, "scale_down_delay": "1h"}})
+    async with field.clients() as counted:
+        await more(counted, 50, "v1")
+        rollout = await asyncio.to_thread(field.begin, "deploy", "v2")
+        await asyncio.to_thread(field.in_state, rollout, RolloutState.PAUSED)
+        assert field.instances() == 6
+        assert "v2" not in counted
+        await field.do("promote", str(rollout), "--detach")
+        await asyncio.to_thread(field.in_state, rollout, RolloutState.BAKING)
+        await more(counted, 100, "v2")
+        assert field.instances() == 6
+        await field.do("rollback", TARGET, "--yes", "--wait")
+        assert await serving(field) is first
+        await more(counted, 100, "v1")
+        assert field.instances() == 3
+        field.write(strategy={"blue_green": {"scale_down_delay": "1s"}})
+        await field.do("deploy", TARGET, "v3", "--wait")
+        assert await serving(field) is first.other
+        await more(counted, 100, "v3")
+        assert field.instances() == 3
+        field.write(strategy={"rolling": {"max_surge": "100%"}})
+        await field.do("deploy", TARGET, "v1", "--wait")
+        assert await serving(field) is first
+    assert set(counted) == {"v1", "v2", "v3"}, counted

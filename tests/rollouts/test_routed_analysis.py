@@ -1,0 +1,56 @@
+"""What a canary's requests tell, as a real HAProxy counts and times them: a bad release is taken back by that alone, and one that is as
+good as the one before goes out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history.records import RolloutState
+from tests.backends.routers.running import RunningHaproxy
+from tests.backends.routers.service import load
+from tests.driver import TARGET
+from tests.rollouts.routed_field import RoutedField
+from tests.sshd import SshdFleet
+
+pytestmark = [pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
+
+USUAL = 0.03  # seconds that a request takes
+STEPS = [{"set_weight": 50}, {"analysis": ["golden-signals"]}]
+
+
+@pytest.fixture
+async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
+    router = RunningHaproxy()
+    made = RoutedField(tmp_path, sshd_fleet)
+    made.clear_hosts()
+    made.extra["analyses"] = {
+        "golden-signals": [
+            {"name": name, "metric": {"router": source}, "compare": "baseline", "interval": "500ms", "count": 24}
+            for name, source in (("errors", "error_rate"), ("times", "p95"))
+        ]
+    }
+    try:
+        await router.start()
+        made.begin_with(router, 2)
+        for version, fail, slow in (("v1", 0, 1.0), ("v2", 0, 1.0), ("failing", 5, 1.0), ("slower", 0, 1.3)):
+            made.make_serving(version, fail=fail, slow=USUAL * slow)
+        yield made
+    finally:
+        made.stop_all()
+        await router.close()
+
+
+async def test_a_bad_release_is_taken_back_by_its_requests_alone(field: RoutedField) -> None:
+    await field.do("deploy", TARGET, "v1", "--wait")
+    field.write(strategy={"canary": {"steps": STEPS}})
+    async with load(field.router.port, clients=12):
+        for version, words in (("failing", "errors"), ("slower", "times")):
+            rollout = await asyncio.to_thread(field.begin, "deploy", version)
+            ended = await asyncio.to_thread(field.ended, rollout, 90)
+            assert ended.state is RolloutState.ROLLED_BACK, (version, ended.outcome)
+            assert words in ended.outcome
+            assert field.running() == ["v1"] * 2
+        await field.do("deploy", TARGET, "v2", "--wait")
+    assert field.running() == ["v2"] * 2
