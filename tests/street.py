@@ -1,5 +1,7 @@
 """A fleet of several services in one environment on one host, each of which begins to move when its gate is opened: for who has to wait."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,14 @@ class Street:
         path = self.field.home(self.field.hosts[0]) / service / "running"
         return path.read_text().strip().rpartition("-")[0] if path.exists() else None
 
+    def leave(self) -> None:
+        """Ends the workers of what a test that failed has left: in a queue they would wait for ever."""
+        with self.field.journal(read_only=True) as journal:
+            left = [one for one in journal.living() if lock_is_held(self.field.state, one.id)]
+        for one in left:
+            with contextlib.suppress(ProcessLookupError):
+                self.field.kill_worker(one.id)
+
     def unheard_of(self, rollout: int, nanoseconds: int) -> None:
         """Its worker is killed, and nobody has heard of it for so long."""
         self.field.kill_worker(rollout)
@@ -79,3 +89,11 @@ class Street:
         with self.field.journal() as journal:
             change = "UPDATE worker SET heartbeat = heartbeat - ? WHERE rollout = ?"
             journal._connection.execute(change, (nanoseconds, rollout))
+
+
+def street_on(field: Field) -> Iterator[Street]:
+    """For a fixture."""
+    made = Street(field)
+    yield made
+    if field.state.exists():
+        made.leave()

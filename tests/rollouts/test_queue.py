@@ -1,6 +1,7 @@
 """No more than so many deploys at once in an environment: others wait for their turn, in order, and a rollback never. On real hosts."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +15,7 @@ from quarterdeck.rollouts.worker.waiting_for_a_turn import FORGOTTEN
 from tests.field import Field
 from tests.rollouts.test_approvals import MAYA, as_operator, say
 from tests.sshd import wait_for
-from tests.street import SERVICES, Street
+from tests.street import SERVICES, Street, street_on
 
 pytestmark = pytest.mark.sshd
 
@@ -22,8 +23,8 @@ SECOND = 1_000_000_000
 
 
 @pytest.fixture
-def street(field: Field) -> Street:
-    return Street(field)
+def street(field: Field) -> Iterator[Street]:
+    yield from street_on(field)
 
 
 def test_of_two_that_come_at_once_one_begins_and_the_other_follows_it(street: Street) -> None:

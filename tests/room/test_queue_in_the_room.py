@@ -1,6 +1,7 @@
 """The queue of an environment and what it requires, in a real terminal, on a real host: before a deploy is let go, and while it waits."""
 
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
@@ -8,16 +9,16 @@ from quarterdeck.history.records import RolloutState
 from tests.field import Field
 from tests.room.terminal import Terminal
 from tests.sshd import SshdFleet
-from tests.street import Street
+from tests.street import Street, street_on
 
 pytestmark = pytest.mark.sshd
 
 
 @pytest.fixture
-def street(tmp_path_factory: pytest.TempPathFactory, sshd_fleet: SshdFleet) -> Street:
+def street(tmp_path_factory: pytest.TempPathFactory, sshd_fleet: SshdFleet) -> Iterator[Street]:
     made = Field(tmp_path_factory.mktemp("queue"), sshd_fleet)
     made.clear_hosts()
-    return Street(made)
+    yield from street_on(made)
 
 
 def room(street: Street, target: str) -> Terminal:
