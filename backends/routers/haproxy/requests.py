@@ -19,7 +19,7 @@ its answer began. It may stand at the end of a longer format."""
 NOTHING_YET: Final = "-"
 """The mark of a ring in which there is no line."""
 
-_LINE: Final = re.compile(r"qd:(?P<id>[0-9-]+\.[0-9]+):(?P<backend>[\w.-]+):(?P<status>-?[0-9]+):(?P<took>-?[0-9]+|-)$")
+_LINE: Final = re.compile(r"qd:([0-9-]+\.[0-9]+):([\w.-]+):(-?[0-9]+):(-?[0-9]+|-)$", re.MULTILINE)
 
 
 def read_ring(answer: str, routed: Routed, after: str) -> TimedRequests:
@@ -31,18 +31,15 @@ def read_ring(answer: str, routed: Routed, after: str) -> TimedRequests:
     known = answer[begin:].partition("\n")[2] if begin >= 0 else answer
     names = {backend_name(routed, slot): slot for slot in Slot}
     took: dict[Slot, list[float]] = {slot: [] for slot in Slot}
-    mark = after
-    for line in known.splitlines():
-        found = _LINE.search(line)
-        if found is None:
-            continue
-        mark = found["id"]
-        slot, status = names.get(found["backend"]), int(found["status"])
+    lines = _LINE.findall(known)
+    for _, backend, told, microseconds in lines:
+        slot, status = names.get(backend), int(told)
         if slot is None or status < 100:
             continue
         if status >= 500:
             took[slot].append(math.nan)
-        elif found["took"].isdigit():  # a clock that was set back measures nothing
-            took[slot].append(int(found["took"]) / 1_000_000)
+        elif microseconds.isdigit():  # a clock that was set back measures nothing
+            took[slot].append(int(microseconds) / 1_000_000)
     slots = {slot: tuple(times) for slot, times in took.items()}
-    return TimedRequests(mark or NOTHING_YET, slots, complete=begin >= 0 or after in ("", NOTHING_YET))
+    mark = lines[-1][0] if lines else after or NOTHING_YET
+    return TimedRequests(mark, slots, complete=begin >= 0 or after in ("", NOTHING_YET))
