@@ -45,7 +45,13 @@ class StandingStill:
     def still_on_the_old_one(self) -> list[str]:
         steps = self.journal.reader.steps(self.rollout)
         waiting = [s.host for s in steps if s.action == Action.SWITCH and s.state is StepState.PENDING]
-        return [host for host in dict.fromkeys(waiting) if host not in self.lost]
+        return [host for host in dict.fromkeys([*waiting, *self.with_both()]) if host not in self.lost]
+
+    def with_both(self) -> list[str]:
+        """Hosts on which the release runs beside the one before, which still is current there."""
+        steps = self.journal.reader.steps(self.rollout)
+        retired = {s.host for s in steps if s.action == Action.RETIRE and s.state is not StepState.PENDING}
+        return [s.host for s in steps if s.outcome.get("beside") and s.host not in retired]
 
     async def stand_still(self, why: str, *ways_on: str, heed_older: bool = False, at: Collection[int] = ()) -> Request:
         """Paused until an operator says one of ``ways_on`` (that wish is given back), or aborts (Aborted).

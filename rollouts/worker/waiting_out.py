@@ -233,7 +233,7 @@ class WaitingOut(StandingStill):
         another release there."""
         release = self.work.release
         connection = await self.work.crew.connection(host)
-        if (read_back or release.health is None) and not self._held(host):
+        if (read_back or release.health is None) and host not in self.with_both():
             facts = await connection.facts(self.work.target.name, self.work.target.path, release)
             if facts.current != release.id:
                 why = f"{host}: runs {facts.current or 'nothing'} where {release.id} was put: somebody else changed it"
@@ -244,14 +244,6 @@ class WaitingOut(StandingStill):
             return ""
         outcome = await connection.check_health(release.health, release)
         return "" if outcome.healthy else self.work.masker.mask(outcome.detail) or "it is not healthy"
-
-    def _held(self, host: str) -> bool:
-        """Whether the release runs there beside another one, which still is current."""
-        steps = [step for step in self.journal.reader.steps(self.rollout) if step.host == host]
-        beside = any(step.outcome.get("beside") for step in steps)
-        return beside and not any(
-            step.action == Action.RETIRE and step.state is not StepState.PENDING for step in steps
-        )
 
     async def _back_again(self, host: str) -> None:
         try:
