@@ -40,7 +40,7 @@ stop_slots() { # the link of the one that serves stays, as `current` does
     for stop_one in green blue; do
         stop_keeps=
         [ "$stop_one" != "$serving" ] || stop_keeps=yes
-        end_slot "$stop_one" "$qd_seconds" "$stop_keeps" || return
+        end_slot "$stop_one" "$((qd_seconds / 2 + 1))" "$stop_keeps" || return
     done
 }
 
@@ -51,7 +51,7 @@ change_in_place() { # it is current: what was started beside it goes, and it is 
     touched=yes
     if [ -z "$serving" ]; then
         end_slots "$((qd_seconds / 3 + 1))" && place_slot blue || return
-        start_in_slot blue "$qd_release" "$qd_seconds" start
+        start_in_slot blue "$qd_release" "$left" start
         return
     fi
     other_slot "$serving"
@@ -73,7 +73,7 @@ change_in_place() { # it is current: what was started beside it goes, and it is 
         end_slot "$serving" "$((qd_seconds / 3 + 1))" yes || return
         verb=start
     fi
-    start_in_slot "$serving" "$qd_release" "$qd_seconds" "$verb"
+    start_in_slot "$serving" "$qd_release" "$left" "$verb"
 }
 
 change_beside() {
@@ -99,7 +99,7 @@ change_beside() {
         end_slot "$other" "$((qd_seconds / 3 + 1))" || return
         ln -s "../releases/$qd_release" "$qd_path/slots/$other" || { refuse failed "cannot make $qd_path/slots/$other"; return 1; }
     fi
-    start_in_slot "$other" "$qd_release" "$qd_seconds" start && result beside
+    start_in_slot "$other" "$qd_release" "$left" start && result beside
 }
 
 change_places() { # nothing serves in a slot, or it has other ports, perhaps the new one's: what runs is stopped first
@@ -110,7 +110,7 @@ change_places() { # nothing serves in a slot, or it has other ports, perhaps the
     touched=yes
     if [ "$qd_verb" != none ]; then
         if [ -n "$loose" ] && [ "$qd_verb" = restart ]; then
-            change_answer=$answer
+            change_answer=$answer left=$((left - qd_seconds / 3))
             stop_service "$loose" "$((qd_seconds / 3 + 1))" || { answer=$change_answer; output=; result "stop-failed $loose"; }
             ! wanted_by_newer || return 76
         fi
@@ -118,11 +118,11 @@ change_places() { # nothing serves in a slot, or it has other ports, perhaps the
     fi
     # `current` before the slot's link: what is current and in no slot is put into one by the next switch.
     point_link || {
-        if [ -n "$loose" ] && use_no_slot "$loose"; then start_service "$loose" "$qd_seconds" start; fi
+        if [ -n "$loose" ] && use_no_slot "$loose"; then start_service "$loose" "$left" start; fi
         return 1
     }
     [ "$qd_verb" != none ] || return 0
-    place_slot blue && start_in_slot blue "$qd_release" "$qd_seconds" start
+    place_slot blue && start_in_slot blue "$qd_release" "$left" start
 }
 
 change_to_none() { # of a release from before there were slots, or after them
@@ -134,7 +134,7 @@ change_to_none() { # of a release from before there were slots, or after them
     use_no_slot "$qd_release"
     point_link || return
     [ "$qd_verb" != none ] || return 0
-    start_service "$qd_release" "$qd_seconds" start && await_running "$qd_release"
+    start_service "$qd_release" "$left" start && await_running "$qd_release"
 }
 
 gate change "$qd_verb" all

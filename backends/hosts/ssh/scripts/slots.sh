@@ -3,6 +3,7 @@
 # current release serves.
 
 slots_extra=$qd_extra_env
+left=${qd_seconds-} # for what is still to be done
 
 look_at_slots() { # sets in_blue and in_green to their releases, and serving to the slot of the current one. Empty: none
     serving=
@@ -54,6 +55,7 @@ end_slot() { # slot, seconds, whether its link is to stay: stops what runs in it
         running "$end_by"
         [ $? -eq 0 ] || return 0 # else somebody has started it by hand
     fi
+    left=$((left - $2 + 2))
     end_answer=$answer end_refused=
     stop_service "$end_by" "$2" || end_refused=$answer
     # What is stopped stays so: a newer action waits for the host, and puts there what it wants.
