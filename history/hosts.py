@@ -6,17 +6,18 @@ from typing import Any
 from quarterdeck.history.chain import from_text, plain, to_text
 from quarterdeck.history.clock import now
 from quarterdeck.history.queueing import Queueing
-from quarterdeck.history.records import Debt, Observation
+from quarterdeck.history.records import ROUTER, Debt, Observation
 
 OBSERVATION = "target, host, time, release, version, health, error, body"
 DEBT = "target, host, release, rollout, since, reason"
+_OF_TARGET = " WHERE host <> ? AND target = ?"
 
 
 class Hosts(Queueing):
     """Observations (no audit events: they are measurements, not deeds) and debts."""
 
     def observe(self, observations: Sequence[Observation], rollout: int | None = None) -> None:
-        """Replaces the last observation of each host, in one transaction. ``rollout``: which of them has seen it; one that
+        """Replaces the last observation of each host or router, in one transaction. ``rollout``: which of them has seen it; one that
         takes something back finds room in the reserve."""
         if observations:
             self._write(lambda: self._put_observations(observations), rollout=rollout)
@@ -43,16 +44,21 @@ class Hosts(Queueing):
 
     def observations(self, target: str | None = None) -> list[Observation]:
         """The last observation of every host, of one target or all."""
-        condition, values = ("", []) if target is None else (" WHERE target = ?", [target])
+        condition, values = (" WHERE host <> ?", [ROUTER]) if target is None else (_OF_TARGET, [ROUTER, target])
         rows = self._rows(f"SELECT {OBSERVATION} FROM observation{condition} ORDER BY target, host", values)  # noqa: S608 - constants
         bodies: dict[
             str, Any
         ] = {}  # the hosts of a target mostly say the same: a text that was parsed is not parsed again
         return [_to_observation(row, bodies) for row in rows]
 
+    def router_observation(self, target: str) -> Observation | None:
+        """The last one of the router in front of the target."""
+        row = self._row(f"SELECT {OBSERVATION} FROM observation WHERE host = ? AND target = ?", (ROUTER, target))  # noqa: S608 - constants
+        return None if row is None else _to_observation(row, {})
+
     def observed(self) -> dict[str, str]:
-        """For each target a text that is another one as soon as one of its hosts was observed anew: made by SQLite, as there may be
-        tens of thousands of hosts, and hardly any of them is new."""
+        """For each target a text that is another one as soon as one of its hosts, or its router, was observed anew: made by SQLite, as
+        there may be tens of thousands of hosts, and hardly any of them is new."""
         rows = self._rows(
             "SELECT target, group_concat(host || char(31) || time || char(31) || coalesce(release, '') || char(31)"
             " || coalesce(version, '') || char(31) || health || char(31) || coalesce(error, ''), char(30))"

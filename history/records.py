@@ -1,7 +1,7 @@
 """The rows of the journal as frozen values. Times are ISO 8601 UTC strings for people; order is given by numbers only."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -233,6 +233,10 @@ class Event(msgspec.Struct, frozen=True):
     host: str | None
     body: dict[str, Any]
     hash: str
+
+
+ROUTER: Final = "(router)"
+"""Stands where a host's name does in the observation of a target's router; no host can be called so."""
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):  # tens of thousands, and nothing in one leads back to it

@@ -1,4 +1,4 @@
-"""Tests this machine and every host, side by side, and says for each fault how it is fixed. Changes nothing anywhere.
+"""Tests this machine, every host and every router, side by side, and says for each fault how it is fixed. Changes nothing anywhere.
 
 No secret's value is ever in a finding: only whether it could be read.
 """
@@ -21,6 +21,7 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Operator
 from quarterdeck.rollouts.doctor_hosts import CONNECT, examine_host
+from quarterdeck.rollouts.doctor_routers import examine_routers
 from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
 from quarterdeck.rollouts.roles import may_change
 
@@ -40,7 +41,8 @@ async def examine(
     targets: Collection[str],
     said: Callable[[Finding], None],
 ) -> list[Finding]:
-    """All findings, each told to ``said`` as soon as it is known: first this machine, then hosts, artifacts and secrets."""
+    """All findings, each told to ``said`` as soon as it is known: first this machine, then hosts, routers, artifacts and
+    secrets."""
     findings: list[Finding] = []
 
     def tell(found: Sequence[Finding]) -> None:
@@ -61,6 +63,7 @@ async def examine(
     async with asyncio.TaskGroup() as group:
         for host in hosts.values():
             group.create_task(then_tell(examine_host(backend, host, [t for t in declared if host in t.hosts])))
+        group.create_task(then_tell(examine_routers(backend, declared)))
         for target in declared:
             group.create_task(then_tell(_artifact(backend, journal, target)))
         group.create_task(then_tell(_secrets(fleet, declared)))

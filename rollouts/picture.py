@@ -10,6 +10,7 @@ import msgspec
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import (
     ENDED,
+    ROUTER,
     Debt,
     Ended,
     Event,
@@ -21,6 +22,9 @@ from quarterdeck.history.records import (
     Step,
     StepState,
 )
+from quarterdeck.rollouts.router_seen import RouterSeen, router_seen
+from quarterdeck.rollouts.version_words import shown
+from quarterdeck.rollouts.version_words import version_of as version_of
 
 if TYPE_CHECKING:  # the first paint has a description of the fleet of its own, and no time for what reads fleet files
     from quarterdeck.history.journal import Journal
@@ -117,6 +121,7 @@ class TargetSeen(msgspec.Struct, frozen=True):
     moving: RolloutSeen | None = None
     last: Ended | None = None  # the last one that ended after it had begun
     owed: tuple[Debt, ...] = ()  # hosts that could not be finished
+    router: RouterSeen | None = None  # None: there is none, or nothing is known of it
     mark: Mark = Mark.NOTHING  # derived once, whatever is given: every pane asks for it, several times a frame
 
     def __post_init__(self) -> None:
@@ -132,7 +137,7 @@ class TargetSeen(msgspec.Struct, frozen=True):
             return Mark.DRIFT if any(host.release is not None for host in self.hosts) else Mark.NOTHING
         if self.health in ("degraded", "down") and any(host.health == "unhealthy" for host in self.hosts):
             return Mark.FAILED
-        if any(host.drift for host in self.hosts):
+        if any(host.drift for host in self.hosts) or (self.router is not None and self.router.changed):
             return Mark.DRIFT
         if any(host.error is not None for host in self.hosts) or self.health == "unknown":
             return Mark.STALE
@@ -309,7 +314,8 @@ def renew(
             standing = standings.get(str(name), Standing(str(name)))
             targets[str(name)] = _target(target, standing, observations, owed.get(str(name), ()), journal)
         elif (known := targets.get(str(name))) is not None:
-            targets[str(name)] = _looked(known, _hosts(target, observations, _expected(known)))
+            hosts = _hosts(target, observations, _expected(known))
+            targets[str(name)] = _looked(known, hosts, _router(target, journal))
     concerned = {event.rollout for event in news if event.rollout is not None}
     rollouts = _renewed_rollouts(picture.rollouts, concerned, fleet, journal) if concerned else picture.rollouts
     renewed = msgspec.structs.replace(
@@ -350,7 +356,19 @@ def _observations(journal: "Journal", targets: Iterable[str | None]) -> list[Obs
 def _changed_observations(picture: Picture, journal: "Journal", observed: Mapping[str, str]) -> set[str]:
     """Targets with a host that was seen, or failed to be seen, since the picture was made."""
     anew = [name for name, text in observed.items() if picture.observed.get(name) != text and name in picture.targets]
-    return {name for name in anew if _shows_another(picture.targets[name], journal.observations(name))}
+    return {
+        name
+        for name in anew
+        if _shows_another(picture.targets[name], journal.observations(name))
+        or (ROUTER in observed[name] and _other_way(picture.targets[name].router, journal.router_observation(name)))
+    }
+
+
+def _other_way(seen: RouterSeen | None, look: Observation | None) -> bool:
+    """Whether a look at the router is newer than what is on the screen."""
+    if look is None or seen is None:
+        return look is not None
+    return (look.time, look.error and clean(look.error)) != (seen.seen or look.time, seen.error)
 
 
 def _shows_another(seen: TargetSeen, observations: Iterable[Observation]) -> bool:
@@ -358,7 +376,7 @@ def _shows_another(seen: TargetSeen, observations: Iterable[Observation]) -> boo
     known = {host.host: (host.seen, host.release, host.version, host.health, host.error) for host in seen.hosts}
     for one in observations:
         before = known.get(one.host)
-        now = (one.time, one.release, _shown(one.version), one.health, None if one.error is None else clean(one.error))
+        now = (one.time, one.release, shown(one.version), one.health, None if one.error is None else clean(one.error))
         if before is None or before == now:
             continue
         if before[0] is None and before[-1] is not None and before[1:] == now[1:]:
@@ -378,12 +396,13 @@ def _target(
 ) -> TargetSeen:
     settled = standing.last.seq if standing.last is not None else 0
     hosts = _hosts(target, observations, Expected(standing.current, settled, standing.active))
+    router = _router(target, journal)
     return TargetSeen(
         target.name,
         target.environment,
         target.service,
         release=standing.current,
-        version=_shown(standing.version),
+        version=shown(standing.version),
         digest=standing.digest,
         since=standing.since,
         by=standing.by,
@@ -391,18 +410,27 @@ def _target(
         health=health_of([host.health for host in hosts]),
         hosts=hosts,
         back=_way_back(
-            WayBack("", standing.back, _shown(standing.back_version), (), standing.back_seconds), hosts, owed
+            WayBack("", standing.back, shown(standing.back_version), (), standing.back_seconds), hosts, owed, router
         ),
         moving=_seen(standing.active, journal) if standing.active is not None else None,
         last=standing.last,
         owed=tuple(owed),
+        router=router,
     )
 
 
-def _looked(known: TargetSeen, hosts: tuple[HostSeen, ...]) -> TargetSeen:
+def _router(target: "PicturedTarget", journal: "Journal") -> RouterSeen | None:
+    if not target.routed:
+        return None
+    told = journal.events(target=target.name, kind="routed", newest_first=True, limit=1)
+    return router_seen(journal.router_observation(target.name), told[0] if told else None)
+
+
+def _looked(known: TargetSeen, hosts: tuple[HostSeen, ...], router: RouterSeen | None) -> TargetSeen:
     """The target with what its hosts were seen running now; all else is as the journal told it."""
     health = health_of([host.health for host in hosts])
-    return msgspec.structs.replace(known, hosts=hosts, health=health, back=_way_back(known.back, hosts, known.owed))
+    back = _way_back(known.back, hosts, known.owed, router)
+    return msgspec.structs.replace(known, hosts=hosts, health=health, back=back, router=router)
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -475,7 +503,7 @@ def _host(name: str, seen: Observation | None, expected: Expected, told: dict[in
     return HostSeen(
         name,
         seen.release,
-        _shown(seen.version),
+        shown(seen.version),
         expected.health(seen),
         None if body.never else seen.time,
         None if seen.error is None else clean(seen.error),
@@ -498,8 +526,10 @@ def health_of(states: Iterable[str]) -> str:
     return "degraded" if "healthy" in known else "down"
 
 
-def _way_back(to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt]) -> WayBack:
-    """Whether the way to the release of ``to`` is open, by what was last seen of the hosts."""
+def _way_back(
+    to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt], router: RouterSeen | None = None
+) -> WayBack:
+    """Whether the way to the release of ``to`` is open, by what was last seen of the hosts and of the router."""
     if to.release is None:
         return WayBack("closed", reasons=("no earlier release that worked",), seconds=to.seconds)
     reasons: list[str] = []
@@ -512,6 +542,8 @@ def _way_back(to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt]) -> W
             reasons.append(f"{host.host}: not seen")
         # else a rollout has just left it, and did not count the copies: it keeps the one that a rollback needs
     reasons += [f"{debt.host}: owed since {debt.since}" for debt in owed]
+    if router is not None and router.error is not None:
+        reasons.append(f"router {router.name}: {router.error}")
     return msgspec.structs.replace(to, state="degraded" if reasons else "ready", reasons=tuple(reasons))
 
 
@@ -551,21 +583,6 @@ def _seen(rollout: Rollout, journal: "Journal") -> RolloutSeen:
     steps = () if rollout.state in ENDED else tuple(journal.steps(rollout.id))
     wanted = rollout.to_release or (str(rollout.options.get("version") or "") or None)
     return RolloutSeen(rollout, version_of(rollout.from_release), version_of(wanted), steps)
-
-
-def version_of(release: str | None) -> str | None:
-    """``v142`` of ``v142-3f9c0a1b2d``: a release's id is its version and ten hexadecimal digits."""
-    if release is None:
-        return None
-    head, dash, tail = release.rpartition("-")
-    return _shown(head if dash and len(tail) == 10 and all(c in "0123456789abcdef" for c in tail) else release)
-
-
-def _shown(version: str | None) -> str | None:
-    """On one line and clean: whatever is counted or cut to a width must be as long as it looks. Somebody else may have named it."""
-    if version is None or (version.isascii() and version.isprintable()):
-        return version
-    return " ".join(clean(version).split())
 
 
 def _by_target(rows: Iterable[_OfTarget]) -> dict[str, list[_OfTarget]]:

@@ -29,6 +29,11 @@ class PicturedTarget(Protocol):
     @property
     def hosts(self) -> Sequence[PicturedHost]: ...
 
+    @property
+    def routed(self) -> object:
+        """Something that is true where a router is in front of it."""
+        ...
+
 
 class PicturedFleet(Protocol):
     """By the names that they have in the fleet file."""

@@ -13,9 +13,12 @@ from quarterdeck.history.records import Observation, Rollout
 from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.looking import look, unseen
 from quarterdeck.rollouts.picture import HostSeen, TargetSeen, take_picture
+from quarterdeck.rollouts.router_looking import Told, look_at_router, router_unseen, told
+from quarterdeck.rollouts.router_seen import RouterSeen
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.contract import HostBackend
+    from quarterdeck.backends.hosts.opening import Hosts
 
 LOOK = 15.0  # seconds for one host, from connecting to its answer
 
@@ -52,6 +55,7 @@ def _target(seen: TargetSeen) -> dict[str, Any]:
             "seconds": seen.back.seconds,
         },
         "hosts": [_host(host) for host in seen.hosts],
+        "router": _router(seen.router) if seen.router is not None else None,
         "owed": [
             {"host": debt.host, "release": debt.release, "since": debt.since, "rollout": debt.rollout}
             for debt in seen.owed
@@ -73,6 +77,28 @@ def _host(seen: HostSeen) -> dict[str, Any]:
     }
 
 
+def _router(seen: RouterSeen) -> dict[str, Any]:
+    return {
+        "router": seen.name,
+        "seen": seen.seen,
+        "releases": [
+            {
+                "slot": side.slot,
+                "release": side.release or None,
+                "version": side.version or None,
+                "percent": side.percent,
+                "servers": side.servers,
+                "live": side.live,
+            }
+            for side in seen.sides
+        ],
+        "rules": [{"on": on, "value": value, "slot": slot} for on, value, slot in seen.rules],
+        "drift": bool(seen.changed),
+        "changed": list(seen.changed),
+        "error": seen.error,
+    }
+
+
 def _rollout(active: Rollout) -> dict[str, Any]:
     return {
         "rollout": active.id,
@@ -87,12 +113,12 @@ def _rollout(active: Rollout) -> dict[str, Any]:
 
 
 async def observe(fleet: Fleet, journal: Journal, targets: Collection[str]) -> None:
-    """Asks every host of ``targets`` what runs there and whether it is healthy, and journals the answers with their
-    time.
+    """Asks every host of ``targets`` what runs there and whether it is healthy, and the routers in front of them how requests go;
+    journals the answers with their time.
 
     One connection a host, whatever the number of its targets. A host that can't be asked keeps its last known
     release; the error
-    and its time are journalled beside it. Raises nothing for a host.
+    and its time are journalled beside it. Raises nothing for a host or a router.
     """
     from quarterdeck.backends.hosts.opening import Hosts
 
@@ -104,10 +130,35 @@ async def observe(fleet: Fleet, journal: Journal, targets: Collection[str]) -> N
     releases = {name: {row.id: row.release for row in journal.releases(name, limit=200)} for name in targets}
     before = {(o.target, o.host): o for name in targets for o in journal.observations(name)}
     head, _ = journal.head()
+    routed = [target for name in targets if (target := fleet.targets[name]).routed is not None]
     answers = await asyncio.gather(
-        *(_ask(backend, fleet, host, asked, releases, before, head) for host, asked in hosts.items())
+        *(_ask(backend, fleet, host, asked, releases, before, head) for host, asked in hosts.items()),
+        *(_ask_router(backend, target, journal, journal.router_observation(target.name)) for target in routed),
     )
     journal.observe([observation for answer in answers for observation in answer])
+
+
+async def _ask_router(
+    backend: "Hosts", target: Target, journal: Journal, before: Observation | None
+) -> list[Observation]:
+    from quarterdeck.backends.routers.opening import open_router
+
+    assert target.routed is not None
+    assert target.router is not None
+    hosts = {target.router_host.name: target.router_host} if target.router_host is not None else {}
+
+    async def known() -> Told:
+        return told(journal, target.name)
+
+    try:
+        async with asyncio.timeout(LOOK):
+            router = open_router(target.router, target.routed, backend, hosts)
+            try:
+                return [await look_at_router(router, target, known)]
+            finally:
+                await router.close()
+    except (BackendError, TimeoutError) as error:
+        return [router_unseen(target, before, str(error) or f"no answer within {LOOK:g} s")]
 
 
 async def _ask(

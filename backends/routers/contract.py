@@ -10,6 +10,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from quarterdeck.config.routers import Routed
+
 FULL: Final = 10_000
 """All requests: shares are ten-thousandths of them, so that 500 is 5 %."""
 
@@ -272,6 +274,15 @@ class SetupFile(msgspec.Struct, frozen=True):
     path: str
     text: str
     why: str
+
+
+class Fronted(msgspec.Struct, frozen=True):
+    """A service for which a configuration is written. ``port``: where its clients come in; ``places``: for servers in each slot, where the
+    router wants to know."""
+
+    routed: Routed
+    port: int = 80
+    places: int = 6
 
 
 class Setup(msgspec.Struct, frozen=True):

@@ -19,7 +19,11 @@ def open_router(router: Router, routed: Routed, backend: "Hosts", hosts: Mapping
 
     Raises ``BackendError`` where the router's host is none that SSH reaches.
     """
-    reach = _reach(router, backend, hosts)
+    return open_over(router, routed, reach_of(router, backend, hosts))
+
+
+def open_over(router: Router, routed: Routed, reach: Reach) -> RouterConnection:
+    """The same over a way that services of the router share. Closing one of them closes it for all; it is opened again when needed."""
     match router:
         case HaproxyRouter():
             from quarterdeck.backends.routers.haproxy.connection import HaproxyConnection
@@ -35,7 +39,8 @@ def open_router(router: Router, routed: Routed, backend: "Hosts", hosts: Mapping
             return CaddyConnection(router, routed, reach)
 
 
-def _reach(router: Router, backend: "Hosts", hosts: Mapping[str, Host]) -> Reach:
+def reach_of(router: Router, backend: "Hosts", hosts: Mapping[str, Host]) -> Reach:
+    """The way to the router's machine; nothing is connected before it is first used. Raises ``BackendError`` like ``open_router``."""
     if not router.host:
         return LocalReach(router.name)
     host = hosts.get(router.host)

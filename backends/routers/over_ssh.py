@@ -40,6 +40,8 @@ _CUT: Final = (
     "SSH connection closed"  # what asyncssh says of channels that were being opened when the connection was lost
 )
 _LOOKING: Final = 5.0  # seconds for the host to say why a socket was not opened
+_BUSY: Final = 3  # tries at a socket of which nothing is known to be wrong: sshd does not wait where its backlog is full
+_AGAIN: Final = 0.2  # seconds between them
 
 
 class SshReach:
@@ -92,16 +94,24 @@ class SshReach:
 
     async def _streams(self, place: str, action: str, deadline: float) -> Streams:
         connection = await self._ready(action, deadline)
-        try:
-            return await self._open(connection, place)
-        except asyncssh.ChannelOpenError as error:
-            if not connection.ssh.is_closed() and error.reason != _CUT:
-                raise await self._explain(connection, place, action, error) from None
-            await self._forget(connection)
-            raise asyncssh.ConnectionLost(error.reason) from None
-        except asyncssh.Error:
-            await self._forget(connection)
-            raise
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await self._open(connection, place)
+            except asyncssh.ChannelOpenError as error:
+                if connection.ssh.is_closed() or error.reason == _CUT:
+                    await self._forget(connection)
+                    raise asyncssh.ConnectionLost(error.reason) from None
+                why = await self._explain(connection, place, action, error)
+                if why is not None:
+                    raise why from None
+                if tries == _BUSY:
+                    raise self._not_opened(place, action) from None
+            except asyncssh.Error:
+                await self._forget(connection)
+                raise
+            await asyncio.sleep(_AGAIN)
 
     async def _forget(self, connection: SshConnection) -> None:
         """It is lost, which it may not say of itself yet."""
@@ -119,9 +129,9 @@ class SshReach:
 
     async def _explain(
         self, connection: SshConnection, place: str, action: str, error: asyncssh.ChannelOpenError
-    ) -> BackendError:
-        """sshd says the same of a socket that is missing, one that it may not open, and of forwarding that is forbidden: the host is
-        asked for the difference, where the key may ask it anything."""
+    ) -> BackendError | None:
+        """sshd says the same of a socket that is missing, one that it may not open, one that is busy, and of forwarding that is forbidden:
+        the host is asked for the difference, where the key may ask it anything. None: nothing tells against trying once more."""
         forbidden = error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
         if split_place(place) is not None:
             if forbidden:
@@ -145,6 +155,9 @@ class SshReach:
                 return not_permitted(self.host, action, place, user)
             case "silent":
                 return nobody_listens(self.host, action, place, error.reason)
+        return None
+
+    def _not_opened(self, place: str, action: str) -> BackendError:
         return NotPermitted(
             self.host,
             action,

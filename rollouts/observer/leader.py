@@ -1,10 +1,11 @@
-"""The leading observer: decides what is wanted, lets every host be looked at by a watch of its own, and writes down what they found,
-one transaction a round. A journal that can't be written is tried again; nothing that was found since grows without bound."""
+"""The leading observer: decides what is wanted, lets every host and router be looked at by a watch of its own, and writes down what they
+found, one transaction a round. A journal that can't be written is tried again; nothing that was found since grows without bound."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,11 +13,15 @@ from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Observation, Presence
+from quarterdeck.history.records import ROUTER, Observation, Presence
 from quarterdeck.rollouts.looking import unseen
 from quarterdeck.rollouts.observer.clerk import Clerk
 from quarterdeck.rollouts.observer.host import Findings, HostWatch
 from quarterdeck.rollouts.observer.pace import Pace, figured, intervals, on_screen
+from quarterdeck.rollouts.router_looking import Told, router_unseen, told
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.observer.routers import RouterWatches
 
 TICK = 0.2  # seconds between two looks at the journal's version
 RECOUNT = 5.0  # seconds: rooms may have gone without a word
@@ -46,6 +51,7 @@ class Leader:
         self._findings = Findings()
         self._written: dict[tuple[str, str], tuple[Observation, float]] = {}
         self._watches: dict[str, HostWatch] = {}
+        self._routers: RouterWatches | None = None  # None: no target is behind one
         self._releases: dict[str, Mapping[str, Release]] = {}
         self._head = 0
         self._version = -1
@@ -63,7 +69,17 @@ class Leader:
         self._head = (await self._clerk.do(lambda journal: journal.head()))[0]
         for seen in await self._clerk.do(lambda journal: journal.observations()):
             self._written[seen.target, seen.host] = (seen, 0.0)
+        routed = [target.name for target in self.fleet.targets.values() if target.routed is not None]
+        for row in await self._clerk.do(lambda journal: [journal.router_observation(name) for name in routed]):
+            if row is not None:
+                self._written[row.target, ROUTER] = (row, 0.0)
+        if any(target.routed is not None for target in self.fleet.targets.values()):
+            from quarterdeck.rollouts.observer.routers import RouterWatches
+
+            self._routers = RouterWatches(self.fleet, backend, self._told, self._findings)
         async with asyncio.TaskGroup() as group:
+            if self._routers is not None:
+                self._routers.start(group)
             for host, targets in by_host(self.fleet).items():
                 watch = HostWatch(self.fleet.hosts[host], targets, backend, self._known, self._findings)
                 self._watches[host] = watch
@@ -96,12 +112,17 @@ class Leader:
             watch.want(every, self._pace.vitals if often else max(30.0, min(every.values())), shown.intersection(every))
             if changed & every.keys():
                 watch.hurry(frozenset(changed))
+        seen = on_screen(self.fleet, presences, self._pace)
+        if self._routers is not None:
+            await self._routers.want(wanted, seen | moving)
+            self._routers.hurry(changed)
         asked = max((one.asked for one in presences), default=0)
         if asked > self._asked:
             self._asked = asked
-            seen = on_screen(self.fleet, presences, self._pace)
             for watch in self._watches.values():
                 watch.hurry(seen)
+            if self._routers is not None:
+                self._routers.hurry(seen, although_lost=True)
 
     def _read(self, journal: Journal) -> tuple[set[str], set[str], list[Presence]]:
         """Targets that something happened to, those that a rollout is changing, and the rooms. In the journal's thread."""
@@ -125,6 +146,14 @@ class Leader:
                 return {}, head
             found = self._releases[target] = {row.id: row.release for row in rows}
         return found, head
+
+    async def _told(self, target: str) -> Told:
+        """Of its router. A journal that can't be read tells of nothing that should hold, so nothing is called drift by it."""
+        try:
+            return await self._clerk.do(lambda journal: told(journal, target))
+        except JournalError as error:
+            _log.warning("the journal: %s", error)
+            return Told(None, 0, quiet=False)
 
     # what was found
 
@@ -161,7 +190,11 @@ class Leader:
         wanted = [look.observation for look in self._findings.looks.values()]
         for (target, host), reason in self._findings.lost.items():
             before = self._written.get((target, host))
-            wanted.append(unseen(target, host, before[0] if before else None, reason))
+            last = before[0] if before else None
+            if host == ROUTER:
+                wanted.append(router_unseen(self.fleet.targets[target], last, reason))
+            else:
+                wanted.append(unseen(target, host, last, reason))
         result = []
         for seen in wanted:
             before = self._written.get((seen.target, seen.host))

@@ -12,7 +12,7 @@ from quarterdeck.tui.cli.parser import COMMANDS
 from tests.cli.qd_command import Qd
 
 NAMES = [command.name for command in COMMANDS]
-NESTED = ["audit verify", "audit export", "notify test", "demo up", "demo down", "demo load", "demo break"]
+NESTED = ["audit verify", "audit export", "env setup", "notify test", "demo up", "demo down", "demo load", "demo break"]
 HEAVY = {"asyncssh", "httpx", "h11", "textual", "jsonschema", "yaml", "sqlite3", "pysqlite3", "asyncio"}
 
 
@@ -29,7 +29,7 @@ def test_every_command_has_a_manual_with_an_example(qd: Qd, name: str) -> None:
     assert shown.stderr == ""
 
 
-@pytest.mark.parametrize("group", ["demo", "audit", "notify"])
+@pytest.mark.parametrize("group", ["demo", "audit", "env", "notify"])
 def test_a_list_of_actions_shows_whole_sentences(qd: Qd, group: str) -> None:
     """Each action's first sentence, as its own manual begins."""
     listed = " ".join(qd.inside(group, "--help").stdout.partition("what to do:")[2].split())

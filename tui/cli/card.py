@@ -66,6 +66,7 @@ def describe(rollout: "Rollout", journal: "Journal") -> dict[str, Any]:
                 "strategy",
                 "summary",
                 "hosts",
+                "router",
                 "steps",
                 "readiness",
                 "require",
@@ -89,6 +90,11 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     printer.progress(f"  ready {state}", style)
     for reason in readiness.get("reasons", ()):
         printer.progress(f"        - {reason}", "warn")
+    if router := card.get("router"):
+        from quarterdeck.tui.cli.routing_words import plan_words
+
+        fault = "warn" if router.get("error") else ""
+        printer.progress(f"  {plan_words(router, str(card.get('version') or ''))}", fault)
     back = (card.get("require") or {}).get("rollback_ready")
     if back:
         printer.progress(f"  back  {back['words']}", {"open": "ok", "closed": "bad"}.get(str(back["state"]), "warn"))
@@ -102,12 +108,15 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     if steps:
         from quarterdeck.rollouts.flag_plan import flag_words
         from quarterdeck.rollouts.promoting import WAITS
+        from quarterdeck.tui.cli.routing_words import place_words, step_words
         from quarterdeck.tui.cli.waits import notice_words, wait_words
 
         printer.progress("  steps")
         for step in card.get("steps") or ():
             if step["action"] in WAITS:
                 what = wait_words(step["action"], step)
+            elif routed := step_words(step["action"], step):
+                what = routed
             elif "notify" in step:
                 what = notice_words(step["notify"])
             elif step["action"] == "flag":
@@ -115,7 +124,9 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
             else:
                 about = step.get("run") if step["action"] == "hook" else step.get("release")
                 what = f"{step['action']} {about}" if about else step["action"]
-            printer.progress(f"    {step['seq']:>3}  wave {step['batch']:<3} {step['host']:<12} {what}")
+            printer.progress(
+                f"    {step['seq']:>3}  wave {step['batch']:<3} {place_words(step['host'], step['action']):<12} {what}"
+            )
 
 
 def _release(session: "Session", release: Any) -> str:

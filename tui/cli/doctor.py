@@ -1,4 +1,4 @@
-"""``qd doctor``: tests this machine, every host, artifact and secret, and shows a fix for each fault."""
+"""``qd doctor``: tests this machine, every host, router, artifact and secret, and shows a fix for each fault."""
 
 import argparse
 from collections.abc import Sequence
@@ -23,8 +23,9 @@ def declare_doctor(commands: "argparse._SubParsersAction[Parser]") -> None:
         description=(
             "Tests everything that a rollout needs, and changes nothing: the fleet file, the journal and its disk,\n"
             "your rights, whether workers outlive your session; on every host, side by side, the connection, its\n"
-            "key, tools, paths, disk and units; that artifacts and secrets can be read (values are never shown).\n"
-            "Each fault comes with its fix. Exit status 0 without a fault, 6 when a host can't be reached, else 1."
+            "key, tools, paths, disk and units; on every router its socket or port, rights and configuration; that\n"
+            "artifacts and secrets can be read (values are never shown). Each fault comes with its fix.\n"
+            "Exit status 0 without a fault, 6 when a host or a router can't be reached, else 1."
         ),
         example="qd doctor\nqd doctor production --json | jq '.findings[] | select(.verdict != \"ok\")'",
     )

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from quarterdeck.rollouts.router_seen import router_seen
 from quarterdeck.tui.cli.exits import Exit, Interrupted
+from quarterdeck.tui.cli.routing_words import outcome_words, place_words, requests_words
 from quarterdeck.tui.cli.times import clock, duration
 
 if TYPE_CHECKING:
@@ -110,10 +112,13 @@ def _unheard(error: OSError) -> str:
 
 def _line_shower(session: "Session") -> "Callable[[Event], None]":
     ended = False
+    requests = ""
 
     def show(event: "Event") -> None:
-        nonlocal ended
+        nonlocal ended, requests
         line, style = describe(event)
+        if event.kind == "routed":  # servers that enter and leave are told by their steps
+            line, requests = ("", requests) if line == requests else (line, line)
         if event.kind == "state":
             ended = str(event.body.get("to")) in ENDS
         if line and not (
@@ -133,9 +138,9 @@ def describe(event: "Event") -> tuple[str, str]:
     body = event.body
     kind = event.kind
     if kind.startswith("step."):
-        return _columns(
-            event.host or "-", str(body.get("action", "")), *_step_outcome(kind.removeprefix("step."), body)
-        )
+        action = str(body.get("action", ""))
+        where = place_words(event.host or "-", action)
+        return _columns(where, action, *_step_outcome(kind.removeprefix("step."), body))
     match kind:
         case "state":
             state = str(body.get("to", ""))
@@ -220,6 +225,9 @@ def describe(event: "Event") -> tuple[str, str]:
             )
         case "analysis.begun":
             return _columns("-", "analysis", "measuring begins", "dim")
+        case "routed":
+            seen = router_seen(None, event)
+            return _columns(seen.name, "requests", requests_words(seen), "") if seen is not None else ("", "")
         case "flag.set":
             why = f", because: {body['reason']}" if body.get("reason") else ""
             by = f" ({event.who}{why})" if event.rollout is None else ""
@@ -258,16 +266,22 @@ def _step_outcome(what: str, body: Mapping[str, Any]) -> tuple[str, str]:
     if what == "started":
         attempt = int(body.get("attempt", 1) or 1)
         return ("begins" if attempt < 2 else f"begins, attempt {attempt}"), "dim"
-    text = outcome_text(details)
+    text = outcome_text(details, str(body.get("action", "")))
     style = {"done": "ok", "failed": "bad"}.get(what, "warn")
     return (f"{what}: {text}" if text else what), style
 
 
-def outcome_text(outcome: Mapping[str, Any]) -> str:
-    """A step's outcome in words: its own sentence, and how long it took."""
+def outcome_text(outcome: Mapping[str, Any], action: str = "") -> str:
+    """A step's outcome in words: its own sentence, what became of requests, and how long it took."""
     parts = [
         str(outcome[key]) for key in ("error", "problem", "detail", "health", "reason", "output") if outcome.get(key)
     ][:1]
+    if routed := outcome_words(action, outcome):
+        parts.append(routed)
+    if outcome.get("cut"):
+        parts.append(f"{outcome['cut']} requests cut")
+    if outcome.get("not_drained"):
+        parts.append(f"its requests were not waited for: {outcome['not_drained']}")
     seconds = outcome.get("seconds")
     if isinstance(seconds, int | float):
         parts.append(duration(float(seconds)))

@@ -101,7 +101,7 @@ def _timeline(session: "Session", arguments: argparse.Namespace) -> "list[Event]
 
 def _is_detail(event: "Event") -> bool:
     """Steps, and what only a debugger wants to know."""
-    return event.kind.startswith("step.") or event.kind in {"worker", "fence", "release"}
+    return event.kind.startswith("step.") or event.kind in {"worker", "fence", "release", "routed"}
 
 
 def _event_line(event: "Event") -> tuple[str, str]:

@@ -7,6 +7,7 @@ from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.exits import Exit, UsageError
 from quarterdeck.tui.cli.following import STATE_STYLES, ended_sentence, follow, outcome_text, positive_seconds
 from quarterdeck.tui.cli.parser import Parser, add_command
+from quarterdeck.tui.cli.routing_words import place_words, step_words
 from quarterdeck.tui.cli.times import clock, day_and_clock, duration, seconds_between
 
 if TYPE_CHECKING:
@@ -243,11 +244,11 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
                 (
                     str(step.seq),
                     str(step.batch),
-                    step.host,
+                    place_words(step.host, step.action),
                     step.action,
                     str(step.state) + (f" x{step.attempt}" if step.attempt > 1 else ""),
                     clock(step.ended or step.started or ""),
-                    outcome_text(step.outcome),
+                    _came(step),
                 )
                 for step in steps
             ],
@@ -267,6 +268,14 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
         answer = f": {request.answer}" if request.answer else ""
         line(f"{clock(request.time)} {request.kind} asked by {request.by}: {request.state}{answer}")
     return Exit.DONE
+
+
+def _came(step: "Step") -> str:
+    """What came of it; of a step about requests also what it is."""
+    what = step_words(step.action, step.body, done=step.state == "done")
+    came = outcome_text(step.outcome) if what else outcome_text(step.outcome, step.action)
+    waits = step.outcome.get("waits") if what else ""
+    return ", ".join(str(part) for part in (what, waits, came) if part)
 
 
 def _queue_value(queue: "Queued | None") -> dict[str, Any] | None:

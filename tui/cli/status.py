@@ -143,6 +143,8 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
         elif whole or (host["health"] not in {"healthy", "unknown"} and target["release"] is not None):
             mark, style = MARKS.get(str(host["health"]), ("?", "warn"))
             found.append((f"{mark} {name} on {host['host']}: {runs}, {host['health']}{seen}", style))
+    if target["router"]:
+        found += _router_remarks(name, target["router"], whole=whole)
     for debt in target["owed"]:
         release = _short(debt["release"]) if debt["release"] else "a change"
         owed = f"owed {release} for {age(debt['since'])}; when it is back: qd retry {debt['rollout']}"
@@ -153,3 +155,28 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
             for reason in target["ready"]["reasons"]
         ]
     return found
+
+
+def _router_remarks(target: str, router: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]:
+    """Which release gets how many of the requests, where more than one gets some, or somebody else has changed it; ``whole``: always."""
+    from quarterdeck.tui.cli.routing_words import percent
+
+    names = {one["slot"]: one["version"] or one["slot"] for one in router["releases"]}
+    slots = bool(router["changed"]) or len(set(names.values())) < len(names)
+    shares = [
+        f"{names[one['slot']]}{' (' + one['slot'] + ')' if slots else ''} {percent(one['percent'])}"
+        for one in router["releases"]
+    ]
+    rules = [f"{one['on']} {one['value']} to {names.get(one['slot'], one['slot'])}" for one in router["rules"]]
+    goes = "; ".join(", ".join(part) for part in (shares, rules) if part) or "to nobody"
+    seen = f", seen {age(router['seen'])} ago" if router["seen"] else ""
+    if router["error"]:
+        known = f"last known: requests {goes}{seen}" if router["seen"] else "how requests go is not known"
+        return [(f"? {target} behind {router['router']}: {router['error']} ({known})", "bad")]
+    if router["changed"]:
+        return [
+            (f"~ {target} behind {router['router']}: {'; '.join(router['changed'])}; requests {goes}{seen}", "warn")
+        ]
+    if whole or len(router["releases"]) > 1 or router["rules"]:
+        return [(f"= {target} behind {router['router']}: requests {goes}{seen}", "ok")]
+    return []

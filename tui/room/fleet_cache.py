@@ -14,7 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from quarterdeck.config.model import Fleet
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MOST_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -31,6 +31,7 @@ class KnownTarget(msgspec.Struct, frozen=True):
     environment: str
     service: str
     hosts: tuple[KnownHost, ...]
+    routed: bool
 
 
 class KnownFleet(msgspec.Struct, frozen=True):
@@ -75,7 +76,12 @@ def remember(fleet: "Fleet", look: str, environment: Mapping[str, str] | None = 
                 "environments": [[name, each.after] for name, each in fleet.environments.items()],
                 "services": list(fleet.services),
                 "targets": [
-                    [target.environment, target.service, [host.name for host in target.hosts]]
+                    [
+                        target.environment,
+                        target.service,
+                        [host.name for host in target.hosts],
+                        target.routed is not None,
+                    ]
                     for target in fleet.targets.values()
                 ],
             }
@@ -113,9 +119,10 @@ def _known(body: dict[str, Any]) -> KnownFleet:
         _text(name): KnownEnvironment(None if after is None else _text(after)) for name, after in body["environments"]
     }
     targets = {}
-    for environment, service, hosts in body["targets"]:
+    for environment, service, hosts, routed in body["targets"]:
         name = f"{_text(environment)}/{_text(service)}"
-        targets[name] = KnownTarget(name, environment, service, tuple(KnownHost(_text(host)) for host in hosts))
+        known = tuple(KnownHost(_text(host)) for host in hosts)
+        targets[name] = KnownTarget(name, environment, service, known, bool(routed))
     state = Path(_text(body["state"]))
     if not state.is_absolute() or not targets:
         raise ValueError("state")

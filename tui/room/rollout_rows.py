@@ -10,6 +10,8 @@ from quarterdeck.rollouts.closely import Closely, HostMove
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.tui.cli.following import outcome_text
+from quarterdeck.tui.cli.routing_words import place_words
+from quarterdeck.tui.cli.routing_words import step_words as routing_words
 from quarterdeck.tui.cli.times import age, clock, duration, seconds_between
 from quarterdeck.tui.cli.waits import left_words, wait_words
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, pad
@@ -115,8 +117,12 @@ def host_rows(hosts: Iterable[HostMove], width: int, *, ended: bool) -> list[Row
 def step_words(step: Step, now: datetime | None = None) -> str:
     if left := left_words(step, now):
         return left
+    about = routing_words(step.action, step.body, done=step.state is StepState.DONE)
     outcome = one_line(outcome_text(step.outcome))
-    return f"{step.state}{f': {outcome}' if outcome else ''}"
+    if step.state is StepState.DONE and step.outcome.get("waits"):
+        outcome = one_line(step.outcome["waits"])
+    words = outcome if step.state is StepState.FAILED else "; ".join(part for part in (about, outcome) if part)
+    return f"{step.state}{f': {words}' if words else ''}"
 
 
 def step_seconds(step: Step, now: datetime | None = None) -> str:
@@ -138,7 +144,7 @@ def step_row(step: Step, width: int, now: datetime | None = None, *, chosen: boo
         what = f"flag {float(step.body['percent']):g} %"
     elif step.action in WAITS and step.body.get("seconds"):
         what = wait_words(step.action, {"seconds": step.body["seconds"]})
-    head = f" {step.seq:>3} {pad(one_line(step.host), 10)} {pad(what, 10)} {step_seconds(step, now):>6} "
+    head = f" {step.seq:>3} {pad(one_line(place_words(step.host, step.action)), 10)} {pad(what, 10)} {step_seconds(step, now):>6} "
     return (
         Span(">" if chosen else " ", Role.STRONG),
         Span(mark, role),

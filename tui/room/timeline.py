@@ -10,7 +10,17 @@ from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
 
 _DETAILS = frozenset(
-    {"worker", "fence", "release", "analysis.begun", "analysis.measured", "notified", "queue.joined", "queue.left"}
+    {
+        "worker",
+        "fence",
+        "release",
+        "analysis.begun",
+        "analysis.measured",
+        "notified",
+        "queue.joined",
+        "queue.left",
+        "routed",
+    }
 )
 _ROLES = {
     "ok": Role.OK,

@@ -2,26 +2,26 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import Any, Final
 
 from quarterdeck.backends.routers.caddy.rendering import render
-from quarterdeck.backends.routers.contract import Setup, SetupFile
+from quarterdeck.backends.routers.contract import Fronted, Setup, SetupFile
 from quarterdeck.backends.routers.whole import Plan
-from quarterdeck.config.routers import CaddyRouter, Routed
+from quarterdeck.config.routers import CaddyRouter
 
 FILE: Final = "/etc/caddy/quarterdeck.json"
 
 
-def setup(router: CaddyRouter, routed: Routed, *, listen: str = ":80") -> Setup:
-    """``listen``: where the service's clients come in."""
-    server: dict[str, Any] = {
-        "listen": [listen],
-        "routes": [{"handle": [render(routed, Plan())]}],
+def setup(router: CaddyRouter, services: Sequence[Fronted]) -> Setup:
+    servers: dict[str, Any] = {
+        one.routed.service: {"listen": [f":{one.port}"], "routes": [{"handle": [render(one.routed, Plan())]}]}
+        for one in services
     }
     admin = router.admin
     whole = {
         "admin": {"listen": f"unix/{admin}" if admin.startswith("/") else admin},
-        "apps": {"http": {"servers": {routed.service: server}}},
+        "apps": {"http": {"servers": servers}},
     }
     url = (
         f"--unix-socket {shlex.quote(admin)} http://localhost/load" if admin.startswith("/") else f"http://{admin}/load"

@@ -1,9 +1,10 @@
 """The configuration that a service needs of HAProxy, as text to be read and put in place by a person. Writes nothing."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Final
 
-from quarterdeck.backends.routers.contract import Setup, SetupFile, Slot
+from quarterdeck.backends.routers.contract import Fronted, Setup, SetupFile, Slot
 from quarterdeck.backends.routers.haproxy.names import SERVERS, backend_name, files_of, rules_map, share_map
 from quarterdeck.backends.routers.haproxy.requests import FORMAT, RING
 from quarterdeck.config.routers import HaproxyRouter, Routed
@@ -73,22 +74,30 @@ _BACKEND: Final = """\
 backend {name}
   balance leastconn
   option httpchk GET {check}
-  server-template s 1-{servers} 127.0.0.1:9 check disabled
+  # A name, so that a start takes addresses from the saved state; `localhost` itself is never asked for anything.
+  server-template s 1-{servers} localhost:9 check disabled init-addr last,127.0.0.1
 """
 FILE: Final = "/etc/haproxy/haproxy.cfg"
 
 
-def setup(router: HaproxyRouter, routed: Routed, *, listen: str = ":80", login: str = "deploy") -> Setup:
-    """``listen``: where the service's clients come in; ``login``: the user whom Quarterdeck logs in as on the router's host."""
+def setup(router: HaproxyRouter, services: Sequence[Fronted], *, login: str = "deploy") -> Setup:
+    """``login``: the user whom Quarterdeck logs in as on the router's host."""
     files = files_of(router)
-    maps = " ".join(shlex.quote(path) for path in (share_map(router, routed), rules_map(router, routed)))
+    paths = [path(router, one.routed) for one in services for path in (share_map, rules_map)]
     commands = (
         f"sudo usermod -aG haproxy {login}",
         f"sudo install -d -o {login} -g haproxy {shlex.quote(files)}",
-        f"sudo -u {login} touch {maps}",
+        f"sudo -u {login} touch {' '.join(shlex.quote(path) for path in paths)}",
     )
-    own = "\n".join([frontend(router, routed, listen), *(backend(routed, slot) for slot in Slot)])
-    whole = _GLOBAL.format(socket=router.socket, files=files, ring=RING) + "\n" + own
+    parts = [
+        part
+        for one in services
+        for part in (
+            frontend(router, one.routed, f":{one.port}"),
+            *(backend(one.routed, slot, one.places) for slot in Slot),
+        )
+    ]
+    whole = "\n".join([_GLOBAL.format(socket=router.socket, files=files, ring=RING), *parts])
     why = (
         "The socket, and where servers' states are found at a start, stand in global and defaults once. Each service has a frontend "
         "that asks two maps for a slot, and two backends with empty places for servers, which Quarterdeck fills at run time."
@@ -112,5 +121,5 @@ def frontend(router: HaproxyRouter, routed: Routed, listen: str) -> str:
     )
 
 
-def backend(routed: Routed, slot: Slot) -> str:
-    return _BACKEND.format(name=backend_name(routed, slot), check=routed.check, servers=SERVERS)
+def backend(routed: Routed, slot: Slot, places: int) -> str:
+    return _BACKEND.format(name=backend_name(routed, slot), check=routed.check, servers=max(places, SERVERS))

@@ -11,8 +11,9 @@ from quarterdeck.backends.routers.contract import Server
 class Instance:
     """Answers each request with its name. ``/health`` with 200, or 503 while it is ill; ``/slow`` once it is told to."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, address: str) -> None:
         self.name = name
+        self.address = address
         self.ill = False
         self.failing = False  # every answer but that to /health is a 500
         self.failing_one_in = 0  # likewise, of so many; 0: none
@@ -26,13 +27,13 @@ class Instance:
 
     async def start(self) -> "Instance":
         """Listens (again), on the port that it had."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, self.address, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     @property
     def server(self) -> Server:
-        return Server("127.0.0.1", self.port)
+        return Server(self.address, self.port)
 
     @property
     def serving(self) -> bool:
@@ -73,7 +74,8 @@ class Instance:
 
 @asynccontextmanager
 async def instances(*names: str) -> AsyncIterator[list[Instance]]:
-    started = [await Instance(name).start() for name in names]
+    """Each with an address of its own, as the hosts of a service have."""
+    started = [await Instance(name, f"127.0.0.{at}").start() for at, name in enumerate(names, 2)]
     try:
         yield started
     finally:

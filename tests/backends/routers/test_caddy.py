@@ -11,7 +11,7 @@ import pytest
 from quarterdeck.backends.errors import NotPermitted, RouterRefused
 from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.routers.caddy.rendering import upstreams
-from quarterdeck.backends.routers.contract import FULL, Ability, RouterVerdict, Server, Slot
+from quarterdeck.backends.routers.contract import FULL, Ability, Fronted, RouterVerdict, Server, Slot
 from quarterdeck.backends.routers.opening import open_router
 from quarterdeck.backends.routers.setup import setup_of
 from quarterdeck.backends.routers.whole import Plan, PlannedSlot
@@ -34,7 +34,7 @@ async def caddy() -> AsyncIterator[RunningCaddy]:
 
 
 def test_the_document_shows_what_the_setup_writes() -> None:
-    made = setup_of(CaddyRouter("edge", "lb-1"), ROUTED)
+    made = setup_of(CaddyRouter("edge", "lb-1"), [Fronted(ROUTED)])
     assert documented("Caddy", "json") == made.files[0].text
     assert all(command in documented("Caddy", "sh") for command in made.commands)
 
@@ -119,7 +119,7 @@ async def test_a_key_that_opens_the_admin_api_and_nothing_else_is_enough(
         assert (await edge.set_share(FULL)).state.share == FULL
         assert set(await answers(caddy.port, 10)) == {"two"}
         assert (await edge.leave(Slot.BLUE)).waiting == 0
-        with pytest.raises(RouterRefused, match=r"edge on host-1: .*opens no connection to 127\.0\.0\.1:\d+ for us"):
+        with pytest.raises(RouterRefused, match=r"edge on host-1: .*opens no connection to 127\.0\.0\.2:\d+ for us"):
             await edge.enter(Slot.BLUE, "r1", [one.server], deadline=0.5)
         await edge.close()
         fleet[0].authorized_keys.write_text(f"restrict {key}")

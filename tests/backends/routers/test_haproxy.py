@@ -1,16 +1,29 @@
 """What is HAProxy's own: its checks, its counts, its files, what is changed by hand, and what the doctor says of all that."""
 
 import asyncio
+import contextlib
 import getpass
+import socket
+import tempfile
 
 import pytest
 
 from quarterdeck.backends.errors import NotPermitted, RouterRefused, Unreachable
 from quarterdeck.backends.hosts.opening import Hosts
-from quarterdeck.backends.routers.contract import FULL, Ability, MatchOn, MatchRule, Mode, RouterVerdict, Server, Slot
+from quarterdeck.backends.routers.contract import (
+    FULL,
+    Ability,
+    Fronted,
+    MatchOn,
+    MatchRule,
+    Mode,
+    RouterVerdict,
+    Server,
+    Slot,
+)
 from quarterdeck.backends.routers.drift import drift, wanted_of
-from quarterdeck.backends.routers.haproxy.setup import setup
-from quarterdeck.backends.routers.opening import open_router
+from quarterdeck.backends.routers.opening import open_router, reach_of
+from quarterdeck.backends.routers.setup import setup_of
 from quarterdeck.config.routers import HaproxyRouter
 from tests.backends.routers.running import ROUTED, RunningHaproxy, documented
 from tests.backends.routers.service import Client, answers, eventually, instances, until
@@ -21,7 +34,7 @@ pytestmark = pytest.mark.root
 
 
 def test_the_document_shows_what_the_setup_writes() -> None:
-    made = setup(HaproxyRouter("edge", "lb-1"), ROUTED)
+    made = setup_of(HaproxyRouter("edge", "lb-1"), [Fronted(ROUTED)])
     assert documented("HAProxy", "haproxy") == made.files[0].text
     assert all(command in documented("HAProxy", "sh") for command in made.commands)
 
@@ -123,7 +136,9 @@ async def test_what_was_changed_by_hand_is_drift(haproxy: RunningHaproxy) -> Non
         await haproxy.ask(f"del map {files}/api_rules.map header:beta")
         await haproxy.ask(f"add map {files}/api_rules.map cookie:old blue")
         await haproxy.ask("set server api_blue/s1 state maint")
-        await haproxy.ask(f"set server api_blue/s2 addr 127.0.0.1 port {two.port};set server api_blue/s2 state ready")
+        await haproxy.ask(
+            f"set server api_blue/s2 addr {two.address} port {two.port};set server api_blue/s2 state ready"
+        )
         assert drift(wanted, await edge.read()) == (
             "green gets 70 %, not 5 %",
             "the rule header beta → green is missing",
@@ -218,7 +233,7 @@ async def test_the_doctor_names_what_is_missing(haproxy: RunningHaproxy) -> None
 
 
 async def test_the_doctor_on_unchecked_servers_and_a_missing_directory(haproxy: RunningHaproxy) -> None:
-    edited(haproxy, "127.0.0.1:9 check disabled", "127.0.0.1:9 disabled")
+    edited(haproxy, "localhost:9 check disabled", "localhost:9 disabled")
     await haproxy.restart()
     assert [sentence for _, sentence, _ in await findings(haproxy)] == [
         "HAProxy does not check the servers of api_blue",
@@ -282,3 +297,38 @@ async def test_the_same_over_ssh(haproxy: RunningHaproxy, start_sshd_fleet: Star
         with pytest.raises(Unreachable, match=r"edge on host-1: read how api is routed: .*refused"):
             await edge.read()
         await edge.close()
+
+
+async def test_a_socket_whose_queue_is_full_is_tried_again(start_sshd_fleet: StartFleet) -> None:
+    """sshd does not wait there, and says what it says of a socket that may not be opened."""
+    fleet = start_sshd_fleet(1)
+    backend = Hosts([fleet.ssh_config], [fleet.known_hosts])
+    with tempfile.TemporaryDirectory(prefix="qd-busy-") as directory, contextlib.ExitStack() as opened:
+        path = f"{directory}/admin.sock"
+        server = opened.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(path)
+        server.listen(0)
+        while True:  # until nobody else is let wait
+            waiting = opened.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            try:
+                waiting.connect(path)
+            except BlockingIOError:
+                break
+        reach = reach_of(HaproxyRouter("edge", "host-1", path), backend, {"host-1": fleet[0].as_host()})
+        asking = asyncio.create_task(reach.exchange(path, b"show info\n", "ask", deadline=20))
+
+        async def refused() -> bool:
+            assert not asking.done() or asking.result()
+            return "Resource temporarily unavailable" in fleet[0].log
+
+        await eventually(refused, "sshd to be refused")
+
+        async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"answered")
+            writer.close()
+
+        serving = await asyncio.start_unix_server(answer, sock=server)
+        assert await asking == b"answered"
+        serving.close()
+        await reach.close()

@@ -9,10 +9,20 @@ import pytest
 
 from quarterdeck.backends.errors import RouterRefused, Unreachable
 from quarterdeck.backends.hosts.opening import Hosts
-from quarterdeck.backends.routers.contract import FULL, Ability, MatchOn, MatchRule, Mode, RouterVerdict, Server, Slot
+from quarterdeck.backends.routers.contract import (
+    FULL,
+    Ability,
+    Fronted,
+    MatchOn,
+    MatchRule,
+    Mode,
+    RouterVerdict,
+    Server,
+    Slot,
+)
 from quarterdeck.backends.routers.nginx.rendering import render
-from quarterdeck.backends.routers.nginx.setup import setup
 from quarterdeck.backends.routers.opening import open_router
+from quarterdeck.backends.routers.setup import setup_of
 from quarterdeck.backends.routers.whole import Plan, PlannedSlot
 from quarterdeck.config.routers import NginxRouter, Routed
 from tests.backends.routers.running import ROUTED, RunningNginx, documented, program
@@ -33,7 +43,7 @@ async def nginx() -> AsyncIterator[RunningNginx]:
 
 
 def test_the_document_shows_what_the_setup_writes() -> None:
-    made = setup(NginxRouter("edge", "lb-1", status="127.0.0.1:8491"), ROUTED)
+    made = setup_of(NginxRouter("edge", "lb-1", status="127.0.0.1:8491"), [Fronted(ROUTED)])
     assert [documented("nginx", "nginx"), documented("nginx", "conf")] == [file.text for file in made.files]
     assert all(command in documented("nginx", "sh") for command in made.commands)
 

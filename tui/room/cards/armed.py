@@ -26,6 +26,7 @@ from quarterdeck.tui.room.desk import Desk, News
 from quarterdeck.tui.room.freezing import freeze_words
 from quarterdeck.tui.room.rollout_rows import host_rows, metric_rows, one_line, progress_row, request_row, state_row
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
+from quarterdeck.tui.room.traffic_rows import short_spans
 
 LONGEST_NAME = 80
 
@@ -328,12 +329,21 @@ class ArmedCard(Card):
         body += [row(Span(piece, Role.WARN)) for piece in textwrap.wrap(why, width) or [""]]
         return body, [EMPTY, *keys_rows(width, *self.refused_keys(), ("2", "rollouts"), ("esc", "close"))]
 
+    def _requests(self, width: int) -> list[Row]:
+        """Which release gets how many of them, while it goes on."""
+        target = self.room.picture.targets.get(self.target)
+        if self.seen is None or self.seen.ended or target is None or target.router is None:
+            return []
+        new = self.seen.rollout.to_release
+        return [tuple(short_spans(target.router, width, self.room.now(), new=new))]
+
     def _live(self, width: int) -> tuple[list[Row], list[Row]]:
         assert self.seen is not None
         seen = self.seen
         body: list[Row] = [
             state_row(seen, width, self.room.now()),
             progress_row(seen, width),
+            *self._requests(width),
             EMPTY,
             *host_rows(seen.hosts, width, ended=seen.ended),
         ]

@@ -14,6 +14,7 @@ from quarterdeck.rollouts.picture import version_of
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.releases_diff import Difference
 from quarterdeck.rollouts.way_facts import WayFacts
+from quarterdeck.tui.cli.routing_words import plan_words
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
 
@@ -94,6 +95,7 @@ def rollback_checks(
         *([] if moves else [Check(Level.WARN, f"{version} runs there already: nothing would change")]),
         *_since(facts, RolloutKind.ROLLBACK),
         *_way_checks(plan, facts),
+        *_router(plan, version),
         _copies(plan, version),
         *_warm(plan),
         _config(facts.difference),
@@ -151,11 +153,20 @@ def deploy_checks(
         checks.append(Check(Level.OK, f"hooks: {', '.join(dict.fromkeys(hooks))}"))
     return [
         *checks,
+        *_router(plan, str(plan.get("version") or "")),
         _config(facts.difference),
         *_secrets(plan),
         *_other(facts, RolloutKind.DEPLOY, me, "is taken the place of", frozen or "freezes: none"),
         *_hosts(plan, looked),
     ]
+
+
+def _router(plan: Mapping[str, Any], version: str) -> list[Check]:
+    router = plan.get("router")
+    if not router:
+        return []
+    level = Level.WARN if router.get("error") or router.get("slot") is None else Level.OK
+    return [Check(level, " ".join(plan_words(router, version).split()))]
 
 
 def _required(plan: Mapping[str, Any]) -> list[Check]:

@@ -10,6 +10,7 @@ from quarterdeck.rollouts.picture import TargetSeen
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.promoting import WAITS
+from quarterdeck.tui.cli.routing_words import ROUTED, step_words
 from quarterdeck.tui.cli.times import duration
 from quarterdeck.tui.cli.waits import notice_words, wait_words
 from quarterdeck.tui.room.cards.armed import ArmedCard
@@ -170,6 +171,13 @@ def wave_rows(steps: Sequence[dict[str, Any]], width: int) -> list[Row]:
                 batch = step.get("batch")
                 waves.append(("", []))
             waves[-1][1].append(one_line(step.get("host")))
+        elif action == Action.SHARE and waves and waves[-1][1] and waves[-1][0] == "":
+            waves[-1] = (f"{' '.join(waves[-1][1])}, then {step_words(action, step)}", [])
+            batch = step.get("batch")
+        elif action in ROUTED or (action == Action.RETIRE and step.get("batch") != batch):
+            batch = step.get("batch")
+            words = step_words(str(action), step)
+            waves.append((f"{words} on each host" if action == Action.RETIRE else words, []))
         elif action in WAITS:
             batch = step.get("batch")
             waves.append((wait_words(str(action), step), []))

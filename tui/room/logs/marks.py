@@ -9,6 +9,8 @@ import msgspec
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Event, StepState
 from quarterdeck.rollouts.picture import MOVES, TargetSeen, version_of
+from quarterdeck.rollouts.router_seen import router_seen
+from quarterdeck.tui.cli.routing_words import requests_words
 
 LONGEST: Final = 100  # characters of a mark's words
 MOST: Final = 1000
@@ -25,6 +27,8 @@ _STATES: Final = {
     "cancelled": "rollout {id} cancelled",
     "superseded": "rollout {id} superseded",
 }
+REQUESTS: Final = "requests: "
+"""How a mark begins that says which release gets how many of them."""
 _STEPS: Final = {"started": "{action} begins", "done": "{action} done", "failed": "{action} FAILED"}
 
 
@@ -44,6 +48,8 @@ def mark_of(event: Event) -> Mark | None:
         outcome = str(event.body.get("outcome") or "")
         if words and outcome:
             words = f"{words}: {outcome}"
+    elif event.kind == "routed" and (router := router_seen(None, event)) is not None:
+        words = f"{REQUESTS}{requests_words(router, idle=False)}"
     elif event.kind.startswith("step.") and str(event.body.get("action", "")) in MOVES:
         words = _STEPS.get(event.kind.removeprefix("step."), "").format(action=event.body["action"])
         if words and event.host:
@@ -52,6 +58,19 @@ def mark_of(event: Event) -> Mark | None:
         return None
     words = clean(words).replace("\n", " ")
     return Mark(milliseconds(event.time), words if len(words) <= LONGEST else words[: LONGEST - 2] + "..")
+
+
+def without_same(marks: Iterable[Mark]) -> list[Mark]:
+    """Of those that say how requests go only the first of several that say the same: servers enter and leave meanwhile."""
+    found: list[Mark] = []
+    said = ""
+    for mark in marks:
+        if mark.text.startswith(REQUESTS):
+            if mark.text == said:
+                continue
+            said = mark.text
+        found.append(mark)
+    return found
 
 
 def milliseconds(time: str) -> int:

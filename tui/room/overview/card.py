@@ -8,9 +8,11 @@ import msgspec
 
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
+from quarterdeck.rollouts.router_seen import RouterSeen
 from quarterdeck.tui.cli.times import age, clock, duration
 from quarterdeck.tui.room.overview.cells import ROLES, back_words, mark_now, too_old
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, width_of
+from quarterdeck.tui.room.traffic_rows import short_spans
 
 if TYPE_CHECKING:  # the first paint has no time for it
     from quarterdeck.rollouts.releases_diff import Difference
@@ -60,10 +62,17 @@ def card_rows(
     beside = width_of(rows[0]) + sum(len(part) + 2 for part in uses) + 2 <= width
     if beside:
         rows[0] = _with(rows[0], uses, width)
+    if seen.router is not None:
+        news = not seen.router.plain or seen.router.error is not None or bool(seen.router.changed)
+        traffic = _requests(seen, seen.router, width, now)
+        if news:
+            rows.insert(2, traffic)
     if width >= WIDE and (path := _path(seen, picture)):
         rows.insert(2, _line("path", [Span(path)], width))
     if uses and not beside:
         rows.append(_with(_line("uses", [], width), uses, width, first=""))
+    if seen.router is not None and not news:
+        rows.append(traffic)
     if runs:
         rows.append(_line("runs", [Span(runs)], width))
     if log is not None:
@@ -135,6 +144,13 @@ def config_words(difference: "Difference") -> str:
     return f"config {found}" if found else "config same"
 
 
+def _requests(seen: TargetSeen, router: RouterSeen, width: int, now: datetime) -> Row:
+    """Which release gets how many of them."""
+    new = seen.moving.rollout.to_release if seen.moving is not None else None
+    head = Span(" reqs ", Role.DIM)
+    return (head, *short_spans(router, max(width - cells(head.text), 0), now, new=new))
+
+
 def _back(seen: TargetSeen, width: int, older: Sequence[Older], config: str) -> Row:
     words, role = back_words(seen)
     back = seen.back
@@ -180,6 +196,8 @@ def why(seen: TargetSeen, now: datetime) -> tuple[str, Role]:
     ill = [host.host for host in seen.hosts if host.health == "unhealthy"]
     lost = [host for host in seen.hosts if host.error is not None]
     drifted = [host for host in seen.hosts if host.drift]
+    by_hand = seen.router.changed if seen.router is not None else ()
+    routed = [f"{seen.router.name}: {'; '.join(by_hand)}"] if seen.router is not None and by_hand else []
     if seen.moving is not None and seen.moving.rollout.outcome:
         return seen.moving.rollout.outcome, (
             Role.BAD if seen.moving.rollout.state is RolloutState.ORPHANED else Role.WARN
@@ -188,8 +206,8 @@ def why(seen: TargetSeen, now: datetime) -> tuple[str, Role]:
         return f"rollout {seen.last.id} failed: {seen.last.outcome}", Role.BAD
     if ill:
         return f"{len(ill)} of {len(seen.hosts)} hosts unhealthy: {' '.join(ill)}", Role.BAD
-    if drifted and seen.moving is None:
-        changed = [f"{host.host}: {words}" for host in drifted for words in host.changed]
+    if (drifted or routed) and seen.moving is None:
+        changed = [*routed, *(f"{host.host}: {words}" for host in drifted for words in host.changed)]
         if changed:
             return f"drift: {'; '.join(changed)}", Role.DRIFT
         runs = ", ".join(f"{host.host} runs {host.version or host.release or 'nothing'}" for host in drifted)

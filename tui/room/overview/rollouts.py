@@ -13,6 +13,7 @@ from quarterdeck.tui.cli.waits import left_words, standing_words
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.overview.cells import in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, pad
+from quarterdeck.tui.room.traffic_rows import short_spans
 
 _BAD: Final = (RolloutState.FAILED, RolloutState.ORPHANED)
 _BACKWARDS: Final = (RolloutState.ABORTING, RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK)
@@ -117,6 +118,8 @@ def tree_rows(seen: RolloutSeen, target: TargetSeen | None, width: int, room: in
     rows: list[Row] = []
     if stands := standing_words(seen.steps, seen.rollout.outcome, now):
         rows.append((Span(f" |  {ellipsis(stands, max(width - 4, 0))}", Role.WARN),))
+    if target is not None and target.router is not None and not target.router.plain:
+        rows.append((Span(" |  "), *short_spans(target.router, max(width - 4, 0), now, new=seen.rollout.to_release)))
     if seen.steps:
         rows.append(_steps_row(seen.steps, now))
     hosts = _host_rows(seen, target, width)

@@ -108,9 +108,15 @@ def cause(seen: TargetSeen) -> tuple[str, Ways]:
     if bad:
         return _hosts(seen, bad), (*_roll_back(back), ("logs", "logs"))
     if seen.mark is Mark.DRIFT:
-        return f"drift on {' '.join(host.host for host in seen.hosts if host.drift)}", (("view-6", "drift"),)
+        return _drift(seen), (("view-6", "drift"),)
     lost = [host.host for host in seen.hosts if host.error is not None]
     return (f"can't be reached: {' '.join(lost)}" if lost else "not seen yet"), (("refresh", "look again"),)
+
+
+def _drift(seen: TargetSeen) -> str:
+    if seen.router is not None and seen.router.changed:
+        return f"drift: {seen.router.name}: {'; '.join(seen.router.changed)}"
+    return f"drift on {' '.join(host.host for host in seen.hosts if host.drift)}"
 
 
 def _roll_back(back: bool) -> Ways:

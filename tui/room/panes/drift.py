@@ -1,4 +1,5 @@
-"""Drift: every host that does not run what was released to it, and every host that can't be asked, with its age."""
+"""Drift: every host that does not run what was released to it, every router that somebody changed by hand, and those of both that can't
+be asked, with their age."""
 
 import textwrap
 from collections.abc import Sequence
@@ -20,11 +21,24 @@ def drifting(picture: Picture, find: Matcher = EVERYTHING) -> list[tuple[TargetS
     found = [
         (seen, host)
         for seen in picture.targets.values()
-        for host in seen.hosts
+        for host in (*seen.hosts, *_router(seen))
         if seen.release is not None and (host.drift or host.error is not None) and find.matches(_searched(seen, host))
     ]
     return sorted(
         found, key=lambda pair: (not pair[1].drift, order.get(pair[0].environment, 0), pair[0].target, pair[1].host)
+    )
+
+
+def _router(seen: TargetSeen) -> tuple[HostSeen, ...]:
+    """As if it were a host, on which nothing runs."""
+    router = seen.router
+    if router is None:
+        return ()
+    why = router.error and " ".join(router.error.split())
+    return (
+        HostSeen(
+            router.name, version="-", seen=router.seen, error=why, drift=bool(router.changed), changed=router.changed
+        ),
     )
 
 

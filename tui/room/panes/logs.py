@@ -13,7 +13,7 @@ from quarterdeck.tui.room.boxes import WIDE_WIDTH
 from quarterdeck.tui.room.logs.collecting import Collecting, Wanted
 from quarterdeck.tui.room.logs.folding import Fold, Item
 from quarterdeck.tui.room.logs.lines import Style, plain_line, plain_lines, role_of
-from quarterdeck.tui.room.logs.marks import MOST, Mark, mark_of, placed, sides_of, versions_of
+from quarterdeck.tui.room.logs.marks import MOST, Mark, mark_of, placed, sides_of, versions_of, without_same
 from quarterdeck.tui.room.logs.sieve import LEVELS, Sieve
 from quarterdeck.tui.room.logs.window import Window
 from quarterdeck.tui.room.matching import matcher
@@ -127,7 +127,7 @@ class Logs(Pane):
             self._marks += placed(self._unplaced, spool.head, spool.floor, spool.time_of)
             self._unplaced = []
         del self._marks[:-MOST]
-        window.marks = placed(self._marks, spool.head, max(spool.floor, window.least), spool.time_of)
+        window.marks = without_same(placed(self._marks, spool.head, max(spool.floor, window.least), spool.time_of))
 
     # what is asked of it
 

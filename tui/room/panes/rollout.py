@@ -12,6 +12,7 @@ from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
 from quarterdeck.rollouts.picture import RolloutSeen
 from quarterdeck.rollouts.promoting import asks_people
 from quarterdeck.rollouts.queueing import waits_for_turn
+from quarterdeck.rollouts.router_seen import RouterSeen
 from quarterdeck.tui.cli.times import age, clock, day_and_clock
 from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.overview.rollouts import searched
@@ -29,6 +30,7 @@ from quarterdeck.tui.room.rollout_rows import (
 )
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, row
 from quarterdeck.tui.room.timeline import is_detail, text_of
+from quarterdeck.tui.room.traffic_rows import whole_rows as traffic_rows
 
 _ABORT = (Span("   A", Role.KEY), Span(" abort"))
 LOOK_AGAIN = 2  # ticks of the room: whether the worker lives is told by no event
@@ -127,7 +129,9 @@ class RolloutWhole(Pane):
             words = f"nothing was ever rolled out on {self.room.place.target or 'it'}"
             words = "reading ..." if self.room.chosen_rollout is not None else words
             return [row(Span(f" {words}", Role.DIM))]
-        rows, self._step_rows = whole_rows(self.seen, size.width, self.step, self.room.now())
+        target = self.room.picture.targets.get(self.seen.rollout.target)
+        router = target.router if target is not None and not self.seen.ended else None
+        rows, self._step_rows = whole_rows(self.seen, size.width, self.step, self.room.now(), router=router)
         return rows
 
     def _ask(self) -> None:
@@ -186,9 +190,9 @@ class RolloutWhole(Pane):
 
 
 def whole_rows(
-    seen: Closely, width: int, chosen: int | None, now: datetime | None = None
+    seen: Closely, width: int, chosen: int | None, now: datetime | None = None, *, router: RouterSeen | None = None
 ) -> tuple[list[Row], dict[int, int]]:
-    """All rows of a rollout, and the row of each step by its number."""
+    """All rows of a rollout, and the row of each step by its number. ``router``: as it is now, of a rollout that goes on."""
     rollout = seen.rollout
     rows: list[Row] = [_indented(state_row(seen, width - 1, now)), _indented(progress_row(seen, width - 1))]
     rows += _said("", one_line(standing_words(seen.steps, rollout.outcome, now)), width, STATE_ROLES[rollout.state])
@@ -206,6 +210,9 @@ def whole_rows(
         rows.append(row(" ", Span("P", Role.KEY), " pause   ", Span("A", Role.KEY), " abort"))
     if seen.debts:
         rows += _said("owed", " ".join(debt.host for debt in seen.debts), width, Role.BAD)
+    if router is not None:
+        rows += [_heading(f"requests through {one_line(router.name)}")]
+        rows += traffic_rows(router, width, now, new=rollout.to_release)
     rows += (
         [_heading("hosts"), *(_indented(line) for line in host_rows(seen.hosts, width - 1, ended=seen.ended))]
         if seen.hosts
