@@ -1,6 +1,8 @@
 """Units. There is no systemd where the tests run: a recorded ``systemctl`` stands in for it, everything else is real."""
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from quarterdeck.backends.hosts.ssh.connection import SshConnection
 from quarterdeck.config.model import Commands, Logs, Runner, Slots
 from quarterdeck.config.release import Release
 from tests.backends.ssh.releases import quick_release
+from tests.requirements_here import need
 from tests.sshd import SshdFleet, wait_for
 
 # What systemctl of systemd 252 answers in each case, and with which status.
@@ -305,3 +308,29 @@ async def test_the_journals_and_figures_of_slots(systemd: Systemd) -> None:
     assert (await systemd.connection.service_figures(second)).restarts == 5
     with pytest.raises(CommandFailed, match="runs in no slot"):
         await systemd.connection.service_figures(third)
+
+
+@pytest.mark.parametrize("slot", ["blue", "green"])
+def test_the_template_in_the_documentation_is_one(tmp_path: Path, slot: str) -> None:
+    """As systemd itself reads it: no unknown key, and the program is where the slot's link leads."""
+    program = shutil.which("systemd-analyze")
+    need(program is not None, "systemd-analyze (package systemd)")
+    page = (Path(__file__).resolve().parents[3] / "docs" / "hosts.md").read_text()
+    shown = page.split("## Two instances beside each other", 1)[1].split("```ini\n", 1)[1].split("```", 1)[0]
+    served = tmp_path / "srv" / "releases" / "v1" / "bin" / "api"
+    served.parent.mkdir(parents=True)
+    served.write_text("#!/bin/sh\n")
+    served.chmod(0o755)
+    (tmp_path / "srv" / "slots").mkdir()
+    (tmp_path / "srv" / "slots" / slot).symlink_to("../releases/v1")
+    units = tmp_path / "units"
+    units.mkdir()
+    (units / "api@.service").write_text(shown.replace("/srv/api", f"{tmp_path}/srv").replace("User=api\n", ""))
+    done = subprocess.run(
+        [str(program), "verify", f"{units}/api@{slot}.service"],
+        env={"SYSTEMD_UNIT_PATH": f"{units}:", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
