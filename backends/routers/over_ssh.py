@@ -40,7 +40,9 @@ _CUT: Final = (
     "SSH connection closed"  # what asyncssh says of channels that were being opened when the connection was lost
 )
 _LOOKING: Final = 5.0  # seconds for the host to say why a socket was not opened
-_BUSY: Final = 3  # tries at a socket of which nothing is known to be wrong: sshd does not wait where its backlog is full
+_BUSY: Final = (
+    3  # tries at a socket of which nothing is known to be wrong: sshd does not wait where its backlog is full
+)
 _AGAIN: Final = 0.2  # seconds between them
 
 
