@@ -11,7 +11,7 @@ from quarterdeck.backends.routers.contract import FULL
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Fleet
 from quarterdeck.config.routers import HaproxyRouter
-from quarterdeck.history.records import ROUTER, Observation
+from quarterdeck.history.records import ROUTER, Observation, RolloutState
 from quarterdeck.rollouts.picture import Mark, TargetSeen, renew, take_picture
 from quarterdeck.rollouts.router_seen import RouterSeen
 from tests.backends.routers.running import RunningHaproxy
@@ -138,8 +138,14 @@ async def test_what_a_rollout_changes_is_no_drift_and_what_is_changed_while_it_w
         told.add(found.changed)
         return found
 
+    def stands(found: RouterSeen) -> bool:
+        """Only then has the worker journalled what it left behind: what is changed before that, it takes for its own."""
+        moving = target(field).moving
+        paused = moving is not None and moving.rollout.state is RolloutState.PAUSED
+        return shares(looked(found)).get("v2") == 40.0 and paused
+
     await field.do("deploy", TARGET, "v2", "--detach")
-    seen = await until(field, lambda found: shares(looked(found)).get("v2") == 40.0, "the second share to be seen")
+    seen = await until(field, stands, "it to stand at the second share")
     assert told == {()}
     assert sorted(shares(seen)) == ["v1", "v2"]
     await by_hand(field, 500)
