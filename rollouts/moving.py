@@ -29,9 +29,9 @@ class Mover:
         self._build = build
         self._release = release
         self._traffic = traffic
-        self._there = there
-        self._total = total
-        self.share = traffic.share if traffic is not None and there else 0.0
+        self._there = there + (traffic.others_inside if traffic is not None else 0)
+        self._total = total + (traffic.others if traffic is not None else 0)
+        self.share = traffic.share if traffic is not None and self._there else 0.0
         self._rules = traffic.rules if traffic is not None else False
 
     def group(self, hosts: Sequence[str], up_to: float = 100.0, *, stopped: Collection[str] = (), **body: Any) -> None:
@@ -49,7 +49,7 @@ class Mover:
             self.switch(host, last=alone, **body, **held, **again)
         self._there += len(hosts)
         if self._traffic is not None:
-            self.give(100.0 if every or not self._traffic.stable else min(up_to, self._there * 100 / self._total))
+            self.give(100.0 if every or not self._traffic.stable else min(up_to, self._proportion()))
 
     def switch(self, host: str, release: str = "", *, last: bool = False, **body: Any) -> None:
         """``last``: although nobody may be left in service meanwhile."""
@@ -85,19 +85,27 @@ class Mover:
             self._build.add(host, Action.RETIRE, release=self._release, slot=self._traffic.slot)
         self._build.next_wave()
 
-    def end(self) -> None:
-        """What holds from here on: every request, and no rule. Read back in any case."""
+    def _proportion(self) -> float:
+        """Percent of the target's hosts that have the release."""
+        return min(100.0, self._there * 100 / self._total)
+
+    def end(self, *, there: int | None = None) -> None:
+        """What holds from here on: every request, and no rule. Read back in any case. Where other hosts go on with another release, they
+        keep their share, and rules stay. ``there``: how many of the rollout's hosts have the release then, where no groups were moved."""
         if self._traffic is None:
             return
         self._build.next_wave()
-        if self._rules:
+        if there is not None:
+            self._there = there + self._traffic.others_inside
+        some = self._traffic.others > self._traffic.others_inside
+        if self._rules and not some:
             self._router(Action.ROUTE, rules=[])
-        self._router(Action.SHARE, percent=100.0)
+        self._router(Action.SHARE, percent=round(self._proportion(), 2) if some else 100.0)
         self._build.next_wave()
 
     def take_over(self, *, if_served: bool = False) -> None:
-        """All requests, now. ``if_served``: as far as somebody is in service there."""
-        if self._traffic is None:
+        """All requests, now, unless other hosts keep theirs. ``if_served``: as far as somebody is in service there."""
+        if self._traffic is None or self._traffic.others:
             return
         if if_served and self._rules:
             self._router(Action.ROUTE, rules=[])

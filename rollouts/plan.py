@@ -8,7 +8,7 @@ wave starts when all of them are done.
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -30,7 +30,9 @@ from quarterdeck.config.model import (
 from quarterdeck.rollouts.approvals import step_body
 from quarterdeck.rollouts.moving import Mover
 from quarterdeck.rollouts.plan_steps import BASTION, Action, Builder, PlannedStep, hook_hosts
-from quarterdeck.rollouts.traffic import Traffic
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.traffic import Traffic
 
 __all__ = ["BASTION", "Action", "PlannedStep", "hook_hosts"]
 
@@ -98,7 +100,7 @@ def batches(hosts: Sequence[str], strategy: Strategy, *, beside: bool = False) -
     return result
 
 
-def is_settled(now: HostNow, release: str, traffic: Traffic | None = None) -> bool:
+def is_settled(now: HostNow, release: str, traffic: "Traffic | None" = None) -> bool:
     """Runs it as it was started, and behind a router gets requests where the release belongs."""
     inside = traffic is None or now.address in traffic.inside
     return inside and now.current == release and now.running is True and now.as_started and release in now.kept
@@ -111,7 +113,7 @@ def plan_deploy(
     hooks: Hooks,
     *,
     seed: int = 0,
-    traffic: Traffic | None = None,
+    traffic: "Traffic | None" = None,
     beside: bool = False,
     then: Sequence[PlannedStep] = (),
     last: Sequence[PlannedStep] = (),
@@ -167,6 +169,8 @@ def plan_deploy(
             for host in names:
                 build.add(host, Action.VERIFY, release=release)
             build.next_wave()
+    if not names and traffic is not None and not traffic.others and (traffic.share < 100 or traffic.rules):
+        mover.end()  # somebody else has changed the router
     for host in sorted(settled):
         build.add(host, Action.VERIFY, release=release, untouched=True)
     build.next_wave()
@@ -274,7 +278,7 @@ def plan_rollback(
     *,
     leaving: str | None = None,
     hooks: Hooks = NO_HOOKS,
-    traffic: Traffic | None = None,
+    traffic: "Traffic | None" = None,
 ) -> Plan:
     """The steps that put ``release`` back. Hosts without a copy are staged first, in the same wave, so that nobody
     waits for them.
@@ -306,7 +310,7 @@ def plan_rollback(
             build.add(host_now.host, Action.STAGE, release=release)
         mover.switch(host_now.host, last=True)
     if moving:
-        mover.end()
+        mover.end(there=len(settled) + len(moving))
     if leaving is not None and moving:
         ran = [(phase, i, hook) for phase in ("before", "steps", "after") for i, hook in enumerate(hooks.of(phase))]
         holders = [h.host for h in moving if leaving in h.kept]
@@ -350,7 +354,7 @@ def plan_take_back(
     at_once: Share,
     *,
     leaving: str,
-    traffic: Traffic | None = None,
+    traffic: "Traffic | None" = None,
 ) -> Plan:
     """The steps that undo a rollout of ``leaving``: every touched host goes back, then reversible hooks are reversed,
     last one first. Behind a router (``traffic``: where what was stable serves) the requests go back before any host does.

@@ -32,6 +32,8 @@ class Traffic(msgspec.Struct, frozen=True):
     inside: frozenset[str] = frozenset()
     share: float = 0.0
     rules: bool = False
+    others: int = 0  # hosts of the target that the rollout is not about, and …
+    others_inside: int = 0  # … those of them that are in service in ``slot``
 
 
 def traffic_of(router: str, state: RouterState, release: str, leaving: str | None) -> Traffic:

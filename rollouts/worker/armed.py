@@ -6,7 +6,7 @@ Pure: asks no host and writes nothing.
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,8 +16,10 @@ from quarterdeck.config.release import Release, canonical
 from quarterdeck.history.records import RolloutKind
 from quarterdeck.rollouts.flag_plan import flags_summary
 from quarterdeck.rollouts.plan import HostNow, Plan, summary
-from quarterdeck.rollouts.traffic import Traffic
 from quarterdeck.rollouts.way_back import without_copy
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.traffic import Traffic
 
 
 class CannotBegin(Exception):
@@ -45,7 +47,7 @@ class Armed(msgspec.Struct):
     body: dict[str, Any] = msgspec.field(default_factory=dict)
     archive: Path | None = None
     highest_epoch: int = 0
-    traffic: Traffic | None = None  # None: no router is in front of the target, or nothing is known of it
+    traffic: "Traffic | None" = None  # None: no router is in front of the target, or nothing is known of it
     router_fault: str = ""  # why the router could not be asked
     warnings: list[str] = msgspec.field(default_factory=list)  # further ones
     fetch_fault: str = ""  # why what a rollback has to fetch can't be had now

@@ -374,6 +374,7 @@ class Arming:
         self._router_fault = ""
         try:
             hosts = list(await asyncio.gather(*(self._with_address(host, release) for host in hosts)))
+            _refuse_twins(hosts)
             state = await looking
         except BackendError as error:
             if not going_back:
@@ -385,7 +386,11 @@ class Arming:
             state = as_state(journalled(known[0].body))
         finally:
             looking.cancel()
-        return hosts, traffic_of(self.director.name, state, release.id, leaving)
+        found = traffic_of(self.director.name, state, release.id, leaving)
+        mine = {host.address for host in hosts}
+        others = len(self.target.hosts) - len(self.names) if self.rollout.partial else 0
+        inside = len(found.inside - mine) if others else 0
+        return hosts, msgspec.structs.replace(found, others=others, others_inside=min(inside, others))
 
     def beside(self, release: Release, leaving: str | None) -> bool:
         """Whether the release can run beside what is left. Raises ``CannotBegin`` where the strategy is nothing without that."""
@@ -477,3 +482,16 @@ class Arming:
         known.update({row.id: row.release for row in self.journal.reader.releases(self.target.name, limit=200)})
         known.update({release.id: release for release in wanted})
         return known
+
+
+def _refuse_twins(hosts: list[HostNow]) -> None:
+    """A router tells hosts apart by their addresses. Raises ``CannotBegin``."""
+    known: dict[str, str] = {}
+    for host in hosts:
+        other = known.setdefault(host.address, host.host) if host.address else host.host
+        if other != host.host:
+            raise CannotBegin(
+                "hosts",
+                f"{other} and {host.host} are both reached at {host.address}, and a router can't tell them apart: say the `address` of "
+                "each in the fleet file; nothing was changed",
+            )

@@ -52,8 +52,6 @@ async def stand_aside(step: Step, work: "Work", connection: "Connection") -> Non
 
 async def before(step: Step, work: "Work", connection: "Connection", release: "Release") -> Way:
     """Before the switch."""
-    if "slot" not in step.body:
-        return Way()
     director = _director(step, work)
     slot = Slot(str(step.body["slot"]))
     way = Way(beside=_can_run_beside(release, work))
@@ -73,8 +71,6 @@ async def before(step: Step, work: "Work", connection: "Connection", release: "R
 
 async def after(step: Step, work: "Work", connection: "Connection", release: "Release", way: Way) -> None:
     """Once the release is healthy on the host, and before what ran beside it is stopped."""
-    if "slot" not in step.body:
-        return
     director = _director(step, work)
     slot = Slot(str(step.body["slot"]))
     server = await director.instance(step.host, connection, release)

@@ -26,7 +26,6 @@ from quarterdeck.config.model import Hook, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.records import RolloutKind, Step
 from quarterdeck.rollouts.plan import BASTION, Action
-from quarterdeck.rollouts.worker import routed
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.failing import StepFailed
 from quarterdeck.rollouts.worker.health_gate import become_healthy
@@ -88,6 +87,8 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
     epoch."""
     action = Action(step.action)
     if action in (Action.SHARE, Action.ROUTE):
+        from quarterdeck.rollouts.worker import routed
+
         return await routed.direct(step, work)
     if action is Action.NOTIFY:
         # Whoever is to be told is told by the event of this step's end, beside the rollout (``telling``).
@@ -102,7 +103,7 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
         case Action.STAGE:
             return await _stage(step, work, connection)
         case Action.STOP:
-            await routed.stand_aside(step, work, connection)
+            await _stand_aside(step, work, connection)
             outcome = await connection.switch(
                 work.releases.get(str(step.body.get("release")), work.release),
                 SecretValues({}),
@@ -116,7 +117,7 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
         case Action.RETIRE:
             return await _retire_old(step, work, connection)
         case Action.WITHDRAW:
-            await routed.stand_aside(step, work, connection)
+            await _stand_aside(step, work, connection)
             outcome = await connection.withdraw(_release(step, work), work.fence, step.op_id)
             if outcome.current is not None:
                 raise StepFailed(
@@ -176,7 +177,11 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
         facts = await connection.facts(work.target.name, work.target.path, release)
         if release.id not in {kept.release for kept in facts.kept if kept.intact}:
             await _put_there(release, work, connection)
-    way = await routed.before(step, work, connection, release)
+    way = None
+    if "slot" in step.body:
+        from quarterdeck.rollouts.worker import routed
+
+        way = await routed.before(step, work, connection, release)
     try:
         outcome = await connection.switch(release, work.secrets_of(release.id), work.fence, step.op_id, action=action)
     except CommandFailed as error:
@@ -189,18 +194,27 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
     if not outcome.beside:
         _is_current(step, outcome, release)
     health = await _healthy(step, work, connection, release)
-    await routed.after(step, work, connection, release, way)
+    if way is not None:
+        await routed.after(step, work, connection, release, way)
+    routed_how = way.told if way is not None else {}
     seconds = outcome.seconds
     retired: dict[str, float] = {}
     if step.body.get("hold") and outcome.beside:
-        return {"current": outcome.current, "beside": True, "seconds": seconds, **way.told, **_told(work, health)}
+        return {"current": outcome.current, "beside": True, "seconds": seconds, **routed_how, **_told(work, health)}
     if outcome.beside:  # the old one has served until here
         outcome = await _retire(step, work, connection, release)
         seconds += outcome.seconds
         retired = {"retired_in": round(outcome.seconds, 3)}
     result: dict[str, Any] = {"current": outcome.current, "previous": outcome.previous, "seconds": seconds, **retired}
-    result |= way.told
+    result |= routed_how
     return result | _told(work, health)
+
+
+async def _stand_aside(step: Step, work: Work, connection: Connection) -> None:
+    if work.director is not None:
+        from quarterdeck.rollouts.worker import routed
+
+        await routed.stand_aside(step, work, connection)
 
 
 def _told(work: Work, health: HealthOutcome | None) -> dict[str, Any]:
@@ -212,6 +226,8 @@ def _told(work: Work, health: HealthOutcome | None) -> dict[str, Any]:
 async def _retire_old(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
     """As a step of its own: what was held beside the release gets nothing any more, and is stopped."""
     release = _release(step, work)
+    from quarterdeck.rollouts.worker import routed
+
     told = await routed.alone(step, work, connection, release)
     outcome = await _retire(step, work, connection, release)
     return {"current": outcome.current, "previous": outcome.previous, "seconds": outcome.seconds, **told}

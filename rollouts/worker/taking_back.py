@@ -2,23 +2,25 @@
 
 import contextlib
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from quarterdeck.backends.errors import Fenced
-from quarterdeck.backends.routers.contract import Slot
 from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step
 from quarterdeck.rollouts.flag_plan import flag_words, flags_first, to_put_back
 from quarterdeck.rollouts.plan import Action, HostNow, Plan, PlannedStep, Touched, back_to, plan_take_back
-from quarterdeck.rollouts.traffic import Traffic
 from quarterdeck.rollouts.worker.armed import Armed
 from quarterdeck.rollouts.worker.failing import lasting
 from quarterdeck.rollouts.worker.standing import Standing, masked_values, may_have_changed, version_of
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.waves import Waves
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.traffic import Traffic
 
 
 class TakingBack(Standing):
@@ -150,11 +152,14 @@ class TakingBack(Standing):
             await waves.carry_out(new, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False)
 
 
-def _back(steps: list[Step]) -> Traffic | None:
+def _back(steps: list[Step]) -> "Traffic | None":
     """Where the requests go back to: the other slot than that of the release. None: the plan had no router in it."""
     into = next((step for step in steps if "slot" in step.body), None)
     if into is None:
         return None
+    from quarterdeck.backends.routers.contract import Slot
+    from quarterdeck.rollouts.traffic import Traffic
+
     router = next((str(step.body["router"]) for step in steps if "router" in step.body), "")
     rules = any(step.action == Action.ROUTE and may_have_changed(step) for step in steps)
     return Traffic(router, str(Slot(str(into.body["slot"])).other), stable=True, rules=rules)

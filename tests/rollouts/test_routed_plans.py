@@ -112,6 +112,28 @@ def test_taking_back_begins_with_the_requests() -> None:
     assert shape(nobody) == ["100 %?"]
 
 
+def test_some_hosts_only_get_their_part_of_the_requests() -> None:
+    """The others go on with what they have, and so does their share."""
+    one = Traffic("edge/api", "green", stable=True, others=3)
+    assert deploy("a", Strategy(max_unavailable=ONE), traffic=one) == ["a", "25 %", "25 %"]
+    more = Traffic("edge/api", "green", stable=True, share=25, others=3, others_inside=1)
+    assert deploy("b", Strategy(max_unavailable=ONE), traffic=more) == ["b", "50 %", "50 %"]
+    last = Traffic("edge/api", "green", stable=True, share=75, others=3, others_inside=3)
+    assert deploy("d", Strategy(max_unavailable=ONE), traffic=last) == ["100 %", "d", "100 %"]
+    back = Traffic("edge/api", "blue", stable=True, share=0, rules=True, others=3)
+    plan = plan_rollback([running("a", "v2-b")], "v1-a", Share(percent=67), traffic=back)
+    assert shape(plan) == ["a!", "25 %"]
+
+
+def test_a_router_that_somebody_has_changed_is_put_right_by_a_deploy_of_what_runs() -> None:
+    inside = frozenset({"10.0.0.1", "10.0.0.2"})
+    by_hand = Traffic("edge/api", "green", stable=True, inside=inside, share=30, rules=True)
+    hosts = [running("a", "v2-b"), running("b", "v2-b")]
+    assert shape(plan_deploy(hosts, "v2-b", Strategy(), NO_HOOKS, traffic=by_hand)) == ["rules 100 %"]
+    well = Traffic("edge/api", "green", stable=True, inside=inside, share=100)
+    assert shape(plan_deploy(hosts, "v2-b", Strategy(), NO_HOOKS, traffic=well)) == []
+
+
 def state(share: int, blue: str = "", green: str = "", rules: tuple[MatchRule, ...] = ()) -> RouterState:
     def slot(release: str, number: int) -> SlotState:
         servers = (ServerState(Server(f"10.0.0.{number}", 80), Mode.READY, True),) if release else ()
