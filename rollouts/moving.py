@@ -33,6 +33,18 @@ class Mover:
         self._total = total + (traffic.others if traffic is not None else 0)
         self.share = traffic.share if traffic is not None and self._there else 0.0
         self._rules = traffic.rules if traffic is not None else False
+        # Of a slot that had servers before: what it gets when the rollout is taken back.
+        self._was: dict[str, Any] = {"was": round(self.share, 2)} if self.share else {}
+
+    def begin(self) -> None:
+        """What a rollout before has left of a share, or of rules, must not be the release's when its first server enters."""
+        if self._traffic is None or not self._traffic.stable or self._there:
+            return
+        if self._traffic.share:
+            self._build.next_wave()
+            self._router(Action.SHARE, percent=0.0)
+        self.route(())
+        self._build.next_wave()
 
     def group(self, hosts: Sequence[str], up_to: float = 100.0, *, stopped: Collection[str] = (), **body: Any) -> None:
         """At the same time, in a wave of their own; then their share, in proportion, up to ``up_to`` percent of the requests. Whoever is
@@ -56,6 +68,7 @@ class Mover:
         routed: dict[str, Any] = {"slot": self._traffic.slot} if self._traffic is not None else {}
         if last and routed:
             routed["last"] = True
+        routed |= self._was if routed else {}
         self._build.add(host, Action.SWITCH, release=release or self._release, **body, **routed)
 
     def give(self, percent: float) -> None:
@@ -98,21 +111,32 @@ class Mover:
         if there is not None:
             self._there = there + self._traffic.others_inside
         some = self._traffic.others > self._traffic.others_inside
+        back_to = self._traffic.back_to
+        percent = back_to if back_to is not None else round(self._proportion(), 2) if some else 100.0
+        self._router(Action.SHARE, percent=percent)
+        self._build.next_wave()
         if self._rules and not some:
             self._router(Action.ROUTE, rules=[])
-        self._router(Action.SHARE, percent=round(self._proportion(), 2) if some else 100.0)
-        self._build.next_wave()
+            self._build.next_wave()
 
     def take_over(self, *, if_served: bool = False) -> None:
         """All requests, now, unless other hosts keep theirs. ``if_served``: as far as somebody is in service there."""
-        if self._traffic is None or self._traffic.others:
+        if self._traffic is None or self._traffic.others or self._traffic.back_to is not None:
             return
-        if if_served and self._rules:
-            self._router(Action.ROUTE, rules=[])
         self._router(Action.SHARE, percent=100.0, **({"if_served": True} if if_served else {}))
+        self._build.next_wave()
+        if if_served and self._rules:  # in a wave of its own: one of the two that fails keeps the other from nothing
+            self._router(Action.ROUTE, rules=[])
+            self._build.next_wave()
 
     def _router(self, action: Action, **body: Any) -> None:
         assert self._traffic is not None
         self._build.add(
-            BASTION, action, router=self._traffic.router, slot=self._traffic.slot, release=self._release, **body
+            BASTION,
+            action,
+            router=self._traffic.router,
+            slot=self._traffic.slot,
+            release=self._release,
+            **body,
+            **self._was,
         )

@@ -102,7 +102,7 @@ def batches(hosts: Sequence[str], strategy: Strategy, *, beside: bool = False) -
 
 def is_settled(now: HostNow, release: str, traffic: "Traffic | None" = None) -> bool:
     """Runs it as it was started, and behind a router gets requests where the release belongs."""
-    inside = traffic is None or now.address in traffic.inside
+    inside = traffic is None or not now.address or now.address in traffic.inside
     return inside and now.current == release and now.running is True and now.as_started and release in now.kept
 
 
@@ -142,6 +142,8 @@ def plan_deploy(
                 if host in running_before:
                     build.add(host, Action.STOP, release=running_before[host])
             build.next_wave()
+        if names:
+            mover.begin()
         for number, batch in enumerate(groups):
             if number and strategy.pause > 0:
                 build.next_wave()
@@ -217,7 +219,8 @@ def _canary(
     hooks = 0
     steps = strategy.steps
     if strategy.kind == "blue_green" and not mover.hold:  # nobody is served yet who could be kept from it
-        steps = steps[next(at for at, step in enumerate(steps) if isinstance(step, SetWeight)) :]
+        first = next(at for at, step in enumerate(steps) if isinstance(step, SetWeight))
+        steps = (*(step for step in steps[:first] if isinstance(step, Approve)), *steps[first:])
     for step in steps:
         build.next_wave()
         there = [*settled, *names[:moved]]
@@ -311,6 +314,8 @@ def plan_rollback(
         mover.switch(host_now.host, last=True)
     if moving:
         mover.end(there=len(settled) + len(moving))
+    elif traffic is not None and not traffic.others and (traffic.share < 100 or traffic.rules or not traffic.certain):
+        mover.end(there=len(settled))  # hosts are back, and the router never heard of it
     if leaving is not None and moving:
         ran = [(phase, i, hook) for phase in ("before", "steps", "after") for i, hook in enumerate(hooks.of(phase))]
         holders = [h.host for h in moving if leaving in h.kept]

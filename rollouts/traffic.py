@@ -32,6 +32,8 @@ class Traffic(msgspec.Struct, frozen=True):
     inside: frozenset[str] = frozenset()
     share: float = 0.0
     rules: bool = False
+    certain: bool = True  # False: by the journal alone, as the router did not answer
+    back_to: float | None = None  # percent that ``slot`` gets again when a rollout is taken back; None: all
     others: int = 0  # hosts of the target that the rollout is not about, and …
     others_inside: int = 0  # … those of them that are in service in ``slot``
 

@@ -76,6 +76,8 @@ class RouterWatch:
             try:
                 await self._look()
             except (BackendError, TimeoutError) as error:
+                if self._every is None:
+                    continue  # nobody looks any more, and the way there was closed in the middle of it
                 self._lost(reason_of(error, WHOLE_LOOK), every)
             except Exception as error:  # an answer that nobody foresaw must not end the watching
                 _log.exception("router=%s the look failed", self._router.host)

@@ -269,10 +269,31 @@ class Arming:
         await self.check_required(armed)
         return armed
 
+    def _refuse_what_everybody_would_get(
+        self, hosts: list[HostNow], traffic: "Traffic | None", *, beside: bool
+    ) -> None:
+        """An A/B test of which nobody is left out; a deploy over one whose instances still run beside the stable ones."""
+        if traffic is None or not traffic.stable:
+            return
+        if self.target.strategy.kind == "ab" and len(hosts) == 1 and not beside:
+            why = "an A/B test needs a second host, or two instances on one (slots, or a range of ports)"
+            raise CannotBegin("policy", f"{why}: here everybody would get the new release; nothing was changed")
+        active = self.journal.reader.active(self.target.name)
+        if active is None or active.id == self.rollout.id:
+            return
+        steps = self.journal.reader.steps(active.id)
+        if any(step.outcome.get("beside") for step in steps) and not active.ended:
+            raise CannotBegin(
+                "busy",
+                f"the instances of rollout {active.id} run beside the stable ones, and a third can't: first qd abort {active.id}; "
+                "nothing was changed",
+            )
+
     async def plan_deploy(
         self, hosts: list[HostNow], release: Release, leaving: str | None, traffic: "Traffic | None"
     ) -> Plan:
         beside = self.beside(release, leaving)
+        self._refuse_what_everybody_would_get(hosts, traffic, beside=beside)
         return await self.flags.plan(self.target, hosts, release.id, traffic=traffic, beside=beside)
 
     async def _look_after_waiting(self, release: Release) -> list[HostNow]:
@@ -370,11 +391,17 @@ class Arming:
         from quarterdeck.rollouts.traffic import as_state, journalled, traffic_of
 
         going_back = self.rollout.kind is RolloutKind.ROLLBACK
-        looking = asyncio.create_task(self.director.look(deadline=3.0 if going_back else 10.0))
+        looking = asyncio.create_task(self.director.look(patience=1.0 if going_back else 5.0))
         self._router_fault = ""
         try:
-            hosts = list(await asyncio.gather(*(self._with_address(host, release) for host in hosts)))
-            _refuse_twins(hosts)
+            found = [await self._with_address(host, release, tolerant=going_back) for host in hosts]
+            twins = _twins(found)
+            if twins and not going_back:
+                raise CannotBegin("hosts", f"{twins}; nothing was changed")
+            if twins:
+                self._router_fault = twins
+                return hosts, None
+            hosts = found
             state = await looking
         except BackendError as error:
             if not going_back:
@@ -386,11 +413,12 @@ class Arming:
             state = as_state(journalled(known[0].body))
         finally:
             looking.cancel()
-        found = traffic_of(self.director.name, state, release.id, leaving)
+        found_there = traffic_of(self.director.name, state, release.id, leaving)
         mine = {host.address for host in hosts}
         others = len(self.target.hosts) - len(self.names) if self.rollout.partial else 0
-        inside = len(found.inside - mine) if others else 0
-        return hosts, msgspec.structs.replace(found, others=others, others_inside=min(inside, others))
+        inside = min(len(found_there.inside - mine), others)
+        certain = not self._router_fault
+        return hosts, msgspec.structs.replace(found_there, others=others, others_inside=inside, certain=certain)
 
     def beside(self, release: Release, leaving: str | None) -> bool:
         """Whether the release can run beside what is left. Raises ``CannotBegin`` where the strategy is nothing without that."""
@@ -406,11 +434,17 @@ class Arming:
             )
         return not why
 
-    async def _with_address(self, host: HostNow, release: Release) -> HostNow:
+    async def _with_address(self, host: HostNow, release: Release, *, tolerant: bool) -> HostNow:
         if host.error is not None or self.director is None:
             return host
         connection = await self.crew.connection(host.host)
-        return msgspec.structs.replace(host, address=await self.director.address(host.host, connection, release))
+        try:
+            address = await self.director.address(host.host, connection, release)
+        except BackendError:
+            if not tolerant:
+                raise
+            return host
+        return msgspec.structs.replace(host, address=address)
 
     async def sftp(self, address: str) -> "asyncssh.SSHClientConnection":
         """A connection for fetching an artifact, under the same rules for host keys as every host's."""
@@ -484,14 +518,14 @@ class Arming:
         return known
 
 
-def _refuse_twins(hosts: list[HostNow]) -> None:
-    """A router tells hosts apart by their addresses. Raises ``CannotBegin``."""
+def _twins(hosts: list[HostNow]) -> str:
+    """Two hosts that a router can't tell apart, as it does so by their addresses, in words; empty: there are none."""
     known: dict[str, str] = {}
     for host in hosts:
         other = known.setdefault(host.address, host.host) if host.address else host.host
         if other != host.host:
-            raise CannotBegin(
-                "hosts",
+            return (
                 f"{other} and {host.host} are both reached at {host.address}, and a router can't tell them apart: say the `address` of "
-                "each in the fleet file; nothing was changed",
+                "each in the fleet file"
             )
+    return ""

@@ -66,9 +66,9 @@ class Director:
         self._record = record
         self._recording = asyncio.Lock()
 
-    async def look(self, *, deadline: float = 10.0) -> RouterState:
+    async def look(self, *, patience: float) -> RouterState:
         """Changes nothing. Raises ``BackendError``."""
-        return await self._router.read(deadline=deadline)
+        return await self._read(patience)
 
     async def address(self, host: str, connection: "Connection", release: Release) -> str:
         """The IP address by which the router reaches the host. Raises ``Unreachable``."""
@@ -92,7 +92,7 @@ class Director:
         patience: float = PATIENCE,
     ) -> Mapping[str, Any]:
         """Takes the servers of one host out of both slots, but for the one that ``stays`` there; gives what became of their requests."""
-        state = await self._patiently(self._router.read, patience)
+        state = await self._read(patience)
         cut, waiting, left = 0, 0, 0
         for slot, found in state.slots.items():
             going = [
@@ -111,16 +111,22 @@ class Director:
     async def enter(self, slot: Slot, release: str, server: Server) -> None:
         await self._changing(lambda: self._router.enter(slot, release, [server], deadline=_ENTERING), PATIENCE)
 
-    async def serves(self, slot: Slot, release: str, server: Server) -> bool:
+    async def _read(self, patience: float) -> RouterState:
+        deadline = min(10.0, max(patience, 1.0))
+        return await self._patiently(lambda: self._router.read(deadline=deadline), patience)
+
+    async def serves(self, slot: Slot, release: str, server: Server, *, patience: float = PATIENCE) -> bool:
         """Whether it gets requests there already."""
-        found = (await self._patiently(self._router.read, PATIENCE)).slots[slot]
+        found = (await self._read(patience)).slots[slot]
         return found.release == release and server in found.ready
 
-    async def share(self, slot: Slot, percent: float, *, if_served: bool = False) -> dict[str, Any]:
+    async def share(
+        self, slot: Slot, percent: float, *, if_served: bool = False, patience: float = PATIENCE
+    ) -> dict[str, Any]:
         """``slot`` gets so many percent of the requests, as near as the router can; the other one the rest. ``if_served``: only where
         somebody is in service there."""
         if if_served:
-            state = await self._patiently(self._router.read, PATIENCE)
+            state = await self._read(patience)
             if not state.slots[slot].ready:
                 return {"waits": f"nobody is in service in {slot} yet"}
         step = self._router.share_step
@@ -128,7 +134,7 @@ class Director:
         if 0 < percent < 100:
             wanted = min(FULL - step, max(step, wanted))  # never none, never all of it
         green = wanted if slot is Slot.GREEN else FULL - wanted
-        done = await self._changing(lambda: self._router.set_share(green), PATIENCE)
+        done = await self._changing(lambda: self._router.set_share(green), patience)
         return {
             "percent": done.state.share_of(slot) * 100 / FULL,
             "already": done.already,

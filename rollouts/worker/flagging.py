@@ -135,6 +135,8 @@ class Flags:
         try:
             changed = await flag.set(wanted.percent, enabled=wanted.enabled, force=True)
         except Unreachable as error:
+            if not step.body.get("again"):
+                raise  # hosts wait for it, and it is tried again at the end
             log.warning("a flag could not be put back, once more, reason=%s", error)
             await asyncio.sleep(_AGAIN)
             changed = await flag.set(wanted.percent, enabled=wanted.enabled, force=True)
@@ -195,6 +197,12 @@ def opened(options: Mapping[str, Any], name: str, backend: Hosts, base: Path) ->
 def left_up(reader: Journal, target: str, *, other_than: int) -> list[FlagBefore]:
     """What the rollout that was the last to begin has changed, and has not put back, where it did not succeed."""
     last = reader.last_begun(target, other_than=other_than)
+    if last is not None and not reader.steps(
+        last.id
+    ):  # it never came to a plan: what it took the place of stands half-way
+        last = next(
+            (one for one in reader.rollouts(target, limit=50) if one.id < last.id and reader.steps(one.id)), None
+        )
     if last is None or str(last.state) == "succeeded":
         return []
     return to_put_back(reader.steps(last.id), last.id)

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from quarterdeck.rollouts.worker.directing import Director
     from quarterdeck.rollouts.worker.steps import Work
 
-_QUICKLY = 3.0  # seconds that a way back waits for a router: the host goes back with it or without it
+QUICKLY = 3.0  # seconds that a way back waits for a router: the host goes back with it or without it
 
 
 class Way(msgspec.Struct):
     """How one host is changed. ``server``: where its release's instance listens, once it is known. ``told``: for the outcome."""
 
     beside: bool = False
+    left: bool = False  # the host gets no requests until the release does
     told: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -37,7 +38,8 @@ async def direct(step: Step, work: "Work") -> dict[str, Any]:
         if "rules" in step.body:
             return await director.route(slot, step.body["rules"])
         if_served = bool(step.body.get("if_served"))
-        return await director.share(slot, float(step.body["percent"]), if_served=if_served)
+        patience = {"patience": QUICKLY} if if_served else {}  # hosts wait for it, and it is tried again at the end
+        return await director.share(slot, float(step.body["percent"]), if_served=if_served, **patience)
     except BackendError as error:
         raise _failed(step, work, error) from error
 
@@ -55,16 +57,25 @@ async def before(step: Step, work: "Work", connection: "Connection", release: "R
     director = _director(step, work)
     slot = Slot(str(step.body["slot"]))
     way = Way(beside=_can_run_beside(release, work))
-    address = await director.address(step.host, connection, release)
+    try:
+        address = await director.address(step.host, connection, release)
+    except BackendError as error:
+        if _goes_back(work):
+            return Way(told={"not_drained": error.told(work.masker.mask)})
+        raise
     stays: tuple[Slot, Server] | None = None
     if way.beside:
         try:
             server = await director.instance(step.host, connection, release)
         except CommandFailed:
             return way  # it runs nowhere there
-        if not await _serves(step, work, slot, release, server):
+        if not await _serves(step, work, slot, release, server) and not await _enters_again(
+            step, work, connection, release, slot, server
+        ):
             return way  # the old one serves until the new one does
         stays = (slot, server)
+    else:
+        way.left = True
     way.told = await _leave(step, work, address, stays=stays, even_the_last=bool(step.body.get("last")))
     return way
 
@@ -77,7 +88,12 @@ async def after(step: Step, work: "Work", connection: "Connection", release: "Re
     try:
         await director.enter(slot, release.id, server)
     except BackendError as error:
-        raise _failed(step, work, error, f"{release.version} runs and is healthy, but gets no requests: ") from error
+        words = (
+            "runs beside what it replaces and is healthy, but can't be led to"
+            if way.beside
+            else "runs and is healthy, but gets no requests"
+        )
+        raise _failed(step, work, error, f"{release.version} {words}: ") from error
     if way.beside and not step.body.get("hold"):
         way.told = await _leave(step, work, server.address, stays=(slot, server), even_the_last=True)
     way.told = {**way.told, "slot": str(slot), "server": str(server)}
@@ -93,11 +109,28 @@ async def alone(step: Step, work: "Work", connection: "Connection", release: "Re
 
 async def _serves(step: Step, work: "Work", slot: Slot, release: "Release", server: Server) -> bool:
     try:
-        return await _director(step, work).serves(slot, release.id, server)
+        patience = {"patience": QUICKLY} if _goes_back(work) else {}
+        return await _director(step, work).serves(slot, release.id, server, **patience)
     except BackendError as error:
         if _goes_back(work):
             return False
         raise _failed(step, work, error) from error
+
+
+async def _enters_again(
+    step: Step, work: "Work", connection: "Connection", release: "Release", slot: Slot, server: Server
+) -> bool:
+    """Of a way back: what runs there still, and had left the router only, is in service again before what replaced it is stopped."""
+    if not _goes_back(work):
+        return False
+    try:
+        facts = await connection.facts(work.target.name, work.target.path, release)
+        if facts.current != release.id or facts.running is False:
+            return False
+        await _director(step, work).enter(slot, release.id, server)
+    except BackendError:
+        return False
+    return True
 
 
 async def _leave(
@@ -110,7 +143,7 @@ async def _leave(
 ) -> dict[str, Any]:
     """What a way back can't have of the router it does without: it must not need anything of what it leaves."""
     director = _director(step, work)
-    patience = {"patience": _QUICKLY} if _goes_back(work) else {}
+    patience = {"patience": QUICKLY} if _goes_back(work) else {}
     try:
         return dict(await director.leave(address, stays=stays, even_the_last=even_the_last, **patience))
     except BackendError as error:

@@ -192,7 +192,15 @@ class Session(WaitingForTurn, CarryingOut):
         if request is not None:
             self.wishes.forget(request)
         if (preempted is not None and preempted.epoch > 0) or _id(self._last_begun()) != _id(begun_before):
-            await self._look_again(armed, preempted)
+            try:
+                await self._look_again(armed, preempted)
+            except CannotBegin as error:
+                if preempted is None or preempted.epoch == 0:
+                    raise
+                half_way = f"rollout {preempted.id} was superseded and stands half-way"
+                why = f"{error.why.removesuffix('; nothing was changed')}; {half_way}: qd rollback {self.target.name}"
+                await self._end(epoch, RolloutState.FAILED, why, cause="partly", lost=error.hosts)
+                return
         work = self._work(armed, epoch)
         steps = await self._add_steps(epoch, armed.plan)
         await self._carry_out(steps, armed, work, epoch)

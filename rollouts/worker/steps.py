@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quarterdeck.backends.errors import ArtifactMissing, CommandFailed
+from quarterdeck.backends.errors import ArtifactMissing, BackendError, CommandFailed
 from quarterdeck.backends.hosts.contract import (
     Connection,
     Fence,
@@ -104,13 +104,12 @@ async def perform(step: Step, work: Work) -> dict[str, Any]:
             return await _stage(step, work, connection)
         case Action.STOP:
             await _stand_aside(step, work, connection)
-            outcome = await connection.switch(
-                work.releases.get(str(step.body.get("release")), work.release),
-                SecretValues({}),
-                work.fence,
-                step.op_id,
-                action="stop",
-            )
+            running = work.releases.get(str(step.body.get("release")), work.release)
+            try:
+                outcome = await connection.switch(running, SecretValues({}), work.fence, step.op_id, action="stop")
+            except BackendError as error:
+                error.untouched = error.untouched and work.director is None  # else it has left the router
+                raise
             return {"seconds": outcome.seconds}
         case Action.SWITCH:
             return await _switch(step, work, connection)
@@ -184,11 +183,18 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
         way = await routed.before(step, work, connection, release)
     try:
         outcome = await connection.switch(release, work.secrets_of(release.id), work.fence, step.op_id, action=action)
-    except CommandFailed as error:
+    except BackendError as error:
+        untouched = error.untouched
+        if way is not None and way.left:
+            error.untouched = (
+                False  # the host has left the router: it counts as changed, and enters again when it is taken back
+            )
+        if not isinstance(error, CommandFailed):
+            raise
         raise StepFailed(
             step,
             error.told(work.masker.mask),
-            release_at_fault=error.exit_status is not None and not error.untouched,
+            release_at_fault=error.exit_status is not None and not untouched,
             untouched=error.untouched,
         ) from error
     if not outcome.beside:

@@ -57,7 +57,7 @@ class TakingBack(Standing):
             armed.release.hooks,
             self.target.rollback.max_unavailable,
             leaving=armed.release.id,
-            traffic=_back(steps),
+            traffic=_back(steps, armed),
         )
         plan = flags_first(plan, to_put_back(steps), and_last=True)
         last_wave = max((step.batch for step in steps), default=0)
@@ -152,8 +152,8 @@ class TakingBack(Standing):
             await waves.carry_out(new, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False)
 
 
-def _back(steps: list[Step]) -> "Traffic | None":
-    """Where the requests go back to: the other slot than that of the release. None: the plan had no router in it."""
+def _back(steps: list[Step], armed: Armed) -> "Traffic | None":
+    """Where the requests go back to: the slot of what was there before. None: the plan had no router in it."""
     into = next((step for step in steps if "slot" in step.body), None)
     if into is None:
         return None
@@ -162,7 +162,11 @@ def _back(steps: list[Step]) -> "Traffic | None":
 
     router = next((str(step.body["router"]) for step in steps if "router" in step.body), "")
     rules = any(step.action == Action.ROUTE and may_have_changed(step) for step in steps)
-    return Traffic(router, str(Slot(str(into.body["slot"])).other), stable=True, rules=rules)
+    slot = Slot(str(into.body["slot"]))
+    was = into.body.get("was")  # its slot had servers before
+    if armed.leaving == armed.release.id:  # the same release anew: its slot is the one that serves
+        return Traffic(router, str(slot), stable=True, rules=rules, back_to=float(was) if was else None)
+    return Traffic(router, str(slot.other), stable=True, rules=rules, back_to=100.0 - float(was) if was else None)
 
 
 def _touched(host: HostNow, stable: str | None) -> Touched:

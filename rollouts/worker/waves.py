@@ -211,7 +211,7 @@ class Waves(Safeguarding):
             step,
             error.told(mask) if isinstance(error, BackendError) else mask(f"{step.host}: {error}"),
             release_at_fault=False,
-            unreachable=isinstance(error, Unreachable),
+            unreachable=isinstance(error, Unreachable) and step.host != BASTION,  # nobody owes this machine anything
             untouched=isinstance(error, BackendError) and error.untouched,
         )
 

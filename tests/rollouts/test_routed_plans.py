@@ -15,7 +15,7 @@ from quarterdeck.backends.routers.contract import (
     Slot,
     SlotState,
 )
-from quarterdeck.config.model import Hooks, Pause, SetRoute, SetScale, SetWeight, Share, Strategy
+from quarterdeck.config.model import Approve, Hooks, Pause, SetRoute, SetScale, SetWeight, Share, Strategy
 from quarterdeck.rollouts.plan import HostNow, Plan, Touched, plan_deploy, plan_rollback, plan_take_back
 from quarterdeck.rollouts.traffic import Traffic, as_state, journalled, shown, slot_for, traffic_of
 
@@ -77,7 +77,7 @@ def test_a_canary_has_the_share_that_its_step_says_and_never_more_than_its_hosts
 def test_a_scale_is_not_changed_by_weights() -> None:
     steps = (SetScale(Share(percent=50)), SetRoute((("header", "beta"),)), SetWeight(10), Pause())
     found = deploy("abcd", Strategy(kind="canary", max_unavailable=Share(count=2), steps=steps))
-    assert found == ["a b", "rules beta", "10 %", "pause", "100 %", "c d", "rules 100 %"]
+    assert found == ["a b", "rules beta", "10 %", "pause", "100 %", "c d", "100 %", "rules"]
 
 
 def test_beside_each_other_nobody_leaves_before_the_end() -> None:
@@ -92,7 +92,7 @@ def test_beside_each_other_nobody_leaves_before_the_end() -> None:
 def test_a_rollback_begins_with_the_requests_and_again_once_somebody_is_back() -> None:
     hosts = [running(host, "v2-b") for host in "abc"]
     plan = plan_rollback(hosts, "v1-a", Share(percent=67), traffic=Traffic("edge/api", "blue", stable=True, rules=True))
-    assert shape(plan) == ["rules 100 %?", "a! b!", "100 %", "c!", "rules 100 %"]
+    assert shape(plan) == ["100 %?", "rules", "a! b!", "100 %", "c!", "100 %", "rules"]
     assert all(step.body["slot"] == "blue" for step in plan.steps if step.action in ("switch", "share", "route"))
 
 
@@ -129,9 +129,42 @@ def test_a_router_that_somebody_has_changed_is_put_right_by_a_deploy_of_what_run
     inside = frozenset({"10.0.0.1", "10.0.0.2"})
     by_hand = Traffic("edge/api", "green", stable=True, inside=inside, share=30, rules=True)
     hosts = [running("a", "v2-b"), running("b", "v2-b")]
-    assert shape(plan_deploy(hosts, "v2-b", Strategy(), NO_HOOKS, traffic=by_hand)) == ["rules 100 %"]
+    assert shape(plan_deploy(hosts, "v2-b", Strategy(), NO_HOOKS, traffic=by_hand)) == ["100 %", "rules"]
     well = Traffic("edge/api", "green", stable=True, inside=inside, share=100)
     assert shape(plan_deploy(hosts, "v2-b", Strategy(), NO_HOOKS, traffic=well)) == []
+
+
+def test_a_rollback_puts_the_router_right_where_all_hosts_are() -> None:
+    """Those of a rollout that was taken back while the router did not answer."""
+    inside = frozenset({"10.0.0.1", "10.0.0.2"})
+    hosts = [running("a"), running("b")]
+    left = Traffic("edge/api", "blue", stable=True, inside=inside, share=75, rules=True)
+    assert shape(plan_rollback(hosts, "v1-a", Share(percent=67), traffic=left)) == ["100 %", "rules"]
+    by_the_journal = Traffic("edge/api", "blue", stable=True, inside=inside, share=100, certain=False)
+    assert shape(plan_rollback(hosts, "v1-a", Share(percent=67), traffic=by_the_journal)) == ["100 %"]
+
+
+def test_what_is_left_of_a_share_is_not_the_next_releases() -> None:
+    left = Traffic("edge/api", "green", stable=True, share=60, rules=True)
+    assert deploy("ab", Strategy(max_unavailable=ONE), traffic=left)[:3] == ["0 %", "rules", "a"]
+
+
+def test_who_served_before_has_its_part_again() -> None:
+    """The slot of the release had servers before the rollout that is taken back."""
+    inside = Traffic("edge/api", "green", stable=True, inside=frozenset({"10.0.0.1"}), share=66)
+    hosts = [running("a", "v2-b"), running("b")]
+    plan = plan_deploy(hosts, "v2-b", Strategy(max_unavailable=ONE), NO_HOOKS, traffic=inside)
+    assert {step.body.get("was") for step in plan.steps if step.action == "switch"} == {66}
+    back = Traffic("edge/api", "blue", stable=True, back_to=34.0)
+    taken = plan_take_back([Touched("b", "v1-a")], [], NO_HOOKS, Share(percent=67), leaving="v2-b", traffic=back)
+    assert shape(taken) == ["b!", "34 %"]
+
+
+def test_approvals_are_asked_also_where_nobody_serves_yet() -> None:
+    nobody = Traffic("edge/api", "blue", stable=False)
+    steps = (SetScale(Share(percent=100)), Approve(), Pause(), SetWeight(100))
+    plan = plan_deploy([running("a")], "v2-b", Strategy(kind="blue_green", steps=steps), NO_HOOKS, traffic=nobody)
+    assert [step.action for step in plan.steps][1:3] == ["approval", "switch"]
 
 
 def state(share: int, blue: str = "", green: str = "", rules: tuple[MatchRule, ...] = ()) -> RouterState:

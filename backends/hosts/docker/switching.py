@@ -246,7 +246,8 @@ async def _in_place(
         await making.stop(gate, one)
     if action == "none":
         return _outcome(release.id, seen.current)
-    if new.state == "restarting" or (new.runs and action == "restart" and not others):
+    served = _known_by_ports(spec)  # by a router, perhaps at this moment: what runs well is not started anew
+    if new.state == "restarting" or (new.runs and action == "restart" and not others and not served):
         await making.stop(gate, new)
         started = True
     else:
