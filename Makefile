@@ -5,8 +5,7 @@
 
 BIN := .venv/bin
 # Tests run in so many processes, those of a file in one (they share a playground, or hosts); ARGS is handed on: make test ARGS="tests/config -k anchors"
-# (Most of the time they wait for hosts, engines and screens: one process more than there are processors keeps those busy.)
-JOBS ?= $(shell echo $$(($$(nproc) + 1)))
+JOBS ?= $(shell nproc)
 ARGS ?=
 UV_VERSION := 0.13.9
 

@@ -171,7 +171,7 @@ def test_the_environment_of_each_slot() -> None:
 
 def test_what_the_documentation_shows_is_read(load: Load) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "hosts.md").read_text()
-    shown = page.split("## Two instances beside each other", 1)[1].split("```yaml\n", 1)[1].split("```", 1)[0]
+    shown = page.split("## Two instances beside each other", 1)[1].split("```text\n", 1)[1].split("```", 1)[0]
     head = HEAD.partition("  api:\n")[0]
     body = "".join(f"  {line}\n" for line in shown.splitlines())
     target = load(f'{head}{body}    artifact: {{tarball: "builds/api-{{version}}.tgz"}}\n').targets["production/api"]
