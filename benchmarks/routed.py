@@ -159,6 +159,7 @@ async def _blue_green(directory: Path, noticed: Noticed, rounds: int) -> None:
     try:
         registry = stocked_registry(directory / "registry", engine, ("1", "2"))
         await router.start()
+        (directory / "docks").mkdir()
         with docker_field_in(directory / "docks", [engine], registry) as docks:
             edge = Edge(docks, router)
             edge.write(strategy={"blue_green": {"scale_down_delay": "1h"}})
@@ -174,7 +175,8 @@ async def _blue_green(directory: Path, noticed: Noticed, rounds: int) -> None:
 
 
 async def _one_way_back(edge: Edge, noticed: Noticed) -> None:
-    rollout = await edge.begin("2")
+    again = {"force": True, "reason": "measured again"}  # the round before has left it as bad
+    rollout = await asyncio.to_thread(edge.docks.begin, "deploy", "2", **again)
     await edge.in_state(rollout, RolloutState.BAKING)
     with edge.docks.journal() as journal:
         control = Control(edge.docks.fleet(), journal, current_operator())
