@@ -1,7 +1,5 @@
 """Promise 1 behind a real router: SIGKILL the worker at the boundaries of a canary, of its abort and of a rollback. A new one resumes, the
 hosts run what they should, the router says the same as the journal, and every request is answered by that.
-
-Seen to fail: with the share of the last step taken from what the dead worker had read, and with servers that had left not entering again.
 """
 
 import asyncio

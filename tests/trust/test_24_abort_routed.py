@@ -1,9 +1,6 @@
 """Promise 24: abort always wins. Every strategy behind a real HAProxy, stood still in each of its steps, and aborted while the new
 release is well, while it is ill, while nobody answers who measures, and after the router was restarted: afterwards every request is
 answered by the release that was there before.
-
-Seen to fail: with the first step of taking back (the share) left out, requests are still led to the new release while hosts go back;
-with the rules left set, those that match are.
 """
 
 import asyncio

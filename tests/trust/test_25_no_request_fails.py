@@ -1,7 +1,5 @@
 """Promise 25: no request fails while releases go out and come back. Real hosts behind each kind of real router, clients that never pause:
 a rolling deploy, a rollback, a canary up, one that is aborted, and an instance that is killed.
-
-Seen to fail: with the leaving left out before a host is switched, and with the share given to a release before it has a server.
 """
 
 import asyncio
