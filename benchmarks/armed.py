@@ -13,6 +13,7 @@ from quarterdeck.config.load import load_fleet
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ENDED, RolloutState
+from quarterdeck.rollouts.awaiting import await_state
 from quarterdeck.rollouts.control import Control
 
 LONGEST = 120.0  # seconds, of arming and of the rollback each
@@ -49,7 +50,7 @@ def main() -> int:
         worker_before, own_before = _processor_seconds(now.pid), time.process_time()
         begin = time.monotonic()
         control.go(rollout, now.plan_hash)
-        ended = control.await_state(rollout, ENDED, LONGEST)
+        ended = await_state(control.journal, rollout, ENDED, LONGEST)
         seconds = time.monotonic() - begin
         own = time.process_time() - own_before
         try:

@@ -9,8 +9,9 @@ from quarterdeck.history.errors import RequestRefused
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Approval, Operator, Rollout, RolloutState, Step
 from quarterdeck.rollouts.approvals import SHOWN_HASH, Tally, is_self, people, tally, wanted_at, wanted_of
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.promoting import asks_people, where_words
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.roles import is_named
 
 LEAST_HASH = 8  # characters of a plan's hash that name it

@@ -20,9 +20,10 @@ from quarterdeck.history.records import (
     Worker,
 )
 from quarterdeck.rollouts.measuring_seen import metrics_seen
-from quarterdeck.rollouts.picture import MOVES, version_of
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
+from quarterdeck.rollouts.rollout_seen import MOVES
+from quarterdeck.rollouts.version_words import version_of
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.measured import MetricSeen

@@ -4,14 +4,10 @@ Roles and policy are enforced here, below both. Nothing here connects to a host:
 """
 
 import difflib
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
-from quarterdeck.config.model import Analyse, Bake, Environment, Fleet, Target
-from quarterdeck.config.release import to_json
+from quarterdeck.config.model import Fleet, Target
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held, mark_orphaned, orphans
 from quarterdeck.history.records import (
@@ -19,7 +15,6 @@ from quarterdeck.history.records import (
     ENDED,
     Event,
     Operator,
-    ReleaseRow,
     Request,
     Rollout,
     RolloutKind,
@@ -27,38 +22,16 @@ from quarterdeck.history.records import (
     StepState,
 )
 from quarterdeck.rollouts import spawn
-from quarterdeck.rollouts.approvals import with_approvers
-from quarterdeck.rollouts.flag_plan import flags_option
+from quarterdeck.rollouts.awaiting import await_state
+from quarterdeck.rollouts.carried import carried
+from quarterdeck.rollouts.leading_back import begun, leads_back_to, other_good_ones
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
+from quarterdeck.rollouts.refusals import Refused, UnknownPart, UnknownTarget, busy
 from quarterdeck.rollouts.roles import may_change
 
 TAKEOVER = 15.0  # seconds within which a new worker has taken an orphaned rollout over
-NAMED = 3  # releases that an advice names
 ARMED_FOR = 600.0  # seconds that an armed rollout waits for its ``go``
-
-
-class Refused(Exception):
-    """A policy, a role or somebody else's rollout says no. ``why`` and ``advice`` are sentences without a full stop."""
-
-    def __init__(self, why: str, advice: str = "") -> None:
-        super().__init__(f"{why}; {advice}" if advice else why)
-        self.why = why
-        self.advice = advice
-
-
-class UnknownPart(Refused):
-    """The target has no such host or release: a mistake in what was typed, no policy."""
-
-
-class UnknownTarget(Exception):
-    """No such target in the fleet; ``nearest`` are names that look like it."""
-
-    def __init__(self, name: str, nearest: Sequence[str]) -> None:
-        hint = f"; did you mean {' or '.join(nearest)}?" if nearest else ""
-        super().__init__(f"there is no target {name!r} in the fleet file{hint}")
-        self.name = name
-        self.nearest = tuple(nearest)
 
 
 _SENSIBLE: Mapping[str, frozenset[RolloutState]] = {
@@ -169,7 +142,7 @@ class Control:
         declared = self._allowed(target)
         if force and not reason:
             raise Refused("--force needs a reason", "give it with --reason")
-        active = self._begun(self._under_way(target))
+        active = begun(self._under_way(target))
         if active is not None and active.kind is RolloutKind.ROLLBACK and active.state is not RolloutState.ORPHANED:
             raise Refused(busy(active), f"follow it with: qd watch {active.id}")
         if active is not None and len(set(only)) not in (0, len(declared.hosts)):
@@ -177,12 +150,12 @@ class Control:
                 busy(active),
                 f"its other hosts would be left half-way: roll all of {target} back, or first: qd abort {active.id}",
             )
-        release = self._way_back(declared, to)
-        row = self.journal.release(release) if release is not None else None
+        release = leads_back_to(self.journal, declared.name, to)
+        row = self.journal.release(release)
         if to is not None and row is not None and row.verdict == "bad" and not force:
             raise Refused(
                 f"release {row.id} was marked bad ({row.verdict_reason or 'no reason recorded'})",
-                self._good_ones(target, row) + "to go there all the same: --force --reason …",
+                other_good_ones(self.journal, target, row) + "to go there all the same: --force --reason …",
             )
         return self._arm(
             declared,
@@ -201,50 +174,6 @@ class Control:
         self.tend()
         return self.journal.active(target)
 
-    @staticmethod
-    def _begun(active: Rollout | None) -> Rollout | None:
-        """None also for one that only waits: nothing of it is on any host, so there is nothing of it to go back from."""
-        return None if active is not None and active.epoch == 0 else active
-
-    def _good_ones(self, target: str, bad: ReleaseRow) -> str:
-        """Where else there is to go, in words that the rest of the advice follows; empty when nowhere."""
-        current = self.journal.current_release(target)
-        rows = [
-            row for row in self.journal.releases(target) if row.verdict == "good" and row.id not in (bad.id, current)
-        ]
-        return f"good are {', '.join(row.id for row in rows[:NAMED])}; " if rows else ""
-
-    def _way_back(self, target: Target, to: str | None) -> str | None:
-        current = self.journal.current_release(target.name)
-        active = self._begun(self.journal.active(target.name))
-        last = self.journal.last_begun(target.name, other_than=0)
-        if to is None and active is None and last is not None and last.state is RolloutState.FAILED:
-            # What failed half-way is finished first: the way back leads to where it was going back to.
-            if last.kind is RolloutKind.ROLLBACK and last.to_release:
-                return last.to_release
-            if last.kind is RolloutKind.DEPLOY and current is not None and last.to_release != current:
-                return current
-        if to is None:
-            leaving = active.to_release if active is not None and active.kind is RolloutKind.DEPLOY else current
-            row = self.journal.last_good(target.name, other_than=leaving)
-            if row is None:
-                raise Refused(
-                    f"{target.name} has no earlier release that worked",
-                    f"see what there is: qd releases {target.name}; after a lost journal: qd adopt",
-                )
-            return row.id
-        rows = self.journal.releases(target.name, limit=1000)
-        for row in rows:
-            if row.id == to:
-                return row.id
-        matches = [row for row in rows if row.release.version == to]
-        if matches:
-            good = [row for row in matches if row.verdict == "good"]
-            return (good or matches)[0].id
-        nearest = difflib.get_close_matches(to, [row.release.version for row in rows] + [row.id for row in rows])
-        hint = f"did you mean {' or '.join(dict.fromkeys(nearest))}?" if nearest else f"see: qd releases {target.name}"
-        raise UnknownPart(f"{target.name} has no release {to!r}", hint)
-
     def _arm(
         self,
         target: Target,
@@ -260,28 +189,10 @@ class Control:
             raise UnknownPart(
                 f"{target.name} has no host {unknown[0]}", f"its hosts: {', '.join(h.name for h in target.hosts)}"
             )
-        environment = self.fleet.environments[target.environment]
+        options |= carried(self.fleet, target, self.operator)
+        options["only"] = sorted(only)
         if only and not options.get("settle") and len(set(only)) < len(target.hosts):
             options["partial"] = True  # not so for hosts that are owed what the others run already
-        options |= {
-            "target": to_json(with_approvers(target, self.fleet.operators.approve)),
-            "ssh_config": [str(path) for path in self.fleet.ssh_config],
-            "known_hosts": [str(path) for path in self.fleet.known_hosts],
-            "base": str(self.fleet.file.parent),
-            "registries": msgspec.to_builtins(self.fleet.registries),
-            "fleet": self.fleet.name,
-            "only": sorted(only),
-            "after": f"{environment.after}/{target.service}" if environment.after else None,
-            "soak": environment.soak,
-            "freezes": msgspec.to_builtins(environment.freezes),
-            "approvals": self._approvals(environment),
-            "max_parallel": environment.max_parallel,
-            "require": msgspec.to_builtins(environment.require),
-            "person": self.operator.person,
-            **self._analyses(target),
-            **flags_option(self.fleet),
-            **self._notify(target),
-        }
         rollout = self.journal.arm(
             target.name,
             kind,
@@ -293,14 +204,6 @@ class Control:
         self._start(rollout)
         return rollout
 
-    def _approvals(self, environment: Environment) -> dict[str, Any] | None:
-        """Who must agree before a deploy begins there, as a rollout carries it."""
-        wanted = environment.approvals
-        if wanted is None:
-            return None
-        who = wanted.who if wanted.who is not None else self.fleet.operators.approve
-        return dict(msgspec.to_builtins(msgspec.structs.replace(wanted, who=who)))
-
     def wake(self, rollout: int) -> bool:
         """Has a rollout a worker, which reads what was asked of it? One whose worker died gets a new one, from who may deploy."""
         if lock_is_held(self.journal.path.parent, rollout):
@@ -309,18 +212,6 @@ class Control:
             return False
         self._start(self.journal.rollout(rollout))
         return True
-
-    def _analyses(self, target: Target) -> dict[str, Any]:
-        """Those that the strategy's steps name: a fleet file that changes meanwhile changes nothing for this rollout."""
-        strategy = target.strategy
-        steps = [step for step in (*strategy.steps, strategy.bake) if isinstance(step, Analyse | Bake)]
-        names = sorted({*strategy.safeguards, *(name for step in steps for name in step.analyses)})
-        return {"analyses": {name: to_json(self.fleet.analyses[name]) for name in names}} if names else {}
-
-    def _notify(self, target: Target) -> dict[str, Any]:
-        """Who is told of it, likewise."""
-        found = [one for one in self.fleet.notify if one.is_about(target.environment, target.service)]
-        return {"notify": msgspec.to_builtins(found)} if found else {}
 
     def _start(self, rollout: Rollout) -> None:
         options = rollout.options
@@ -431,7 +322,7 @@ class Control:
                 self.journal.note(f"resumed: {reason}", target=now.target, rollout=rollout)
             self._start(now)
             if wait:
-                self.await_state(rollout, frozenset(RolloutState) - {RolloutState.ORPHANED}, TAKEOVER)
+                await_state(self.journal, rollout, frozenset(RolloutState) - {RolloutState.ORPHANED}, TAKEOVER)
         elif now.state is not RolloutState.ARMED:
             self.ask(rollout, "resume", arguments=arguments)
         return self.journal.rollout(rollout)
@@ -513,50 +404,6 @@ class Control:
 
     # waiting
 
-    def await_state(self, rollout: int, states: Collection[RolloutState], timeout: float) -> Rollout | None:
-        """The rollout once it is in one of ``states``, or None after ``timeout`` seconds."""
-        deadline = time.monotonic() + timeout
-        version = -1
-        while True:
-            now_version = self.journal.data_version()
-            if now_version != version:
-                version = now_version
-                now = self.journal.rollout(rollout)
-                if now.state in states:
-                    return now
-            if time.monotonic() >= deadline:
-                return None
-            time.sleep(0.002)
-
-    def follow(self, rollout: int, after: int = 0, timeout: float | None = None) -> Iterator[Event]:
-        """The rollout's events as they are journalled, until it has ended, ``timeout`` seconds are over, or its
-        worker is dead."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        looked = time.monotonic()
-        version = -1
-        while True:
-            now_version = self.journal.data_version()
-            if now_version != version:
-                version = now_version
-                ended = self.journal.rollout(rollout).state in ENDED
-                while events := self.journal.events(after, rollout=rollout, limit=500):
-                    after = events[-1].seq
-                    yield from events
-                if ended:
-                    return
-            now = time.monotonic()
-            if deadline is not None and now >= deadline:
-                return
-            if now - looked > 1.0:
-                looked = now
-                if not lock_is_held(self.journal.path.parent, rollout) and self._dead(rollout):
-                    return
-            time.sleep(0.01)
-
-    def _dead(self, rollout: int) -> bool:
-        now = self.journal.rollout(rollout)
-        return now.state not in ENDED and (now.pid is not None or any(r.id == rollout for r in orphans(self.journal)))
-
     # roles
 
     def permitted(self, target: str) -> Target:
@@ -585,10 +432,3 @@ class Control:
 
 
 _TAKING_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLING_BACK})
-
-
-def busy(active: Rollout) -> str:
-    """Who holds the target, in words that the loser of a race is told."""
-    version = f" of {active.to_release}" if active.to_release else ""
-    what = f"rollout {active.id} ({active.kind}{version})"
-    return f"{active.target} is busy: {what} by {active.requested_by} is {active.state}"

@@ -22,9 +22,10 @@ from quarterdeck.config.problems import FleetFileErrors
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.control import Control, Refused, UnknownTarget
+from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.executing import LIMIT, Lines, Words, allowed, run_on, words_of
 from quarterdeck.rollouts.logs import open_backend
+from quarterdeck.rollouts.refusals import Refused, UnknownTarget
 
 WAITING: Final = 2000  # lines, the newest: nobody reads more of them ten times a second
 EVERY: Final = 0.1  # seconds

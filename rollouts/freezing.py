@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 from quarterdeck.config.freezes import Freeze
 from quarterdeck.history.records import MadeFreeze
-from quarterdeck.rollouts.control import Control, Refused, UnknownPart
+from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.frozen import by_hand, frozen_now, iso
+from quarterdeck.rollouts.refusals import Refused, UnknownPart
 
 
 def freeze(control: Control, environment: str, until: datetime | None, reason: str) -> MadeFreeze:

@@ -7,7 +7,8 @@ import msgspec
 
 from quarterdeck.history.records import Metric, Sample
 from quarterdeck.history.samples import SECOND
-from quarterdeck.rollouts.picture import TargetSeen, version_of
+from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.version_words import version_of
 
 WINDOW: Final = 300.0  # seconds
 BUCKET: Final = 5.0  # seconds: one value of a series

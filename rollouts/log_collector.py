@@ -29,7 +29,6 @@ from quarterdeck.config.release import Release
 from quarterdeck.history.errors import JournalError, JournalMissing
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.control import Refused
 from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.log_lines import Clock, belongs_to_the_line_before, level_of
 from quarterdeck.rollouts.log_spool import BATCH, Level, Side, SpoolWriter, pack
@@ -43,6 +42,7 @@ from quarterdeck.rollouts.logs import (
     release_on,
     require_logs,
 )
+from quarterdeck.rollouts.refusals import Refused
 
 FLUSH_EVERY: Final = 0.05  # seconds
 GATHER: Final = 0.7  # seconds in which the hosts' last lines are waited for, to put them in one order

@@ -14,9 +14,9 @@ from quarterdeck.backends.hosts.contract import Connection, HostBackend, LogLine
 from quarterdeck.config.model import Fleet, Host, Logs, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.control import Refused, UnknownPart
 from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.manifest import release_in
+from quarterdeck.rollouts.refusals import Refused, UnknownPart
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.opening import Hosts

@@ -116,6 +116,7 @@ def ship_everywhere(
     whose failure is said and stops nothing; where one of them is under way, it is left alone.
     """
     from quarterdeck.history.records import ENDED, RolloutState
+    from quarterdeck.rollouts.awaiting import await_state
 
     def ship(names: Sequence[str]) -> "list[Rollout]":
         return [control.arm_deploy(name, version, reason=reason, force=True, detached_go=True) for name in names]
@@ -127,7 +128,7 @@ def ship_everywhere(
     for environments in order_of_promotion(control.fleet):
         begun = ship([name for name in names if control.fleet.targets[name].environment in environments])
         for rollout in begun:
-            ended = control.await_state(rollout.id, ENDED, SHIPPING)
+            ended = await_state(control.journal, rollout.id, ENDED, SHIPPING)
             now = ended or control.journal.rollout(rollout.id)
             said(now)
             if now.state is not RolloutState.SUCCEEDED:
@@ -135,7 +136,7 @@ def ship_everywhere(
         if failed:
             break
     for rollout in others:
-        ended = control.await_state(rollout.id, ENDED, BESIDE)
+        ended = await_state(control.journal, rollout.id, ENDED, BESIDE)
         said(ended or control.journal.rollout(rollout.id))
     return failed
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.picture import version_of
+from quarterdeck.rollouts.version_words import version_of
 
 if TYPE_CHECKING:  # the first paint asks for none of it
     from quarterdeck.history.queueing import InLine, Line

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.rollouts.picture import no_copy
 from quarterdeck.rollouts.plan import HostNow
+from quarterdeck.rollouts.target_seen import no_copy
 
 OPEN = "open"
 FIRST = "first"  # nothing was ever good there: there is none, and nothing is wrong

@@ -156,7 +156,7 @@ def _with_worker(words: list[str], printer: "Printer", worker: "WaitingWorker | 
         raise UsageError(f"--look, --slow and --mouse are options of the control room, not of qd {parsed.command}")
     printer.json = parsed.json
     if parsed.read_only and parsed.changes:
-        from quarterdeck.rollouts.control import Refused
+        from quarterdeck.rollouts.refusals import Refused
 
         raise Refused(f"qd {parsed.command} changes something, and --read-only was given")
     session = Session(printer, fleet_file=parsed.fleet, read_only=parsed.read_only, debug=parsed.debug, worker=worker)

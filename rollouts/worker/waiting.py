@@ -18,7 +18,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Request
 from quarterdeck.rollouts.approvals import SHOWN_HASH, Tally, policy_value, tally
 from quarterdeck.rollouts.approving import until_words
-from quarterdeck.rollouts.control import busy
+from quarterdeck.rollouts.refusals import busy
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin
 from quarterdeck.rollouts.worker.standing import Standing
 

@@ -13,7 +13,7 @@ from quarterdeck.history.errors import RequestRefused, TargetBusy
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Request, RolloutKind
 from quarterdeck.rollouts.approvals import tally
-from quarterdeck.rollouts.control import busy
+from quarterdeck.rollouts.refusals import busy
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin
 from quarterdeck.rollouts.worker.waiting import WaitingForWords, rejected
 

@@ -17,7 +17,7 @@ from quarterdeck.config.locate import NoFleetFile
 from quarterdeck.history import errors as journal_errors
 from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import RolloutKind
-from quarterdeck.rollouts.control import Refused, UnknownTarget
+from quarterdeck.rollouts.refusals import Refused, UnknownTarget
 from quarterdeck.tui.cli import steering
 from quarterdeck.tui.cli.exits import Exit, Interrupted, MissingConfirmation, UsageError, explain
 from tests.cli.qd_command import Qd, fill

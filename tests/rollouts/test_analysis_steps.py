@@ -12,7 +12,8 @@ import pytest
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import RolloutState
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.refusals import Refused
 from tests.field import HEALTH, Field
 from tests.sshd import wait_for
 

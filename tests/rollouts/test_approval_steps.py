@@ -13,8 +13,9 @@ from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import Operator, Rollout, RolloutState, Step, StepState
 from quarterdeck.rollouts.approving import Said, approve, reject, waiting_for
 from quarterdeck.rollouts.closely import look_closely, ways_on
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.promoting import asks_people
+from quarterdeck.rollouts.refusals import Refused
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
 

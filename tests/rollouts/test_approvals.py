@@ -12,7 +12,9 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import Operator, Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.approving import Said, approve, reject, waiting_for
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.carried import approvals_carried
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.refusals import Refused
 from tests.field import Field
 from tests.sshd import wait_for
 
@@ -219,7 +221,7 @@ def test_who_may_agree_and_not_deploy_says_so_and_starts_no_worker(field: Field)
     assert (said.alone, said.waiting.tally.missing) == (True, 0)
     assert not lock_is_held(field.state, waits)
     with as_operator(field, MAYA) as control:
-        assert control._approvals(field.fleet().environments["staging"]) == {
+        assert approvals_carried(control.fleet, field.fleet().environments["staging"]) == {
             "count": 1,
             "from": ("maya",),
             "prevent_self_review": True,

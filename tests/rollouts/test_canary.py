@@ -9,9 +9,10 @@ import pytest
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import RolloutState, StepState
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.plan import BASTION
 from quarterdeck.rollouts.promoting import waits_in
+from quarterdeck.rollouts.refusals import Refused
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
 

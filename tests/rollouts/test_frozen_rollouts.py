@@ -7,7 +7,8 @@ import pytest
 
 from quarterdeck.config.load import load_fleet
 from quarterdeck.history.records import RolloutState
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.refusals import Refused
 from tests.field import Field
 
 pytestmark = pytest.mark.sshd

@@ -10,7 +10,8 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.queueing import HEARD_OF
 from quarterdeck.history.records import Operator, RolloutState
 from quarterdeck.rollouts.approving import reject
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.worker.waiting_for_a_turn import FORGOTTEN
 from tests.field import Field
 from tests.rollouts.test_approvals import MAYA, as_operator, say

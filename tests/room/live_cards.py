@@ -9,7 +9,7 @@ from pathlib import Path
 from quarterdeck.config.load import load_fleet
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind
-from quarterdeck.rollouts.picture import version_of
+from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.room.app import NewsCame, Room
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.deploy import DeployCard

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.tui.room.actions import ACTIONS, Group
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import all_handlers

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from quarterdeck.rollouts.picture import Picture, TargetSeen
+from quarterdeck.rollouts.picture import Picture
+from quarterdeck.rollouts.target_seen import TargetSeen
 from quarterdeck.tui.room.actions import BY_COMMAND
 from quarterdeck.tui.room.command_line import Mistyped, Names, completions, hint, names_of, parse
 from quarterdeck.tui.room.commands import Commands

@@ -9,7 +9,8 @@ import pytest
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Operators
 from quarterdeck.history.records import RolloutState
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.tui.room.actions import ACTIONS, Action
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.opening import Opening

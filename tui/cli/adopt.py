@@ -33,8 +33,8 @@ def run_adopt(session: "Session", arguments: argparse.Namespace) -> int:
     import asyncio
 
     from quarterdeck.rollouts.adopt import adopt
-    from quarterdeck.rollouts.control import Refused
     from quarterdeck.rollouts.logs import open_backend
+    from quarterdeck.rollouts.refusals import Refused
     from quarterdeck.rollouts.roles import may_change
 
     if not may_change(session.fleet.operators, session.operator):

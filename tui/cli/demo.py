@@ -268,7 +268,7 @@ def run_break(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 def run_story(session: "Session", arguments: argparse.Namespace) -> int:
-    from quarterdeck.rollouts.control import Refused
+    from quarterdeck.rollouts.refusals import Refused
     from quarterdeck.tui.cli import guided, story
 
     if session.read_only:

@@ -105,7 +105,7 @@ def _of_config(error: BaseException) -> Explanation | None:
 
 
 def _of_rollouts(error: BaseException) -> Explanation | None:
-    from quarterdeck.rollouts.control import Refused, UnknownPart, UnknownTarget
+    from quarterdeck.rollouts.refusals import Refused, UnknownPart, UnknownTarget
 
     match error:
         case UnknownTarget() | UnknownPart():

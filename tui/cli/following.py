@@ -65,6 +65,7 @@ def follow(
     nowhere any more (a reader that left, a full disk) before the end is known: that is no success.
     """
     from quarterdeck.history.records import ENDED, RolloutState
+    from quarterdeck.rollouts.awaiting import await_state, follow
 
     show = show or _line_shower(session)
     began = time.monotonic()
@@ -72,7 +73,7 @@ def follow(
     try:
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            for event in session.control.follow(rollout, after=after, timeout=left):
+            for event in follow(session.journal, rollout, after=after, timeout=left):
                 after = event.seq
                 try:
                     show(event)
@@ -94,7 +95,7 @@ def follow(
                 now = session.journal.rollout(rollout)
             if now.state is RolloutState.ORPHANED or session.read_only:
                 return now
-            if session.control.await_state(rollout, ENDED, 0.3) is None:
+            if await_state(session.journal, rollout, ENDED, 0.3) is None:
                 continue
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_goes_on(rollout)}") from None

@@ -59,7 +59,7 @@ def run_notify(session: "Session", _arguments: argparse.Namespace) -> int:
 def run_test(session: "Session", arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from quarterdeck.rollouts.control import Refused
+    from quarterdeck.rollouts.refusals import Refused
     from quarterdeck.rollouts.rehearsing import rehearse
     from quarterdeck.rollouts.roles import may_change
 

@@ -173,13 +173,14 @@ def _cancel(session: "Session", rollout: int) -> None:
     """Ends an armed rollout, and waits a moment for its worker to say so. One that has ended by itself is left alone."""
     from quarterdeck.history.errors import RequestRefused
     from quarterdeck.history.records import ENDED
-    from quarterdeck.rollouts.control import Refused
+    from quarterdeck.rollouts.awaiting import await_state
+    from quarterdeck.rollouts.refusals import Refused
 
     try:
         session.control.cancel(rollout)
     except (Refused, RequestRefused):
         return
-    session.control.await_state(rollout, ENDED, 5.0)
+    await_state(session.journal, rollout, ENDED, 5.0)
 
 
 def _no_plan(session: "Session", rollout: "Rollout") -> int:

@@ -74,7 +74,7 @@ class Session:
         from quarterdeck.rollouts.roles import may_look
 
         if not may_look(self.fleet.operators, self.operator):
-            from quarterdeck.rollouts.control import Refused
+            from quarterdeck.rollouts.refusals import Refused
 
             raise Refused(
                 f"{self.operator.name} may not look at fleet {self.fleet.name}",

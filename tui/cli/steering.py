@@ -204,9 +204,10 @@ def _say_when_it_hangs(session: "Session", rollout: int) -> None:
     """A worker that lives and does not answer is never ended behind anybody's back: whoever waits for it learns what to do."""
     from quarterdeck.history.lease import lock_is_held
     from quarterdeck.history.records import ENDED, RolloutKind, RolloutState
+    from quarterdeck.rollouts.awaiting import await_state
 
     taken_up = {*ENDED, RolloutState.ABORTING, RolloutState.ROLLING_BACK}
-    if session.control.await_state(rollout, taken_up, ANSWER) is not None:
+    if await_state(session.journal, rollout, taken_up, ANSWER) is not None:
         return
     now = session.journal.rollout(rollout)
     if now.pid is None or not lock_is_held(session.journal.state, rollout):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from textual import events
 
 from quarterdeck.history.errors import JournalError
-from quarterdeck.rollouts.control import Refused, UnknownTarget
+from quarterdeck.rollouts.refusals import Refused, UnknownTarget
 from quarterdeck.tui.room.actions import BY_ID, Action, Subject
 from quarterdeck.tui.room.boxes import too_small
 from quarterdeck.tui.room.commands import Commands

@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
 from quarterdeck.history.errors import JournalError
-from quarterdeck.rollouts.control import Refused, UnknownTarget
+from quarterdeck.rollouts.refusals import Refused, UnknownTarget
 from quarterdeck.tui.room.boxes import Box
 from quarterdeck.tui.room.layers import Layer
 from quarterdeck.tui.room.pane import Pane, Size

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.tui.room.desk import News
 from quarterdeck.tui.room.opening import Place
 

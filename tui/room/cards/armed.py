@@ -13,9 +13,10 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.promoting import waits_in
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
 from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.picture import version_of
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.releases_diff import Difference
+from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.rollouts.way_facts import WayFacts
 from quarterdeck.tui.cli.routing_words import plan_words
 from quarterdeck.tui.cli.times import age

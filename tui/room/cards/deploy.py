@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.approvals import people, wanted_of
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.picture import TargetSeen
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.promoting import WAITS
+from quarterdeck.rollouts.target_seen import TargetSeen
 from quarterdeck.tui.cli.routing_words import ROUTED, step_words
 from quarterdeck.tui.cli.times import duration
 from quarterdeck.tui.cli.waits import notice_words, wait_words

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.picture import TargetSeen, version_of
 from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.rollouts.way_facts import ReleaseFacts
 from quarterdeck.tui.cli.times import age, duration
 from quarterdeck.tui.room.boxes import Box

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
-from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.versions import KnownVersion, known_versions
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.card import Card

@@ -4,7 +4,7 @@ import difflib
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
-from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.releases_diff import Difference, compare
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.cards.reading import difference_card

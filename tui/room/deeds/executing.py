@@ -1,6 +1,6 @@
 """A command where the chosen target's release runs: asked for over the footer, shown in a card."""
 
-from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
 

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from quarterdeck.rollouts.control import Control, Refused
+from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
 

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
 from quarterdeck.tui.room.deeds.copying import copy_text

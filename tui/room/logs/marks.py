@@ -8,8 +8,10 @@ import msgspec
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Event, StepState
-from quarterdeck.rollouts.picture import MOVES, TargetSeen, version_of
+from quarterdeck.rollouts.rollout_seen import MOVES
 from quarterdeck.rollouts.router_seen import router_seen
+from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.cli.routing_words import requests_words
 
 LONGEST: Final = 100  # characters of a mark's words

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from quarterdeck.history.records import RolloutState
-from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
+from quarterdeck.rollouts.picture import Picture
+from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.router_seen import RouterSeen
+from quarterdeck.rollouts.target_seen import Mark, TargetSeen
 from quarterdeck.tui.cli.times import age, clock, duration
 from quarterdeck.tui.room.overview.cells import ROLES, back_words, mark_now, too_old
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, width_of

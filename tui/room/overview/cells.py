@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from quarterdeck.rollouts.picture import Mark, TargetSeen
+from quarterdeck.rollouts.target_seen import Mark, TargetSeen
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Span, cells, ellipsis
 

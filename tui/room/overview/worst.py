@@ -8,9 +8,11 @@ from typing import Final
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import RolloutState
-from quarterdeck.rollouts.picture import Mark, Picture, RolloutSeen, TargetSeen
+from quarterdeck.rollouts.picture import Picture
 from quarterdeck.rollouts.promoting import asks_people, waits_in
 from quarterdeck.rollouts.queueing import waits_for_turn
+from quarterdeck.rollouts.rollout_seen import RolloutSeen
+from quarterdeck.rollouts.target_seen import Mark, TargetSeen
 from quarterdeck.tui.room.overview.cells import ill, in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 

@@ -10,7 +10,7 @@ import msgspec
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
-from quarterdeck.rollouts.picture import TargetSeen
+from quarterdeck.rollouts.target_seen import TargetSeen
 from quarterdeck.tui.cli.times import age, size
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad

@@ -6,7 +6,7 @@ from typing import ClassVar
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
-from quarterdeck.rollouts.picture import TargetSeen
+from quarterdeck.rollouts.target_seen import TargetSeen
 from quarterdeck.tui.cli.times import clock
 from quarterdeck.tui.room.overview.card import WIDE, Older, card_rows, config_words, title_of
 from quarterdeck.tui.room.pane import Pane, Size, unread_rows

@@ -5,7 +5,7 @@ from typing import Final
 
 from quarterdeck.history.records import Metric
 from quarterdeck.rollouts.health import ContainerSeen
-from quarterdeck.rollouts.picture import version_of
+from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.room.ages import coarse, since
 from quarterdeck.tui.room.figures import NOTHING, columns, count, percent, relative_levels, size, spark, use_levels
 from quarterdeck.tui.room.rows import Role, Row, Span, pad, row

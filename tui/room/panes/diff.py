@@ -5,8 +5,9 @@ from typing import ClassVar
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.picture import TargetSeen, version_of
 from quarterdeck.rollouts.releases_diff import Difference, compare
+from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.room.overview.diff import diff_rows
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span

@@ -7,7 +7,9 @@ from typing import ClassVar, Final, NamedTuple
 
 from quarterdeck.history.records import Metric
 from quarterdeck.rollouts.health import WINDOW, HostFigures, Series, Side, TargetHealth
-from quarterdeck.rollouts.picture import HostSeen, TargetSeen, version_of
+from quarterdeck.rollouts.host_seen import HostSeen
+from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.ages import coarse, since
 from quarterdeck.tui.room.figures import (

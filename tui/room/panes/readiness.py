@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from quarterdeck.rollouts.picture import Picture, TargetSeen
+from quarterdeck.rollouts.picture import Picture
+from quarterdeck.rollouts.target_seen import TargetSeen
 from quarterdeck.tui.cli.times import duration
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size

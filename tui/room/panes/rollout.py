@@ -9,9 +9,9 @@ from typing import ClassVar
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.records import ENDED, RolloutState, Step
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
-from quarterdeck.rollouts.picture import RolloutSeen
 from quarterdeck.rollouts.promoting import asks_people
 from quarterdeck.rollouts.queueing import waits_for_turn
+from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.router_seen import RouterSeen
 from quarterdeck.tui.cli.times import age, clock, day_and_clock
 from quarterdeck.tui.cli.waits import standing_words
