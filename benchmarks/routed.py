@@ -21,17 +21,16 @@ from quarterdeck.backends.routers.contract import FULL, Slot
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.rollouts.control import Control
-from tests.backends.routers.running import Running, RunningCaddy, RunningHaproxy, RunningNginx
+from tests.backends.routers.running import KINDS, RunningHaproxy
 from tests.backends.routers.service import load, more, until
 from tests.docker_fleet import docker_field_in, stocked_registry
 from tests.driver import TARGET
 from tests.engine import start_engine
 from tests.rollouts.routed_docks import Edge, haproxy_for_versions
-from tests.rollouts.routed_field import RoutedField
+from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import start_fleet
 
 BEGIN, END = "<!-- routed: begin -->", "<!-- routed: end -->"
-KINDS: tuple[type[Running], ...] = (RunningHaproxy, RunningNginx, RunningCaddy)
 HOSTS = 3
 WRITES = 50  # of which the median is taken
 VERSIONS = frozenset({"v1", "v2", "v3"})
@@ -99,28 +98,15 @@ async def measure(machine: str, say: Callable[[str], None], rounds: int) -> Noti
     with tempfile.TemporaryDirectory(prefix="qd-bench-") as directory:
         fleet = start_fleet(Path(directory) / "hosts", HOSTS)
         try:
-            for kind in KINDS:
+            for kind in KINDS.values():
                 say(f"routers: {kind.kind}")
-                field = RoutedField(Path(directory) / kind.kind, fleet)
-                field.clear_hosts()
-                async with behind(field, kind()):
+                async with behind(kind(), Path(directory) / kind.kind, fleet, HOSTS) as field:
                     await phases(field, noticed, kind.kind)
         finally:
             fleet.close()
         say("routers: blue/green")
         await _blue_green(Path(directory), noticed, rounds)
     return noticed
-
-
-@asynccontextmanager
-async def behind(field: RoutedField, router: Running) -> AsyncIterator[None]:
-    try:
-        await router.start()
-        field.begin_with(router, HOSTS)
-        yield
-    finally:
-        field.stop_all()
-        await router.close()
 
 
 async def phases(field: RoutedField, noticed: Noticed, name: str) -> None:

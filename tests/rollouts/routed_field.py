@@ -20,7 +20,7 @@ from quarterdeck.config.routers import Router
 from tests.backends.routers.running import Running
 from tests.backends.routers.service import Client, load
 from tests.field import Field
-from tests.sshd import SshHost
+from tests.sshd import SshdFleet, SshHost
 
 # Answers with the version; of each hundred requests the first ``fail`` are answered with 500, each after ``slow`` seconds.
 SERVE = """
@@ -160,6 +160,25 @@ class RoutedField(Field):
         found = Counter([await client.get("/", **headers) for _ in range(count)])
         client.close()
         return found
+
+
+@asynccontextmanager
+async def behind(
+    router: Running, directory: Path, hosts: SshdFleet, count: int = 3, *, slots: bool = False
+) -> AsyncIterator[RoutedField]:
+    """The first ``count`` of the hosts, on which nothing runs yet, behind a router that is started here and ended afterwards.
+
+    ``directory``: of the fleet file, the journal and the artifacts. ``slots``: see ``RoutedField.begin_with``.
+    """
+    made = RoutedField(directory, hosts)
+    made.clear_hosts()
+    try:
+        await router.start()
+        made.begin_with(router, count, slots=slots)
+        yield made
+    finally:
+        made.stop_all()
+        await router.close()
 
 
 def written(router: Router) -> dict[str, Any]:

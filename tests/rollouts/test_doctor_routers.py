@@ -11,24 +11,17 @@ from quarterdeck.config.routers import HaproxyRouter
 from quarterdeck.rollouts.doctor_routers import examine_routers
 from quarterdeck.rollouts.findings import Finding, Verdict
 from quarterdeck.rollouts.logs import open_backend
-from tests.backends.routers.running import Running, RunningCaddy, RunningHaproxy, RunningNginx
-from tests.rollouts.routed_field import RoutedField, written
+from tests.backends.routers.running import KINDS
+from tests.rollouts.routed_field import RoutedField, behind, written
 from tests.sshd import SshdFleet
 
 pytestmark = [pytest.mark.sshd, pytest.mark.root]
-KINDS: dict[str, type[Running]] = {"haproxy": RunningHaproxy, "nginx": RunningNginx, "caddy": RunningCaddy}
 
 
 @pytest.fixture(params=list(KINDS))
 async def field(request: pytest.FixtureRequest, tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    router = KINDS[request.param]()
-    made = RoutedField(tmp_path, sshd_fleet)
-    try:
-        await router.start()
-        made.begin_with(router, count=1)
+    async with behind(KINDS[request.param](), tmp_path, sshd_fleet, count=1) as made:
         yield made
-    finally:
-        await router.close()
 
 
 def doctor(field: RoutedField, status: int) -> dict[str, str]:

@@ -11,7 +11,7 @@ from quarterdeck.history.records import RolloutState
 from tests.backends.routers.running import RunningHaproxy
 from tests.backends.routers.service import load
 from tests.driver import TARGET
-from tests.rollouts.routed_field import RoutedField
+from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import SshdFleet
 
 pytestmark = [pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
@@ -22,24 +22,16 @@ STEPS = [{"set_weight": 50}, {"analysis": ["golden-signals"]}]
 
 @pytest.fixture
 async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    router = RunningHaproxy()
-    made = RoutedField(tmp_path, sshd_fleet)
-    made.clear_hosts()
-    made.extra["analyses"] = {
-        "golden-signals": [
-            {"name": name, "metric": {"router": source}, "compare": "baseline", "interval": "500ms", "count": 24}
-            for name, source in (("errors", "error_rate"), ("times", "p95"))
-        ]
-    }
-    try:
-        await router.start()
-        made.begin_with(router, 2)
+    async with behind(RunningHaproxy(), tmp_path, sshd_fleet, count=2) as made:
+        made.extra["analyses"] = {
+            "golden-signals": [
+                {"name": name, "metric": {"router": source}, "compare": "baseline", "interval": "500ms", "count": 24}
+                for name, source in (("errors", "error_rate"), ("times", "p95"))
+            ]
+        }
         for version, fail, slow in (("v1", 0, 1.0), ("v2", 0, 1.0), ("failing", 5, 1.0), ("slower", 0, 1.3)):
             made.make_serving(version, fail=fail, slow=USUAL * slow)
         yield made
-    finally:
-        made.stop_all()
-        await router.close()
 
 
 async def test_a_bad_release_is_taken_back_by_its_requests_alone(field: RoutedField) -> None:

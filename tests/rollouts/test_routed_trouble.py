@@ -11,7 +11,7 @@ from quarterdeck.history.records import RolloutState
 from tests.backends.routers.running import RunningHaproxy
 from tests.backends.routers.service import more
 from tests.driver import TARGET
-from tests.rollouts.routed_field import RoutedField
+from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import SshdFleet
 
 pytestmark = [pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
@@ -19,16 +19,8 @@ pytestmark = [pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
 
 @pytest.fixture
 async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    router = RunningHaproxy()
-    made = RoutedField(tmp_path, sshd_fleet)
-    made.clear_hosts()
-    try:
-        await router.start()
-        made.begin_with(router)
+    async with behind(RunningHaproxy(), tmp_path, sshd_fleet) as made:
         yield made
-    finally:
-        made.stop_all()
-        await router.close()
 
 
 async def test_one_of_three_gets_a_third(field: RoutedField) -> None:

@@ -19,7 +19,7 @@ from tests.backends.routers.running import RunningHaproxy
 from tests.backends.routers.service import eventually
 from tests.field import TARGET
 from tests.observers import ObservedRooms, observed_rooms
-from tests.rollouts.routed_field import RoutedField
+from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import SshdFleet
 
 pytestmark = [pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
@@ -28,16 +28,8 @@ rooms = pytest.fixture(observed_rooms)
 
 @pytest.fixture
 async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    router = RunningHaproxy()
-    made = RoutedField(tmp_path, sshd_fleet)
-    made.clear_hosts()
-    try:
-        await router.start()
-        made.begin_with(router, count=2)
+    async with behind(RunningHaproxy(), tmp_path, sshd_fleet, count=2) as made:
         yield made
-    finally:
-        made.stop_all()
-        await router.close()
 
 
 def haproxy(field: RoutedField) -> RunningHaproxy:
@@ -237,13 +229,9 @@ async def test_a_router_on_another_machine_that_hangs_holds_nothing_up(
     tmp_path: Path, sshd_fleet: SshdFleet, rooms: ObservedRooms
 ) -> None:
     router = OnAHost()
-    field = RoutedField(tmp_path, sshd_fleet)
-    field.clear_hosts()
-    balancer = field.hosts[4]
+    balancer = sshd_fleet[4]
     router.host = balancer.name
-    try:
-        await router.start()
-        field.begin_with(router, count=2)
+    async with behind(router, tmp_path, sshd_fleet, count=2) as field:
         await field.do("deploy", TARGET, "v1", "--wait")
         rooms(field.file, target=TARGET)
         await until(field, lambda found: row(field) is not None and found.seen, "a look over SSH")
@@ -268,6 +256,3 @@ async def test_a_router_on_another_machine_that_hangs_holds_nothing_up(
         finally:
             balancer.thaw()
         await until(field, lambda found: found.error is None, "it to be seen again")
-    finally:
-        field.stop_all()
-        await router.close()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.backends.routers.running import RunningHaproxy
 from tests.field import TARGET
-from tests.rollouts.routed_field import RoutedField
+from tests.rollouts.routed_field import RoutedField, behind
 from tests.room.terminal import Terminal
 from tests.sshd import SshdFleet
 
@@ -18,16 +18,8 @@ pytestmark = [pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
 
 @pytest.fixture
 async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    router = RunningHaproxy()
-    made = RoutedField(tmp_path, sshd_fleet)
-    made.clear_hosts()
-    try:
-        await router.start()
-        made.begin_with(router, count=2)
+    async with behind(RunningHaproxy(), tmp_path, sshd_fleet, count=2) as made:
         yield made
-    finally:
-        made.stop_all()
-        await router.close()
 
 
 def room(field: RoutedField) -> Terminal:

@@ -17,7 +17,7 @@ from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.traffic import journalled, shown
 from tests.backends.routers.running import RunningHaproxy
 from tests.driver import TARGET
-from tests.rollouts.routed_field import RoutedField
+from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import SshdFleet, wait_for
 
 pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(900)]
@@ -32,17 +32,9 @@ CANARY = {
 
 @pytest.fixture
 async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    router = RunningHaproxy()
-    made = RoutedField(tmp_path, sshd_fleet)
-    made.clear_hosts()
-    try:
-        await router.start()
-        made.begin_with(router)
+    async with behind(RunningHaproxy(), tmp_path, sshd_fleet) as made:
         made.write(strategy=CANARY)
         yield made
-    finally:
-        made.stop_all()
-        await router.close()
 
 
 def left(field: RoutedField, rollout: int) -> bool:

@@ -16,7 +16,7 @@ from quarterdeck.history.records import RolloutState, StepState
 from tests.backends.routers.running import RunningHaproxy
 from tests.counts import counts_are_full
 from tests.driver import TARGET
-from tests.rollouts.routed_field import RoutedField
+from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import SshdFleet, wait_for
 
 pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
@@ -38,32 +38,21 @@ STANDS: dict[str, tuple[dict[str, Any], str]] = {
     "canary, route": ({"canary": {"steps": [AT_20, {"set_route": {"header": ["beta"]}}, FOR_EVER]}}, "pause"),
     "ab": ({"ab": {"match": {"header": ["beta"]}}}, "pause"),
 }
+NOBODY = {
+    "name": "nobody",
+    "metric": {"prometheus": {"url": "http://127.0.0.1:9", "query": "up"}},
+    "interval": "1s",
+    "consecutive_error_limit": 100,
+    "success": "value == 1",
+}
 TROUBLE = ("well", "ill", "measured by nobody", "router restarted")
 
 
 @pytest.fixture
 async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    router = RunningHaproxy()
-    made = RoutedField(tmp_path, sshd_fleet)
-    made.clear_hosts()
-    made.extra["analyses"] = {
-        "nobody": [
-            {
-                "name": "nobody",
-                "metric": {"prometheus": {"url": "http://127.0.0.1:9", "query": "up"}},
-                "interval": "1s",
-                "consecutive_error_limit": 100,
-                "success": "value == 1",
-            }
-        ]
-    }
-    try:
-        await router.start()
-        made.begin_with(router)
+    async with behind(RunningHaproxy(), tmp_path, sshd_fleet) as made:
+        made.extra["analyses"] = {"nobody": [NOBODY]}
         yield made
-    finally:
-        made.stop_all()
-        await router.close()
 
 
 def waits(field: RoutedField, rollout: int, action: str) -> None:

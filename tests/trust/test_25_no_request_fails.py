@@ -10,29 +10,19 @@ import pytest
 
 from quarterdeck.backends.routers.contract import FULL, Slot
 from quarterdeck.history.records import RolloutState
-from tests.backends.routers.running import Running, RunningCaddy, RunningHaproxy, RunningNginx
+from tests.backends.routers.running import KINDS, RunningHaproxy
 from tests.backends.routers.service import more
 from tests.field import TARGET
-from tests.rollouts.routed_field import RoutedField
+from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import SshdFleet
 
 pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
 
-KINDS: dict[str, type[Running]] = {"haproxy": RunningHaproxy, "nginx": RunningNginx, "caddy": RunningCaddy}
-
 
 @pytest.fixture(params=list(KINDS))
 async def field(request: pytest.FixtureRequest, tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    router = KINDS[request.param]()
-    made = RoutedField(tmp_path, sshd_fleet)
-    made.clear_hosts()
-    try:
-        await router.start()
-        made.begin_with(router)
+    async with behind(KINDS[request.param](), tmp_path, sshd_fleet) as made:
         yield made
-    finally:
-        made.stop_all()
-        await router.close()
 
 
 async def serving(field: RoutedField) -> Slot:
@@ -73,16 +63,8 @@ async def test_while_releases_go_out_and_come_back(field: RoutedField) -> None:
 
 @pytest.fixture
 async def with_slots(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    router = RunningHaproxy()
-    made = RoutedField(tmp_path, sshd_fleet)
-    made.clear_hosts()
-    try:
-        await router.start()
-        made.begin_with(router, slots=True)
+    async with behind(RunningHaproxy(), tmp_path, sshd_fleet, slots=True) as made:
         yield made
-    finally:
-        made.stop_all()
-        await router.close()
 
 
 async def test_blue_green_in_slots(with_slots: RoutedField) -> None:

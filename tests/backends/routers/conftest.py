@@ -4,9 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.backends.routers.running import Running, RunningCaddy, RunningHaproxy, RunningNginx
-
-KINDS: dict[str, type[Running]] = {"haproxy": RunningHaproxy, "nginx": RunningNginx, "caddy": RunningCaddy}
+from tests.backends.routers.running import KINDS, Running, RunningHaproxy
 
 
 @pytest.fixture(params=list(KINDS))

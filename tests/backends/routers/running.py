@@ -327,3 +327,6 @@ class RunningCaddy(Running):
         body = await ask(b"GET /config/ HTTP/1.0\r\n\r\n")
         head = b"Content-Type: application/json\r\nCache-Control: must-revalidate\r\nContent-Length: %d" % len(body)
         await ask(b"POST /load HTTP/1.0\r\n%s\r\n\r\n%s" % (head, body))
+
+
+KINDS: dict[str, type[Running]] = {"haproxy": RunningHaproxy, "nginx": RunningNginx, "caddy": RunningCaddy}
