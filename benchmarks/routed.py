@@ -33,6 +33,7 @@ from tests.sshd import start_fleet
 BEGIN, END = "<!-- routed: begin -->", "<!-- routed: end -->"
 HOSTS = 3
 WRITES = 50  # of which the median is taken
+PAUSE = 0.002  # seconds between an answer and a client's next request
 VERSIONS = frozenset({"v1", "v2", "v3"})
 
 
@@ -112,7 +113,7 @@ async def measure(machine: str, say: Callable[[str], None], rounds: int) -> Noti
 async def phases(field: RoutedField, noticed: Noticed, name: str) -> None:
     @asynccontextmanager
     async def phase(what: str) -> AsyncIterator[Counter[str]]:
-        async with field.clients() as counted:
+        async with field.clients(PAUSE) as counted:
             await more(counted, 50)
             yield counted
             await more(counted, 50)
@@ -166,7 +167,7 @@ async def _one_way_back(edge: Edge, noticed: Noticed) -> None:
     await edge.in_state(rollout, RolloutState.BAKING)
     with edge.docks.journal() as journal:
         control = Control(edge.docks.fleet(), journal, current_operator())
-        async with load(edge.router.port, path="/version") as counted:
+        async with load(edge.router.port, path="/version", pause=PAUSE) as counted:
             await more(counted, 50, "2")
             armed = control.arm_rollback(TARGET)
             assert armed.kind is RolloutKind.ROLLBACK

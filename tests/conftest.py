@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests may use: real SSH hosts, real Docker engines."""
 
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -23,6 +24,10 @@ from tests.sshd import SshdFleet, sshd_program, start_fleet
 # The programs that are tested start some thousand times: they are compiled once, whatever the environment says of that.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+gc.set_threshold(
+    20_000, 20, 20
+)  # modules and tests are made by the ten thousand and stay: a quarter of collecting them went into looking
 
 StartFleet = Callable[..., SshdFleet]
 StartDockerEngine = Callable[..., DockerEngine]
@@ -75,6 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         files.sort(key=lambda file: places.get(file, len(places)))
         turns |= {file: (kind == 2, (turn + 0.5) / len(files)) for turn, file in enumerate(files)}
     items.sort(key=lambda item: turns[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """What has been made until now stays until the end: nobody looks through it for garbage again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Fleet
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
+from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import ENDED, Rollout, RolloutState
 from quarterdeck.rollouts.control import Control
 from tests.sshd import wait_for
@@ -94,6 +95,15 @@ class Driver:
         with self.journal(read_only=True) as journal:
             wait_for(lambda: condition(journal.rollout(rollout)), f"rollout {rollout}", deadline)
             return journal.rollout(rollout)
+
+    def watch(self, holds: Callable[[Journal], object], what: str, deadline: float = 30.0) -> None:
+        """Waits until it ``holds`` of the journal. It is opened once: that costs what a hundred looks do. Raises ``TimeoutError``."""
+        with self.journal(read_only=True) as journal:
+            wait_for(lambda: holds(journal), what, deadline)
+
+    def worker_has_left(self, now: Rollout) -> bool:
+        """Whether its worker, who had begun, has died or left. For ``until``."""
+        return now.pid is not None and not lock_is_held(self.state, now.id)
 
     def in_state(self, rollout: int, state: RolloutState, deadline: float = 30.0) -> Rollout:
         return self.until(rollout, lambda now: now.state is state, deadline)

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.driver import TARGET as TARGET
 from tests.driver import Driver
-from tests.sshd import SshdFleet, SshHost, processes_and_parents, wait_for
+from tests.sshd import SshdFleet, SshHost, wait_for
 
 START = 'echo "$QD_RELEASE" >> ../../starts; sh ./start'
 HEALTH = {
@@ -96,8 +96,7 @@ class Field(Driver):
         that of the test before."""
 
         def nobody_is_connected() -> bool:
-            looked_at = list(processes_and_parents())
-            return all(len(host.server_processes(looked_at)) <= 1 for host in self.hosts.hosts)
+            return not any(host.has_sessions() for host in self.hosts.hosts)
 
         with contextlib.suppress(TimeoutError):
             wait_for(nobody_is_connected, "nobody is connected", 10)

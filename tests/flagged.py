@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from quarterdeck.history.identity import current_operator
+from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import StepState
 from quarterdeck.rollouts.control import Control
@@ -64,12 +65,11 @@ class Flagged:
         return [(event.body["before"]["percent"], event.body["after"]["percent"]) for event in events]
 
     def waiting(self, rollout: int, action: str, nth: int = 1) -> None:
-        def reached() -> bool:
-            with self.field.journal(read_only=True) as journal:
-                seen = [s for s in journal.steps(rollout) if s.action == action and s.state is not StepState.PENDING]
-                return len(seen) == nth and seen[-1].state is StepState.STARTED
+        def reached(journal: Journal) -> bool:
+            seen = [s for s in journal.steps(rollout) if s.action == action and s.state is not StepState.PENDING]
+            return len(seen) == nth and seen[-1].state is StepState.STARTED
 
-        wait_for(reached, f"{action} {nth} of rollout {rollout}", 40)
+        self.field.watch(reached, f"{action} {nth} of rollout {rollout}", 40)
 
     def resume(self, rollout: int) -> None:
         with self.field.journal() as journal:

@@ -152,6 +152,15 @@ class SshHost:
                             found.append(pid)
         return found
 
+    def has_sessions(self) -> bool:
+        """Whether somebody is connected, or was just now; costs next to nothing, where ``server_processes`` looks at every process."""
+        if self.process is None:
+            return False
+        try:
+            return bool(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text())
+        except OSError:  # a kernel that does not list them
+            return len(self.server_processes()) > 1
+
     def _signal(self, number: int) -> None:
         for pid in self.server_processes():
             with contextlib.suppress(ProcessLookupError):

@@ -19,6 +19,7 @@ from quarterdeck.backends.routers.contract import RouterState
 from quarterdeck.config.routers import Router
 from tests.backends.routers.running import Running
 from tests.backends.routers.service import Client, load
+from tests.counts import counts_are_full
 from tests.field import Field
 from tests.sshd import SshdFleet, SshHost
 
@@ -52,6 +53,8 @@ async def main():
     await server.serve_forever()
 asyncio.run(main())
 """
+BREATH = 0.002 if counts_are_full() else 0.01
+"""Seconds between an answer and a client's next request: asking takes more of a processor than the rollout does."""
 STOP = (
     'if [ -s ../../pid$QD_SLOT ]; then kill -9 "$(cat ../../pid$QD_SLOT)" 2>/dev/null; '
     'while kill -0 "$(cat ../../pid$QD_SLOT)" 2>/dev/null; do sleep 0.05; done; fi; rm -f ../../running ../../pid$QD_SLOT'
@@ -151,8 +154,9 @@ class RoutedField(Field):
         return done.stdout
 
     @asynccontextmanager
-    async def clients(self) -> AsyncIterator[Counter[str]]:
-        async with load(self.router.port, again=self.router.closes_idle) as counted:
+    async def clients(self, pause: float = BREATH) -> AsyncIterator[Counter[str]]:
+        """Four who ask without end; the counter says who answered. ``pause``: seconds between an answer and the next request."""
+        async with load(self.router.port, again=self.router.closes_idle, pause=pause) as counted:
             yield counted
 
     async def asks(self, count: int, **headers: str) -> Counter[str]:

@@ -46,17 +46,16 @@ def asked(field: Field, rollout: int, nth: int = 1) -> tuple[Rollout, Step]:
     """Once it stands at its nth approval."""
     found: list[tuple[Rollout, Step]] = []
 
-    def stands() -> bool:
-        with field.journal(read_only=True) as journal:
-            now, steps = journal.rollout(rollout), journal.steps(rollout)
-            step = asks_people(steps)
-            begun = [s for s in steps if s.action == "approval" and s.state is not StepState.PENDING]
-            if step is None or now.state is not RolloutState.PAUSED or len(begun) != nth:
-                return False
-            found[:] = [(now, step)]
-            return "waits for" in now.outcome
+    def stands(journal: Journal) -> bool:
+        now, steps = journal.rollout(rollout), journal.steps(rollout)
+        step = asks_people(steps)
+        begun = [s for s in steps if s.action == "approval" and s.state is not StepState.PENDING]
+        if step is None or now.state is not RolloutState.PAUSED or len(begun) != nth:
+            return False
+        found[:] = [(now, step)]
+        return "waits for" in now.outcome
 
-    wait_for(stands, f"approval {nth} of rollout {rollout}", 30)
+    field.watch(stands, f"approval {nth} of rollout {rollout}", 30)
     return found[0]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.history.identity import current_operator
+from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
@@ -32,12 +33,11 @@ def begin(field: Field, *steps: dict[str, Any], **service: Any) -> int:
 def waiting(field: Field, rollout: int, action: str, nth: int = 1) -> None:
     """Until it is in its nth step of this kind."""
 
-    def reached() -> bool:
-        with field.journal(read_only=True) as journal:
-            seen = [s for s in journal.steps(rollout) if s.action == action and s.state is not StepState.PENDING]
-            return len(seen) == nth and seen[-1].state is StepState.STARTED
+    def reached(journal: Journal) -> bool:
+        seen = [s for s in journal.steps(rollout) if s.action == action and s.state is not StepState.PENDING]
+        return len(seen) == nth and seen[-1].state is StepState.STARTED
 
-    wait_for(reached, f"{action} {nth} of rollout {rollout}", 30)
+    field.watch(reached, f"{action} {nth} of rollout {rollout}", 30)
 
 
 def versions(field: Field) -> dict[str | None, int]:

@@ -30,12 +30,6 @@ def dying(patch: pytest.MonkeyPatch, how: str, died: Path) -> Iterator[None]:
         yield
 
 
-def worked_and_left(docks: DockerField, rollout: int) -> bool:
-    with docks.journal(read_only=True) as journal:
-        worked = journal.rollout(rollout).pid is not None
-    return worked and not lock_is_held(docks.state, rollout)
-
-
 def resume(docks: DockerField, rollout: int) -> Head:
     """A new worker, as soon as the killed one is gone: its lock is free then. Gives what the dead one had written last."""
     wait_for(lambda: not lock_is_held(docks.state, rollout), "the dead worker's lock is free", 2)

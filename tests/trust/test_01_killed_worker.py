@@ -91,7 +91,7 @@ def test_killed_at_every_boundary(
             dying.setenv("QD_TEST_DIES", f"{moment} {boundary}")
             dying.setenv("QD_TEST_DIED", str(died))
             rollout = field.begin("deploy", version)
-        wait_for(lambda: _worked_and_left(field, rollout), "the worker has died or left", 30)  # noqa: B023
+        field.until(rollout, field.worker_has_left, 60)
         if not died.exists():
             break
         died.unlink()
@@ -123,7 +123,7 @@ def test_killed_at_every_boundary_of_an_abort(
         wait_for(lambda: all(path.exists() for path in begun) or died.exists(), "the start hangs", 30)  # noqa: B023
         with field.journal() as journal:
             Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
-        wait_for(lambda: _worked_and_left(field, rollout), "the worker has died or left", 30)  # noqa: B023
+        field.until(rollout, field.worker_has_left, 60)
         heads = [resume(field, rollout)] if died.exists() else []
         ended = field.ended(rollout, 30)
         assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
@@ -136,12 +136,6 @@ def test_killed_at_every_boundary_of_an_abort(
         died.unlink()
         boundary += 1 if full else 5
     assert boundary > BOUNDARIES + 9, "the worker left without having been killed at each of them"
-
-
-def _worked_and_left(field: Field, rollout: int) -> bool:
-    with field.journal(read_only=True) as journal:
-        worked = journal.rollout(rollout).pid is not None
-    return worked and not lock_is_held(field.state, rollout)
 
 
 def test_killed_at_random_again_and_again(field: Field, full: bool) -> None:

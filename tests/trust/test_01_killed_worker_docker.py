@@ -18,7 +18,7 @@ from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import ENDED, Rollout
 from tests.docker_fleet import DockerField
 from tests.sshd import wait_for
-from tests.trust.docker_truth import Head, assert_right, dying, resume, starts_on_each, worked_and_left
+from tests.trust.docker_truth import Head, assert_right, dying, resume, starts_on_each
 
 pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 
@@ -38,7 +38,7 @@ def test_killed_at_every_boundary(
         since = time.time()
         with dying(monkeypatch, f"{moment} {boundary}", died):
             rollout = docks.begin("deploy", version)
-        wait_for(lambda: worked_and_left(docks, rollout), "the worker has died or left", 60)  # noqa: B023
+        docks.until(rollout, docks.worker_has_left, 60)
         if not died.exists():
             break
         assert_right(docks, rollout, version, [resume(docks, rollout)])

@@ -11,7 +11,6 @@ import pytest
 
 from quarterdeck.backends.routers.contract import FULL, Slot
 from quarterdeck.history.identity import current_operator
-from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import ENDED, RolloutState
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.traffic import journalled, shown
@@ -35,12 +34,6 @@ async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedFi
     async with behind(RunningHaproxy(), tmp_path, sshd_fleet) as made:
         made.write(strategy=CANARY)
         yield made
-
-
-def left(field: RoutedField, rollout: int) -> bool:
-    """Its worker had begun, and is gone."""
-    with field.journal(read_only=True) as journal:
-        return journal.rollout(rollout).pid is not None and not lock_is_held(field.state, rollout)
 
 
 def go_on(field: RoutedField, rollout: int) -> None:
@@ -83,7 +76,7 @@ async def test_killed_at_the_boundaries(
                 wait_for(lambda: died.exists() or len(journal.steps(rollout)) > 0, "it has begun", 30)  # noqa: B023
                 if journal.rollout(rollout).state not in ENDED:
                     Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
-        await asyncio.to_thread(wait_for, lambda: left(field, rollout), "the worker has died or left", 60)  # noqa: B023
+        await asyncio.to_thread(field.until, rollout, field.worker_has_left, 60)
         hit = died.exists()
         died.unlink(missing_ok=True)
         await asyncio.to_thread(go_on, field, rollout)

@@ -23,7 +23,6 @@ from tests.trust.test_01_killed_worker import (
     DYING,
     _alternately,
     _is_another_or_ended,
-    _worked_and_left,
     assert_right,
     forget_release,
     operations_that_ran_twice,
@@ -86,7 +85,7 @@ def test_killed_at_boundaries_of_an_abort(
         wait_for(lambda: all(path.exists() for path in begun) or died.exists(), "the start hangs", 30)  # noqa: B023
         with field.journal() as journal:
             Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
-        wait_for(lambda: _worked_and_left(field, rollout), "the worker has died or left", 30)  # noqa: B023
+        field.until(rollout, field.worker_has_left, 60)
         heads = [resume(field, rollout)] if died.exists() else []
         ended = field.ended(rollout, 30)
         assert ended.state is RolloutState.ROLLED_BACK, ended.outcome

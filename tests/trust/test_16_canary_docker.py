@@ -6,6 +6,7 @@ It is where it has to be: in the container's environment, and in its secret file
 """
 
 import contextlib
+import itertools
 import json
 import os
 import threading
@@ -29,6 +30,7 @@ PIECES = [
     for name, encode in ENCODINGS.items()
     if name not in ("base64 by the program, in lines", "traced by sh", "traced by bash")
 ]
+SETTLED = 50  # looks
 PRINTS = 'echo "url is $DATABASE_URL"; echo "token is $(cat /run/secrets/TOKEN)"'
 
 
@@ -38,18 +40,27 @@ def found_in(content: bytes) -> list[bytes]:
 
 @contextlib.contextmanager
 def watched_arguments() -> Iterator[list[str]]:
-    """Command lines of processes that held a canary at any look; the looks follow each other without a pause."""
+    """Command lines of processes that held a canary at any look; the looks follow each other without a pause. A process whose line was the
+    same for fifty looks is looked at at every fiftieth."""
     seen: list[str] = []
     ended = threading.Event()
+    known: dict[str, tuple[bytes, int]] = {}  # its line, and for how many looks it has been that
 
     def look() -> None:
-        while not ended.wait(0.02):
-            for entry in os.listdir("/proc"):
-                if not entry.isdigit():
+        nonlocal known
+        for turn in itertools.count():
+            if ended.wait(0.02):
+                return
+            entries = list(filter(str.isdigit, os.listdir("/proc")))
+            known = {entry: known[entry] for entry in entries if entry in known}
+            for entry in entries:
+                before, looks = known.get(entry, (b"", 0))
+                if looks >= SETTLED and turn % SETTLED:
                     continue
                 with contextlib.suppress(OSError):
                     line = Path("/proc", entry, "cmdline").read_bytes()
-                    if found_in(line):
+                    known[entry] = (line, looks + 1 if line == before else 0)
+                    if line != before and found_in(line):
                         seen.append(line.decode(errors="replace"))
 
     watcher = threading.Thread(target=look)

@@ -13,8 +13,7 @@ import pytest
 
 from quarterdeck.history.records import ENDED, RolloutState
 from tests.docker_fleet import HEALTH, SOON, DockerField
-from tests.sshd import wait_for
-from tests.trust.docker_truth import assert_whole, dying, worked_and_left
+from tests.trust.docker_truth import assert_whole, dying
 
 pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 
@@ -55,7 +54,7 @@ def test_abort_at_every_step(
     while True:
         with dying(monkeypatch, f"stop {boundary}", died):
             rollout = docks.begin("deploy", version, force=True, reason="again")
-        wait_for(lambda: died.exists() or worked_and_left(docks, rollout), "the worker stands or has left", 60)  # noqa: B023
+        docks.until(rollout, lambda now: died.exists() or docks.worker_has_left(now), 60)
         if not died.exists():
             break
         worker = docks.worker_pid(rollout)

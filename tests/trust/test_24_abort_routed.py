@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from quarterdeck.backends.routers.contract import FULL, Slot
+from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutState, StepState
 from tests.backends.routers.running import RunningHaproxy
 from tests.counts import counts_are_full
 from tests.driver import TARGET
 from tests.rollouts.routed_field import RoutedField, behind
-from tests.sshd import SshdFleet, wait_for
+from tests.sshd import SshdFleet
 
 pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -56,11 +57,10 @@ async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedFi
 
 
 def waits(field: RoutedField, rollout: int, action: str) -> None:
-    def so() -> bool:
-        with field.journal(read_only=True) as journal:
-            return any(s.action == action and s.state is StepState.STARTED for s in journal.steps(rollout))
+    def so(journal: Journal) -> bool:
+        return any(s.action == action and s.state is StepState.STARTED for s in journal.steps(rollout))
 
-    wait_for(so, f"{action} of rollout {rollout}", 60)
+    field.watch(so, f"{action} of rollout {rollout}", 60)
 
 
 @pytest.mark.parametrize("stands", list(STANDS))

@@ -12,6 +12,7 @@ from tests.backends.routers.service import load, more
 from tests.docker_fleet import DockerField
 from tests.driver import TARGET
 from tests.rollouts.routed_docks import Edge, haproxy_for_versions
+from tests.rollouts.routed_field import BREATH
 
 pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -35,7 +36,7 @@ async def test_blue_green_goes_back_by_one_change_of_the_router(edge: Edge) -> N
     await edge.in_state(rollout, RolloutState.PAUSED)
     assert edge.versions() == Counter({"1": 1, "2": 1})
     assert set(await edge.answers()) == {"1"}
-    async with load(edge.router.port, path="/version") as counted:
+    async with load(edge.router.port, path="/version", pause=BREATH) as counted:
         await more(counted, 20, "1")
         await edge.do("promote", str(rollout), "--detach")
         await edge.in_state(rollout, RolloutState.BAKING)
@@ -54,7 +55,7 @@ async def test_blue_green_goes_back_by_one_change_of_the_router(edge: Edge) -> N
 async def test_blue_green_to_its_end(edge: Edge) -> None:
     edge.write(strategy={"blue_green": {"scale_down_delay": "1s"}})
     await edge.do("deploy", TARGET, "1", "--wait")
-    async with load(edge.router.port, path="/version") as counted:
+    async with load(edge.router.port, path="/version", pause=BREATH) as counted:
         await more(counted, 20, "1")
         await edge.do("deploy", TARGET, "2", "--wait")
         await more(counted, 20, "2")

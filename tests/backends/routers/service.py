@@ -135,8 +135,11 @@ async def answers(port: int, count: int, path: str = "/", **headers: str) -> Cou
 
 
 @asynccontextmanager
-async def load(port: int, *, again: bool = False, clients: int = 4, path: str = "/") -> AsyncIterator[Counter[str]]:
-    """Requests without a pause while the block runs; the counter grows meanwhile. ``again``: see ``Client``."""
+async def load(
+    port: int, *, again: bool = False, clients: int = 4, path: str = "/", pause: float = 0.002
+) -> AsyncIterator[Counter[str]]:
+    """Requests while the block runs; the counter grows meanwhile. ``again``: see ``Client``; ``pause``: seconds between an answer and the
+    client's next request."""
     counted: Counter[str] = Counter()
     over = asyncio.Event()
 
@@ -144,7 +147,7 @@ async def load(port: int, *, again: bool = False, clients: int = 4, path: str = 
         client = Client(port, again=again)
         while not over.is_set():
             counted[(await client.get(path)).strip()] += 1
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(pause)
         client.close()
 
     async with asyncio.TaskGroup() as group:
