@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from quarterdeck.config.drills import Drills
 from quarterdeck.config.include import Declared
 from quarterdeck.config.model import Environment, Host, Requirements
 from quarterdeck.config.nodes import Node, SequenceNode
@@ -39,6 +40,7 @@ def environments_of(declared: Declared, problems: Problems) -> dict[str, Environ
             approvals=fields.values.get("approvals"),
             require=fields.values.get("require", Requirements()),
             max_parallel=fields.values.get("max_parallel"),
+            drills=fields.values.get("drills", Drills()),
         )
     _check_order(environments, declared, problems)
     return environments

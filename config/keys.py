@@ -10,6 +10,7 @@ from quarterdeck.config import scalars
 from quarterdeck.config.analysis_reading import ANALYSES
 from quarterdeck.config.approval_reading import APPROVALS
 from quarterdeck.config.containers import CONTAINER
+from quarterdeck.config.drill_reading import DRILLS
 from quarterdeck.config.flag_reading import FLAGS
 from quarterdeck.config.freeze_reading import is_a_span
 from quarterdeck.config.freezes import Freeze
@@ -219,10 +220,15 @@ REQUIRE = Keys(
             "Whether the way back must be open: a copy of the last good release where hosts move, or in its registry, and its secrets.",
             default="false",
         ),
+        Key(
+            "max_drill_age",
+            SOME_TIME,
+            "How long ago the rollback may have been practised with success (`qd drill`), where there is something to go back to.",
+        ),
     ),
     make=Requirements,
-    some_of=("rollback_ready",),
-    refused=later("signed", "build", "max_drill_age"),
+    some_of=("rollback_ready", "max_drill_age"),
+    refused=later("signed", "build"),
 )
 ENVIRONMENT = Keys(
     "an environment",
@@ -247,10 +253,14 @@ ENVIRONMENT = Keys(
             "How many deploys may be under way here at once, of all services; others wait for their turn, a rollback never.",
         ),
         Key("require", REQUIRE, "What must hold before a deploy begins here; a rollback needs none of it."),
+        Key(
+            "drills",
+            DRILLS,
+            "Whether rollbacks may be practised here: `allowed` or `refused`, or when. Without it: everywhere but in production.",
+        ),
         Key("env", ENV, "Variables of every service in this environment."),
         Key("secrets", SECRETS, "Secrets of every service in this environment."),
     ),
-    refused=later("drills"),
 )
 OPERATORS = Keys(
     "the operators",

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from quarterdeck.config.container import ContainerSpec
+from quarterdeck.config.drills import Drills
 from quarterdeck.config.freezes import Freeze
 from quarterdeck.config.routers import Routed, Router
 
@@ -344,6 +345,7 @@ class Requirements(msgspec.Struct, frozen=True):
     """What must hold for a deploy to begin, beside the order of the environments."""
 
     rollback_ready: bool = False  # the way back from it is open
+    max_drill_age: float | None = None  # seconds since the rollback was last practised with success
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -357,6 +359,7 @@ class Environment(msgspec.Struct, frozen=True):
     max_parallel: int | None = (
         None  # deploys that are under way there at once, of all services; None: as many as there are
     )
+    drills: Drills = Drills()
 
 
 class Operators(msgspec.Struct, frozen=True):

@@ -20,7 +20,12 @@ JOINED: Final = "queue.joined"
 LEFT: Final = "queue.left"
 SECOND: Final = 1_000_000_000  # nanoseconds
 HEARD_OF: Final = 20 * SECOND  # without a heartbeat, and others pass; a worker gives one every two seconds
-MOVING: Final = (RolloutKind.DEPLOY, RolloutKind.ROLLBACK, RolloutKind.RESTART)  # what changes hosts for a while
+MOVING: Final = (
+    RolloutKind.DEPLOY,
+    RolloutKind.ROLLBACK,
+    RolloutKind.RESTART,
+    RolloutKind.DRILL,
+)  # what changes hosts for a while
 
 _ACTIVE = (
     "SELECT r.id, r.target, r.kind, r.to_release, r.state, r.requested_by, r.epoch, w.heartbeat, w.boot_id"  # noqa: S608 - constants

@@ -119,9 +119,21 @@ class Ended(msgspec.Struct, frozen=True):
     seq: int = 0  # the event that ended it
 
 
+class Drilled(msgspec.Struct, frozen=True):
+    """A drill that went well. ``seconds``: until the release before served everywhere, healthy; ``checked``, ``failed``: how often it was
+    asked how the service is, in both directions, and how often that was answered badly or by nobody; ``ended``: ISO 8601 UTC."""
+
+    rollout: int
+    ended: str
+    seconds: float
+    checked: int
+    failed: int
+
+
 class Standing(msgspec.Struct, frozen=True):
     """How a target stands. ``since``, ``by``, ``reason``: of the rollout that brought what runs; ``back``: the release that was
-    good last before it; ``back_seconds``: how long going back usually took; ``last``: the rollout that ended last."""
+    good last before it; ``back_seconds``: how long going back usually took; ``last``: the rollout that ended last; ``drill``: the
+    last one in which going back was practised with success."""
 
     target: str
     current: str | None = None
@@ -135,6 +147,7 @@ class Standing(msgspec.Struct, frozen=True):
     back_seconds: float | None = None
     last: Ended | None = None
     active: Rollout | None = None
+    drill: Drilled | None = None
 
 
 class Worker(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from quarterdeck.history.records import Ended, RolloutKind, RolloutState, Standing
+from quarterdeck.history.records import Drilled, Ended, RolloutKind, RolloutState, Standing
 from quarterdeck.history.releases import SETTLED_SQL, WHOLE_SQL
 from quarterdeck.history.rollouts import ACTIVE_SQL, SELECT, Rollouts, to_rollout
 
@@ -39,6 +39,11 @@ _ROLLBACKS = (
     " WHERE target = t.name AND kind = 'rollback' AND state = 'succeeded' AND ended_seq IS NOT NULL"
     f" ORDER BY ended_seq DESC LIMIT {ROLLBACKS}) {{one}}"
 )
+_DRILLS = (
+    "SELECT t.name, o.id, o.ended, (SELECT body FROM event WHERE rollout = o.id AND kind = 'drilled' ORDER BY seq DESC LIMIT 1)"
+    " FROM target t JOIN rollout o ON o.id = (SELECT id FROM rollout WHERE target = t.name AND kind = 'drill'"
+    " AND state = 'succeeded' AND ended_seq IS NOT NULL ORDER BY ended_seq DESC LIMIT 1) {one}"
+)
 
 
 class Standings(Rollouts):
@@ -56,6 +61,7 @@ class Standings(Rollouts):
     def _standings(self, target: str | None) -> dict[str, Standing]:
         settled = {row[1]: row for row in self._of(_SETTLED, target)}
         last = {row[1]: _ended(row) for row in self._of(_LAST, target)}
+        drills = {row[0]: _drilled(*row[1:]) for row in self._of(_DRILLS, target)}
         active = self._active(target)
         took = self._took(target)
         good: dict[str, list[tuple[int, str, str]]] = {}
@@ -82,6 +88,7 @@ class Standings(Rollouts):
                 back_seconds=took.get(name),
                 last=last.get(name),
                 active=active.get(name),
+                drill=drills.get(name),
             )
         return standings
 
@@ -89,6 +96,18 @@ class Standings(Rollouts):
         if target is None:
             return self._rows(sql.format(one=""))
         return self._rows(sql.format(one="WHERE t.name = ?"), (target,))
+
+    def drilled(self, target: str) -> Drilled | None:
+        """The last drill of the target that went well."""
+        return next((_drilled(*row[1:]) for row in self._of(_DRILLS, target)), None)
+
+    def drill_begun(self, target: str) -> str | None:
+        """When the last drill of the target that changed something began, whatever came of it (ISO 8601 UTC)."""
+        row = self._row(
+            "SELECT started FROM rollout WHERE target = ? AND kind = 'drill' AND epoch > 0 ORDER BY id DESC LIMIT 1",
+            (target,),
+        )
+        return None if row is None else row[0]
 
     def _active(self, target: str | None) -> "dict[str, Any]":
         sql, values = (" AND r.target = ?", (target,)) if target is not None else ("", ())
@@ -119,6 +138,11 @@ class Standings(Rollouts):
 
 def _ended(row: "tuple[Any, ...] | list[Any]") -> Ended:
     return Ended(row[0], row[1], RolloutKind(row[2]), RolloutState(row[3]), *row[4:12])
+
+
+def _drilled(id: int, ended: str, body: str | None) -> Drilled:
+    told = json.loads(body) if body else {}
+    return Drilled(id, ended, float(told.get("seconds", 0.0)), int(told.get("checked", 0)), int(told.get("failed", 0)))
 
 
 def _artifact(body: str) -> str | None:

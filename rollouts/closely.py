@@ -179,6 +179,8 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
             return (), f"rollout {rollout.id} {rollout.outcome or 'waits'}"
         case RolloutState.SUCCEEDED if not seen.debts:
             return (), f"rollout {rollout.id} has succeeded: nothing is left to do"
+        case state if state in ENDED and rollout.kind is RolloutKind.DRILL:
+            return (), f"rollout {rollout.id} was a drill: :drill practises it once more"
         case RolloutState.ROLLED_BACK if not seen.debts and rollout.kind is RolloutKind.DEPLOY:
             return (), f"rollout {rollout.id} was taken back: deploy it again with D"
         case state if state in ENDED and state not in (RolloutState.CANCELLED, RolloutState.SUPERSEDED):

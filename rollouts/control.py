@@ -89,7 +89,7 @@ class Control:
         declared = self._allowed(target)
         if (force or override) and not reason:
             raise Refused("--force and --override need a reason", "give it with --reason")
-        active = self._under_way(target)
+        active = self.under_way(target)
         if active is not None and not supersede and active.state is not RolloutState.ORPHANED:
             raise Refused(busy(active), "wait for it, abort it, or use --supersede")
         return self._arm(
@@ -142,7 +142,7 @@ class Control:
         declared = self._allowed(target)
         if force and not reason:
             raise Refused("--force needs a reason", "give it with --reason")
-        active = begun(self._under_way(target))
+        active = begun(self.under_way(target))
         if active is not None and active.kind is RolloutKind.ROLLBACK and active.state is not RolloutState.ORPHANED:
             raise Refused(busy(active), f"follow it with: qd watch {active.id}")
         if active is not None and len(set(only)) not in (0, len(declared.hosts)):
@@ -166,13 +166,19 @@ class Control:
             to_release=release,
         )
 
-    def _under_way(self, target: str) -> Rollout | None:
+    def under_way(self, target: str) -> Rollout | None:
         """The target's active rollout. One whose worker died is first made what policy says: nobody is to wait for it."""
         active = self.journal.active(target)
         if active is None or active.state is RolloutState.ORPHANED or lock_is_held(self.journal.path.parent, active.id):
             return active
         self.tend()
         return self.journal.active(target)
+
+    def arm_kind(
+        self, target: Target, kind: RolloutKind, reason: str, options: dict[str, Any], *, to_release: str | None
+    ) -> Rollout:
+        """One of a kind that has its own module, which has looked whether it may be."""
+        return self._arm(target, kind, reason, (), options, to_release=to_release)
 
     def _arm(
         self,
@@ -340,6 +346,8 @@ class Control:
         if now.state not in ENDED:
             self.ask(rollout, "retry", arguments={"reason": reason} if reason else None)
             return now
+        if now.kind is RolloutKind.DRILL:
+            raise Refused(f"rollout {rollout} was a drill", f"to practise it once more: qd drill {now.target}")
         debts = [debt for debt in self.journal.debts(now.target) if debt.rollout == rollout and debt.release]
         owed = [debt.host for debt in debts]
         if now.state is RolloutState.SUCCEEDED and not owed:
@@ -383,7 +391,8 @@ class Control:
                 self.wake(rollout.id)
                 continue
             policy = str(rollout.options.get("target", {}).get("on_orphan", "hold"))
-            if rollout.kind is RolloutKind.ROLLBACK or policy != "hold" or rollout.state in _TAKING_BACK:
+            never_left = (RolloutKind.ROLLBACK, RolloutKind.DRILL)
+            if rollout.kind in never_left or policy != "hold" or rollout.state in _TAKING_BACK:
                 if self._may_deploy():
                     self._start(rollout)
             else:

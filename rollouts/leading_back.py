@@ -33,7 +33,8 @@ def leads_back_to(journal: Journal, target: str, to: str | None) -> str:
         # What failed half-way is finished first: the way back leads to where it was going back to.
         if last.kind is RolloutKind.ROLLBACK and last.to_release:
             return last.to_release
-        if last.kind is RolloutKind.DEPLOY and current is not None and last.to_release != current:
+        forward = last.kind in (RolloutKind.DEPLOY, RolloutKind.DRILL)
+        if forward and current is not None and last.to_release != current:
             return current
     if to is None:
         leaving = active.to_release if active is not None and active.kind is RolloutKind.DEPLOY else current

@@ -105,6 +105,16 @@ def way_closed(release: Release, why: str) -> Objection:
     )
 
 
+def drill_too_old(release: Release, why: str) -> Objection:
+    """Its environment requires that the rollback was practised lately. ``why``: how it is, as in ``its rollback was never practised``."""
+    rule = f"{release.target} takes only what can surely be taken back, and {why}"
+    return Objection(
+        WayRound.REQUIRE,
+        why,
+        f"{rule}; nothing was changed; practise it: qd drill {release.target}, or: --override require --reason …",
+    )
+
+
 def _too_early(release: Release, verdict: str, after: str, soak: float, before: Sighting) -> Objection | None:
     override = "or: --override after --reason …"
     if "bad" in (verdict, before.verdict):  # then the way is another release, not this one once more

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import Release
@@ -56,6 +58,7 @@ def _target(seen: TargetSeen) -> dict[str, Any]:
             "reasons": list(seen.back.reasons),
             "seconds": seen.back.seconds,
         },
+        "drill": msgspec.to_builtins(seen.drill) if seen.drill is not None else None,
         "hosts": [_host(host) for host in seen.hosts],
         "router": _router(seen.router) if seen.router is not None else None,
         "owed": [

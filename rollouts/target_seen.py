@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from quarterdeck.history.records import Debt, Ended, Observation, RolloutState, Standing
+from quarterdeck.history.records import Debt, Drilled, Ended, Observation, RolloutState, Standing
 from quarterdeck.rollouts.host_seen import Expected, HostSeen, health_of, hosts_seen
 from quarterdeck.rollouts.rollout_seen import RolloutSeen, rollout_seen
 from quarterdeck.rollouts.router_seen import RouterSeen, router_seen
@@ -64,6 +64,7 @@ class TargetSeen(msgspec.Struct, frozen=True):
     last: Ended | None = None  # the last one that ended after it had begun
     owed: tuple[Debt, ...] = ()  # hosts that could not be finished
     router: RouterSeen | None = None  # None: there is none, or nothing is known of it
+    drill: Drilled | None = None  # the last one that went well
     mark: Mark = Mark.NOTHING  # derived once, whatever is given: every pane asks for it, several times a frame
 
     def __post_init__(self) -> None:
@@ -139,6 +140,7 @@ def target_seen(
         last=standing.last,
         owed=tuple(owed),
         router=router,
+        drill=standing.drill,
     )
 
 

@@ -80,6 +80,10 @@ def _words(state: RolloutState, body: Mapping[str, Any], kind: RolloutKind) -> t
             return ()  # for others to be done: no person is waited for
         case RolloutState.QUEUED | RolloutState.PAUSED:
             return ("waiting",)
+        case RolloutState.ROLLING_BACK if kind is RolloutKind.DRILL:
+            return ()  # its second half
+        case RolloutState.ROLLED_BACK if kind is RolloutKind.DRILL:
+            return ("failed", "rolled_back")  # the way back is not what it was thought to be
         case RolloutState.SUCCEEDED if kind is RolloutKind.ROLLBACK:
             return (
                 "rolled_back",

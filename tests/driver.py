@@ -16,6 +16,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import ENDED, Rollout, RolloutState
 from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.drilling import arm_drill
 from tests.sshd import wait_for
 
 TARGET = "staging/web"
@@ -86,6 +87,8 @@ class Driver:
             if kind == "deploy":
                 assert version is not None
                 return control.arm_deploy(TARGET, version, detached_go=True, **options).id
+            if kind == "drill":
+                return arm_drill(control, TARGET, detached_go=True, **options).id
             return control.arm_rollback(TARGET, to=version, detached_go=True, **options).id
 
     def ended(self, rollout: int, deadline: float = 60.0) -> Rollout:

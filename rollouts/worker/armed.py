@@ -65,7 +65,7 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
     to = armed.release.id
     reasons = [with_host(host) for host in hosts if host.error is not None]
     nowhere = False
-    if kind is RolloutKind.ROLLBACK:
+    if kind in (RolloutKind.ROLLBACK, RolloutKind.DRILL):
         answered = [host for host in hosts if host.error is None]
         missing = without_copy(to, answered)
         if missing:

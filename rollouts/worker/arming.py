@@ -6,6 +6,7 @@ What it finds out is one JSON body, the plan that is shown to the operator and w
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,21 @@ from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.beside import why_not_beside
 from quarterdeck.rollouts.declared import release_of
+from quarterdeck.rollouts.drill_age import drill_age
 from quarterdeck.rollouts.flag_plan import flags_first
 from quarterdeck.rollouts.freezes import from_options
 from quarterdeck.rollouts.frozen import frozen_now
 from quarterdeck.rollouts.manifest import release_in
 from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, Plan, plan_rollback
-from quarterdeck.rollouts.policy import NOTHING_BEFORE, Objection, WayRound, objections, refusal, way_closed
+from quarterdeck.rollouts.policy import (
+    NOTHING_BEFORE,
+    Objection,
+    WayRound,
+    drill_too_old,
+    objections,
+    refusal,
+    way_closed,
+)
 from quarterdeck.rollouts.proof import seen_before
 from quarterdeck.rollouts.way_back import CLOSED, FIRST
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
@@ -66,7 +76,7 @@ class Arming:
 
     async def arm(self) -> Armed:
         """Raises ``CannotBegin``."""
-        if self.rollout.kind is RolloutKind.ROLLBACK:
+        if self.rollout.kind in (RolloutKind.ROLLBACK, RolloutKind.DRILL):
             return await self._arm_rollback()
         return await self._arm_deploy()
 
@@ -183,7 +193,10 @@ class Arming:
     async def check_required(self, armed: Armed, *, looked: bool = True) -> None:
         """Raises ``CannotBegin`` where the environment requires a way back and there is none. ``looked``: at the hosts just now; else they
         are asked once more. What was found is in the body of ``armed``."""
-        if not (self.rollout.options.get("require") or {}).get("rollback_ready"):
+        required = self.rollout.options.get("require") or {}
+        if most := required.get("max_drill_age"):
+            await self._require_a_drill(armed, float(most))
+        if not required.get("rollback_ready"):
             return
         release, hosts = armed.release, armed.hosts
         if not looked:
@@ -197,13 +210,19 @@ class Arming:
             base=self.base,
             logins=self.backend.logins,
         )
-        armed.body["require"] = {"rollback_ready": back.value()}
+        armed.body["require"] = armed.body.get("require", {}) | {"rollback_ready": back.value()}
         if back.state == FIRST:
             armed.body["warnings"].append(
                 f"there is no way back from {release.version}: nothing that worked was ever there"
             )
         if back.state == CLOSED:
             await self._heed([way_closed(release, f"the way back is {back.words}")])
+
+    async def _require_a_drill(self, armed: Armed, most: float) -> None:
+        age = drill_age(self.journal.reader, self.target.name, datetime.now(UTC))
+        armed.body["require"] = armed.body.get("require", {}) | {"max_drill_age": age.value(most)}
+        if age.too_old(most):
+            await self._heed([drill_too_old(armed.release, age.words)])
 
     async def _heed(self, found: list[Objection]) -> None:
         """Raises ``CannotBegin`` for the first objection that is not set aside; those that are by ``--override`` are journalled, once."""
@@ -324,7 +343,7 @@ class Arming:
         release = row.release
         secrets_task = asyncio.create_task(old_secrets(release, self.base))
         try:
-            hosts = await self.look(release, patient=False)
+            hosts = await self.look(release, patient=self.drill)
             old = await secrets_task
         finally:
             if not secrets_task.done():
@@ -340,6 +359,10 @@ class Arming:
             leaving = None  # hosts that are owed follow the others: nothing is left, no hook is reversed
         releases = self.known_releases(release)
         hooks = self.hooks_to_reverse(leaving, releases)
+        if self.drill:
+            await self.check_drill(hosts, leaving)
+            self._refuse_hooks(hooks)
+            hooks = NO_HOOKS
         hosts, traffic = await self.traffic(hosts, release, leaving)
         armed = Armed(
             self.target,
@@ -357,7 +380,45 @@ class Arming:
         for phase in hooks.every:
             if not phase.reversible:
                 armed.body.setdefault("warnings", []).append(f"hook {phase.run!r} of {leaving} can't be reversed")
-        return described(armed, self.rollout.kind, old.states)
+        described(armed, self.rollout.kind, old.states)
+        if self.drill and armed.body["readiness"]["state"] == "closed":
+            why = "; ".join(armed.body["readiness"]["reasons"])
+            raise CannotBegin("policy", f"there is no way back to practise: {why}; nothing was changed")
+        return armed
+
+    @property
+    def drill(self) -> bool:
+        return self.rollout.kind is RolloutKind.DRILL
+
+    async def check_drill(self, hosts: list[HostNow], leaving: str | None) -> None:
+        """Raises ``CannotBegin`` where the target is not whole, or its environment is frozen by now: nothing is practised then."""
+        lost = [host for host in hosts if host.error is not None]
+        if lost:
+            raise unreachable(lost, len(hosts))
+        self.refuse_unreachable(hosts)
+        for host in hosts:
+            if host.current != leaving or host.running is False or not host.as_started:
+                runs = f"runs {host.current or 'nothing'}" if host.current != leaving else "is not as it was started"
+                why = f"{host.host} {runs}, where {leaving} is recorded: a drill needs a target that is whole"
+                raise CannotBegin("policy", f"{why}; nothing was changed; see: qd status {self.target.name}")
+        freezes = from_options(self.rollout.options.get("freezes") or ())
+        frozen = frozen_now(self.journal.reader, self.target.environment, freezes)
+        if frozen is not None:
+            told = f"{self.target.environment} is frozen {frozen.words}"
+            raise CannotBegin("policy", f"{told}: nothing is practised there; nothing was changed")
+
+    def _refuse_hooks(self, hooks: Hooks) -> None:
+        """What a rollback would run to undo them touches more than the hosts' releases: a drill runs none of it."""
+        if self.rollout.options.get("skip_hooks"):
+            return
+        for hook in hooks.every:
+            if hook.on_rollback is not None or not hook.reversible:
+                undone = f"is undone by {hook.on_rollback!r}" if hook.on_rollback is not None else "can't be undone"
+                raise CannotBegin(
+                    "policy",
+                    f"hook {hook.run!r} {undone} when this release is rolled back, and a drill runs no hooks; nothing was "
+                    f"changed; to practise all the rest: qd drill {self.target.name} --skip-hooks",
+                )
 
     def plan_back(
         self, hosts: list[HostNow], release: str, leaving: str | None, hooks: Hooks, traffic: "Traffic | None"
@@ -366,6 +427,8 @@ class Arming:
         plan = plan_rollback(
             hosts, release, self.target.rollback.max_unavailable, leaving=leaving, hooks=hooks, traffic=traffic
         )
+        if self.drill:  # flags stay as they are: who gets what is no matter of the hosts
+            return plan
         return flags_first(plan, to_put_back_with(self.journal.reader, self.rollout, leaving), and_last=True)
 
     def hooks_to_reverse(self, leaving: str | None, known: Mapping[str, Release]) -> Hooks:

@@ -10,18 +10,21 @@ from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepSta
 from quarterdeck.rollouts.outcome import UNCHANGED
 from quarterdeck.rollouts.plan import Action, HostNow
 from quarterdeck.rollouts.worker.armed import Armed, with_host
+from quarterdeck.rollouts.worker.drilling import Drilling
 from quarterdeck.rollouts.worker.standing import may_have_changed, moves
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
-from quarterdeck.rollouts.worker.taking_back import TakingBack
 from quarterdeck.rollouts.worker.waves import Waves
 
 BESIDE_HOSTS = (Action.HOOK, Action.FLAG, Action.SHARE, Action.ROUTE)  # change what is no host's release
 CLEAN_UP_AFTER = 0.25  # seconds between the end that is journalled and the removal of old releases
 
 
-class CarryingOut(TakingBack):
+class CarryingOut(Drilling):
     async def _carry_out(self, steps: list[Step], armed: Armed, work: Work, epoch: int) -> None:
+        if self.rollout.kind is RolloutKind.DRILL:
+            await self._practise(steps, armed, work, epoch)
+            return
         waves = Waves(self.id, epoch, work, self.journal, self.wishes)
         rollback = self.rollout.kind is RolloutKind.ROLLBACK
         main = [step for step in steps if step.action != Action.FINISH]

@@ -221,14 +221,14 @@ class Session(WaitingForTurn, CarryingOut):
         """A person said ``go`` to what they saw: when the target has moved since, their plan is about something that
         is no more.
 
-        A deploy that began meanwhile does not stand in a rollback's way; that it is preempted is what the rollback is
-        for.
+        A deploy, or a drill, that began meanwhile does not stand in a rollback's way; that it is preempted is what the
+        rollback is for.
         """
         last = self._last_begun()
         careless = self.rollout.kind is RolloutKind.ROLLBACK or bool(self.rollout.options.get("supersede"))
         if (request is None and careless) or last is None or (begun_before is not None and last.id == begun_before.id):
             return
-        if self.rollout.kind is RolloutKind.ROLLBACK and last.kind is RolloutKind.DEPLOY:
+        if self.rollout.kind is RolloutKind.ROLLBACK and last.kind in (RolloutKind.DEPLOY, RolloutKind.DRILL):
             return
         why = (
             f"{self.target.name} has moved since this was armed: rollout {last.id} ({last.kind}) "
@@ -241,6 +241,9 @@ class Session(WaitingForTurn, CarryingOut):
     async def _still_allowed(self, armed: Armed, request: Request) -> None:
         """What policy allowed when this was armed may be forbidden by the time that somebody says ``go``."""
         try:
+            if self.rollout.kind is RolloutKind.DRILL:
+                await self.arming.check_drill(armed.hosts, armed.leaving)
+                return
             await self.arming.check_policy(armed.release)
             await self.arming.check_required(armed, looked=False)
         except CannotBegin as error:
@@ -284,6 +287,10 @@ class Session(WaitingForTurn, CarryingOut):
     async def _look_again(self, armed: Armed, preempted: Rollout | None) -> None:
         """Another rollout was at work since the hosts were looked at: what was seen is old, so the plan is made
         anew."""
+        if self.rollout.kind is RolloutKind.DRILL:
+            raise CannotBegin(
+                "busy", f"{self.target.name} has moved since the drill was asked for; nothing was changed"
+            )
         deploy = self.rollout.kind is not RolloutKind.ROLLBACK
         hosts = await self.arming.look(armed.release, patient=deploy)
         if deploy:
@@ -338,12 +345,17 @@ class Session(WaitingForTurn, CarryingOut):
         work = self._work(armed, epoch)
         steps = self.journal.reader.steps(self.id)
         state = self.rollout.state
+        if not steps and self.rollout.kind is RolloutKind.DRILL:
+            raise CannotBegin("hosts", "its worker died before the first change; nothing was changed")
         if not steps:
             # It had begun but planned nothing yet: its plan is made anew from what the hosts say now.
             armed.hosts = await self.arming.look(row.release, patient=False)
             await self._look_again(armed, None)
             work = self._work(armed, epoch)
             steps = await self._add_steps(epoch, armed.plan)
+        if self.rollout.kind is RolloutKind.DRILL and state not in TAKING_BACK:
+            await self._take_back(armed, work, epoch, "the drill failed: its worker died", at_fault=False)
+            return
         if state in TAKING_BACK:
             first = self._first_step_back(steps)
             if first is None:

@@ -260,7 +260,7 @@ def _is_current(step: Step, outcome: SwitchOutcome, release: Release) -> None:
 async def _healthy(step: Step, work: Work, connection: Connection, release: Release) -> HealthOutcome | None:
     if release.health is None:
         return None
-    going_back = work.taking_back or work.kind is RolloutKind.ROLLBACK
+    going_back = work.taking_back or work.kind in (RolloutKind.ROLLBACK, RolloutKind.DRILL)
     outcome = await become_healthy(
         connection, release.health, release, hold=0.0 if going_back else release.health.min_healthy_time
     )

@@ -112,8 +112,13 @@ class TakingBack(Standing):
             f", flag {flag_words(s.body)}" for s in steps if s.action == Action.FLAG and "again" not in s.body
         )
         where = f"{where or 'no host had been changed'}{flags}"
+        await self._end_back(armed, epoch, why, where)
+        if self.rollout.kind is not RolloutKind.DRILL:  # that judges nothing
+            await self._tell_hosts(steps, armed, waves, epoch)
+
+    async def _end_back(self, _armed: Armed, epoch: int, why: str, where: str) -> None:
+        """All that was changed is as it was. ``where``: which release runs on how many hosts, in words."""
         await self._end(epoch, RolloutState.ROLLED_BACK, f"{why}; taken back: {where}")
-        await self._tell_hosts(steps, armed, waves, epoch)
 
     def _that_count(self, failures: list[StepFailed]) -> list[StepFailed]:
         """Without those of flags and routers that were put back at a later try."""

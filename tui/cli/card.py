@@ -98,6 +98,9 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     back = (card.get("require") or {}).get("rollback_ready")
     if back:
         printer.progress(f"  back  {back['words']}", {"open": "ok", "closed": "bad"}.get(str(back["state"]), "warn"))
+    drill = (card.get("require") or {}).get("max_drill_age")
+    if drill:
+        printer.progress(f"  drill {drill['words']}", "bad" if drill["too_old"] else "ok")
     queue = card.get("queue")
     if queue:
         printer.progress(f"  queue {queue['words']}", "warn" if queue["waits"] else "")

@@ -43,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("status", "status", "what runs where, since when, by whom, and whether the way back is open"),
     Command("deploy", "releasing", "put a version on a target"),
     Command("rollback", "releasing", "put the last good release back"),
+    Command("drill", "drilling", "practise a rollback for real, and how long ago each was"),
     Command("pause", "steering", "hold a running rollout"),
     Command("resume", "steering", "let a paused rollout, or one whose worker died, go on"),
     Command(

@@ -104,7 +104,7 @@ def run_deploy(session: "Session", arguments: argparse.Namespace) -> int:
         detached_go=not arguments.plan,
     )
     if arguments.plan:
-        return _show_plan(session, rollout.id)
+        return show_plan(session, rollout.id)
     return finish(session, rollout.id, detach=arguments.detach, timeout=arguments.timeout)
 
 
@@ -121,15 +121,15 @@ def run_rollback(session: "Session", arguments: argparse.Namespace) -> int:
         detached_go=arguments.yes and not arguments.plan,
     )
     if arguments.plan:
-        return _show_plan(session, rollout.id)
+        return show_plan(session, rollout.id)
     if not arguments.yes:
-        refusal = _confirm(session, rollout.id)
+        refusal = confirmed(session, rollout.id)
         if refusal is not None:
             return refusal
     return finish(session, rollout.id, detach=arguments.detach, timeout=arguments.timeout)
 
 
-def _show_plan(session: "Session", rollout: int) -> int:
+def show_plan(session: "Session", rollout: int) -> int:
     """The plan of an armed rollout, which is cancelled whatever happens."""
     from quarterdeck.tui.cli import card
 
@@ -147,7 +147,7 @@ def _show_plan(session: "Session", rollout: int) -> int:
     return Exit.DONE
 
 
-def _confirm(session: "Session", rollout: int) -> int | None:
+def confirmed(session: "Session", rollout: int, question: str = "") -> int | None:
     """Shows the card and asks. None: it may go and has been told so; else the exit status."""
     from quarterdeck.tui.cli import card
 
@@ -157,7 +157,7 @@ def _confirm(session: "Session", rollout: int) -> int | None:
             _cancel(session, rollout)
             return _no_plan(session, armed)
         card.show(session.printer, card.describe(armed, session.journal), session, steps=False)
-        agreed = session.ask(f"Roll {armed.target} back?")
+        agreed = session.ask(question or f"Roll {armed.target} back?")
     except KeyboardInterrupt:
         _cancel(session, rollout)
         raise Interrupted("interrupted before anything was changed") from None

@@ -72,6 +72,16 @@ ACTIONS: Final[tuple[Action, ...]] = (
         footer=2,
     ),
     Action(
+        "drill",
+        "drill",
+        "Open the card of a drill: y practises the target's rollback for real, and comes back.",
+        _CHANGE,
+        _T,
+        command="drill",
+        takes=("target",),
+        changes=True,
+    ),
+    Action(
         "pause",
         "pause",
         "Hold the rollout after the steps that are under way.",

@@ -18,6 +18,7 @@ from quarterdeck.tui.cli.routing_words import plan_words
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
 
+PREEMPTED = (RolloutKind.DEPLOY, RolloutKind.DRILL)  # whose place a rollback takes, whenever they began
 PRODUCTION_NAMES = ("prod", "live")
 
 
@@ -112,6 +113,24 @@ def rollback_checks(
     ]
 
 
+def drill_checks(plan: Mapping[str, Any], facts: WayFacts | None, me: str, *, looked: str | None = None) -> list[Check]:
+    """Those of the rollback that is practised; what is no matter to that one would have refused the drill."""
+    if not plan or facts is None:
+        return rollback_checks(plan, facts, me, looked=looked)
+    version = str(plan.get("version") or "")
+    return [
+        *_since(facts, RolloutKind.DRILL),
+        *_way_checks(plan, facts),
+        *_router(plan, version),
+        _copies(plan, version),
+        *_warm(plan),
+        _config(facts.difference),
+        *_secrets(plan),
+        *_other(facts, RolloutKind.DRILL, me, "is in the way: a drill waits for nobody", "freezes: none"),
+        *_hosts(plan, looked),
+    ]
+
+
 def deploy_checks(
     plan: Mapping[str, Any],
     facts: WayFacts | None,
@@ -171,11 +190,14 @@ def _router(plan: Mapping[str, Any], version: str) -> list[Check]:
 
 def _required(plan: Mapping[str, Any]) -> list[Check]:
     """What the environment requires, and whether it holds. What does not and is not set aside was refused before there was a plan."""
-    back = (plan.get("require") or {}).get("rollback_ready")
-    if not back:
-        return []
-    level = {"open": Level.OK, "closed": Level.RED}.get(str(back.get("state")), Level.WARN)
-    return [Check(level, f"way back (required): {back.get('words')}")]
+    required = plan.get("require") or {}
+    found = []
+    if back := required.get("rollback_ready"):
+        level = {"open": Level.OK, "closed": Level.RED}.get(str(back.get("state")), Level.WARN)
+        found.append(Check(level, f"way back (required): {back.get('words')}"))
+    if drill := required.get("max_drill_age"):
+        found.append(Check(Level.RED if drill.get("too_old") else Level.OK, f"drill (required): {drill.get('words')}"))
+    return found
 
 
 def _planned_hooks(plan: Mapping[str, Any]) -> list[str]:
@@ -257,9 +279,10 @@ def _hooks(facts: WayFacts) -> Check:
 
 def outdated(facts: WayFacts | None, kind: RolloutKind) -> Rollout | None:
     """The rollout that came in between, where it makes what is armed a plan about something that is no more: the worker would
-    refuse to begin it. A rollback takes the place of a deploy, whenever that began."""
+    refuse to begin it. A rollback takes the place of a deploy and of a drill, whenever that began."""
     since = facts.since if facts is not None else None
-    return None if since is None or (kind, since.kind) == (RolloutKind.ROLLBACK, RolloutKind.DEPLOY) else since
+    preempted = kind is RolloutKind.ROLLBACK and since is not None and since.kind in PREEMPTED
+    return None if preempted else since
 
 
 def _since(facts: WayFacts, kind: RolloutKind) -> list[Check]:

@@ -14,6 +14,7 @@ from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.card import Card
 from quarterdeck.tui.room.cards.approval import ApprovalCard
 from quarterdeck.tui.room.cards.deploy import DeployCard
+from quarterdeck.tui.room.cards.drill import DrillCard
 from quarterdeck.tui.room.cards.freeze import FreezeCard
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.cards.rollback import RollbackCard
@@ -49,6 +50,14 @@ async def _rollback_to(room: Room, target: str, version: str) -> None:
         hint = f"did you mean {' or '.join(near)}?" if near else "v in the card shows what there is"
         raise Refused(f"{target} has no release {version!r}", hint)
     room.push_screen(RollbackCard(target, room.picture.targets.get(target), version))
+
+
+async def _drill(room: Room, words: Words) -> None:
+    target = room.target_in(words)
+    if target is None:
+        room.say("there is no target whose rollback could be practised")
+    else:
+        room.push_screen(DrillCard(target, room.picture.targets.get(target)))
 
 
 async def _deploy(room: Room, words: Words) -> None:
@@ -214,6 +223,7 @@ async def _runbook(room: Room, words: Words) -> None:
 HANDLERS: dict[str, Handler] = {
     "rollback": _rollback,
     "deploy": _deploy,
+    "drill": _drill,
     "pause": _on_rollout("pause", _pause),
     "abort": _card(AbortCard),
     "promote": _card(WaysOnCard),

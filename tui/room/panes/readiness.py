@@ -1,15 +1,20 @@
-"""Readiness: for every target, whether the way back is open, where it leads, what is in its way, how long it took before."""
+"""Readiness: for every target, whether the way back is open, where it leads, what is in its way, how long it took before, and how long
+ago it was practised."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import ClassVar
 
+from quarterdeck.config.model import Fleet
 from quarterdeck.rollouts.picture import Picture
 from quarterdeck.rollouts.target_seen import TargetSeen
-from quarterdeck.tui.cli.times import duration
+from quarterdeck.tui.cli.times import age, duration
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
 
+OLD = 30 * 86400.0  # seconds: then a drill is old where nothing is said about it
+DRILL = 5  # columns
 WIDE = 110  # columns from which names have all the room they want
 _WORST = {"closed": 0, "degraded": 1, "ready": 2}
 _ROLES = {"closed": Role.BAD, "degraded": Role.WARN, "ready": Role.OK}
@@ -31,8 +36,15 @@ def _searched(seen: TargetSeen) -> str:
 
 
 def readiness_rows(
-    targets: Sequence[TargetSeen], chosen: str | None, width: int, *, filtered: bool = False
+    targets: Sequence[TargetSeen],
+    chosen: str | None,
+    width: int,
+    *,
+    filtered: bool = False,
+    old: Mapping[str, float] | None = None,
+    now: datetime | None = None,
 ) -> list[Row]:
+    """``old``: by environment, the seconds after which a drill is old there."""
     if not targets:
         words = "no target passes the filter" if filtered else "nothing has been released yet"
         return [(Span(f" {words}", Role.DIM),)]
@@ -42,7 +54,8 @@ def readiness_rows(
     rows: list[Row] = [
         (
             Span(
-                f"   {pad('TARGET', wide)} {pad('RUNS', short)} {pad(title, back_wide)} READY     {pad('TOOK', took_wide)} WHY NOT",
+                f"   {pad('TARGET', wide)} {pad('RUNS', short)} {pad(title, back_wide)} READY     {pad('TOOK', took_wide)} "
+                f"{pad('DRILL', DRILL)} WHY NOT",
                 Role.DIM,
             ),
         )
@@ -53,17 +66,39 @@ def readiness_rows(
         took = duration(back.seconds) if back.seconds is not None else "never"
         line = f"{pad(seen.target, wide)} {pad(seen.version or '-', short)} {pad(back.version or '-', back_wide)} "
         why = "; ".join(back.reasons)
+        drill, drill_role = _drill(seen, (old or {}).get(seen.environment, OLD), now)
         rows.append(
             (
                 Span(f"{'>' if here else ' '}{_MARKS.get(back.state, 'x')} ", role),
                 Span(line, Role.STRONG if here else Role.PLAIN),
                 Span(f"{pad(back.state, 9)} ", role),
                 Span(f"{pad(took, took_wide)} ", Role.DIM),
-                Span(ellipsis(why, max(width - len(line) - 14 - took_wide, 0)), role),
+                Span(f"{pad(drill, DRILL)} ", drill_role),
+                Span(ellipsis(why, max(width - len(line) - 15 - took_wide - DRILL, 0)), role),
             )
         )
-    rows += [(), (Span(" drills: there is no `qd drill` yet; TOOK is the median of real rollbacks", Role.DIM),)]
+    rows += [
+        (),
+        (Span(" TOOK: the median of real rollbacks; DRILL: since one was practised, :drill does it", Role.DIM),),
+    ]
     return rows
+
+
+def _drill(seen: TargetSeen, old: float, now: datetime | None) -> tuple[str, Role]:
+    """How long ago, and whether that is too long. In the words for a time that never came: none could be had, or nobody tried."""
+    if seen.drill is None:
+        return ("never", Role.WARN) if seen.back.release is not None else ("-", Role.DIM)
+    at = now or datetime.now(UTC)
+    seconds = (at - datetime.fromisoformat(seen.drill.ended)).total_seconds()
+    return age(seen.drill.ended, at), Role.WARN if seconds > old else Role.DIM
+
+
+def drills_old(fleet: Fleet) -> Mapping[str, float]:
+    """By environment: as its rule says, or half as long again as the fleet file has them practised."""
+    return {
+        name: one.require.max_drill_age or (one.drills.every * 1.5 if one.drills.every else OLD)
+        for name, one in fleet.environments.items()
+    }
 
 
 class Readiness(Pane):
@@ -75,7 +110,14 @@ class Readiness(Pane):
 
     def build(self, size: Size) -> Sequence[Row]:
         targets = by_readiness(self.room.picture, self.matcher)
-        return readiness_rows(targets, self.room.place.target, size.width, filtered=self.matcher.active)
+        return readiness_rows(
+            targets,
+            self.room.place.target,
+            size.width,
+            filtered=self.matcher.active,
+            old=drills_old(self.room.fleet),
+            now=self.room.now(),
+        )
 
     def _names(self) -> list[str]:
         return [seen.target for seen in by_readiness(self.room.picture, self.matcher)]
