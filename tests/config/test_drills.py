@@ -18,7 +18,10 @@ environments:
   staging: {{hosts: [a]}}
   last: {{hosts: [b], after: staging, drills: {drills}}}
 services:
-  web: {{artifact: {{tarball: "/x/{{version}}.tar.gz", sha256: "/x/{{version}}.sha256"}}, path: /srv/web, commands: {{start: x, stop: y, status: z}}}}
+  web:
+    artifact: {{tarball: "/x/{{version}}.tar.gz", sha256: "/x/{{version}}.sha256"}}
+    path: /srv/web
+    commands: {{start: x, stop: y, status: z}}
 """
 WEEKLY = Drills(allowed=True, every=7 * 86400.0, at=drill_time("Tue 10:00"), zone="Europe/Berlin")
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from quarterdeck.backends.text_cleaning import clean
-from quarterdeck.history.records import Request, RolloutState, Step, StepState
+from quarterdeck.history.records import Request, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.closely import Closely, HostMove
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import WAITS
@@ -66,6 +66,8 @@ def progress_row(seen: Closely, width: int) -> Row:
     failed = sum(host.state is StepState.FAILED for host in moves)
     back = sum(host.state is StepState.DONE and host.back for host in moves)
     words = f" {done} of {len(moves)} hosts"
+    if seen.rollout.kind is RolloutKind.DRILL:
+        done, back, words = back, 0, f" {back} of {len(moves)} hosts there and back"
     words += f", {failed} failed" if failed else ""
     words += f", {back} taken back" if back else ""
     room = max(min(width - len(words) - 2, 40), 4)

@@ -79,7 +79,7 @@ def readiness_rows(
         )
     rows += [
         (),
-        (Span(" TOOK: the median of real rollbacks; DRILL: since one was practised, :drill does it", Role.DIM),),
+        (Span(" TOOK: the median of real rollbacks; DRILL: age of the last good one (:drill)", Role.DIM),),
     ]
     return rows
 
