@@ -209,6 +209,8 @@ class Session(WaitingForTurn, CarryingOut):
     def _preempt(self, active: Rollout | None) -> Literal["nothing", "deploys", "everything"]:
         if self.rollout.kind is RolloutKind.ROLLBACK:
             return "everything" if active is not None and active.state is RolloutState.ORPHANED else "deploys"
+        if self.rollout.kind is RolloutKind.DRILL:
+            return "nothing"
         if self.rollout.options.get("supersede"):
             return "deploys"
         return "everything" if active is not None and active.state is RolloutState.ORPHANED else "nothing"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.rollouts.router_seen import router_seen
+from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.cli.exits import Exit, Interrupted
 from quarterdeck.tui.cli.routing_words import outcome_words, place_words, requests_words
 from quarterdeck.tui.cli.times import clock, duration
@@ -238,7 +239,10 @@ def describe(event: "Event") -> tuple[str, str]:
         case "flag.failed":
             told = f"{body.get('flag')} could not be switched off ({event.who}, because: {body.get('reason')}): {body.get('error')}"
             return _columns("-", "flag", told, "bad")
-        case "worker" | "fence":
+        case "drill.restored":
+            back = f"{version_of(str(body.get('release') or ''))} is back everywhere after {duration(float(body.get('seconds') or 0))}"
+            return _columns("-", "drill", f"{back}; now there again", "ok")
+        case "worker" | "fence" | "drilled":  # what was measured is in the words of its end
             return "", ""
     words = ", ".join(f"{key} {value}" for key, value in body.items() if isinstance(value, str | int) and value != "")
     return _columns(event.host or "-", kind, words, "")
