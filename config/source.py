@@ -58,7 +58,11 @@ def read_node(path: Path, problems: Problems, included: Node | None = None, *, m
         column = len(before[start:].decode("utf-8", "replace")) + 1
         problems.add_at(source, line, column, "this is not UTF-8 text", expected="a file in UTF-8")
         return None
-    source = Source(path, root, tuple(LINE_BREAK.split(text)))
+    return node_of(Source(path, root, tuple(LINE_BREAK.split(text))), text, problems, merge=merge)
+
+
+def node_of(source: Source, text: str, problems: Problems, *, merge: bool = False) -> Node | None:
+    """The only document in ``text``, which ``source`` is made of; None when it can't be read."""
     forbidden = _forbidden_in(text)
     if forbidden:
         before_it = LINE_BREAK.split(text[: forbidden.start()])
@@ -87,6 +91,11 @@ def read_bytes(path: Path, most: int) -> bytes | str:
     finally:
         os.close(descriptor)
     return f"{path} is larger than {most // 1_000_000} MB" if len(data) > most else data
+
+
+def can_stand(text: str) -> bool:
+    """Whether a fleet file may hold ``text``: nothing in it is unseen, or changes how the rest is read."""
+    return _forbidden_in(text) is None
 
 
 def _forbidden_in(text: str) -> re.Match[str] | None:

@@ -151,6 +151,30 @@ class Project(msgspec.Struct):
                 kept[name] = entry
         return MappingNode(spread.source, spread.line, spread.column, kept)
 
+    def service_names(self) -> tuple[str, ...]:
+        return tuple(self._section("services"))
+
+    def merged_service(self, name: str) -> Node:
+        """The service ``name`` as it is written, its merge keys spread."""
+        return self.expansion.merged(self._section("services")[name][1])
+
+    def unsupported(self, name: str) -> dict[str, str]:
+        """What of the service ``name`` can't be had, with the reason: what `without` has to name."""
+        found: dict[str, str] = {}
+        self._find_unsupported(self.merged_service(name), SERVICE, "", found)
+        return found
+
+    def _find_unsupported(self, node: Node, keys: Keys, above: str, found: dict[str, str]) -> None:
+        spread = self.expansion.merged(node)
+        for name, entry in spread.entries.items() if isinstance(spread, MappingNode) else ():
+            key = keys.by_name.get(name)
+            if name.startswith("x-") or (not above and name in IMAGE):
+                continue
+            if key is None:
+                found[above + name] = keys.refused.get(name, "is not known")
+            elif isinstance(key.shape, Keys):
+                self._find_unsupported(entry.value, key.shape, f"{above}{name}.", found)
+
     def _unsupported(self, key: ScalarNode, path: str, keys: Keys) -> None:
         why = keys.refused.get(key.text)
         near = None if why else self.problems.nearest(key.text, keys.by_name)

@@ -85,7 +85,7 @@ def _of_config(error: BaseException) -> Explanation | None:
     from quarterdeck.config.problems import FleetFileErrors, SettingsFaults, render
 
     if isinstance(error, NoFleetFile):
-        hint = "qd demo starts a fleet to try everything on, README.md shows how to write a file of your own"
+        hint = "qd init writes a first one, qd demo starts a fleet to try everything on"
         return Explanation(f"{error}; {hint}", Exit.USAGE)
     if isinstance(error, UnknownName):
         return Explanation(str(error), Exit.USAGE)

@@ -35,6 +35,7 @@ OVERRIDES = (
 )
 
 COMMANDS: tuple[Command, ...] = (
+    Command("init", "init", "write a first fleet file from what is there"),
     Command("check", "fleetfile", "check the fleet file, all faults at once"),
     Command("schema", "fleetfile", "print the JSON Schema of the fleet file"),
     Command("settings", "settings", "check the control room's settings file, or print an example"),
