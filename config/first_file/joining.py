@@ -139,7 +139,11 @@ def _sample(name: str) -> FoundService:
                 {"start": "bin/start", "stop": "bin/stop", "status": "bin/status"},
                 "of your release, or a systemd unit in their place: unit: web.service",
             ),
-            "health": Told({"command": "bin/status"}, "better: {http: {port: 8080, path: /healthz}}"),
+            "health": Told(
+                {"command": "bin/status", "min_healthy_time": "2s", "healthy_deadline": "20s"},
+                "better than a command: http: {port: 8080, path: /healthz}",
+            ),
+            "logs": Told({"files": [f"~/{name}/shared/log/service.log"]}, "what start and the service print"),
         },
         to_do=("say where its releases are, how it is started, and how one knows that it is well",),
     )
