@@ -10,10 +10,12 @@ from quarterdeck.config.first_file.draft import CannotBegin, Draft
 from quarterdeck.config.first_file.from_compose import NAMES as COMPOSE
 from quarterdeck.config.first_file.from_compose import read_compose
 from quarterdeck.config.first_file.from_docker import read_contexts
+from quarterdeck.config.first_file.from_kamal import NAMES as KAMAL
+from quarterdeck.config.first_file.from_kamal import read_kamal_project
 from quarterdeck.config.first_file.from_ssh import read_ssh_config
 from quarterdeck.config.source import read_bytes
 
-KINDS = ("compose", "docker", "ssh")
+KINDS = ("compose", "kamal", "docker", "ssh")
 _LARGEST = 1_000_000  # bytes looked at to tell what a file is
 
 
@@ -42,7 +44,10 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     def here(self) -> list[Origin]:
         """What the directory itself has, at most one of a kind."""
-        found = [_first("compose", [self.directory / name for name in COMPOSE])]
+        found = [
+            _first(kind, [self.directory / name for name in names])
+            for kind, names in (("compose", COMPOSE), ("kamal", KAMAL))
+        ]
         return [origin for origin in found if origin is not None]
 
     def at_home(self) -> list[Origin]:
@@ -71,6 +76,7 @@ class Surroundings(msgspec.Struct, frozen=True):
                 return origin
         looked = {
             "compose": f"there is none of {', '.join(COMPOSE)} in {self.directory}; name yours: --from FILE",
+            "kamal": f"there is no {KAMAL[0]} in {self.directory}; name yours: --from FILE",
             "ssh": "there is no ~/.ssh/config; name yours: --from FILE",
             "docker": "there is no Docker context; docker context create makes one",
         }
@@ -85,10 +91,12 @@ def kind_of(text: str, word: str) -> str:
     """What a file is, by what stands at the beginning of its lines. Raises ``CannotBegin``."""
     if re.search(r"(?m)^services\s*:", text):
         return "compose"
+    if re.search(r"(?m)^service\s*:", text) and re.search(r"(?m)^(image|servers)\s*:", text):
+        return "kamal"
     if re.search(r"(?im)^\s*host[\s=]+\S", text) and not re.search(r"(?m)^[a-z_]+:( |$)", text):
         return "ssh"
     raise CannotBegin(
-        f"{word} is no compose file and no SSH configuration, so far as can be told: a fleet file is made from these"
+        f"{word} is no compose file, no Kamal file and no SSH configuration, so far as can be told: a fleet file is made from these"
     )
 
 
@@ -97,6 +105,8 @@ def read(origin: Origin, beside: Path) -> Draft:
     match origin.kind:
         case "compose":
             return read_compose(origin.path, beside)
+        case "kamal":
+            return read_kamal_project(origin.path)
         case "ssh":
             return read_ssh_config(origin.path)
         case _:

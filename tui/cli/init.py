@@ -28,7 +28,8 @@ def declare_init(commands: "argparse._SubParsersAction[Parser]") -> None:
         run=run_init,
         changes=True,
         description=(
-            "Writes a first fleet file from what is there: a compose file, Docker's contexts, an SSH configuration.\n"
+            "Writes a first fleet file from what is there: a compose file, a Kamal config/deploy.yml, Docker's contexts,\n"
+            "an SSH configuration. "
             "Nothing is connected to and nothing is run. The file can always be read by qd check: what is left to\n"
             "be filled in is marked TO DO, and what was not taken over is listed.\n\n"
             "Without --from it takes what lies in this directory; on a terminal it first offers what else it found\n"
@@ -48,7 +49,7 @@ def declare_init(commands: "argparse._SubParsersAction[Parser]") -> None:
         action="append",
         default=[],
         metavar="SOURCE",
-        help="compose, docker, ssh, or a file of such a kind; may be given several times",
+        help="compose, kamal, docker, ssh, or a file of such a kind; may be given several times",
     )
     parser.add_argument("--to", metavar="FILE", default="fleet.yml", help="where it is written (default fleet.yml)")
     parser.add_argument(
@@ -117,7 +118,7 @@ def _origins(
     offered = [*here, *home]
     if not offered:
         raise UsageError(
-            "nothing was found that a fleet file could be made from: no compose file here, no ~/.ssh/config,"
+            "nothing was found that a fleet file could be made from: no compose file and no config/deploy.yml here, no ~/.ssh/config,"
             " no Docker context; qd init --from FILE names one"
         )
     session.printer.say("A fleet file can be made from:")
@@ -275,8 +276,11 @@ def _told(session: "Session", to: Path, draft: "Draft", fleet: "Fleet", kept: Pa
     if kept is not None:
         line(f"  what was there is kept: {kept}")
     _list(session, "assumed", list(draft.assumed))
-    named = dict.fromkeys(f"{one.variable} for {one.service} ({one.source})" for one in draft.secrets)
-    _list(session, "secrets: values stay out of the file, set these variables where qd runs", list(named))
+    named: dict[tuple[str, str], list[str]] = {}
+    for secret in draft.secrets:
+        named.setdefault((secret.variable, secret.source), []).append(secret.service)
+    secrets = [f"{variable} for {', '.join(services)} ({source})" for (variable, source), services in named.items()]
+    _list(session, "secrets: values stay out of the file, set these variables where qd runs", secrets)
     _list(session, "not taken over", [f"{said.source}: {said.what}: {said.why}" for said in draft.left])
     rows = [f"{row['service']}: {row['what']}" if row["service"] else row["what"] for row in _to_do(draft)]
     _list(session, "to do (marked TO DO in the file)", rows, "warn")
