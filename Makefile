@@ -42,9 +42,10 @@ format: ## writes the code in the one style
 	@$(BIN)/python -m ruff check --quiet --fix-only .
 	@$(BIN)/python -m ruff format .
 
-docs: ## writes the tables of docs/control-room.md from the program's own lists
+docs: ## writes the tables of docs/control-room.md and docs/fleet-file.md from the program's own lists
 	@sh bootstrap.sh development
 	@$(BIN)/python -m quarterdeck.tui.room.reference
+	@$(BIN)/python -m quarterdeck.config.reference
 
 screenshots: ## pictures of the control room on a real playground, SVG and PNG, into screenshots/
 	@sh bootstrap.sh development
