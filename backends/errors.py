@@ -157,3 +157,11 @@ class SourceTimedOut(SourceFailed):
 
 class NotTold(BackendError):
     """A notification that a service did not take, or about which nobody knows whether it did. It says nothing of the rollout."""
+
+
+class BuildsUnknown(BackendError):
+    """A CI system answered and did not tell of its builds: no such project, asked too often, an answer without sense."""
+
+
+class CommitsUnknown(BackendError):
+    """git is not there, or could not tell what was asked. It says nothing of a release, and holds nothing up."""

@@ -16,16 +16,17 @@ async def start(
     *,
     folder: Path | None = None,
     stdin: int = asyncio.subprocess.DEVNULL,
+    stderr: int = asyncio.subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
-    """Started in ``folder`` (None: where qd is) with its stdout as a pipe, in ``environment`` (None: that of qd). Raises ``OSError`` when
-    it can't be."""
+    """Started in ``folder`` (None: where qd is) with its stdout as a pipe, in ``environment`` (None: that of qd). ``stderr``: a pipe only
+    of a program that holds no secret. Raises ``OSError`` when it can't be."""
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
             *arguments,
             stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=stderr,
             cwd=folder,
             env=environment,
             start_new_session=True,  # no terminal to ask on, and a group that can be ended together

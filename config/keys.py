@@ -9,6 +9,7 @@ from typing import Any
 from quarterdeck.config import scalars
 from quarterdeck.config.analysis_reading import ANALYSES
 from quarterdeck.config.approval_reading import APPROVALS
+from quarterdeck.config.build_reading import BUILDS, SOURCE
 from quarterdeck.config.containers import CONTAINER
 from quarterdeck.config.drill_reading import DRILLS
 from quarterdeck.config.flag_reading import FLAGS
@@ -139,23 +140,28 @@ _SERVICE_KEYS = (
     Key("keep", KEEP, "How much of the past stays on the hosts."),
     Key("logs", LOGS, "Where the service's logs are."),
 )
-_SERVICE_LATER = later("source", "builds")
+_OF_THE_SERVICE = "can't stand here: it is said once, of the service as a whole"
 OVERRIDE = Keys(
     "a service in an environment",
     _SERVICE_KEYS,
-    refused={**_SERVICE_LATER, "environments": "can't stand here: this is within one environment already"},
+    refused={
+        "source": _OF_THE_SERVICE,
+        "builds": _OF_THE_SERVICE,
+        "environments": "can't stand here: this is within one environment already",
+    },
 )
 SERVICE = Keys(
     "a service",
     (
         *_SERVICE_KEYS,
+        Key("source", SOURCE, "Where its source is, for the commits between two releases."),
+        Key("builds", BUILDS, "Which CI system builds it: `qd builds`, and deploys from a build."),
         Key(
             "environments",
             MapOf(OVERRIDE, "a mapping of environments to what is different there", NAME, null=True),
             "What differs in an environment (env, secrets, files are merged key by key); null: it is not there.",
         ),
     ),
-    refused=_SERVICE_LATER,
 )
 
 
@@ -225,10 +231,15 @@ REQUIRE = Keys(
             SOME_TIME,
             "How long ago the rollback may have been practised with success (`qd drill`), where there is something to go back to.",
         ),
+        Key(
+            "build",
+            Choice(("passed",)),
+            "Whether the build that made the version must have passed, by the CI system's own word.",
+        ),
     ),
     make=Requirements,
-    some_of=("rollback_ready", "max_drill_age"),
-    refused=later("signed", "build"),
+    some_of=("rollback_ready", "max_drill_age", "build"),
+    refused=later("signed"),
 )
 ENVIRONMENT = Keys(
     "an environment",

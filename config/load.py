@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from quarterdeck.config.build_reading import check_required, of_services
 from quarterdeck.config.environments import environments_of, hosts_of
 from quarterdeck.config.flag_reading import flags_of
 from quarterdeck.config.include import Declared, read_all
@@ -36,6 +37,8 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
     environments = environments_of(declared, problems)
     assembly = Assembly(declared, hosts, environments, problems)
     targets = assembly.targets()
+    services = declared.values["services"]
+    check_required(environments, targets, services, lambda name: declared.places["environments"][name], problems)
     main = declared.main.values
     runbooks = _runbooks_of(declared, problems)
     notify = _notify_of(declared, problems)
@@ -53,7 +56,7 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         state=state,
         hosts=hosts,
         environments=environments,
-        services=tuple(declared.values["services"]),
+        services=tuple(services),
         targets=targets,
         operators=main.get("operators", Operators()),
         ssh_config=ssh.get("config", ()),
@@ -64,6 +67,8 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         routers=assembly.routing.routers,
         flags=flags,
         notify=notify,
+        builds=of_services(services, "builds"),
+        sources=of_services(services, "source"),
     )
     return fleet, tuple(problems.files)
 

@@ -346,6 +346,7 @@ class Requirements(msgspec.Struct, frozen=True):
 
     rollback_ready: bool = False  # the way back from it is open
     max_drill_age: float | None = None  # seconds since the rollback was last practised with success
+    build: str = ""  # passed: the build that made the version has; empty: nobody asks
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -387,3 +388,5 @@ class Fleet(msgspec.Struct, frozen=True):
     routers: Mapping[str, Router] = msgspec.field(default_factory=dict)
     flags: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.flags.Flag by name
     notify: tuple[Any, ...] = ()  # config.notifications.Destination, in the order of the file
+    builds: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.builds.Builds by service
+    sources: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.builds.Repository by service

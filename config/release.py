@@ -41,7 +41,7 @@ class Release(msgspec.Struct, frozen=True, dict=True):
     health: Health | None = None
     hooks: Hooks = msgspec.field(default_factory=Hooks)
     logs: Logs | None = None
-    commit: str | None = None
+    commit: str | None = None  # of the source, where it was known; follows from the version: no part of the identity
     created: str = ""  # ISO 8601 UTC; for people, no part of the identity
     created_by: str = ""
     container: ContainerSpec | None = None
@@ -58,9 +58,10 @@ class Release(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property  # the name begins with _ so that it is no part of the JSON
     def _digest(self) -> str:
-        """SHA-256 (hex) over the canonical JSON of everything but when, by whom, the location and the fingerprints'
-        salts."""
+        """SHA-256 (hex) over the canonical JSON of everything but when, by whom, the commit, the location and the
+        fingerprints' salts."""
         body = to_json(self)
+        body["commit"] = None  # whether git answered when it was asked for makes no other release of it
         for key in ("created", "created_by"):
             body.pop(key, None)
         if self.container is None:

@@ -55,3 +55,9 @@ def _notify(fleet: Fleet, target: Target) -> dict[str, Any]:
     """Who is told of it."""
     found = [one for one in fleet.notify if one.is_about(target.environment, target.service)]
     return {"notify": msgspec.to_builtins(found)} if found else {}
+
+
+def origin_carried(fleet: Fleet, service: str) -> dict[str, Any]:
+    """Of its service's source and builds; nothing of what the fleet file does not say."""
+    found = {"source": fleet.sources.get(service), "builds": fleet.builds.get(service)}
+    return {name: msgspec.to_builtins(value) for name, value in found.items() if value is not None}

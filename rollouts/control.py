@@ -23,7 +23,7 @@ from quarterdeck.history.records import (
 )
 from quarterdeck.rollouts import spawn
 from quarterdeck.rollouts.awaiting import await_state
-from quarterdeck.rollouts.carried import carried
+from quarterdeck.rollouts.carried import carried, origin_carried
 from quarterdeck.rollouts.leading_back import begun, leads_back_to, other_good_ones
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
@@ -79,9 +79,10 @@ class Control:
         only: Collection[str] = (),
         detached_go: bool = False,
         digest: str | None = None,
+        build: Mapping[str, Any] | None = None,
     ) -> Rollout:
         """A deploy, journalled as armed, with its worker started. ``detached_go``: it goes as soon as it is ready.
-        ``digest``: the SHA-256 that the version must stand for; another one is not deployed.
+        ``digest``: the SHA-256 that the version must stand for; another one is not deployed. ``build``: that it was made by.
 
         Raises UnknownTarget, Refused (role, an active rollout without ``supersede``, an override or ``force`` without
         a reason).
@@ -104,6 +105,8 @@ class Control:
                 "override": sorted(override),
                 "go": detached_go,
                 **({"digest": digest} if digest is not None else {}),
+                **({"build": dict(build)} if build is not None else {}),
+                **origin_carried(self.fleet, declared.service),
             },
         )
 
@@ -373,6 +376,7 @@ class Control:
             only=now.options.get("only", ()),
             detached_go=True,
             digest=now.options.get("digest"),
+            build=now.options.get("build"),
         )
 
     def tend(self) -> list[Rollout]:

@@ -14,6 +14,7 @@ def release_of(
     *,
     created: str,
     created_by: str,
+    commit: str | None = None,
 ) -> Release:
     """The release that deploying ``version`` of ``target`` makes now. ``fingerprints``: of the secrets' values, by
     name."""
@@ -29,6 +30,7 @@ def release_of(
         health=target.health,
         hooks=target.hooks,
         logs=target.logs,
+        commit=commit,
         created=created,
         created_by=created_by,
         container=target.container,

@@ -115,6 +115,14 @@ def drill_too_old(release: Release, why: str) -> Objection:
     )
 
 
+def build_not_passed(release: Release, why: str) -> Objection:
+    """``release`` is not known to come of a build that has passed, and its environment requires one."""
+    rule = f"{release.target} takes only what was built and has passed, and {why}"
+    return Objection(
+        WayRound.REQUIRE, why, f"{rule}; nothing was changed; put that right, or: --override require --reason …"
+    )
+
+
 def _too_early(release: Release, verdict: str, after: str, soak: float, before: Sighting) -> Objection | None:
     override = "or: --override after --reason …"
     if "bad" in (verdict, before.verdict):  # then the way is another release, not this one once more

@@ -31,6 +31,7 @@ from quarterdeck.rollouts.policy import (
     NOTHING_BEFORE,
     Objection,
     WayRound,
+    build_not_passed,
     drill_too_old,
     objections,
     refusal,
@@ -39,7 +40,9 @@ from quarterdeck.rollouts.policy import (
 from quarterdeck.rollouts.proof import seen_before
 from quarterdeck.rollouts.way_back import CLOSED, FIRST
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
+from quarterdeck.rollouts.worker.built import Origin
 from quarterdeck.rollouts.worker.crew import Crew
+from quarterdeck.rollouts.worker.drillable import refuse_hooks, refuse_unless_whole
 from quarterdeck.rollouts.worker.fetchable import why_not_fetchable
 from quarterdeck.rollouts.worker.flagging import Flags, to_put_back_with
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
@@ -72,6 +75,7 @@ class Arming:
         self.director: Director | None = None  # None: no router is in front of the target
         self._router_fault = ""
         self.flags = Flags(rollout, journal, backend, self.base)
+        self.origin = Origin(rollout.options, self.base, journal.journal.path.parent)
         self._from_hosts: dict[str, Release] = {}  # releases that hosts carry, by id
 
     async def arm(self) -> Armed:
@@ -98,6 +102,7 @@ class Arming:
         except BackendError as error:
             raise CannotBegin("usage", str(error)) from error
         look = asyncio.create_task(self.look(None, patient=True))
+        self.origin.begin(version)
         archive_task: asyncio.Task[Path] | None = None
         try:
             try:
@@ -152,7 +157,7 @@ class Arming:
             {release.id: values},
             self.known_releases(release),
             archive=archive,
-            warnings=self.flags.warnings,
+            warnings=[*self.flags.warnings, *self.origin.warnings],
             traffic=traffic,
         )
         described(armed, self.rollout.kind, dict.fromkeys(values.values, "same"))
@@ -166,6 +171,7 @@ class Arming:
             version,
             artifact,
             prints,
+            commit=await self.origin.commit(),
             created=self.rollout.created,
             created_by=self.rollout.requested_by,
         )
@@ -191,13 +197,27 @@ class Arming:
         )
 
     async def check_required(self, armed: Armed, *, looked: bool = True) -> None:
-        """Raises ``CannotBegin`` where the environment requires a way back and there is none. ``looked``: at the hosts just now; else they
-        are asked once more. What was found is in the body of ``armed``."""
-        required = self.rollout.options.get("require") or {}
-        if most := required.get("max_drill_age"):
-            await self._require_a_drill(armed, float(most))
-        if not required.get("rollback_ready"):
-            return
+        """Raises ``CannotBegin`` where the environment requires a way back, a drill or a build that has passed, and there is none.
+        ``looked``: at the hosts just now; else they are asked once more. What was found is in the body of ``armed``."""
+        require = self.rollout.options.get("require") or {}
+        found: list[Objection] = []
+        if most := require.get("max_drill_age"):
+            found += self._drill_required(armed, float(most))
+        if require.get("build"):
+            found += await self._build_required(armed)
+        if require.get("rollback_ready"):
+            found += await self._way_back_required(armed, looked=looked)
+        await self._heed(found)
+
+    async def _build_required(self, armed: Armed) -> list[Objection]:
+        shown = armed.body.setdefault("require", {})
+        if (shown.get("build") or {}).get("passed"):
+            return []  # a moment ago: what has passed has passed
+        build = await self.origin.build_of(armed.release)
+        shown["build"] = build.value()
+        return [] if build.passed else [build_not_passed(armed.release, build.words)]
+
+    async def _way_back_required(self, armed: Armed, *, looked: bool) -> list[Objection]:
         release, hosts = armed.release, armed.hosts
         if not looked:
             hosts = await self.look(release, patient=True)
@@ -210,19 +230,17 @@ class Arming:
             base=self.base,
             logins=self.backend.logins,
         )
-        armed.body["require"] = armed.body.get("require", {}) | {"rollback_ready": back.value()}
+        armed.body.setdefault("require", {})["rollback_ready"] = back.value()
         if back.state == FIRST:
             armed.body["warnings"].append(
                 f"there is no way back from {release.version}: nothing that worked was ever there"
             )
-        if back.state == CLOSED:
-            await self._heed([way_closed(release, f"the way back is {back.words}")])
+        return [way_closed(release, f"the way back is {back.words}")] if back.state == CLOSED else []
 
-    async def _require_a_drill(self, armed: Armed, most: float) -> None:
+    def _drill_required(self, armed: Armed, most: float) -> list[Objection]:
         age = drill_age(self.journal.reader, self.target.name, datetime.now(UTC))
-        armed.body["require"] = armed.body.get("require", {}) | {"max_drill_age": age.value(most)}
-        if age.too_old(most):
-            await self._heed([drill_too_old(armed.release, age.words)])
+        armed.body.setdefault("require", {})["max_drill_age"] = age.value(most)
+        return [drill_too_old(armed.release, age.words)] if age.too_old(most) else []
 
     async def _heed(self, found: list[Objection]) -> None:
         """Raises ``CannotBegin`` for the first objection that is not set aside; those that are by ``--override`` are journalled, once."""
@@ -361,7 +379,8 @@ class Arming:
         hooks = self.hooks_to_reverse(leaving, releases)
         if self.drill:
             await self.check_drill(hosts, leaving)
-            self._refuse_hooks(hooks)
+            if not self.rollout.options.get("skip_hooks"):
+                refuse_hooks(self.target.name, hooks)
             hooks = NO_HOOKS
         hosts, traffic = await self.traffic(hosts, release, leaving)
         armed = Armed(
@@ -392,33 +411,13 @@ class Arming:
 
     async def check_drill(self, hosts: list[HostNow], leaving: str | None) -> None:
         """Raises ``CannotBegin`` where the target is not whole, or its environment is frozen by now: nothing is practised then."""
-        lost = [host for host in hosts if host.error is not None]
-        if lost:
-            raise unreachable(lost, len(hosts))
+        refuse_unless_whole(self.target.name, hosts, leaving)
         self.refuse_unreachable(hosts)
-        for host in hosts:
-            if host.current != leaving or host.running is False or not host.as_started:
-                runs = f"runs {host.current or 'nothing'}" if host.current != leaving else "is not as it was started"
-                why = f"{host.host} {runs}, where {leaving} is recorded: a drill needs a target that is whole"
-                raise CannotBegin("policy", f"{why}; nothing was changed; see: qd status {self.target.name}")
         freezes = from_options(self.rollout.options.get("freezes") or ())
         frozen = frozen_now(self.journal.reader, self.target.environment, freezes)
         if frozen is not None:
             told = f"{self.target.environment} is frozen {frozen.words}"
             raise CannotBegin("policy", f"{told}: nothing is practised there; nothing was changed")
-
-    def _refuse_hooks(self, hooks: Hooks) -> None:
-        """What a rollback would run to undo them touches more than the hosts' releases: a drill runs none of it."""
-        if self.rollout.options.get("skip_hooks"):
-            return
-        for hook in hooks.every:
-            if hook.on_rollback is not None or not hook.reversible:
-                undone = f"is undone by {hook.on_rollback!r}" if hook.on_rollback is not None else "can't be undone"
-                raise CannotBegin(
-                    "policy",
-                    f"hook {hook.run!r} {undone} when this release is rolled back, and a drill runs no hooks; nothing was "
-                    f"changed; to practise all the rest: qd drill {self.target.name} --skip-hooks",
-                )
 
     def plan_back(
         self, hosts: list[HostNow], release: str, leaving: str | None, hooks: Hooks, traffic: "Traffic | None"

@@ -101,6 +101,9 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     drill = (card.get("require") or {}).get("max_drill_age")
     if drill:
         printer.progress(f"  drill {drill['words']}", "bad" if drill["too_old"] else "ok")
+    build = (card.get("require") or {}).get("build")
+    if build:
+        printer.progress(f"  build {build['words']}", "ok" if build["passed"] else "bad")
     queue = card.get("queue")
     if queue:
         printer.progress(f"  queue {queue['words']}", "warn" if queue["waits"] else "")

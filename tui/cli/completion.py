@@ -75,6 +75,16 @@ def targets(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     return _quietly(lambda: list(_session(parsed_args).fleet.targets))
 
 
+def built(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """Services with builds, and their targets."""
+
+    def found() -> list[str]:
+        fleet = _session(parsed_args).fleet
+        return [*fleet.builds, *(name for name, target in fleet.targets.items() if target.service in fleet.builds)]
+
+    return _quietly(found)
+
+
 def environments(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     return _quietly(lambda: list(_session(parsed_args).fleet.environments))
 

@@ -31,7 +31,7 @@ class Command(msgspec.Struct, frozen=True):
 POLICIES = ("after", "freeze", "require", "queue")  # what --override can set aside
 OVERRIDES = (
     "set a policy aside (after: the order of environments; freeze: that the environment is frozen; require: that there must"
-    " be a way back; queue: that others are under way); needs --reason"
+    " be a way back, or a build that has passed; queue: that others are under way); needs --reason"
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -64,6 +64,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("watch", "reading", "follow a rollout live, a line for each step"),
     Command("history", "past", "what ran when, and who did it"),
     Command("releases", "past", "the releases of a target and what became of them"),
+    Command("builds", "building", "what CI systems built, and where that runs"),
     Command("diff", "past", "what differs between two releases"),
     Command("logs", "logs", "logs of a target, from all its hosts, merged"),
     Command("exec", "executing", "run a command where a target's release runs"),

@@ -11,7 +11,9 @@ from quarterdeck.tui.cli.reading import add_limit, event_value
 from quarterdeck.tui.cli.times import age, day_and_clock
 
 if TYPE_CHECKING:
+    from quarterdeck.config.release import Release
     from quarterdeck.history.records import Event, ReleaseRow
+    from quarterdeck.rollouts.commits import Between
     from quarterdeck.tui.cli.session import Session
 
 
@@ -55,7 +57,8 @@ def declare_diff(commands: "argparse._SubParsersAction[Parser]") -> None:
         run=run_diff,
         description=(
             "What differs between two releases: artifact, environment, files, secrets (by reference and\n"
-            "fingerprint, never by value), how the service is run, health checks and hooks.\n\n"
+            "fingerprint, never by value), how the service is run, health checks and hooks, and the commits\n"
+            "between them where the fleet file says where the source is.\n\n"
             "Releases are named by their ids, or with --target by their versions."
         ),
         example="qd diff v142-0c6f3a9e11 v143-77b2d01c4f\nqd diff v142 v143 --target production/api",
@@ -170,15 +173,28 @@ def _release_value(row: "ReleaseRow", *, current: bool, hosts: list[str]) -> dic
 
 
 def run_diff(session: "Session", arguments: argparse.Namespace) -> int:
+    from quarterdeck.rollouts import commits
     from quarterdeck.rollouts.releases_diff import compare, lines, to_value
 
     before = _named_release(session, arguments.before, arguments.target)
     after = _named_release(session, arguments.after, arguments.target)
     difference = compare(before.release, after.release)
-    session.printer.document(to_value(difference))
-    for text, mark in lines(difference):
+    found = commits_between(session, before.release, after.release)
+    session.printer.document(to_value(difference) | {"commits": commits.to_value(found)})
+    for text, mark in [*lines(difference), *commits.lines(found)]:
         session.printer.line(text, {"+": "ok", "-": "bad", "=": "bold"}.get(mark, ""))
     return Exit.DONE
+
+
+def commits_between(session: "Session", before: "Release", after: "Release") -> "Between | None":
+    """From git; why that can't be said is in it, too. None: no source is declared."""
+    if after.target.partition("/")[2] not in session.fleet.sources:
+        return None
+    import asyncio
+
+    from quarterdeck.rollouts.commits import between
+
+    return asyncio.run(between(session.fleet, before, after))
 
 
 def _named_release(session: "Session", word: str, target: str | None) -> "ReleaseRow":

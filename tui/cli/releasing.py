@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from quarterdeck.tui.cli import completion
-from quarterdeck.tui.cli.exits import Exit, Interrupted, MissingConfirmation
+from quarterdeck.tui.cli.exits import Exit, Interrupted, MissingConfirmation, UsageError
 from quarterdeck.tui.cli.following import add_waiting_options, ended_sentence, finish
 from quarterdeck.tui.cli.parser import OVERRIDES, POLICIES, Parser, add_command
 
@@ -30,13 +30,22 @@ def declare_deploy(commands: "argparse._SubParsersAction[Parser]") -> None:
         example=(
             "qd deploy staging/web v2\n"
             "qd deploy production/api v143 --plan\n"
+            "qd deploy staging/api --build 812 --wait\n"
             'qd deploy production/api v143 --detach --reason "CHG-812"'
         ),
     )
     completion.completes(parser.add_argument("target", metavar="TARGET", help="as in staging/web"), completion.targets)
     completion.completes(
-        parser.add_argument("version", metavar="VERSION", help="the artifact's version, as the fleet file's {version}"),
+        parser.add_argument(
+            "version", metavar="VERSION", nargs="?", help="the artifact's version, as the fleet file's {version}"
+        ),
         completion.versions,
+    )
+    parser.add_argument(
+        "--build",
+        metavar="NUMBER",
+        default=None,
+        help="instead of VERSION: the version that this build made, or `latest`, the newest that has passed",
     )
     parser.add_argument("--plan", action="store_true", help="show steps and blast radius, change nothing")
     parser.add_argument("--reason", metavar="TEXT", default="", help="why, for the history")
@@ -93,10 +102,20 @@ def declare_rollback(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def run_deploy(session: "Session", arguments: argparse.Namespace) -> int:
+    if (arguments.version is None) == (arguments.build is None):
+        raise UsageError(
+            f"say either which version, or which build: qd deploy {arguments.target} VERSION, or --build NUMBER"
+        )
     session.start_worker_ahead()
+    version, build = arguments.version, None
+    if arguments.build is not None:
+        from quarterdeck.tui.cli.building import built
+
+        version, build = built(session, session.target(arguments.target), arguments.build)
     rollout = session.control.arm_deploy(
         session.target(arguments.target).name,
-        arguments.version,
+        version,
+        build=build,
         reason=arguments.reason,
         supersede=arguments.supersede,
         force=arguments.force,
