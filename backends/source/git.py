@@ -22,7 +22,9 @@ _ALWAYS: Final = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "i18n.logOutputEncoding=UTF-8"),
     *("-c", "log.showSignature=false"),
-    *("-c", "advice.detachedHead=false"),
+    # One whose starter was killed ends by itself, when nothing comes any more.
+    *("-c", "http.lowSpeedLimit=100"),
+    *("-c", "http.lowSpeedTime=30"),
 )
 
 
@@ -95,7 +97,7 @@ def _environment(own: Mapping[str, str], *, fetches: bool) -> dict[str, str]:
         "GIT_ALLOW_PROTOCOL": "https:ssh:file"
         if fetches
         else "none",  # ext:: is a shell command, http and git are not encrypted
-        "GIT_SSH_COMMAND": f"{ssh} -o BatchMode=yes -o ConnectTimeout=10",
+        "GIT_SSH_COMMAND": f"{ssh} -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=10",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_OPTIONAL_LOCKS": "0",
         "LC_ALL": "C.UTF-8",

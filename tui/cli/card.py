@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from quarterdeck.tui.cli.printing import Printer
     from quarterdeck.tui.cli.session import Session
 
+COMMITS = 5  # that a card lists of each kind
 PREPARING = 180.0  # seconds: connecting, fetching and checking an artifact may take a while on a bad line
 
 
@@ -104,6 +105,8 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     build = (card.get("require") or {}).get("build")
     if build:
         printer.progress(f"  build {build['words']}", "ok" if build["passed"] else "bad")
+    if commits := card.get("commits"):
+        _show_commits(printer, commits)
     queue = card.get("queue")
     if queue:
         printer.progress(f"  queue {queue['words']}", "warn" if queue["waits"] else "")
@@ -133,6 +136,18 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
             printer.progress(
                 f"    {step['seq']:>3}  wave {step['batch']:<3} {place_words(step['host'], step['action']):<12} {what}"
             )
+
+
+def _show_commits(printer: "Printer", commits: Mapping[str, Any]) -> None:
+    """The newest of them; all of them are in ``qd diff``."""
+    if commits["error"]:
+        printer.progress(f"  git   {commits['error']}", "dim")
+        return
+    for mark, key in (("+", "came"), ("-", "went")):
+        for one in commits[key][:COMMITS]:
+            printer.progress(f"  {mark}     {one['commit'][:8]} {one['subject']} ({one['author']})")
+        if (more := commits[f"{key}_in_all"] - len(commits[key][:COMMITS])) > 0:
+            printer.progress(f"  {mark}     and {more} more: qd diff")
 
 
 def _release(session: "Session", release: Any) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from quarterdeck.rollouts.commits import Between
     from quarterdeck.tui.cli.session import Session
 
+PATIENCE = 1.0  # seconds that a card waits for git
+
 
 def declare_history(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = add_command(
@@ -184,6 +186,31 @@ def run_diff(session: "Session", arguments: argparse.Namespace) -> int:
     for text, mark in [*lines(difference), *commits.lines(found)]:
         session.printer.line(text, {"+": "ok", "-": "bad", "=": "bold"}.get(mark, ""))
     return Exit.DONE
+
+
+def commits_by_now(session: "Session", before: str | None, after: str | None) -> "Between | None":
+    """Of two releases by their ids, for a card: what git says within a moment, else that it has not answered. None: no source is declared,
+    or there are no two."""
+    import asyncio
+    import threading
+
+    from quarterdeck.rollouts.commits import Between, between
+
+    rows = [session.journal.release(id) for id in (before, after) if id]
+    if len(rows) < 2 or rows[0] is None or rows[1] is None or before == after:
+        return None
+    old, new = rows[0].release, rows[1].release
+    if new.target.partition("/")[2] not in session.fleet.sources:
+        return None
+    found: list[Between | None] = []
+    asking = threading.Thread(target=lambda: found.append(asyncio.run(between(session.fleet, old, new))), daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return (
+        found[0]
+        if found
+        else Between(fault=f"commits not known: git has not answered yet; see: qd diff {before} {after}")
+    )
 
 
 def commits_between(session: "Session", before: "Release", after: "Release") -> "Between | None":

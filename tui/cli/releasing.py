@@ -1,7 +1,7 @@
 """``qd deploy`` and ``qd rollback``: arm, show, confirm, go, follow. What they ask for is done by a detached worker."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.exits import Exit, Interrupted, MissingConfirmation, UsageError
@@ -158,7 +158,7 @@ def show_plan(session: "Session", rollout: int) -> int:
         _cancel(session, rollout)
     if armed.plan is None:
         return _no_plan(session, armed)
-    shown = card.describe(armed, session.journal)
+    shown = _with_commits(session, card.describe(armed, session.journal))
     session.printer.document(shown | {"status": "planned"})
     if not session.printer.json:
         card.show(session.printer, shown, session, steps=True)
@@ -175,7 +175,8 @@ def confirmed(session: "Session", rollout: int, question: str = "") -> int | Non
         if armed.plan is None:
             _cancel(session, rollout)
             return _no_plan(session, armed)
-        card.show(session.printer, card.describe(armed, session.journal), session, steps=False)
+        shown = _with_commits(session, card.describe(armed, session.journal))
+        card.show(session.printer, shown, session, steps=False)
         agreed = session.ask(question or f"Roll {armed.target} back?")
     except KeyboardInterrupt:
         _cancel(session, rollout)
@@ -186,6 +187,16 @@ def confirmed(session: "Session", rollout: int, question: str = "") -> int | Non
     _cancel(session, rollout)
     session.printer.say("qd: not confirmed; nothing was changed")
     return Exit.REFUSED
+
+
+def _with_commits(session: "Session", shown: dict[str, Any]) -> dict[str, Any]:
+    """The card with what git says of the commits between, where it says that at once."""
+    if not session.fleet.sources:
+        return shown
+    from quarterdeck.rollouts.commits import to_value
+    from quarterdeck.tui.cli.past import commits_by_now
+
+    return shown | {"commits": to_value(commits_by_now(session, shown["from"], shown["to"]))}
 
 
 def _cancel(session: "Session", rollout: int) -> None:

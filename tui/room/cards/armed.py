@@ -7,7 +7,7 @@ that is closed later leaves it alone, and so does a room that dies.
 import contextlib
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
@@ -19,8 +19,18 @@ from quarterdeck.rollouts.promoting import waits_in
 from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
 from quarterdeck.tui.cli.waits import standing_words
+from quarterdeck.tui.room.aside import aside
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
-from quarterdeck.tui.room.cards.checks import Check, check_rows, is_production, outdated, place_words, reds
+from quarterdeck.tui.room.cards.checks import (
+    Check,
+    Level,
+    check_rows,
+    commits_words,
+    is_production,
+    outdated,
+    place_words,
+    reds,
+)
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard
 from quarterdeck.tui.room.cards.words import ReasonCard
 from quarterdeck.tui.room.desk import Desk, News
@@ -28,6 +38,10 @@ from quarterdeck.tui.room.freezing import freeze_words
 from quarterdeck.tui.room.rollout_rows import host_rows, metric_rows, one_line, progress_row, request_row, state_row
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
 from quarterdeck.tui.room.traffic_rows import short_spans
+
+if TYPE_CHECKING:
+    from quarterdeck.config.release import Release
+    from quarterdeck.rollouts.commits import Between
 
 LONGEST_NAME = 80
 
@@ -49,6 +63,10 @@ class ArmedCard(Card):
         self.way_round: WayRound | None = None  # what would set that refusal aside, with a reason
         self.went = False  # it was let go
         self.typed: str | None = None  # the name, as far as it is typed
+        self.commits: Between | None = (
+            None  # between the two releases; None: not known yet, or nothing says where the source is
+        )
+        self._between: tuple[str, str] | None = None  # the releases that git was asked about
         self._arming = 0  # which try: an older one that comes late is given up
 
     # what a subclass says
@@ -133,6 +151,7 @@ class ArmedCard(Card):
         self._arming += 1
         self.rollout_id, self.seen, self.facts, self.refused, self.went, self.typed = None, None, None, "", False, None
         self.way_round = None
+        self.commits, self._between = None, None
         self.guard.restart()
         self.begin(self._arm(self._arming), "arm")
 
@@ -176,10 +195,43 @@ class ArmedCard(Card):
             return
         before = (self.seen.rollout.plan_hash if self.seen is not None else "", bool(reds(self.checks())), self.old)
         self.seen, self.facts = seen, facts
+        self._ask_git()
         if before != (seen.rollout.plan_hash, bool(reds(self.checks())), self.old):
             self.guard.restart()  # nobody can have read yet what the key would do now
             self.typed = None
         self.renew()
+
+    def _ask_git(self) -> None:
+        """Beside the card, once for these two releases: nothing on it waits for the answer."""
+        leaving, to = (self.facts.leaving, self.facts.to) if self.facts is not None else (None, None)
+        if (
+            leaving is None
+            or to is None
+            or self.service not in self.room.fleet.sources
+            or not self.room.opening.observe
+        ):
+            return
+        pair = (leaving.row.id, to.row.id)
+        if pair != self._between:
+            self._between, self.commits = pair, None
+            self.begin(self._read_commits(pair, leaving.row.release, to.row.release), "commits")
+
+    async def _read_commits(self, pair: tuple[str, str], before: "Release", after: "Release") -> None:
+        from quarterdeck.rollouts.commits import between
+
+        fleet = self.room.fleet
+        found = await aside(lambda: between(fleet, before, after))
+        if pair == self._between:
+            self.commits = found
+            self.renew()
+
+    def commit_checks(self) -> list[Check]:
+        """One line of what git says; it never stands in the way."""
+        if self._between is None:
+            return []
+        if self.commits is None:
+            return [Check(Level.OK, "commits: git is being asked, nothing waits for it")]
+        return [Check(Level.OK, commits_words(self.commits))]
 
     def give_up(self) -> None:
         """Cancels what is armed, unless it was let go."""
@@ -305,7 +357,14 @@ class ArmedCard(Card):
         if self.said:
             foot.append(said_row(self.said, width))
         foot += self._confirming(width, checks)
-        return Sheet(title, check_rows(checks, width), foot, self.ends(width), right=right, production=production)
+        return Sheet(
+            title,
+            check_rows([*checks, *self.commit_checks()], width),
+            foot,
+            self.ends(width),
+            right=right,
+            production=production,
+        )
 
     def _confirming(self, width: int, checks: Sequence[Check]) -> list[Row]:
         if self.went:

@@ -5,7 +5,7 @@ A red line does not forbid anything: it turns the key that confirms into typing 
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,9 @@ from quarterdeck.rollouts.way_facts import WayFacts
 from quarterdeck.tui.cli.routing_words import plan_words
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.commits import Between
 
 PREEMPTED = (RolloutKind.DEPLOY, RolloutKind.DRILL)  # whose place a rollback takes, whenever they began
 PRODUCTION_NAMES = ("prod", "live")
@@ -190,14 +193,29 @@ def _router(plan: Mapping[str, Any], version: str) -> list[Check]:
 
 def _required(plan: Mapping[str, Any]) -> list[Check]:
     """What the environment requires, and whether it holds. What does not and is not set aside was refused before there was a plan."""
-    required = plan.get("require") or {}
-    found = []
-    if back := required.get("rollback_ready"):
+    require = plan.get("require") or {}
+    checks = []
+    if build := require.get("build"):
+        checks.append(Check(Level.OK if build.get("passed") else Level.RED, f"build (required): {build.get('words')}"))
+    if back := require.get("rollback_ready"):
         level = {"open": Level.OK, "closed": Level.RED}.get(str(back.get("state")), Level.WARN)
-        found.append(Check(level, f"way back (required): {back.get('words')}"))
-    if drill := required.get("max_drill_age"):
-        found.append(Check(Level.RED if drill.get("too_old") else Level.OK, f"drill (required): {drill.get('words')}"))
-    return found
+        checks.append(Check(level, f"way back (required): {back.get('words')}"))
+    if drill := require.get("max_drill_age"):
+        checks.append(Check(Level.RED if drill.get("too_old") else Level.OK, f"drill (required): {drill.get('words')}"))
+    return checks
+
+
+def commits_words(found: "Between") -> str:
+    """``commits: 2 come: 3f2a91c8 Say why (omar), and 1 more``; or why nothing is known of them."""
+    commits = found.commits
+    if commits is None:
+        return found.fault
+    from quarterdeck.rollouts.commits import counted
+
+    first = next(iter((*commits.came, *commits.went)), None)
+    total = commits.came_in_all + commits.went_in_all
+    newest = f": {first.sha[:8]} {first.subject} ({first.author})" if first is not None else ""
+    return f"commits: {counted(commits)}{newest}{' .. (d lists them)' if total > 1 else ''}"
 
 
 def _planned_hooks(plan: Mapping[str, Any]) -> list[str]:

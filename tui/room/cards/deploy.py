@@ -71,7 +71,7 @@ class DeployCard(ArmedCard):
             self._pick()
         elif key == "d":
             self.room.push_screen(
-                difference_card(self.target, self.facts.difference if self.facts is not None else None)
+                difference_card(self.target, self.facts.difference if self.facts is not None else None, self.commits)
             )
 
     def _pick(self) -> None:

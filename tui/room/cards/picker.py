@@ -96,6 +96,12 @@ class VersionPicker(Card):
             self.renew()
 
     @property
+    def _commits(self) -> str:
+        if self.target.partition("/")[2] in self.room.fleet.sources:
+            return "commits: the card of the chosen version tells them (d)"
+        return "commits: not known, the fleet file declares no source for this service"
+
+    @property
     def rows(self) -> list[KnownVersion]:
         """What can be chosen: what nobody has released yet first."""
         new = [
@@ -160,7 +166,7 @@ class VersionPicker(Card):
             ]
         foot: list[Row] = [
             EMPTY,
-            row(Span("commits: not known, the fleet file declares no source for this service", Role.DIM)),
+            row(Span(self._commits, Role.DIM)),
         ]
         if self.fault or self.asking:
             foot.append(said_row(self.fault or self.asking, width, Role.WARN if self.fault else Role.STALE))

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Step
@@ -10,6 +11,9 @@ from quarterdeck.tui.cli.times import day_and_clock
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.rollout_rows import STEP_MARKS, one_line, step_seconds
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, pad, row
+
+if TYPE_CHECKING:
+    from quarterdeck.rollouts.commits import Between
 
 _ROLES = {"=": Role.STRONG, "+": Role.OK, "-": Role.BAD}
 
@@ -41,12 +45,16 @@ class ReadingCard(Card):
                 self.top = len(self.rows)
 
 
-def difference_card(target: str, difference: Difference | None) -> ReadingCard:
-    """Config, env, files, and secrets by their references."""
+def difference_card(target: str, difference: Difference | None, commits: "Between | None" = None) -> ReadingCard:
+    """Config, env, files, and secrets by their references; and the commits, where they are known."""
     if difference is None:
         words = "nothing to compare with: the journal knows only one of the two"
         return ReadingCard(f"diff  {target}", [row(Span(words, Role.WARN))])
     rows = [row(Span(clean(text).replace("\n", " "), _ROLES.get(mark, Role.PLAIN))) for text, mark in lines(difference)]
+    if commits is not None:
+        from quarterdeck.rollouts.commits import lines as commit_lines
+
+        rows += [row(Span(clean(text), _ROLES.get(mark, Role.PLAIN))) for text, mark in commit_lines(commits)]
     return ReadingCard(f"diff  {target}", rows)
 
 

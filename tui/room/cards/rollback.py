@@ -79,7 +79,7 @@ class RollbackCard(ArmedCard):
             self.room.push_screen(RunbookCard(self.service, path))
         elif key == "d":
             self.room.push_screen(
-                difference_card(self.target, self.facts.difference if self.facts is not None else None)
+                difference_card(self.target, self.facts.difference if self.facts is not None else None, self.commits)
             )
 
     async def _aside(self, reason: str) -> None:
