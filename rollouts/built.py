@@ -91,7 +91,8 @@ async def choose(fleet: Fleet, service: str, word: str) -> Chosen:
     if word != LATEST:
         found = await asked.build(word.removeprefix("#"))
         if found is None:
-            raise NotToDeploy(f"{asked.name} has no build {word!r}; see: qd builds {service}", mistaken=True)
+            of = f" on the branch {declared.branch}" if declared.branch else ""
+            raise NotToDeploy(f"{asked.name} has no build {word!r}{of}; see: qd builds {service}", mistaken=True)
         return Chosen(_fit(asked.name, found))
     if not declared.branch and declared.system not in _WITHOUT_BRANCHES:
         raise NotToDeploy(

@@ -15,7 +15,7 @@ from quarterdeck.config.release import Release
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.place import Place
 
-FETCHING: Final = 120.0  # seconds, where somebody waits for just that
+FETCHING: Final = 300.0  # seconds, where somebody waits for just that
 SHOWN: Final = 10  # commits in a list for people
 
 

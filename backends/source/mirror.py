@@ -116,8 +116,8 @@ class Mirror:
         return tuple(found), total
 
     async def _fetch(self, until: float) -> bool:
-        """Brings the mirror up to date, unless that was just done: then False. What it has fetched before it is ended at its deadline is
-        not lost for the next time."""
+        """Brings the mirror up to date, unless that was just done: then False. One that is ended at its deadline begins anew the
+        next time: git keeps no half of it."""
         stamp = self._folder / "qd-fetched"
         with contextlib.suppress(OSError):
             if 0 <= time.time() - stamp.stat().st_mtime < _FRESH:

@@ -46,6 +46,7 @@ def declare_builds(commands: "argparse._SubParsersAction[Parser]") -> None:
 def run_builds(session: "Session", arguments: argparse.Namespace) -> int:
     """One system that can't be asked does not hide the others; the exit status tells of it."""
     services = _services(session, arguments.service)
+    known = {service: _known(session, service) for service in services}  # first: it refuses who may not look
     found = asyncio.run(_ask(session, services, arguments.limit))
     from quarterdeck.rollouts.built import place
 
@@ -57,7 +58,7 @@ def run_builds(session: "Session", arguments: argparse.Namespace) -> int:
         if not isinstance(answer, tuple):
             values.append({"service": service, "builds": [], "error": str(answer)})
             continue
-        placed = place(answer, _known(session, service))
+        placed = place(answer, known[service])
         values.append({"service": service, "builds": [build_value(one) for one in placed], "error": None})
         for one in placed:
             rows.append(([service] if several else []) + _row(one))

@@ -119,9 +119,13 @@ async def test_a_hostile_version_is_no_option_and_no_expression(
 
 @pytest.mark.parametrize("address", ["ext::sh -c touch% {}", "http://127.0.0.1:1/api.git", "git://127.0.0.1:1/api.git"])
 async def test_a_transport_that_runs_a_program_or_is_not_encrypted_is_refused_by_git_itself(
-    tmp_path: Path, mirrors: Path, address: str
+    tmp_path: Path, mirrors: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fleet file refuses them first; this is the second lock. Without GIT_ALLOW_PROTOCOL the first one makes the file."""
+    """The fleet file refuses them first; this is the second lock, also for who has allowed them in git's own configuration. Without
+    GIT_ALLOW_PROTOCOL the first one makes the file."""
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "protocol.allow")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "always")
     made = tmp_path / "made"
     with pytest.raises(CommitsUnknown, match=r"transport '(ext|http|git)' not allowed"):
         await Mirror(Repository(address.format(made)), mirrors).commit_of(["v1"], deadline=SECONDS)
