@@ -21,11 +21,14 @@ CLEAN_UP_AFTER = 0.25  # seconds between the end that is journalled and the remo
 
 
 class CarryingOut(Drilling):
-    async def _carry_out(self, steps: list[Step], armed: Armed, work: Work, epoch: int) -> None:
+    async def _carry_out(
+        self, steps: list[Step], armed: Armed, work: Work, epoch: int, waves: Waves | None = None
+    ) -> None:
+        """``waves``: those that it stood still with before, which know what was measured meanwhile."""
         if self.rollout.kind is RolloutKind.DRILL:
             await self._practise(steps, armed, work, epoch)
             return
-        waves = Waves(self.id, epoch, work, self.journal, self.wishes)
+        waves = waves or Waves(self.id, epoch, work, self.journal, self.wishes)
         rollback = self.rollout.kind is RolloutKind.ROLLBACK
         main = [step for step in steps if step.action != Action.FINISH]
         try:
@@ -44,7 +47,7 @@ class CarryingOut(Drilling):
                 except StepFailed as failure:
                     if rollback or self.target.rollback.automatic:
                         raise
-                    await self._ask_what_to_do(waves, failure)
+                    await self._ask_what_to_do(waves, failure, main)
         except Fenced as error:
             await self._end(
                 epoch, RolloutState.FAILED, f"{error}: somebody drives this target from another journal", cause="fenced"
@@ -64,10 +67,14 @@ class CarryingOut(Drilling):
             return
         await self._finished(armed, waves, epoch, [step for step in steps if step.action == Action.FINISH])
 
-    async def _ask_what_to_do(self, waves: Waves, failure: StepFailed) -> None:
+    async def _ask_what_to_do(self, waves: Waves, failure: StepFailed, steps: list[Step]) -> None:
+        """``steps``: whose safeguards go on being measured. One that fails meanwhile is told in front of what it stands at."""
         ways = "retry or abort" if failure.step.action == Action.APPROVAL else "retry, skip or abort"
-        why = f"{failure.why}; {ways}"
-        request = await waves.stand_still(why, "retry", "skip", "resume", at=self._failed())
+        why, ways_on, at = f"{failure.why}; {ways}", ("retry", "skip", "resume"), self._failed()
+        try:
+            request = await waves.stand_still_guarded(steps, why, *ways_on, at=at)
+        except StepFailed as refuted:
+            request = await waves.stand_still(f"{refuted.why}; {why}", *ways_on, at=at)
         skip = request.step or failure.step.seq if request.kind == "skip" else None
         await self._try_failed_again(waves.epoch, skip=skip)
         self.crew.renew()

@@ -5,11 +5,12 @@ on without a person.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from quarterdeck.backends.errors import BackendError
-from quarterdeck.history.records import Step, StepState
+from quarterdeck.history.records import Request, Step, StepState
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.worker.steps import StepFailed
 from quarterdeck.rollouts.worker.waiting_for_people import WaitingForPeople
@@ -42,6 +43,19 @@ class Safeguarding(WaitingForPeople):
             if not running.done():
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
+
+    async def stand_still_guarded(
+        self, steps: Sequence[Step], why: str, *ways_on: str, heed_older: bool = False, at: Collection[int] = ()
+    ) -> Request:
+        """As ``stand_still``, with the safeguards of ``steps`` measured meanwhile: who decides may be long in coming, and the flag is up.
+        Where they have failed already nothing is measured before a person has said that it is tried again. Raises ``StepFailed`` too."""
+        still = partial(self.stand_still, why, *ways_on, heed_older=heed_older, at=at)
+        if self._refuted:
+            return await still()
+        try:
+            return await self.guarded(steps, still)
+        finally:
+            await self.end_safeguards()
 
     async def heed_safeguards(self) -> None:
         """Between two steps: stands still where they can't tell."""

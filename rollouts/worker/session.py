@@ -25,6 +25,7 @@ from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.standing import masked_values
 from quarterdeck.rollouts.worker.standing_still import Aborted
+from quarterdeck.rollouts.worker.steps import StepFailed
 from quarterdeck.rollouts.worker.waiting import Overtaken
 from quarterdeck.rollouts.worker.waiting_for_a_turn import NotItsTurn, WaitingForTurn
 from quarterdeck.rollouts.worker.waves import Waves
@@ -370,26 +371,39 @@ class Session(WaitingForTurn, CarryingOut):
         if self.rollout.options["target"].get("on_orphan") == "roll_back" and self.rollout.kind is RolloutKind.DEPLOY:
             await self._take_back(armed, work, epoch, "its worker died, and policy is to take it back", at_fault=False)
             return
-        way, at = "resume", None
+        way, at, waves = "resume", None, Waves(self.id, epoch, work, self.journal, self.wishes)
         if (
             state is RolloutState.PAUSED
             and before.state is not RolloutState.ORPHANED
             and not self._waits_by_itself(steps)
         ):
             # (an orphan has a new worker because somebody said resume)
-            waves = Waves(self.id, epoch, work, self.journal, self.wishes)
             try:
-                outcome = before.outcome or "paused"
-                wish = await waves.stand_still(outcome, "resume", "retry", "skip", heed_older=True, at=self._failed())
+                wish = await self._still_paused(waves, steps, before.outcome or "paused")
                 way, at = wish.kind, wish.step
             except Aborted:
                 await self._aborted(armed, work, epoch)
+                return
+            except StepFailed as refuted:  # by a safeguard
+                await self._take_back(armed, work, epoch, refuted.why, at_fault=refuted.release_at_fault)
                 return
         # What had failed is not done: only what is tried again, and observed, may count as success.
         failed = self._failed()
         await self._try_failed_again(epoch, skip=(at or failed[0]) if way == "skip" and failed else None)
         steps = self.journal.reader.steps(self.id)
-        await self._carry_out([s for s in steps if s.state is not StepState.SKIPPED], armed, work, epoch)
+        waves.failures.clear()  # a safeguard that failed while it stood still is measured anew
+        await self._carry_out([s for s in steps if s.state is not StepState.SKIPPED], armed, work, epoch, waves)
+
+    async def _still_paused(self, waves: Waves, steps: list[Step], outcome: str) -> Request:
+        """Until an operator says how it goes on. Raises Aborted; ``StepFailed`` where a safeguard fails and policy answers that."""
+        ways_on, at = ("resume", "retry", "skip"), self._failed()
+        try:
+            return await waves.stand_still_guarded(steps, outcome, *ways_on, heed_older=True, at=at)
+        except StepFailed as refuted:
+            if self.target.rollback.automatic:
+                raise
+            why = outcome if refuted.why in outcome else f"{refuted.why}; {outcome}"
+            return await waves.stand_still(why, *ways_on, heed_older=True, at=at)
 
     def _waits_by_itself(self, steps: list[Step]) -> bool:
         """Whether it stands in a step that asks again by itself, or that what was asked is about."""
