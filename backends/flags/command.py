@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from quarterdeck.backends import programs
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, FlagRefused, NotReadBack
-from quarterdeck.backends.flags.contract import UNCHANGED, UNKNOWN, FlagChanged, FlagState
+from quarterdeck.backends.flags.contract import UNCHANGED, UNKNOWN, UNREAD, FlagChanged, FlagState
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.flags import CommandFlag
 
@@ -40,17 +40,25 @@ class CommandConnection:
         deadline: float | None = None,
     ) -> FlagChanged:
         """A flag that is to be switched off as a whole gets 0."""
-        begun = time.monotonic()
         wanted = percent if enabled else 0.0
-        action, until = f"set the flag to {wanted:g} %", begun + self._seconds(deadline)
+        return await self._set(wanted, f"set the flag to {wanted:g} %", deadline)
+
+    async def lower(self, percent: float, *, enabled: bool = True, deadline: float | None = None) -> FlagChanged:
+        wanted = percent if enabled else 0.0
+        return await self._set(wanted, f"set the flag back to {wanted:g} %", deadline, down=True)
+
+    async def _set(self, wanted: float, action: str, deadline: float | None, *, down: bool = False) -> FlagChanged:
+        begun = time.monotonic()
+        until = begun + self._seconds(deadline)
         try:
             before = await self._read(action, until - time.monotonic())
         except BackendError as error:
             if wanted:
                 error.untouched = True
+                error.left = UNREAD.format(percent=wanted) if down else error.left
                 raise
             before = FlagState(100.0)  # whatever it is: 0 is set all the same
-        if before.is_at(wanted):
+        if before.is_at(wanted) or (down and before.percent <= wanted):
             return FlagChanged(before, before, True, time.monotonic() - begun)
         await self._run(self._flag.set, action, until - time.monotonic(), f"{wanted:g}")
         now = await self._read(action, until - time.monotonic())

@@ -7,6 +7,9 @@ import msgspec
 
 UNCHANGED: Final = "The flag was not changed"
 UNKNOWN: Final = "Whether the flag was changed is not known"
+UNREAD: Final = (
+    "Nothing was written: somebody may have switched it off, and unread it might have been raised to {percent:g} %"
+)
 NEAR: Final = 0.01  # percent: two shares that differ by less are the same one
 
 
@@ -63,6 +66,12 @@ class FlagConnection(Protocol):
     ) -> FlagChanged:
         """Looks first whether it is so already; reads back. What can't be told in percent is refused, unless with ``force``: then a
         share takes its place."""
+        ...
+
+    async def lower(self, percent: float, *, enabled: bool = True, deadline: float | None = None) -> FlagChanged:
+        """As ``set``, and never up: where no more people get it than that already, it is left as it is. What can't be told in percent is
+        taken down to 0. Where it can't be read nothing is written that could raise it, so nothing at all unless nobody is to get it; that
+        is raised, with ``UNREAD``. A flag that is in several places is taken down in each that can be read, before that is raised."""
         ...
 
     async def off(self, *, deadline: float | None = None) -> FlagChanged:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from quarterdeck.backends.errors import BackendError, FlagRefused, NotReadBack, Unreachable
 from quarterdeck.backends.flags import definitions
-from quarterdeck.backends.flags.contract import UNCHANGED, UNKNOWN, FlagChanged, FlagState
+from quarterdeck.backends.flags.contract import UNCHANGED, UNKNOWN, UNREAD, FlagChanged, FlagState
 from quarterdeck.backends.flags.flag_files import FlagFile, here, there
 from quarterdeck.config.flags import FlagdFlag
 from quarterdeck.config.model import Host
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.ssh.connection import SshConnection
 
 T = TypeVar("T")
+Aim = Callable[[FlagState], FlagState | None]  # what a place is set to, by how it is; None: it is left so
 
 _TRIES: Final = 3  # of a file that somebody else changes at the same time
 HERE: Final = "this machine"
@@ -47,7 +48,6 @@ class FlagdConnection:
     async def set(
         self, percent: float, *, enabled: bool = True, force: bool = False, deadline: float | None = None
     ) -> FlagChanged:
-        begun = time.monotonic()
         wanted = FlagState(percent, enabled)
         if not force:  # all or none, as far as that can be known before
             try:
@@ -56,28 +56,56 @@ class FlagdConnection:
                 error.untouched = True
                 raise
 
-        async def one(place: str, file: FlagFile) -> tuple[FlagState, FlagState]:
-            return await self._set_one(place, file, wanted, force)
+        def aim(was: FlagState) -> FlagState | None:
+            return None if was.is_at(percent, enabled=enabled) else wanted
 
-        found = await self._everywhere(one, deadline, f"set the flag to {wanted.words}")
-        before = _together({place: was for place, (was, _) in found})
-        after = _together({place: now for place, (_, now) in found})
-        return FlagChanged(before, after, before.is_at(percent, enabled=enabled), time.monotonic() - begun)
+        return await self._set(aim, f"set the flag to {wanted.words}", deadline, force=force)
+
+    async def lower(self, percent: float, *, enabled: bool = True, deadline: float | None = None) -> FlagChanged:
+        wanted = FlagState(percent, enabled)
+
+        def aim(was: FlagState) -> FlagState | None:
+            if was.problems:
+                return FlagState(0.0)
+            return None if was.reaches <= wanted.reaches else wanted
+
+        unread = UNREAD.format(percent=wanted.reaches)
+        return await self._set(aim, f"set the flag back to {wanted.words}", deadline, force=True, unread=unread)
 
     async def off(self, *, deadline: float | None = None) -> FlagChanged:
         """A share of 0 in a flag that is enabled: one that is disabled gives what each program thinks of by itself."""
         return await self.set(0.0, force=True, deadline=deadline)
 
+    async def _set(
+        self, aim: "Aim", action: str, deadline: float | None, *, force: bool, unread: str = UNCHANGED
+    ) -> FlagChanged:
+        begun = time.monotonic()
+
+        async def one(place: str, file: FlagFile) -> tuple[FlagState, FlagState]:
+            return await self._set_one(place, file, aim, action, force, unread)
+
+        found = await self._everywhere(one, deadline, action, unread)
+        before = _together({place: was for place, (was, _) in found})
+        after = _together({place: now for place, (_, now) in found})
+        already = all(was == now for _, (was, now) in found)
+        return FlagChanged(before, after, already, time.monotonic() - begun)
+
     async def _read_one(self, place: str, file: FlagFile) -> FlagState:
         return self._share(place, await file.read(), "read the flag")
 
-    async def _set_one(self, place: str, file: FlagFile, wanted: FlagState, force: bool) -> tuple[FlagState, FlagState]:
-        """How it was, and how it is now."""
-        action = f"set the flag to {wanted.words}"
-        text = await file.read()
-        first = was = self._share(place, text, action)
+    async def _set_one(
+        self, place: str, file: FlagFile, aim: "Aim", action: str, force: bool, unread: str
+    ) -> tuple[FlagState, FlagState]:
+        """How it was, and how it is now. ``unread``: what is told where it can't be read."""
+        try:
+            text = await file.read()
+            first = was = self._share(place, text, action)
+        except BackendError as error:
+            error.left, error.untouched = unread, True
+            raise
         for left in reversed(range(_TRIES)):
-            if was.is_at(wanted.percent, enabled=wanted.enabled):
+            wanted = aim(was)
+            if wanted is None:
                 return first, was
             if was.problems and not force:
                 raise FlagRefused(
@@ -97,6 +125,7 @@ class FlagdConnection:
                     raise FlagRefused(self._of(place), action, why, left=UNCHANGED) from None
                 continue
             break
+        assert wanted is not None  # it was written
         now = self._share(place, await file.read(), action)
         if not now.is_at(wanted.percent, enabled=wanted.enabled):
             raise NotReadBack(
@@ -119,12 +148,12 @@ class FlagdConnection:
         return f"flag {self._flag.name} on {place}"
 
     async def _everywhere(
-        self, one: Callable[[str, FlagFile], Awaitable[T]], deadline: float | None, action: str
+        self, one: Callable[[str, FlagFile], Awaitable[T]], deadline: float | None, action: str, unread: str = UNCHANGED
     ) -> list[tuple[str, T]]:
         """``one`` of each place at the same time, all of them to their end. Raises the first ``BackendError``, which tells what became of
         the others."""
         seconds = self._flag.timeout if deadline is None else deadline
-        outcomes = await asyncio.gather(*(self._of_one(one, place, seconds, action) for place in self._places))
+        outcomes = await asyncio.gather(*(self._of_one(one, place, seconds, action, unread) for place in self._places))
         found = [(place, out) for place, out in zip(self._places, outcomes, strict=True) if not _failed(out)]
         for place, outcome in zip(self._places, outcomes, strict=True):
             if isinstance(outcome, BackendError):
@@ -137,14 +166,14 @@ class FlagdConnection:
         return [(place, out) for place, out in found if not isinstance(out, BackendError)]
 
     async def _of_one(
-        self, one: Callable[[str, FlagFile], Awaitable[T]], place: str, seconds: float, action: str
+        self, one: Callable[[str, FlagFile], Awaitable[T]], place: str, seconds: float, action: str, unread: str
     ) -> T | BackendError:
         host = self._of(place)
         try:
             async with asyncio.timeout(seconds):
                 if place == HERE:
                     return await one(place, here(host, self._flag.file, deadline=seconds))
-                connection = await self._connect(place, seconds, action)
+                connection = await self._connect(place, seconds, action, unread)
                 try:
                     return await one(place, there(host, self._flag.file, connection, deadline=seconds))
                 finally:
@@ -154,17 +183,17 @@ class FlagdConnection:
         except BackendError as error:
             return error
 
-    async def _connect(self, place: str, seconds: float, action: str) -> "SshConnection":
+    async def _connect(self, place: str, seconds: float, action: str, unread: str) -> "SshConnection":
         declared = self._hosts.get(place)
         if declared is None or not declared.ssh:
             what = "there is no such host" if declared is None else "it is an engine, not one that SSH reaches"
-            raise BackendError(self._of(place), action, what, left=UNCHANGED, advice="correct the flag's hosts")
+            raise BackendError(self._of(place), action, what, left=unread, advice="correct the flag's hosts")
         try:
             return await self._backend.ssh().connect(declared, deadline=seconds)
         except BackendError as error:
             # Told of the flag, and of what was to be done there.
             error.host, error.problem, error.action = self._of(place), f"can't {error.action}: {error.problem}", action
-            error.left, error.untouched = UNCHANGED, True
+            error.left, error.untouched = unread, True
             raise
 
 

@@ -27,7 +27,7 @@ from quarterdeck.backends.artifacts.http_tries import (
 )
 from quarterdeck.backends.artifacts.registry.reference import is_loopback
 from quarterdeck.backends.errors import BackendError, FlagRefused, NotPermitted, NotReadBack, Unreachable
-from quarterdeck.backends.flags.contract import UNCHANGED, UNKNOWN, FlagChanged, FlagState
+from quarterdeck.backends.flags.contract import UNCHANGED, UNKNOWN, UNREAD, FlagChanged, FlagState
 from quarterdeck.backends.secrets.masking import Masker
 from quarterdeck.backends.secrets.resolving import resolve_secrets
 from quarterdeck.backends.text_cleaning import clean
@@ -111,12 +111,26 @@ class UnleashConnection:
     async def set(
         self, percent: float, *, enabled: bool = True, force: bool = False, deadline: float | None = None
     ) -> FlagChanged:
-        begun = time.monotonic()
         wanted = FlagState(percent, enabled)
-        async with self._asking(f"set the flag to {wanted.words}", deadline) as ask:
+        return await self._set(wanted, f"set the flag to {wanted.words}", deadline, force=force)
+
+    async def lower(self, percent: float, *, enabled: bool = True, deadline: float | None = None) -> FlagChanged:
+        wanted = FlagState(percent, enabled)
+        action = f"set the flag back to {wanted.words}"
+        return await self._set(wanted, action, deadline, force=True, down=True)
+
+    async def _set(
+        self, wanted: FlagState, action: str, deadline: float | None, *, force: bool, down: bool = False
+    ) -> FlagChanged:
+        """``down``: never up."""
+        begun = time.monotonic()
+        percent, enabled = wanted.percent, wanted.enabled
+        unread = UNREAD.format(percent=wanted.reaches) if down else ""
+        async with self._asking(action, deadline, unread) as ask:
             now = await ask.environment()
             before = now.state
-            if before.is_at(percent, enabled=enabled):
+            low = down and not before.problems and before.reaches <= wanted.reaches
+            if low or before.is_at(percent, enabled=enabled):
                 return FlagChanged(before, before, True, time.monotonic() - begun)
             if before.problems and not force:
                 ask.refuse("; ".join(before.problems), "see docs/flags.md")
@@ -145,7 +159,8 @@ class UnleashConnection:
         return FlagChanged(before, after, False, time.monotonic() - begun)
 
     @asynccontextmanager
-    async def _asking(self, action: str, deadline: float | None) -> "AsyncIterator[_Asking]":
+    async def _asking(self, action: str, deadline: float | None, unread: str = "") -> "AsyncIterator[_Asking]":
+        """``unread``: what is told of the flag where it could not even be read."""
         seconds = self._flag.timeout if deadline is None else deadline
         until = time.monotonic() + seconds
         asking: _Asking | None = None
@@ -163,12 +178,14 @@ class UnleashConnection:
                     yield asking
         except TimeoutError:
             changing = asking is not None and asking.changing
-            left = UNKNOWN if changing else UNCHANGED
+            left = UNKNOWN if changing else (unread if not (asking and asking.read) else "") or UNCHANGED
             error = Unreachable(self.name, action, f"no answer within {seconds:g} s", left=left)
             error.untouched = not changing
             raise error from None
         except BackendError as error:
             error.untouched = asking is None or not asking.changing
+            if unread and not (asking and asking.read):
+                error.left = unread
             raise
 
     def _place(self, action: str) -> httpx.URL:
@@ -195,7 +212,7 @@ class UnleashConnection:
 
 
 class _Asking:
-    """One call's questions. ``changing``: something that changes the flag was sent."""
+    """One call's questions. ``read``: the flag was read. ``changing``: something that changes it was sent."""
 
     def __init__(
         self,
@@ -215,14 +232,17 @@ class _Asking:
         self._until = until
         parts = (flag.project, "features", flag.flag, "environments", flag.environment)
         self._place = f"{url}/api/admin/projects/{'/'.join(quote(part, safe='') for part in parts)}"
+        self.read = False
         self.changing = False
 
     async def environment(self) -> _Environment:
         body = await self._ask("GET", "")
         try:
-            return msgspec.json.decode(body, type=_Environment)
+            found = msgspec.json.decode(body, type=_Environment)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self.refuse("its answer is none of Unleash", "check the flag's url")
+        self.read = True
+        return found
 
     async def rollout(self, strategy: _Strategy | None, percent: str) -> None:
         """One without a strategy gets one, which is not sent twice: two of them would be two shares."""

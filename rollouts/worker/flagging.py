@@ -123,23 +123,19 @@ class Flags:
         return _outcome(changed, f"{_words(left_at)} → {changed.state.words}")
 
     async def _put_back(self, step: Step, flag: "FlagConnection") -> dict[str, Any]:
-        """Never raises it above where it is now."""
-        wanted = FlagBefore("", float(step.body["percent"]), bool(step.body["enabled"]))
+        """Never raises it above where it is now; nor where that can't be told: then it is owed, and `qd rollback` tries it again."""
+        percent, enabled = float(step.body["percent"]), bool(step.body["enabled"])
         try:
-            now: FlagState | None = await flag.read()
-        except BackendError as error:
-            log.warning("a flag can't be read, it is put back all the same, reason=%s", error)
-            now = None
-        if now is not None and not now.problems and now.reaches <= wanted.reaches:
-            return {"percent": now.percent, "already": True, "detail": f"at {now.words} already"}
-        try:
-            changed = await flag.set(wanted.percent, enabled=wanted.enabled, force=True)
+            changed = await flag.lower(percent, enabled=enabled)
         except Unreachable as error:
             if not step.body.get("again"):
                 raise  # hosts wait for it, and it is tried again at the end
             log.warning("a flag could not be put back, once more, reason=%s", error)
             await asyncio.sleep(_AGAIN)
-            changed = await flag.set(wanted.percent, enabled=wanted.enabled, force=True)
+            changed = await flag.lower(percent, enabled=enabled)
+        if changed.already:
+            now = changed.state
+            return {"percent": now.percent, "already": True, "detail": f"at {now.words} already"}
         with contextlib.suppress(JournalError):  # the step's outcome tells it too, and finds room in the reserve
             await self._record(step, None, changed)
         return _outcome(changed, f"{changed.before.words} → {changed.state.words}")

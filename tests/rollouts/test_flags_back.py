@@ -120,6 +120,30 @@ def test_a_flag_that_can_not_be_taken_back_stops_no_host_and_is_said(flagged: Fl
     assert (flagged.percent, field.running()) == (0, ["v1"] * 5)
 
 
+def test_a_flag_that_can_not_be_read_is_not_raised(flagged: Flagged) -> None:
+    """Somebody has pulled the kill switch, and one of its hosts can't be asked: what it was before would be more than it is."""
+    field = flagged.field
+    flagged.by_hand(10)
+    rollout = flagged.begin({"set_flag": 60}, UNTIL_PROMOTED)
+    flagged.waiting(rollout, "pause")
+    text = flagged.files[0].read_text()
+    flagged.by_hand(0)
+    flagged.files[0].unlink()
+    off = flagged.files[1].read_text()
+    field.qd("abort", str(rollout), "--wait", status=4)
+    assert flagged.files[1].read_text() == off, "it stays off where it is off"
+    ended = field.ended(rollout)
+    assert ended.state is RolloutState.FAILED
+    assert field.running() == ["v1"] * 5, "the hosts are back all the same"
+    assert "not taken back on flag checkout: flag checkout on host-1" in ended.outcome
+    assert "unread it might have been raised to 10 %" in ended.outcome
+    assert f"qd rollback {TARGET}" in ended.outcome
+    flagged.files[0].write_text(text)  # the kill switch did not reach it: it is at 60 %
+    field.rollback()
+    assert '["on", 10]' in flagged.files[0].read_text()
+    assert flagged.files[1].read_text() == off
+
+
 def test_a_flag_that_is_taken_back_at_the_second_try_is_back(flagged: Flagged) -> None:
     field = flagged.field
     value, bait = field.directory / "percent", field.directory / "bait"

@@ -4,7 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,11 +35,22 @@ DEFINITIONS = """{
 
 
 class Kind(Protocol):
-    """``by_hand`` sets it as a person would, without the program."""
+    """``by_hand`` sets it as a person would, without the program. ``unreadable``: meanwhile nobody can say how it is."""
 
     def connect(self) -> FlagConnection: ...
 
     def by_hand(self, percent: int) -> None: ...
+
+    def unreadable(self) -> AbstractContextManager[None]: ...
+
+
+@contextmanager
+def holding(file: Path, text: str) -> Iterator[None]:
+    """The file says something else for a while."""
+    was = file.read_text()
+    file.write_text(text)
+    yield
+    file.write_text(was)
 
 
 class FlagdHere:
@@ -57,6 +68,9 @@ class FlagdHere:
             whole = json.loads(file.read_text())
             whole["flags"]["new-checkout"]["targeting"] = {"fractional": [["on", percent], ["off", 100 - percent]]}
             file.write_text(json.dumps(whole, indent=2, ensure_ascii=False))
+
+    def unreadable(self) -> AbstractContextManager[None]:
+        return holding(self.file, "{")  # the first of them
 
 
 class FlagdThere(FlagdHere):
@@ -94,6 +108,9 @@ class ByCommand:
     def by_hand(self, percent: int) -> None:
         self.value.write_text(f"{percent}\n")
 
+    def unreadable(self) -> AbstractContextManager[None]:
+        return holding(self.value, "no number\n")
+
 
 class OnUnleash:
     """On our server, whose answers are written down."""
@@ -114,6 +131,9 @@ class OnUnleash:
         flag = self.server.flags["new-checkout"]
         flag["enabled"] = True
         flag["strategies"][0]["parameters"]["rollout"] = str(percent)
+
+    def unreadable(self) -> AbstractContextManager[None]:
+        return holding(self.directory / "token", "another one")
 
 
 class OnRealUnleash:
@@ -140,6 +160,9 @@ class OnRealUnleash:
         body = {"name": "flexibleRollout", "parameters": {**strategy["parameters"], "rollout": str(percent)}}
         self.client.put(f"{place}/strategies/{strategy['id']}", json=body).raise_for_status()
         self.client.post(f"{place}/on", json={}).raise_for_status()
+
+    def unreadable(self) -> AbstractContextManager[None]:
+        return holding(self.directory / "token", "another one")
 
     def close(self) -> None:
         self.client.delete(f"/{self.flag}").raise_for_status()
