@@ -26,7 +26,7 @@ class Given(ArmedCard):
 
     def arm(self) -> None:
         self.rollout_id = self.given
-        self.begin(self._look(), "look")
+        self.keep_up(self._look)
 
     def give_up(self) -> None:
         """It was never this card's to cancel."""

@@ -6,12 +6,14 @@ on the screen for a while, Enter never confirms, and nothing that was typed befo
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import msgspec
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
+from textual.worker import Worker
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.rollouts.refusals import Refused, UnknownTarget
@@ -30,6 +32,7 @@ DRAIN_TICKS = 60  # that the terminal gets to take the first frame
 STALL = 0.3  # seconds between two ticks: the loop stood still, and what was typed meanwhile is still to come
 WIDEST = 100
 MARGIN = 1
+SLOW = "the journal did not answer in time: look at the rollouts (2) before you try again"
 
 
 class Guard:
@@ -167,6 +170,8 @@ class Card(Layer, ModalScreen[None]):
         self.top = 0
         self.said = ""
         self.gone = False
+        self._looking = False  # one look at a time …
+        self._behind = False  # … and there is more to see
         self._drain = DRAIN_TICKS
         self._face = Face()
 
@@ -244,20 +249,41 @@ class Card(Layer, ModalScreen[None]):
             self.left()
             self.dismiss(None)
 
-    def begin(self, work: Awaitable[None], group: str) -> None:
-        """Lets ``work`` run beside the screen; what it is refused is said on the card. A newer one of the group replaces it."""
-        group = f"{group} {id(self)}"
-        self.room.run_worker(
-            self._saying(work), group=group, exclusive=True
-        )  # the room's: it is not lost with the card
+    def begin(self, work: Callable[[], Awaitable[None]], group: str) -> Worker[None]:
+        """Lets ``work`` run beside the screen; what it is refused is said on the card. A newer one of the group replaces it, perhaps before
+        it has begun: so it is not called here."""
+        # The room's: it is not lost with the card.
+        return self.room.run_worker(partial(self._saying, work), group=f"{group} {id(self)}", exclusive=True)
 
-    async def _saying(self, work: Awaitable[None]) -> None:
+    def keep_up(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Lets ``look`` run, once more when it ends where this was called meanwhile: news that come faster than one is answered must not
+        put it off until there are none. One that was not answered in time is tried again."""
+        self._behind = True
+        if not self._looking:
+            self._looking = True
+            self.begin(partial(self._look_on, look), "look")
+
+    async def _look_on(self, look: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            while self._behind and not self.gone:
+                self._behind = False
+                try:
+                    await look()
+                except TimeoutError:
+                    self._behind = True  # nothing else would tell that there is something to see
+                    self.say(SLOW)
+                else:
+                    self.said = "" if self.said == SLOW else self.said
+        finally:
+            self._looking = False
+
+    async def _saying(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
         except (Refused, UnknownTarget, JournalError) as error:
             self.say(str(error))
         except TimeoutError:
-            self.say("the journal did not answer in time: look at the rollouts (2) before you try again")
+            self.say(SLOW)
 
     # keys
 

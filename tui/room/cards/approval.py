@@ -2,6 +2,7 @@
 has agreed. What `y` agrees to is what is shown, named by the plan's hash and the step's number."""
 
 import textwrap
+from functools import partial
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutState
@@ -58,7 +59,7 @@ class ApprovalCard(RolloutCard):
         elif self.waiting is None or not self.guard.open:
             return
         elif key == "y" and not self.why_not(yes=True):
-            self.begin(self._approve(self.waiting.rollout.plan_hash, self.waiting.seq), "approve")
+            self.begin(partial(self._approve, self.waiting.rollout.plan_hash, self.waiting.seq), "approve")
         elif key == "x" and not self.why_not(yes=False):
             plan_hash, step = self.waiting.rollout.plan_hash, self.waiting.seq
             self.room.push_screen(

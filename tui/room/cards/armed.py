@@ -7,6 +7,7 @@ that is closed later leaves it alone, and so does a room that dies.
 import contextlib
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from quarterdeck.history.errors import JournalError
@@ -20,7 +21,7 @@ from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
 from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.aside import aside
-from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
+from quarterdeck.tui.room.card import SLOW, Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.cards.checks import (
     Check,
     Level,
@@ -153,7 +154,7 @@ class ArmedCard(Card):
         self.way_round = None
         self.commits, self._between = None, None
         self.guard.restart()
-        self.begin(self._arm(self._arming), "arm")
+        self.begin(partial(self._arm, self._arming), "arm")
 
     async def _arm(self, number: int) -> None:
         try:
@@ -164,13 +165,18 @@ class ArmedCard(Card):
                 self.refused = error.why if "--" in error.advice else str(error)  # a card has keys, not options
                 self.renew()
             return
+        except TimeoutError:
+            if number == self._arming:
+                self.refused = SLOW  # and `r` looks again: one that is armed all the same waits for nobody's word, and ends by itself
+                self.renew()
+            return
         if number != self._arming or self.gone:
             await _cancel(self.room.desk, rollout.id)
             return
         self.rollout_id = rollout.id
         self.room.waiting.hold(rollout.id)
         self.room.watched.watch(rollout.id)
-        await self._look()
+        self.keep_up(self._look)
 
     def news(self, news: News) -> None:
         in_line = self.facts is not None and self.facts.queue is not None  # others of its environment concern it, too
@@ -178,7 +184,7 @@ class ArmedCard(Card):
             e.rollout == self.rollout_id or e.target == self.target or (in_line and e.kind == "state")
             for e in news.events
         ):
-            self.begin(self._look(), "look")
+            self.keep_up(self._look)
 
     async def _look(self) -> None:
         id, facts = self.rollout_id, self.facts
@@ -301,7 +307,7 @@ class ArmedCard(Card):
         assert self.seen is not None
         self.went = True
         self.room.waiting.forget(self.seen.rollout.id)
-        self.begin(self._say_go(self.seen.rollout.id, self.seen.rollout.plan_hash), "go")
+        self.begin(partial(self._say_go, self.seen.rollout.id, self.seen.rollout.plan_hash), "go")
 
     async def _say_go(self, id: int, plan_hash: str) -> None:
         try:
@@ -329,7 +335,7 @@ class ArmedCard(Card):
                 self.room.push_screen(ReasonCard(id, self.target))
             case "P" if not self.seen.ended:
                 step = self.seen.under_way.seq if self.seen.under_way is not None else None
-                self.begin(self.room.asked.ask(id, "pause", step), "ask")
+                self.begin(partial(self.room.asked.ask, id, "pause", step), "ask")
             case "A" if not self.seen.ended:
                 self.room.push_screen(AbortCard(id, self.target))
             case "p":
@@ -339,7 +345,7 @@ class ArmedCard(Card):
                 self.room.visit("rollouts", target=self.target, rollout=id)
             case "Q":
                 self.leave()
-                self.begin(self.room.action_act("quit"), "quit")
+                self.begin(partial(self.room.action_act, "quit"), "quit")
 
     # what is shown
 

@@ -40,7 +40,7 @@ class ExecCard(Card):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.begin(self._run(), "command")
+        self.begin(self._run, "command")
 
     async def _run(self) -> None:
         process = await asyncio.create_subprocess_exec(

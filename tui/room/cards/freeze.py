@@ -44,7 +44,7 @@ class FreezeCard(Card):
                 )
             )
         elif key == "u" and self.held and self.guard.open:
-            self.begin(self._end(), "unfreeze")
+            self.begin(self._end, "unfreeze")
 
     async def _freeze(self, reason: str) -> None:
         await self.room.desk.act(lambda control: freeze(control, self.environment, None, reason))

@@ -48,7 +48,7 @@ class VersionPicker(Card):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.begin(self._read(), "versions")
+        self.begin(self._read, "versions")
 
     async def _read(self) -> None:
         fleet, target = self.room.fleet, self.target
@@ -124,7 +124,7 @@ class VersionPicker(Card):
             self.chosen = names[max(0, min(at + by, len(names) - 1))]
             self.top = max(0, names.index(self.chosen) - 4)
             if self.chosen in self.offered and self.chosen not in self._detailed and self.declared is not None:
-                self.begin(self._look_at_those_in_sight(self.declared), "details")
+                self.begin(partial(self._look_at_those_in_sight, self.declared), "details")
 
     def type_key(self, key: str, character: str | None) -> None:
         assert self.typed is not None

@@ -1,6 +1,7 @@
 """Cards for a rollout that is under way: abort it, or let one that stands still go on. Each says first what it will do."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from quarterdeck.history.journal import Journal
@@ -40,11 +41,11 @@ class RolloutCard(Card):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.begin(self._look(), "look")
+        self.keep_up(self._look)
 
     def news(self, news: News) -> None:
         if any(event.rollout == self.rollout_id for event in news.events):
-            self.begin(self._look(), "look")
+            self.keep_up(self._look)
 
     async def _look(self) -> None:
         id = self.rollout_id
@@ -109,7 +110,7 @@ class AbortCard(RolloutCard):
         if key in ("escape", "q"):
             self.leave()
         elif key == "y" and self.guard.open and self.useful:
-            self.begin(self._abort(), "abort")
+            self.begin(self._abort, "abort")
 
     async def _abort(self) -> None:
         await self.room.asked.ask(self.rollout_id, "abort")
@@ -148,7 +149,7 @@ class WaysOnCard(RolloutCard):
             return
         way = next((way for way in self.ways if _key(way) == key), None)
         if way is not None and self.guard.open:
-            self.begin(self._ask(way), "ask")
+            self.begin(partial(self._ask, way), "ask")
 
     async def _ask(self, way: WayOn) -> None:
         assert self.seen is not None

@@ -1,6 +1,7 @@
 """Cards that ask for words: a note, a reason. Enter writes them down; nothing on a host changes by it."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
 from quarterdeck.tui.room.rollout_rows import one_line
@@ -34,7 +35,7 @@ class WordsCard(Card):
             case "escape":
                 self.leave()
             case "enter" if self.text.strip():
-                self.begin(self._finish(self.text.strip()), "words")
+                self.begin(partial(self._finish, self.text.strip()), "words")
             case "backspace":
                 self.text = self.text[:-1]
             case "ctrl+u":
