@@ -78,7 +78,7 @@ class Mover:
             return
         self.share = percent
         self._build.next_wave()
-        self._router(Action.SHARE, percent=percent)
+        self._router(Action.SHARE, percent=percent, **self._carried_by(percent))
         self._build.next_wave()
 
     def route(self, rules: Sequence[tuple[str, str]]) -> None:
@@ -98,6 +98,10 @@ class Mover:
             self._build.add(host, Action.RETIRE, release=self._release, slot=self._traffic.slot)
         self._build.next_wave()
 
+    def _carried_by(self, percent: float) -> dict[str, Any]:
+        """By how many hosts: where some of them are lost, the others are to carry no more than is planned for them."""
+        return {"servers": self._there} if percent < 100 and self._there else {}
+
     def _proportion(self) -> float:
         """Percent of the target's hosts that have the release."""
         return min(100.0, self._there * 100 / self._total)
@@ -113,7 +117,7 @@ class Mover:
         some = self._traffic.others > self._traffic.others_inside
         back_to = self._traffic.back_to
         percent = back_to if back_to is not None else round(self._proportion(), 2) if some else 100.0
-        self._router(Action.SHARE, percent=percent)
+        self._router(Action.SHARE, percent=percent, **(self._carried_by(percent) if back_to is None else {}))
         self._build.next_wave()
         if self._rules and not some:
             self._router(Action.ROUTE, rules=[])

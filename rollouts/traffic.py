@@ -66,6 +66,11 @@ def slot_for(state: RouterState, release: str, leaving: str | None) -> Slot:
     return serving.other if state.slots[serving].ready else serving
 
 
+def carried(percent: float, planned: int, live: int) -> float:
+    """What a slot gets where ``planned`` servers were to carry ``percent`` and ``live`` are there: none of them more than was planned."""
+    return percent * min(live, planned) / planned if 0 < percent < 100 and planned > 0 else percent
+
+
 def shown(state: RouterState) -> dict[str, Any]:
     """As JSON, for the journal and for cards: what the last change left behind."""
     return {

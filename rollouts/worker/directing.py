@@ -28,7 +28,7 @@ from quarterdeck.backends.routers.opening import open_router
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.errors import JournalBusy, JournalFull
-from quarterdeck.rollouts.traffic import shown
+from quarterdeck.rollouts.traffic import carried, shown
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.contract import Connection
@@ -121,14 +121,24 @@ class Director:
         return found.release == release and server in found.ready
 
     async def share(
-        self, slot: Slot, percent: float, *, if_served: bool = False, patience: float = PATIENCE
+        self,
+        slot: Slot,
+        percent: float,
+        *,
+        if_served: bool = False,
+        servers: int | None = None,
+        patience: float = PATIENCE,
     ) -> dict[str, Any]:
         """``slot`` gets so many percent of the requests, as near as the router can; the other one the rest. ``if_served``: only where
-        somebody is in service there."""
-        if if_served:
-            state = await self._read(patience)
-            if not state.slots[slot].ready:
+        somebody is in service there. ``servers``: so many were to carry it there; where some of them are lost it gets less."""
+        short: dict[str, Any] = {}
+        if if_served or servers is not None:
+            found = (await self._read(patience)).slots[slot]
+            if if_served and not found.ready:
                 return {"waits": f"nobody is in service in {slot} yet"}
+            if servers is not None and len(found.live) < servers:
+                short = {"planned": percent, "live": len(found.live), "servers": servers}
+                percent = carried(percent, servers, len(found.live))
         step = self._router.share_step
         wanted = min(FULL, max(0, round(percent * FULL / 100 / step) * step))
         if 0 < percent < 100:
@@ -138,6 +148,7 @@ class Director:
         return {
             "percent": done.state.share_of(slot) * 100 / FULL,
             "already": done.already,
+            **short,
             **({"unsaved": done.unsaved} if done.unsaved else {}),
         }
 

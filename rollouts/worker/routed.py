@@ -38,8 +38,11 @@ async def direct(step: Step, work: "Work") -> dict[str, Any]:
         if "rules" in step.body:
             return await director.route(slot, step.body["rules"])
         if_served = bool(step.body.get("if_served"))
-        patience = {"patience": QUICKLY} if if_served else {}  # hosts wait for it, and it is tried again at the end
-        return await director.share(slot, float(step.body["percent"]), if_served=if_served, **patience)
+        patience: dict[str, Any] = (
+            {"patience": QUICKLY} if if_served else {}
+        )  # hosts wait for it; it is tried again at the end
+        percent, servers = float(step.body["percent"]), step.body.get("servers")
+        return await director.share(slot, percent, if_served=if_served, servers=servers, **patience)
     except BackendError as error:
         raise _failed(step, work, error) from error
 

@@ -17,7 +17,7 @@ from quarterdeck.backends.routers.contract import (
 )
 from quarterdeck.config.model import Approve, Hooks, Pause, SetRoute, SetScale, SetWeight, Share, Strategy
 from quarterdeck.rollouts.plan import HostNow, Plan, Touched, plan_deploy, plan_rollback, plan_take_back
-from quarterdeck.rollouts.traffic import Traffic, as_state, journalled, shown, slot_for, traffic_of
+from quarterdeck.rollouts.traffic import Traffic, as_state, carried, journalled, shown, slot_for, traffic_of
 
 NO_HOOKS = Hooks()
 EDGE = Traffic("edge/api", "green", stable=True)
@@ -58,6 +58,16 @@ CANARY = Strategy(kind="canary", max_unavailable=ONE, steps=(SetWeight(5), Pause
 
 def test_the_share_follows_the_hosts_and_the_last_one_leaves_when_it_gets_nothing() -> None:
     assert deploy("abc", Strategy(max_unavailable=ONE)) == ["a", "33.33 %", "b", "66.67 %", "100 %", "c", "100 %"]
+
+
+def test_a_share_says_by_how_many_it_is_carried() -> None:
+    plan = plan_deploy([running(host) for host in "abc"], "v2-b", Strategy(max_unavailable=ONE), NO_HOOKS, traffic=EDGE)
+    said = [(step.body["percent"], step.body.get("servers")) for step in plan.steps if step.action == "share"]
+    assert said == [(33.33, 1), (66.67, 2), (100.0, None), (100.0, None)]
+    assert carried(66.67, 2, 1) == 66.67 / 2
+    assert carried(66.67, 2, 0) == 0
+    assert carried(20.0, 2, 3) == 20
+    assert carried(100.0, 3, 1) == 100, "nobody else is left to serve"
 
 
 def test_one_host_leaves_although_nobody_is_left() -> None:

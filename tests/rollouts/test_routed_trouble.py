@@ -57,6 +57,31 @@ async def test_a_host_that_refuses_its_switch_enters_again(field: RoutedField) -
     assert set(await field.asks(20)) == {"v1"}
 
 
+async def test_a_lost_host_s_share_is_not_carried_by_the_others(field: RoutedField) -> None:
+    """Two of three were to have 60 % with the second step, and one of the two is gone: the other one has what was planned for it."""
+    await field.do("deploy", TARGET, "v1", "--wait")
+    steps = [{"set_weight": 30}, {"pause": {}}, {"set_weight": 60}, {"pause": {}}]
+    field.write(strategy={"canary": {"steps": steps}}, on_unreachable="continue")
+    rollout = await asyncio.to_thread(field.begin, "deploy", "v2")
+    await asyncio.to_thread(field.in_state, rollout, RolloutState.PAUSED)
+    lost = field.used[field.running().index("v1")]
+    with field.journal(read_only=True) as journal:
+        assert lost.name == [step.host for step in journal.steps(rollout) if step.action == "switch"][1]
+    lost.stop()
+    try:
+        await field.do("promote", str(rollout), "--detach")
+        await asyncio.to_thread(field.until, rollout, lambda now: "60 %" in now.outcome)
+        state = await field.routed()
+        new = next(slot for slot in Slot if state.slots[slot].release.startswith("v2"))
+        assert (len(state.slots[new].ready), state.share_of(new)) == (1, 3000)
+        shown = await field.do("show", str(rollout))
+        assert "30 % in place of 60 %, as 1 of 2 servers are there" in shown
+    finally:
+        lost.start()
+    await field.do("abort", str(rollout), "--wait", status=3)
+    assert set(await field.asks(20)) == {"v1"}
+
+
 async def test_an_abort_without_the_router_is_made_good_by_the_next_rollback(field: RoutedField) -> None:
     await field.do("deploy", TARGET, "v1", "--wait")
     field.write(strategy={"canary": {"steps": [{"set_weight": 30}, {"pause": {}}]}})

@@ -7,7 +7,7 @@ from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.exits import Exit, UsageError
 from quarterdeck.tui.cli.following import STATE_STYLES, ended_sentence, follow, outcome_text, positive_seconds
 from quarterdeck.tui.cli.parser import Parser, add_command
-from quarterdeck.tui.cli.routing_words import place_words, step_words
+from quarterdeck.tui.cli.routing_words import place_words, short_words, step_words
 from quarterdeck.tui.cli.times import clock, day_and_clock, duration, seconds_between
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ def _came(step: "Step") -> str:
     what = step_words(step.action, step.body, done=step.state == "done")
     came = outcome_text(step.outcome) if what else outcome_text(step.outcome, step.action)
     waits = step.outcome.get("waits") if what else ""
-    return ", ".join(str(part) for part in (what, waits, came) if part)
+    return ", ".join(str(part) for part in (what, short_words(step.outcome), waits, came) if part)
 
 
 def _queue_value(queue: "Queued | None") -> dict[str, Any] | None:

@@ -41,6 +41,8 @@ def outcome_words(action: str, outcome: Mapping[str, Any]) -> str:
         parts.append(str(outcome["waits"]))
     elif "percent" in outcome:
         parts.append(f"{percent(float(outcome['percent']))} of the requests")
+        if short := short_words(outcome):
+            parts.append(short)
     elif "rules" in outcome:
         count = int(outcome["rules"])
         parts.append(f"{count} rule{'s' if count != 1 else ''}" if count else "no rules")
@@ -49,6 +51,14 @@ def outcome_words(action: str, outcome: Mapping[str, Any]) -> str:
     if outcome.get("unsaved"):
         parts.append(f"a restart of the router would forget it: {outcome['unsaved']}")
     return ", ".join(parts)
+
+
+def short_words(outcome: Mapping[str, Any]) -> str:
+    """Of a share that is less than was planned; empty: it is not."""
+    if "live" not in outcome:
+        return ""
+    got, planned = percent(float(outcome["percent"])), percent(float(outcome["planned"]))
+    return f"{got} in place of {planned}, as {outcome['live']} of {outcome['servers']} servers are there"
 
 
 def percent(value: float) -> str:

@@ -10,7 +10,7 @@ from quarterdeck.rollouts.closely import Closely, HostMove
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.tui.cli.following import outcome_text
-from quarterdeck.tui.cli.routing_words import place_words
+from quarterdeck.tui.cli.routing_words import place_words, short_words
 from quarterdeck.tui.cli.routing_words import step_words as routing_words
 from quarterdeck.tui.cli.times import age, clock, duration, seconds_between
 from quarterdeck.tui.cli.waits import left_words, wait_words
@@ -123,7 +123,8 @@ def step_words(step: Step, now: datetime | None = None) -> str:
     outcome = one_line(outcome_text(step.outcome))
     if step.state is StepState.DONE and step.outcome.get("waits"):
         outcome = one_line(step.outcome["waits"])
-    words = outcome if step.state is StepState.FAILED else "; ".join(part for part in (about, outcome) if part)
+    parts = (about, short_words(step.outcome), outcome)
+    words = outcome if step.state is StepState.FAILED else "; ".join(part for part in parts if part)
     return f"{step.state}{f': {words}' if words else ''}"
 
 
