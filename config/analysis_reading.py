@@ -10,6 +10,7 @@ from quarterdeck.config.parts import ENV, HEALTH, SECRET
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.shapes import Choice, Either, Key, Keys, ListOf, MapOf, Scalar
+from quarterdeck.config.web_servers import login_is_kept, web_url
 
 if TYPE_CHECKING:
     from quarterdeck.config.analyses import Metric
@@ -47,7 +48,8 @@ def _placeholders(node: Node, problems: Problems) -> bool:
 
 
 def _query(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
-    return "query" not in values or _placeholders(node.value("query"), problems)
+    kept = login_is_kept(node, values, problems, ("token", "password"), "`token`, or `username` and `password`, say")
+    return ("query" not in values or _placeholders(node.value("query"), problems)) and kept
 
 
 def _run(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
@@ -81,7 +83,7 @@ PROBE = Keys(
 PROMETHEUS = Keys(
     "a query to Prometheus",
     (
-        Key("url", SOME_TEXT, "The server's URL, without /api/v1.", required=True),
+        Key("url", web_url("http://prometheus:9090"), "The server's URL, without /api/v1.", required=True),
         Key("query", SOME_TEXT, "In PromQL, for one moment; {{release}} and others are filled in.", required=True),
         Key("token", SECRET, "Where a bearer token is found."),
         Key("username", SOME_TEXT, "Who logs in, with a password."),
@@ -177,6 +179,8 @@ def _can_be_judged(node: MappingNode, values: Mapping[str, Any], problems: Probl
         return True  # reported already
     from quarterdeck.config.analyses import contradictions
 
+    if any(key in node.entries and key not in values for key in ("success", "failure", "compare")):
+        return False  # reported already: what is said with them can't be known
     found = contradictions(_metric(**values))
     for words in found:
         problems.add(node.key("metric"), words)

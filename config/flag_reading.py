@@ -13,11 +13,10 @@ from quarterdeck.config.parts import ENV, SECRET
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.shapes import Key, Keys, ListOf, MapOf, Scalar
+from quarterdeck.config.web_servers import login_is_kept, web_url
 
 if TYPE_CHECKING:
     from quarterdeck.config.flags import Flag
-
-_URL = r"https?://[^\s/?#]+(/[^\s?#]*)?"
 
 
 def _file(text: str) -> str:
@@ -26,9 +25,6 @@ def _file(text: str) -> str:
     return scalars.host_path(text)
 
 
-URL = Scalar(
-    "a URL such as https://unleash.example.com", scalars.matching(_URL), {"type": "string", "pattern": f"^(?:{_URL})$"}
-)
 FILE = Scalar(HOST_PATH.expected, _file, HOST_PATH.json)
 
 
@@ -51,12 +47,8 @@ def _differ(node: MappingNode, values: Mapping[str, Any], problems: Problems) ->
     return False
 
 
-def _no_login(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
-    if "@" not in values.get("url", ""):
-        return True
-    problems.hide(node.value("url"))
-    problems.add(node.value("url"), "this URL has a login: `token` says where one is found, this file never holds it")
-    return False
+def _token_is_kept(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    return login_is_kept(node, values, problems, ("token",), "`token` says")
 
 
 FLAGD = Keys(
@@ -80,7 +72,7 @@ FLAGD = Keys(
 UNLEASH = Keys(
     "a flag of Unleash",
     (
-        Key("url", URL, "The server's URL, without /api.", required=True),
+        Key("url", web_url("https://unleash.example.com"), "The server's URL, without /api.", required=True),
         Key("project", SOME_TEXT, "The flag's project.", default="default"),
         Key("flag", SOME_TEXT, "The flag's name.", required=True),
         Key("environment", SOME_TEXT, "The environment of Unleash.", required=True),
@@ -89,7 +81,7 @@ UNLEASH = Keys(
         _TIMEOUT,
     ),
     make=_made("UnleashFlag"),
-    check=_no_login,
+    check=_token_is_kept,
 )
 FLAG_COMMANDS = Keys(
     "a flag by commands",

@@ -25,13 +25,13 @@ from quarterdeck.backends.artifacts.http_tries import (
     in_words,
     retry_after,
 )
-from quarterdeck.backends.artifacts.registry.reference import is_loopback
 from quarterdeck.backends.errors import BackendError, FlagRefused, NotPermitted, NotReadBack, Unreachable
 from quarterdeck.backends.flags.contract import UNCHANGED, UNKNOWN, UNREAD, FlagChanged, FlagState
 from quarterdeck.backends.secrets.masking import Masker
 from quarterdeck.backends.secrets.resolving import resolve_secrets
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.flags import UnleashFlag
+from quarterdeck.config.web_servers import is_loopback
 
 _KIND: Final = "flexibleRollout"
 _EVERYBODY: Final = "default"  # the strategy by which everybody gets it

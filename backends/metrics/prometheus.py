@@ -17,7 +17,6 @@ import httpx
 import msgspec
 
 from quarterdeck.backends.artifacts.http_tries import HEADERS, certificate_fault, certificates, in_words
-from quarterdeck.backends.artifacts.registry.reference import is_loopback
 from quarterdeck.backends.errors import NotPermitted, SourceFailed, SourceTimedOut
 from quarterdeck.backends.metrics.asking import LEFT, MEASURE, side_by_side, written_for
 from quarterdeck.backends.metrics.contract import Measurement, Subject
@@ -25,6 +24,7 @@ from quarterdeck.backends.secrets.resolving import resolve_secrets
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.analyses import PrometheusMetric
 from quarterdeck.config.model import SecretReference
+from quarterdeck.config.web_servers import is_loopback
 
 _MOST: Final = 4 * 1024 * 1024  # bytes of an answer
 _SHOWN: Final = 300  # characters of what the server said

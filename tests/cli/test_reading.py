@@ -172,6 +172,15 @@ def test_history_newest_first_and_by_target(filled: Qd) -> None:
     assert len(filled.json("history", "--limit", "3")["events"]) == 3
 
 
+def test_single_measurements_crowd_nothing_out_of_the_history(filled: Qd) -> None:
+    with filled.journal() as journal:
+        sample = {"metric": "p95", "at": 1.0, "canary": {"value": 0.03815607700380497, "detail": ""}}
+        journal.record("analysis.begun", target="production/web", body={"seq": 1})
+        journal.record("analysis.measured", target="production/web", body={"seq": 1, "samples": [sample]})
+    assert "analysis" not in filled.inside("history").stdout
+    assert "analysis p95 0.0381561  by" in filled.inside("history", "--steps").stdout
+
+
 def test_releases(filled: Qd) -> None:
     found = filled.json("releases", "production/api")["releases"]
     assert [(value["version"], value["verdict"], value["current"]) for value in found] == [

@@ -72,6 +72,7 @@ CASES = [
     ("flag: new-checkout}", "timeout: 5}", 12, "expected a duration", "5s"),
     ('"https://u.example.com"', '"https://me:pw@u.example.com"', 13, "this URL has a login", None),
     ('"https://u.example.com"', "u.example.com", 13, "expected a URL", None),
+    ('"https://u.example.com"', '"http://u.example.com"', 13, "the token would go over the network without", None),
     ("token: {env: T}", "token: hunter2", 13, "this file never holds it", None),
     ("{read: cat p, set", "{set", 14, "`read` is missing", None),
     ("command: {read", "comand: {read", 14, "unknown key `comand`", "command"),

@@ -303,7 +303,7 @@ def _measured(sample: Mapping[str, Any]) -> str:
     """``errors 0.4 beside 0.3``; what a source said that gave no number, or why it could not measure."""
     sides = [sample[side] for side in ("canary", "baseline") if sample.get(side)]
     numbers = [
-        str(one["value"]) if one.get("value") is not None else str(one.get("detail") or "no data") for one in sides
+        f"{one['value']:.6g}" if one.get("value") is not None else str(one.get("detail") or "no data") for one in sides
     ]
     return f"{sample['metric']} {' beside '.join(numbers) or sample.get('error') or 'nothing measured'}"
 

@@ -26,12 +26,12 @@ def declare_history(commands: "argparse._SubParsersAction[Parser]") -> None:
         run=run_history,
         description=(
             "The timeline: rollouts begun and ended, requests, takeovers, verdicts, notes; newest first.\n"
-            "--steps adds every step on every host."
+            "--steps adds every step on every host, and every measurement."
         ),
         example="qd history production/api\nqd history --limit 200 --json",
     )
     completion.add_target_or_environment(parser, "target")
-    parser.add_argument("--steps", action="store_true", help="with every step, worker and fence")
+    parser.add_argument("--steps", action="store_true", help="with every step, measurement, worker and fence")
     add_limit(parser, 40)
 
 
@@ -105,8 +105,8 @@ def _timeline(session: "Session", arguments: argparse.Namespace) -> "list[Event]
 
 
 def _is_detail(event: "Event") -> bool:
-    """Steps, and what only a debugger wants to know."""
-    return event.kind.startswith("step.") or event.kind in {"worker", "fence", "release", "routed"}
+    """Steps, each single measurement, and what only a debugger wants to know."""
+    return event.kind.startswith(("step.", "analysis.")) or event.kind in {"worker", "fence", "release", "routed"}
 
 
 def _event_line(event: "Event") -> tuple[str, str]:

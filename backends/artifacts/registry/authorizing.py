@@ -10,7 +10,7 @@ import msgspec
 
 from quarterdeck.backends.artifacts.registry.challenges import Challenge, Token, read_challenges
 from quarterdeck.backends.artifacts.registry.docker_config import Login
-from quarterdeck.backends.artifacts.registry.reference import is_loopback
+from quarterdeck.config.web_servers import is_loopback
 
 _CLIENT = "quarterdeck"
 

@@ -34,9 +34,10 @@ from quarterdeck.backends.artifacts.registry.authorizing import (
 from quarterdeck.backends.artifacts.registry.challenges import TOKENS
 from quarterdeck.backends.artifacts.registry.docker_config import Login, stamp
 from quarterdeck.backends.artifacts.registry.logins import NO_LOGINS, login_for
-from quarterdeck.backends.artifacts.registry.reference import Repository, is_loopback
+from quarterdeck.backends.artifacts.registry.reference import Repository
 from quarterdeck.backends.errors import ArtifactMissing, ArtifactRefused, BackendError, NotPermitted, Unreachable
 from quarterdeck.config.registries import RegistryLogins
+from quarterdeck.config.web_servers import is_loopback
 
 _LEFT = "Nothing was changed"
 _MAX_TOKEN_BYTES = 1024 * 1024

@@ -1,6 +1,5 @@
 """Names of images as Docker reads them: which registry ``nginx`` or ``registry.acme.io:5000/team/api`` is in. Opens nothing."""
 
-import ipaddress
 import re
 
 import msgspec
@@ -86,17 +85,6 @@ def check_reference(version: str) -> None:
             left="Nothing was changed",
             advice="A tag has 1 to 128 letters, digits and _ . -, and begins with neither . nor -; a digest is sha256: and 64 hex digits",
         )
-
-
-def is_loopback(authority: str) -> bool:
-    """Whether host[:port] is this machine by its very name: no name is looked up, which somebody else could answer."""
-    host = authority[1:].partition("]")[0] if authority.startswith("[") else authority.partition(":")[0]
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _refused(text: str, problem: str, advice: str = "") -> ArtifactRefused:

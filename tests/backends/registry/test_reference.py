@@ -4,11 +4,11 @@ import pytest
 
 from quarterdeck.backends.artifacts.registry.reference import (
     check_reference,
-    is_loopback,
     parse_location,
     parse_repository,
 )
 from quarterdeck.backends.errors import ArtifactRefused
+from quarterdeck.config.web_servers import is_loopback
 
 
 @pytest.mark.parametrize(
