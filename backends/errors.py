@@ -9,9 +9,11 @@ _HEAD, _TAIL = 240, 360  # characters of a problem that are told; its end is wha
 
 class BackendError(Exception):
     """``host`` is the fleet file's name (or the place: a URL, ``THIS_MACHINE``); ``left`` and ``advice`` are whole
-    sentences without a full stop. ``untouched``: the host itself has said that this execution changed nothing there."""
+    sentences without a full stop. ``untouched``: the host itself has said that this execution changed nothing there. ``partly``: others,
+    which were to do the same, did it."""
 
     untouched = False
+    partly = False
 
     def __init__(self, host: str, action: str, problem: str, *, left: str = "", advice: str = "") -> None:
         super().__init__(host, action, problem)

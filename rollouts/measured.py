@@ -71,7 +71,8 @@ def analysis_of(step: Step, analyses: Mapping[str, Analysis]) -> Analysis:
 
 
 class MetricSeen(msgspec.Struct, frozen=True):
-    """A metric as it stands. ``state``: measuring, or its verdict; ``canary`` and ``baseline``: what was measured last, for people."""
+    """A metric as it stands. ``state``: measuring, its verdict, or stopped (the rollout was ended before there was one); ``canary`` and
+    ``baseline``: what was measured last, for people."""
 
     name: str
     state: str
@@ -85,8 +86,11 @@ class MetricSeen(msgspec.Struct, frozen=True):
     dry_run: bool = False
 
 
-def metrics_of(step: Step, analyses: Mapping[str, Analysis], events: Sequence[Event]) -> tuple[MetricSeen, ...]:
-    """What a step has measured. ``events``: of the kinds BEGUN and MEASURED, in any order; ``analyses``: by name, those of the rollout."""
+def metrics_of(
+    step: Step, analyses: Mapping[str, Analysis], events: Sequence[Event], *, over: bool = False
+) -> tuple[MetricSeen, ...]:
+    """What a step has measured. ``events``: of the kinds BEGUN and MEASURED, in any order; ``analyses``: by name, those of the rollout;
+    ``over``: nobody measures any more."""
     begun = begun_of([event for event in events if event.kind == BEGUN], step)
     if begun is None:
         return ()
@@ -100,7 +104,7 @@ def metrics_of(step: Step, analyses: Mapping[str, Analysis], events: Sequence[Ev
         seen.append(
             MetricSeen(
                 metric.name,
-                str(state.verdict or "measuring"),
+                str(state.verdict or ("stopped" if over else "measuring")),
                 state.measured,
                 metric.count,
                 state.failed,

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Rollout, Step, StepState
+from quarterdeck.history.records import ENDED, Rollout, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import Action
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.measured import MetricSeen
 
+OVER = ENDED | {RolloutState.ABORTING, RolloutState.ROLLING_BACK}  # nothing is measured then
 MOST_MEASUREMENTS = 5000  # of one rollout: more than any strategy makes in a day
 
 
@@ -29,7 +30,8 @@ def metrics_seen(journal: Journal, rollout: Rollout, steps: Sequence[Step]) -> t
         for kind in (BEGUN, MEASURED)
         for event in journal.events(rollout=rollout.id, kind=kind, newest_first=True, limit=MOST_MEASUREMENTS)
     ]
-    return metrics_of(_shown(measuring), msgspec.convert(rollout.options["analyses"], dict[str, Analysis]), events)
+    analyses = msgspec.convert(rollout.options["analyses"], dict[str, Analysis])
+    return metrics_of(_shown(measuring), analyses, events, over=rollout.state in OVER)
 
 
 def _shown(measuring: Sequence[Step]) -> Step:

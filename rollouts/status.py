@@ -11,7 +11,7 @@ from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.clock import now
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Observation, Rollout
+from quarterdeck.history.records import Observation, Rollout, RolloutState
 from quarterdeck.rollouts.host_seen import HostSeen
 from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.looking import look, unseen
@@ -66,7 +66,16 @@ def _target(seen: TargetSeen) -> dict[str, Any]:
             for debt in seen.owed
         ],
         "rollout": _rollout(seen.moving.rollout) if seen.moving is not None else None,
+        "failed": _failed(seen),
     }
+
+
+def _failed(seen: TargetSeen) -> dict[str, Any] | None:
+    """The last rollout, where it could not be taken back wholly and nothing has put that right since: hosts that are well again do not
+    tell that a flag is up."""
+    if seen.moving is not None or seen.last is None or seen.last.state is not RolloutState.FAILED:
+        return None
+    return {"rollout": seen.last.id, "reason": seen.last.outcome}
 
 
 def _host(seen: HostSeen) -> dict[str, Any]:

@@ -160,6 +160,7 @@ class FlagdConnection:
                 others = [name for name in self._places if name != place and name not in dict(found)]
                 said = [f"{', '.join(dict(found))} did it"] if found else []
                 said += [f"neither did {', '.join(others)}"] if others else []
+                outcome.partly = bool(found) and "set" in action
                 if said and "set" in action:
                     outcome.left = ". ".join(filter(None, (outcome.left, "; ".join(said))))
                 raise outcome

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from quarterdeck.history.records import Observation, RolloutKind
+from quarterdeck.history.records import Observation, RolloutKind, RolloutState
 from tests.cli.qd_command import EVIL, Qd, release
 
 TABLES = [
@@ -170,6 +170,19 @@ def test_history_newest_first_and_by_target(filled: Qd) -> None:
     assert not [event for event in events if event["kind"].startswith("step.")]
     assert [event for event in filled.json("history", "--steps")["events"] if event["kind"] == "step.failed"]
     assert len(filled.json("history", "--limit", "3")["events"]) == 3
+
+
+def test_status_tells_that_a_rollout_was_not_taken_back_although_its_hosts_are_well(filled: Qd) -> None:
+    """What failed may be a flag that is still up."""
+    why = "not taken back on flag checkout: no connection"
+    with filled.journal() as journal:
+        rollout = journal.arm("production/api", RolloutKind.DEPLOY, to_release=journal.releases("production/api")[0].id)
+        epoch = journal.begin(rollout.id, preempt="nothing")
+        journal.set_state(rollout.id, epoch, RolloutState.FAILED, outcome=why)
+    targets = {target["target"]: target for target in filled.json("status", "--cached")["targets"]}
+    assert targets["production/api"]["failed"] == {"rollout": rollout.id, "reason": why}
+    assert targets["production/web"]["failed"] is None
+    assert f"x production/api: rollout {rollout.id} failed: {why}" in filled.inside("status", "--cached").stdout
 
 
 def test_single_measurements_crowd_nothing_out_of_the_history(filled: Qd) -> None:

@@ -107,6 +107,13 @@ def test_a_person_may_go_on_without_a_verdict(field: Field) -> None:
     assert field.running() == ["v2"] * 5
 
 
+def test_an_abort_waits_for_no_source_and_nothing_is_said_to_measure_any_more(field: Field) -> None:
+    rollout = begin(field, metric("errors", "sleep 600", timeout="5m"))
+    wait_for(lambda: measured(field, rollout).get("errors", {}).get("state") == "measuring", "it measures", 40)
+    field.qd("abort", str(rollout), "--wait", status=3)
+    assert measured(field, rollout)["errors"]["state"] == "stopped"
+
+
 def test_a_new_worker_goes_on_with_what_was_measured(field: Field) -> None:
     count = field.directory / "count"
     rollout = begin(field, metric("errors", f"echo x >> {count}; echo 1", count=6, interval="1s", success="value < 2"))

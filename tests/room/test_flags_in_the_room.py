@@ -1,8 +1,11 @@
 """`:flag-off` in a real terminal: the kill switch, while a rollout puts the flag up."""
 
+from typing import Any
+
 import pytest
 
 from quarterdeck.history.records import RolloutState
+from quarterdeck.tui.room.cards.deploy import wave_rows
 from tests.driver import TARGET
 from tests.field import Field
 from tests.flagged import UNTIL_PROMOTED, Flagged
@@ -44,3 +47,20 @@ def test_one_line_switches_it_off(flagged: Flagged) -> None:
     assert told == [("flag.set", "carts are lost"), ("flag.failed", "once more")]
     field.qd("abort", str(rollout), "--wait", status=4)
     assert field.ended(rollout).state is RolloutState.FAILED
+
+
+def test_cards_show_to_what_the_flag_goes_and_when() -> None:
+    here = {"host": "(here)", "flag": "checkout"}
+    steps: list[dict[str, Any]] = [
+        {"action": "switch", "host": "a", "batch": 1},
+        {"action": "flag", "batch": 2, "percent": 5, **here},
+        {"action": "pause", "host": "(here)", "batch": 3, "promote": True},
+        {"action": "flag", "batch": 4, "percent": 100, **here},
+        {"action": "flag", "batch": 5, "percent": 100, "verify": True, **here},
+    ]
+    assert ["".join(span.text for span in row)[6:] for row in wave_rows(steps, 80)] == [
+        "a",
+        "flag checkout to 5 %",
+        "pause until promoted",
+        "flag checkout to 100 %",
+    ]

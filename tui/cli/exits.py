@@ -140,6 +140,8 @@ def _of_backends(error: BaseException) -> Explanation | None:
 
     if not isinstance(error, errors.BackendError):
         return None
+    if error.partly:
+        return Explanation(str(error), Exit.NOT_TAKEN_BACK)
     match error:
         case errors.Unreachable():
             return Explanation(str(error), Exit.UNREACHABLE)

@@ -271,7 +271,11 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 def _came(step: "Step") -> str:
-    """What came of it; of a step about requests also what it is."""
+    """What came of it; of a step about requests, and of a flag that is still to be set, also what it is."""
+    if step.action == "flag" and step.state in ("pending", "started"):
+        from quarterdeck.rollouts.flag_plan import flag_words
+
+        return flag_words(step.body)
     what = step_words(step.action, step.body, done=step.state == "done")
     came = outcome_text(step.outcome) if what else outcome_text(step.outcome, step.action)
     waits = step.outcome.get("waits") if what else ""

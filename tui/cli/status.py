@@ -111,7 +111,8 @@ def _short(release: str) -> str:
 
 
 def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]:
-    """What does not fit into the row: a rollout under way, hosts that differ; ``whole``: every host, and why the way back is not open."""
+    """What does not fit into the row: a rollout under way, or one that failed, hosts that differ; ``whole``: every host, and why the way
+    back is not open."""
     found: list[tuple[str, str]] = []
     name = target["target"]
     rollout = target["rollout"]
@@ -123,6 +124,8 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
                 "moving",
             )
         )
+    if failed := target["failed"]:
+        found.append((f"x {name}: rollout {failed['rollout']} failed: {failed['reason']}", "bad"))
     for host in target["hosts"]:
         seen = f", seen {age(host.get('seen'))} ago" if host.get("seen") else ""
         runs = host["version"] or host["release"] or "nothing"

@@ -1,5 +1,6 @@
 """A rollout as rows: state, progress, hosts, steps, wishes. For the card that has become live and for the rollout screen. Pure."""
 
+import textwrap
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -162,11 +163,14 @@ METRIC_MARKS = {
     "inconclusive": ("?", Role.WARN),
     "error": ("!", Role.WARN),
     "failed": ("x", Role.BAD),
+    "stopped": (".", Role.DIM),
 }
+MOST_WHY = 4  # lines of what is said of a metric
 
 
 def metric_rows(metrics: Iterable["MetricSeen"], width: int) -> list[Row]:
-    """``= errors  12/30  new 0.4  old 0.3  why``: what an analysis has measured, the new release beside the one before."""
+    """``= errors  12/30  new 0.4  old 0.3  why``: what an analysis has measured, the new release beside the one before. A ``why`` that is
+    too long for the row stands below it: what the samples could have seen is its end."""
     rows: list[Row] = []
     for metric in metrics:
         mark, role = METRIC_MARKS[metric.state]
@@ -177,14 +181,16 @@ def metric_rows(metrics: Iterable["MetricSeen"], width: int) -> list[Row]:
         borne += f" {metric.errors} not measured" if metric.errors else ""
         dry = " (dry run)" if metric.dry_run else ""
         head = f" {pad(one_line(metric.name), 14)} {count:>6} {numbers}{borne}{dry}"
-        why = f"  {one_line(metric.why)}" if metric.why else ""
-        rows.append(
-            (
-                Span(mark, role),
-                Span(ellipsis(head, max(width - 1, 0)), Role.PLAIN),
-                Span(ellipsis(why, max(width - 1 - cells(head), 0)), role if metric.state != "measuring" else Role.DIM),
-            )
-        )
+        why, said = one_line(metric.why), Role.DIM if metric.state in ("measuring", "stopped") else role
+        first = (Span(mark, role), Span(ellipsis(head, max(width - 1, 0)), Role.PLAIN))
+        if cells(head) + cells(why) + 3 <= width:
+            rows.append((*first, Span(f"  {why}" if why else "", said)))
+            continue
+        room = max(width - 3, 20)
+        pieces = textwrap.wrap(why, room)
+        if len(pieces) > MOST_WHY:
+            pieces = [*pieces[: MOST_WHY - 1], ellipsis(" ".join(pieces[MOST_WHY - 1 :]), room)]
+        rows += [first, *((Span("   "), Span(piece, said)) for piece in pieces)]
     return rows
 
 

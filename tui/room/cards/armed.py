@@ -220,7 +220,7 @@ class ArmedCard(Card):
         pair = (leaving.row.id, to.row.id)
         if pair != self._between:
             self._between, self.commits = pair, None
-            self.begin(self._read_commits(pair, leaving.row.release, to.row.release), "commits")
+            self.begin(partial(self._read_commits, pair, leaving.row.release, to.row.release), "commits")
 
     async def _read_commits(self, pair: tuple[str, str], before: "Release", after: "Release") -> None:
         from quarterdeck.rollouts.commits import between

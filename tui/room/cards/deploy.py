@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.approvals import people, wanted_of
 from quarterdeck.rollouts.control import Control
+from quarterdeck.rollouts.flag_plan import flag_words
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.promoting import WAITS
@@ -21,7 +22,7 @@ from quarterdeck.tui.room.cards.words import WordsCard
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, row
 
-MOST_WAVES = 6  # lines of the plan
+MOST_WAVES = 8  # lines of the plan: with what must be read beside them they fit into 24
 
 
 class DeployCard(ArmedCard):
@@ -181,6 +182,9 @@ def wave_rows(steps: Sequence[dict[str, Any]], width: int) -> list[Row]:
         elif action in WAITS:
             batch = step.get("batch")
             waves.append((wait_words(str(action), step), []))
+        elif action == Action.FLAG and not (step.get("verify") or step.get("again")):
+            batch = step.get("batch")
+            waves.append((f"flag {one_line(flag_words(step))}", []))
         elif action == Action.NOTIFY:
             batch = step.get("batch")
             waves.append((one_line(notice_words(step.get("notify") or {})), []))
