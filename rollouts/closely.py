@@ -19,6 +19,7 @@ from quarterdeck.history.records import (
     StepState,
     Worker,
 )
+from quarterdeck.rollouts.flag_plan import switched_off
 from quarterdeck.rollouts.measuring_seen import metrics_seen
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
@@ -61,6 +62,7 @@ class Closely(msgspec.Struct, frozen=True):
     cause: str = ""  # why it ended, in the worker's word
     metrics: tuple["MetricSeen", ...] = ()  # of the step that measured last
     ways: tuple[str, ...] = ()  # where it stands still: what can be asked of it
+    flag_off: Event | None = None  # its flag was switched off by hand
 
     @property
     def plan(self) -> Mapping[str, Any]:
@@ -103,6 +105,7 @@ def look_closely(journal: Journal, id: int) -> Closely:
         cause=str(ends[-1].body.get("cause", "")) if ends else "",
         metrics=metrics_seen(journal, rollout, steps),
         ways=tuple(ends[-1].body.get("ways") or ()) if ends else (),
+        flag_off=switched_off(journal, rollout, steps),
     )
 
 

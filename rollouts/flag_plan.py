@@ -10,12 +10,14 @@ import msgspec
 
 from quarterdeck.config.model import Analyse, Approve, Fleet, Pause, Run, SetFlag, Strategy
 from quarterdeck.config.release import to_json
-from quarterdeck.history.records import Step, StepState
+from quarterdeck.history.records import ENDED, Rollout, Step, StepState
 from quarterdeck.rollouts.approvals import step_body
 from quarterdeck.rollouts.plan import BASTION, Action, HostNow, Plan, PlannedStep, hook_hosts, is_settled, ordered
 
 if TYPE_CHECKING:
     from quarterdeck.backends.flags.contract import FlagState
+    from quarterdeck.history.journal import Journal
+    from quarterdeck.history.records import Event
 
 SET: Final = "flag.set"  # the event: a flag was set, by a rollout or by hand
 NOT_SET: Final = "flag.failed"  # by hand, and it could not be done
@@ -168,6 +170,17 @@ def to_put_back(steps: Iterable[Step], of: int | None = None) -> list[FlagBefore
             before = step.body["before"]
             found.setdefault(name, FlagBefore(name, float(before["percent"]), bool(before["enabled"]), of))
     return list(found.values())
+
+
+def switched_off(journal: "Journal", rollout: Rollout, steps: Sequence[Step]) -> "Event | None":
+    """The event with which somebody has switched off, by hand, the flag that this rollout sets, where that is the last that was done to it:
+    the rollout's own sentence still tells where it had left the flag. None of a rollout that has ended. Raises JournalError."""
+    mine = {step.body.get("flag") for step in steps if step.action == Action.FLAG}
+    if not mine or rollout.state in ENDED:
+        return None
+    events = journal.events(target=rollout.target, kind=SET, newest_first=True, limit=20)
+    last = next((event for event in events if event.body.get("flag") in mine), None)
+    return last if last is not None and last.body.get("by_hand") and last.time >= rollout.created else None
 
 
 def flag_words(body: Mapping[str, Any]) -> str:

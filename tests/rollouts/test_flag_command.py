@@ -74,7 +74,12 @@ def test_the_kill_switch_is_journalled_and_stops_the_rollout(flagged: Flagged) -
     assert event.body["reason"] == "carts are lost"
     assert (event.body["before"]["percent"], event.body["after"]["percent"]) == (5, 0)
     assert event.who.startswith(getpass.getuser())
+    off = "flag checkout was switched off at"
+    shown = field.qd("show", str(rollout), status=0).stdout
+    assert off in shown
+    assert "because: carts are lost; this rollout goes no further" in shown
     field.qd("promote", str(rollout), "--wait", status=3)
+    assert off not in field.qd("show", str(rollout), status=0).stdout
     assert field.ended(rollout).state is RolloutState.ROLLED_BACK
     assert flagged.percent == 0
     assert "it was off already" in field.qd("flag", "checkout", "off", "--reason", "x", status=0).stdout

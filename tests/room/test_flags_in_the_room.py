@@ -37,6 +37,8 @@ def test_one_line_switches_it_off(flagged: Flagged) -> None:
         terminal.send(":flag-off checkout carts are lost\r")
         terminal.wait_for("switched checkout off: it was at 5 %; rollout 2 of staging/web sets it and goes no further")
         assert flagged.percent == 0
+        terminal.send("2")
+        terminal.wait_for("! flag checkout was switched off at")
         flagged.files[0].unlink()
         terminal.send(":flag-off checkout once more\r")
         terminal.wait_for("flag checkout on host-1: read ~/flags.json: there is no file")

@@ -185,9 +185,11 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
 
     from quarterdeck.rollouts.approvals import SHOWN_HASH
     from quarterdeck.rollouts.approving import waiting_for
+    from quarterdeck.rollouts.flag_plan import switched_off
     from quarterdeck.rollouts.in_line import queued
     from quarterdeck.rollouts.measuring_seen import metrics_seen
     from quarterdeck.tui.cli.approving import waiting_value
+    from quarterdeck.tui.cli.waits import flag_off_words
 
     session.tend()
     rollout = rollout_to_read(session, arguments.rollout)
@@ -196,7 +198,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     waiting, words = waiting_for(journal, rollout), journal.approvals(rollout.id)
     queue = queued(journal, rollout)
     events = [event for event in journal.every_event(rollout.id) if not event.kind.startswith("step.")]
-    metrics = metrics_seen(journal, rollout, steps)
+    metrics, off = metrics_seen(journal, rollout, steps), switched_off(journal, rollout, steps)
     asked = [journal.request(int(event.body["request"])) for event in events if event.kind == "request"]
     session.printer.document(
         as_value(rollout)
@@ -234,6 +236,8 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
         line(f"  waits    {queue.words.removeprefix('waits ')}", "warn")
     elif rollout.outcome:
         line(f"  why      {rollout.outcome}")
+    if off is not None:
+        line(f"  !        {flag_off_words(off)}", "warn")
     for warning in (rollout.plan or {}).get("warnings") or ():
         line(f"  !        {warning}", "warn")
     if steps:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from quarterdeck.history.records import Step, StepState
+from quarterdeck.history.records import Event, Step, StepState
 from quarterdeck.rollouts.promoting import WAITS, where_words
-from quarterdeck.tui.cli.times import duration, seconds_between
+from quarterdeck.tui.cli.times import clock, duration, seconds_between
 
 
 def wait_words(action: str, body: Mapping[str, Any]) -> str:
@@ -28,6 +28,12 @@ def notice_words(notice: Mapping[str, Any]) -> str:
     whom = ", ".join(map(str, notice["to"])) if notice.get("to") else "all who are told"
     said = " ".join(str(notice.get("body") or notice.get("title") or "").split())
     return f"tell {whom}: {said}" if said else f"tell {whom}"
+
+
+def flag_off_words(event: Event) -> str:
+    """``checkout was switched off at 14:31:02 by maya, because: carts are lost; this rollout goes no further``."""
+    why = f", because: {event.body['reason']}" if event.body.get("reason") else ""
+    return f"flag {event.body['flag']} was switched off at {clock(event.time)} by {event.who}{why}; this rollout goes no further"
 
 
 def standing_words(steps: Iterable[Step], outcome: str, now: datetime | None = None) -> str:

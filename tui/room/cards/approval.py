@@ -10,6 +10,7 @@ from quarterdeck.rollouts.approvals import SHOWN_HASH
 from quarterdeck.rollouts.approving import Waiting, approve, reject, waiting_for, why_not
 from quarterdeck.rollouts.closely import Closely, look_closely
 from quarterdeck.tui.cli.times import clock
+from quarterdeck.tui.cli.waits import flag_off_words
 from quarterdeck.tui.room.card import Sheet, keys_rows, said_row
 from quarterdeck.tui.room.cards.deploy import wave_rows
 from quarterdeck.tui.room.cards.under_way import RolloutCard
@@ -104,6 +105,8 @@ class ApprovalCard(RolloutCard):
                 "APPROVE", self._ends(width), body, self._foot(width, ("2", "rollout"), ("esc", "close"))
             )
         body = _wrapped("waits", one_line(waiting.words.removeprefix("waits ")), width, Role.WARN)
+        if self.seen.flag_off is not None:
+            body += _wrapped("note", one_line(flag_off_words(self.seen.flag_off)), width, Role.WARN)
         for word in waiting.tally.given:
             because = f": {one_line(word.reason)}" if word.reason else ""
             body.append(

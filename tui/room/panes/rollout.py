@@ -14,7 +14,7 @@ from quarterdeck.rollouts.queueing import waits_for_turn
 from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.router_seen import RouterSeen
 from quarterdeck.tui.cli.times import age, clock, day_and_clock
-from quarterdeck.tui.cli.waits import standing_words
+from quarterdeck.tui.cli.waits import flag_off_words, standing_words
 from quarterdeck.tui.room.overview.rollouts import searched
 from quarterdeck.tui.room.pane import Pane, Size, unread_rows
 from quarterdeck.tui.room.rollout_rows import (
@@ -196,6 +196,8 @@ def whole_rows(
     rollout = seen.rollout
     rows: list[Row] = [_indented(state_row(seen, width - 1, now)), _indented(progress_row(seen, width - 1))]
     rows += _said("", one_line(standing_words(seen.steps, rollout.outcome, now)), width, STATE_ROLES[rollout.state])
+    if seen.flag_off is not None:
+        rows += _said("!", one_line(flag_off_words(seen.flag_off)), width, Role.WARN)
     rows += _said("why", one_line(rollout.reason), width, Role.PLAIN)
     rows.append(_worker_row(seen, width))
     ways, _ = ways_on(seen)
