@@ -9,6 +9,7 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
+from tests.counts import counts_are_full
 from tests.field import HEALTH, TARGET
 from tests.flagged import UNTIL_PROMOTED, Flagged, metric
 from tests.sshd import wait_for
@@ -16,39 +17,54 @@ from tests.sshd import wait_for
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize(
-    ("steps", "action", "nth"),
-    [
-        ((UNTIL_PROMOTED, {"set_flag": 5}), "pause", 1),
-        (({"set_flag": 5}, UNTIL_PROMOTED), "pause", 1),
-        (({"set_flag": 5}, {"pause": "1h"}), "pause", 1),
-        (({"set_flag": 5}, {"approval": {}}), "approval", 1),
-        (({"set_flag": 5}, {"analysis": ["long"]}), "analysis", 1),
-        (({"set_flag": 5}, {"run": {"run": "sleep 600", "where": "here"}}), "hook", 1),
-        (({"set_flag": 5}, {"set_flag": 60}, {"bake": "1h"}), "bake", 1),
-    ],
-    ids=["before it is up", "until promoted", "for a time", "approval", "analysis", "command", "bake"],
-)
-def test_abort_takes_it_back_wherever_it_stands(
-    flagged: Flagged, steps: tuple[dict[str, Any], ...], action: str, nth: int
-) -> None:
+STANDS: dict[str, tuple[tuple[dict[str, Any], ...], str]] = {
+    "before it is up": ((UNTIL_PROMOTED, {"set_flag": 5}), "pause"),
+    "until promoted": (({"set_flag": 5}, UNTIL_PROMOTED), "pause"),
+    "for a time": (({"set_flag": 5}, {"pause": "1h"}), "pause"),
+    "approval": (({"set_flag": 5}, {"approval": {}}), "approval"),
+    "analysis": (({"set_flag": 5}, {"analysis": ["long"]}), "analysis"),
+    "command": (({"set_flag": 5}, {"run": {"run": "sleep 600", "where": "here"}}), "hook"),
+    "bake": (({"set_flag": 5}, {"set_flag": 60}, {"bake": "1h"}), "bake"),
+}
+TROUBLE = ("well", "ill", "measured by nobody")
+NOBODY = {
+    "name": "nobody",
+    "metric": {"prometheus": {"url": "http://127.0.0.1:9", "query": "up"}},
+    "interval": "1s",
+    "consecutive_error_limit": 100,
+    "success": "value == 1",
+}
+ONLY_V2_CAN_BE_ILL = {"command": "test ! -e ../../sick || ! grep -q v2 ../../running", "interval": "1s"}
+
+
+@pytest.mark.parametrize("stands", list(STANDS))
+def test_abort_takes_it_back_wherever_it_stands(flagged: Flagged, stands: str) -> None:
+    """Promise 24, of this strategy: the release is well, ill, or nobody answers who measures."""
     field = flagged.field
-    field.extra["analyses"] = {"long": [metric("true", count=600, interval="1s")]}
-    rollout = flagged.begin(*steps)
-    flagged.waiting(rollout, action, nth)
-    raised = flagged.percent
-    field.qd("abort", str(rollout), "--wait", status=3)
-    ended = field.ended(rollout)
-    assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
-    assert (flagged.percent, field.running()) == (0, ["v1"] * 5)
-    with field.journal(read_only=True) as journal:
-        back = [step for step in journal.steps(rollout) if step.body.get("back")]
-        first = [s for s in journal.steps(rollout) if s.action == "switch" and s.body["release"].startswith("v1")]
-        assert [step.state for step in back] == ([StepState.DONE] * 2 if raised else [])
+    steps, action = STANDS[stands]
+    field.extra["analyses"] = {"long": [metric("true", count=600, interval="1s")], "nobody": [NOBODY]}
+    one = TROUBLE[list(STANDS).index(stands) % len(TROUBLE)]
+    for trouble in TROUBLE if counts_are_full() else (one,):
+        guarded: dict[str, Any] = {"safeguards": ["nobody"]} if trouble == "measured by nobody" else {}
+        rollout = flagged.begin(*steps, service={"health": ONLY_V2_CAN_BE_ILL}, **guarded)
+        flagged.waiting(rollout, action)
+        raised = flagged.percent
+        sick = field.home(field.hosts[3]) / "sick"
+        if trouble == "ill":
+            sick.touch()
+        field.qd("abort", str(rollout), "--wait", status=3)
+        sick.unlink(missing_ok=True)
+        ended = field.ended(rollout)
+        assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
+        assert (flagged.percent, field.running()) == (0, ["v1"] * 5), trouble
+        with field.journal(read_only=True) as journal:
+            back = [step for step in journal.steps(rollout) if step.body.get("back")]
+            first = [s for s in journal.steps(rollout) if s.action == "switch" and s.body["release"].startswith("v1")]
+            assert [step.state for step in back] == ([StepState.DONE] * 2 if raised else [])
+            if raised:
+                assert back[0].batch < min(s.batch for s in first), "the flag first, hosts after"
         if raised:
-            assert back[0].batch < min(s.batch for s in first), "the flag first, hosts after"
-    if raised:
-        assert "flag checkout back to 0 %" in ended.outcome
+            assert "flag checkout back to 0 %" in ended.outcome
 
 
 def test_a_release_that_does_not_hold_takes_the_flag_along(flagged: Flagged) -> None:

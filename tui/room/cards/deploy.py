@@ -22,7 +22,7 @@ from quarterdeck.tui.room.cards.words import WordsCard
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, row
 
-MOST_WAVES = 8  # lines of the plan: with what must be read beside them they fit into 24
+MOST_WAVES = 8  # lines of the plan
 
 
 class DeployCard(ArmedCard):
