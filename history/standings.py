@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from quarterdeck.history.records import Drilled, Ended, RolloutKind, RolloutState, Standing
+from quarterdeck.history.records import Drilled, Ended, Rollout, RolloutKind, RolloutState, Standing
 from quarterdeck.history.releases import SETTLED_SQL, WHOLE_SQL
 from quarterdeck.history.rollouts import ACTIVE_SQL, SELECT, Rollouts, to_rollout
 
@@ -74,7 +74,9 @@ class Standings(Rollouts):
                 *columns, current, version, body, good_at = settled[name]
                 brought = self._brought(_ended(columns), current)
                 digest = _artifact(body) if body else None
-            back = [(id, back) for _, id, back in sorted(good.get(name, ()), reverse=True) if id != current]
+            moving = active.get(name)
+            left = _left(current, moving)
+            back = [(id, back) for _, id, back in sorted(good.get(name, ()), reverse=True) if id != left]
             standings[name] = Standing(
                 name,
                 current,
@@ -87,7 +89,7 @@ class Standings(Rollouts):
                 back_version=back[0][1] if back else None,
                 back_seconds=took.get(name),
                 last=last.get(name),
-                active=active.get(name),
+                active=moving,
                 drill=drills.get(name),
             )
         return standings
@@ -134,6 +136,13 @@ class Standings(Rollouts):
                 taken = datetime.fromisoformat(ended) - datetime.fromisoformat(started)
                 every.setdefault(name, []).append(round(taken.total_seconds(), 3))
         return {name: sorted(seconds)[len(seconds) // 2] for name, seconds in every.items()}
+
+
+def _left(current: str | None, moving: Rollout | None) -> str | None:
+    """The release that a rollback would leave now: that of the deploy under way, so that the way leads back to what runs beside it."""
+    if moving is None or moving.kind is not RolloutKind.DEPLOY or not moving.epoch:
+        return current
+    return moving.to_release or current
 
 
 def _ended(row: "tuple[Any, ...] | list[Any]") -> Ended:

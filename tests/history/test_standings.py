@@ -68,7 +68,11 @@ def test_it_says_what_the_single_questions_say(
             assert found.current == current
             assert found.version == (row.release.version if row else None)
             assert found.digest == (row.release.artifact.sha256 if row else None)
-            back = journal.last_good(target, other_than=current)
+            active = journal.active(target)
+            leaving = (
+                active.to_release if active and active.kind is RolloutKind.DEPLOY and active.to_release else current
+            )
+            back = journal.last_good(target, other_than=leaving)
             assert (found.back, found.back_version) == ((back.id, back.release.version) if back else (None, None))
             assert found.active == journal.active(target)
             history = journal.rollouts(target)
@@ -79,3 +83,23 @@ def test_it_says_what_the_single_questions_say(
             assert found.reason == (brought.reason if brought else "")
             last = next((r for r in history if r.ended and r.epoch > 0), None)
             assert (found.last.id if found.last else None) == (last.id if last else None)
+
+
+def test_while_a_deploy_is_under_way_the_way_leads_back_to_what_runs_beside_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with Journal.open(tmp_path_factory.mktemp("journal") / "state") as journal:
+        made = [release(f"v{version}", target=TARGETS[0]) for version in (1, 2, 3)]
+        for one in made:
+            journal.put_release(one)
+        for one in made[:2]:
+            rollout = journal.arm(TARGETS[0], RolloutKind.DEPLOY, to_release=one.id)
+            journal.set_state(rollout.id, journal.begin(rollout.id, preempt="nothing"), RolloutState.SUCCEEDED)
+            journal.judge(one.id, "good", "it ran")
+        canary = journal.arm(TARGETS[0], RolloutKind.DEPLOY, from_release=made[1].id, to_release=made[2].id)
+        assert journal.standings()[TARGETS[0]].back_version == "v1"  # it has not begun
+        epoch = journal.begin(canary.id, preempt="nothing")
+        found = journal.standings()[TARGETS[0]]
+        assert (found.version, found.back_version) == ("v2", "v2")
+        journal.set_state(canary.id, epoch, RolloutState.ROLLED_BACK)
+        assert journal.standings()[TARGETS[0]].back_version == "v1"

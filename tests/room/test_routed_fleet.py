@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from quarterdeck.config.load import load_fleet
@@ -15,8 +16,10 @@ from quarterdeck.tui.cli.status import show as show_status
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.cards.checks import Level, rollback_checks
 from quarterdeck.tui.room.cards.deploy import wave_rows
+from quarterdeck.tui.room.cards.rollback import RollbackCard
 from quarterdeck.tui.room.logs.marks import Mark, mark_of, without_same
 from quarterdeck.tui.room.opening import Opening
+from quarterdeck.tui.room.overview.tabs import counts
 from quarterdeck.tui.room.rows import plain
 from quarterdeck.tui.room.traffic_rows import bar, short_spans
 from tests.room.acme import LENA, NOW
@@ -65,6 +68,21 @@ def shown(router: RouterSeen, width: int, new: str | None = None) -> str:
     return text
 
 
+def test_what_somebody_changed_at_a_router_is_told_while_a_rollout_waits_too(state: Path) -> None:
+    with Journal.open(state, operator=LENA, read_only=True) as journal:
+        picture = take_picture(load_fleet(state.with_name("fleet.yml")), journal)
+    api = picture.targets[API]
+    assert api.router is not None
+    assert api.moving is not None
+    new = api.moving.rollout.to_release
+    by_hand = msgspec.structs.replace(api.router, changed=("green gets 30 %, not 25 %",))
+    for width in (70, 100, 200):
+        assert "~ green gets 30 %, not 25 %" in shown(by_hand, width, new)
+    assert counts(picture)["drift"] == 1  # another target's
+    picture.targets[API] = msgspec.structs.replace(api, router=by_hand)
+    assert counts(picture)["drift"] == 2
+
+
 def test_the_traffic_bar_at_any_width(state: Path) -> None:
     router = seen(state, API)
     new = router.sides[1].release
@@ -74,6 +92,7 @@ def test_the_traffic_bar_at_any_width(state: Path) -> None:
     for width in range(20, 120):
         assert "v2 25 %" in shown(router, width, new), "what matters most is never left out"
     assert shown(seen(state, WEB), 200) == f"v4 100 % 3m ago; {LOST}"
+    assert shown(seen(state, WEB), 74) == "v4 100 % 3m ago; /run/haproxy/admin.sock does not answer: Connection ref.."
     assert "(blue) 70 %" in shown(seen(state, SHOP), 120)
     assert [bar(value, 12) for value in (0, 0.01, 50, 99.9, 100)] == [
         "[..........]",
@@ -172,3 +191,11 @@ def test_status_says_it_in_lines(state: Path, capsys: pytest.CaptureFixture[str]
     routers = {one["target"]: one["router"] for one in document["targets"]}
     assert routers[API]["rules"] == [{"on": "header", "value": "beta", "slot": "green"}]
     assert (routers[WEB]["error"], routers[WEB]["drift"]) == (LOST, False)
+
+
+def test_the_rollback_card_leaves_what_is_coming_before_its_hosts_were_looked_at(state: Path) -> None:
+    with Journal.open(state, operator=LENA, read_only=True) as journal:
+        api = take_picture(load_fleet(state.with_name("fleet.yml")), journal).targets[API]
+    leaves, goes_to, _ = RollbackCard(API, api).ends(78)
+    assert plain(leaves).split()[:2] == ["from", "v2"]
+    assert plain(goes_to).split()[:2] == ["to", "v1"]

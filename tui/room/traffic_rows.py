@@ -31,9 +31,11 @@ def short_spans(seen: RouterSeen, width: int, now: datetime | None = None, *, ne
     sides = first_new(seen.sides, new)
     if not sides:
         return [Span(ellipsis(f"nobody is behind {seen.name}", width), Role.WARN)]
-    spans = _shares(seen, sides, width, new, counted=True) or _shares(seen, sides, width, new, counted=False)
-    changed = "; ".join(seen.changed) if new else ""  # else that is what is wrong, and said as that
-    for more, role in ((rules_words(seen), Role.PLAIN), (changed, Role.DRIFT)):
+    # Only while something is coming: else what somebody changed is what is wrong, and said as that.
+    changed = f"~ {'; '.join(seen.changed)}" if new and seen.changed else ""
+    left = width - cells(changed) - 2 if changed else width  # it comes before figures and the bar
+    spans = _shares(seen, sides, left, new, counted=True) or _shares(seen, sides, left, new, counted=False)
+    for more, role in ((changed, Role.DRIFT), (rules_words(seen), Role.PLAIN)):
         left = width - width_of(spans) - 2
         if more and left > _WORD:
             spans.append(Span(f"  {ellipsis(more, left)}", role))
@@ -74,8 +76,10 @@ def _lost_spans(seen: RouterSeen, width: int, now: datetime | None) -> list[Span
     """What was last known, with its age, and why it is no newer."""
     known = ", ".join(f"{side_name(seen, side)} {percent(side.percent)}" for side in seen.sides)
     when = f"{known} {age(seen.seen, now)} ago" if seen.seen and known else "never seen"
-    text = f"{when}; {_why(seen)}"
-    return [Span(ellipsis(text, width), Role.STALE)]
+    why = _why(seen)
+    if cells(when) + 2 + cells(why) > width:
+        why = why.split(": ", 2)[-1]  # without whom and what was asked: what is wrong is not to be cut off
+    return [Span(ellipsis(f"{when}; {why}", width), Role.STALE)]
 
 
 def _why(seen: RouterSeen) -> str:

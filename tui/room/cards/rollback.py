@@ -122,12 +122,14 @@ class RollbackCard(ArmedCard):
         facts, seen = self.facts, self.before
         plan = self.seen.plan if self.seen is not None else {}
         hosts = plan.get("hosts") or ()
-        leaving = version_of(plan.get("from")) or (seen.version if seen is not None else None)
+        coming = seen.moving if seen is not None and seen.moving is not None else None
+        under_way = coming.to_version if coming is not None and coming.rollout.kind is RolloutKind.DEPLOY else None
+        leaving = version_of(plan.get("from")) or under_way or (seen.version if seen is not None else None)
         runs = [h for h in hosts if plan.get("from") and h.get("current") == plan.get("from")]
         if facts is not None and facts.leaving is not None:
             about = f"{_digest(facts.leaving.digest)}  {_brought(facts.leaving)}"
         else:
-            digest = seen.digest if seen is not None else None
+            digest = seen.digest if seen is not None and not under_way else None
             about = _digest(digest) if digest else "?"
         if hosts:
             about += f", on {len(runs)} of {len(hosts)} hosts"

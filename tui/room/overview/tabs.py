@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.target_seen import Mark
+from quarterdeck.rollouts.target_seen import Mark, TargetSeen
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, fit, row, spread, width_of
 from quarterdeck.tui.room.views import VIEWS
 
@@ -12,11 +12,16 @@ def counts(picture: Picture) -> Mapping[str, int]:
     """By view: how many things in it want attention."""
     return {
         "rollouts": len(picture.moving),
-        "drift": sum(seen.mark is Mark.DRIFT for seen in picture.targets.values()),
+        "drift": sum(seen.mark is Mark.DRIFT or by_hand(seen) for seen in picture.targets.values()),
         "readiness": sum(
             seen.back.release is not None and seen.back.state != "ready" for seen in picture.targets.values()
         ),
     }
+
+
+def by_hand(seen: TargetSeen) -> bool:
+    """Whether somebody changed its router: also while a rollout waits, when the target's mark is that of the rollout."""
+    return seen.router is not None and bool(seen.router.changed)
 
 
 def tabs_row(current: str, waiting: Mapping[str, int], width: int, filter: str = "") -> Row:
