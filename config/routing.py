@@ -73,6 +73,8 @@ class Routing:
         if routed is None:
             return None
         router = self.routers.get(routed.router)
+        if router is None and isinstance(self._written, MappingNode) and routed.router in self._written.entries:
+            return None  # what is wrong with it is said there
         if router is None:
             near = self.problems.nearest(routed.router, self.routers)
             self.problems.add(named_here, f"there is no router `{routed.router}`", nearest=near)
@@ -122,7 +124,7 @@ class Routing:
         at: Node,
     ) -> None:
         """Whether the strategy asks for what there is nobody to do. ``at``: where it is said."""
-        if router is None:
+        if router is None and values.get("router") is None:  # else what is wrong with its router is said
             needing = next((name for kind, name in _ROUTED if any(isinstance(one, kind) for one in strategy.steps)), "")
             if needing:
                 what = _NAMED.get(strategy.kind, f"`{needing}`")

@@ -163,3 +163,14 @@ def test_a_router_runs_on_a_host_that_ssh_reaches(tmp_path: Path) -> None:
     file.write_text(FLEET.format("", "", "").replace("{host: lb}", "{host: box}"))
     with pytest.raises(FleetFileErrors, match="box is reached over no SSH"):
         load_fleet(file)
+
+
+def test_a_fault_of_a_router_is_told_once(tmp_path: Path) -> None:
+    """Not of those who name it as well: it is there."""
+    file = tmp_path / "fleet.yml"
+    web = "router: {use: edge/web, port: 80}\n    strategy: {canary: {steps: [{set_scale: 1}, {set_weight: 9}]}}"
+    file.write_text(FLEET.format(web, "", "").replace("{host: lb}", "{hst: lb}"))
+    with pytest.raises(FleetFileErrors) as caught:
+        load_fleet(file)
+    assert len(caught.value.problems) == 1, caught.value.problems
+    assert "unknown key `hst` in an HAProxy" in str(caught.value)
