@@ -9,7 +9,7 @@ import msgspec
 from quarterdeck.backends.routers.contract import Fronted, Setup
 from quarterdeck.backends.routers.setup import setup_of
 from quarterdeck.config.model import Fleet, Target
-from quarterdeck.config.routers import Router
+from quarterdeck.config.routers import CaddyRouter, Router
 
 LOGIN = "deploy"  # where the router's host does not say as whom it is logged in to
 SPARE = 2  # places for servers beyond one for each host: those that leave keep theirs for a while
@@ -17,12 +17,13 @@ SPARE = 2  # places for servers beyond one for each host: those that leave keep 
 
 class RouterSetup(msgspec.Struct, frozen=True):
     """``targets``: with the port where the clients of each come in. ``elsewhere``: further targets on the same router, which are not
-    in this configuration."""
+    in this configuration. ``guessed``: the login, where nobody says as whom Quarterdeck is on the router's host; else empty."""
 
     router: Router
     targets: tuple[tuple[Target, int], ...]
     setup: Setup
     elsewhere: tuple[str, ...] = ()
+    guessed: str = ""
 
 
 class FilesInTheWay(Exception):
@@ -48,22 +49,25 @@ def setups(fleet: Fleet, targets: Iterable[Target], *, port: int = 80, login: st
             for number, target in enumerate(behind)
             if target.routed is not None
         ]
-        made = setup_of(router, fronted, login=login or _login(fleet, router))
+        made = setup_of(router, fronted, login=login or _login(fleet, router) or LOGIN)
         others = [
             other.name
             for other in fleet.targets.values()
             if other.routed is not None and other.routed.router == name and other not in behind
         ]
         ports = [one.port for one in fronted]
-        result.append(RouterSetup(router, tuple(zip(behind, ports, strict=True)), made, tuple(others)))
+        known = login or _login(fleet, router)
+        guessed = "" if known or isinstance(router, CaddyRouter) else LOGIN  # Caddy's needs no login
+        result.append(RouterSetup(router, tuple(zip(behind, ports, strict=True)), made, tuple(others), guessed))
     return result
 
 
 def _login(fleet: Fleet, router: Router) -> str:
+    """Empty: the fleet file leaves it to the SSH configuration."""
     if not router.host:
         return getpass.getuser()
     user, at, _ = fleet.hosts[router.host].ssh.rpartition("@")
-    return user if at else LOGIN
+    return user if at else ""
 
 
 def write_below(directory: Path, made: Iterable[RouterSetup]) -> list[Path]:

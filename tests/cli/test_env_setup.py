@@ -66,6 +66,9 @@ def test_what_is_printed_is_what_the_document_shows(qd: Qd, router: str) -> None
     for file in shown["files"]:
         assert f"\n{file['path']}\n  {file['why']}\n\n{file['text']}" in printed
     assert "\n".join(shown["commands"]) in printed
+    assert ("  for the login deploy: the fleet file does not say as whom lb-2 is reached" in printed) == (
+        router == "web"
+    )
     if router != "gate":  # caddy's commands name no login
         assert " deploy" in shown["commands"][0]
 

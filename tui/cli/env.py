@@ -122,6 +122,11 @@ def _show(session: "Session", one: "RouterSetup") -> None:
         printer.line(f"  {target.name}: clients come in at port {port}")
     if one.elsewhere:
         printer.line(f"  not in here, and on the same router: {', '.join(one.elsewhere)}", "warn")
+    if one.guessed:
+        printer.line(
+            f"  for the login {one.guessed}: the fleet file does not say as whom {one.router.host} is reached; --login names another",
+            "warn",
+        )
     for file in one.setup.files:
         printer.line("")
         printer.line(f"{file.path}", "bold")
