@@ -165,8 +165,9 @@ class SshReach:
             action,
             f"its SSH server does not open the socket {place} for us",
             left=NOTHING_ASKED,
-            advice="set AllowStreamLocalForwarding yes in its sshd_config (OpenSSH wants AllowTcpForwarding yes with it), let the "
-            "key's options in authorized_keys permit port-forwarding, and the user into the socket's group",
+            advice="does the router stand still? Its socket takes nobody then: systemctl status haproxy. Else set "
+            "AllowStreamLocalForwarding yes in its sshd_config (OpenSSH wants AllowTcpForwarding yes with it), let the key's options in "
+            "authorized_keys permit port-forwarding, and the user into the socket's group",
         )
 
     async def run(self, command: str, action: str, *, deadline: float) -> CommandOutcome:

@@ -281,7 +281,7 @@ async def test_the_same_over_ssh(haproxy: RunningHaproxy, start_sshd_fleet: Star
         fleet[0].authorized_keys.write_text(f"restrict {key}")
         edge = open_router(router, ROUTED, backend, hosts)
         with pytest.raises(
-            NotPermitted, match=r"edge on host-1: .* does not open the socket .*AllowStreamLocalForwarding"
+            NotPermitted, match=r"edge on host-1: .* does not open the socket .*stand still.*AllowStreamLocalForwarding"
         ):
             await edge.read()
         await edge.close()
