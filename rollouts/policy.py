@@ -1,12 +1,14 @@
 """What must hold before a release may go out. Pure: told what is known, it answers with what speaks against it, and with the sentence that
 refuses where that is not set aside."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
 from quarterdeck.config.release import Release
+from quarterdeck.history.records import Event, Rollout
 from quarterdeck.rollouts.freezes import Frozen
 
 
@@ -52,6 +54,11 @@ class WayRound(StrEnum):
         """The word behind ``--override``; None: it is another option."""
         return None if self is WayRound.FORCE else self.value.rpartition(" ")[2]
 
+    @property
+    def recorded(self) -> str:
+        """``policy`` of the event ``override``."""
+        return self.policy or "verdict"
+
 
 OVERRIDES = tuple(way.policy for way in WayRound if way.policy is not None)
 
@@ -81,14 +88,39 @@ def objections(
     environment before."""
     found = []
     if verdict == "bad":
-        why = f"release {release.id} was marked bad ({verdict_reason or 'no reason recorded'})"
-        found.append(Objection(WayRound.FORCE, why, f"{why}; to ship it all the same: --force --reason …"))
+        found.append(marked_bad(release, verdict_reason))
     if frozen is not None:
         told = f"{frozen_words(release.target, frozen)}; wait for its end, or: --override freeze --reason …"
         found.append(Objection(WayRound.FREEZE, frozen.words, told))
     if after is not None and (early := _too_early(release, verdict, after, soak, before)) is not None:
         found.append(early)
     return found
+
+
+def marked_bad(release: Release, verdict_reason: str) -> Objection:
+    why = f"release {release.id} was marked bad ({verdict_reason or 'no reason recorded'})"
+    return Objection(WayRound.FORCE, why, f"{why}; to ship it all the same: --force --reason …")
+
+
+def aside_words(override: Mapping[str, Any], was: str = "") -> str:
+    """Of the body of an event ``override``: ``freeze (until Mon 2026-11-30 08:00 Europe/Berlin (07:00Z): weekend)``; ``was`` comes before
+    the bracket."""
+    what = override.get("words") or override.get("frozen")
+    return f"{override.get('policy')}{was}{f' ({what})' if what else ''}"
+
+
+def set_aside(rollout: Rollout, events: Iterable[Event]) -> list[str]:
+    """What was in the way of ``rollout`` and does not hold it up, one line each: for who has to agree to it. ``events``: of it."""
+    told = [event.body for event in events if event.kind == "override"]
+    options = rollout.options
+    queue = WayRound.QUEUE.recorded
+    if (
+        options.get("max_parallel")
+        and queue in (options.get("override") or ())
+        and all(one.get("policy") != queue for one in told)
+    ):
+        told.append({"policy": queue, "words": "it begins before whoever waits for a turn"})
+    return [aside_words(one) for one in told]
 
 
 def refusal(found: Iterable[Objection], *, force: bool, overridden: Set[str]) -> str | None:

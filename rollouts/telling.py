@@ -7,6 +7,7 @@ import msgspec
 
 from quarterdeck.history.records import Event, Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.policy import aside_words
 
 if TYPE_CHECKING:
     from quarterdeck.backends.notify.contract import Message, Tone
@@ -56,7 +57,7 @@ def moments(events: Iterable[Event], kind: RolloutKind, stood: str | None = None
     found = []
     for event in events:
         if event.kind == "override":
-            found.append(_moment(event, ("override",), "", _set_aside(event.body)))
+            found.append(_moment(event, ("override",), "", aside_words(event.body, " was set aside")))
         elif event.kind == "step.done" and event.body.get("action") == Action.NOTIFY:
             outcome = event.body["outcome"]
             moment = _moment(event, (STEP,), "", _come_to(outcome))
@@ -100,11 +101,6 @@ def _come_to(outcome: Mapping[str, Any]) -> str:
     if not outcome["weight"]:
         return "the canary begins"
     return f"the canary is at {float(outcome['weight']):g} %, on {outcome['hosts']} of {outcome['of']} hosts"
-
-
-def _set_aside(body: Mapping[str, Any]) -> str:
-    what = body.get("words") or body.get("frozen")
-    return f"{body.get('policy')} was set aside{f' ({what})' if what else ''}"
 
 
 def wanted(destination: "Destination", moment: Moment) -> bool:

@@ -18,7 +18,7 @@ from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.secrets import fingerprint, resolve_secrets
 from quarterdeck.config.model import Hooks, OnUnreachable, Target
 from quarterdeck.config.release import Release, ResolvedArtifact
-from quarterdeck.history.records import Rollout, RolloutKind
+from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.beside import why_not_beside
 from quarterdeck.rollouts.declared import release_of
 from quarterdeck.rollouts.drill_age import drill_age
@@ -33,6 +33,7 @@ from quarterdeck.rollouts.policy import (
     WayRound,
     build_not_passed,
     drill_too_old,
+    marked_bad,
     objections,
     refusal,
     way_closed,
@@ -77,6 +78,8 @@ class Arming:
         self.flags = Flags(rollout, journal, backend, self.base)
         self.origin = Origin(rollout.options, self.base, journal.journal.path.parent)
         self._from_hosts: dict[str, Release] = {}  # releases that hosts carry, by id
+        # What is only shown, and given up again, sets nothing aside that anybody should be told of.
+        self.let_go = bool(rollout.options.get("go")) or rollout.state is not RolloutState.ARMED
 
     async def arm(self) -> Armed:
         """Raises ``CannotBegin``."""
@@ -177,7 +180,7 @@ class Arming:
         )
 
     async def check_policy(self, release: Release) -> None:
-        """Raises ``CannotBegin`` for what may not go out now; what is set aside is journalled, once."""
+        """Raises ``CannotBegin`` for what may not go out now; what is set aside is journalled, once, when it is let go."""
         options = self.rollout.options
         reader = self.journal.reader
         row = reader.release(release.id)
@@ -243,7 +246,7 @@ class Arming:
         return [drill_too_old(armed.release, age.words)] if age.too_old(most) else []
 
     async def _heed(self, found: list[Objection]) -> None:
-        """Raises ``CannotBegin`` for the first objection that is not set aside; those that are by ``--override`` are journalled, once."""
+        """Raises ``CannotBegin`` for the first objection that is not set aside; those that are set aside are journalled."""
         if not found:
             return
         options = self.rollout.options
@@ -251,13 +254,24 @@ class Arming:
         why = refusal(found, force=bool(options.get("force")), overridden=overridden)
         if why is not None:
             raise CannotBegin("policy", why)
+        await self._journal_set_aside(found)
+
+    async def note_bad(self, release: Release) -> None:
+        """Of a rollback that goes to a release in spite of its mark: it is never refused for that here, and journalled."""
+        row = self.journal.reader.release(release.id)
+        if row is not None and row.verdict == "bad" and self.rollout.options.get("force"):
+            await self._journal_set_aside([marked_bad(release, row.verdict_reason)])
+
+    async def _journal_set_aside(self, found: list[Objection]) -> None:
+        """Each once, and not before somebody has let the rollout go."""
+        if not self.let_go:
+            return
         events = self.journal.reader.events(rollout=self.rollout.id, kind="override")
         told = {event.body.get("policy") for event in events}
         for one in found:
-            policy = one.way.policy
-            if policy is None or policy in told:
+            if one.way.recorded in told:
                 continue
-            body = {"policy": policy, "words": one.why, "reason": self.rollout.reason}
+            body = {"policy": one.way.recorded, "words": one.why, "reason": self.rollout.reason}
             body |= {"frozen": one.why} if one.way is WayRound.FREEZE else {}
             await self.journal.do(
                 self.journal.journal.record, "override", target=self.target.name, rollout=self.rollout.id, body=body

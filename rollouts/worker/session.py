@@ -124,7 +124,10 @@ class Session(WaitingForTurn, CarryingOut):
                 "policy", "the plan has changed since it was shown: look at it again; nothing was changed"
             )
         await self._refuse_if_stale(begun_before, request)
-        if request is not None and self.rollout.kind is not RolloutKind.ROLLBACK:
+        self.arming.let_go = True
+        if self.rollout.kind is RolloutKind.ROLLBACK:
+            await self.arming.note_bad(armed.release)
+        elif request is not None:
             await self._still_allowed(armed, request)
         wanted = wanted_of(self.rollout)
         if wanted is not None:

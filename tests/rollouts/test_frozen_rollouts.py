@@ -17,8 +17,8 @@ ALWAYS = {"from": "2000-01-01", "to": "2900-01-01", "zone": "Europe/Berlin", "re
 
 
 def declare(field: Field, **environment: Any) -> None:
-    hosts = [host.name for host in field.hosts.hosts]
-    field.extra["environments"] = {"staging": {"hosts": hosts, **environment}}
+    every = {"hosts": [host.name for host in field.hosts.hosts]}
+    field.extra["environments"] = {"staging": every | environment}
     field.write()
 
 
@@ -43,6 +43,28 @@ def test_a_freeze_refuses_a_deploy_and_never_a_rollback(field: Field) -> None:
         told = journal.events(rollout=int(done["rollout"]), kind="override")
         assert [(event.body["policy"], event.body["reason"]) for event in told] == [("freeze", "INC-77")]
         assert not journal.events(rollout=int(done["rollout"]) - 1, kind="override"), "a rollback sets nothing aside"
+
+
+def test_going_to_what_was_marked_bad_is_told_as_what_is_set_aside_once_it_is_let_go(field: Field) -> None:
+    declare(field, hosts=[field.hosts.hosts[0].name])
+    field.deploy("v1")
+    field.deploy("v2")
+    field.rollback()
+    again = ("--force", "--reason", "INC-80")
+    planned = json.loads(field.qd("deploy", "staging/web", "v2", "--plan", "--json", *again, status=0).stdout)
+    deployed = field.deploy("v2", arguments=again)
+    field.rollback()
+    back = json.loads(
+        field.qd("rollback", "staging/web", "--to", "v2", "--yes", "--wait", "--json", *again, status=0).stdout
+    )
+    with field.journal(read_only=True) as journal:
+        assert not journal.events(rollout=int(planned["rollout"]), kind="override"), "nothing went out"
+        for done in (deployed, back):
+            (told,) = journal.events(rollout=int(done["rollout"]), kind="override")
+            assert (told.body["policy"], told.body["reason"]) == ("verdict", "INC-80")
+            assert "was marked bad" in told.body["words"]
+    shown = field.qd("show", str(back["rollout"]), status=0).stdout
+    assert f"  aside    verdict (release {back['to']} was marked bad" in shown
 
 
 def test_what_is_under_way_goes_on_when_a_freeze_begins(field: Field) -> None:

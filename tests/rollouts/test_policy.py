@@ -12,10 +12,12 @@ from quarterdeck.rollouts.policy import (
     WayRound,
     objections,
     refusal,
+    set_aside,
     way_closed,
     way_round,
 )
 from quarterdeck.tui.cli.parser import POLICIES
+from tests.rollouts.test_telling import happened, rollout
 
 RELEASE = Release(
     "production/web", "v2", ResolvedArtifact("/a/web-v2.tgz", "b" * 64), "/srv/web", Runner(commands=Commands("a", "b"))
@@ -67,6 +69,18 @@ def test_soak_is_counted_from_when_it_succeeded_there() -> None:
     assert "3600 s of the 7200 s" in (ask(after="staging/web", soak=7200, before=seen) or "")
     assert "wait for the rest" in (ask(after="staging/web", soak=7200, before=seen) or "")
     assert ask(after="staging/web", soak=3600, before=seen) is None
+
+
+def test_who_has_to_agree_sees_what_is_set_aside_the_queue_before_it_is_passed() -> None:
+    asked = rollout(options={"max_parallel": 1, "override": ["freeze", "queue"]})
+    frozen = happened(1, "override", policy="freeze", words="until Monday")
+    passed = happened(2, "override", policy="queue", words="1 of 1 under way")
+    assert set_aside(asked, [frozen]) == [
+        "freeze (until Monday)",
+        "queue (it begins before whoever waits for a turn)",
+    ]
+    assert set_aside(asked, [frozen, passed]) == ["freeze (until Monday)", "queue (1 of 1 under way)"]
+    assert set_aside(rollout(options={"max_parallel": 1, "override": ["freeze"]}), []) == []
 
 
 def test_what_is_set_aside_is_known_by_its_policy_and_each_is_an_option() -> None:

@@ -54,6 +54,36 @@ def test_a_deploy_is_let_go_into_the_queue_and_comes_out_of_it(street: Street) -
     assert street.runs("web") == "v1"
 
 
+def test_whom_it_would_wait_for_is_passed_by_a_key_with_a_reason(street: Street) -> None:
+    field = street.field
+    first = street.begun("api")
+    with room(street, "staging/web") as terminal:
+        terminal.wait_for("freeze: none")
+        terminal.send(":deploy staging/web v1\r")
+        terminal.wait_for("o pass them, with a reason")
+        terminal.send("o")
+        terminal.wait_for("the queue is set aside. Why?")
+        terminal.send("INC-81\r")
+        terminal.wait_for("set aside for this rollout, with your reason: policy «queue»")
+        terminal.wait_for("y deploy, by typing web")
+        assert "pass them" not in terminal.text
+        terminal.send("y")
+        terminal.wait_for("type web to deploy")
+        terminal.wait_gone("(wait)")
+        street.open("web")
+        terminal.send("web")
+        terminal.wait_for("succeeded")
+        terminal.send("Q")
+    assert street.runs("web") == "v1"
+    assert street.state(first) is RolloutState.RUNNING
+    with field.journal(read_only=True) as journal:
+        done = journal.rollouts("staging/web")[0]
+        (event,) = journal.events(rollout=done.id, kind="override")
+    assert (event.body["policy"], event.body["reason"]) == ("queue", "INC-81")
+    street.open("api")
+    street.done(first)
+
+
 def test_a_way_back_that_is_required_and_closed_is_named_and_set_aside_with_a_reason(street: Street) -> None:
     field = street.field
     street.declare(require={"rollback_ready": True})

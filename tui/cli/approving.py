@@ -86,6 +86,7 @@ def run_reject(session: "Session", arguments: argparse.Namespace) -> int:
 def _agreed(session: "Session", rollout: int) -> int | None:
     """Shows the plan, and who asked for it and why, and asks. The step that was agreed to, 0: the beginning; None: no."""
     from quarterdeck.rollouts.approving import waiting_for
+    from quarterdeck.rollouts.policy import set_aside
     from quarterdeck.tui.cli import card
 
     now = session.journal.rollout(rollout)
@@ -95,6 +96,8 @@ def _agreed(session: "Session", rollout: int) -> int | None:
     card.show(session.printer, card.describe(now, session.journal), session, steps=True)
     because = f", because: {now.reason}" if now.reason else ""
     session.printer.progress(f"  by    {now.requested_by}{because}")
+    for aside in set_aside(now, session.journal.events(rollout=rollout, kind="override")):
+        session.printer.progress(f"  aside {aside}", "warn")
     session.printer.progress(f"  {waiting.words}", "warn")
     what = f"going on at step {waiting.seq} of rollout" if waiting.seq else "rollout"
     return waiting.seq if session.ask(f"Approve {what} {now.id} of {now.target}?") else None

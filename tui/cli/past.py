@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PATIENCE = 1.0  # seconds that a card waits for git
 
 
+DETAILS = frozenset({"worker", "fence", "release", "routed", "approvals.wanted", "queue.joined", "queue.left"})
+
+
 def declare_history(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = add_command(
         commands,
@@ -106,7 +109,7 @@ def _timeline(session: "Session", arguments: argparse.Namespace) -> "list[Event]
 
 def _is_detail(event: "Event") -> bool:
     """Steps, each single measurement, and what only a debugger wants to know."""
-    return event.kind.startswith(("step.", "analysis.")) or event.kind in {"worker", "fence", "release", "routed"}
+    return event.kind.startswith(("step.", "analysis.")) or event.kind in DETAILS
 
 
 def _event_line(event: "Event") -> tuple[str, str]:

@@ -188,6 +188,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.flag_plan import switched_off
     from quarterdeck.rollouts.in_line import queued
     from quarterdeck.rollouts.measuring_seen import metrics_seen
+    from quarterdeck.rollouts.policy import set_aside
     from quarterdeck.tui.cli.approving import waiting_value
     from quarterdeck.tui.cli.waits import flag_off_words
 
@@ -238,6 +239,8 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
         line(f"  why      {rollout.outcome}")
     if off is not None:
         line(f"  !        {flag_off_words(off)}", "warn")
+    for aside in set_aside(rollout, events):
+        line(f"  aside    {aside}", "warn")
     for warning in (rollout.plan or {}).get("warnings") or ():
         line(f"  !        {warning}", "warn")
     if steps:

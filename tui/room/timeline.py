@@ -15,6 +15,7 @@ _DETAILS = frozenset(
         "fence",
         "release",
         "analysis.begun",
+        "approvals.wanted",
         "analysis.measured",
         "notified",
         "queue.joined",

@@ -9,6 +9,7 @@ from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.approvals import SHOWN_HASH
 from quarterdeck.rollouts.approving import Waiting, approve, reject, waiting_for, why_not
 from quarterdeck.rollouts.closely import Closely, look_closely
+from quarterdeck.rollouts.policy import set_aside
 from quarterdeck.tui.cli.times import clock
 from quarterdeck.tui.cli.waits import flag_off_words
 from quarterdeck.tui.room.card import Sheet, keys_rows, said_row
@@ -115,6 +116,8 @@ class ApprovalCard(RolloutCard):
                     Span(ellipsis(f"{clock(word.time)} {one_line(word.by)} agreed{because}", width - 6), Role.OK),
                 )
             )
+        for aside in set_aside(self.seen.rollout, self.seen.events):
+            body += _wrapped("aside", one_line(aside), width, Role.WARN)
         at = f", step {waiting.seq}: {_has(waiting)} have it" if waiting.seq else ""
         body += [EMPTY, row(Span("plan  ", Role.DIM), waiting.rollout.plan_hash[:SHOWN_HASH] + at)]
         body += wave_rows(self.seen.plan.get("steps") or (), width)

@@ -65,11 +65,14 @@ class DeployCard(ArmedCard):
     # keys
 
     def more_keys(self) -> tuple[tuple[str, str], ...]:
-        return ("v", "other version"), ("d", "diff")
+        passing = (("o", "pass them, with a reason"),) if self._waits_for_others else ()
+        return *passing, ("v", "other version"), ("d", "diff")
 
     def pressed_while_armed(self, key: str) -> None:
         if key == "v":
             self._pick()
+        elif key == "o" and self._waits_for_others:
+            self._set_aside(WayRound.QUEUE)
         elif key == "d":
             self.room.push_screen(
                 difference_card(self.target, self.facts.difference if self.facts is not None else None, self.commits)
@@ -87,6 +90,12 @@ class DeployCard(ArmedCard):
     def _way_round(self) -> WayRound | None:
         """How the refusal could be set aside."""
         return way_round(self.not_begun) if self.seen is not None and self.seen.cause == "policy" else None
+
+    @property
+    def _waits_for_others(self) -> bool:
+        """Whether it would wait for its turn if it were let go now."""
+        queue = self.facts.queue if self.facts is not None else None
+        return queue is not None and not queue.has_room
 
     @property
     def _in_the_way(self) -> bool:
@@ -111,9 +120,7 @@ class DeployCard(ArmedCard):
 
     def pressed_when_refused(self, key: str) -> None:
         if key == "o" and (way := self._way_round) is not None:
-            self.room.push_screen(
-                WordsCard(f"reason  {self.target} {self.version}", f"{way.words} is set aside. Why?", self._aside)
-            )
+            self._set_aside(way)
         elif key == "s" and self._in_the_way:
             self.supersede = True
             self.arm()
@@ -122,15 +129,17 @@ class DeployCard(ArmedCard):
         else:
             super().pressed_when_refused(key)
 
-    async def _aside(self, reason: str) -> None:
-        way = self._way_round
-        if way is None:
-            return
-        self.reason = reason
-        self.force = self.force or way is WayRound.FORCE
-        if way.policy is not None and way.policy not in self.override:
-            self.override = (*self.override, way.policy)
-        self.arm()
+    def _set_aside(self, way: WayRound) -> None:
+        async def aside(reason: str) -> None:
+            self.reason = reason
+            self.force = self.force or way is WayRound.FORCE
+            if way.policy is not None and way.policy not in self.override:
+                self.override = (*self.override, way.policy)
+            self.arm()
+
+        self.room.push_screen(
+            WordsCard(f"reason  {self.target} {self.version}", f"{way.words} is set aside. Why?", aside)
+        )
 
     # what is shown
 
