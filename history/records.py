@@ -32,6 +32,11 @@ class RolloutState(StrEnum):
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
 
+    @property
+    def words(self) -> str:
+        """For people: ``rolled back``."""
+        return self.value.replace("_", " ")
+
 
 ENDED = frozenset(
     {

@@ -265,7 +265,9 @@ class Control:
         if sensible is None:
             raise Refused(f"there is nothing called {kind!r} to ask of a rollout")
         if now.state not in sensible:
-            raise Refused(f"rollout {rollout} ({now.kind} of {now.target}) is {now.state}: there is nothing to {kind}")
+            why = f"rollout {rollout} ({now.kind} of {now.target}) is {now.state.words}: there is nothing to {kind}"
+            died = now.state is RolloutState.ORPHANED
+            raise Refused(why, f"its worker died: first qd resume {rollout}" if died else "")
         request = self.journal.ask(rollout, kind, step=step, arguments=dict(arguments or {}), states=sensible)
         if not lock_is_held(self.journal.path.parent, rollout) and now.state is not RolloutState.ARMED:
             self._start(now)  # nobody would read it: the worker is dead
@@ -277,18 +279,20 @@ class Control:
         now = self.journal.rollout(rollout)
         self._allowed(now.target)
         if now.state in ENDED:
-            raise Refused(f"rollout {rollout} has ended ({now.state})")
+            raise Refused(f"rollout {rollout} has ended ({now.state.words})")
         steps = self.journal.steps(rollout)
         waits = waits_in(steps)
         named = f"rollout {rollout} ({now.kind} of {now.target})"
         if asks_people(steps):
             raise Refused(f"{named} waits for people to agree: nobody promotes it past that", f"qd approve {rollout}")
+        if waits is not None and now.state is RolloutState.PAUSED and "promote" not in self._ways_on(rollout):
+            raise Refused(f"{named} is held ({now.outcome})", f"let it go on first: qd resume {rollout}")
         if full and not pauses_left(steps):
             raise Refused(f"{named} has no pause left", f"to end its bake: qd promote {rollout}" if waits else "")
         if not full and waits is None:
             held = now.state is RolloutState.PAUSED
             raise Refused(
-                f"{named} is {now.state}: it does not wait to be promoted",
+                f"{named} is {now.state.words}: it does not wait to be promoted",
                 f"it was stopped, let it go on with: qd resume {rollout}"
                 if held
                 else "--full leaves out the pauses to come",
@@ -319,7 +323,7 @@ class Control:
         now = self.journal.rollout(rollout)
         self._allowed(now.target)
         if now.state in ENDED:
-            raise Refused(f"rollout {rollout} has ended ({now.state})")
+            raise Refused(f"rollout {rollout} has ended ({now.state.words})")
         arguments = {"reason": reason} if reason else None
         if now.state is RolloutState.PAUSED and "resume" not in (ways := self._ways_on(rollout)):
             meant = " or ".join(f"qd {way} {rollout}" for way in ways)

@@ -1,11 +1,12 @@
 """What a rollout waits for by its own plan: the pause, the bake or the approval that it is in, and the pauses to come. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from quarterdeck.history.records import Step, StepState
+from quarterdeck.history.records import Request, Rollout, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import Action
 
+HELD: Final = "paused by"  # the sentence of a rollout that an operator holds begins so
 WAITS = frozenset({Action.PAUSE, Action.BAKE, Action.ANALYSIS, Action.APPROVAL})
 
 
@@ -15,6 +16,17 @@ def where_words(body: Mapping[str, Any]) -> str:
     if body.get("flag"):
         return f"{percent:g} % of flag {body['flag']}"
     return f"{percent:g} % ({body.get('hosts')} of {body.get('of')} hosts)"
+
+
+def held_words(request: Request) -> str:
+    """``paused by lena@bastion, because: INC-77``: the sentence of a rollout that was held by that wish."""
+    because = request.arguments.get("reason")
+    return f"{HELD} {request.by}{f', because: {because}' if because else ''}"
+
+
+def is_held(rollout: Rollout) -> bool:
+    """Whether an operator holds it, by its own sentence: it goes on when somebody resumes it, whatever step it is in."""
+    return rollout.state is RolloutState.PAUSED and rollout.outcome.startswith(HELD)
 
 
 def waits_in(steps: Iterable[Step]) -> Step | None:

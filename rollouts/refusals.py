@@ -32,4 +32,4 @@ def busy(active: Rollout) -> str:
     """Who holds the target, in words that the loser of a race is told."""
     version = f" of {active.to_release}" if active.to_release else ""
     what = f"rollout {active.id} ({active.kind}{version})"
-    return f"{active.target} is busy: {what} by {active.requested_by} is {active.state}"
+    return f"{active.target} is busy: {what} by {active.requested_by} is {active.state.words}"

@@ -89,8 +89,10 @@ class StandingStill:
     async def _sensible(self, ways_on: Sequence[str], at: Collection[int]) -> Request:
         """The first wish that is about this standstill; the others are answered."""
         while True:
-            request = await self.wishes.next("resume", "retry", "skip")
-            if request.kind == "skip" and self._at_an_approval(at):
+            request = await self.wishes.next("resume", "retry", "skip", "promote", but_in_full=True)
+            if request.kind == "promote":  # left open it would end a pause that nobody has seen yet
+                why = f"it stands still: let it go on first, with {' or '.join(f'qd {way} {self.rollout}' for way in ways_on)}"
+            elif request.kind == "skip" and self._at_an_approval(at):
                 why = "an approval is not skipped: retry it, or abort it"
             elif request.kind not in ways_on:
                 why = f"nothing has failed here, there is nothing to {request.kind}: resume it, or abort it"

@@ -15,7 +15,7 @@ from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.history.identity import process_identity
 from quarterdeck.history.records import Request, RolloutState, Step, StepState
 from quarterdeck.rollouts.plan import Action
-from quarterdeck.rollouts.promoting import where_words
+from quarterdeck.rollouts.promoting import held_words, where_words
 from quarterdeck.rollouts.worker.standing_still import Aborted, StandingStill
 from quarterdeck.rollouts.worker.steps import StepFailed
 
@@ -99,7 +99,7 @@ class WaitingOut(StandingStill):
                     await self.wishes.answer(request, "it stands still already", state="refused")
                 else:
                     await self.wishes.answer(request, "paused at once, its time runs on")
-                    await self.stand_still(f"paused by {request.by}", "resume")
+                    await self.stand_still(held_words(request), "resume")
 
     async def _outcome(self, step: Step, until: float | None, *, stands: bool) -> "Ended | None":
         """How it ends by itself: its time is over (None), or what its analysis has come to. Raises StepFailed where that is a failure."""

@@ -19,7 +19,7 @@ from quarterdeck.backends.errors import BackendError, Fenced, HostKeyRejected, H
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.records import Step, StepState
 from quarterdeck.rollouts.plan import BASTION, Action
-from quarterdeck.rollouts.promoting import WAITS
+from quarterdeck.rollouts.promoting import WAITS, held_words
 from quarterdeck.rollouts.worker.safeguarding import Safeguarding
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, perform
@@ -240,12 +240,12 @@ class Waves(Safeguarding):
         if self.wishes.aborted.is_set():
             raise Aborted
         await self._promote_in_full_if_asked()
-        by = ""
+        held = ""
         while (request := self.wishes.pending("pause")) is not None:
-            by = by or request.by
+            held = held or held_words(request)
             await self.wishes.answer(request, "paused after the steps that were under way")
-        if by:
-            await self.stand_still(f"paused by {by}", "resume")
+        if held:
+            await self.stand_still(held, "resume")
 
 
 class _Progress:

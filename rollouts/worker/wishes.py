@@ -64,18 +64,18 @@ class Wishes:
         self._read()
         return self.aborted.is_set()
 
-    async def next(self, *kinds: str) -> Request:
-        """The oldest open wish of one of ``kinds``; waits for one."""
+    async def next(self, *kinds: str, but_in_full: bool = False) -> Request:
+        """The oldest open wish of one of ``kinds``; waits for one. ``but_in_full``: not a promotion that leaves out pauses to come."""
         while True:
-            found = self.pending(*kinds)
+            found = self.pending(*kinds, but_in_full=but_in_full)
             if found is not None:
                 return found
             self._changed.clear()
             await self._changed.wait()
 
-    def pending(self, *kinds: str) -> Request | None:
+    def pending(self, *kinds: str, but_in_full: bool = False) -> Request | None:
         for request in sorted(self._open.values(), key=lambda r: r.id):
-            if request.kind in kinds:
+            if request.kind in kinds and not (but_in_full and request.arguments.get("full")):
                 return request
         return None
 

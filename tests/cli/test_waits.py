@@ -45,7 +45,8 @@ def test_what_is_left_of_it_is_told_while_it_lasts() -> None:
 
 def test_how_it_stands_is_the_wait_or_its_own_sentence() -> None:
     waits = [step("switch", StepState.DONE), step("pause", seconds=300)]
-    assert standing_words(waits, "promoted by lena", NOW) == "pause 5m00s, 3m30s left"
+    assert standing_words(waits, "", NOW) == "pause 5m00s, 3m30s left"
+    assert standing_words(waits, "paused by lena", NOW) == "paused by lena; pause 5m00s, 3m30s left"
     assert standing_words([step("pause", promote=True)], "waits at 5 %", NOW) == "waits at 5 %"
     assert (
         standing_words([step("approval", approval={"count": 1})], "waits for 1 approval", NOW) == "waits for 1 approval"

@@ -12,7 +12,7 @@ from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.plan import BASTION
-from quarterdeck.rollouts.promoting import waits_in
+from quarterdeck.rollouts.promoting import is_held, waits_in
 from quarterdeck.rollouts.refusals import Refused
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
@@ -138,6 +138,9 @@ def test_a_new_worker_waits_where_the_old_one_did(field: Field) -> None:
     field.in_state(rollout, RolloutState.BAKING)
     waiting(field, rollout, "bake")
     new_worker(field, rollout)
+    listed = field.qd("rollouts", "--active", status=0).stdout
+    assert f"{rollout} its worker (process " in listed, "what to do about it is where one looks first"
+    assert f"its worker died: first qd resume {rollout}" in field.qd("promote", str(rollout), status=5).stderr
     with field.journal() as journal:
         Control(field.fleet(), journal, current_operator()).resume(rollout)
     assert field.ended(rollout).state is RolloutState.SUCCEEDED
@@ -160,10 +163,8 @@ def test_promoted_in_full_no_pause_stops_it(field: Field) -> None:
 def test_a_pause_with_a_time_is_held_at_once_and_ended_by_a_promotion(field: Field) -> None:
     rollout = begin(field, {"set_weight": 20}, {"pause": "1h"})
     waiting(field, rollout, "pause")
-    field.qd("pause", str(rollout), status=0)
-    field.in_state(rollout, RolloutState.PAUSED)
-    field.qd("resume", str(rollout), "--detach", status=0)
-    field.in_state(rollout, RolloutState.RUNNING)
+    assert "its time runs on; it is paused" in field.qd("pause", str(rollout), status=0).stdout
+    assert ", running;" in field.qd("resume", str(rollout), "--detach", status=0).stdout, "as it is afterwards"
     assert versions(field) == {"v2": 1, "v1": 4}
     field.qd("promote", str(rollout), "--wait", status=0)
     assert versions(field) == {"v2": 5}
@@ -184,8 +185,16 @@ def test_what_does_not_wait_is_not_promoted(field: Field) -> None:
     waiting(field, rollout, "pause")
     with field.journal() as journal:
         control = Control(field.fleet(), journal, current_operator())
-        control.ask(rollout, "pause")
-        field.in_state(rollout, RolloutState.PAUSED)
+        control.ask(rollout, "pause", arguments={"reason": "INC-82"})
+        held = field.in_state(rollout, RolloutState.PAUSED)
+        assert held.outcome.endswith(", because: INC-82")
+        assert is_held(held)
+        assert f"because: INC-82; qd resume {rollout}, or" in field.qd("rollouts", "--active", status=0).stdout
+        for full in (False, True):
+            with pytest.raises(Refused, match=f"is held .* let it go on first: qd resume {rollout}"):
+                control.promote(rollout, full=full)
+        late = control.ask(rollout, "promote")  # on its way when it was held
+        wait_for(lambda: journal.request(late.id).state == "refused", "the late promotion to be answered", 10)
         control.ask(rollout, "abort")
         assert field.ended(rollout).state is RolloutState.ROLLED_BACK
         with pytest.raises(Refused, match="has ended"):

@@ -117,4 +117,5 @@ def test_what_the_command_says_of_freezes(field: Field) -> None:
     assert "there is no environment 'stagin'" in field.qd("freeze", "stagin", "--reason", "x", status=2).stderr
     assert "needs a reason" in field.qd("freeze", "staging", "--for", "1h", status=5).stderr
     assert "is over" in field.qd("freeze", "staging", "--until", "2020-01-01", "--reason", "x", status=5).stderr
+    assert "; --for takes 30m, 4h, 2d" in field.qd("freeze", "staging", "--for", "4x", "--reason", "x", status=2).stderr
     assert "comes every week" in field.qd("freeze", "staging", "--until", "Fri", "--reason", "x", status=2).stderr

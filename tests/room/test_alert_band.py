@@ -3,7 +3,11 @@
 from datetime import timedelta
 
 from quarterdeck.config.settings import Settings
+from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.picture import RolloutSeen
 from quarterdeck.tui.room.cards.armed import ArmedCard
+from quarterdeck.tui.room.overview.worst import waiting_key
+from tests.rollouts.test_telling import rollout
 from tests.room.acme import NOW
 from tests.room.conftest import MakeAcme
 from tests.room.seen import pane_text, until
@@ -59,3 +63,11 @@ async def test_that_the_terminal_is_too_small_is_said_all_the_time(make_acme: Ma
         now[0] += timedelta(seconds=11)
         room.renew()
         assert "too small" in pane_text(room, "alert")
+
+
+def test_what_an_operator_holds_is_resumed_and_what_waits_by_its_own_plan_is_promoted() -> None:
+    def key(outcome: str) -> str:
+        return waiting_key(RolloutSeen(rollout(state=RolloutState.PAUSED, outcome=outcome), "v1", "v2"))
+
+    assert key("paused by lena@bastion, because: INC-77") == "p resume"
+    assert key("waits at 5 % (1 of 5 hosts), until somebody promotes: qd promote 7") == "p promote"

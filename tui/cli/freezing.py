@@ -95,7 +95,12 @@ def _until(arguments: argparse.Namespace) -> datetime | None:
     except scalars.Unfit as unfit:
         near = f"; did you mean {unfit.nearest}?" if unfit.nearest else ""
         told = " ".join(filter(None, (arguments.lasts, arguments.until, arguments.zone if arguments.until else "")))
-        raise UsageError(f"{told!r} can't be read{f': {unfit}' if str(unfit) else ''}{near}") from None
+        form = (
+            "--for takes 30m, 4h, 2d"
+            if arguments.lasts
+            else '--until takes a day, "2026-12-24", or with a time, "2026-12-24 12:00"'
+        )
+        raise UsageError(f"{told!r} can't be read{f': {unfit}' if str(unfit) else ''}{near or f'; {form}'}") from None
     if edge.day is None:
         raise UsageError(f"{arguments.until!r} comes every week: write a day, as in 2026-12-24 12:00")
     from quarterdeck.config.freezes import ends_at

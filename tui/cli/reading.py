@@ -125,8 +125,10 @@ def event_value(event: "Event") -> dict[str, Any]:
 
 
 def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
+    from quarterdeck.history.records import RolloutState
     from quarterdeck.rollouts.approving import waiting_for
     from quarterdeck.rollouts.in_line import queued
+    from quarterdeck.rollouts.promoting import is_held
     from quarterdeck.tui.cli.approving import waiting_value
 
     session.tend()
@@ -172,6 +174,10 @@ def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
     for id, queue in queues.items():
         if queue is not None:
             session.printer.line(f"{id} {queue.words}", "warn")
+    for rollout in found:
+        if rollout.state in (RolloutState.PAUSED, RolloutState.ORPHANED) and waits[rollout.id] is None:
+            ways = f"; qd resume {rollout.id}, or qd abort {rollout.id}" if is_held(rollout) else ""
+            session.printer.line(f"{rollout.id} {rollout.outcome}{ways}", STATE_STYLES[rollout.state])
     return Exit.DONE
 
 

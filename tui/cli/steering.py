@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from quarterdeck.history.records import Request, Rollout
     from quarterdeck.tui.cli.session import Session
 
+HELD = 2.0  # seconds from that answer to the state that it speaks of, on a machine with much to do
 ANSWER = 5.0  # seconds that a wish's answer is waited for: a live worker takes a fraction of one
 
 
@@ -130,8 +131,12 @@ def declare_retry(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 def run_pause(session: "Session", arguments: argparse.Namespace) -> int:
     rollout = session.rollout(arguments.rollout)
-    request = session.control.ask(rollout.id, "pause", arguments=_reason(arguments))
-    return _report(session, rollout, _answered(session, request))
+    from quarterdeck.history.records import ENDED, RolloutState
+
+    answered = _answered(session, session.control.ask(rollout.id, "pause", arguments=_reason(arguments)))
+    if answered.state == "done":  # its state is journalled right after the answer
+        session.control.await_state(rollout.id, {*ENDED, RolloutState.PAUSED}, HELD)
+    return _report(session, rollout, answered)
 
 
 def run_resume(session: "Session", arguments: argparse.Namespace) -> int:
@@ -139,6 +144,9 @@ def run_resume(session: "Session", arguments: argparse.Namespace) -> int:
     before = session.journal.head()[0]
     now = session.control.resume(rollout.id, arguments.reason)
     session.printer.progress(f"resuming {_named(rollout)}")
+    asked = [request for request in session.journal.requests(now.id) if request.kind == "resume"]
+    if arguments.detach and asked:
+        _answered(session, asked[-1])  # what is told next is how it is afterwards
     return _finish(session, now, arguments, before)
 
 
@@ -274,14 +282,15 @@ def _report(session: "Session", rollout: "Rollout", request: "Request") -> int:
         }
     )
     answer = f": {request.answer}" if request.answer else ""
+    state = now.state.words
     match request.state:
         case "done":
-            session.printer.line(f"{request.kind} of {_named(now)}{answer}; it is {now.state}")
+            session.printer.line(f"{request.kind} of {_named(now)}{answer}; it is {state}")
             return Exit.DONE
         case "refused":
-            session.printer.say(f"qd: {request.kind} of {_named(now)} was refused{answer}; it is {now.state}", "bad")
+            session.printer.say(f"qd: {request.kind} of {_named(now)} was refused{answer}; it is {state}", "bad")
             return Exit.REFUSED
     session.printer.line(
-        f"{request.kind} was asked of {_named(now)}, not answered yet; it is {now.state}; follow it with: qd watch {now.id}"
+        f"{request.kind} was asked of {_named(now)}, not answered yet; it is {state}; follow it with: qd watch {now.id}"
     )
     return Exit.DONE

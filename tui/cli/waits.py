@@ -37,10 +37,11 @@ def flag_off_words(event: Event) -> str:
 
 
 def standing_words(steps: Iterable[Step], outcome: str, now: datetime | None = None) -> str:
-    """``pause 5m00s at 25 % (1 of 4 hosts), 3m12s left`` while it waits for a time; else ``outcome``, the rollout's own sentence."""
+    """``pause 5m00s at 25 % (1 of 4 hosts), 3m12s left`` while it waits for a time, after ``outcome``, the rollout's own sentence: who
+    holds it meanwhile, or that its worker died. Else that sentence alone."""
     for step in steps:
         if not step.body.get("promote") and not step.body.get("approval") and (left := left_words(step, now)):
-            return f"{wait_words(step.action, step.body)}, {left}"
+            return "; ".join(filter(None, (outcome, f"{wait_words(step.action, step.body)}, {left}")))
     return outcome
 
 

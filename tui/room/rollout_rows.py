@@ -138,9 +138,12 @@ def step_seconds(step: Step, now: datetime | None = None) -> str:
     return duration(seconds) if seconds is not None else ""
 
 
-def step_row(step: Step, width: int, now: datetime | None = None, *, chosen: bool = False) -> Row:
-    """``> 12 prod-1 switch  started 3s``."""
-    mark, role = STEP_MARKS[step.state]
+NARROWEST, WIDEST = 10, 14  # columns of what a step does; the wider where a wait needs it, and there is room
+ROOMY = 64  # columns of the pane
+
+
+def step_what(step: Step) -> str:
+    """What a step does, in its column: ``switch``, ``until promoted``, ``pause 1m40s``."""
     what = str(step.action) + (" (undo)" if step.body.get("reverse") else "")
     if step.body.get("promote"):
         what = "until promoted"
@@ -148,7 +151,23 @@ def step_row(step: Step, width: int, now: datetime | None = None, *, chosen: boo
         what = f"flag {float(step.body['percent']):g} %"
     elif step.action in WAITS and step.body.get("seconds"):
         what = wait_words(step.action, {"seconds": step.body["seconds"]})
-    head = f" {step.seq:>3} {pad(one_line(place_words(step.host, step.action)), 10)} {pad(what, 10)} {step_seconds(step, now):>6} "
+    return what
+
+
+def column_of(steps: Iterable[Step], width: int) -> int:
+    """How wide what they do is shown, all alike."""
+    if width < ROOMY:
+        return NARROWEST
+    return min(max([NARROWEST, *(cells(step_what(step)) for step in steps)]), WIDEST)
+
+
+def step_row(
+    step: Step, width: int, now: datetime | None = None, *, chosen: bool = False, column: int = NARROWEST
+) -> Row:
+    """``> 12 prod-1 switch  started 3s``."""
+    mark, role = STEP_MARKS[step.state]
+    where = pad(one_line(place_words(step.host, step.action)), 10)
+    head = f" {step.seq:>3} {where} {pad(step_what(step), column)} {step_seconds(step, now):>6} "
     return (
         Span(">" if chosen else " ", Role.STRONG),
         Span(mark, role),

@@ -9,7 +9,7 @@ from typing import Final
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.promoting import asks_people, waits_in
+from quarterdeck.rollouts.promoting import asks_people, is_held, waits_in
 from quarterdeck.rollouts.queueing import waits_for_turn
 from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.target_seen import Mark, TargetSeen
@@ -44,12 +44,19 @@ def waits_for_words(seen: RolloutSeen) -> bool:
 
 
 def waits_for_promotion(seen: RolloutSeen) -> bool:
-    """Whether it stands at a step of its own plan until somebody promotes it: no operator has stopped it, and nothing has failed."""
+    """Whether it stands at a step of its own plan until somebody promotes it, or is held there by an operator: nothing has failed."""
     return (
         seen.rollout.state is RolloutState.PAUSED
         and waits_in(seen.steps) is not None
         and asks_people(seen.steps) is None
     )
+
+
+def waiting_key(seen: RolloutSeen) -> str:
+    """What lets it go on: ``a approve``."""
+    if waits_for_words(seen):
+        return "a approve"
+    return "p resume" if is_held(seen.rollout) else "p promote"
 
 
 def waiting_row(picture: Picture, width: int) -> Row:
@@ -61,7 +68,7 @@ def waiting_row(picture: Picture, width: int) -> Row:
     environment, _, service = seen.rollout.target.partition("/")
     where = environment.upper() if environment == picture.production else environment
     more = f"(+{len(waiting) - 1} more) " if len(waiting) > 1 else ""
-    tail = f"  {'a approve' if waits_for_words(seen) else 'p promote'} {more}"
+    tail = f"  {waiting_key(seen)} {more}"
     head = f"? {where} {service} {seen.to_version or ''} {' '.join(clean(seen.rollout.outcome).split())}"
     room = max(width - cells(tail), 0)
     return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)

@@ -19,6 +19,7 @@ from quarterdeck.tui.room.overview.rollouts import searched
 from quarterdeck.tui.room.pane import Pane, Size, unread_rows
 from quarterdeck.tui.room.rollout_rows import (
     STATE_ROLES,
+    column_of,
     host_rows,
     metric_rows,
     one_line,
@@ -226,12 +227,13 @@ def whole_rows(
         rows += [_heading("asked for"), *(_indented(request_row(request, width - 1)) for request in seen.requests)]
     where: dict[int, int] = {}
     wave = None
+    column = column_of(seen.steps, width)
     for step in sorted(seen.steps, key=lambda step: (step.batch, step.seq)):
         if step.batch != wave:
             wave = step.batch
             rows.append(_heading(f"wave {wave + 1}"))
         where[step.seq] = len(rows)
-        rows.append(step_row(step, width, now, chosen=step.seq == chosen))
+        rows.append(step_row(step, width, now, chosen=step.seq == chosen, column=column))
     rows.append(_heading("what happened"))
     for event in reversed(seen.events):
         if not is_detail(event):
