@@ -217,6 +217,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--screen", action="store_true", help="the control room in place of deploys and rollbacks")
     parser.add_argument("--docker", action="store_true", help="Docker engines in place of SSH hosts (as root)")
     parser.add_argument("--routers", action="store_true", help="what clients notice behind routers (as root)")
+    parser.add_argument("--journal", action="store_true", help="what reads a journal of a million events")
     parser.add_argument("--only-floor", action="store_true", help="without qd")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go (build/bench.json)"
@@ -251,6 +252,13 @@ def main() -> int:
 
         page = ROOT / "docs" / "performance.md" if chosen.write_docs else None
         return routed.run(machine(), say, chosen.json, page, chosen.rounds)
+    if chosen.journal:
+        from benchmarks import long_journal
+
+        page = ROOT / "docs" / "performance.md" if chosen.write_docs else None
+        return long_journal.run(
+            machine(), say, chosen.json, page, events=100_000 if chosen.quick else long_journal.EVENTS
+        )
     tools = service.tools()
     results = Results(machine(), rounds)
     directory = Path(tempfile.mkdtemp(prefix="qd-bench-"))

@@ -10,18 +10,18 @@ from typing import Self
 
 from quarterdeck.history import engine
 from quarterdeck.history.errors import JournalError, JournalFull, JournalMissing, JournalOutdated
+from quarterdeck.history.evidence import Evidence
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.migrate import LATEST, check_format, migrate
 from quarterdeck.history.modes import AffectedMark, settle
 from quarterdeck.history.mounts import refuse_network
 from quarterdeck.history.place import Place, advice_for
-from quarterdeck.history.presences import Presences
 from quarterdeck.history.records import Operator
 from quarterdeck.history.reserve import Reserve
 from quarterdeck.history.store import told
 
 
-class Journal(Presences):
+class Journal(Evidence):
     """An open journal: one connection, for one process, used by one thread at a time. Open it with ``Journal.open``."""
 
     _mark: AffectedMark | None = None

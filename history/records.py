@@ -124,6 +124,20 @@ class Ended(msgspec.Struct, frozen=True):
     seq: int = 0  # the event that ended it
 
 
+class Change(msgspec.Struct, frozen=True, gc=False):  # tens of thousands, and nothing in one leads back to it
+    """A rollout that began and has ended, as statistics count it. ``seq``: the event that ended it: the order of all of them."""
+
+    id: int
+    target: str
+    kind: RolloutKind
+    state: RolloutState
+    from_release: str | None
+    to_release: str | None
+    started: str
+    ended: str
+    seq: int
+
+
 class Drilled(msgspec.Struct, frozen=True):
     """A drill that went well. ``seconds``: until the release before served everywhere, healthy; ``checked``, ``failed``: how often it was
     asked how the service is, in both directions, and how often that was answered badly or by nobody; ``ended``: ISO 8601 UTC."""

@@ -97,6 +97,16 @@ def targets_and_environments(parsed_args: argparse.Namespace, **_: Any) -> list[
     return _quietly(lambda: [*_session(parsed_args).fleet.environments, *_session(parsed_args).fleet.targets])
 
 
+def services_and_all_above(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """Environments, targets, and services, which are in several environments."""
+
+    def found() -> list[str]:
+        fleet = _session(parsed_args).fleet
+        return _unique([*fleet.environments, *fleet.targets, *(target.service for target in fleet.targets.values())])
+
+    return _quietly(found)
+
+
 def versions(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     """Versions of the target's releases that the journal knows."""
     return _quietly(lambda: _unique(row.release.version for row in _releases(parsed_args)))

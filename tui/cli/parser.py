@@ -62,6 +62,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("rollouts", "reading", "list rollouts, newest first"),
     Command("show", "reading", "one rollout, whole: steps, requests, reasons"),
     Command("watch", "reading", "follow a rollout live, a line for each step"),
+    Command("report", "reporting", "the post-mortem of a rollout: what happened, when, and who did what"),
+    Command("stats", "counting", "how often is deployed, how often it goes wrong, how long until it is well again"),
     Command("history", "past", "what ran when, and who did it"),
     Command("releases", "past", "the releases of a target and what became of them"),
     Command("builds", "building", "what CI systems built, and where that runs"),

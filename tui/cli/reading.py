@@ -215,8 +215,8 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
             "plan": rollout.plan,
             "approvals": waiting_value(waiting),
             "queue": _queue_value(queue),
-            "words": [_word_value(word) for word in words],
-            "steps": [_step_value(step) for step in steps],
+            "words": [approval_value(word) for word in words],
+            "steps": [step_value(step) for step in steps],
             "metrics": [msgspec.to_builtins(metric) for metric in metrics],
             "requests": [_request_value(request) for request in asked],
             "events": [event_value(event) for event in events],
@@ -299,7 +299,7 @@ def _queue_value(queue: "Queued | None") -> dict[str, Any] | None:
     return queue.value() if queue is not None else None
 
 
-def _step_value(step: "Step") -> dict[str, Any]:
+def step_value(step: "Step") -> dict[str, Any]:
     return {
         "seq": step.seq,
         "batch": step.batch,
@@ -314,7 +314,7 @@ def _step_value(step: "Step") -> dict[str, Any]:
     }
 
 
-def _word_value(word: "Approval") -> dict[str, Any]:
+def approval_value(word: "Approval") -> dict[str, Any]:
     return {
         "verdict": word.verdict,
         "by": word.by,

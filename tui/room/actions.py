@@ -26,7 +26,7 @@ class Group(StrEnum):
 
 class Action(msgspec.Struct, frozen=True):
     """``keys``: Textual's names, the first one is shown. ``command``: the word after ``:``; ``takes``: its arguments, for help
-    and completion (target, version, rollout, text, pane, view, look). ``changes``: refused to readers. ``footer``: the
+    and completion (target, part of the fleet, version, rollout, text, pane, view, look). ``changes``: refused to readers. ``footer``: the
     smaller, the earlier; 0: not there. ``pane``: only where the pane of that name has the keys."""
 
     id: str
@@ -239,6 +239,23 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "events",
         ("target",),
         footer=10,
+    ),
+    Action(
+        "report",
+        "report",
+        "Write the post-mortem of the rollout into a file: what happened, when, and who did what.",
+        _LOOK,
+        _R,
+        command="report",
+        takes=("rollout", "text"),
+    ),
+    Action(
+        "stats",
+        "stats",
+        "How often is deployed, how often it goes wrong, how long until it is well again.",
+        _LOOK,
+        command="stats",
+        takes=("part",),
     ),
     Action("runbook", "runbook", "The service's runbook.", _LOOK, _T, command="runbook", takes=("target",)),
     Action("view-1", "overview", "The overview.", _LOOK, keys=("1",), command="overview"),

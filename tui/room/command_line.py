@@ -25,6 +25,12 @@ class Names(msgspec.Struct, frozen=True):
     versions: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     panes: tuple[str, ...] = ()
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What figures can be of: environments, services, targets."""
+        pairs = [target.partition("/") for target in self.targets]
+        return tuple(dict.fromkeys([*(one[0] for one in pairs), *(one[2] for one in pairs), *self.targets]))
+
 
 def names_of(picture: Picture, panes: Sequence[str]) -> Names:
     """From the picture alone: what runs, the way back, what rollouts moved."""
@@ -90,6 +96,8 @@ def _check(kind: str, word: str, names: Names) -> None:
     match kind:
         case "target":
             known = names.targets
+        case "part":
+            known = names.parts
         case "look":
             known = tuple(LOOKS)
         case "view":
@@ -120,6 +128,8 @@ def completions(line: str, names: Names) -> list[str]:
     match action.takes[len(words) - 1]:
         case "target":
             found = names.targets
+        case "part":
+            found = names.parts
         case "rollout":
             found = names.rollouts
         case "version":

@@ -14,7 +14,19 @@ Words = tuple[str, ...]
 Handler = Callable[["Room", Words], Awaitable[None]]
 
 
-SUBJECTS = ("moving", "overview", "looking", "health", "room", "logs", "comparing", "guide", "cards", "executing")
+SUBJECTS = (
+    "moving",
+    "overview",
+    "looking",
+    "health",
+    "room",
+    "logs",
+    "comparing",
+    "guide",
+    "cards",
+    "executing",
+    "evidence",
+)
 """The files, those first that are quick to load and that the first key is likely to be of."""
 
 

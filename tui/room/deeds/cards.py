@@ -76,7 +76,7 @@ async def _deploy(room: Room, words: Words) -> None:
         room.push_screen(VersionPicker(target, take, typed=True))
 
 
-def _meant(room: Room, words: Words) -> int | None:
+def meant(room: Room, words: Words) -> int | None:
     """The rollout that is meant: the one that was typed (its number or its target), the chosen one in a list of rollouts,
     else the one that is under way on the chosen target, or was the last. None: there is none, and that was said."""
     if words and (number := words[0].removeprefix("#")).isdecimal():
@@ -102,7 +102,7 @@ def _on_rollout(title: str, work: Callable[[Room, Closely], Awaitable[None]]) ->
         await work(room, await room.desk.ask(lambda journal: look_closely(journal, id)))
 
     async def handler(room: Room, words: Words) -> None:
-        id = _meant(room, words)
+        id = meant(room, words)
         if id is not None:
             room.carry_out(title, look_and_work(room, id))
 
@@ -117,7 +117,7 @@ def _card(make: Callable[[int, str], Card]) -> Handler:
         room.push_screen(make(id, rollout.target))
 
     async def handler(room: Room, words: Words) -> None:
-        id = _meant(room, words)
+        id = meant(room, words)
         if id is None:
             return
         seen = room.picture.rollout(id)

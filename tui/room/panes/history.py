@@ -1,12 +1,13 @@
 """The history: every event that is worth a line, of the fleet or of one target, and the chosen one whole beside it."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from typing import ClassVar
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Event, Rollout
+from quarterdeck.history.records import Event
 from quarterdeck.rollouts.statistics import Statistics, statistics
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.panes.plots import plot_rows
@@ -15,7 +16,8 @@ from quarterdeck.tui.room.timeline import Pages, entry_rows, long_row, shown
 
 PAGE = 400  # events a page
 NEAR_THE_END = 20  # rows before the end at which the next page is asked for
-COUNTED = 2000  # rollouts that the figures are made from
+DAYS = 28  # that the figures are of
+BEFORE = timedelta(days=7)  # that is read before them: what a rollback left may have been deployed then
 
 
 class History(Pane):
@@ -174,11 +176,15 @@ class Entry(Pane):
         return rows
 
     async def _count(self, target: str | None) -> None:
-        def read(journal: Journal) -> list[Rollout]:
-            return journal.rollouts(target, limit=COUNTED)
+        now = self.room.now()
+
+        def count(journal: Journal) -> Statistics:
+            first = (now - timedelta(days=DAYS) - BEFORE).strftime("%Y-%m-%dT")
+            after = journal.seq_at(first) - 1
+            return statistics(journal.changes(None if target is None else [target], after=after), now, days=DAYS)
 
         try:
-            self._figures = statistics(await self.room.desk.ask(read), self.room.now())
+            self._figures = await self.room.desk.ask(count)
         except (JournalError, TimeoutError):
             self._figures = None  # the header says what is wrong with the journal
         self.renew()

@@ -1,0 +1,1 @@
+"""Post-mortems and statistics in words: Markdown and JSON, for the command line and for the control room. Pure."""
