@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -45,6 +46,7 @@ AT_ONCE: Final = 20  # rollouts in a transaction
 DAYS: Final = 3 * 365
 TIMES: Final = 20  # as often as what was played is there in all
 ROUNDS: Final = 9
+BUSY: Final = "by the processor alone"
 BEGIN, END = "<!-- journal: begin -->", "<!-- journal: end -->"
 WHO: Final = Operator("lena", 1000, None, "bastion-2")
 
@@ -307,12 +309,18 @@ def _qd(file: Path, *words: str) -> None:
 def _timed(work: Callable[[], object], rounds: int) -> dict[str, float]:
     times, used = [], []
     for _ in range(rounds):
-        before, begin = sum(os.times()[:4]), time.perf_counter()
+        before, begin = _processor(), time.perf_counter()
         work()
         times.append((time.perf_counter() - begin) * 1000)
-        used.append((sum(os.times()[:4]) - before) * 1000)
+        used.append((_processor() - before) * 1000)
     found = {"median": statistics.median(times), "least": min(times), "most": max(times)}
     return {name: round(value, 1) for name, value in (found | {"processor": statistics.median(used)}).items()}
+
+
+def _processor() -> float:
+    """Seconds that this process and the children that have ended used."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def table(found: dict[str, dict[str, float]], events: int, machine: str) -> str:
@@ -323,7 +331,7 @@ def table(found: dict[str, dict[str, float]], events: int, machine: str) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, times in found.items():
-        met = "yes" if times["median"] <= BUDGETS[name] else "NO"
+        met = "yes" if times["median"] <= BUDGETS[name] else BUSY if times["processor"] <= BUDGETS[name] else "NO"
         figures = " | ".join(f"{times[key]:g}" for key in ("median", "least", "most", "processor"))
         lines.append(f"| {name} | {figures} | {BUDGETS[name]:g} | {met} |")
     return "\n".join(lines)

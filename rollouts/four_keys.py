@@ -40,8 +40,8 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def per_week(self) -> float | None:
-        """None: there was no whole day."""
-        return self.deployments / self.days * 7 if self.days >= 1 else None
+        """None of less than a week: a busy day is no pace."""
+        return self.deployments / self.days * 7 if self.days >= 7 else None
 
     @property
     def failure_rate(self) -> float | None:

@@ -87,6 +87,7 @@ SCREENS = (
     ),
     Screen("deploy-live", begin=_live_card, ready=_card_shows("2 of 4 hosts")),
     Screen("logs-filtered", ("slash", *"orders"), begin=_some_logs, ready=_shows("logs", "/orders/")),
+    Screen("stats", ("colon", *"stats", "enter"), ready=_card_shows("change failure rate")),
     Screen("ways-on", ("p",), target="preprod/web", ready=_card_shows("resume")),
 )
 

@@ -64,8 +64,8 @@ def _restored_by(by: Linked) -> str:
 
 
 def _restores(one: Linked) -> str:
-    after = f" {duration(one.seconds)} after that trouble can have begun" if one.seconds is not None else ""
-    return f"It made well{after} what rollout {one.rollout} of {one.by} had broken with {_version(one.release, 'a release')}."
+    after = f", {duration(one.seconds)} after the trouble can have begun" if one.seconds is not None else ""
+    return f"It made well what rollout {one.rollout} of {one.by} had broken with {_version(one.release, 'a release')}{after}."
 
 
 def _version(release: str | None, otherwise: str) -> str:

@@ -1,5 +1,6 @@
 """The four keys of delivery over the screen: of the fleet or a part of it, by week, month, service or environment. It changes nothing."""
 
+import textwrap
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,7 +10,7 @@ from quarterdeck.rollouts.four_keys import FourKeys, four_keys
 from quarterdeck.rollouts.statistics import FAILED_WITHIN, Judged, judged
 from quarterdeck.tui.evidence.stats_words import HEADERS, cells, remarks, sentences
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows
-from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, pad, pieces, row
+from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, pad, row
 
 GROUPS: Final = {"w": "week", "m": "month", "s": "service", "e": "environment"}
 SPANS: Final = (30, 90, 365)  # days
@@ -65,7 +66,7 @@ class StatsCard(Card):
         ]
         rows += [EMPTY, *_table(found, self.by, width), EMPTY]
         for remark in remarks(found, FAILED_WITHIN / timedelta(hours=1)):
-            rows += [row(Span(piece, Role.DIM)) for piece in pieces(remark, width)]
+            rows += [row(Span(piece, Role.DIM)) for piece in textwrap.wrap(remark, max(width, 20))]
         return rows
 
     def pressed(self, key: str) -> None:
