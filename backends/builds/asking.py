@@ -22,12 +22,12 @@ from quarterdeck.backends.artifacts.http_tries import (
     in_words,
     retry_after,
 )
-from quarterdeck.backends.artifacts.registry.reference import is_loopback
 from quarterdeck.backends.errors import BackendError, BuildsUnknown, NotPermitted, Unreachable
 from quarterdeck.backends.secrets.masking import Masker
 from quarterdeck.backends.secrets.resolving import resolve_secrets
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.builds import Builds
+from quarterdeck.config.web_servers import is_loopback
 
 S = TypeVar("S")
 T = TypeVar("T")

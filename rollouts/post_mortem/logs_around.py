@@ -12,9 +12,9 @@ from quarterdeck.backends.secrets import Masker, resolve_each
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.model import Fleet, SecretReference, Target
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.control import Refused
 from quarterdeck.rollouts.logs import Silent, open_backend, read_logs, time_of
 from quarterdeck.rollouts.post_mortem.values import Logs, LogText, PostMortem
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.statistics import moment_of
 
 LINES: Final = 40  # of a host, in a report

@@ -125,7 +125,7 @@ async def _ask(session: "Session", services: list[str], limit: int) -> "dict[str
 def built(session: "Session", target: "Target", word: str) -> tuple[str, dict[str, Any]]:
     """The version of the build that ``word`` names, and the build as a rollout carries it. Raises UsageError, Refused, BackendError."""
     from quarterdeck.rollouts.built import NotToDeploy, as_option, choose, is_words
-    from quarterdeck.rollouts.control import Refused
+    from quarterdeck.rollouts.refusals import Refused
 
     session.control.permitted(target.name)
     try:

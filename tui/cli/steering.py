@@ -132,10 +132,11 @@ def declare_retry(commands: "argparse._SubParsersAction[Parser]") -> None:
 def run_pause(session: "Session", arguments: argparse.Namespace) -> int:
     rollout = session.rollout(arguments.rollout)
     from quarterdeck.history.records import ENDED, RolloutState
+    from quarterdeck.rollouts.awaiting import await_state
 
     answered = _answered(session, session.control.ask(rollout.id, "pause", arguments=_reason(arguments)))
     if answered.state == "done":  # its state is journalled right after the answer
-        session.control.await_state(rollout.id, {*ENDED, RolloutState.PAUSED}, HELD)
+        await_state(session.journal, rollout.id, {*ENDED, RolloutState.PAUSED}, HELD)
     return _report(session, rollout, answered)
 
 

@@ -33,7 +33,7 @@ class StatsCard(Card):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.begin(self._read(), "stats")
+        self.begin(self._read, "stats")
 
     async def _read(self) -> None:
         targets = self._targets

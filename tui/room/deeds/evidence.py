@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from quarterdeck.backends.text_cleaning import clean
-from quarterdeck.rollouts.control import Refused
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.cards.stats import StatsCard
 from quarterdeck.tui.room.deeds import Handler, Words
