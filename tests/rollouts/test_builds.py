@@ -172,6 +172,8 @@ def test_a_diff_tells_the_commits_between_two_releases(
     assert [one["subject"] for one in document["commits"]["came"]] == ["Change 3", "Change 2"]
     assert document["commits"]["went"] == []
     assert [one for one in document["facts"] if one["name"] == "commit"], "the release remembers it"
+    plan = built.qd("rollback", "staging/web", "--plan", status=0).stdout
+    assert f"-     {server.builds[0]['commit'][:8]} Change 3 (omar)" in plan
     shown = built.qd("diff", "v3", "v1", status=0).stdout
     assert "commits (2 go back)" in shown
     assert f"- {server.builds[0]['commit'][:8]} Change 3 (omar, 2026-11-29)" in shown

@@ -1,6 +1,7 @@
 """Builds and artifacts: what a CI system built of the chosen target's service, and the target's releases, what became of each, and on
 how many hosts a copy lies. The CI system is asked now and then, only while this is on the screen, and never by the screen's own loop."""
 
+import textwrap
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -159,7 +160,8 @@ class Builds(Pane):
             return [(Span(" asking what was built ...", Role.DIM),), ()]
         rows: list[Row] = []
         if told.fault:
-            rows.append((Span(f" ? {ellipsis(told.fault, max(size.width - 3, 0))}", Role.STALE),))
+            lines = textwrap.wrap(told.fault, max(size.width - 4, 20))
+            rows += [(Span(f" {'?' if at == 0 else ' '} {line}", Role.STALE),) for at, line in enumerate(lines[:4])]
         if told.builds is None:
             return [*(rows or [(Span(" asking what was built ...", Role.DIM),)]), ()]
         if not told.builds:
