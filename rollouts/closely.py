@@ -20,7 +20,7 @@ from quarterdeck.history.records import (
     Worker,
 )
 from quarterdeck.rollouts.flag_plan import switched_off
-from quarterdeck.rollouts.measuring_seen import metrics_seen
+from quarterdeck.rollouts.metrics_seen import metrics_seen
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
 from quarterdeck.rollouts.rollout_seen import MOVES

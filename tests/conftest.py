@@ -25,9 +25,8 @@ from tests.sshd import SshdFleet, sshd_program, start_fleet
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-gc.set_threshold(
-    20_000, 20, 20
-)  # modules and tests are made by the ten thousand and stay: a quarter of collecting them went into looking
+# Modules and tests are made by the ten thousand, and stay: a quarter of collecting the tests went into looking for garbage among them.
+gc.set_threshold(20_000, 20, 20)
 
 StartFleet = Callable[..., SshdFleet]
 StartDockerEngine = Callable[..., DockerEngine]

@@ -13,7 +13,7 @@ from quarterdeck.backends.errors import BackendError
 from quarterdeck.history.records import Request, Step, StepState
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.worker.steps import StepFailed
-from quarterdeck.rollouts.worker.waiting_for_people import WaitingForPeople
+from quarterdeck.rollouts.worker.waiting_at_approvals import WaitingAtApprovals
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.analysis.course import Ended
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Safeguarding(WaitingForPeople):
+class Safeguarding(WaitingAtApprovals):
     _guard: "asyncio.Task[Ended] | None" = None
     _guarded: Step | None = None  # the step that names the safeguards
     _refuted = False  # they have failed, and a person has said that it is tried again

@@ -26,8 +26,8 @@ from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.standing import masked_values
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed
-from quarterdeck.rollouts.worker.waiting import Overtaken
 from quarterdeck.rollouts.worker.waiting_for_a_turn import NotItsTurn, WaitingForTurn
+from quarterdeck.rollouts.worker.waiting_for_words import Overtaken
 from quarterdeck.rollouts.worker.waves import Waves
 
 log = logging.getLogger("quarterdeck.worker")

@@ -15,7 +15,7 @@ from quarterdeck.history.records import Request, RolloutKind
 from quarterdeck.rollouts.approvals import tally
 from quarterdeck.rollouts.refusals import busy
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin
-from quarterdeck.rollouts.worker.waiting import WaitingForWords, rejected
+from quarterdeck.rollouts.worker.waiting_for_words import WaitingForWords, rejected
 
 log = logging.getLogger("quarterdeck.worker")
 

@@ -193,7 +193,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.approving import waiting_for
     from quarterdeck.rollouts.flag_plan import switched_off
     from quarterdeck.rollouts.in_line import queued
-    from quarterdeck.rollouts.measuring_seen import metrics_seen
+    from quarterdeck.rollouts.metrics_seen import metrics_seen
     from quarterdeck.rollouts.policy import set_aside
     from quarterdeck.tui.cli.approving import waiting_value
     from quarterdeck.tui.cli.waits import flag_off_words

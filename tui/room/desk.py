@@ -15,8 +15,8 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.health import Measures
-from quarterdeck.rollouts.measuring import Measuring
 from quarterdeck.rollouts.picture import Picture, around, empty_picture, is_of, renew, take_picture
+from quarterdeck.rollouts.sample_reading import SampleReading
 
 T = TypeVar("T")
 
@@ -150,7 +150,7 @@ class Desk:
         recent = journal.events(limit=RECENT_EVENTS, newest_first=True)
         self._tell(News(picture, tuple(reversed(recent))))
         since_looked = since_around = 0.0
-        measuring = Measuring()
+        measuring = SampleReading()
         while not self._stop.is_set():
             self._nudge.wait(LOOK_EVERY)
             self._nudge.clear()

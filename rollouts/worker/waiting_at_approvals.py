@@ -17,7 +17,7 @@ from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.waiting_out import WaitingOut
 
 
-class WaitingForPeople(WaitingOut):
+class WaitingAtApprovals(WaitingOut):
     async def _over(self, step: Step) -> str:
         if step.action != Action.APPROVAL:
             return await super()._over(step)

@@ -15,7 +15,7 @@ AGES = 4.0  # seconds more, after which figures are made anew although nothing w
 OVERLAP = 60.0  # seconds: an observer writes samples some seconds after they were measured
 
 
-class Measuring:
+class SampleReading:
     """For one follower of a journal. ``target``: whose figures are wanted; ``everything``: whether those of all are, roughly."""
 
     def __init__(self) -> None:
