@@ -1,5 +1,11 @@
 """Promise 1 behind a real router: SIGKILL the worker at the boundaries of a canary, of its abort and of a rollback. A new one resumes, the
 hosts run what they should, the router says the same as the journal, and every request is answered by that.
+
+Seen to fail, at the small count, with one of these taken out: a step that was begun is done again by whoever takes over (a deploy ends
+taken back, by its read-back of a host that was never switched); a switch that a host answers from its record enters the router all the
+same (two of three are in service after a rollback); the way back ends the rules (one is left after an abort). Not seen: the first of them
+in a rollback, whose two kills hit other places; and, of an abort, a way back that whoever takes over does not go on with, since it hears
+the abort once more.
 """
 
 import asyncio
@@ -11,7 +17,7 @@ import pytest
 
 from quarterdeck.backends.routers.contract import FULL, Slot
 from quarterdeck.history.identity import current_operator
-from quarterdeck.history.records import ENDED, RolloutState
+from quarterdeck.history.records import ENDED, RolloutState, StepState
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.traffic import journalled, shown
 from tests.backends.routers.running import RunningHaproxy
@@ -34,6 +40,12 @@ async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedFi
     async with behind(RunningHaproxy(), tmp_path, sshd_fleet) as made:
         made.write(strategy=CANARY)
         yield made
+
+
+def stands(field: RoutedField, rollout: int) -> bool:
+    """It waits until somebody promotes."""
+    with field.journal(read_only=True) as journal:
+        return any(step.body.get("promote") and step.state is StepState.STARTED for step in journal.steps(rollout))
 
 
 def go_on(field: RoutedField, rollout: int) -> None:
@@ -61,8 +73,11 @@ async def test_killed_at_the_boundaries(
         await field.do("deploy", TARGET, version, "--wait")
     died = tmp_path / "died"
     boundary = 3
-    versions = itertools.cycle(["v2", "v1"] if kind == "deploy" else ["v1", "v2"])
+    versions = itertools.cycle({"deploy": ["v2", "v1"], "rollback": ["v1", "v2"], "abort": ["v1", "v3"]}[kind])
     before = "v2"
+    if kind == "abort":
+        steps = [*CANARY["canary"]["steps"], {"pause": {}}]  # everything that it changes is changed by then
+        field.write(strategy={"canary": {"steps": steps}})
     for version in versions:
         with monkeypatch.context() as dying:
             dying.setenv("PYTHONPATH", str(DYING))
@@ -73,7 +88,7 @@ async def test_killed_at_the_boundaries(
             rollout = await asyncio.to_thread(field.begin, verb, version, **options)
         if kind == "abort":
             with field.journal() as journal:
-                wait_for(lambda: died.exists() or len(journal.steps(rollout)) > 0, "it has begun", 30)  # noqa: B023
+                await asyncio.to_thread(wait_for, lambda: died.exists() or stands(field, rollout), "it stands", 60)  # noqa: B023
                 if journal.rollout(rollout).state not in ENDED:
                     Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
         await asyncio.to_thread(field.until, rollout, field.worker_has_left, 60)

@@ -1,4 +1,7 @@
-"""Promise 25 with both releases beside each other on a real engine, behind a real HAProxy: blue/green, and a canary beside."""
+"""Promise 25 with both releases beside each other on a real engine, behind a real HAProxy: blue/green, and a canary beside.
+
+Seen to fail with a rollback that does not begin with the router: by the order of its steps, not by a request.
+"""
 
 from collections import Counter
 from collections.abc import AsyncIterator
