@@ -1,6 +1,10 @@
 """Promise 24: abort always wins. Every strategy behind a real HAProxy, stood still in each of its steps, and aborted while the new
 release is well, while it is ill, while nobody answers who measures, and after the router was restarted: afterwards every request is
 answered by the release that was there before.
+
+Seen to fail, at the small count, with one of these taken out: a wait hears an abort (it waits on); a wave is ended by one (the command
+runs on); the way back ends the rules (one is left); it begins with the router. Not seen: without its last change of the share, as the first
+one has done the same by then.
 """
 
 import asyncio
@@ -13,7 +17,7 @@ import pytest
 
 from quarterdeck.backends.routers.contract import FULL, Slot
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import RolloutState, StepState
+from quarterdeck.history.records import RolloutState, Step, StepState
 from tests.backends.routers.running import RunningHaproxy
 from tests.counts import counts_are_full
 from tests.driver import TARGET
@@ -63,6 +67,12 @@ def waits(field: RoutedField, rollout: int, action: str) -> None:
     field.watch(so, f"{action} of rollout {rollout}", 60)
 
 
+def first_of_the_way_back(steps: list[Step]) -> Step:
+    """The plan's own steps end with cleaning up."""
+    last = max(step.seq for step in steps if step.action == "finish")
+    return next(step for step in steps if step.seq > last)
+
+
 @pytest.mark.parametrize("stands", list(STANDS))
 async def test_every_request_is_answered_by_what_was_there_before(field: RoutedField, stands: str) -> None:
     strategy, action = STANDS[stands]
@@ -80,6 +90,9 @@ async def test_every_request_is_answered_by_what_was_there_before(field: RoutedF
             done = json.loads(await field.do("abort", str(rollout), "--wait", "--json", status=3))
         assert done["status"] == RolloutState.ROLLED_BACK, done
         assert field.running() == ["v1"] * 3, trouble
+        with field.journal(read_only=True) as journal:
+            back = first_of_the_way_back(journal.steps(rollout))
+        assert (back.action, back.body.get("percent")) == ("share", 100.0), "the requests go back before any host does"
         found = await field.asks(30) + await field.asks(30, X_Qd_Variant="beta")
         assert set(found) == {"v1"}, (trouble, found)
         if trouble not in (
