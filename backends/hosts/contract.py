@@ -227,6 +227,7 @@ class Connection(Protocol):
         op_id: str,
         *,
         action: str = "restart",
+        served: bool = False,
         deadline: float = 120.0,
     ) -> SwitchOutcome:
         """One execution: gate, ``current`` renamed to the release, service restarted, link, manifest and service read
@@ -236,6 +237,8 @@ class Connection(Protocol):
         kept).
         ``action``: restart (the default; of a service with slots, what is current and runs is left alone); start (after ``stop``); stop
         (the link is not touched); none (link only).
+        ``served``: a router leads requests there at this moment, or may, and goes on with that: a restart leaves alone what is current and
+        runs.
         The same ``op_id`` again gives the recorded outcome and does nothing.
         """
         ...

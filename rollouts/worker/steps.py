@@ -182,7 +182,8 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
 
         way = await routed.before(step, work, connection, release)
     try:
-        outcome = await connection.switch(release, work.secrets_of(release.id), work.fence, step.op_id, action=action)
+        secrets, served = work.secrets_of(release.id), way is not None and not way.left
+        outcome = await connection.switch(release, secrets, work.fence, step.op_id, action=action, served=served)
     except BackendError as error:
         untouched = error.untouched
         if way is not None and way.left:

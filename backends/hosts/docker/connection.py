@@ -130,6 +130,7 @@ class DockerConnection:
         op_id: str,
         *,
         action: str = "restart",
+        served: bool = False,
         deadline: float = 120.0,
     ) -> SwitchOutcome:
         """Starts the release's container beside the live one where both can run (``beside``), else in its place."""
@@ -143,7 +144,7 @@ class DockerConnection:
         around = Around(gate, release)
 
         async def change(seen: Seen) -> dict[str, Any]:
-            outcome = await switching.switch(gate, seen, around, release, secrets.values, action, op_id)
+            outcome = await switching.switch(gate, seen, around, release, secrets.values, action, op_id, served=served)
             return outcome if action == "stop" else switching.remembering(outcome, seen, release)
 
         outcome = await _switched(gate.once(op_id, f"switch {action}", change, beside=around.ask))

@@ -36,6 +36,8 @@ async def switch(
     values: Mapping[str, str],
     action: str,
     op_id: str,
+    *,
+    served: bool = False,
 ) -> Outcome:
     """``around`` was asked beside ``seen``. A port of a range that somebody has taken since it was chosen gives way to another one."""
     spec = making.spec_of(gate.host, gate.words, release)
@@ -44,7 +46,7 @@ async def switch(
     refused: set[str] = set()
     while True:
         try:
-            return await _switch(gate, seen, around, release, values, action, op_id, refused)
+            return await _switch(gate, seen, around, release, values, action, op_id, refused, served=served)
         except _PortTaken as taken:
             refused |= taken.ports
             # Each path begins with what it finds: so does the next one.
@@ -73,13 +75,15 @@ async def _switch(
     action: str,
     op_id: str,
     refused: Collection[str],
+    *,
+    served: bool,
 ) -> Outcome:
     making.refuse_a_foreign_holder(gate, release, around.holder)
     new = await _ready(gate, seen, around, release, values, op_id, refused)
     live = seen.live
     others = [one for one in seen.running if one.id != new.id]
     if live is not None and live.id == new.id:
-        return await _in_place(gate, seen, new, release, others, action)
+        return await _in_place(gate, seen, new, release, others, action, served=served)
     if action == "restart" and live is not None and [one.id for one in others] == [live.id]:
         spec, old = making.spec_of(gate.host, gate.words, release), live.spec
         if old is not None and not can_run_beside(ports.as_made(spec, new.labels), ports.as_made(old, live.labels)):
@@ -238,15 +242,15 @@ async def _fits(gate: Gate, found: Container, body: Body, release: Release, valu
 
 
 async def _in_place(
-    gate: Gate, seen: Seen, new: Container, release: Release, others: list[Container], action: str
+    gate: Gate, seen: Seen, new: Container, release: Release, others: list[Container], action: str, *, served: bool
 ) -> Outcome:
-    """The live one is the one that is wanted: what was started beside it goes, and it stays as it is."""
+    """The live one is the one that is wanted: what was started beside it goes, and it stays as it is. Where there was nothing beside it, it
+    is started anew, unless a router leads requests to it (``served``)."""
     spec = making.spec_of(gate.host, gate.words, release)
     for one in others:
         await making.stop(gate, one)
     if action == "none":
         return _outcome(release.id, seen.current)
-    served = _known_by_ports(spec)  # by a router, perhaps at this moment: what runs well is not started anew
     if new.state == "restarting" or (new.runs and action == "restart" and not others and not served):
         await making.stop(gate, new)
         started = True

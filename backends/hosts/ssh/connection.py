@@ -255,6 +255,7 @@ class SshConnection:
         op_id: str,
         *,
         action: str = "restart",
+        served: bool = False,  # noqa: ARG002 # with slots it is left alone anyway; without, it has left the router
         deadline: float = 120.0,
     ) -> SwitchOutcome:
         """One execution: gate, ``current`` renamed to the release, service restarted, link, manifest and service read back."""

@@ -112,6 +112,16 @@ class TestOnAnEngine:
         assert bound(box, box.name) != str(wanted)
         assert box.running == [first.id]
 
+    async def test_what_a_router_leads_to_is_not_started_anew_and_all_else_is(self, box: Box) -> None:
+        first = await box.staged("1", spec=ranged(box, free_range(2)))
+        await box.live(first, "1.1")
+        began = box.inspect(box.name)["State"]["StartedAt"]
+        served = await box.connection.switch(first, NO_SECRETS, box.fence(), "1.2", served=True)
+        assert (served.current, box.inspect(box.name)["State"]["StartedAt"]) == (first.id, began)
+        assert await switched(box, first, "1.3") == {"beside": False, "current": first.id}
+        assert box.inspect(box.name)["State"]["StartedAt"] != began, "it publishes a range, and no router is before it"
+        assert box.running == [first.id]
+
     async def test_where_all_are_taken_it_is_told_and_the_old_one_runs(self, box: Box) -> None:
         published = free_range(2)
         first, second = [await box.staged(version, spec=ranged(box, published)) for version in ("1", "2")]
