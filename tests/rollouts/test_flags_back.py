@@ -46,7 +46,11 @@ def test_abort_takes_it_back_wherever_it_stands(flagged: Flagged, stands: str) -
     one = TROUBLE[list(STANDS).index(stands) % len(TROUBLE)]
     for trouble in TROUBLE if counts_are_full() else (one,):
         guarded: dict[str, Any] = {"safeguards": ["nobody"]} if trouble == "measured by nobody" else {}
-        rollout = flagged.begin(*steps, service={"health": ONLY_V2_CAN_BE_ILL}, **guarded)
+        version = (
+            f"v2.{TROUBLE.index(trouble)}"  # one that was found to be ill before the abort came does not go out again
+        )
+        field.make_version(version)
+        rollout = flagged.begin(*steps, version=version, service={"health": ONLY_V2_CAN_BE_ILL}, **guarded)
         flagged.waiting(rollout, action)
         raised = flagged.percent
         sick = field.home(field.hosts[3]) / "sick"
