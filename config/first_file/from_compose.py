@@ -21,7 +21,7 @@ from quarterdeck.config.first_file.draft import (
     Waiting,
 )
 from quarterdeck.config.first_file.naming import free_name
-from quarterdeck.config.first_file.secret_looks import looks_secret
+from quarterdeck.config.first_file.secret_looks import looks_secret, without_secrets
 from quarterdeck.config.nodes import MappingNode, Node, ScalarNode, SequenceNode, Source
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.scalars import IMAGE, VARIABLE, Unfit, image_repository
@@ -37,7 +37,8 @@ def read_compose(path: Path, beside: Path) -> Draft:
     problems = Problems()
     project = _project(path, problems)
     if project is None:
-        raise CannotBegin(f"{path} can't be taken over: {next(iter(problems.found.values()))}")
+        first = without_secrets(str(next(iter(problems.found.values()))))
+        raise CannotBegin(f"{path} can't be taken over: {first}")
     found: list[FoundService] = []
     waiting: list[Waiting] = []
     left: list[Said] = []
@@ -122,7 +123,7 @@ class _Service(msgspec.Struct):
         if relative:
             to_do.append(f"{', '.join(relative)} are looked for below {directory} on the hosts: put them there")
         self.service = FoundService(free_name(self.name, self.taken, "service"), self.source, keys, to_do=tuple(to_do))
-        self.why += [problem.message for problem in problems.found.values()]
+        self.why += [without_secrets(problem.message) for problem in problems.found.values()]
 
     def _keys(
         self, project: Project, problems: Problems, image: str, without: list[str], directory: str | None

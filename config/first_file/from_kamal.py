@@ -367,7 +367,11 @@ class _Reading:
                     references[variable] = {"env": source or variable}
                     self.secrets.append(FoundSecret(source or variable, f"{at}: env.secret", name))
                 else:
-                    self._left(at, f"env.secret: {_without_erb(str(one))}", "it is no name of a variable")
+                    self._left(
+                        at,
+                        "a member of env.secret",
+                        "it is no name of a variable; it may be a value, so it is not shown",
+                    )
         return clear, references
 
     def _variable(

@@ -32,7 +32,8 @@ def joined(drafts: Sequence[Draft], wishes: Wishes, directory_name: str) -> Draf
         hosts = [HERE]
         assumed.append("the only host is the Docker engine of this machine, as no source names another: write yours")
     if not hosts:
-        raise CannotBegin("no host was found, and no service that could run on this machine's Docker engine")
+        why = "".join(f"; {said.source}: {said.what}: {said.why}" for said in left[:5])
+        raise CannotBegin(f"no host was found, and no service that could run on this machine's Docker engine{why}")
     if containers and not any(host.docker for host in hosts):
         hosts = [msgspec.structs.replace(host, ssh="", docker=f"ssh://{host.ssh}") for host in hosts]
         assumed.append("the services are containers, so the hosts are reached as Docker engines, over SSH")

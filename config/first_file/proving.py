@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from quarterdeck.config.first_file.draft import Draft, FoundService, Said, Waiting
+from quarterdeck.config.first_file.secret_looks import without_secrets
 from quarterdeck.config.first_file.writing import text_of
 from quarterdeck.config.first_file.yaml_text import flow
 from quarterdeck.config.load import load_fleet
@@ -49,8 +50,8 @@ def _problems(draft: Draft, directory: Path) -> tuple[Problem, ...]:
 
 
 def _told(problem: Problem) -> str:
-    """Without the place: it would be one in a file that there never was."""
-    return problem.message
+    """Without the place, which would be one in a file that there never was, and without what may be a secret."""
+    return without_secrets(problem.message)
 
 
 def _loaded(text: str, directory: Path) -> Fleet:

@@ -29,6 +29,17 @@ def looks_secret(name: str, value: str = "") -> bool:
     return bool(_FULL.search(value)) or _looks_random(value)
 
 
+def without_secrets(sentence: str) -> str:
+    """``sentence`` with what it quotes of somebody's file masked where that looks as if it held a secret."""
+    return re.sub(r"`([^`]*)`", lambda found: "`…`" if _quotes_a_secret(found[1]) else found[0], sentence)
+
+
+def _quotes_a_secret(text: str) -> bool:
+    name, sign, value = re.sub(r"[=:]", "=", text, count=1).partition("=")
+    words = re.findall(r"[A-Za-z0-9_]+", name)
+    return looks_secret("", text) or (bool(sign and value and words) and looks_secret(words[-1], value))
+
+
 def _looks_random(value: str) -> bool:
     """Long, without spaces, and letters mixed with digits, as nobody writes who means a word."""
     if not _RANDOM.fullmatch(value):

@@ -3,9 +3,12 @@
 import os
 import pty
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from quarterdeck.tui.cli.exits import MissingConfirmation
+from quarterdeck.tui.cli.init import _write
 from tests.cli.qd_command import DEADLINE, Qd
 
 COMPOSE = "services:\n  api: {image: registry.example.com/api}\n"
@@ -82,6 +85,32 @@ def test_nothing_is_overwritten_and_with_force_the_old_one_is_kept(shop: Qd) -> 
     assert not (shop.directory / "elsewhere").exists()
 
 
+def test_a_file_that_appears_meanwhile_is_not_overwritten_and_the_old_one_is_put_back(tmp_path: Path) -> None:
+    to = tmp_path / "fleet.yml"
+    to.write_text("somebody else's")
+    with pytest.raises(MissingConfirmation, match="appeared just now"):
+        _write(to, "ours", force=False)
+    assert to.read_text() == "somebody else's"
+    before = os.link
+
+    def link(_new: Path, there: Path) -> None:
+        there.write_text("quicker")
+        before(_new, there)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "link", link)
+        with pytest.raises(MissingConfirmation):
+            _write(to, "ours", force=True)
+    assert to.read_text() == "quicker"
+    assert (tmp_path / "fleet.yml.1").read_text() == "somebody else's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.yml", "fleet.yml.1"]
+
+
+def test_a_compose_file_without_an_image_says_so(shop: Qd) -> None:
+    (shop.directory / "compose.yaml").write_text("services: {api: {build: .}}\n")
+    assert "it has no image" in shop.inside("init", status=2).stderr
+
+
 def test_flags_say_all_that_would_be_asked(shop: Qd) -> None:
     arguments = ("--from", "ssh", "--hosts", "web-2", "--name", "acme", "--environment", "dev", "--service", "shop")
     done = shop("init", *arguments, "--yes", "--to", "ops.yml", environment={"NO_COLOR": "1"})
@@ -102,6 +131,7 @@ def test_flags_say_all_that_would_be_asked(shop: Qd) -> None:
         (("--from", "ssh", "--hosts", "web-9"), "no source has a host web-9; there is web-1, web-2"),
         (("--name", "No Good"), "--name takes a name"),
         (("--to", "nowhere/fleet.yml"), "there is no directory"),
+        (("--to", "home", "--force"), "home is a directory"),
     ],
 )
 def test_what_can_not_be_done_is_said_and_nothing_is_written(shop: Qd, arguments: tuple[str, ...], word: str) -> None:

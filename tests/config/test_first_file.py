@@ -268,6 +268,16 @@ def test_what_does_not_look_like_a_secret(name: str, value: str) -> None:
     assert not looks_secret(name, value)
 
 
+def test_a_reason_quotes_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        f"services:\n  api: {{image: api, environment: 'DB_PASSWORD={SECRET}'}}\n  web: {{image: web, restart: sometimes}}\n"
+    )
+    draft, text, _ = made_of(read(Origin("compose", tmp_path / "compose.yaml"), tmp_path), directory=tmp_path)
+    assert {one.service.name for one in draft.waiting} == {"api", "web"}
+    assert SECRET not in text
+    assert "`sometimes`" in text
+
+
 # Docker's contexts
 
 

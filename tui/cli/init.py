@@ -74,6 +74,8 @@ def run_init(session: "Session", arguments: argparse.Namespace) -> int:
     beside = to.absolute().parent
     if not beside.is_dir():
         raise UsageError(f"there is no directory {beside} to write {to.name} in")
+    if to.is_dir():
+        raise UsageError(f"{to} is a directory; --to takes the name of a file")
     if os.path.lexists(to) and not arguments.force:
         raise MissingConfirmation(
             f"{to} is there already, and was left as it is; --force keeps it as {_free(to).name} and writes anew,"
@@ -197,23 +199,41 @@ def _write(to: Path, text: str, *, force: bool) -> Path | None:
     """Writes the file, whole or not at all. What was there is kept under the name that is given back. A file that appeared in the
     meantime is not overwritten either: raises ``MissingConfirmation``."""
     new = to.with_name(f".{to.name}.{os.getpid()}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    kept = _free(to) if force and os.path.lexists(to) else None
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        kept = None
-        if force and os.path.lexists(to):
-            kept = _free(to)
+        _create(new, text)
+        if kept is not None:
             os.rename(to, kept)
         try:
-            os.link(new, to)  # fails where something is there: a rename would replace it
-        except FileExistsError:
-            raise MissingConfirmation(f"{to} appeared just now, and was left as it is; --force keeps it") from None
+            _place(new, to, text)
+        except BaseException:
+            if kept is not None and not os.path.lexists(to):
+                os.rename(kept, to)  # as it was
+            raise
     finally:
-        os.unlink(new)
+        new.unlink(missing_ok=True)
     return kept
+
+
+def _create(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _place(new: Path, to: Path, text: str) -> None:
+    """Under its name, in one piece. A rename would replace what is there: a link fails."""
+    try:
+        try:
+            os.link(new, to)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            _create(to, text)
+    except FileExistsError:
+        raise MissingConfirmation(f"{to} appeared just now, and was left as it is; --force keeps it") from None
 
 
 def _summary(session: "Session", draft: "Draft") -> None:
