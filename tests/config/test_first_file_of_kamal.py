@@ -146,6 +146,16 @@ def test_erb_is_said_and_never_run(tmp_path: Path) -> None:
         fleet_of(project(tmp_path, "service: shop\nimage: x\n<%= x %>\n: [\n"))
 
 
+def test_a_service_that_can_not_be_read_stands_there_as_a_comment(tmp_path: Path) -> None:
+    text = "service: shop\nimage: acme/shop\nservers: [10.0.0.1]\nproxy: {app_port: 99999}\n"
+    draft, written, fleet = fleet_of(project(tmp_path, text))
+    assert not fleet.targets
+    (waiting,) = draft.waiting
+    assert "a port from 1 to 65535" in " ".join(waiting.why)
+    assert "# TO DO: shop of deploy.yml can't be used as it is:" in written
+    assert "#   shop:" in written
+
+
 TEXT = st.text(st.characters(codec="utf-8"), max_size=10)
 ERB = st.sampled_from(["<%= ENV['A'] %>", "<%= x %>"])
 SCALAR = st.one_of(
