@@ -35,8 +35,26 @@ def test_what_runs_there_is_shipped_by_its_digest(two: Field) -> None:
     assert two.running()[:2] == ["v2", "v2"]
 
 
+def test_what_was_marked_bad_there_is_shipped_by_the_option_that_the_refusal_names(two: Field) -> None:
+    two.deploy("v1")
+    promote = ("promote", "staging/web", "--to", "production", "--wait")
+    two.qd(*promote, status=0)
+    two.deploy("v2")
+    two.qd(*promote, status=0)
+    two.qd("rollback", "production/web", "--yes", "--wait", status=0)
+    assert "--force --reason" in two.qd(*promote, status=5).stderr
+    two.qd(*promote, "--force", "--reason", "it was the database", "--supersede", status=0)
+    assert two.running()[:2] == ["v2", "v2"]
+
+
 def test_what_is_typed_wrongly_changes_nothing(two: Field) -> None:
     two.deploy("v1")
-    for words in (("--to", "prod"), ("--to", "production", "--full"), ("--override", "after")):
+    for words in (
+        ("--to", "prod"),
+        ("--to", "production", "--full"),
+        ("--override", "after"),
+        ("--force",),
+        ("--supersede",),
+    ):
         two.qd("promote", "staging/web", *words, status=2)
     assert two.running()[:2] == ["v1", None]

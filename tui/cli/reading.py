@@ -9,6 +9,7 @@ from quarterdeck.tui.cli.following import STATE_STYLES, ended_sentence, follow, 
 from quarterdeck.tui.cli.parser import Parser, add_command
 from quarterdeck.tui.cli.routing_words import place_words, short_words, step_words
 from quarterdeck.tui.cli.times import clock, day_and_clock, duration, seconds_between
+from quarterdeck.tui.cli.waits import left_words
 
 if TYPE_CHECKING:
     from quarterdeck.history.records import Approval, Event, Request, Rollout, Step
@@ -284,11 +285,13 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 def _came(step: "Step") -> str:
-    """What came of it; of a step about requests, and of a flag that is still to be set, also what it is."""
+    """What came of it, or how much of a wait is left; of a step about requests, and of a flag that is still to be set, also what it is."""
     if step.action == "flag" and step.state in ("pending", "started"):
         from quarterdeck.rollouts.flag_plan import flag_words
 
         return flag_words(step.body)
+    if left := left_words(step):
+        return left
     what = step_words(step.action, step.body, done=step.state == "done")
     came = outcome_text(step.outcome) if what else outcome_text(step.outcome, step.action)
     waits = step.outcome.get("waits") if what else ""

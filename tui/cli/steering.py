@@ -94,6 +94,12 @@ def declare_promote(commands: "argparse._SubParsersAction[Parser]") -> None:
         default=[],
         help=f"with --to: {OVERRIDES}",
     )
+    parser.add_argument(
+        "--supersede", action="store_true", help="with --to: take the place of a deploy that is under way there"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="with --to: ship a release that was marked bad there; needs --reason"
+    )
 
 
 def declare_skip(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -154,8 +160,9 @@ def run_resume(session: "Session", arguments: argparse.Namespace) -> int:
 def run_promote(session: "Session", arguments: argparse.Namespace) -> int:
     if arguments.to is not None:
         return _to_another_environment(session, arguments)
-    if arguments.override:
-        raise UsageError("--override is about a promotion to another environment: it needs --to")
+    for option in ("override", "supersede", "force"):
+        if getattr(arguments, option):
+            raise UsageError(f"--{option} is about a promotion to another environment: it needs --to")
     rollout = session.rollout(arguments.rollout)
     before = session.journal.head()[0]
     request = session.control.promote(rollout.id, full=arguments.full, reason=arguments.reason)
@@ -178,6 +185,8 @@ def _to_another_environment(session: "Session", arguments: argparse.Namespace) -
         arguments.to,
         reason=arguments.reason,
         override=arguments.override,
+        supersede=arguments.supersede,
+        force=arguments.force,
         detached_go=True,
     )
     return finish(session, rollout.id, detach=arguments.detach, timeout=arguments.timeout)
