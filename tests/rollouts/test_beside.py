@@ -2,9 +2,8 @@
 
 import msgspec
 
-from quarterdeck.config.model import Commands, Runner
+from quarterdeck.config.model import Commands, Runner, Slots
 from quarterdeck.config.release import Release, ResolvedArtifact
-from quarterdeck.config.slots import Slots
 from quarterdeck.rollouts.beside import why_not_beside
 
 

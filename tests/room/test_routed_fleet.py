@@ -79,8 +79,8 @@ def test_what_somebody_changed_at_a_router_is_told_while_a_rollout_waits_too(sta
     for width in (70, 100, 200):
         assert "~ green gets 30 %, not 25 %" in shown(by_hand, width, new)
     assert counts(picture)["drift"] == 1  # another target's
-    picture.targets[API] = msgspec.structs.replace(api, router=by_hand)
-    assert counts(picture)["drift"] == 2
+    changed = {**picture.targets, API: msgspec.structs.replace(api, router=by_hand)}
+    assert counts(msgspec.structs.replace(picture, targets=changed))["drift"] == 2
 
 
 def test_the_traffic_bar_at_any_width(state: Path) -> None:
