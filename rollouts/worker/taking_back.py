@@ -92,11 +92,12 @@ class TakingBack(Standing):
         if failures:
             names = ", ".join(dict.fromkeys(f.place for f in failures))
             reasons = "; ".join(dict.fromkeys(f.why for f in failures))
+            # Of a target's first release there is nothing that a rollback could go to: whatever comes next finishes it.
+            finish = f"qd rollback {self.target.name}" if armed.leaving else f"qd deploy {self.target.name} VERSION"
             await self._end(
                 epoch,
                 RolloutState.FAILED,
-                f"{why}; not taken back on {names}: {reasons}. {self._mixed()}. "
-                f"To finish: qd rollback {self.target.name}",
+                f"{why}; not taken back on {names}: {reasons}. {self._mixed()}. To finish: {finish}",
                 cause="partly",
             )
             return

@@ -202,3 +202,16 @@ def test_what_does_not_wait_is_not_promoted(field: Field) -> None:
             control.promote(rollout)
         with pytest.raises(Refused, match="has ended"):
             control.promote(rollout, full=True)
+
+
+def test_a_first_release_that_can_not_be_taken_back_names_a_way_that_is_there(field: Field) -> None:
+    """`qd rollback` would be refused: there is nothing to go to."""
+    field.write(
+        commands={"start": 'echo "$QD_RELEASE" > ../../running', "stop": "false", "status": "test -s ../../running"},
+        strategy={"canary": {"steps": [{"set_weight": 10}, UNTIL_PROMOTED]}},
+    )
+    rollout = field.begin("deploy", "v1")
+    waiting(field, rollout, "pause")
+    failed = field.qd("abort", str(rollout), status=4)
+    assert f"To finish: qd deploy {TARGET} VERSION" in failed.stdout + failed.stderr
+    assert "qd rollback" not in failed.stdout + failed.stderr
