@@ -89,7 +89,11 @@ def _text(moment: datetime) -> str:
 
 
 def _release(journal: Journal, id: str | None) -> ReleaseRow | None:
-    return journal.release(id) if id is not None else None
+    """None also where it can't be read: a report of what else is known is worth more than none."""
+    try:
+        return journal.release(id) if id is not None else None
+    except ValueError:
+        return None
 
 
 def _difference(before: ReleaseRow | None, after: ReleaseRow | None) -> Difference | None:
@@ -109,7 +113,12 @@ def _metrics(journal: Journal, rollout: Rollout, steps: Sequence[Step]) -> tuple
         for kind in (BEGUN, MEASURED)
         for event in journal.events(rollout=rollout.id, kind=kind, newest_first=True, limit=MOST_MEASUREMENTS)
     ]
-    return measurements(steps, msgspec.convert(analyses, dict[str, Analysis]), events)
+    try:
+        return measurements(steps, msgspec.convert(analyses, dict[str, Analysis]), events)
+    except (ValueError, KeyError) as error:
+        step = next(step.seq for step in steps if step.body.get("analyses"))
+        why = f"what the journal has of it can't be read: {error}"
+        return (MetricEvidence(step, "analysis", "unreadable", why, 0, None, 0, 0, 0, 0.0),)
 
 
 def _restoring(

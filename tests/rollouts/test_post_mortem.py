@@ -158,6 +158,22 @@ def test_samples_are_kept_with_their_sides_errors_and_verdict(told: Told) -> Non
     assert (found.name, found.state, found.errors, found.count) == ("p95", "inconclusive", 1, 3)
 
 
+def test_what_can_t_be_read_of_it_is_said_and_the_rest_is_told(told: Told) -> None:
+    """A journal that another version of the program wrote, or that somebody meddled with."""
+    journal = told.journal
+    to = journal.put_release(release("v1"))
+    options = {"analyses": {"golden": {"name": 7}}}
+    armed = journal.arm(TARGET, RolloutKind.DEPLOY, to_release=to, options=options)
+    epoch = journal.begin(armed.id, preempt="nothing")
+    journal.add_steps(armed.id, epoch, [NewStep(1, "(here)", "analysis", 1, {"analyses": ["golden"]})])
+    journal.start_steps(armed.id, epoch, [1])
+    journal._connection.execute("UPDATE release SET body = '{}'")
+    found = gather(journal, armed.id)
+    assert (found.after, found.difference) == (None, None)
+    assert [(one.step, one.state) for one in found.metrics] == [(1, "unreadable")]
+    assert found.steps[0].action == "analysis"
+
+
 def test_a_rollout_that_has_not_begun_or_is_not_there(told: Told) -> None:
     armed = told.journal.arm(TARGET, RolloutKind.DEPLOY, options={"version": "v9"})
     found = gather(told.journal, armed.id)
