@@ -66,6 +66,10 @@ def test_deploy_and_rollback_as_the_readme_says(play: Qd) -> None:
     assert {host["version"] for host in ended["hosts"]} == {"v1"}
     assert runs(play, "staging/web") == ["v1", "v1"]
     assert status(play, "staging/web")["version"] == "v1"
+    report = play("report", "staging/web", timeout=LONG).stdout
+    assert "staging/web went back from v2 to v1" in report
+    assert f"It made well what rollout {int(ended['rollout']) - 1}" in report
+    assert "INFO web v1 started" in report.partition("## Logs around it")[2], "the hosts' own lines"
 
 
 def test_a_bad_release_comes_back_by_itself(play: Qd) -> None:
