@@ -1,6 +1,6 @@
 """What a plan needs to know of the router in front of a target: which slot a release belongs in, and who serves meanwhile. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from quarterdeck.backends.routers.contract import (
     SlotState,
 )
 from quarterdeck.backends.routers.drift import Wanted, WantedSlot
+from quarterdeck.rollouts.plan import HostNow
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -102,3 +103,16 @@ def journalled(body: Mapping[str, Any]) -> Wanted:
             for slot, one in ((slot, body["slots"][str(slot)]) for slot in Slot)
         },
     )
+
+
+def twins(hosts: Sequence[HostNow]) -> str:
+    """Two hosts that a router can't tell apart, as it does so by their addresses, in words; empty: there are none."""
+    known: dict[str, str] = {}
+    for host in hosts:
+        other = known.setdefault(host.address, host.host) if host.address else host.host
+        if other != host.host:
+            return (
+                f"{other} and {host.host} are both reached at {host.address}, and a router can't tell them apart: say the `address` of "
+                "each in the fleet file"
+            )
+    return ""

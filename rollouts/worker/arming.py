@@ -464,14 +464,14 @@ class Arming:
         (``CannotBegin``); a rollback goes by what the journal says of it, or without it."""
         if self.director is None:
             return hosts, None
-        from quarterdeck.rollouts.traffic import as_state, journalled, traffic_of
+        from quarterdeck.rollouts.traffic import as_state, journalled, traffic_of, twins
 
         going_back = self.rollout.kind is RolloutKind.ROLLBACK
         looking = asyncio.create_task(self.director.look(patience=1.0 if going_back else 5.0))
         self._router_fault = ""
         try:
             found = [await self._with_address(host, release, tolerant=going_back) for host in hosts]
-            twins = _twins(found)
+            twins = twins(found)
             if twins and not going_back:
                 raise CannotBegin("hosts", f"{twins}; nothing was changed")
             if twins:
@@ -592,16 +592,3 @@ class Arming:
         known.update({row.id: row.release for row in self.journal.reader.releases(self.target.name, limit=200)})
         known.update({release.id: release for release in wanted})
         return known
-
-
-def _twins(hosts: list[HostNow]) -> str:
-    """Two hosts that a router can't tell apart, as it does so by their addresses, in words; empty: there are none."""
-    known: dict[str, str] = {}
-    for host in hosts:
-        other = known.setdefault(host.address, host.host) if host.address else host.host
-        if other != host.host:
-            return (
-                f"{other} and {host.host} are both reached at {host.address}, and a router can't tell them apart: say the `address` of "
-                "each in the fleet file"
-            )
-    return ""

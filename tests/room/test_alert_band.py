@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from quarterdeck.config.settings import Settings
 from quarterdeck.history.records import RolloutState
-from quarterdeck.rollouts.picture import RolloutSeen
+from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.overview.worst import waiting_key
 from tests.rollouts.test_telling import rollout
