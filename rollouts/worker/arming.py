@@ -471,11 +471,11 @@ class Arming:
         self._router_fault = ""
         try:
             found = [await self._with_address(host, release, tolerant=going_back) for host in hosts]
-            twins = twins(found)
-            if twins and not going_back:
-                raise CannotBegin("hosts", f"{twins}; nothing was changed")
-            if twins:
-                self._router_fault = twins
+            alike = twins(found)
+            if alike and not going_back:
+                raise CannotBegin("hosts", f"{alike}; nothing was changed")
+            if alike:
+                self._router_fault = alike
                 return hosts, None
             hosts = found
             state = await looking
