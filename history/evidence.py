@@ -1,6 +1,8 @@
 """What evidence is made from: rollouts as statistics count them, and the events of a time. Reads only."""
 
+import re
 from collections.abc import Collection
+from typing import Final
 
 from quarterdeck.history.presences import Presences
 from quarterdeck.history.records import Change, RolloutKind, RolloutState
@@ -11,6 +13,7 @@ _SELECT = (
     "SELECT id, target, kind, state, from_release, to_release, started, ended, ended_seq FROM rollout"  # noqa: S608 - constants
     f" WHERE ended_seq IS NOT NULL AND started IS NOT NULL AND {WHOLE_SQL}"
 )
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 FEW = 20  # targets: of more of them it is quicker to read all
 
 
@@ -31,6 +34,13 @@ class Evidence(Presences):
             for id, target, kind, state, *rest in self._rows(f"{sql} ORDER BY ended_seq", values)
         ]
         return found if targets is None or few else [one for one in found if one.target in targets]
+
+    def release_commits(self) -> list[tuple[str, str, str]]:
+        """Of every release whose commit is known: its id, its target and the commit. What is cut out of the stored JSON looks like one, or
+        is left out."""
+        cut = 'substr(body, instr(body, \'"commit":"\') + 10, 64)'
+        found = self._rows(f'SELECT id, target, {cut} FROM release WHERE instr(body, \'"commit":"\') > 0')  # noqa: S608 - constants
+        return [(id, target, sha) for id, target, text in found if _COMMIT.fullmatch(sha := text.partition('"')[0])]
 
     def seq_at(self, time: str) -> int:
         """The number of the first event that is not before ``time`` (as the journal writes it); after a clock that jumped, one of them.

@@ -77,6 +77,9 @@ class Standings(Rollouts):
             moving = active.get(name)
             left = _left(current, moving)
             back = [(id, back) for _, id, back in sorted(good.get(name, ()), reverse=True) if id != left]
+            if (first := _finished_first(current, moving, last.get(name))) is not None:
+                row = self.release(first)
+                back = [(first, row.release.version if row is not None else first)]
             standings[name] = Standing(
                 name,
                 current,
@@ -143,6 +146,16 @@ def _left(current: str | None, moving: Rollout | None) -> str | None:
     if moving is None or moving.kind is not RolloutKind.DEPLOY or not moving.epoch:
         return current
     return moving.to_release or current
+
+
+def _finished_first(current: str | None, moving: Rollout | None, last: Ended | None) -> str | None:
+    """Where a rollback leads after one that failed half-way: to where that was going back to. None: nothing stands half-way."""
+    if last is None or last.state is not RolloutState.FAILED or (moving is not None and moving.epoch):
+        return None
+    if last.kind is RolloutKind.ROLLBACK:
+        return last.to_release
+    forward = last.kind in (RolloutKind.DEPLOY, RolloutKind.DRILL)
+    return current if forward and last.to_release != current else None
 
 
 def _ended(row: "tuple[Any, ...] | list[Any]") -> Ended:

@@ -1,6 +1,8 @@
 """The commits between two releases, where the fleet file says where the source is. A git that fails, or is away, is said, and holds nothing
 up: what is asked here has a deadline, and answers with words instead of an error."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.place import Place
 
 FETCHING: Final = 300.0  # seconds, where somebody waits for just that
+TIMES: Final = 2.0  # seconds for when commits were made, which only makes a figure better
 SHOWN: Final = 10  # commits in a list for people
 
 
@@ -70,6 +73,27 @@ async def between(
         return Between(await mirror.between(ends[0], ends[1], limit=limit, deadline=deadline))
     except (BackendError, JournalError, OSError) as error:
         return Between(fault=f"commits not known: {error}")
+
+
+async def commit_times(
+    fleet: Fleet, commits: Iterable[tuple[str, str, str]], *, deadline: float = TIMES
+) -> dict[str, datetime]:
+    """By release, when its commit was made: of those (release, target, commit) whose service's mirror is on this machine and has
+    it. Asks no server, and raises nothing: what is not known is left out."""
+    of: dict[str, list[tuple[str, str]]] = {}
+    for release, target, commit in commits:
+        of.setdefault(target.partition("/")[2], []).append((release, commit))
+    times: dict[str, datetime] = {}
+    for service, releases in of.items():
+        repository: Repository | None = fleet.sources.get(service)
+        if repository is None or not (fleet.state / "sources").is_dir():
+            continue
+        try:
+            known = await mirror_of(repository, fleet.state).times([one for _, one in releases], deadline=deadline)
+        except (BackendError, JournalError, OSError):
+            continue
+        times |= {release: datetime.fromisoformat(known[commit]) for release, commit in releases if commit in known}
+    return times
 
 
 def to_value(found: Between | None) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.builds import Repository
 
 LISTED: Final = 50  # commits
+_AT_ONCE: Final = 500  # commits in one question: an argument list has an end
 _FRESH: Final = 10.0  # seconds within which what was not there is not asked for again
 _LOOKING: Final = 10.0  # seconds for a question to the mirror itself
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,199}")
@@ -68,6 +69,24 @@ class Mirror:
                 self._list(f"{before}..{after}", limit), self._list(f"{after}..{before}", limit)
             )
             return Commits(before, after, came[0], went[0], came[1], went[1])
+
+    async def times(self, commits: Sequence[str], *, deadline: float) -> dict[str, str]:
+        """When each of these (whole names) was committed, ISO 8601; of those that the mirror has. Nothing is fetched. Raises
+        CommitsUnknown."""
+        known = [one for one in dict.fromkeys(commits) if _WHOLE.fullmatch(one)]
+        found: dict[str, str] = {}
+        if not (
+            self._folder / "HEAD"
+        ).is_file():  # nothing is made where nothing is: whoever asks may only want to look
+            return found
+        async with self._kept(time.monotonic() + deadline):
+            for first in range(0, len(known), _AT_ONCE):
+                asked = known[first : first + _AT_ONCE]
+                text = await self._git(
+                    "log", "--no-walk=unsorted", "--ignore-missing", "--no-color", "--format=%H %cI", *asked, "--"
+                )
+                found |= dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+        return found
 
     @property
     def _action(self) -> str:

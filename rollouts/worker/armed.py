@@ -96,6 +96,7 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
                 "free_bytes": host.free_bytes,
                 "problems": list(host.problems),
                 "error": host.error,
+                **({"late": True} if host.late else {}),
             }
             for host in hosts
         ],

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
+from quarterdeck.rollouts.leading_back import leads_back_to
 from tests.cli.qd_command import release
 
 ENDS = (
@@ -83,6 +84,26 @@ def test_it_says_what_the_single_questions_say(
             assert found.reason == (brought.reason if brought else "")
             last = next((r for r in history if r.ended and r.epoch > 0), None)
             assert (found.last.id if found.last else None) == (last.id if last else None)
+
+
+@pytest.mark.parametrize("kind", [RolloutKind.DEPLOY, RolloutKind.DRILL, RolloutKind.ROLLBACK])
+def test_what_failed_half_way_is_finished_first(tmp_path_factory: pytest.TempPathFactory, kind: RolloutKind) -> None:
+    """As `qd rollback` does: a deploy, or a drill, that could not be taken back wholly leads back to what was there, a rollback on to where
+    it was going."""
+    with Journal.open(tmp_path_factory.mktemp("journal") / "state") as journal:
+        made = [release(f"v{version}", target=TARGETS[0]) for version in (1, 2, 3)]
+        for one in made:
+            journal.put_release(one)
+        for one in made[:2]:
+            rollout = journal.arm(TARGETS[0], RolloutKind.DEPLOY, to_release=one.id)
+            journal.set_state(rollout.id, journal.begin(rollout.id, preempt="nothing"), RolloutState.SUCCEEDED)
+            journal.judge(one.id, "good", "it ran")
+        to = made[2] if kind is RolloutKind.DEPLOY else made[0]
+        half = journal.arm(TARGETS[0], kind, from_release=made[1].id, to_release=to.id)
+        journal.set_state(half.id, journal.begin(half.id, preempt="nothing"), RolloutState.FAILED)
+        found = journal.standings()[TARGETS[0]]
+        assert (found.version, found.back_version) == ("v2", "v1" if kind is RolloutKind.ROLLBACK else "v2")
+        assert leads_back_to(journal, TARGETS[0], None) == found.back
 
 
 def test_while_a_deploy_is_under_way_the_way_leads_back_to_what_runs_beside_it(

@@ -177,6 +177,8 @@ def test_a_diff_tells_the_commits_between_two_releases(
     shown = built.qd("diff", "v3", "v1", status=0).stdout
     assert "commits (2 go back)" in shown
     assert f"- {server.builds[0]['commit'][:8]} Change 3 (omar, 2026-11-29)" in shown
+    lead = json.loads(built.qd("stats", "--json", status=0).stdout)["total"]["lead_time"]
+    assert (lead["count"], lead["from_commit"]) == (2, 2), "the mirror says when what was deployed was committed"
 
 
 def test_git_that_is_away_holds_nothing_up(built: Field, repository: RealRepository, tmp_path: Path) -> None:

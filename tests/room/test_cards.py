@@ -102,6 +102,16 @@ def test_what_is_red(case: str) -> None:
     assert [check for check in found if words in check.text], found
 
 
+def test_a_host_that_is_only_late_is_moved_and_makes_nobody_type_a_name() -> None:
+    hosts = [
+        {"host": "web-1", "has_release": True, "error": None, "problems": []},
+        {"host": "web-2", "has_release": False, "error": "has not answered yet", "problems": [], "late": True},
+    ]
+    checks = rollback_checks(plan(hosts=hosts), facts(), ME)
+    assert reds(checks) == []
+    assert Check(Level.WARN, "web-2 has not answered yet: moved as soon as it does") in checks
+
+
 def _boxes(*warm: bool | None) -> list[dict[str, Any]]:
     return [
         {"host": f"box-{n}", "has_release": True, "warm": one, "error": None, "problems": []}

@@ -104,3 +104,43 @@ async def test_every_request_is_answered_by_what_was_there_before(field: RoutedF
         (stable,) = [slot for slot in Slot if state.slots[slot].ready]
         assert (state.share_of(stable), state.rules) == (FULL, ()), trouble
         assert len(state.slots[stable].ready) == 3, trouble
+
+
+BESIDE: dict[str, tuple[dict[str, Any], str]] = {
+    "blue/green, before it is promoted": ({"blue_green": {"auto_promote": False}}, "pause"),
+    "blue/green, pre promotion": ({"blue_green": {"pre_promotion": [ANALYSIS]}}, "analysis"),
+    "blue/green, post promotion": ({"blue_green": {"post_promotion": [ANALYSIS]}}, "analysis"),
+    "blue/green, still warm": ({"blue_green": {"scale_down_delay": "1h"}}, "bake"),
+    "rolling with a surge": ({"rolling": {"max_surge": 1, "batches": [1], "pause": "1h"}}, "pause"),
+}
+
+
+@pytest.fixture
+async def with_slots(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
+    async with behind(RunningHaproxy(), tmp_path, sshd_fleet, slots=True) as made:
+        made.extra["analyses"] = {"nobody": [NOBODY]}
+        yield made
+
+
+@pytest.mark.parametrize("stands", list(BESIDE))
+async def test_where_both_releases_run_on_a_host(with_slots: RoutedField, stands: str) -> None:
+    field = with_slots
+    strategy, action = BESIDE[stands]
+    await field.do("deploy", TARGET, "v1", "--wait")
+    field.write(strategy=strategy)
+    one = TROUBLE[list(BESIDE).index(stands) % len(TROUBLE)]
+    for trouble in TROUBLE if counts_are_full() else (one,):
+        rollout = await asyncio.to_thread(field.begin, "deploy", "v2")
+        await asyncio.to_thread(waits, field, rollout, action)
+        if trouble == "ill":
+            field.freeze("v2")
+        elif trouble == "router restarted":
+            await field.router.restart()
+        done = json.loads(await field.do("abort", str(rollout), "--wait", "--json", status=3))
+        assert done["status"] == RolloutState.ROLLED_BACK, done
+        assert set(await field.asks(30)) == {"v1"}, trouble
+        assert field.instances() == 3, trouble
+        state = await field.routed()
+        (stable,) = [slot for slot in Slot if state.slots[slot].ready]
+        assert (state.share_of(stable), state.rules) == (FULL, ()), trouble
+        assert len(state.slots[stable].ready) == 3, trouble

@@ -1,5 +1,5 @@
 """Promise 25: no request fails while releases go out and come back. Real hosts behind each kind of real router, clients that never pause:
-a rolling deploy, a rollback, a canary up, one that is aborted, and an instance that is killed.
+a rolling deploy, a rollback, a canary up, one that is aborted, a drill, and an instance that is killed.
 """
 
 import asyncio
@@ -55,6 +55,9 @@ async def test_while_releases_go_out_and_come_back(field: RoutedField) -> None:
         await field.do("deploy", TARGET, "v3", "--wait")
         assert await serving(field) is first.other
         await more(counted, 50, "v3")
+        if isinstance(field.router, RunningHaproxy):
+            await field.do("drill", TARGET, "--yes", "--wait")
+            assert await serving(field) is first.other
         field.kill(field.used[0])
         await more(counted, 200, "v3")
     failed = sum(number for words, number in counted.items() if words not in ("v1", "v2", "v3"))
@@ -94,5 +97,7 @@ async def test_blue_green_in_slots(with_slots: RoutedField) -> None:
         assert field.instances() == 3
         field.write(strategy={"rolling": {"max_surge": "100%"}})
         await field.do("deploy", TARGET, "v1", "--wait")
+        assert await serving(field) is first
+        await field.do("drill", TARGET, "--yes", "--wait")
         assert await serving(field) is first
     assert set(counted) == {"v1", "v2", "v3"}, counted

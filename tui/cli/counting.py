@@ -63,9 +63,11 @@ def targets_of(session: "Session", name: str | None) -> list[str] | None:
 
 
 def run_stats(session: "Session", arguments: argparse.Namespace) -> int:
+    import asyncio
     from datetime import UTC, datetime, timedelta
 
     from quarterdeck.history.errors import JournalMissing
+    from quarterdeck.rollouts.commits import commit_times
     from quarterdeck.rollouts.four_keys import four_keys
     from quarterdeck.rollouts.statistics import FAILED_WITHIN, judged
     from quarterdeck.tui.evidence.stats_words import HEADERS, cells, remarks, sentences, value
@@ -76,7 +78,8 @@ def run_stats(session: "Session", arguments: argparse.Namespace) -> int:
     hours = within / timedelta(hours=1)
     try:
         # All of them: where a version was first is told by the targets that are not asked for.
-        found = judged(session.journal.changes(), within=within)
+        commits = asyncio.run(commit_times(session.fleet, session.journal.release_commits()))
+        found = judged(session.journal.changes(), within=within, commits=commits)
     except JournalMissing:
         found = judged(())
     now = datetime.now(UTC)

@@ -341,7 +341,8 @@ def _other(facts: WayFacts, kind: RolloutKind, me: str, becomes: str, freezes: s
 
 def _hosts(plan: Mapping[str, Any], looked: str | None) -> list[Check]:
     hosts = plan.get("hosts") or ()
-    lost = [f"{host['host']}: {host['error']}" for host in hosts if host.get("error")]
+    lost = [f"{host['host']}: {host['error']}" for host in hosts if host.get("error") and not host.get("late")]
+    late = [str(host["host"]) for host in hosts if host.get("late")]
     ill = [
         f"{host['host']}: {', '.join(host['problems'])}"
         for host in hosts
@@ -349,7 +350,9 @@ def _hosts(plan: Mapping[str, Any], looked: str | None) -> list[Check]:
     ]
     found = [Check(Level.RED, f"not reached, and owed until it is back: {text}") for text in lost]
     found += [Check(Level.RED, text) for text in ill]
-    if not lost:
+    if late:
+        found.append(Check(Level.WARN, f"{' '.join(late)} has not answered yet: moved as soon as it does"))
+    if not lost and not late:
         count = len(hosts)
         ago = f", {age(looked)} ago" if looked else ""
         found.append(Check(Level.OK, f"{count} of {count} hosts answered{ago}"))

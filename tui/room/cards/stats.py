@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from quarterdeck.history.journal import Journal
+from quarterdeck.rollouts.commits import commit_times
 from quarterdeck.rollouts.four_keys import FourKeys, four_keys
 from quarterdeck.rollouts.statistics import FAILED_WITHIN, Judged, judged
 from quarterdeck.tui.evidence.stats_words import HEADERS, cells, remarks, sentences
+from quarterdeck.tui.room.aside import aside
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, pad, row
 
@@ -36,10 +38,12 @@ class StatsCard(Card):
         self.begin(self._read, "stats")
 
     async def _read(self) -> None:
-        targets = self._targets
+        targets, fleet = self._targets, self.room.fleet
+        known = await self.room.desk.ask(lambda journal: journal.release_commits())
+        commits = await aside(lambda: commit_times(fleet, known)) if known else {}
 
         def count(journal: Journal) -> Judged:
-            return judged(journal.changes()).only(targets)
+            return judged(journal.changes(), commits=commits).only(targets)
 
         self._found = await self.room.desk.ask(count)
         self._count()
