@@ -66,7 +66,7 @@ def test_a_deploy_is_agreed_to_and_an_environment_frozen(field: Field) -> None:
         terminal.send("a")
         terminal.wait_for("APPROVE  web @")
         terminal.wait_for("aside freeze (until somebody ends it: INC-77)")
-        terminal.wait_for("x reject")
+        terminal.wait_for("y approve this plan")  # the keys are not dead any more
         terminal.send("x")
         terminal.wait_for("It ends, nothing was changed. Why?")
         terminal.send("not in a freeze\r")

@@ -61,6 +61,7 @@ def test_whom_it_would_wait_for_is_passed_by_a_key_with_a_reason(street: Street)
         terminal.wait_for("freeze: none")
         terminal.send(":deploy staging/web v1\r")
         terminal.wait_for("o pass them, with a reason")
+        terminal.wait_for("y deploy")  # the keys are not dead any more
         terminal.send("o")
         terminal.wait_for("the queue is set aside. Why?")
         terminal.send("INC-81\r")
