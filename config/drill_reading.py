@@ -57,7 +57,7 @@ def _has_a_pace(node: MappingNode, values: Mapping[str, Any], problems: Problems
 DRILLS = Either(
     Choice(("allowed", "refused"), lambda word: Drills(allowed=word == "allowed")),
     Keys(
-        "the drills",
+        "what is said of drills",
         (
             Key("every", SOME_TIME, "How often each service's rollback is practised by `qd drill --due`."),
             Key(

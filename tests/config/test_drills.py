@@ -44,7 +44,7 @@ def test_what_may_stand_there(tmp_path: Path) -> None:
     ("drills", "said"),
     [
         ("maybe", "expected `allowed` or `refused`"),
-        ("{}", "the drills needs `every` or `probe`"),
+        ("{}", "what is said of drills needs `every` or `probe`"),
         ("{at: Tue 10:00, probe: 'http://x'}", "`at` needs `every`"),
         ("{every: 7d, zone: UTC}", "`zone` is that of `at`"),
         ("{every: 1d, at: Tue 10:00}", "`every` is 7d or longer"),

@@ -81,9 +81,9 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (6, "  dev: {hosts: [a], max_parallel: 0}", 35, "expected a whole number from 1 to 1000", None),
     (6, "  dev: {hosts: [a], max_parallel: 50%}", 35, "expected a whole number from 1 to 1000", None),
     (6, "  dev: {hosts: [a], max_paralel: 2}", 21, "unknown key `max_paralel` in an environment", "max_parallel"),
-    (6, "  dev: {hosts: [a], drills: {}}", 21, "`drills` is not supported by this version", None),
-    (6, "  dev: {hosts: [a], require: rollback_ready}", 30, "expected a mapping (rollback_ready)", None),
-    (6, "  dev: {hosts: [a], require: {}}", 30, "what is required needs `rollback_ready`", None),
+    (6, "  dev: {hosts: [a], drills: {}}", 29, "what is said of drills needs `every` or `probe`", None),
+    (6, "  dev: {hosts: [a], require: rollback_ready}", 30, "expected a mapping (rollback_ready, max_drill_age", None),
+    (6, "  dev: {hosts: [a], require: {}}", 30, "what is required needs `rollback_ready`, `max_drill_age` or", None),
     (6, "  dev: {hosts: [a], require: {rollback_ready: 30d}}", 47, "expected `true` or `false`", None),
     (
         6,
@@ -93,8 +93,9 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
         "rollback_ready",
     ),
     (6, "  dev: {hosts: [a], require: {signed: true}}", 31, "`signed` is not supported by this version", None),
-    (6, "  dev: {hosts: [a], require: {max_drill_age: 30d}}", 31, "`max_drill_age` is not supported by this", None),
-    (6, "  dev: {hosts: [a], require: {build: passed}}", 31, "`build` is not supported by this version", None),
+    (6, "  dev: {hosts: [a], require: {max_drill_age: often}}", 46, "expected a duration such as 30s", None),
+    (6, "  dev: {hosts: [a], require: {build: green}}", 38, "expected `passed`, found `green`", None),
+    (6, "  dev: {hosts: [a], require: {build: passed}}", 3, "nothing says where `api` is built", None),
     (6, "  dev: {hosts: [a], freezes: [{to: Mon 08:00}]}", 31, "`from` is missing in a freeze", None),
     (6, "  dev: {hosts: [a], freezes: [{from: fri 16:00, to: Mon}]}", 38, "expected a time of the week", "Fri 16:00"),
     (6, "  dev: {hosts: [a], freezes: [{from: Fri 25:00, to: Mon}]}", 38, "expected a time of the week", None),
@@ -478,12 +479,10 @@ def test_what_comes_later_is_said_once_for_each_key(refuse: Refuse) -> None:
         hosts: {box: {swarm: 'ssh://box'}}
         environments: {dev: {hosts: [box]}}
         services:
-          api: {artifact: {image: api}, container: {}, builds: {}, source: edge/api}
+          api: {artifact: {image: api}, container: {}}
         """
     )
-    assert [p.message for p in problems] == [
-        f"`{key}` is not supported by this version" for key in ("swarm", "builds", "source")
-    ]
+    assert [p.message for p in problems] == ["`swarm` is not supported by this version"]
 
 
 def test_all_problems_are_reported_at_once_in_order(refuse: Refuse) -> None:

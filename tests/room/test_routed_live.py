@@ -61,7 +61,7 @@ async def test_the_bar_follows_a_canary_and_tells_what_others_change(field: Rout
         terminal.wait_for("[=v2")
         haproxy.kill()
         terminal.wait_for("reqs v2 100 % ")
-        terminal.wait_for(" ago; edge on this machine")
+        terminal.wait_for("does not answer: Co")
         await haproxy.start()
         terminal.wait_gone("edge on this machine")
         terminal.send("Q")
