@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.rollouts.leading_back import leads_back_to
+from quarterdeck.rollouts.refusals import Refused
 from tests.cli.qd_command import release
 
 ENDS = (
@@ -69,11 +70,10 @@ def test_it_says_what_the_single_questions_say(
             assert found.current == current
             assert found.version == (row.release.version if row else None)
             assert found.digest == (row.release.artifact.sha256 if row else None)
-            active = journal.active(target)
-            leaving = (
-                active.to_release if active and active.kind is RolloutKind.DEPLOY and active.to_release else current
-            )
-            back = journal.last_good(target, other_than=leaving)
+            try:
+                back = journal.release(leads_back_to(journal, target, None))  # as `qd rollback` does
+            except Refused:
+                back = None
             assert (found.back, found.back_version) == ((back.id, back.release.version) if back else (None, None))
             assert found.active == journal.active(target)
             history = journal.rollouts(target)

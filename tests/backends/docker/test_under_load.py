@@ -63,7 +63,8 @@ async def test_nobody_who_asks_by_the_services_name_is_refused(box: Box) -> None
     failed = {words: count for words, count in counted.items() if words not in ("1", "2")}
     assert counted["1"] > 20
     assert counted["2"] > 20
-    assert all(words == "reset" or words.startswith("refused: ") for words in failed), counted
+    # A connection that was still waiting when the program ended is reset, or closed without an answer.
+    assert all(words in ("reset", "answered: b''") or words.startswith("refused: ") for words in failed), counted
     assert sum(failed.values()) <= 6, f"more than one a switch: {counted}"
 
 

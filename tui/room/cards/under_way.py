@@ -136,6 +136,8 @@ class AbortCard(RolloutCard):
 class WaysOnCard(RolloutCard):
     """Promote, resume, retry or skip: whichever makes sense, each with what it does."""
 
+    _asking = False
+
     def means(self) -> object:
         return None if self.seen is None else ways_on(self.seen)
 
@@ -148,12 +150,16 @@ class WaysOnCard(RolloutCard):
             self.leave()
             return
         way = next((way for way in self.ways if _key(way) == key), None)
-        if way is not None and self.guard.open:
+        if way is not None and self.guard.open and not self._asking:
+            self._asking = True  # a second press is no second wish, and does not end the first
             self.begin(partial(self._ask, way), "ask")
 
     async def _ask(self, way: WayOn) -> None:
         assert self.seen is not None
-        await carry_on(self.room, self.seen, way)
+        try:
+            await carry_on(self.room, self.seen, way)
+        finally:
+            self._asking = False
         self.leave()
 
     def sheet(self, width: int) -> Sheet:
