@@ -43,10 +43,10 @@ def why_no_drill(name: str, drills: Drills, after: Mapping[str, str | None]) -> 
     Production says so itself: an environment of such a name, or the end of the way that releases take.
     """
     if drills.allowed is not None:
-        return "" if drills.allowed else f"the fleet file says that {name} has none (drills: refused)"
+        return "" if drills.allowed else f"the fleet file says `drills: refused` of {name}"
     followed = name in after.values()
     if name.lower().startswith(PRODUCTION_NAMES) or (after.get(name) is not None and not followed):
-        return f"{name} is production, and the fleet file does not allow them there (drills: allowed)"
+        return f"there is none in {name} unless the fleet file says `drills: allowed` there"
     return ""
 
 

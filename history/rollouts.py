@@ -151,9 +151,9 @@ class Rollouts(Asked):
 
         return self._write(change, rollout=rollout, urgent=True)
 
-    def turn_back(self, rollout: int, epoch: int, outcome: str) -> int:
-        """The rollout is aborting, under a new epoch, which is returned: what still runs of it on its hosts is of an older one then,
-        and gives way there. One transaction. Raises as ``set_state`` does."""
+    def turn_back(self, rollout: int, epoch: int, outcome: str, state: RolloutState = RolloutState.ABORTING) -> int:
+        """The rollout is aborting (``state``: or something like it), under a new epoch, which is returned: what still runs of it on
+        its hosts is of an older one then, and gives way there. One transaction. Raises as ``set_state`` does."""
 
         def change() -> int:
             found = self._known(rollout)
@@ -162,7 +162,7 @@ class Rollouts(Asked):
                 raise RequestRefused(f"rollout {rollout} has ended: {found.state}")
             raised = self._raise_fence(found.target)
             self._connection.execute("UPDATE rollout SET epoch = ? WHERE id = ?", (raised, rollout))
-            self._change_state(found, RolloutState.ABORTING, outcome, {"epoch": raised})
+            self._change_state(found, state, outcome, {"epoch": raised})
             return raised
 
         return self._write(change, rollout=rollout, urgent=True)

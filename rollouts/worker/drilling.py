@@ -86,8 +86,12 @@ class Drilling(TakingBack):
                 found[step.host] = round(took.total_seconds(), 3)
         return found
 
+    def _turned_back(self) -> RolloutState:
+        """Nothing is aborted where the way back was gone to its end."""
+        return RolloutState.ROLLING_BACK if self._gone_back() is not None else super()._turned_back()
+
     async def _end_back(self, armed: Armed, epoch: int, why: str, where: str) -> None:
-        restored = self._gone_back() if self.rollout.kind is RolloutKind.DRILL else None
+        restored = self._gone_back()
         if restored is None:
             await super()._end_back(armed, epoch, why, where)
             return
@@ -102,6 +106,8 @@ class Drilling(TakingBack):
         await self._end(epoch, RolloutState.SUCCEEDED, f"{why}; {words}; {stays} runs again: {where}", with_it=drilled)
 
     def _gone_back(self) -> dict[str, Any] | None:
-        """What was measured of the first half; None: it did not come to its end."""
+        """What was measured of a drill's first half; None: it did not come to its end, or this is none."""
+        if self.rollout.kind is not RolloutKind.DRILL:
+            return None
         found = self.journal.reader.events(rollout=self.id, kind=RESTORED, newest_first=True, limit=1)
         return dict(found[0].body) if found else None

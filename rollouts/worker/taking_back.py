@@ -38,7 +38,7 @@ class TakingBack(Standing):
         journal = self.journal.journal
         # What it has begun and does not wait for any more (a start, a hook) may still run on the hosts: under a new epoch it is ended
         # there instead of waited for, and nothing of it comes afterwards.
-        epoch = await self.journal.do(journal.turn_back, self.id, epoch, why)
+        epoch = await self.journal.do(journal.turn_back, self.id, epoch, why, self._turned_back())
         work.fence = msgspec.structs.replace(work.fence, epoch=epoch)
         self._epoch = epoch
         if at_fault:
@@ -67,8 +67,10 @@ class TakingBack(Standing):
 
     async def _go_back(self, steps: list[Step], armed: Armed, work: Work, epoch: int, why: str) -> None:
         """Carries the steps of taking back out; no wish of an operator stops it and no host waits for another."""
-        journal = self.journal.journal
-        await self.journal.do(journal.set_state, self.id, epoch, RolloutState.ROLLING_BACK, outcome=why)
+        now = self.journal.reader.rollout(self.id)
+        if (now.state, now.outcome) != (RolloutState.ROLLING_BACK, why):
+            set_state = self.journal.journal.set_state
+            await self.journal.do(set_state, self.id, epoch, RolloutState.ROLLING_BACK, outcome=why)
         work.taking_back = True
         self.crew.renew()
         for name in {str(step.body["release"]) for step in steps if step.body.get("release")}:
@@ -116,6 +118,10 @@ class TakingBack(Standing):
         await self._end_back(armed, epoch, why, where)
         if self.rollout.kind is not RolloutKind.DRILL:  # that judges nothing
             await self._tell_hosts(steps, armed, waves, epoch)
+
+    def _turned_back(self) -> RolloutState:
+        """What it is in from the moment that it goes back."""
+        return RolloutState.ABORTING
 
     async def _end_back(self, _armed: Armed, epoch: int, why: str, where: str) -> None:
         """All that was changed is as it was. ``where``: which release runs on how many hosts, in words."""

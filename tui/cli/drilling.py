@@ -130,7 +130,7 @@ def _value(one: "DrillStanding") -> object:
 
 def _declared(one: "DrillStanding") -> str:
     if one.refused:
-        return "no: " + one.refused.partition(": ")[2]
+        return one.refused.partition(": ")[2]
     if one.declared.every is None:
         return "by hand"
     at = f" at {one.declared.at.words} {one.declared.zone}" if one.declared.at is not None else ""
