@@ -12,6 +12,7 @@ from tests.cli.qd_command import EVIL, Qd, release
 TABLES = [
     ["status", "--cached"],
     ["status", "--cached", "production/api"],
+    ["ready", "--cached"],
     ["rollouts"],
     ["show", "3"],
     ["history", "--steps"],
@@ -45,6 +46,22 @@ def test_status(filled: Qd) -> None:
         "production/api",
         "production/web",
     ]
+
+
+def test_ready_says_the_least_ready_first_and_why(filled: Qd) -> None:
+    targets = filled.json("ready", "--cached")["targets"]
+    states = [one["ready"]["state"] for one in targets]
+    assert states == sorted(states, key=["closed", "degraded", "ready"].index)
+    assert set(targets[0]) == {"target", "release", "version", "ready", "drill", "hosts"}
+    assert {one["target"]: one["ready"] for one in targets}.items() <= {
+        one["target"]: one["ready"] for one in filled.json("status", "--cached")["targets"]
+    }.items()
+    shown = filled.inside("ready", "--cached", "production").stdout
+    assert all(
+        reason in shown for one in targets if "production" in one["target"] for reason in one["ready"]["reasons"]
+    )
+    strict = filled.inside("ready", "--cached", "--strict", status=None)
+    assert strict.returncode == (0 if set(states) == {"ready"} else 1)
 
 
 def test_status_of_hosts_that_cannot_be_reached_shows_what_was_last_known(filled: Qd) -> None:

@@ -42,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("doctor", "doctor", "test this machine and every host, with a fix for each fault"),
     Command("env", "env", "what an environment's routers need, to be put in place by a person"),
     Command("status", "status", "what runs where, since when, by whom, and whether the way back is open"),
+    Command("ready", "ready", "whether every target can be rolled back right now, and what is in the way"),
     Command("deploy", "releasing", "put a version on a target"),
     Command("rollback", "releasing", "put the last good release back"),
     Command("drill", "drilling", "practise a rollback for real, and how long ago each was"),

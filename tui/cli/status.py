@@ -38,23 +38,30 @@ def run_status(session: "Session", arguments: argparse.Namespace) -> int:
 
     names = session.targets(arguments.only)
     session.tend()
-    if not arguments.cached and not session.read_only:
-        import asyncio
-
-        from quarterdeck.history.errors import JournalBusy, JournalFull
-        from quarterdeck.rollouts.status import observe
-
-        try:
-            asyncio.run(observe(session.fleet, session.journal, names))
-        except (JournalBusy, JournalFull) as error:
-            # In an incident something must be seen: what was known before, and why it is not newer.
-            session.printer.say(f"qd: the hosts were asked, but what they said could not be kept: {error}", "warn")
+    if not arguments.cached:
+        look(session, names)
     document = status(session.fleet, session.journal, only=arguments.only)
     session.printer.document(document)
     if not session.printer.json:
         show(session.printer, document)
         _show_freezes(session, names)
     return Exit.DONE
+
+
+def look(session: "Session", names: Sequence[str]) -> None:
+    """Asks the hosts of these targets, and keeps what they say; in a read-only session nobody is asked."""
+    if session.read_only:
+        return
+    import asyncio
+
+    from quarterdeck.history.errors import JournalBusy, JournalFull
+    from quarterdeck.rollouts.status import observe
+
+    try:
+        asyncio.run(observe(session.fleet, session.journal, names))
+    except (JournalBusy, JournalFull) as error:
+        # In an incident something must be seen: what was known before, and why it is not newer.
+        session.printer.say(f"qd: the hosts were asked, but what they said could not be kept: {error}", "warn")
 
 
 def _show_freezes(session: "Session", names: Sequence[str]) -> None:
