@@ -57,7 +57,8 @@ def test_it_says_what_the_single_questions_say(
             if bad:
                 journal.judge(made.id, "bad", "it was")
         if under_way:
-            journal.begin(journal.arm(TARGETS[0], RolloutKind.DEPLOY).id, preempt="nothing")
+            coming = journal.arm(TARGETS[0], RolloutKind.DEPLOY, to_release="v9-0123456789")
+            journal.begin(coming.id, preempt="nothing")
         standings = journal.standings()
         assert {name: journal.standings([name]).get(name) for name in standings} == standings
         for target in TARGETS:

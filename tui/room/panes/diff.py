@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Ended, Rollout, RolloutState
 from quarterdeck.rollouts.releases_diff import Difference, compare
 from quarterdeck.rollouts.target_seen import TargetSeen
 from quarterdeck.rollouts.version_words import version_of
@@ -17,8 +18,10 @@ Pair = tuple[str, str]
 
 
 def pair_of(seen: TargetSeen) -> Pair | None:
-    """The way back and what runs; while a rollout is under way: what it leaves and what it brings."""
-    moving = seen.moving.rollout if seen.moving is not None else None
+    """The way back and what runs; while a rollout is under way: what it leaves and what it brings, also of one that failed half-way."""
+    moving: Rollout | Ended | None = seen.moving.rollout if seen.moving is not None else None
+    if moving is None and seen.last is not None and seen.last.state is RolloutState.FAILED:
+        moving = seen.last
     after = (moving.to_release if moving is not None else None) or seen.release
     before = (moving.from_release if moving is not None else None) or seen.back.release
     return (before, after) if before and after and before != after else None
