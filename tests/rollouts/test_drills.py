@@ -44,9 +44,9 @@ def test_it_goes_back_and_comes_again_and_measures_both(field: Field) -> None:
         assert [release.partition("-")[0] for release in field.starts(host)] == ["v1", "v2", "v1", "v2"]
     assert "v1 was back on 5 hosts after" in done["reason"]
     assert "health checks failed; v2 runs again: v2 on 5 hosts" in done["reason"]
-    told = field.qd("watch", str(done["rollout"]), status=0).stdout
-    assert "v1 is back everywhere after" in told
-    assert "aborting" not in told
+    lines = field.qd("watch", str(done["rollout"]), status=0).stdout
+    assert "v1 is back everywhere after" in lines
+    assert "aborting" not in lines
     last = drills(field)["last"]
     assert last["rollout"] == done["rollout"]
     assert last["seconds"] > 0
