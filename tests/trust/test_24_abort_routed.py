@@ -73,6 +73,24 @@ def first_of_the_way_back(steps: list[Step]) -> Step:
     return next(step for step in steps if step.seq > last)
 
 
+async def stood_still(field: RoutedField, action: str, trouble: str) -> int:
+    """A deploy that waits in a step of that kind, in that trouble."""
+    rollout = await asyncio.to_thread(field.begin, "deploy", "v2")
+    await asyncio.to_thread(waits, field, rollout, action)
+    if trouble == "ill":
+        field.freeze("v2")
+    elif trouble == "router restarted":
+        await field.router.restart()
+    return rollout
+
+
+async def all_hosts_serve_in_one_slot(field: RoutedField, trouble: str) -> None:
+    state = await field.routed()
+    (stable,) = [slot for slot in Slot if state.slots[slot].ready]
+    assert (state.share_of(stable), state.rules) == (FULL, ()), trouble
+    assert len(state.slots[stable].ready) == 3, trouble
+
+
 @pytest.mark.parametrize("stands", list(STANDS))
 async def test_every_request_is_answered_by_what_was_there_before(field: RoutedField, stands: str) -> None:
     strategy, action = STANDS[stands]
@@ -80,12 +98,7 @@ async def test_every_request_is_answered_by_what_was_there_before(field: RoutedF
     field.write(strategy=strategy)
     one = TROUBLE[list(STANDS).index(stands) % len(TROUBLE)]
     for trouble in TROUBLE if counts_are_full() else (one,):
-        rollout = await asyncio.to_thread(field.begin, "deploy", "v2")
-        await asyncio.to_thread(waits, field, rollout, action)
-        if trouble == "ill":
-            field.freeze("v2")
-        elif trouble == "router restarted":
-            await field.router.restart()
+        rollout = await stood_still(field, action, trouble)
         async with field.clients() as counted:
             done = json.loads(await field.do("abort", str(rollout), "--wait", "--json", status=3))
         assert done["status"] == RolloutState.ROLLED_BACK, done
@@ -100,10 +113,7 @@ async def test_every_request_is_answered_by_what_was_there_before(field: RoutedF
             "router restarted",
         ):  # one that has just begun asks its servers first whether they are well
             assert set(counted) <= {"v1", "v2"}, (trouble, counted)
-        state = await field.routed()
-        (stable,) = [slot for slot in Slot if state.slots[slot].ready]
-        assert (state.share_of(stable), state.rules) == (FULL, ()), trouble
-        assert len(state.slots[stable].ready) == 3, trouble
+        await all_hosts_serve_in_one_slot(field, trouble)
 
 
 BESIDE: dict[str, tuple[dict[str, Any], str]] = {
@@ -130,17 +140,9 @@ async def test_where_both_releases_run_on_a_host(with_slots: RoutedField, stands
     field.write(strategy=strategy)
     one = TROUBLE[list(BESIDE).index(stands) % len(TROUBLE)]
     for trouble in TROUBLE if counts_are_full() else (one,):
-        rollout = await asyncio.to_thread(field.begin, "deploy", "v2")
-        await asyncio.to_thread(waits, field, rollout, action)
-        if trouble == "ill":
-            field.freeze("v2")
-        elif trouble == "router restarted":
-            await field.router.restart()
+        rollout = await stood_still(field, action, trouble)
         done = json.loads(await field.do("abort", str(rollout), "--wait", "--json", status=3))
         assert done["status"] == RolloutState.ROLLED_BACK, done
         assert set(await field.asks(30)) == {"v1"}, trouble
         assert field.instances() == 3, trouble
-        state = await field.routed()
-        (stable,) = [slot for slot in Slot if state.slots[slot].ready]
-        assert (state.share_of(stable), state.rules) == (FULL, ()), trouble
-        assert len(state.slots[stable].ready) == 3, trouble
+        await all_hosts_serve_in_one_slot(field, trouble)
