@@ -40,12 +40,15 @@ class Drills(msgspec.Struct, frozen=True):
 def why_no_drill(name: str, drills: Drills, after: Mapping[str, str | None]) -> str:
     """Why no rollback may be practised in the environment ``name``; empty: it may. ``after``: by environment the one before it.
 
-    Production says so itself: an environment of such a name, or the end of the way that releases take.
+    Production says so itself: an environment of such a name, or the end of the way that releases take, or, where none has such a
+    name, the last one of several. ``after`` is in the order of the file.
     """
     if drills.allowed is not None:
         return "" if drills.allowed else f"the fleet file says `drills: refused` of {name}"
-    followed = name in after.values()
-    if name.lower().startswith(PRODUCTION_NAMES) or (after.get(name) is not None and not followed):
+    named = any(one.lower().startswith(PRODUCTION_NAMES) for one in after)
+    last = not named and len(after) > 1 and name == list(after)[-1]
+    ends = after.get(name) is not None and name not in after.values()
+    if name.lower().startswith(PRODUCTION_NAMES) or last or ends:
         return f"there is none in {name} unless the fleet file says `drills: allowed` there"
     return ""
 

@@ -351,6 +351,8 @@ class Rollouts(Asked):
             done = request.kind in ("abort", "cancel") and state in TAKEN_BACK
             if state == RolloutState.SUPERSEDED:
                 answer = f"the rollout was {outcome}"
+            elif request.kind == "abort" and state == RolloutState.SUCCEEDED and found.kind is RolloutKind.DRILL:
+                answer = "the drill was on its way forward already: what ran before it runs again"
             elif request.kind == "abort" and state == RolloutState.SUCCEEDED:
                 answer = f"it had succeeded already; to take it back: qd rollback {found.target}"
             else:

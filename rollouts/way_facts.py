@@ -50,8 +50,9 @@ class WayFacts(msgspec.Struct, frozen=True):
 def way_facts(journal: Journal, rollout: Rollout) -> WayFacts:
     """About ``rollout``, armed or begun. Raises JournalError."""
     history = journal.rollouts(rollout.target, limit=LOOKED_BACK)
-    leaving = _release(journal, rollout.from_release, history)
-    to = _release(journal, rollout.to_release, history)
+    lasting = [one for one in history if one.kind is not RolloutKind.DRILL]  # that takes away what it brought
+    leaving = _release(journal, rollout.from_release, lasting)
+    to = _release(journal, rollout.to_release, lasting)
     active = journal.active(rollout.target)
     last = journal.last_begun(rollout.target, other_than=rollout.id)
     good = journal.last_good(rollout.target, other_than=rollout.from_release)
@@ -67,7 +68,7 @@ def way_facts(journal: Journal, rollout: Rollout) -> WayFacts:
         other=active if active is not None and active.id != rollout.id else None,
         since=last if last is not None and (last.started or "") > rollout.created else None,
         last_good=good.id if good is not None else None,
-        irreversible=_irreversible(journal, rollout, history),
+        irreversible=_irreversible(journal, rollout, lasting),
         took=took[len(took) // 2] if took else None,
         queue=in_line(journal, rollout),
     )

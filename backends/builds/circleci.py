@@ -140,9 +140,13 @@ class CircleCiBuilds:
                 newest[one.name] = one  # run again: it is the last one that counts
         states = {_STATES.get(one.status, BuildStatus.UNKNOWN) for one in newest.values()}
         status = next((state for state in _WORST_FIRST if state in states), BuildStatus.UNKNOWN)
+        failed = pipeline.state in ("errored", "error")
+        coming = pipeline.state in ("pending", "setup", "setup-pending")
+        if status is BuildStatus.PASSED and not self._builds.workflow and (failed or coming):
+            # Its workflows so far have passed, and those that were to follow could not be made, or are still to come.
+            status = BuildStatus.FAILED if failed else BuildStatus.RUNNING
         if not workflows:
-            failed = pipeline.state in ("errored", "error")
-            coming = pipeline.state in ("created", "pending", "setup", "setup-pending")
+            coming = coming or pipeline.state == "created"
             status = BuildStatus.FAILED if failed else BuildStatus.QUEUED if coming else BuildStatus.UNKNOWN
         started = moment(pipeline.created_at)
         stopped = [moment(one.stopped_at) for one in newest.values()]

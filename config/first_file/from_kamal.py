@@ -2,7 +2,7 @@
 What Kamal does and Quarterdeck does not (builds, accessories, its proxy, hooks) is said."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,9 @@ class _Reading:
 
     def draft(self, files: list[str]) -> Draft:
         services = []
-        for name, keys in self.services.items():
+        for name in self.services:
             there = self.places[name]
+            keys = _shared(list(there.values()))
             differing = {where: _difference(keys, own) for where, own in there.items()}
             differing = {where: what for where, what in differing.items() if what}
             whole = {**keys, "environments": differing} if differing else keys
@@ -465,6 +466,21 @@ def _pairs(value: Any) -> dict[str, Any]:
 
 def _without_erb(text: str) -> str:
     return re.sub(r"ERB-[0-9]+-ERB", "<%…%>", text)
+
+
+def _shared(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What every environment has: one can say otherwise of it, and can't take it away."""
+    first, *others = every
+    found: dict[str, Any] = {}
+    for name, value in first.items():
+        if not all(name in other for other in others):
+            continue
+        if name in ("env", "secrets"):
+            value = {one: text for one, text in value.items() if all(one in other[name] for other in others)}
+            if not value:
+                continue
+        found[name] = value
+    return found
 
 
 def _difference(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ _MARK = re.compile(r"ERB-([0-9]+)-ERB")
 _VARIABLE = re.compile(
     r"""=\s*ENV(?:\[\s*["'](\w+)["']\s*\]|\.fetch\(\s*["'](\w+)["']\s*(?:,[^()]*)?\))\s*"""  # nothing else in the tag
 )
+_READS = re.compile(r"""ENV(?:\[|\.fetch\()\s*["'](\w{1,60})["']""")
 
 
 class KamalFile(msgspec.Struct, frozen=True):
@@ -33,7 +34,7 @@ class KamalFile(msgspec.Struct, frozen=True):
         match value:
             case str():
                 found = _MARK.search(value)
-                return f"<%{self.tags[int(found[1])]}%>" if found else ""
+                return shown(self.tags[int(found[1])]) if found else ""
             case Mapping():
                 return next(filter(None, (self.erb(one) for pair in value.items() for one in pair)), "")
             case list():
@@ -45,6 +46,12 @@ class KamalFile(msgspec.Struct, frozen=True):
         found = _MARK.fullmatch(value) if isinstance(value, str) else None
         named = _VARIABLE.fullmatch(self.tags[int(found[1])]) if found else None
         return (named[1] or named[2]) if named else ""
+
+
+def shown(tag: str) -> str:
+    """ERB as it may be told: which variables it reads, and nothing else of it, as any other word may be a secret."""
+    names = "".join(f'ENV["{name}"] ' for name in dict.fromkeys(_READS.findall(tag)))
+    return f"<%{'=' if tag.startswith('=') else ''} {names}.. %>"
 
 
 def read_kamal(path: Path) -> KamalFile:
@@ -60,7 +67,7 @@ def read_kamal(path: Path) -> KamalFile:
         line = text.count("\n", 0, found.start()) + 1
         if not found[1].startswith("="):  # it decides, or repeats: what it leads to can't be known
             if not found[1].startswith("#"):
-                left.append(Said(f"{path.name}:{line}", f"<%{found[1].strip()[:60]}%>", "ERB is not run"))
+                left.append(Said(f"{path.name}:{line}", shown(found[1]), "ERB is not run"))
             return "\n" * found[0].count("\n")
         tags.append(found[1])
         return f"ERB-{len(tags) - 1}-ERB"

@@ -43,7 +43,7 @@ from quarterdeck.rollouts.way_back import CLOSED, FIRST
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
 from quarterdeck.rollouts.worker.built import Origin
 from quarterdeck.rollouts.worker.crew import Crew
-from quarterdeck.rollouts.worker.drillable import refuse_hooks, refuse_unless_whole
+from quarterdeck.rollouts.worker.drillable import only_practised, refuse_hooks, refuse_unless_whole
 from quarterdeck.rollouts.worker.fetchable import why_not_fetchable
 from quarterdeck.rollouts.worker.flagging import Flags, to_put_back_with
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
@@ -384,10 +384,12 @@ class Arming:
             raise unreachable(hosts, len(hosts))
         leaving = self.rollout.from_release if self.rollout.from_release != release.id else None
         active = self.journal.reader.active(self.target.name)
-        if active is not None and active.id != self.rollout.id and active.to_release and active.epoch > 0:
+        others = active is not None and active.id != self.rollout.id and active.epoch > 0
+        if active is not None and others and active.to_release and active.kind is not RolloutKind.DRILL:
             leaving = active.to_release
         leaving = leaving or most_common([h for h in hosts if h.current != release.id])
-        if self.rollout.options.get("settle"):
+        last = self.journal.reader.last_begun(self.target.name, other_than=self.rollout.id)
+        if self.rollout.options.get("settle") or (last is not None and leaving == only_practised(last)):
             leaving = None  # hosts that are owed follow the others: nothing is left, no hook is reversed
         releases = self.known_releases(release)
         hooks = self.hooks_to_reverse(leaving, releases)

@@ -32,7 +32,7 @@ class Counted(msgspec.Struct):
     def words(self) -> str:
         """``0 of 42 requests failed (http://lb/healthz)``."""
         if not self.how:
-            return "nothing was asked meanwhile: there is no health check, and no probe"
+            return "nothing was asked meanwhile: there is no probe, and no health check that both releases have"
         return f"{self.failed} of {self.checked} {self.how}"
 
 
@@ -47,7 +47,7 @@ async def asked(
     if probe is not None:
         counted.how = f"requests failed ({probe})"
         asking = asyncio.create_task(_ask_url(counted, probe))
-    elif releases and releases[0].health is not None:
+    elif releases and all(one.health is not None for one in releases):
         counted.how = "looks found no host well" if routed else "health checks failed"
         asking = asyncio.create_task(_ask_hosts(counted, crew, hosts, releases, routed=routed))
     else:
@@ -59,6 +59,7 @@ async def asked(
         asking.cancel()
         (result,) = await asyncio.gather(asking, return_exceptions=True)
         if isinstance(result, Exception):
+            counted.how += "; the asking ended early"
             log.error("asking meanwhile ended early", exc_info=result)
 
 

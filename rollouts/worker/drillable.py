@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 
 from quarterdeck.config.model import Hooks
+from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.plan import HostNow
 from quarterdeck.rollouts.worker.armed import CannotBegin, unreachable
+
+
+def only_practised(last: Rollout) -> str | None:
+    """The release that a drill, the last rollout to begin, put on hosts and has not taken away everywhere: nobody leaves it for what it is,
+    so it is not judged, and no hook of it is undone."""
+    whole = last.state in (RolloutState.SUCCEEDED, RolloutState.ROLLED_BACK)
+    return last.to_release if last.kind is RolloutKind.DRILL and not whole else None
 
 
 def refuse_unless_whole(target: str, hosts: Sequence[HostNow], runs: str | None) -> None:

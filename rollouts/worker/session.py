@@ -360,7 +360,9 @@ class Session(WaitingForTurn, CarryingOut):
             work = self._work(armed, epoch)
             steps = await self._add_steps(epoch, armed.plan)
         if self.rollout.kind is RolloutKind.DRILL and state not in TAKING_BACK:
-            await self._take_back(armed, work, epoch, "the drill failed: its worker died", at_fault=False)
+            gone = self._gone_back() is not None
+            why = f"{armed.release.version} was back everywhere" if gone else "the drill failed: its worker died"
+            await self._take_back(armed, work, epoch, why, at_fault=False)
             return
         if state in TAKING_BACK:
             first = self._first_step_back(steps)

@@ -138,7 +138,7 @@ def test_erb_is_said_and_never_run(tmp_path: Path) -> None:
     assert not ran.exists()
     said = " ".join(f"{one.what} {one.why}" for one in draft.left)
     assert "ERB" in said
-    assert "require 'x'" in said
+    assert "require" not in said, "any word of it may be a secret"
     assert "a comment" not in said
     with pytest.raises(CannotBegin, match="could be taken over"):
         fleet_of(project(tmp_path, "service: shop\nimage: <%= x %>\nservers: [a]\n"))

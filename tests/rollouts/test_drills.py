@@ -77,6 +77,7 @@ def test_a_release_that_does_not_come_back_well_fails_the_drill_and_nothing_else
     assert failed["status"] == "rolled_back"
     assert failed["reason"].startswith("the drill failed: ")
     assert field.running() == ["v2"] * 5
+    assert verdicts(field) == {"v1": "good", "v2": "good"}
     assert drills(field)["last"] is None
     assert drills(field)["tried"] is not None
     assert "was a drill; to practise it once more" in field.qd("retry", str(failed["rollout"]), status=5).stderr
@@ -106,18 +107,45 @@ def test_an_abort_and_a_dead_worker_bring_the_release_back(field: Field) -> None
     assert field.running() == ["v2"] * 5
 
 
+def verdicts(field: Field) -> dict[str, str]:
+    with field.journal(read_only=True) as journal:
+        return {row.release.version: row.verdict for row in journal.releases(TARGET)}
+
+
 def test_a_rollback_takes_the_place_of_a_drill(field: Field) -> None:
-    two_releases(field)
+    undone = {version: field.directory / f"undone-{version}" for version in ("v1", "v2")}
+    for version, note in undone.items():
+        hook = {"run": "true", "where": "here", "on_rollback": f"touch {note}", "reversible": True}
+        field.write(hooks={"before": [hook]})
+        field.deploy(version)
     for host in field.hosts.hosts:
         (path,) = (field.home(host) / "releases").glob("v1-*")
         (path / "start").write_text(
             'test -e ../../slow || { touch ../../slow; sleep 30; }; echo "$QD_RELEASE" > ../../running\n'
         )
-    drill = field.begin("drill")
+    drill = field.begin("drill", skip_hooks=True)
     wait_for(lambda: len(field.starts(field.hosts[0])) == 3, "the old one is being started", 20)
     field.rollback()
     assert field.ended(drill).state is RolloutState.SUPERSEDED
     assert field.running() == ["v1"] * 5
+    assert verdicts(field) == {"v1": "good", "v2": "bad"}, "what the drill brought is not what is left"
+    assert undone["v2"].exists()
+    assert not undone["v1"].exists()
+
+
+def test_a_drill_that_could_not_come_back_is_finished_by_a_rollback_that_judges_nothing(field: Field) -> None:
+    two_releases(field)
+    for host in field.hosts.hosts:  # what runs now does not start again, when it is to come back
+        (path,) = (field.home(host) / "releases").glob("v2-*")
+        (path / "start").write_text("exit 0\n")
+    failed = json.loads(field.qd("drill", TARGET, "--yes", "--json", status=4).stdout)
+    assert "To finish: qd rollback" in failed["reason"]
+    for host in field.hosts.hosts:
+        (path,) = (field.home(host) / "releases").glob("v2-*")
+        (path / "start").write_text('echo "$QD_RELEASE" > ../../running\n')
+    assert field.rollback()["to"].startswith("v2-")
+    assert field.running() == ["v2"] * 5
+    assert verdicts(field) == {"v1": "good", "v2": "good"}
 
 
 def test_where_none_is_practised(field: Field) -> None:

@@ -58,6 +58,8 @@ def declare_drill(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 def run_drill(session: "Session", arguments: argparse.Namespace) -> int:
     if arguments.timer is not None:
+        if session.read_only:
+            raise UsageError("--timer writes files: not with --read-only")
         return _write_timer(session, arguments.timer)
     if arguments.due:
         return _run_due(session, arguments)

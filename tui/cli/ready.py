@@ -72,6 +72,8 @@ def _value(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _show(session: "Session", found: "list[dict[str, Any]]") -> None:
+    from quarterdeck.rollouts.version_words import version_of
+
     printer = session.printer
     printer.table(
         ("TARGET", "RUNS", "READY", "ROLL BACK TO", "TOOK", "PRACTISED"),
@@ -80,7 +82,7 @@ def _show(session: "Session", found: "list[dict[str, Any]]") -> None:
                 one["target"],
                 one["version"] or "-",
                 one["ready"]["state"],
-                (one["ready"]["to"] or "-").rpartition("-")[0] or "-",
+                version_of(one["ready"]["to"]) or "-",
                 duration(one["ready"]["seconds"]) if one["ready"]["seconds"] is not None else "never",
                 f"{age(one['drill']['ended'])} ago" if one["drill"] else "never",
             )

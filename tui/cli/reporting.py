@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 from typing import TYPE_CHECKING
 
 from quarterdeck.tui.cli import completion
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from quarterdeck.rollouts.post_mortem.values import Logs, PostMortem
     from quarterdeck.tui.cli.session import Session
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LOG_LINES = 40  # of a host
 
 
@@ -62,11 +60,15 @@ def declare_report(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def amount_of_time(text: str) -> float:
-    """Seconds of ``90s``, ``15m``, ``2h``, ``90d``."""
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)
-    if found is None or int(found[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no length of time: write 90s, 15m, 2h or 90d")
-    return float(int(found[1]) * _UNITS[found[2]])
+    """Seconds, as the fleet file writes them: ``90s``, ``15m``, ``1h30m``, ``90d``."""
+    from quarterdeck.config.scalars import Unfit, positive_duration
+
+    try:
+        return positive_duration(text)
+    except Unfit as unfit:
+        why = f" ({unfit})" if str(unfit) else ""
+        told = f"{text!r} is no length of time{why}: write 90s, 15m, 2h or 90d"
+        raise argparse.ArgumentTypeError(told) from None
 
 
 def run_report(session: "Session", arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from quarterdeck.config.drills import PRODUCTION_NAMES
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.releases_diff import Difference
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from quarterdeck.rollouts.commits import Between
 
 PREEMPTED = (RolloutKind.DEPLOY, RolloutKind.DRILL)  # whose place a rollback takes, whenever they began
-PRODUCTION_NAMES = ("prod", "live")
 
 
 class Level(StrEnum):
