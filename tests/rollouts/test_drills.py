@@ -135,14 +135,11 @@ def test_a_rollback_takes_the_place_of_a_drill(field: Field) -> None:
 
 def test_a_drill_that_could_not_come_back_is_finished_by_a_rollback_that_judges_nothing(field: Field) -> None:
     two_releases(field)
-    for host in field.hosts.hosts:  # what runs now does not start again, when it is to come back
-        (path,) = (field.home(host) / "releases").glob("v2-*")
-        (path / "start").write_text("exit 0\n")
+    for host in field.hosts.hosts:  # what runs now is gone when it is to come back, and the old one stays
+        (path,) = (field.home(host) / "releases").glob("v1-*")
+        (path / "start").write_text('rm -rf ../v2-*; echo "$QD_RELEASE" > ../../running\n')
     failed = json.loads(field.qd("drill", TARGET, "--yes", "--json", status=4).stdout)
     assert "To finish: qd rollback" in failed["reason"]
-    for host in field.hosts.hosts:
-        (path,) = (field.home(host) / "releases").glob("v2-*")
-        (path / "start").write_text('echo "$QD_RELEASE" > ../../running\n')
     assert field.rollback()["to"].startswith("v2-")
     assert field.running() == ["v2"] * 5
     assert verdicts(field) == {"v1": "good", "v2": "good"}
