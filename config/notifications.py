@@ -14,10 +14,11 @@ EVENTS = (
     "failed",
     "cancelled",
     "superseded",
+    "unready",
 )
-"""What there is to be told of a rollout, in the order in which it may happen."""
+"""What there is to be told of a rollout, in the order in which it may happen, and of a target when none is under way."""
 
-USUAL = ("failed", "rolled_back", "waiting", "override")
+USUAL = ("failed", "rolled_back", "waiting", "override", "unready")
 
 PLACEHOLDERS = (
     "event",

@@ -123,7 +123,7 @@ DESTINATION = Keys(
         Key(
             "on",
             ListOf(Choice(EVENTS), "a list of events such as [failed, waiting]", distinct=True),
-            "What is told. Without it: failed, rolled_back, waiting and override. []: only what steps tell it.",
+            "What is told. Without it: failed, rolled_back, waiting, override and unready. []: only what steps tell it.",
         ),
         Key("environments", _NAMES, "Only what happens in these."),
         Key("services", _NAMES, "Only what happens to these."),

@@ -68,7 +68,7 @@ def way_facts(journal: Journal, rollout: Rollout) -> WayFacts:
         other=active if active is not None and active.id != rollout.id else None,
         since=last if last is not None and (last.started or "") > rollout.created else None,
         last_good=good.id if good is not None else None,
-        irreversible=_irreversible(journal, rollout, lasting),
+        irreversible=_irreversible(journal, rollout, lasting) if rollout.kind is RolloutKind.ROLLBACK else (),
         took=took[len(took) // 2] if took else None,
         queue=in_line(journal, rollout),
     )
@@ -94,19 +94,24 @@ def _between(start: str, end: str | None) -> float | None:
 
 
 def _irreversible(journal: Journal, rollout: Rollout, history: list[Rollout]) -> tuple[str, ...]:
-    """Hooks of every release that came to the target since ``to`` was left, and of the one that is left now."""
-    if rollout.kind is not RolloutKind.ROLLBACK:
-        return ()
+    return undone_by_nobody(
+        journal, rollout.from_release, rollout.to_release, [past for past in history if past.id != rollout.id]
+    )
+
+
+def undone_by_nobody(journal: Journal, leaving: str | None, to: str | None, history: list[Rollout]) -> tuple[str, ...]:
+    """Commands of hooks that can't be undone: of every release that came to the target since ``to`` was left, and of the one that is left
+    now. ``history``: rollouts of the target, the newest first. Raises JournalError."""
     found: dict[str, None] = {}
-    came = [rollout.from_release]
+    came = [leaving]
     for past in history:
-        if past.id == rollout.id or past.epoch == 0:
+        if past.epoch == 0:
             continue
-        if past.to_release == rollout.to_release and past.state is RolloutState.SUCCEEDED:
+        if past.to_release == to and past.state is RolloutState.SUCCEEDED:
             break
         came.append(past.to_release)
     for id in dict.fromkeys(came):
-        row = journal.release(id) if id and id != rollout.to_release else None
+        row = journal.release(id) if id and id != to else None
         if row is not None:
             hooks = row.release.hooks
             found |= {f"{hook.run} ({row.release.version})": None for hook in hooks.every if not hook.reversible}

@@ -18,6 +18,7 @@ from quarterdeck.rollouts.looking import unseen
 from quarterdeck.rollouts.observer.clerk import Clerk
 from quarterdeck.rollouts.observer.host import Findings, HostWatch
 from quarterdeck.rollouts.observer.pace import Pace, figured, intervals, on_screen
+from quarterdeck.rollouts.observer.ways import Ways
 from quarterdeck.rollouts.router_looking import Told, router_unseen, told
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Leader:
         self._findings = Findings()
         self._written: dict[tuple[str, str], tuple[Observation, float]] = {}
         self._watches: dict[str, HostWatch] = {}
+        self._ways = Ways(fleet, clerk, hold=pace.hold)
         self._routers: RouterWatches | None = None  # None: no target is behind one
         self._releases: dict[str, Mapping[str, Release]] = {}
         self._head = 0
@@ -88,6 +90,7 @@ class Leader:
                 try:
                     await self._follow()
                     await self._write()
+                    await self._ways.look(group)
                     await self._prune()
                 except JournalError as error:
                     _log.warning("the journal: %s", error)
@@ -104,6 +107,7 @@ class Leader:
             return
         self._version, self._counted = version, now
         changed, moving, presences = await self._clerk.do(self._read)
+        self._ways.happened(changed)
         wanted = intervals(self.fleet, presences, moving, self._pace)
         shown = figured(self.fleet, presences)
         for host, watch in self._watches.items():
@@ -182,6 +186,12 @@ class Leader:
             found.lost = {**{key: why for key, why in lost.items() if key not in found.looks}, **found.lost}
             raise
         self._last_write = now
+        self._ways.happened(
+            seen.target
+            for seen in observations
+            if _differs(self._written.get((seen.target, seen.host)), seen)
+            or self._written[seen.target, seen.host][0].body.get("kept") != seen.body.get("kept")
+        )
         for seen in observations:
             self._written[seen.target, seen.host] = (seen, now)
 

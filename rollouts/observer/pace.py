@@ -16,13 +16,14 @@ VIEWS_OF_FIGURES: Final = frozenset({"overview", "health"})
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """Seconds between two looks. ``many``: with more hosts than that, what nobody has open is looked at rarely."""
+    """Seconds between two looks, and of waiting. ``many``: with more hosts than that, what nobody has open is looked at rarely."""
 
     chosen: float = 2.0  # targets that somebody has open, or that a rollout is changing
     shown: float = 10.0  # targets that somebody sees in a list
     rest: float = 60.0
     vitals: float = 5.0  # of hosts of chosen targets; of the others at most as often as they are looked at
     many: int = 50
+    hold: float = 30.0  # that a way back must stay closed, or open again, before it is told
 
 
 def intervals(fleet: Fleet, presences: Iterable[Presence], moving: Collection[str], pace: Pace) -> Mapping[str, float]:

@@ -26,6 +26,7 @@ from quarterdeck.rollouts.flag_plan import flags_first
 from quarterdeck.rollouts.freezes import from_options
 from quarterdeck.rollouts.frozen import frozen_now
 from quarterdeck.rollouts.manifest import release_in
+from quarterdeck.rollouts.old_secrets import old_secrets
 from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, Plan, plan_rollback
 from quarterdeck.rollouts.policy import (
     NOTHING_BEFORE,
@@ -47,7 +48,6 @@ from quarterdeck.rollouts.worker.drillable import only_practised, refuse_hooks, 
 from quarterdeck.rollouts.worker.fetchable import why_not_fetchable
 from quarterdeck.rollouts.worker.flagging import Flags, to_put_back_with
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
-from quarterdeck.rollouts.worker.old_secrets import old_secrets
 from quarterdeck.rollouts.worker.required import way_back
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.records import NewStep, Observation, Rollout, RolloutKind, RolloutState, Step, StepState
+from quarterdeck.rollouts.old_secrets import OldSecrets, old_secrets
 from quarterdeck.rollouts.plan import Action, Plan
 from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.rollouts.spawn import artifact_cache
@@ -24,7 +25,6 @@ from quarterdeck.rollouts.worker.arming import Arming
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.image_archive import fetch_image
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
-from quarterdeck.rollouts.worker.old_secrets import OldSecrets, old_secrets
 from quarterdeck.rollouts.worker.steps import Archives, Work
 from quarterdeck.rollouts.worker.telling import Telling
 from quarterdeck.rollouts.worker.wishes import Wishes

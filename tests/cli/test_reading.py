@@ -52,7 +52,7 @@ def test_ready_says_the_least_ready_first_and_why(filled: Qd) -> None:
     targets = filled.json("ready", "--cached")["targets"]
     states = [one["ready"]["state"] for one in targets]
     assert states == sorted(states, key=["closed", "degraded", "ready"].index)
-    assert set(targets[0]) == {"target", "release", "version", "ready", "drill", "hosts"}
+    assert set(targets[0]) == {"target", "release", "version", "ready", "drill", "secrets", "irreversible", "hosts"}
     assert {one["target"]: one["ready"] for one in targets}.items() <= {
         one["target"]: one["ready"] for one in filled.json("status", "--cached")["targets"]
     }.items()

@@ -2,14 +2,20 @@
 
 from datetime import timedelta
 
+import msgspec
+
+from quarterdeck.config.load import load_fleet
 from quarterdeck.config.settings import Settings
 from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.picture import take_picture
 from quarterdeck.rollouts.rollout_seen import RolloutSeen
+from quarterdeck.rollouts.target_seen import WayBack
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.overview.worst import waiting_key
+from tests.cli.qd_command import Qd
 from tests.rollouts.test_telling import rollout
 from tests.room.acme import NOW
-from tests.room.conftest import MakeAcme
+from tests.room.conftest import MakeAcme, MakeRoom
 from tests.room.seen import pane_text, until
 
 WORST = "production/api"
@@ -71,3 +77,34 @@ def test_what_an_operator_holds_is_resumed_and_what_waits_by_its_own_plan_is_pro
 
     assert key("paused by lena@bastion, because: INC-77") == "p resume"
     assert key("waits at 5 % (1 of 5 hosts), until somebody promotes: qd promote 7") == "p promote"
+
+
+async def test_a_way_back_that_has_closed_is_said_where_nothing_is_wrong(filled: Qd, make_room: MakeRoom) -> None:
+    """And nothing of it where the journal tells of something worse, or nothing is in the way."""
+    with filled.journal() as journal:
+        picture = take_picture(load_fleet(filled.fleet_file), journal)
+    fine = {
+        name: msgspec.structs.replace(
+            seen, moving=None, last=None, release="r2", version="v2", health="healthy", hosts=()
+        )
+        for name, seen in picture.targets.items()
+    }
+    names = [name for name in fine if name.startswith("production/")]
+    shut = WayBack("degraded", "r1", "v1", ("web-2: no copy of v1",))
+    gone = {name: msgspec.structs.replace(fine[name], back=shut) for name in names}
+    room = make_room(target=next(name for name in fine if name not in names))
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        room.picture = msgspec.structs.replace(picture, targets=fine, rollouts=())
+        room.renew()
+        await until(pilot, lambda: "no way back" not in pane_text(room, "alert"), "nothing is in the way")
+        room.picture = msgspec.structs.replace(picture, targets=fine | gone, rollouts=())
+        room.renew()
+        service = names[0].partition("/")[2]
+        await until(
+            pilot, lambda: f"~ PRODUCTION {service} v2 no way back to v1" in pane_text(room, "alert"), "what has closed"
+        )
+        assert "! choose it" in pane_text(room, "alert")
+        await pilot.press("exclamation_mark")
+        assert room.place.target == names[0]
+        await until(pilot, lambda: "7 why" in pane_text(room, "alert"), "where it is told")

@@ -39,6 +39,8 @@ def test_the_bell_rings_once_for_one_s_own_rollout_and_not_for_others(filled: Qd
         attention.news(moving, ended, OPERATOR)
         attention.news(ended, ended, OPERATOR)
         assert sent == ["\x07"] * rings
+        attention.news(ended, ended, OPERATOR, closed=True)
+        assert sent == ["\x07"] * 2 * rings, "a way back that has closed rings too"
 
 
 def test_without_a_title_or_on_a_console_nothing_of_it_is_sent(filled: Qd) -> None:

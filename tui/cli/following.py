@@ -239,6 +239,12 @@ def describe(event: "Event") -> tuple[str, str]:
         case "flag.failed":
             told = f"{body.get('flag')} could not be switched off ({event.who}, because: {body.get('reason')}): {body.get('error')}"
             return _columns("-", "flag", told, "bad")
+        case "way_back.closed":
+            return _columns(
+                "-", "way back", f"to {body.get('version')} closed: {'; '.join(body.get('reasons') or ())}", "warn"
+            )
+        case "way_back.open":
+            return _columns("-", "way back", f"to {body.get('version')} open again", "ok")
         case "drill.restored":
             back = f"{version_of(str(body.get('release') or ''))} is back everywhere after {duration(float(body.get('seconds') or 0))}"
             return _columns("-", "drill", f"{back}; now there again", "ok")

@@ -10,6 +10,7 @@ from functools import partial
 from textual import events
 from textual.message import Message
 
+from quarterdeck.rollouts.way_watch import CLOSED
 from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.acting import Acting
 from quarterdeck.tui.room.asked import Asked
@@ -166,7 +167,8 @@ class Room(Acting):
         news = message.news
         self.fault = news.fault
         if not news.fault:
-            self.attention.news(self.picture, news.picture, self.opening.operator)
+            shut = bool(self.picture.head) and any(event.kind == CLOSED for event in news.events)
+            self.attention.news(self.picture, news.picture, self.opening.operator, closed=shut)
             if not self.picture.head:  # where one was in a list of nothing says nothing
                 for pane in self.visible_panes():
                     pane.to_top()

@@ -63,7 +63,8 @@ class Attention:
         if self._titled:
             self._write("\x1b[23;2t")
 
-    def news(self, before: Picture, now: Picture, operator: Operator) -> None:
+    def news(self, before: Picture, now: Picture, operator: Operator, *, closed: bool = False) -> None:
+        """``closed``: a way back has closed meanwhile, and stayed so: that rings as well."""
         ended = ended_of(before, now, operator)
         if ended:
             last = ended[0].rollout
@@ -71,7 +72,7 @@ class Attention:
         elif now.moving:
             self._ended = ""
         self._say(title_of(now, self._ended))
-        if self._bell and ended:
+        if self._bell and (ended or closed):
             self._write("\x07")
 
     def _say(self, title: str) -> None:

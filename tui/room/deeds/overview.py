@@ -3,7 +3,7 @@
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
 from quarterdeck.tui.room.overview.matrix import Order
-from quarterdeck.tui.room.overview.worst import worst
+from quarterdeck.tui.room.overview.worst import wrong_or_unready
 from quarterdeck.tui.room.panes.matrix import Matrix
 
 
@@ -23,7 +23,7 @@ async def _sort(room: Room, words: Words) -> None:
 
 
 async def _worst(room: Room, _words: Words) -> None:
-    seen, _ = worst(room.picture)
+    seen = wrong_or_unready(room.picture)
     if seen is None:
         room.say("nothing is wrong")
     else:

@@ -13,6 +13,7 @@ from quarterdeck.rollouts.promoting import asks_people, is_held, waits_in
 from quarterdeck.rollouts.queueing import waits_for_turn
 from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.target_seen import Mark, TargetSeen
+from quarterdeck.rollouts.way_watch import in_the_way, unready
 from quarterdeck.tui.room.overview.cells import ill, in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 
@@ -33,6 +34,20 @@ def worst(picture: Picture) -> tuple[TargetSeen | None, int]:
         if in_trouble(seen) or (seen.mark in _WORST and seen.release is not None)
     ]
     return min(wrong, key=rank, default=None), max(len(wrong) - 1, 0)
+
+
+def least_ready(picture: Picture) -> tuple[TargetSeen | None, int]:
+    """The target whose way back has closed, and how many more there are: production before others. What ``worst`` finds is not among them:
+    it says so itself."""
+    order = {name: -number for number, name in enumerate(picture.environments)}
+    shut = [seen for seen in unready(picture.targets.values()) if seen.mark is Mark.OK]
+    first = min(shut, key=lambda seen: (order.get(seen.environment, 1), seen.service), default=None)
+    return first, max(len(shut) - 1, 0)
+
+
+def wrong_or_unready(picture: Picture) -> TargetSeen | None:
+    """What the alert band is about where nobody is waited for."""
+    return worst(picture)[0] or least_ready(picture)[0]
 
 
 def waits_for_words(seen: RolloutSeen) -> bool:
@@ -74,10 +89,26 @@ def waiting_row(picture: Picture, width: int) -> Row:
     return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)
 
 
+def unready_row(picture: Picture, chosen: str | None, width: int, key_of: Callable[[str], str]) -> Row:
+    """``~ PRODUCTION api v143 no way back to v142: web-2: no copy of v142   7 why``; nothing where each way back is open."""
+    seen, others = least_ready(picture)
+    if seen is None:
+        return ()
+    where = seen.environment.upper() if seen.environment == picture.production else seen.environment
+    more = f"(+{others} more) " if others else ""
+    keys = _named(_WHY if chosen == seen.target else TO_IT, key_of)
+    tail = f"  {keys} {more}" if keys else f"  {more}"
+    why = "; ".join(clean(reason) for reason in in_the_way(seen) or ())
+    head = f"~ {where} {seen.service} {seen.version or ''} no way back to {seen.back.version}: {why}"
+    room = max(width - cells(tail), 0)
+    return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)
+
+
 Ways = tuple[tuple[str, str], ...]
 """What helps: the id of an action, and what it would do."""
 
 TO_IT: Final[Ways] = (("worst", "choose it"),)
+_WHY: Final[Ways] = (("view-7", "why"),)
 
 
 def alert_row(seen: TargetSeen | None, more: int, production: str, width: int, keys: str = "") -> Row:
@@ -99,7 +130,10 @@ def alert_row(seen: TargetSeen | None, more: int, production: str, width: int, k
 
 def hints(seen: TargetSeen, chosen: str | None, key_of: Callable[[str], str]) -> str:
     """``R roll back  l logs``, with the operator's own keys; ``! choose it`` where they would act on another target."""
-    ways = cause(seen)[1] if chosen == seen.target else TO_IT
+    return _named(cause(seen)[1] if chosen == seen.target else TO_IT, key_of)
+
+
+def _named(ways: Ways, key_of: Callable[[str], str]) -> str:
     return "  ".join(f"{key} {words}" for id, words in ways if (key := key_of(id)))
 
 

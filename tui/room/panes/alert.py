@@ -1,11 +1,11 @@
-"""The alert band: the worst thing there is, its cause and the key for it, or what waits for approvals or is frozen; or what the last action
-came to."""
+"""The alert band: the worst thing there is, its cause and the key for it, or what waits for approvals, has no way
+back or is frozen; or what the last action came to."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 from quarterdeck.tui.room.freezing import banner_row, frozen_environments
-from quarterdeck.tui.room.overview.worst import alert_row, hints, waiting_row, worst
+from quarterdeck.tui.room.overview.worst import alert_row, hints, unready_row, waiting_row, worst
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
 
@@ -22,6 +22,8 @@ class AlertBand(Pane, can_focus=False):
             return [(Span(ellipsis(f" {said}", size.width), Role.WARN),)]
         if seen is None and (waiting := waiting_row(room.picture, size.width)):
             return [waiting]
+        if seen is None and (shut := unready_row(room.picture, room.place.target, size.width, room.keymap.key_of)):
+            return [shut]
         if seen is None:
             frozen = frozen_environments(room.fleet.environments, room.picture, room.now())
             return [banner_row(frozen, room.picture.production, size.width)]

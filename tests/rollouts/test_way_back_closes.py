@@ -1,0 +1,95 @@
+"""A copy of the release before goes from a real host behind everybody's back: the way back is journalled as closed, people are told, and
+told again when it is there again; by the observer of a room, and by a timer where no room is open."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quarterdeck.rollouts.way_watch import CLOSED, OPEN
+from tests.field import TARGET, Field
+from tests.observers import ObservedRooms, observed_rooms
+from tests.sshd import SshHost, wait_for
+from tests.told import Told, service
+
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+rooms = pytest.fixture(observed_rooms)
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    with service() as made:
+        yield made
+
+
+@pytest.fixture
+def two_releases(field: Field, told: Told) -> Field:
+    """v2 runs, v1 is kept; what is told by default is told the service."""
+    field.extra["notify"] = [{"to": told.url(), "title": "{{event}}"}]
+    field.write()
+    field.deploy("v1")
+    field.deploy("v2")
+    return field
+
+
+def copy_of(field: Field, host: SshHost, version: str) -> Path:
+    home = field.home(host) / "releases"
+    return home / next(entry for entry in os.listdir(home) if entry.startswith(f"{version}-"))
+
+
+def journalled(field: Field) -> list[str]:
+    with field.journal(read_only=True) as journal:
+        return [event.kind for event in journal.events(target=TARGET, limit=500) if event.kind in (CLOSED, OPEN)]
+
+
+def test_a_room_s_observer_journals_and_tells_it_once(two_releases: Field, told: Told, rooms: ObservedRooms) -> None:
+    field, host = two_releases, two_releases.hosts.hosts[1]
+    rooms(field.file, who="alice", target=TARGET, hold=0.4)
+    rooms(field.file, who="bob", target=TARGET, hold=0.4)
+    copy = copy_of(field, host, "v1")
+    shutil.move(copy, copy.with_name(f".{copy.name}.away"))
+    told.until("the way back is closed")
+    assert f"v1 can't be put back as it is: {host.name}: no copy of v1" in told.came[0]["message"]
+    assert "fleet field: qd ready staging" in told.came[0]["message"]
+    assert told.came[0]["type"] == "warning"
+    assert journalled(field) == [CLOSED]
+
+    shutil.move(copy.with_name(f".{copy.name}.away"), copy)
+    told.until("the way back is closed", "the way back is open")
+    assert journalled(field) == [CLOSED, OPEN]
+
+    def answers() -> list[str]:
+        with field.journal(read_only=True) as journal:
+            return [str(event.body["event"]) for event in journal.events(kind="notified", target=TARGET)]
+
+    wait_for(lambda: answers() == ["unready", "unready"], "what came of both messages is journalled")
+
+
+def test_a_timer_tells_it_where_no_room_is_open(two_releases: Field, told: Told) -> None:
+    field, host = two_releases, two_releases.hosts.hosts[0]
+
+    def ready(*arguments: str, status: int = 0) -> list[dict[str, Any]]:
+        document = json.loads(field.qd("ready", "--tell", "--json", *arguments, status=status).stdout)
+        found: list[dict[str, Any]] = document["told"]
+        return found
+
+    assert ready() == []
+    copy = copy_of(field, host, "v1")
+    away = shutil.move(copy, copy.with_name(f".{copy.name}.away"))
+    closed, sent = ready("--strict", status=1)
+    assert (closed["target"], closed["way_back"]) == (TARGET, "closed")
+    assert closed["reasons"] == [f"{host.name}: no copy of v1"]
+    assert sent == {"notify": 1, "service": "json", "about": TARGET, "error": None}
+    assert ready() == [], "once"
+    assert told.titles() == ["the way back is closed"]
+    told.status = 500
+    shutil.move(away, copy)
+    words = field.qd("ready", "--tell", status=0).stdout
+    assert f"journalled: {TARGET}: the way back to v1 is open" in words
+    assert "not told: notify 1 (json)" in words
+    assert journalled(field) == [CLOSED, OPEN]
+    assert "not with --read-only" in field.qd("--read-only", "ready", "--tell", status=2).stderr
