@@ -19,6 +19,7 @@ from quarterdeck.history.place import Place
 
 FETCHING: Final = 300.0  # seconds, where somebody waits for just that
 TIMES: Final = 2.0  # seconds for when commits were made, which only makes a figure better
+UNASKED: Final = "commits not known: git is not asked with --read-only"
 SHOWN: Final = 10  # commits in a list for people
 
 

@@ -1,8 +1,12 @@
 """The whole difference between two releases, by key and by command."""
 
+from pathlib import Path
+
 from quarterdeck.tui.room.cards.reading import ReadingCard
 from quarterdeck.tui.room.overview.matrix import columns_for
 from quarterdeck.tui.room.rows import plain
+from tests.cli.qd_command import Qd
+from tests.repository import RealRepository
 from tests.room.conftest import MakeRoom
 from tests.room.seen import pane_text, until
 
@@ -31,3 +35,32 @@ def test_the_columns_of_a_wide_matrix_are_the_operators_own() -> None:
     wide = columns_for(200, ["api"], ["dev", "production"], None, ["hosts", "health"])
     assert [title for title, _ in wide.more] == ["HOSTS", "HEALTH"]
     assert [title for title, _ in columns_for(200, ["api"], ["dev", "production"], None, []).more] == []
+
+
+async def test_the_commits_between_two_releases_come_when_git_has_answered(
+    filled: Qd, make_room: MakeRoom, tmp_path: Path
+) -> None:
+    repository = RealRepository(tmp_path / "server")
+    for version, subject in (("v1", "Serve"), ("v2", "Greet in more words"), ("v3", "Greet everybody")):
+        repository.commit(subject, tag=version)
+    text = filled.fleet_file.read_text()
+    assert "  api:\n" in text
+    filled.fleet_file.write_text(text.replace("  api:\n", f"  api:\n    source: {{git: {repository.path}}}\n"))
+    room = make_room(target="production/api")
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
+        await room.action_act("diff", ("production/api", "v1", "v3"))
+
+        def words() -> str:
+            return "\n".join(plain(line) for line in room.screen.rows) if isinstance(room.screen, ReadingCard) else ""
+
+        await until(pilot, lambda: "commits (" in words(), "the commits", 20)
+        assert "Greet everybody (maya, 2026-11-29)" in words()
+        assert "Greet in more words" in words()
+        assert "Serve" not in words()
+        assert "+ GREETING" in words(), "the difference stays"
+    room = make_room(target="production/api", read_only=True)
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
+        await room.action_act("diff", ("production/api", "v1", "v3"))
+        await until(pilot, lambda: "git is not asked with --read-only" in words(), "why not")

@@ -222,10 +222,10 @@ def commits_between(session: "Session", before: "Release", after: "Release") -> 
         return None
     import asyncio
 
-    from quarterdeck.rollouts.commits import Between, between
+    from quarterdeck.rollouts.commits import UNASKED, Between, between
 
     if session.read_only:
-        return Between(fault="commits not known: git is not asked with --read-only")
+        return Between(fault=UNASKED)
     return asyncio.run(between(session.fleet, before, after))
 
 

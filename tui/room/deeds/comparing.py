@@ -1,17 +1,22 @@
 """What differs between two releases of a target, over the whole screen."""
 
+import asyncio
 import difflib
 
+from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
+from quarterdeck.rollouts.commits import UNASKED, Between, between
 from quarterdeck.rollouts.refusals import Refused
-from quarterdeck.rollouts.releases_diff import Difference, compare
+from quarterdeck.rollouts.releases_diff import compare
 from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.aside import aside
 from quarterdeck.tui.room.cards.reading import difference_card
 from quarterdeck.tui.room.deeds import Handler, Words
 from quarterdeck.tui.room.panes.diff import pair_of
 
 MOST = 500  # releases among which a version is looked for
+DEADLINE = 60.0  # seconds for git, which nobody has to wait for
 
 
 async def _diff(room: Room, words: Words) -> None:
@@ -26,11 +31,28 @@ async def _diff(room: Room, words: Words) -> None:
     if pair is None:
         raise Refused(f"{target} has no two releases to compare", "there is no way back yet")
 
-    def read(journal: Journal) -> Difference:
+    def read(journal: Journal) -> tuple[Release, Release]:
         rows = journal.releases(target, limit=MOST)
-        return compare(_named(rows, target, pair[0]).release, _named(rows, target, pair[1]).release)
+        return _named(rows, target, pair[0]).release, _named(rows, target, pair[1]).release
 
-    room.push_screen(difference_card(target, await room.desk.ask(read)))
+    before, after = await room.desk.ask(read)
+    difference = compare(before, after)
+    if target.partition("/")[2] not in room.fleet.sources:
+        room.push_screen(difference_card(target, difference))
+        return
+    if room.opening.read_only:  # asking git fetches into the state directory
+        room.push_screen(difference_card(target, difference, Between(fault=UNASKED)))
+        return
+    card = difference_card(target, difference, Between(fault="git is asked .."))
+    room.push_screen(card)
+    asked = asyncio.create_task(aside(lambda: between(room.fleet, before, after, deadline=DEADLINE)))
+
+    def answered(task: "asyncio.Task[Between | None]") -> None:
+        if not task.cancelled() and task.exception() is None and card.is_attached:
+            card.rows = difference_card(target, difference, task.result()).rows
+            card.renew()
+
+    asked.add_done_callback(answered)
 
 
 def _named(rows: list[ReleaseRow], target: str, word: str) -> ReleaseRow:
