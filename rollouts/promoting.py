@@ -40,6 +40,14 @@ def asks_people(steps: Iterable[Step]) -> Step | None:
     return waits if waits is not None and waits.action == Action.APPROVAL else None
 
 
+def failed_at(rollout: Rollout, steps: Iterable[Step]) -> Step | None:
+    """The last step that failed, where the rollout stands still because of it until a person says how it goes on."""
+    known = list(steps)
+    if rollout.state is not RolloutState.PAUSED or is_held(rollout) or waits_in(known) is not None:
+        return None
+    return next((step for step in reversed(known) if step.state is StepState.FAILED), None)
+
+
 def pauses_left(steps: Iterable[Step]) -> int:
     """How many pauses have not ended, the one that has begun among them."""
     left = (StepState.PENDING, StepState.STARTED)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from screenshots import incident
 from screenshots.drawing import png, svg
 from tests.room.terminal import Terminal
 
@@ -44,8 +45,20 @@ SCENES = (
 
 
 def main(wanted: list[str]) -> int:
-    """``wanted``: names of scenes, none for all. Gives 1 when one of them did not come."""
+    """``wanted``: names of scenes, or ``incident``; none for all. Gives 1 when one of them did not come."""
+    missed: list[str] = []
+    if not wanted or "incident" in wanted:
+        missed += incident.film()
     scenes = [scene for scene in SCENES if not wanted or scene.name in wanted]
+    if scenes:
+        missed += _scenes(scenes)
+    for name in missed:
+        print(f"not taken: {name}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _scenes(scenes: list[Scene]) -> list[str]:
+    """Takes them at every size; gives the names of those that did not come."""
     with tempfile.TemporaryDirectory(prefix="qd-pictures-") as directory:
         home = Path(directory)
         environment = {
@@ -56,12 +69,9 @@ def main(wanted: list[str]) -> int:
             _run(environment, home, "demo", "up")
             for target in ("staging/web", TARGET):
                 _run(environment, home, "deploy", target, "v2", "--wait", "--reason", "CHG-812")
-            missed = [scene for size in SIZES for scene in _pictures(environment, home, size, scenes)]
+            return [scene for size in SIZES for scene in _pictures(environment, home, size, scenes)]
         finally:
             _run(environment, home, "demo", "down")
-    for name in missed:
-        print(f"not taken: {name}", file=sys.stderr)
-    return 1 if missed else 0
 
 
 def _run(environment: dict[str, str], home: Path, *words: str) -> None:

@@ -6,11 +6,13 @@ import msgspec
 
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.settings import Settings
-from quarterdeck.history.records import RolloutState
+from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.picture import take_picture
+from quarterdeck.rollouts.promoting import failed_at
 from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.target_seen import WayBack
 from quarterdeck.tui.room.cards.armed import ArmedCard
+from quarterdeck.tui.room.overview.cells import in_trouble
 from quarterdeck.tui.room.overview.worst import waiting_key
 from tests.cli.qd_command import Qd
 from tests.rollouts.test_telling import rollout
@@ -108,3 +110,27 @@ async def test_a_way_back_that_has_closed_is_said_where_nothing_is_wrong(filled:
         await pilot.press("exclamation_mark")
         assert room.place.target == names[0]
         await until(pilot, lambda: "7 why" in pane_text(room, "alert"), "where it is told")
+
+
+async def test_a_rollout_that_stands_at_a_failure_is_what_is_wrong(make_acme: MakeAcme) -> None:
+    """Nobody looks into it by itself: a person is waited for, and its hosts may all be healthy."""
+    room = make_acme(target="preprod/web")
+    async with room.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        seen = room.picture.targets["preprod/web"]
+        assert seen.moving is not None
+        assert not in_trouble(seen), "somebody holds it: nothing has failed"
+        outcome = "analysis golden-signals failed: 17 % of 126 requests bad\x1b[2J; retry, skip or abort"
+        failed = msgspec.structs.replace(
+            seen.moving,
+            rollout=msgspec.structs.replace(seen.moving.rollout, outcome=outcome),
+            steps=(msgspec.structs.replace(seen.moving.steps[0], state=StepState.FAILED), *seen.moving.steps[1:]),
+        )
+        stands = msgspec.structs.replace(seen, moving=failed)
+        room.picture = msgspec.structs.replace(room.picture, targets={"preprod/web": stands}, rollouts=(failed,))
+        room.renew()
+        words = f"!! preprod web v89: rollout {failed.id}: analysis golden-signals failed: 17 % of 126 requests bad"
+        await until(pilot, lambda: words in pane_text(room, "alert"), "what failed")
+        assert "R back  2 rollout" in pane_text(room, "alert")
+        held = msgspec.structs.replace(failed.rollout, outcome="paused by lena@bastion")
+        assert failed_at(held, failed.steps) is None

@@ -24,6 +24,13 @@ async def _report(room: Room, words: Words) -> None:
         room.carry_out("report", _written(room, id, " ".join(words[1:])))
 
 
+def _shortened(path: Path) -> str:
+    """With ``~`` for the operator's own directory: the end of a path is what is worth its place."""
+    with contextlib.suppress(ValueError, RuntimeError):
+        return f"~/{path.relative_to(Path.home())}"
+    return str(path)
+
+
 async def _written(room: Room, id: int, wanted: str) -> None:
     """By ``qd report`` itself, as a process of its own: what it takes to ask hosts is never loaded into the screen's."""
     await room.desk.ask(lambda journal: journal.rollout(id))  # one that there is not is refused here
@@ -63,7 +70,7 @@ async def _written(room: Room, id: int, wanted: str) -> None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
     if process.returncode == 0:
-        room.say(f"report of rollout {id} written to {path}")
+        room.say(f"report of rollout {id} written to {_shortened(path)}")
         return
     lines = clean(said.decode("utf-8", "replace")).strip().splitlines()
     raise Refused("no report", lines[-1].removeprefix("qd: ") if lines else f"see: qd report {id}")

@@ -14,7 +14,7 @@ from quarterdeck.rollouts.queueing import waits_for_turn
 from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.target_seen import Mark, TargetSeen
 from quarterdeck.rollouts.way_watch import in_the_way, unready
-from quarterdeck.tui.room.overview.cells import ill, in_trouble
+from quarterdeck.tui.room.overview.cells import ill, in_trouble, stands_failed
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 
 _WORST: Final = (Mark.FAILED, Mark.DRIFT, Mark.STALE)
@@ -146,6 +146,12 @@ def cause(seen: TargetSeen) -> tuple[str, Ways]:
     if bad and seen.moving is not None:
         away = ("rollback", "back") if back else ("abort", "take it back")
         return f"{_hosts(seen, bad)}, rollout {seen.moving.id}", (away, ("pause", "hold"))
+    if seen.moving is not None and stands_failed(seen):
+        away = ("rollback", "back") if back else ("abort", "take it back")
+        return f"rollout {seen.moving.id}: {' '.join(clean(seen.moving.rollout.outcome).split())}", (
+            away,
+            ("view-2", "rollout"),
+        )
     if seen.moving is None and seen.last is not None and seen.last.state is RolloutState.FAILED:
         return f"rollout {seen.last.id} failed: {seen.last.outcome}", _roll_back(back)
     if bad:
