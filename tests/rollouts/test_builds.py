@@ -113,6 +113,10 @@ def test_a_deploy_from_a_build(built: Field, server: CiServer) -> None:
         row = journal.release(journal.current_release("staging/web") or "")
         assert row is not None
         assert row.release.commit == server.builds[2]["commit"], "that of the build"
+    number = str(json.loads(done.stdout)["rollout"])
+    told = built.qd("show", number, status=0).stdout
+    assert f"build    3 by maya, commit {server.builds[2]['commit'][:8]}" in told
+    assert json.loads(built.qd("show", number, "--json", status=0).stdout)["build"]["number"] == "3"
 
 
 def test_a_latest_build_is_one_of_a_branch(built: Field, server: CiServer, repository: RealRepository) -> None:

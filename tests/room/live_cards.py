@@ -13,6 +13,7 @@ from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.room.app import NewsCame, Room
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.deploy import DeployCard
+from quarterdeck.tui.room.cards.from_build import Wanted
 from quarterdeck.tui.room.cards.rollback import RollbackCard
 from quarterdeck.tui.room.open import heed_the_terminal
 from quarterdeck.tui.room.opening import Opening
@@ -48,7 +49,7 @@ def live_card(room: Room, id: int) -> ArmedCard:
     if rollout.kind is RolloutKind.ROLLBACK:
         card: LiveRollback | LiveDeploy = LiveRollback(rollout.target, before)
     else:
-        card = LiveDeploy(rollout.target, before, version_of(rollout.to_release) or "")
+        card = LiveDeploy(rollout.target, before, Wanted(version_of(rollout.to_release) or ""))
     card.given = id
     return card
 

@@ -3,6 +3,7 @@ nothing. Against a local server with the documented shapes, and a real repositor
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,10 +12,16 @@ import pytest
 from quarterdeck.config.builds import Builds, Repository
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import SecretReference
+from quarterdeck.history.journal import Journal
+from quarterdeck.rollouts.control import Control
 from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.card import Card
+from quarterdeck.tui.room.cards.deploy import DeployCard
+from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.pane import Pane
 from quarterdeck.tui.room.panes import builds as pane
+from quarterdeck.tui.room.rows import plain
 from tests.ci_server import TOKEN, CiServer, ci_server
 from tests.cli.qd_command import OPERATOR, Qd
 from tests.repository import RealRepository
@@ -136,3 +143,42 @@ async def test_a_card_tells_the_commits_and_waits_for_none(make_built: MakeBuilt
         await until(pilot, lambda: card.commits is not None, "git", 30)
         (told,) = card.commit_checks()
         assert "commits not known: can't fetch" in told.text
+
+
+async def test_a_build_is_deployed_by_its_number_from_the_list_of_versions(make_built: MakeBuilt) -> None:
+    room = make_built()
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
+        await pilot.press("D")
+        await until(
+            pilot, lambda: isinstance(room.screen, VersionPicker) and "a build" in card_text(room), "the versions"
+        )
+        await pilot.press("number_sign", "1", "enter")
+        await until(pilot, lambda: isinstance(room.screen, DeployCard), "the card")
+        assert isinstance(room.screen, DeployCard)
+        assert room.screen.version == "v1"
+        assert "build 1" in card_text(room)
+        rollout = room.screen.wish()
+        with Journal.open(room.fleet.state, operator=OPERATOR) as journal:
+            armed = rollout(Control(room.fleet, journal, OPERATOR))
+            assert journal.rollout(armed.id).options["build"]["number"] == "1"
+            assert journal.rollout(armed.id).options["version"] == "v1"
+
+
+def card_text(room: Room) -> str:
+    sheet = room.screen.sheet(78) if isinstance(room.screen, Card) else None
+    return "\n".join(plain(line) for line in (*sheet.top, *sheet.body, *sheet.foot)) if sheet is not None else ""
+
+
+def said(room: Room, words: str) -> bool:
+    return words in room.said
+
+
+async def test_a_build_that_has_not_passed_opens_no_card(make_built: MakeBuilt) -> None:
+    room = make_built()
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
+        for word, why in (("#3", "has failed"), ("#4", "is still running"), ("#99", "has no build")):
+            await room.action_act("deploy", ("production/api", word))
+            await until(pilot, partial(said, room, why), why)
+            assert not list(room.cards())

@@ -1,6 +1,7 @@
 """``qd rollouts``, ``show`` and ``watch``: rollouts as the journal knows them. Nothing here changes a host."""
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.tui.cli import completion
@@ -187,6 +188,14 @@ def _version(session: "Session", release: str | None) -> str:
     return row.release.version if row else release or "-"
 
 
+def _build_words(build: Mapping[str, Any]) -> str:
+    """``812 by maya, commit 3f2a9c01, https://…``"""
+    by = f" by {build['author']}" if build.get("author") else ""
+    commit = f"commit {build['commit'][:8]}" if build.get("commit") else ""
+    told = (f"{build.get('number')}{by}", commit, str(build.get("link") or ""))
+    return ", ".join(" ".join(word.split()) for word in told if word)
+
+
 def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     import msgspec
 
@@ -214,6 +223,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
             "epoch": rollout.epoch,
             "plan_hash": rollout.plan_hash,
             "plan": rollout.plan,
+            "build": rollout.options.get("build"),
             "approvals": waiting_value(waiting),
             "queue": _queue_value(queue),
             "words": [approval_value(word) for word in words],
@@ -231,6 +241,8 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     line(f"  from     {rollout.from_release or 'nothing'}")
     line(f"  to       {rollout.to_release or rollout.options.get('version') or 'nothing'}")
     line(f"  by       {rollout.requested_by}" + (f", because: {rollout.reason}" if rollout.reason else ""))
+    if build := rollout.options.get("build"):
+        line(f"  build    {_build_words(build)}")
     took = seconds_between(rollout.started, rollout.ended)
     line(
         f"  created  {day_and_clock(rollout.created)}"

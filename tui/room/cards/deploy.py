@@ -16,6 +16,7 @@ from quarterdeck.tui.cli.times import duration
 from quarterdeck.tui.cli.waits import notice_words, wait_words
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.checks import Check, deploy_checks
+from quarterdeck.tui.room.cards.from_build import Wanted, names_build, version_of_build
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.cards.reading import difference_card
 from quarterdeck.tui.room.cards.words import WordsCard
@@ -26,26 +27,36 @@ MOST_WAVES = 8  # lines of the plan
 
 
 class DeployCard(ArmedCard):
-    """``version`` as it was chosen or typed. What policy refuses is set aside only with a reason that is typed here."""
+    """``wanted`` as it was chosen or typed. What policy refuses is set aside only with a reason that is typed here."""
 
     kind: ClassVar[RolloutKind] = RolloutKind.DEPLOY
     verb: ClassVar[str] = "DEPLOY"
     doing: ClassVar[str] = "deploy"
 
-    def __init__(self, target: str, before: TargetSeen | None, version: str) -> None:
+    def __init__(self, target: str, before: TargetSeen | None, wanted: Wanted) -> None:
         super().__init__(target)
         self.before = before
-        self.version = version
+        self.wanted = wanted
         self.reason = ""
         self.force = False
         self.override: tuple[str, ...] = ()
         self.supersede = False
 
+    @property
+    def version(self) -> str:
+        return self.wanted.version
+
     def wish(self) -> Callable[[Control], Rollout]:
-        target, version, reason = self.target, self.version, self.reason
+        target, wanted, reason = self.target, self.wanted, self.reason
         force, override, supersede = self.force, self.override, self.supersede
         return lambda control: control.arm_deploy(
-            target, version, reason=reason, force=force, override=override, supersede=supersede
+            target,
+            wanted.version,
+            build=wanted.build,
+            reason=reason,
+            force=force,
+            override=override,
+            supersede=supersede,
         )
 
     def checks(self) -> Sequence[Check]:
@@ -82,7 +93,19 @@ class DeployCard(ArmedCard):
         self.room.push_screen(VersionPicker(self.target, self._take, typed=True))
 
     def _take(self, version: str) -> None:
-        self.version = version
+        if names_build(version):
+            self.room.say(f"{self.target}: asking which version build {version} made ..")
+            self.room.carry_out("deploy", self._take_build(version))
+        else:
+            self._arm_for(Wanted(version))
+
+    async def _take_build(self, word: str) -> None:
+        wanted = await version_of_build(self.room, self.target, word)
+        if not self.gone:
+            self._arm_for(wanted)
+
+    def _arm_for(self, wanted: Wanted) -> None:
+        self.wanted = wanted
         self.force, self.override, self.supersede, self.reason = False, (), False, ""
         self.arm()
 
@@ -163,7 +186,11 @@ class DeployCard(ArmedCard):
             row(
                 Span("to    ", Role.DIM),
                 Span(one_line(self.version), Role.NEW),
-                Span(ellipsis(digest + good, width - 20)),
+                Span(
+                    ellipsis(
+                        f"{digest}{f', build {self.wanted.number}' if self.wanted.number else ''}{good}", width - 20
+                    )
+                ),
             ),
             row(Span("how   ", Role.DIM), Span(ellipsis(one_line(strategy) + time, width - 6))),
         ]

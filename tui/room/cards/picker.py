@@ -15,6 +15,7 @@ from quarterdeck.rollouts.offered import Offered, offered_details, offered_versi
 from quarterdeck.rollouts.versions import KnownVersion, known_versions
 from quarterdeck.tui.cli.times import age, size
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
+from quarterdeck.tui.room.cards.from_build import names_build
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, row
 
@@ -102,6 +103,11 @@ class VersionPicker(Card):
         return "commits: not known, the fleet file declares no source for this service"
 
     @property
+    def _built(self) -> bool:
+        """Whether the fleet file says where it is built."""
+        return self.target.partition("/")[2] in self.room.fleet.builds
+
+    @property
     def rows(self) -> list[KnownVersion]:
         """What can be chosen: what nobody has released yet first."""
         new = [
@@ -143,6 +149,8 @@ class VersionPicker(Card):
                 self.leave()
             case "t" if self.may_type:
                 self.typed = ""
+            case "number_sign" if self.may_type and self._built:
+                self.typed = "#"
             case _ if self.may_type and len(key) == 1 and key.isalnum():
                 self.typed = key  # of a version: were it dropped, Enter would take another one
             case "enter":
@@ -173,10 +181,12 @@ class VersionPicker(Card):
         if self.said:
             foot.append(said_row(self.said, width))
         if self.typed is not None:
-            foot.append(row(Span("version: ", Role.KEY), self.typed, Span("_", Role.CURSOR)))
+            asked = "build: " if names_build(self.typed) else "version: "
+            foot.append(row(Span(asked, Role.KEY), self.typed, Span("_", Role.CURSOR)))
             foot += keys_rows(width, ("enter", "take it"), ("esc", "back"))
         else:
-            typing = (("t", "type a version"),) if self.may_type else ()
+            typing: tuple[tuple[str, str], ...] = (("t", "type a version"),) if self.may_type else ()
+            typing += (("#", "a build"),) if self.may_type and self._built else ()
             foot += keys_rows(width, ("enter", "take it; nothing starts"), ("j k", "choose"), *typing, ("esc", "back"))
         return Sheet(f"versions of {self.target}", body, foot, top=[row(Span(HEAD, Role.DIM))], width=96)
 

@@ -1,0 +1,38 @@
+"""A build in the place of a version: ``#812`` or ``#latest``, as typed; the CI system is asked which version it made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from quarterdeck.backends.errors import BackendError
+from quarterdeck.rollouts.refusals import Refused
+from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.aside import aside
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """``build``: what the rollout remembers of it; None: a version was chosen."""
+
+    version: str
+    build: Mapping[str, Any] | None = None
+
+    @property
+    def number(self) -> str:
+        return str(self.build["number"]) if self.build is not None else ""
+
+
+def names_build(word: str) -> bool:
+    return word.startswith("#") and len(word) > 1
+
+
+async def version_of_build(room: Room, target: str, word: str) -> Wanted:
+    """The CI client's deadlines hold. Raises Refused where the build has not passed, made no version, or can't be asked for."""
+    from quarterdeck.rollouts.built import NotToDeploy, as_option, choose
+
+    fleet, service = room.fleet, target.partition("/")[2]
+    try:
+        found = await aside(lambda: choose(fleet, service, word.removeprefix("#")))
+    except (NotToDeploy, BackendError, OSError) as error:
+        raise Refused(str(error)) from error
+    return Wanted(found.build.version, as_option(found.build))
