@@ -22,6 +22,7 @@ from quarterdeck.rollouts.manifest import release_in
 
 CONNECT = 10.0  # seconds
 ASK = 30.0  # for one host, all its targets
+_HIGHEST_EPOCH = 10**15  # of rollouts there are fewer; beyond it the journal and the hosts' shells could count no further
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -79,15 +80,21 @@ async def _ask(backend: HostBackend, host: Host, targets: Sequence[Target]) -> l
             try:
                 for target in targets:
                     try:
-                        told.append(
-                            Told(target.name, host.name, await connection.facts(target.name, target.path, None))
-                        )
+                        facts = await connection.facts(target.name, target.path, None)
+                        told.append(_checked(target.name, host.name, facts))
                     except BackendError as failed:
                         told.append(Told(target.name, host.name, None, str(failed)))
             finally:
                 await leave(connection)
     answered = {one.target for one in told}
     return told + [Told(target.name, host.name, None, error) for target in targets if target.name not in answered]
+
+
+def _checked(target: str, host: str, facts: TargetFacts) -> Told:
+    """One host's nonsense is no other's: taken over, an epoch that can't be one would end every later rollout of the target."""
+    if 0 <= facts.epoch <= _HIGHEST_EPOCH:
+        return Told(target, host, facts)
+    return Told(target, host, None, f"{host}: read what runs of {target}: {facts.epoch} can't be an epoch")
 
 
 async def adopt(backend: HostBackend, fleet: Fleet, journal: Journal, targets: Collection[str]) -> list[AdoptedTarget]:

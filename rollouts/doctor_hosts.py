@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.backends.hosts.contract import Connection, HostBackend
+from quarterdeck.backends.numbers import number_in
 from quarterdeck.config.model import Host, Target
 from quarterdeck.rollouts.doctor_engines import examine_engine
 from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
@@ -88,7 +89,8 @@ async def _connected(subject: str, connection: Connection, targets: Sequence[Tar
         )
     if all(finding.verdict is Verdict.OK for finding in found):
         free = next((line.split()[-1] for line in lines if line.startswith("target 0 free ")), "")
-        room = f", {int(free) // 1024} MiB free" if free.isdigit() else ""
+        kibibytes = number_in(free)
+        room = f", {kibibytes // 1024} MiB free" if kibibytes is not None else ""
         return [
             Finding(
                 subject,
@@ -159,13 +161,13 @@ def path_findings(subject: str, target: Target, said: dict[str, str]) -> list[Fi
                 f"on the host: sudo install -d -o {user} {shlex.quote(target.path)}",
             )
         )
-    free = said.get("free", "")
-    if free.isdigit() and int(free) * 1024 < LITTLE_ROOM:
+    free = number_in(said.get("free"))
+    if free is not None and free * 1024 < LITTLE_ROOM:
         found.append(
             Finding(
                 subject,
                 Verdict.WARN,
-                f"{target.name}: only {int(free) // 1024} MiB free below {target.path}",
+                f"{target.name}: only {free // 1024} MiB free below {target.path}",
                 "make room, or lower keep.releases",
             )
         )

@@ -26,6 +26,6 @@ def parse_manifest(text: str) -> Mapping[str, object] | None:
     """The manifest as written on a host; None where it is none."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # a broken host's may be anything
         return None
     return found if isinstance(found, dict) else None

@@ -17,7 +17,8 @@ from quarterdeck.backends.hosts.manifest import manifest, parse_manifest
 from quarterdeck.backends.hosts.ssh.release_files import host_files
 from quarterdeck.config import keys
 from quarterdeck.config.load import load_fleet
-from quarterdeck.config.model import Fleet, Target as FleetTarget
+from quarterdeck.config.model import Fleet
+from quarterdeck.config.model import Target as FleetTarget
 from quarterdeck.config.nodes import LINE_BREAK
 from quarterdeck.config.problems import FleetFileErrors, Problem, render, to_values
 from quarterdeck.config.release import ResolvedArtifact, canonical, release_from_json, to_json
@@ -129,9 +130,7 @@ def _deploys(target: FleetTarget) -> None:
     back = plan_rollback(hosts, old, target.rollback.max_unavailable, leaving=release.id, hooks=target.hooks)
     json.dumps(to_json(back))
     touched = [Touched(name, old) for name in names]
-    json.dumps(
-        to_json(plan_take_back(touched, [], target.hooks, target.rollback.max_unavailable, leaving=release.id))
-    )
+    json.dumps(to_json(plan_take_back(touched, [], target.hooks, target.rollback.max_unavailable, leaving=release.id)))
 
 
 def checked_by_command(path: Path) -> int:

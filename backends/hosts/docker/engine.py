@@ -21,6 +21,7 @@ from quarterdeck.backends.hosts.docker.place import Place
 from quarterdeck.backends.hosts.docker.refusals import SDK_ERRORS, UNKNOWN, explain
 from quarterdeck.backends.hosts.docker.stream import Stream
 from quarterdeck.backends.hosts.docker.way import Way
+from quarterdeck.backends.numbers import number_in
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.ssh.connection import SshConnection
@@ -310,5 +311,5 @@ class Engine:
 
 def _number(version: str) -> tuple[int, ...]:
     """ "1.41" as (1, 41); nothing where it is none."""
-    parts = version.split(".")
-    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
+    parts = [number_in(part) for part in version.split(".")]
+    return () if None in parts else tuple(part for part in parts if part is not None)

@@ -11,6 +11,7 @@ from quarterdeck.backends.hosts.checking import LOCALHOST, Streams, ask_over, pl
 from quarterdeck.backends.hosts.contract import HealthOutcome
 from quarterdeck.backends.hosts.docker.executing import BY_LIMIT, limited, run_in
 from quarterdeck.backends.hosts.docker.looking import Body, inspect, look
+from quarterdeck.backends.numbers import number_in
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.model import CommandCheck, Health, HttpCheck, TcpCheck
 from quarterdeck.config.release import Release
@@ -223,6 +224,6 @@ def _address(body: Body) -> str:
 def _published(body: Body, port: int) -> int:
     ports = (body.get("NetworkSettings") or {}).get("Ports") or {}
     for one in ports.get(f"{port}/tcp") or ():
-        if str(one.get("HostPort", "")).isdigit():
-            return int(one["HostPort"])
+        if (found := number_in(str(one.get("HostPort", "")))) is not None:
+            return found
     return 0

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from quarterdeck.backends.errors import BackendError, Fenced
 from quarterdeck.backends.hosts.contract import Fence
 from quarterdeck.backends.hosts.docker.names import EPOCH, GENERATION, NONCE, STATE, TARGET, slug
+from quarterdeck.backends.numbers import number_in
 
 if TYPE_CHECKING:
     import docker
@@ -94,7 +95,7 @@ def from_label(text: str) -> State | None:
 
     try:
         return msgspec.json.decode(text.encode(), type=State)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 
@@ -215,13 +216,12 @@ def _record(volume: Mapping[str, Any]) -> _Record | None:
     """None where it is no register's."""
     labels = volume.get("Labels") or {}
     state = from_label(labels.get(STATE, ""))
-    number = labels.get(GENERATION, "")
-    return _Record(volume["Name"], int(number), labels.get(NONCE, ""), state) if state and number.isdigit() else None
+    number = number_in(labels.get(GENERATION))
+    return _Record(volume["Name"], number, labels.get(NONCE, ""), state) if state and number is not None else None
 
 
 def epoch_of(labels: Mapping[str, str]) -> int:
-    text = labels.get(EPOCH, "")
-    return int(text) if text.isdigit() else 0
+    return number_in(labels.get(EPOCH)) or 0
 
 
 def _best(records: Sequence[_Record]) -> _Record | None:

@@ -12,6 +12,7 @@ from quarterdeck.backends.errors import (
     NoSpace,
     NotPermitted,
 )
+from quarterdeck.backends.numbers import number_in
 from quarterdeck.backends.text_cleaning import clean
 
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
@@ -44,6 +45,19 @@ class Answer(msgspec.Struct, frozen=True):
 
     def has(self, word: str) -> bool:
         return any(said == word for said, _ in self.words)
+
+
+def senseless(host: str, action: str, answer: Answer, said: str) -> CommandFailed:
+    """The error for an answer of which ``said`` can't be what the script says: something else answered, or changed it on its way."""
+    return CommandFailed(
+        host,
+        action,
+        f"its answer makes no sense: {said[:80]!r}",
+        exit_status=answer.exit_status,
+        output=answer.output,
+        left="What the host did is not known",
+        advice="look at what else its shell prints" + (f" with: {answer.by_hand}" if answer.by_hand else ""),
+    )
 
 
 def parse(mark: str, stdout: bytes, stderr: bytes, exit_status: int | None, by_hand: str = "") -> Answer:
@@ -180,7 +194,7 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
                 if status == "124"
                 else f"{command} was killed (status {status}, limit {seconds} s)"
             )
-            return CommandTimedOut(host, action, word + again, exit_status=int(status), output=answer.output)
+            return CommandTimedOut(host, action, word + again, exit_status=number_in(status), output=answer.output)
         case "command":
             status, _, command = text.partition(" ")
             found = _by_text(host, action, f"{command} failed", answer.errors)
@@ -190,7 +204,7 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
                 host,
                 action,
                 f"{command} ended with status {status}{said}{again}",
-                exit_status=int(status),
+                exit_status=number_in(status),
                 output=answer.output,
             )
         case "stopped":
@@ -220,7 +234,8 @@ def _refusal(host: str, action: str, kind: str, text: str, answer: Answer) -> Ba
 
 
 def _megabytes(kibibytes: str) -> str:
-    return f"{int(kibibytes) / 1024:.1f} MiB" if kibibytes.isdigit() else kibibytes
+    amount = number_in(kibibytes)
+    return f"{amount / 1024:.1f} MiB" if amount is not None else kibibytes
 
 
 def require(host: str, action: str, answer: Answer, *, epoch: int = 0) -> Answer:
@@ -238,12 +253,15 @@ def require(host: str, action: str, answer: Answer, *, epoch: int = 0) -> Answer
 def _error(host: str, action: str, answer: Answer, epoch: int) -> BackendError | None:
     fenced = answer.one("fenced")
     if fenced is not None:
-        seen, _, holder = fenced.partition(" ")
+        text, _, holder = fenced.partition(" ")
+        seen = number_in(text)
+        if seen is None:
+            return senseless(host, action, answer, f"fenced {fenced}")
         half_way, now = answer.has("half-way"), answer.one("current")
         left = ""
         if half_way and now is not None:
             left = f"What it had begun was ended; current points to {now or 'nothing'}"
-        return Fenced(host, action, epoch=epoch, seen=int(seen), holder=holder, half_way=half_way, left=left)
+        return Fenced(host, action, epoch=epoch, seen=seen, holder=holder, half_way=half_way, left=left)
     busy = answer.one("busy")
     if busy is not None:
         return HostLockBusy(

@@ -34,7 +34,7 @@ from quarterdeck.backends.hosts.contract import (
 )
 from quarterdeck.backends.hosts.ending import MARK, ending
 from quarterdeck.backends.hosts.manifest import check_release_id, parse_manifest
-from quarterdeck.backends.hosts.ssh.answer import Answer, parse, require
+from quarterdeck.backends.hosts.ssh.answer import Answer, parse, require, senseless
 from quarterdeck.backends.hosts.ssh.channel import Ended, Waiting, execute
 from quarterdeck.backends.hosts.ssh.exec_session import exec_over_ssh
 from quarterdeck.backends.hosts.ssh.figures import read_figures
@@ -55,6 +55,7 @@ from quarterdeck.backends.hosts.ssh.slots import SlotsSeen, facts_of_slots, log_
 from quarterdeck.backends.hosts.ssh.staging import archive_needs, chunks, compression_flag
 from quarterdeck.backends.hosts.ssh.vitals import read_vitals
 from quarterdeck.backends.hosts.ssh.way import Way
+from quarterdeck.backends.numbers import number_in
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
@@ -168,8 +169,10 @@ class SshConnection:
             answer = require(
                 self._host, action, await self.run(action, "slot_facts", values, deadline=deadline, then=then)
             )
-        clock = answer.one("clock") or ""
-        self._clock = int(clock) - begun if clock.isdigit() else None
+        clock, epoch = number_in(answer.one("clock")), number_in(answer.one("epoch") or "0")
+        if epoch is None:  # taken for none, an older worker would be let through
+            raise senseless(self._host, action, answer, f"epoch {answer.one('epoch')}")
+        self._clock = clock - begun if clock is not None else None
         lock, _, tool = (answer.one("limit") or "").partition(" ")
         self._limit_tool = {"limit": tool, "limit_lock": lock} if tool else {}
         kept = []
@@ -181,11 +184,11 @@ class SshConnection:
         home = path.rstrip("/")
         self._verified = {(place, name) for place, name in self._verified if place != home}
         self._verified |= {(home, found.release) for found in kept if found.intact}
-        disk = answer.one("disk") or ""
+        disk = number_in(answer.one("disk"))
         service = (answer.one("service") or "").partition(" ")[0]
         drift: tuple[str, ...] = ()
         if not service:
-            in_slots = slot_lines(answer)
+            in_slots = slot_lines(self._host, action, answer)
             self._slots.learn_all(path, in_slots)
             service, drift = facts_of_slots(answer.one("current") or "", in_slots)
         (self._status_tells.add if service == "running" else self._status_tells.discard)(home)
@@ -193,12 +196,12 @@ class SshConnection:
             current=answer.one("current") or None,
             running={"running": True, "no": False}.get(service),
             kept=tuple(kept),
-            epoch=int(answer.one("epoch") or 0),
+            epoch=epoch,
             holder=answer.one("holder") or "",
             anchor=answer.one("anchor") or "",
             good=tuple(answer.every("good")),
             bad=tuple(answer.every("bad")),
-            free_bytes=int(disk) * 1024 if disk.isdigit() else None,
+            free_bytes=disk * 1024 if disk is not None else None,
             problems=tuple(answer.every("problem")),
             drift=drift,
             # Of what an older rollout still does there, nobody knows the end.
@@ -336,9 +339,10 @@ class SshConnection:
         }
         answer = await self.run(action, of_slots("hook", release), values, deadline=hook.timeout + _LONGEST_WAIT + 15.0)
         require(self._host, action, answer, epoch=fence.epoch)
-        return CommandOutcome(
-            int(answer.one("exit") or 1), answer.output, answer.has("replayed"), time.monotonic() - started
-        )
+        status = number_in(answer.one("exit") or "1")
+        if status is None:
+            raise senseless(self._host, action, answer, f"exit {answer.one('exit')}")
+        return CommandOutcome(status, answer.output, answer.has("replayed"), time.monotonic() - started)
 
     async def check_health(self, health: Health, release: Release) -> HealthOutcome:
         """One round of all checks, each under ``health.timeout``. Raises only ``Unreachable``, for a lost host."""

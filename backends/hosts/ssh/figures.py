@@ -3,6 +3,7 @@
 from quarterdeck.backends.errors import CommandFailed
 from quarterdeck.backends.hosts.contract import ServiceFigures
 from quarterdeck.backends.hosts.ssh.answer import Answer
+from quarterdeck.backends.numbers import number_in
 
 _ENDLESS = 1 << 63  # "infinity", and what older ones write for it and for "not told"
 
@@ -15,12 +16,12 @@ def read_figures(host: str, action: str, unit: str, answer: Answer) -> ServiceFi
     if not answer.has("done") or told.get("LoadState", "not-found") == "not-found":
         said = answer.errors.splitlines()[-1] if answer.errors else f"systemd knows no unit {unit}"
         raise CommandFailed(host, action, said, exit_status=answer.exit_status, output=answer.errors)
-    machine = next((int(line.split()[1]) * 1024 for line in answer.every("memory")), None)
+    total = number_in("".join(answer.every("memory")[:1]).removeprefix("MemTotal:").removesuffix("kB").strip())
+    machine = total * 1024 if total is not None else None
     processor = _number(told, "CPUUsageNSec")
-    killed = answer.one("oom")
     return ServiceFigures(
         restarts=_number(told, "NRestarts"),
-        oom_kills=int(killed) if killed is not None else None,
+        oom_kills=number_in(answer.one("oom")),
         memory=_number(told, "MemoryCurrent"),
         memory_limit=_number(told, "MemoryMax") or machine,
         cpu_seconds=processor / 1e9 if processor is not None else None,
@@ -28,5 +29,5 @@ def read_figures(host: str, action: str, unit: str, answer: Answer) -> ServiceFi
 
 
 def _number(told: dict[str, str], name: str) -> int | None:
-    text = told.get(name, "")
-    return int(text) if text.isdigit() and int(text) < _ENDLESS else None
+    found = number_in(told.get(name))
+    return found if found is not None and found < _ENDLESS else None

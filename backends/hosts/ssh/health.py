@@ -12,6 +12,7 @@ from quarterdeck.backends.hosts.contract import HealthOutcome
 from quarterdeck.backends.hosts.ssh.channel import lost
 from quarterdeck.backends.hosts.ssh.script import of_slots
 from quarterdeck.backends.hosts.ssh.slots import in_slot
+from quarterdeck.backends.numbers import number_in
 from quarterdeck.config.model import CommandCheck, Health, HttpCheck, TcpCheck
 from quarterdeck.config.release import Release
 
@@ -119,10 +120,10 @@ async def _by_tool(
         return False, f"{where} can't be checked: {text}" + (" is missing on the host" if kind == "missing" else "")
     if answer.has("connected"):
         return True, f"{where} accepts connections"
-    status = answer.one("http")
-    if status is None or not status.isdigit() or isinstance(check, TcpCheck):
+    status = number_in(answer.one("http"))
+    if status is None or isinstance(check, TcpCheck):
         return False, f"no answer from {where}"
-    return judge(check, release, where, int(status), answer.output.encode())
+    return judge(check, release, where, status, answer.output.encode())
 
 
 async def _command(

@@ -2,7 +2,8 @@
 
 from quarterdeck.backends.errors import CommandFailed, NotPermitted
 from quarterdeck.backends.hosts.contract import NewLines
-from quarterdeck.backends.hosts.ssh.answer import Answer
+from quarterdeck.backends.hosts.ssh.answer import Answer, senseless
+from quarterdeck.backends.numbers import number_in
 from quarterdeck.config.model import Logs
 
 _FILES = "files"  # begins the mark of files; that of a journal is its cursor
@@ -18,7 +19,7 @@ def read_new_lines(host: str, action: str, logs: Logs, since: str, answer: Answe
     if not since:
         return NewLines(mark)
     texts = answer.output.split("\n") if answer.output else ()
-    there = sum(int(count) for count in answer.every("lines"))
+    there = sum(_whole(host, action, answer, count) for count in answer.every("lines"))
     return NewLines(mark, texts[:most], max(0, there - most))
 
 
@@ -39,14 +40,21 @@ def _files_mark(host: str, action: str, logs: Logs, answer: Answer) -> str:
     left = 0
     for word, rest in answer.words:
         if word == "left":
-            left = int(rest)
+            left = _whole(host, action, answer, rest)
         elif word == "file":
-            inode, size = rest.split()
-            ends.append(f"{inode}:{int(size) - left}")
+            inode, _, size = rest.partition(" ")
+            ends.append(f"{_whole(host, action, answer, inode)}:{_whole(host, action, answer, size) - left}")
             left = 0
     if not ends:
         raise _failed(host, action, f"{' '.join(logs.files)}: no such file", answer)
     return " ".join((_FILES, *ends))
+
+
+def _whole(host: str, action: str, answer: Answer, text: str) -> int:
+    found = number_in(text.strip())
+    if found is None:
+        raise senseless(host, action, answer, text)
+    return found
 
 
 def _failed(host: str, action: str, problem: str, answer: Answer) -> CommandFailed:

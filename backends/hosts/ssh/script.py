@@ -71,7 +71,7 @@ TERMINAL_COMMAND: Final = STREAMING_COMMAND.replace(
 )
 """The same on a terminal, which must not show the script, nor cut its lines: it says when it can be sent."""
 
-_PAYLOAD: Final = "#payload\n"
+_PAYLOAD: Final = "#payload"  # ends a script that input follows; with the call's mark, so that no value can have such a line
 
 _FUNCTION: Final = re.compile(r"^(\w+\(\) \{) # .*$")  # its head, and what is said of it there
 
@@ -125,13 +125,14 @@ def build(action: str, values: Mapping[str, str], *, extra: str = "", then: str 
     defaults = "".join(f"qd_{name}=\n" for name in _DEFAULTS if name not in values)
     values_set = f"qd_mark={mark}\n{defaults}{head}{extra}"
     if action == "execute":
-        script = values_set + _body(action) + _PAYLOAD
-        return Script(STREAMING_COMMAND, b"", script.encode("utf-8", "surrogateescape"), mark)
+        script = f"{values_set}{_body(action)}{_PAYLOAD}{mark}\n"
+        command = STREAMING_COMMAND.replace(_PAYLOAD, _PAYLOAD + mark)
+        return Script(command, b"", script.encode("utf-8", "surrogateescape"), mark)
     if action == "exec":
         # One function, as below. What runs in it has the rest of the standard input.
-        script = f"main() {{\n{values_set}{_body(action)}}}\nmain\n{_PAYLOAD}"
+        script = f"main() {{\n{values_set}{_body(action)}}}\nmain\n{_PAYLOAD}{mark}\n"
         command = TERMINAL_COMMAND if values.get("terminal") else STREAMING_COMMAND
-        return Script(command, b"", script.encode("utf-8", "surrogateescape"), mark)
+        return Script(command.replace(_PAYLOAD, _PAYLOAD + mark), b"", script.encode("utf-8", "surrogateescape"), mark)
     # What stage is sent comes after it has asked for it: nothing of it can be taken for the script.
     run = "main\n" if action in ("logs", "stage") else "main </dev/null\nexit $?\n"
     if then:

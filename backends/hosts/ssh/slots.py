@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from quarterdeck.backends.hosts.ssh.answer import Answer
+from quarterdeck.backends.hosts.ssh.answer import Answer, senseless
 from quarterdeck.backends.hosts.ssh.quoting import quote
 from quarterdeck.config.model import Health, HttpCheck, Logs, Slots, TcpCheck
 from quarterdeck.config.release import Release
@@ -51,8 +51,12 @@ def _key(release: Release) -> tuple[str, str]:
     return release.path.rstrip("/"), release.id
 
 
-def slot_lines(answer: Answer) -> list[str]:
-    """What ``slot_facts`` said of each slot: slot, state, release (empty: none is to run there)."""
+def slot_lines(host: str, action: str, answer: Answer) -> list[str]:
+    """What ``slot_facts`` said of each slot: slot, state, release (empty: none is to run there). Raises ``CommandFailed`` where it is
+    none of these."""
+    for line in answer.every("slot"):
+        if " " not in line:
+            raise senseless(host, action, answer, f"slot {line}")
     return [line if line.count(" ") > 1 else f"{line} " for line in answer.every("slot")]
 
 

@@ -1,5 +1,7 @@
 """Reads a host's vitals from what /proc and df said. Pure."""
 
+import math
+
 from quarterdeck.backends.errors import CommandFailed
 from quarterdeck.backends.hosts.contract import Vitals
 from quarterdeck.backends.hosts.ssh.answer import Answer
@@ -15,7 +17,9 @@ def read_vitals(host: str, answer: Answer) -> Vitals:
         disk_total, disk_free = (int(value) * 1024 for value in (answer.one("disk") or "").split())
         # user nice system idle iowait irq softirq steal; what guests take is in user already
         ticks = [int(value) for value in (answer.one("cpu") or "").split()[:8]]
-        return Vitals(
+        if not answer.has("done"):  # cut short, its last figure may be half of one
+            raise ValueError("cut short")
+        found = Vitals(
             load_1m=float((answer.one("load") or "").split()[0]),
             cores=int(answer.one("cores") or ""),
             memory_total=memory["MemTotal"],
@@ -26,6 +30,9 @@ def read_vitals(host: str, answer: Answer) -> Vitals:
             cpu_busy=sum(ticks) - sum(ticks[3:5]),
             cpu_total=sum(ticks),
         )
+        if not (math.isfinite(found.load_1m) and math.isfinite(found.uptime)):
+            raise ValueError("no number")
+        return found
     except (ValueError, IndexError, KeyError):
         raise CommandFailed(
             host,

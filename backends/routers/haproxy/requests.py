@@ -7,6 +7,7 @@ import math
 import re
 from typing import Final
 
+from quarterdeck.backends.numbers import number_in
 from quarterdeck.backends.routers.contract import Slot, TimedRequests
 from quarterdeck.backends.routers.haproxy.names import backend_name
 from quarterdeck.config.routers import Routed
@@ -38,8 +39,8 @@ def read_ring(answer: str, routed: Routed, after: str) -> TimedRequests:
             continue
         if status >= 500:
             took[slot].append(math.nan)
-        elif microseconds.isdigit():  # a clock that was set back measures nothing
-            took[slot].append(int(microseconds) / 1_000_000)
+        elif (measured := number_in(microseconds)) is not None:  # a clock that was set back measures nothing
+            took[slot].append(measured / 1_000_000)
     slots = {slot: tuple(times) for slot, times in took.items()}
     mark = lines[-1][0] if lines else after or NOTHING_YET
     return TimedRequests(mark, slots, complete=begin >= 0 or after in ("", NOTHING_YET))

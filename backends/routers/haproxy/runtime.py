@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from quarterdeck.backends.errors import RouterRefused
+from quarterdeck.backends.numbers import number_in
 from quarterdeck.backends.routers.contract import Server
 from quarterdeck.backends.routers.reach import Reach
 from quarterdeck.backends.text_cleaning import clean
@@ -102,7 +103,7 @@ def read_rows(answer: str) -> list[Row]:
             check=row.get("check_status") or "",
             said=clean(" ".join(filter(None, (row.get("check_code"), row.get("last_chk") or row.get("check_desc"))))),
             address=row.get("addr") or "",
-            numbers={name: int(row.get(name) or 0) for name in _NUMBERS},
+            numbers={name: number_in(row.get(name)) or 0 for name in _NUMBERS},
         )
         for row in reader
     ]
@@ -111,7 +112,8 @@ def read_rows(answer: str) -> list[Row]:
 def read_admin_states(answer: str) -> dict[str, int]:
     """Of ``show servers state``, by the servers' names."""
     lines = [line.split() for line in answer.splitlines() if line[:1].isdigit()]
-    return {words[3]: int(words[6]) for words in lines if len(words) > 6 and words[6].isdigit()}
+    states = {words[3]: number_in(words[6]) for words in lines if len(words) > 6}
+    return {name: state for name, state in states.items() if state is not None}
 
 
 def read_map(answer: str) -> dict[str, str]:
