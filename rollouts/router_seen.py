@@ -1,6 +1,7 @@
 """How the router in front of a target was last seen: who gets how many of the requests, and what somebody changed there by hand. Values for
 pictures, made from the journal alone; a first paint has time for them."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -64,8 +65,9 @@ def router_seen(look: Observation | None, told: Event | None) -> RouterSeen | No
     newer = told is not None and int(body.get("seq", -1)) < told.seq
     error = clean(look.error) if look is not None and look.error is not None else None
     if newer and told is not None:
-        sides, rules = _sides(told.body, {}), _rules(told.body)
-        return RouterSeen(str(told.body["router"]), told.time, sides, rules, error=error)
+        with contextlib.suppress(TypeError, ValueError, AttributeError, KeyError):  # written by another version: the look is left
+            sides, rules = _sides(told.body, {}), _rules(told.body)
+            return RouterSeen(str(told.body["router"]), told.time, sides, rules, error=error)
     if look is None:
         return None
     name = str(body.get("router", ""))

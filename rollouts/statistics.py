@@ -256,8 +256,8 @@ def moment_of(text: str | None) -> datetime | None:
     """In UTC; None where it is no time."""
     try:
         moment = datetime.fromisoformat(text) if text else None
-    except ValueError:
+        if moment is None:
+            return None
+        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    if moment is None:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

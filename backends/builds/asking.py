@@ -352,11 +352,10 @@ def moment(value: Any) -> str | None:
     try:
         number = isinstance(value, int | float)
         time = datetime.fromtimestamp(value / 1000, UTC) if number else datetime.fromisoformat(str(value))
+        time = (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def between(start: str | None, end: str | None) -> float | None:

@@ -63,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True):
 def read_plan(text: str) -> Plan | None:
     try:
         plan = msgspec.json.decode(text, type=Plan)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     return plan if set(plan.slots) == set(Slot) else None
 

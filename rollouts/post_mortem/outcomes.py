@@ -84,7 +84,7 @@ def first_sign(rollout: Rollout, events: Sequence[Event]) -> Sign | None:
             what = f"{body.get('action')} failed on {event.host}" + (f": {words}" if words else "")
         elif event.kind == "request" and body.get("kind") == "abort":
             what = f"{event.who} asked for it to be aborted"
-        elif event.kind == "state" and body.get("to") in _BACK:
+        elif event.kind == "state" and str(body.get("to")) in _BACK:
             what = str(body.get("outcome") or body.get("to"))
         else:
             continue

@@ -136,7 +136,15 @@ def _line_shower(session: "Session") -> "Callable[[Event], None]":
 
 
 def describe(event: "Event") -> tuple[str, str]:
-    """An event as ``host  step  outcome`` and the style it is shown in; an empty line for what is not worth one."""
+    """An event as ``host  step  outcome`` and the style it is shown in; an empty line for what is not worth one. One that another version
+    of the program wrote in another way is told as it stands."""
+    try:
+        return _described(event)
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError):
+        return _as_it_stands(event)
+
+
+def _described(event: "Event") -> tuple[str, str]:
     body = event.body
     kind = event.kind
     if kind.startswith("step."):
@@ -250,8 +258,12 @@ def describe(event: "Event") -> tuple[str, str]:
             return _columns("-", "drill", f"{back}; now there again", "ok")
         case "worker" | "fence" | "drilled":  # what was measured is in the words of its end
             return "", ""
-    words = ", ".join(f"{key} {value}" for key, value in body.items() if isinstance(value, str | int) and value != "")
-    return _columns(event.host or "-", kind, words, "")
+    return _as_it_stands(event)
+
+
+def _as_it_stands(event: "Event") -> tuple[str, str]:
+    words = ", ".join(f"{key} {value}" for key, value in event.body.items() if isinstance(value, str | int) and value != "")
+    return _columns(event.host or "-", event.kind, words, "")
 
 
 ENDS = frozenset({"succeeded", "rolled_back", "failed", "cancelled", "superseded"})

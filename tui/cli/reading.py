@@ -1,6 +1,7 @@
 """``qd rollouts``, ``show`` and ``watch``: rollouts as the journal knows them. Nothing here changes a host."""
 
 import argparse
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -199,6 +200,7 @@ def _build_words(build: Mapping[str, Any]) -> str:
 def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     import msgspec
 
+    from quarterdeck.history.errors import RequestRefused
     from quarterdeck.rollouts.approvals import SHOWN_HASH
     from quarterdeck.rollouts.approving import waiting_for
     from quarterdeck.rollouts.flag_plan import switched_off
@@ -216,7 +218,11 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     queue = queued(journal, rollout)
     events = [event for event in journal.every_event(rollout.id) if not event.kind.startswith("step.")]
     metrics, off = metrics_seen(journal, rollout, steps), switched_off(journal, rollout, steps)
-    asked = [journal.request(int(event.body["request"])) for event in events if event.kind == "request"]
+    numbers = [event.body.get("request") for event in events if event.kind == "request"]
+    asked: list[Request] = []
+    for number in numbers:
+        with contextlib.suppress(RequestRefused):  # an event of another version's may tell of one that is not here
+            asked += [journal.request(number)] if isinstance(number, int) else []
     session.printer.document(
         as_value(rollout)
         | {

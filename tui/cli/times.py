@@ -7,9 +7,10 @@ def parse(text: str) -> datetime | None:
     """An ISO 8601 time, or None when ``text`` is none."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        # Beside the ends of the calendar there is none in another zone.
+        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def clock(text: str) -> str:

@@ -34,9 +34,10 @@ class Asked:
 
     def news_came(self, news: "News") -> None:
         for event in news.events:
-            if event.kind != "answer" or event.body.get("request") not in self._open:
+            number = event.body.get("request")
+            if event.kind != "answer" or not isinstance(number, int) or number not in self._open:
                 continue
-            rollout, kind = self._open.pop(int(event.body["request"]))
+            rollout, kind = self._open.pop(number)
             refused = "refused: " if event.body.get("state") == "refused" else ""
             self._room.say(f"{kind} of rollout {rollout}: {refused}{one_line(event.body.get('answer') or 'done')}")
 

@@ -47,7 +47,7 @@ class CaddyConnection(WholeConnection):
             return None
         try:
             found = msgspec.json.decode(answer)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             raise RouterRefused(
                 self.host,
                 action,

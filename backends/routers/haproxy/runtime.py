@@ -94,18 +94,22 @@ _NUMBERS: Final = (
 def read_rows(answer: str) -> list[Row]:
     """Of ``show stat``. Raises ``ValueError`` where it is none."""
     reader = csv.DictReader(io.StringIO(answer.strip().removeprefix("# ")))
-    if "svname" not in (reader.fieldnames or ()):
+    try:
+        rows = list(reader) if {"svname", "status"} <= set(reader.fieldnames or ()) else None
+    except csv.Error:
+        rows = None
+    if rows is None:
         raise ValueError("not a table")
     return [
         Row(
-            name=row["svname"],
-            status=row["status"],
+            name=row["svname"] or "",
+            status=row["status"] or "",
             check=row.get("check_status") or "",
             said=clean(" ".join(filter(None, (row.get("check_code"), row.get("last_chk") or row.get("check_desc"))))),
             address=row.get("addr") or "",
             numbers={name: number_in(row.get(name)) or 0 for name in _NUMBERS},
         )
-        for row in reader
+        for row in rows
     ]
 
 
