@@ -22,7 +22,9 @@ from quarterdeck.rollouts.manifest import release_in
 
 CONNECT = 10.0  # seconds
 ASK = 30.0  # for one host, all its targets
-_HIGHEST_EPOCH = 10**15  # of rollouts there are fewer; beyond it the journal and the hosts' shells could count no further
+_HIGHEST_EPOCH = (
+    10**15
+)  # of rollouts there are fewer; beyond it the journal and the hosts' shells could count no further
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -65,7 +65,9 @@ def router_seen(look: Observation | None, told: Event | None) -> RouterSeen | No
     newer = told is not None and int(body.get("seq", -1)) < told.seq
     error = clean(look.error) if look is not None and look.error is not None else None
     if newer and told is not None:
-        with contextlib.suppress(TypeError, ValueError, AttributeError, KeyError):  # written by another version: the look is left
+        with contextlib.suppress(
+            TypeError, ValueError, AttributeError, KeyError
+        ):  # written by another version: the look is left
             sides, rules = _sides(told.body, {}), _rules(told.body)
             return RouterSeen(str(told.body["router"]), told.time, sides, rules, error=error)
     if look is None:

@@ -115,7 +115,10 @@ def _environment(name: str) -> str:
 
 
 def _path(text: str, base: Path) -> Path:
-    return base / Path(text).expanduser()
+    try:
+        return base / Path(text).expanduser()
+    except RuntimeError:
+        raise _Unavailable("there is no such home directory", "Name the file by its whole path") from None
 
 
 def _file(path: Path) -> bytes:

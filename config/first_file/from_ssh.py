@@ -87,7 +87,12 @@ def _read(path: Path, blocks: list[_Block], left: list[Said], depth: int) -> Non
         place = f"{_shown(path)}:{number}"
         if keyword == "include":
             for pattern in words:
-                for included in _included(path, pattern):
+                try:
+                    found = _included(path, pattern)
+                except (RuntimeError, ValueError):
+                    left.append(Said(place, f"Include {pattern}", "there is no such home directory, or no such path"))
+                    continue
+                for included in found:
                     if depth >= DEEPEST:
                         left.append(Said(place, f"Include {pattern}", f"more than {DEEPEST} files include one another"))
                         return

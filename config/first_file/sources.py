@@ -63,7 +63,10 @@ class Surroundings(msgspec.Struct, frozen=True):
         """A kind, or the path of a file. Raises ``CannotBegin``."""
         if word in KINDS:
             return self._of_kind(word)
-        path = self.directory / Path(word).expanduser()
+        try:
+            path = self.directory / Path(word).expanduser()
+        except RuntimeError:
+            raise CannotBegin(f"{word}: there is no such home directory") from None
         data = read_bytes(path, _LARGEST)
         if isinstance(data, str):
             hint = "" if "/" in word or "." in word else f"; --from takes {', '.join(KINDS)} or a file"

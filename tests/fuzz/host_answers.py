@@ -151,8 +151,8 @@ def recorded() -> tuple[_Recorded, ...]:
     place = Path(tempfile.mkdtemp(dir=scratch()))
     slotted = Runner(commands=IN_SLOTS, slots=Slots(8001, 8002))
     found: list[_Recorded] = []
-    for name, runner in (("plain", Runner(commands=QUICK)), ("slotted", slotted)):
-        release, archive = quick_release(place, f"v-{name}", place / name, runner=runner)
+    for name, run_by in (("plain", Runner(commands=QUICK)), ("slotted", slotted)):
+        release, archive = quick_release(place, f"v-{name}", place / name, runner=run_by)
         connection = _Here()
         staging: Ask = lambda c, r, archive=archive: c.stage(r, archive, NO_SECRETS, FENCE)  # noqa: E731
         asked = {"stage": staging, **QUESTIONS}

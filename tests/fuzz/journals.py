@@ -82,7 +82,9 @@ def events(data: bytes) -> None:
     while choices.left and len(written) < 12:
         kind = str(choices.one(_KINDS))
         where = choices.below(8)
-        written.append((kind, TARGET if where & 1 else None, (1, 2, None)[where % 3], "a" if where & 4 else None, _body(choices)))
+        written.append(
+            (kind, TARGET if where & 1 else None, (1, 2, None)[where % 3], "a" if where & 4 else None, _body(choices))
+        )
     read(written)
 
 
@@ -126,8 +128,10 @@ TARGETS: Final = (
         "journal",
         "events of any kind and content are shown by history, show, stats, status and report, and by the picture of the room",
         events,
-        lambda: [bytes((n * 53 + k * 17) % 256 for k in range(120)) for n in range(16)]
-        + [bytes([kind, 7, 3, key, 7, key, key + 1, 7, 0, key + 2]) for kind in range(42) for key in (0, 17, 30)],
+        lambda: (
+            [bytes((n * 53 + k * 17) % 256 for k in range(120)) for n in range(8)]
+            + [bytes([kind, 7, 3, key, 7, key, key + 1, 7, 0, key + 2]) for kind in range(0, 42, 5) for key in (0, 17)]
+        ),
         longest=300,
         examples=40,
     ),

@@ -58,7 +58,9 @@ def ci(data: bytes) -> None:
     choices = Choices(data[:4])
     system = SYSTEMS[choices.below(len(SYSTEMS))]
     status = (200, 200, 201, 204, 301, 400, 401, 403, 404, 410)[choices.below(10)]
-    link = ("", '<http://127.0.0.1:9/next>; rel="next"', "<http://elsewhere/>; rel=next", "<>;;rel=next")[choices.below(4)]
+    link = ("", '<http://127.0.0.1:9/next>; rel="next"', "<http://elsewhere/>; rel=next", "<>;;rel=next")[
+        choices.below(4)
+    ]
     question = choices.below(3)
     builds = Builds(
         system,

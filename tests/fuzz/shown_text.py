@@ -24,6 +24,7 @@ _STEERING: Final = re.compile(
 # What terminals do not agree about, pyte among them: flags, skin tones, the selector of emoji, and what no Unicode has as yet.
 _DISPUTED: Final = re.compile("[\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff\ufe00-\ufe0f]")
 COLUMNS: Final = 120
+_TIME: Final = b"2026-11-30T01:02:03.000000000Z "
 
 
 def cleaning(data: bytes) -> None:
@@ -89,8 +90,9 @@ def pieces_of_a_log(data: bytes) -> None:
     assert _read_over_ssh(cut) == whole, "lines are the same in whatever pieces they come"
     framed = _frames(stream)
     assert _read_of_engine([framed]) == _read_of_engine([framed[at : at + 7] for at in range(0, len(framed), 7)])
-    plain = [stream[at : at + 7] for at in range(0, len(stream), 7)]
-    assert _read_of_engine([stream], tty=True) == _read_of_engine(plain, tty=True)
+    plain = b"\n".join(_TIME + line for line in stream.split(b"\n"))
+    parts = [plain[at : at + 7] for at in range(0, len(plain), 7)]
+    assert _read_of_engine([plain], tty=True) == _read_of_engine(parts, tty=True)
     _read_of_engine([stream])  # frames as a broken engine might send them
 
 
@@ -104,10 +106,9 @@ def _read_over_ssh(parts: list[bytes]) -> list[str]:
 
 
 def _frames(stream: bytes) -> bytes:
-    time = b"2026-11-30T01:02:03.000000000Z "
     framed = b""
     for at, line in enumerate(stream.split(b"\n")):
-        body = time + line + b"\n"
+        body = _TIME + line + b"\n"
         framed += bytes([1 + at % 2, 0, 0, 0]) + len(body).to_bytes(4) + body
     return framed
 

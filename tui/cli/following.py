@@ -262,7 +262,9 @@ def _described(event: "Event") -> tuple[str, str]:
 
 
 def _as_it_stands(event: "Event") -> tuple[str, str]:
-    words = ", ".join(f"{key} {value}" for key, value in event.body.items() if isinstance(value, str | int) and value != "")
+    words = ", ".join(
+        f"{key} {value}" for key, value in event.body.items() if isinstance(value, str | int) and value != ""
+    )
     return _columns(event.host or "-", event.kind, words, "")
 
 

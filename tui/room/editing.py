@@ -35,7 +35,7 @@ class Editing(msgspec.Struct):
 
     def insert(self, text: str) -> None:
         """Typed or pasted; what can't be shown becomes a space, so that a pasted line break starts nothing."""
-        clean = "".join(c if c.isprintable() else " " for c in text)[: LONGEST - len(self.text)]
+        clean = "".join(c if c.isprintable() else " " for c in text)[: max(LONGEST - len(self.text), 0)]
         self.text = self.text[: self.at] + clean + self.text[self.at :]
         self.at += len(clean)
         self._settled()

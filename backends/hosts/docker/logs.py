@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LINES_WAITING: Final = 20_000
 _LONGEST_LINE: Final = 64 * 1024
+_LONGEST_TIME: Final = 64
 _CHUNK: Final = 64 * 1024
 _HEAD: Final = 8  # bytes before each piece: which of the two outputs, three zeros, the piece's length
 _ERROR: Final = 3
@@ -46,6 +47,7 @@ class Lines:
         self._last = b""  # the time of the last line
         self._of_last = 0  # how many lines had that time: lines are asked for again from there on
         self._skip = 0
+        self._cut = False  # as in ``ssh.logs``, of a container with a terminal
         self._begun: dict[int, tuple[bytes, bytearray]] = {}  # lines without an end as yet
         self.came = False  # a line has come by the stream of now
 
@@ -56,7 +58,7 @@ class Lines:
             asked |= {"since": _seconds(self._last.decode()), "tail": "all"}
         elif self._since:
             asked["since"] = self._since
-        self._skip, self.came = self._of_last, False
+        self._skip, self.came, self._cut = self._of_last, False, False
         self._begun.clear()
         name = urllib.parse.quote(container, safe="")
         url = f"{client.base_url}/v{client.api_version}/containers/{name}/logs"
@@ -93,13 +95,17 @@ class Lines:
     def _plain(self, rest: bytearray) -> None:
         """Of a container with a terminal: both outputs are one, and lines are all that there is."""
         whole, broken, left = bytes(rest).rpartition(b"\n")
+        if broken and self._cut:
+            _, broken, whole = whole.partition(b"\n")
+            self._cut = False
         if broken:
             for line in whole.split(b"\n"):
                 self._line(line)
-        rest[:] = left
-        if len(rest) > _LONGEST_LINE:
+        rest[:] = b"" if self._cut else left
+        if len(rest) > _LONGEST_LINE + _LONGEST_TIME:
             self._line(bytes(rest))
             rest.clear()
+            self._cut = True
 
     def _line(self, line: bytes) -> None:
         time, _, text = line.partition(b" ")

@@ -1,5 +1,6 @@
 """Which host keys are trusted: always looked up in files, whatever a configuration says. Checking can't be turned off here."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -29,7 +30,9 @@ def known_hosts_files(fleet: Sequence[Path], user: object, system: object) -> li
     named: list[Path] = []
     for value in (user, system):
         if isinstance(value, (list, tuple)):
-            named += [Path(str(name)).expanduser() for name in value if str(name).lower() not in _NO_FILES]
+            for name in value:
+                with contextlib.suppress(RuntimeError):  # ~somebody: who is not here has no file
+                    named += [] if str(name).lower() in _NO_FILES else [Path(str(name)).expanduser()]
     real = [path for path in named if path.is_file()]
     return real or [Path(name).expanduser() for name in _DEFAULT_FILES]
 

@@ -37,6 +37,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         self.failure: Exception | None = None
         self.closed = False
         self._rest = b""
+        self._cut = False  # the line that comes is told already, as far as it may be: what is left of it is nobody's
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if datatype == asyncssh.EXTENDED_DATA_STDERR:
@@ -44,18 +45,22 @@ class _Session(asyncssh.SSHClientSession[bytes]):
             del self.errors[:-4096]
             return
         whole, broken, self._rest = (self._rest + data).rpartition(b"\n")
+        if broken and self._cut:
+            _, broken, whole = whole.partition(b"\n")
+            self._cut = False
         if broken:
             self._add(whole)
-        if len(self._rest) > _LONGEST_LINE:
-            self._add(self._rest)
+        if self._cut:
             self._rest = b""
+        elif len(self._rest) > _LONGEST_LINE:
+            self._add(self._rest)
+            self._rest, self._cut = b"", True
 
     def _add(self, whole: bytes) -> None:
         """``whole``: lines, without the last line break. Decoded at once: a line break is never part of a character."""
-        lines = whole.decode("utf-8", "replace").split("\n")
         if len(whole) > _LONGEST_LINE:
-            lines = [line[:_LONGEST_LINE] for line in lines]
-        self.waiting.extend(lines)
+            whole = b"\n".join(line[:_LONGEST_LINE] for line in whole.split(b"\n"))
+        self.waiting.extend(whole.decode("utf-8", "replace").split("\n"))
         while len(self.waiting) > _LINES_WAITING:
             self.waiting.popleft()
             self.dropped += 1

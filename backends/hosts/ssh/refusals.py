@@ -175,7 +175,10 @@ async def _offered(way: Way) -> str:
 def _identity_files(way: Way) -> list[str]:
     found: list[str] = []
     for name in way.identities or tuple(f"~/.ssh/{name}" for name in _USUAL_IDENTITIES):
-        path = Path(name).expanduser()
+        try:
+            path = Path(name).expanduser()
+        except RuntimeError:  # ~somebody, who is not here
+            path = Path(name)
         if not path.is_file():
             if way.identities:
                 found.append(f"{path} (not there)")

@@ -71,7 +71,9 @@ TERMINAL_COMMAND: Final = STREAMING_COMMAND.replace(
 )
 """The same on a terminal, which must not show the script, nor cut its lines: it says when it can be sent."""
 
-_PAYLOAD: Final = "#payload"  # ends a script that input follows; with the call's mark, so that no value can have such a line
+_PAYLOAD: Final = (
+    "#payload"  # ends a script that input follows; with the call's mark, so that no value can have such a line
+)
 
 _FUNCTION: Final = re.compile(r"^(\w+\(\) \{) # .*$")  # its head, and what is said of it there
 

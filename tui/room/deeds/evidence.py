@@ -78,7 +78,10 @@ async def _written(room: Room, id: int, wanted: str) -> None:
 
 def _place(wanted: str, name: str) -> Path:
     """As typed; a directory, or nothing: ``name`` in it, or here."""
-    path = Path(wanted).expanduser().absolute() if wanted else Path.cwd()
+    try:
+        path = Path(wanted).expanduser().absolute() if wanted else Path.cwd()
+    except RuntimeError:
+        raise Refused("no report", f"there is no such home directory: {wanted}") from None
     return path / name if path.is_dir() else path
 
 

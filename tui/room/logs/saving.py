@@ -24,7 +24,10 @@ def default_name(target: str, now: datetime) -> str:
 
 def create(wanted: str, default: str) -> tuple[int, Path]:
     """A new file, opened for writing (0600). ``wanted``: as typed; empty or a directory: a new name in it is found."""
-    path = Path(wanted).expanduser().absolute() if wanted else Path.cwd()
+    try:
+        path = Path(wanted).expanduser().absolute() if wanted else Path.cwd()
+    except RuntimeError:
+        raise NotSaved(f"nothing was saved: {wanted}: there is no such home directory; name another file") from None
     inside = not wanted or path.is_dir()
     base = path / default if inside else path
     for number in range(1, TRIES if inside else 2):
@@ -33,10 +36,9 @@ def create(wanted: str, default: str) -> tuple[int, Path]:
             return os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), place
         except FileExistsError:
             continue
-        except OSError as error:
-            raise NotSaved(
-                f"nothing was saved: {place}: {error.strerror}; name another file with :save-logs PATH"
-            ) from error
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no file can have that name"
+            raise NotSaved(f"nothing was saved: {place}: {why}; name another file with :save-logs PATH") from error
     raise NotSaved(f"nothing was saved: {base} exists already and is left as it is; name another file")
 
 
