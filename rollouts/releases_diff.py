@@ -1,7 +1,7 @@
 """What differs between two releases, as values and as lines. Pure; knows secrets only by reference and fingerprint."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -66,7 +66,7 @@ def compare(before: Release, after: Release) -> Difference:
         before.id,
         after.id,
         facts=tuple(
-            _changes(
+            changes_between(
                 {
                     "target": before.target,
                     "version": before.version,
@@ -85,11 +85,11 @@ def compare(before: Release, after: Release) -> Difference:
                 | ({"commit": after.commit} if after.commit else {}),
             )
         ),
-        env=tuple(_changes(before.env, after.env)),
+        env=tuple(changes_between(before.env, after.env)),
         files=tuple(_files(before, after)),
         secrets=tuple(_secrets(before, after)),
         settings={
-            name: tuple(_changes(_flat(to_json(getattr(before, name))), _flat(to_json(getattr(after, name)))))
+            name: tuple(changes_between(flat(to_json(getattr(before, name))), flat(to_json(getattr(after, name)))))
             for name in ("runner", "health", "hooks", "logs")
         }
         | _containers(before, after),
@@ -101,10 +101,11 @@ def _containers(before: Release, after: Release) -> dict[str, tuple[Change, ...]
     if before.container is None and after.container is None:
         return {}
     old, new = (compose_words(one.container) if one.container is not None else {} for one in (before, after))
-    return {"container": tuple(_changes(old, new))}
+    return {"container": tuple(changes_between(old, new))}
 
 
-def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
+def changes_between(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
+    """What differs key by key, in the order of ``before`` and then of what is new in ``after``."""
     return [
         Change(name, before.get(name), after.get(name))
         for name in dict.fromkeys((*before, *after))
@@ -165,7 +166,7 @@ def _secrets(before: Release, after: Release) -> list[SecretChange]:
     return found
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested JSON as ``a.b[0].c`` to text: only what is set."""
     match value:
         case None:
@@ -178,29 +179,55 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
             return {prefix: "true" if value else "false"}
         case _:
             return {prefix: str(value)}
-    flat: dict[str, str] = {}
+    found: dict[str, str] = {}
     for name, item in pairs:
-        flat |= _flat(item, name)
-    return flat
+        found |= flat(item, name)
+    return found
+
+
+def change_values(items: Iterable[Change]) -> list[dict[str, str | None]]:
+    """As JSON."""
+    return [{"name": item.name, "before": item.before, "after": item.after} for item in items]
+
+
+def file_values(items: Iterable[FileChange]) -> list[dict[str, Any]]:
+    """As JSON."""
+    return [{"path": item.path, "kind": item.kind, "diff": list(item.diff)} for item in items]
+
+
+def change_lines(title: str, items: Iterable[Change]) -> list[tuple[str, str]]:
+    """For people, as ``lines``: what went before what came, key by key; none where nothing differs."""
+    found: list[tuple[str, str]] = []
+    for item in items:
+        if item.before is not None:
+            found.append((f"- {item.name}: {item.before}", "-"))
+        if item.after is not None:
+            found.append((f"+ {item.name}: {item.after}", "+"))
+    return [(title, "="), *found] if found else []
+
+
+def file_lines(items: Iterable[FileChange]) -> list[tuple[str, str]]:
+    """For people, as ``lines``: each file with its unified diff."""
+    found: list[tuple[str, str]] = []
+    for item in items:
+        found.append((f"file {item.path} ({item.kind})", "="))
+        found += [(line, line[:1] if line[:1] in "+-" else "") for line in item.diff]
+    return found
 
 
 def to_value(difference: Difference) -> dict[str, Any]:
     """As JSON."""
-
-    def changes(items: tuple[Change, ...]) -> list[dict[str, str | None]]:
-        return [{"name": item.name, "before": item.before, "after": item.after} for item in items]
-
     return {
         "before": difference.before,
         "after": difference.after,
         "same": difference.empty,
-        "facts": changes(difference.facts),
-        "env": changes(difference.env),
-        "files": [{"path": f.path, "kind": f.kind, "diff": list(f.diff)} for f in difference.files],
+        "facts": change_values(difference.facts),
+        "env": change_values(difference.env),
+        "files": file_values(difference.files),
         "secrets": [
             {"name": s.name, "value": s.value, "before": s.before, "after": s.after} for s in difference.secrets
         ],
-        **{name: changes(items) for name, items in difference.settings.items()},
+        **{name: change_values(items) for name, items in difference.settings.items()},
     }
 
 
@@ -211,20 +238,9 @@ def lines(difference: Difference) -> list[tuple[str, str]]:
     if difference.empty:
         found.append(("nothing differs", ""))
 
-    def section(title: str, items: tuple[Change, ...]) -> None:
-        if items:
-            found.append((title, "="))
-        for item in items:
-            if item.before is not None:
-                found.append((f"- {item.name}: {item.before}", "-"))
-            if item.after is not None:
-                found.append((f"+ {item.name}: {item.after}", "+"))
-
-    section("release", difference.facts)
-    section("env", difference.env)
-    for file in difference.files:
-        found.append((f"file {file.path} ({file.kind})", "="))
-        found += [(line, line[:1] if line[:1] in "+-" else "") for line in file.diff]
+    found += change_lines("release", difference.facts)
+    found += change_lines("env", difference.env)
+    found += file_lines(difference.files)
     if difference.secrets:
         found.append(("secrets (values are never stored)", "="))
     for secret in difference.secrets:
@@ -235,5 +251,5 @@ def lines(difference: Difference) -> list[tuple[str, str]]:
             (f"  {secret.name}: {secret.value} ({reference})", {"added": "+", "removed": "-"}.get(secret.value, ""))
         )
     for name, items in difference.settings.items():
-        section(name, items)
+        found += change_lines(name, items)
     return found

@@ -64,3 +64,31 @@ async def test_the_commits_between_two_releases_come_when_git_has_answered(
         await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
         await room.action_act("diff", ("production/api", "v1", "v3"))
         await until(pilot, lambda: "git is not asked with --read-only" in words(), "why not")
+
+
+async def test_two_environments_are_compared_from_the_drift_view_and_by_a_command_at_80x24(make_room: MakeRoom) -> None:
+    room = make_room(target="production/api")
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
+        await pilot.press("6")
+        await until(pilot, lambda: "c compares environments" in pane_text(room, "drift"), "the drift view")
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(room.screen, ReadingCard), "the card")
+        assert isinstance(room.screen, ReadingCard)
+        assert room.screen.heading == "environments  staging -> production  api"
+        text = "\n".join(plain(line) for line in room.screen.rows)
+        assert "production runs v2-" in text
+        assert "staging runs nothing" in text
+        assert all(len(plain(line)) <= 76 for line in room.screen.rows)
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(room.screen, ReadingCard), "the card to close")
+        await room.action_act("env-diff", ("staging", "production"))
+        await until(pilot, lambda: isinstance(room.screen, ReadingCard), "the card of all services")
+        text = "\n".join(plain(line) for line in room.screen.rows)
+        assert "+ after: staging" in text
+        assert "web" in text
+        await pilot.press("G")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(room.screen, ReadingCard), "it to close too")
+        await room.action_act("env-diff", ("staging",))
+        assert "takes two environments" in room.said

@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.tui.cli import completion
+from quarterdeck.tui.cli.env_diff import declare_diff
 from quarterdeck.tui.cli.exits import Exit, UsageError
 from quarterdeck.tui.cli.parser import Parser, add_command
 
@@ -24,6 +25,7 @@ def declare_env(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
     parser.set_defaults(environment=None)
     actions = parser.add_subparsers(title="what to do", metavar="ACTION", prog="qd env", parser_class=Parser)
+    declare_diff(actions)
     setup = add_command(
         actions,
         "setup",

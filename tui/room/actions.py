@@ -216,6 +216,22 @@ ACTIONS: Final[tuple[Action, ...]] = (
         footer=7,
     ),
     Action(
+        "env-diff",
+        "compare",
+        "What two environments declare differently, and what runs there.",
+        _LOOK,
+        command="env-diff",
+        takes=("environment", "environment"),
+    ),
+    Action(
+        "env-diff-here",
+        "compare",
+        "What the chosen target's environment declares of its service that the one before it does not.",
+        _LOOK,
+        keys=("c",),
+        pane="drift",
+    ),
+    Action(
         "logs", "logs", "The target's logs, merged over its hosts.", _LOOK, _T, ("l",), "logs", ("target",), footer=8
     ),
     Action(

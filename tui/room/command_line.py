@@ -26,6 +26,10 @@ class Names(msgspec.Struct, frozen=True):
     panes: tuple[str, ...] = ()
 
     @property
+    def environments(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(target.partition("/")[0] for target in self.targets))
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """What figures can be of: environments, services, targets."""
         pairs = [target.partition("/") for target in self.targets]
@@ -98,6 +102,8 @@ def _check(kind: str, word: str, names: Names) -> None:
             known = names.targets
         case "part":
             known = names.parts
+        case "environment":
+            known = names.environments
         case "look":
             known = tuple(LOOKS)
         case "view":
@@ -130,6 +136,8 @@ def completions(line: str, names: Names) -> list[str]:
             found = names.targets
         case "part":
             found = names.parts
+        case "environment":
+            found = names.environments
         case "rollout":
             found = names.rollouts
         case "version":

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Step
+from quarterdeck.rollouts.environments_diff import EnvironmentsDifference
+from quarterdeck.rollouts.environments_diff import lines as environment_lines
 from quarterdeck.rollouts.releases_diff import Difference, lines
 from quarterdeck.tui.cli.times import day_and_clock
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows
@@ -33,7 +35,7 @@ class ReadingCard(Card):
     def pressed(self, key: str) -> None:
         page = max(self.app.size.height - 8, 1)
         match key:
-            case "escape" | "q" | "d" | "enter":
+            case "escape" | "q" | "c" | "d" | "enter":
                 self.leave()
             case "ctrl+d" | "pagedown" | "space":
                 self.top += page
@@ -56,6 +58,17 @@ def difference_card(target: str, difference: Difference | None, commits: "Betwee
 
         rows += [row(Span(clean(text), _ROLES.get(mark, Role.PLAIN))) for text, mark in commit_lines(commits)]
     return ReadingCard(f"diff  {target}", rows)
+
+
+def environments_card(found: EnvironmentsDifference, service: str | None, width: int) -> ReadingCard:
+    """What two environments declare differently, each line whole; ``service``: of that one alone."""
+    rows: list[Row] = []
+    for text, mark in environment_lines(found):
+        role = {**_ROLES, "~": Role.DIM}.get(mark, Role.PLAIN)
+        shown = textwrap.wrap(clean(text).replace("\n", " "), max(width, 20), subsequent_indent="    ") or [""]
+        rows += [row(Span(piece, role)) for piece in shown]
+    about = f"  {service}" if service else ""
+    return ReadingCard(f"environments  {found.before} -> {found.after}{about}", rows)
 
 
 def step_card(target: str, step: Step, width: int) -> ReadingCard:

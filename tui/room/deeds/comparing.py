@@ -1,4 +1,4 @@
-"""What differs between two releases of a target, over the whole screen."""
+"""What differs between two releases of a target, or between two environments, over the whole screen."""
 
 import asyncio
 import difflib
@@ -7,11 +7,12 @@ from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
 from quarterdeck.rollouts.commits import UNASKED, Between, between
+from quarterdeck.rollouts.environments_diff import EnvironmentsDifference, compare_environments
 from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.releases_diff import compare
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.aside import aside
-from quarterdeck.tui.room.cards.reading import difference_card
+from quarterdeck.tui.room.cards.reading import difference_card, environments_card
 from quarterdeck.tui.room.deeds import Handler, Words
 from quarterdeck.tui.room.panes.diff import pair_of
 
@@ -67,4 +68,30 @@ def _named(rows: list[ReleaseRow], target: str, word: str) -> ReleaseRow:
     return found
 
 
-HANDLERS: dict[str, Handler] = {"diff": _diff}
+async def _env_diff(room: Room, words: Words) -> None:
+    """Of two environments that were typed; else of the chosen target's and the one before it, of its service alone."""
+    fleet, service = room.fleet, None
+    if len(words) == 1:
+        raise Refused("env-diff takes two environments, or none", f"for instance: env-diff {words[0]} production")
+    if words:
+        before, after = words[0], words[1]
+    else:
+        target = fleet.targets.get(room.place.target or "")
+        if target is None:
+            raise Refused("no target is chosen", "choose one in the matrix, or: env-diff staging production")
+        after, service = target.environment, target.service
+        before = fleet.environments[after].after or next(
+            (name for name in fleet.environments if name != after and f"{name}/{service}" in fleet.targets), ""
+        )
+        if not before:
+            raise Refused(f"there is no environment to compare {after} with")
+    if before == after:
+        raise Refused(f"{before} does not differ from itself", "name two environments")
+
+    def read(journal: Journal) -> EnvironmentsDifference:
+        return compare_environments(fleet, journal, before, after, service)
+
+    room.push_screen(environments_card(await room.desk.ask(read), service, room.size.width - 4))
+
+
+HANDLERS: dict[str, Handler] = {"diff": _diff, "env-diff": _env_diff, "env-diff-here": _env_diff}

@@ -120,7 +120,8 @@ class Drift(Pane):
 
     def heading_right(self) -> str:
         target = self.room.place.target
-        return f"keys act on {target}" if target is not None and self.chosen() is None else ""
+        act = f"keys act on {target}   " if target is not None and self.chosen() is None else ""
+        return f"{act}c compares environments"
 
     def _keys(self) -> list[tuple[str, str]]:
         return [(seen.target, host.host) for seen, host in drifting(self.room.picture, self.matcher)]
