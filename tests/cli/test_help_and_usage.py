@@ -12,7 +12,17 @@ from quarterdeck.tui.cli.parser import COMMANDS
 from tests.cli.qd_command import Qd
 
 NAMES = [command.name for command in COMMANDS]
-NESTED = ["audit verify", "audit export", "env setup", "env diff", "notify test", "demo up", "demo down", "demo load", "demo break"]
+NESTED = [
+    "audit verify",
+    "audit export",
+    "env setup",
+    "env diff",
+    "notify test",
+    "demo up",
+    "demo down",
+    "demo load",
+    "demo break",
+]
 HEAVY = {"asyncssh", "httpx", "h11", "textual", "jsonschema", "yaml", "sqlite3", "pysqlite3", "asyncio"}
 
 

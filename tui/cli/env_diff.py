@@ -19,17 +19,17 @@ def declare_diff(actions: "argparse._SubParsersAction[Parser]") -> None:
         "diff",
         run=run_env_diff,
         description=(
-            "What differs between two environments, as the fleet file declares them: what has to hold before a deploy\n"
-            "and, of each service, variables, files, container, health gate, strategy, hooks, router and the number of\n"
-            "hosts. Secrets are compared by where they are found, never by value. Beside it: which release runs in\n"
-            "each, its commit, since when and by whom, as the journal knows it. No host is asked.\n\n"
+            "Compares two environments as the fleet file declares them, and what runs there. First what must hold\n"
+            "before a deploy; then of each service variables, files, container, health gate, strategy, hooks, router\n"
+            "and the number of hosts. Secrets are compared by where they are found, never by value. Beside it: which\n"
+            "release runs in each, its commit, since when and by whom, as the journal knows it. No host is asked.\n\n"
             "What is another only for the environment's name in it (/srv/staging/api, /srv/production/api) is named in\n"
             "one line. What differs between two releases: qd diff. In the control room: :env-diff, or c in view 6."
         ),
         example=(
             "qd env diff staging production\n"
             "qd env diff staging production api\n"
-            "qd env diff staging production --json | jq '.services[] | select(.same | not) | .service'"
+            "qd env diff staging production --json | jq '.services[].service'"
         ),
     )
     for name, metavar in (("before", "A"), ("after", "B")):
