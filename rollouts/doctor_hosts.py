@@ -1,8 +1,12 @@
 """The doctor's questions to one host, asked in one script that only looks, and what the answers mean."""
 
 import asyncio
+import re
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.backends.hosts.contract import Connection, HostBackend
@@ -14,6 +18,8 @@ from quarterdeck.rollouts.leaving import leave
 
 CONNECT = 10.0  # seconds
 ASK = 20.0
+CLOCK_OFF = 30.0  # seconds; no decision depends on it
+_SUDO = re.compile(r"(?:^|[;&|(]|&&)\s*sudo\s+(?:-n\s+)?([^;&|()\n]+)")
 TOOLS = ("sh", "flock", "tar", "sha256sum", "timeout", "mktemp", "df", "find")
 
 
@@ -55,30 +61,75 @@ def _problem(error: BackendError) -> str:
     return f"{error.action}: {error.problem}"
 
 
-async def _connected(subject: str, connection: Connection, targets: Sequence[Target]) -> list[Finding]:
+class HostLook(msgspec.Struct, frozen=True):
+    """What a host answered. ``said``: by target, in their order. ``ahead``: seconds by which its clock is before this machine's, None: it
+    did not say. ``installer``: the program that installs packages there, empty: none that is known."""
+
+    user: str
+    missing: tuple[str, ...]
+    said: tuple[Mapping[str, str], ...]
+    ahead: float | None
+    installer: str
+    whole: bool  # it answered to the end
+
+
+async def look_at_host(connection: Connection, targets: Sequence[Target]) -> HostLook:
+    """One execution that only looks. Raises BackendError."""
+    asked = time.time()
     answer = await connection.execute(questions(targets), deadline=ASK)
     lines = answer.output.splitlines()
+
+    def told(word: str) -> str:
+        return next((line.removeprefix(f"{word} ") for line in lines if line.startswith(f"{word} ")), "")
+
+    clock = number_in(told("clock"))
+    said = []
+    for number in range(len(targets)):
+        mine = (line.removeprefix(f"target {number} ") for line in lines if line.startswith(f"target {number} "))
+        said.append({key: value for line in mine for key, _, value in [line.partition(" ")]})
+    return HostLook(
+        told("user"),
+        tuple(line.removeprefix("missing ") for line in lines if line.startswith("missing ")),
+        tuple(said),
+        _ahead(float(clock), asked, time.time()) if clock is not None else None,
+        told("installer"),
+        "end" in lines,
+    )
+
+
+def _ahead(told: float, asked: float, answered: float) -> float:
+    """It told whole seconds, at some time between the two."""
+    if asked - 1 <= told <= answered + 1:
+        return 0.0
+    return told - answered if told > answered else told - asked
+
+
+async def _connected(subject: str, connection: Connection, targets: Sequence[Target]) -> list[Finding]:
+    looked = await look_at_host(connection, targets)
+    found = host_findings(subject, looked, targets)
+    if found:
+        return found
+    kibibytes = number_in(next((said["free"] for said in looked.said if said.get("free")), ""))
+    room = f", {kibibytes // 1024} MiB free" if kibibytes is not None else ""
+    paths = f"{len(targets)} target path{'s' if len(targets) != 1 else ''}"
+    return [Finding(subject, Verdict.OK, f"connection, host key, tools, {paths}{room}")]
+
+
+def host_findings(subject: str, looked: HostLook, targets: Sequence[Target]) -> list[Finding]:
+    """What is wrong there; none: nothing is."""
     found: list[Finding] = []
-    missing = [line.removeprefix("missing ") for line in lines if line.startswith("missing ")]
-    if missing:
-        found.append(
-            Finding(
-                subject,
-                Verdict.FAIL,
-                f"lacks {', '.join(missing)}",
-                "install them on the host (Debian: util-linux, tar, coreutils, findutils)",
-            )
-        )
-    for number, target in enumerate(targets):
-        said = {
-            key: value
-            for line in lines
-            if line.startswith(f"target {number} ")
-            for key, _, value in [line.removeprefix(f"target {number} ").partition(" ")]
-        }
+    if looked.missing:
+        fix = "install them on the host (Debian: util-linux, tar, coreutils, findutils)"
+        found.append(Finding(subject, Verdict.FAIL, f"lacks {', '.join(looked.missing)}", fix))
+    for target, said in zip(targets, looked.said, strict=True):
         found += path_findings(subject, target, said)
         found += unit_findings(subject, target, said)
-    if "end" not in lines:
+        found += command_findings(subject, target, said)
+    if looked.ahead is not None and abs(looked.ahead) > CLOCK_OFF:
+        way = "before" if looked.ahead > 0 else "behind"
+        told = f"its clock is {abs(looked.ahead):.0f} s {way} this machine's: times in its logs are off"
+        found.append(Finding(subject, Verdict.WARN, told, "on the host: timedatectl set-ntp true"))
+    if not looked.whole:
         found.append(
             Finding(
                 subject,
@@ -87,18 +138,7 @@ async def _connected(subject: str, connection: Connection, targets: Sequence[Tar
                 "the login shell must run sh scripts",
             )
         )
-    if all(finding.verdict is Verdict.OK for finding in found):
-        free = next((line.split()[-1] for line in lines if line.startswith("target 0 free ")), "")
-        kibibytes = number_in(free)
-        room = f", {kibibytes // 1024} MiB free" if kibibytes is not None else ""
-        return [
-            Finding(
-                subject,
-                Verdict.OK,
-                f"connection, host key, tools, {len(targets)} target path{'s' if len(targets) != 1 else ''}{room}",
-            )
-        ]
-    return [finding for finding in found if finding.verdict is not Verdict.OK]
+    return found
 
 
 def questions(targets: Sequence[Target]) -> str:
@@ -114,9 +154,17 @@ def questions(targets: Sequence[Target]) -> str:
             f'if [ -w "$place" ] && [ -x "$place" ]; then echo "target {number} writable $place"',
             f'else echo "target {number} unwritable $place"; echo "target {number} user $(id -un)"; fi',
             f'echo "target {number} free $(df -Pk -- "$place" | awk \'NR == 2 {{ print $4 }}\')"',
+            f"place={quoted}",
+            f'[ ! -e "$place" ] || echo "target {number} there $(ls -ld -- "$place" | cut -c1)"',
+            f'if [ -d "$place/releases" ] && [ -d "$place/shared/log" ]; then echo "target {number} made"; fi',
         ]
+        for at, command in enumerate(sudo_commands(target)):
+            lines.append(
+                f'sudo -n -l {shlex.join(command)} >/dev/null 2>&1 || [ "$(id -u)" = 0 ] || '
+                f"echo {shlex.quote(f'target {number} sudo-{at} {shlex.join(command)}')}"
+            )
         if target.runner.unit is not None:
-            unit = shlex.quote(_instances(target.runner.unit)[0])  # a template has no state itself
+            unit = shlex.quote(instances(target.runner.unit)[0])  # a template has no state itself
             scope = "--user " if target.runner.user_unit else ""
             if target.runner.user_unit:
                 lines.append(
@@ -139,16 +187,49 @@ def questions(targets: Sequence[Target]) -> str:
                     f'then echo "target {number} restart yes"; else echo "target {number} restart no $(id -un)"; fi'
                 )
             lines.append("fi")
-    lines.append("echo end")
+    lines.append("for tool in apt-get dnf yum zypper apk; do")
+    lines.append('command -v $tool >/dev/null 2>&1 && { echo "installer $tool"; break; }; done')
+    lines.append('echo "user $(id -un)"; echo "clock $(date +%s)"; echo end')
     return "\n".join(lines)
 
 
-def _instances(unit: str) -> tuple[str, ...]:
+def sudo_commands(target: Target) -> list[list[str]]:
+    """What the target's commands run by sudo, each once; none that a shell has to make of variables first."""
+    commands = target.runner.commands
+    texts = (commands.start, commands.stop, commands.restart, commands.status) if commands is not None else ()
+    found: list[list[str]] = []
+    for text in texts:
+        for match in _SUDO.finditer(text or ""):
+            try:
+                words = shlex.split(match.group(1))
+            except ValueError:
+                continue
+            if words and not any(character in match.group(1) for character in "$`*?<>") and words not in found:
+                found.append(words)
+    return found
+
+
+def refused_commands(said: Mapping[str, str]) -> list[str]:
+    """The command lines that the login user may not run with sudo."""
+    return [line for key, line in said.items() if key.startswith("sudo-")]
+
+
+def command_findings(subject: str, target: Target, said: Mapping[str, str]) -> list[Finding]:
+    """Commands of the target that say sudo, and may not."""
+    refused = refused_commands(said)
+    if not refused:
+        return []
+    why = f"the login user may not run with sudo what its commands do: {', '.join(refused)}"
+    fix = "a line for sudoers, for exactly that; qd env setup HOST prints it"
+    return [Finding(subject, Verdict.FAIL, f"{target.name}: {why}", fix)]
+
+
+def instances(unit: str) -> tuple[str, ...]:
     """Of a template those in the two slots; of any other unit itself."""
     return tuple(dict.fromkeys(unit.replace("@.", f"@{slot}.", 1) for slot in ("blue", "green")))
 
 
-def path_findings(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
+def path_findings(subject: str, target: Target, said: Mapping[str, str]) -> list[Finding]:
     """What the answers say of the target's path: may it be written, is there room."""
     found = []
     if "unwritable" in said:
@@ -174,7 +255,7 @@ def path_findings(subject: str, target: Target, said: dict[str, str]) -> list[Fi
     return found
 
 
-def unit_findings(subject: str, target: Target, said: dict[str, str]) -> list[Finding]:
+def unit_findings(subject: str, target: Target, said: Mapping[str, str]) -> list[Finding]:
     """What the answers say of the target's unit: is it known, may it be restarted, does it outlive the login."""
     unit = target.runner.unit
     if unit is None:
@@ -211,7 +292,7 @@ def unit_findings(subject: str, target: Target, said: dict[str, str]) -> list[Fi
     if said.get("restart", "").startswith("no"):
         user = said["restart"].partition(" ")[2]
         allowed = ", ".join(
-            f"/usr/bin/systemctl {verb} {one}" for one in _instances(unit) for verb in ("restart", "start", "stop")
+            f"/usr/bin/systemctl {verb} {one}" for one in instances(unit) for verb in ("restart", "start", "stop")
         )
         found.append(
             Finding(

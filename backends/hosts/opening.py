@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.engine import Engine
     from quarterdeck.backends.hosts.docker.images import Sink
     from quarterdeck.backends.hosts.ssh.backend import SshBackend
+    from quarterdeck.config.container import ContainerSpec
 
 _ENGINE: Final = 10.0  # seconds for an engine that is asked for images to be reached
 
@@ -95,6 +96,22 @@ class Hosts:
 
         async with self._engine(host) as engine:
             await save(engine, release, sink)
+
+    # What containers need and nobody but the operator makes; see ``docker.externals``.
+
+    async def engine_lacks(self, host: Host, specs: "Sequence[ContainerSpec]") -> tuple[str, list[tuple[str, str]]]:
+        """The engine's version, and what is external for ``specs`` and not there: ``network`` or ``volume``, and its name."""
+        from quarterdeck.backends.hosts.docker.externals import lacking
+
+        async with self._engine(host) as engine:
+            return engine.engine_version, await lacking(engine, specs)
+
+    async def make_on_engine(self, host: Host, kind: str, name: str) -> None:
+        """A ``network`` or a ``volume`` as `docker network create NAME` makes it."""
+        from quarterdeck.backends.hosts.docker.externals import make
+
+        async with self._engine(host) as engine:
+            await make(engine, kind, name)
 
     @asynccontextmanager
     async def _engine(self, host: Host) -> "AsyncIterator[Engine]":

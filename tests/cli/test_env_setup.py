@@ -141,8 +141,11 @@ def test_nothing_is_written_over(qd: Qd) -> None:
 def test_services_without_a_router(qd: Qd) -> None:
     write(qd, api="edge/api", shop="edge/shop")
     assert "is behind no router" in qd("env", "setup", "production", "plain", status=2).stderr
-    assert "there is no environment 'prod" in qd("env", "setup", "produktion", status=2).stderr
-    assert "qd env setup ENV" in qd("env", status=2).stderr
+    assert (
+        "there is no host and no environment 'produktion'; did you mean production?"
+        in qd("env", "setup", "produktion", status=2).stderr
+    )
+    assert "qd env setup HOST or ENV" in qd("env", status=2).stderr
     assert "same router: production/shop" in qd("env", "setup", "production", "api").stdout
     write(qd)
     assert "nothing is needed" in qd("env", "setup", "production").stdout

@@ -1,10 +1,12 @@
-"""``qd env setup``: the configuration that an environment's routers need, file by file and explained, for a person to put in place."""
+"""``qd env``: what is done about environments as a whole. Here: the configuration that an environment's routers need, file by file and
+explained, for a person to put in place; hosts, differences and previews have files of their own."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.env_diff import declare_diff
+from quarterdeck.tui.cli.env_setup import declare_host_options, run_host_setup, unknown_host_or_environment
 from quarterdeck.tui.cli.exits import Exit, UsageError
 from quarterdeck.tui.cli.parser import Parser, add_command
 
@@ -20,8 +22,8 @@ def declare_env(commands: "argparse._SubParsersAction[Parser]") -> None:
         commands,
         "env",
         run=run_setup,
-        description="What an environment needs around it, for a person to put in place: qd env setup.",
-        example="qd env setup production",
+        description="Environments as a whole: what two of them declare differently, and what a host or a router needs.",
+        example="qd env diff staging production\nqd env setup web-1",
     )
     parser.set_defaults(environment=None)
     actions = parser.add_subparsers(title="what to do", metavar="ACTION", prog="qd env", parser_class=Parser)
@@ -31,19 +33,32 @@ def declare_env(commands: "argparse._SubParsersAction[Parser]") -> None:
         "setup",
         run=run_setup,
         description=(
-            "Prints what the routers in front of an environment's services need, file by file, and the commands to\n"
+            "Prepares a host for its first deploy, or prints what an environment's routers need.\n\n"
+            "Of a HOST it looks first, with the questions of `qd doctor`: tools, the clock, disk, and of each service\n"
+            "there its directory, unit and what it may run with sudo; of a Docker host the engine, and networks and\n"
+            "volumes that are external. It says what is missing and asks; then it makes what the login user may\n"
+            "make, and prints the commands that are root's, exactly. With --sudo it runs those too, each shown\n"
+            "before. Networks and volumes are made with --make only. A second run says that there is nothing to do.\n"
+            "Exit status 0 when nothing is missing any more, 1 when something is left for a person.\n\n"
+            "Of an ENV it prints what the routers in front of its services need, file by file, and the commands to\n"
             "run once on each router's host. Nothing is asked of a router and nothing is written there: whoever is\n"
-            "responsible for it reads this and puts it in place, once for each service. Afterwards `qd doctor` says\n"
-            "whether it is all there.\n\n"
-            "A router that serves already has a configuration of its own: take over from this one what it lacks.\n"
-            "Where one router has several services here, each gets a port of its own, from --port upwards.\n\n"
-            "--to writes the files into a directory of this machine, below their paths; it replaces no file that\n"
-            "holds something else."
+            "responsible for it reads this and puts it in place, once for each service. A router that serves already\n"
+            "has a configuration of its own: take over from this one what it lacks. Where one router has several\n"
+            "services here, each gets a port of its own, from --port upwards. --to writes the files into a directory\n"
+            "of this machine, below their paths; it replaces no file that holds something else.\n\n"
+            "Afterwards `qd doctor` says whether it is all there."
         ),
-        example="qd env setup production\nqd env setup production api --port 8080 --to /tmp/edge",
+        example=(
+            "qd env setup web-1 --plan\nqd env setup web-1 --yes --sudo\nqd env setup box-1 --yes --make\n"
+            "qd env setup production\nqd env setup production api --port 8080 --to /tmp/edge"
+        ),
     )
-    completion.completes(setup.add_argument("environment", metavar="ENV"), completion.environments)
-    setup.add_argument("service", metavar="SERVICE", nargs="?", help="else all of them that are behind a router")
+    completion.completes(setup.add_argument("environment", metavar="HOST or ENV"), completion.environments_and_hosts)
+    setup.add_argument("--host", action="store_true", help="the name is a host's, where an environment has it, too")
+    declare_host_options(setup)
+    setup.add_argument(
+        "service", metavar="SERVICE", nargs="?", help="of an ENV: else all of them that are behind a router"
+    )
     setup.add_argument("--port", metavar="N", type=_port, default=80, help="where clients come in (default 80)")
     setup.add_argument(
         "--login", metavar="USER", help="as whom Quarterdeck is on the router's host (else as the fleet file says)"
@@ -62,8 +77,21 @@ def run_setup(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.router_setup import setups
 
     if arguments.environment is None:
-        raise UsageError("say what is to be done: qd env setup ENV")
+        raise UsageError("say what is to be done: qd env diff A B, qd env setup HOST or ENV; see: qd env --help")
     fleet, printer = session.fleet, session.printer
+    name = arguments.environment
+    if arguments.host or name not in fleet.environments:
+        if not arguments.host and name not in fleet.hosts:
+            raise unknown_host_or_environment(fleet, name)
+        if arguments.service or arguments.to:
+            raise UsageError(f"a service and --to are of an environment's routers, and {name} is a host")
+        return run_host_setup(session, arguments)
+    if name in fleet.hosts:
+        raise UsageError(f"{name} is an environment and a host: for the host add --host, for the routers rename one")
+    if any(getattr(arguments, option) for option in ("plan", "yes", "sudo", "make")):
+        raise UsageError(
+            f"--plan, --yes, --sudo and --make are for hosts, and {name} is an environment: its routers' configuration is printed only"
+        )
     targets = find_environment(fleet, arguments.environment)
     if arguments.service:
         targets = [session.target(f"{arguments.environment}/{arguments.service}")]

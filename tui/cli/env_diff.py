@@ -18,6 +18,7 @@ def declare_diff(actions: "argparse._SubParsersAction[Parser]") -> None:
         actions,
         "diff",
         run=run_env_diff,
+        within="env",
         description=(
             "Compares two environments as the fleet file declares them, and what runs there. First what must hold\n"
             "before a deploy; then of each service variables, files, container, health gate, strategy, hooks, router\n"

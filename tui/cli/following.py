@@ -191,6 +191,9 @@ def _described(event: "Event") -> tuple[str, str]:
             return _columns(event.host or "-", "settled", f"has {body.get('release')} now", "ok")
         case "adopted":
             return _columns("-", "adopted", f"current {body.get('current')}, previous {body.get('previous')}", "")
+        case "host.prepared":
+            by = " by sudo" if body.get("sudo") else ""
+            return _columns(event.host or "-", "prepared", f"{'; '.join(body.get('made') or ())}{by} ({event.who})", "")
         case "release":
             return _columns("-", "release", f"{body.get('release')} is new", "dim")
         case "replanned":

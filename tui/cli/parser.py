@@ -155,9 +155,11 @@ def add_command(
     description: str,
     example: str,
     changes: bool = False,
+    within: str = "",
 ) -> Parser:
-    """The parser of a command, with a manual's parts. ``changes``: it is refused with --read-only."""
-    known = _BY_NAME.get(name)
+    """The parser of a command, with a manual's parts. ``changes``: it is refused with --read-only. ``within``: the command that it is an
+    action of, where another command has its name or it changes something."""
+    known = _BY_NAME.get(name) if not within else None
     summary = known.summary if known is not None else _first_sentence(description)
     parser = commands.add_parser(
         name,
@@ -168,7 +170,7 @@ def add_command(
         add_help=False,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run, changes=changes, command=name)
+    parser.set_defaults(run=run, changes=changes, command=f"{within} {name}".strip())
     add_global_options(parser, top=False)
     return parser
 
