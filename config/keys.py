@@ -333,6 +333,11 @@ FLEET = Keys(
             LocalPath("the path of a directory"),
             "The directory of the journal. Without it: quarterdeck/<fleet> in $XDG_STATE_HOME, or in ~/.local/state.",
         ),
+        Key(
+            "previews",
+            LocalPath("the path of a directory"),
+            "The directory of the files that `qd env clone` writes. Without it: previews/ in the directory of the journal.",
+        ),
         Key("operators", OPERATORS, "Who may do what: unix users and @groups of this machine."),
         Key("ssh", SSH, "Which SSH files are used."),
         Key(
@@ -366,7 +371,19 @@ PART = Keys(
     _PART_KEYS,
     refused={
         **dict.fromkeys(
-            ("fleet", "state", "operators", "ssh", "registries", "runbooks", "routers", "analyses", "flags", "notify"),
+            (
+                "fleet",
+                "state",
+                "previews",
+                "operators",
+                "ssh",
+                "registries",
+                "runbooks",
+                "routers",
+                "analyses",
+                "flags",
+                "notify",
+            ),
             ELSEWHERE,
         ),
     },

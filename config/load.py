@@ -11,9 +11,11 @@ from quarterdeck.config.build_reading import check_required, of_services
 from quarterdeck.config.environments import environments_of, hosts_of
 from quarterdeck.config.flag_reading import flags_of
 from quarterdeck.config.include import Declared, read_all
-from quarterdeck.config.model import Fleet, Operators
+from quarterdeck.config.model import Environment, Fleet, Host, Operators, Preview, Target
 from quarterdeck.config.nodes import MappingNode, ScalarNode, SequenceNode
 from quarterdeck.config.notifications import Destination
+from quarterdeck.config.places import Places
+from quarterdeck.config.previews import as_service, copy_of, fault_of, in_the_way, read_previews, why
 from quarterdeck.config.problems import FleetFileErrors, Problem, Problems
 from quarterdeck.config.shapes import Fields
 from quarterdeck.config.targets import Assembly
@@ -49,15 +51,17 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         problems.add(declared.main.node, "`state` is missing, and there is no home directory for its default")
     problems.raise_if_any()
     assert state is not None  # else that was a problem
+    previews_in = main.get("previews") or state / "previews"
+    previews = _previews_of(previews_in, declared, hosts, environments, targets, assembly.places)
     ssh = main["ssh"].values if isinstance(main.get("ssh"), Fields) else {}
     fleet = Fleet(
         name=main["fleet"],
         file=path.absolute(),
         state=state,
         hosts=hosts,
-        environments=environments,
+        environments={**previews.environments, **environments},
         services=tuple(services),
-        targets=targets,
+        targets={**previews.targets, **targets},
         operators=main.get("operators", Operators()),
         ssh_config=ssh.get("config", ()),
         known_hosts=ssh.get("known_hosts", ()),
@@ -69,8 +73,64 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         notify=notify,
         builds=of_services(services, "builds"),
         sources=of_services(services, "source"),
+        previews=previews.every,
+        previews_in=previews_in,
     )
-    return fleet, tuple(problems.files)
+    return fleet, (*problems.files, previews_in, *(preview.file for preview in previews.every.values()))
+
+
+class _Previews(msgspec.Struct):
+    """``every``: those that can't be used, too, which are in neither of the others."""
+
+    every: dict[str, Preview] = msgspec.field(default_factory=dict)
+    environments: dict[str, Environment] = msgspec.field(default_factory=dict)
+    targets: dict[str, Target] = msgspec.field(default_factory=dict)
+
+
+def _previews_of(
+    directory: Path,
+    declared: Declared,
+    hosts: Mapping[str, Host],
+    environments: Mapping[str, Environment],
+    targets: Mapping[str, Target],
+    places: Places,
+) -> _Previews:
+    """The previews, each looked at with problems of its own: what is wrong with one is nobody else's."""
+    found = _Previews()
+    if not directory.is_dir():
+        return found
+    for preview in read_previews(directory):
+        fault = preview.fault or fault_of(preview, environments, hosts)
+        if fault:
+            found.every[preview.name] = msgspec.structs.replace(preview, fault=fault)
+            continue
+        environment = Environment(preview.name, preview.hosts, preview=preview)
+        below = declared.values["environments"][preview.origin]
+        kept = {key: value for key, value in below.values.items() if key in ("env", "secrets")}
+        services = {name: as_service(name, service, preview) for name, service in declared.values["services"].items()}
+        written = declared.places["environments"]
+        mine = Declared(
+            declared.main,
+            {
+                "hosts": declared.values["hosts"],
+                "environments": {preview.name: Fields(below.node, kept)},
+                "services": services,
+            },
+            {**declared.places, "environments": {**written, preview.name: written[preview.origin]}},
+        )
+        problems = Problems()
+        assembly = Assembly(mine, hosts, {preview.name: environment}, problems)
+        assembly.places = copy_of(places, problems)
+        made = assembly.targets()
+        fault = why(problems) or in_the_way(list(made.values()), [*targets.values(), *found.targets.values()])
+        if not fault and not made:
+            fault = f"none of its services is in {preview.origin} any more: {', '.join(preview.services)}"
+        found.every[preview.name] = msgspec.structs.replace(preview, fault=fault)
+        if not fault:
+            places = assembly.places
+            found.environments[preview.name] = environment
+            found.targets |= made
+    return found
 
 
 def _analyses_of(declared: Declared) -> Mapping[str, Any]:

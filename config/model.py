@@ -349,6 +349,26 @@ class Requirements(msgspec.Struct, frozen=True):
     build: str = ""  # passed: the build that made the version has; empty: nobody asks
 
 
+class Preview(msgspec.Struct, frozen=True):
+    """An environment with a lifetime, made of another one by `qd env clone`. Times in ISO 8601 UTC, to the second. ``fault``: why it can't
+    be used and has no targets; empty: it can."""
+
+    name: str
+    origin: str = ""
+    hosts: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)  # what is another there
+    made: str = ""
+    by: str = ""
+    until: str = ""
+    file: Path = Path()
+    fault: str = ""
+
+    def is_over(self, now: str) -> bool:
+        """Whether its lifetime is over at ``now`` (ISO 8601 UTC, with or without fractions of a second)."""
+        return bool(self.until) and self.until[:19] <= now[:19]
+
+
 class Environment(msgspec.Struct, frozen=True):
     name: str
     hosts: tuple[str, ...]
@@ -361,6 +381,12 @@ class Environment(msgspec.Struct, frozen=True):
         None  # deploys that are under way there at once, of all services; None: as many as there are
     )
     drills: Drills = Drills()
+    preview: Preview | None = None  # None: it is one of the fleet file's
+
+    @property
+    def until(self) -> str | None:
+        """When a preview's lifetime is over; None: it is none."""
+        return self.preview.until if self.preview is not None else None
 
 
 class Operators(msgspec.Struct, frozen=True):
@@ -376,7 +402,7 @@ class Fleet(msgspec.Struct, frozen=True):
     file: Path
     state: Path  # directory of the journal
     hosts: Mapping[str, Host]
-    environments: Mapping[str, Environment]  # in the order of the file
+    environments: Mapping[str, Environment]  # in the order of the file, previews before them
     services: tuple[str, ...]  # in the order of the file
     targets: Mapping[str, Target]  # by name, environments first
     operators: Operators = Operators()
@@ -390,3 +416,5 @@ class Fleet(msgspec.Struct, frozen=True):
     notify: tuple[Any, ...] = ()  # config.notifications.Destination, in the order of the file
     builds: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.builds.Builds by service
     sources: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.builds.Repository by service
+    previews: Mapping[str, Preview] = msgspec.field(default_factory=dict)  # those that can't be used, too
+    previews_in: Path = Path()  # the directory of their files

@@ -25,6 +25,7 @@ from quarterdeck.rollouts import spawn
 from quarterdeck.rollouts.awaiting import await_state
 from quarterdeck.rollouts.carried import carried, origin_carried
 from quarterdeck.rollouts.leading_back import begun, leads_back_to, other_good_ones
+from quarterdeck.rollouts.lifetimes import refuse_if_over
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
 from quarterdeck.rollouts.refusals import Refused, UnknownPart, UnknownTarget, busy
@@ -88,6 +89,7 @@ class Control:
         a reason).
         """
         declared = self._allowed(target)
+        refuse_if_over(self.fleet, declared.environment)
         if (force or override) and not reason:
             raise Refused("--force and --override need a reason", "give it with --reason")
         active = self.under_way(target)

@@ -56,6 +56,9 @@ class Picture(msgspec.Struct, frozen=True, eq=False):
     head: int = 0
     around: Around = _ALONE
     observed: Mapping[str, str] = msgspec.field(default_factory=dict)  # see Hosts.observed, when hosts were read
+    previews: Mapping[str, str] = msgspec.field(
+        default_factory=dict
+    )  # environments with a lifetime, and when it is over (ISO 8601 UTC)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Picture) and all(
@@ -71,6 +74,11 @@ class Picture(msgspec.Struct, frozen=True, eq=False):
         """The last environment of the promotion order; empty in an empty fleet."""
         return self.environments[-1] if self.environments else ""
 
+    def is_over(self, environment: str, now: str) -> bool:
+        """Whether it is a preview whose lifetime is over at ``now`` (ISO 8601 UTC)."""
+        until = self.previews.get(environment)
+        return until is not None and until[:19] <= now[:19]
+
     def rollout(self, id: int) -> RolloutSeen | None:
         return next((seen for seen in self.rollouts if seen.id == id), None)
 
@@ -85,7 +93,7 @@ def empty_picture(fleet: "PicturedFleet") -> Picture:
         name: TargetSeen(name, target.environment, target.service, hosts=tuple(HostSeen(h.name) for h in target.hosts))
         for name, target in fleet.targets.items()
     }
-    return Picture(fleet.name, promotion_order(fleet), fleet.services, targets)
+    return Picture(fleet.name, promotion_order(fleet), fleet.services, targets, previews=lifetimes(fleet))
 
 
 def is_of(picture: Picture | None, fleet: "PicturedFleet") -> "TypeGuard[Picture]":
@@ -94,6 +102,7 @@ def is_of(picture: Picture | None, fleet: "PicturedFleet") -> "TypeGuard[Picture
         picture is not None
         and (picture.fleet, picture.environments, picture.services)
         == (fleet.name, promotion_order(fleet), fleet.services)
+        and picture.previews == lifetimes(fleet)
         and picture.targets.keys() == fleet.targets.keys()
         and all(
             [host.host for host in picture.targets[name].hosts] == [host.name for host in target.hosts]
@@ -112,6 +121,11 @@ def promotion_order(fleet: "PicturedFleet") -> tuple[str, ...]:
         return steps
 
     return tuple(sorted(fleet.environments, key=depth))
+
+
+def lifetimes(fleet: "PicturedFleet") -> dict[str, str]:
+    """The previews, and when each is over."""
+    return {name: one.until for name, one in fleet.environments.items() if one.until is not None}
 
 
 def take_picture(fleet: "PicturedFleet", journal: "Journal", only: Collection[str] | None = None) -> Picture:
@@ -137,6 +151,7 @@ def take_picture(fleet: "PicturedFleet", journal: "Journal", only: Collection[st
         head,
         around(journal),
         observed,
+        lifetimes(fleet),
     )
 
 

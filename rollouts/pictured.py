@@ -14,6 +14,10 @@ class PicturedHost(Protocol):
 class PicturedEnvironment(Protocol):
     @property
     def after(self) -> str | None: ...
+    @property
+    def until(self) -> str | None:
+        """When a preview's lifetime is over (ISO 8601 UTC); None: it is none."""
+        ...
 
 
 class PicturedTarget(Protocol):

@@ -31,7 +31,19 @@ def status(fleet: Fleet, journal: Journal, *, only: str | None = None) -> dict[s
     """The whole document. ``only``: a target, or an environment's name. Raises ``KeyError`` for another name."""
     names = [target.name for target in chosen(fleet, only)]
     picture = take_picture(fleet, journal, None if only is None else names)
-    return {"fleet": fleet.name, "time": now(), "targets": [_target(picture.targets[name]) for name in names]}
+    return {
+        "fleet": fleet.name,
+        "time": now(),
+        "targets": [_target(picture.targets[name]) | {"preview": _preview(fleet, name)} for name in names],
+    }
+
+
+def _preview(fleet: Fleet, target: str) -> dict[str, Any] | None:
+    """Of a target in an environment with a lifetime; None: it has none."""
+    preview = fleet.environments[fleet.targets[target].environment].preview
+    if preview is None:
+        return None
+    return {"from": preview.origin, "until": preview.until, "expired": preview.is_over(now())}
 
 
 def chosen(fleet: Fleet, only: str | None) -> list[Target]:

@@ -252,6 +252,11 @@ class Connection(Protocol):
         """One execution: stops the service of ``release`` and removes ``current``: nothing ran here before."""
         ...
 
+    async def clear(self, path: str, fence: Fence, op_id: str, *, deadline: float = 120.0) -> None:
+        """Removes all releases of the fence's target from the host, and what they shared; none may be current (``withdraw``), else
+        ``CommandFailed``. The fence stays."""
+        ...
+
     async def hook(
         self,
         hook: Hook,

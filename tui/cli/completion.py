@@ -89,6 +89,10 @@ def environments(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     return _quietly(lambda: list(_session(parsed_args).fleet.environments))
 
 
+def previews(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    return _quietly(lambda: list(_session(parsed_args).fleet.previews))
+
+
 def environments_and_hosts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     return _quietly(lambda: [*_session(parsed_args).fleet.environments, *_session(parsed_args).fleet.hosts])
 

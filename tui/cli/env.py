@@ -9,6 +9,7 @@ from quarterdeck.tui.cli.env_diff import declare_diff
 from quarterdeck.tui.cli.env_setup import declare_host_options, run_host_setup, unknown_host_or_environment
 from quarterdeck.tui.cli.exits import Exit, UsageError
 from quarterdeck.tui.cli.parser import Parser, add_command
+from quarterdeck.tui.cli.previewing import declare_previews
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,11 +23,15 @@ def declare_env(commands: "argparse._SubParsersAction[Parser]") -> None:
         commands,
         "env",
         run=run_setup,
-        description="Environments as a whole: what two of them declare differently, and what a host or a router needs.",
-        example="qd env diff staging production\nqd env setup web-1",
+        description=(
+            "Environments as a whole: previews with a lifetime, what two of them declare differently, and what a host\n"
+            "or a router needs."
+        ),
+        example="qd env clone staging pr-7 --hosts stg-2 --for 3d\nqd env diff staging production\nqd env setup web-1",
     )
     parser.set_defaults(environment=None)
     actions = parser.add_subparsers(title="what to do", metavar="ACTION", prog="qd env", parser_class=Parser)
+    declare_previews(actions)
     declare_diff(actions)
     setup = add_command(
         actions,
@@ -77,7 +82,9 @@ def run_setup(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.router_setup import setups
 
     if arguments.environment is None:
-        raise UsageError("say what is to be done: qd env diff A B, qd env setup HOST or ENV; see: qd env --help")
+        raise UsageError(
+            "say what is to be done: list, clone, extend, remove, diff, or qd env setup HOST or ENV; see: qd env --help"
+        )
     fleet, printer = session.fleet, session.printer
     name = arguments.environment
     if arguments.host or name not in fleet.environments:

@@ -54,11 +54,18 @@ def run_check(session: "Session", arguments: argparse.Namespace) -> int:
             "hosts": len(fleet.hosts),
             "environments": list(fleet.environments),
             "targets": list(fleet.targets),
+            "previews": [
+                {"environment": preview.name, "file": str(preview.file), "fault": preview.fault or None}
+                for preview in fleet.previews.values()
+            ],
         }
     )
     counts = (("host", fleet.hosts), ("environment", fleet.environments), ("target", fleet.targets))
     there = ", ".join(f"{len(named)} {what}{'s' if len(named) != 1 else ''}" for what, named in counts)
     session.printer.line(f"= {path}: fleet {fleet.name}, {there}", "ok")
+    for preview in fleet.previews.values():
+        if preview.fault:  # nobody's fault who edits this file, and no reason not to use it
+            session.printer.line(f"! the preview {preview.name} is left out: {preview.fault}", "warn")
     return Exit.DONE
 
 

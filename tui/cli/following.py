@@ -191,6 +191,13 @@ def _described(event: "Event") -> tuple[str, str]:
             return _columns(event.host or "-", "settled", f"has {body.get('release')} now", "ok")
         case "adopted":
             return _columns("-", "adopted", f"current {body.get('current')}, previous {body.get('previous')}", "")
+        case "preview.made" | "preview.extended" | "preview.removed":
+            left = f"; may be left on {', '.join(body['left_on'])}" if body.get("left_on") else ""
+            until = "" if kind.endswith("removed") else f" until {str(body.get('until'))[:16].replace('T', ' ')}Z"
+            told = (
+                f"{body.get('environment')} of {body.get('from')} {kind.partition('.')[2]}{until}{left} ({event.who})"
+            )
+            return _columns("-", "preview", told, "warn" if left else "")
         case "host.prepared":
             by = " by sudo" if body.get("sudo") else ""
             return _columns(event.host or "-", "prepared", f"{'; '.join(body.get('made') or ())}{by} ({event.who})", "")

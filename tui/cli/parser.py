@@ -40,7 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("schema", "fleetfile", "print the JSON Schema of the fleet file"),
     Command("settings", "settings", "check the control room's settings file, or print an example"),
     Command("doctor", "doctor", "test this machine and every host, with a fix for each fault"),
-    Command("env", "env", "compare environments; prepare a host, or what routers need"),
+    Command("env", "env", "previews of environments, what two declare differently, what a host or router needs"),
     Command("status", "status", "what runs where, since when, by whom, and whether the way back is open"),
     Command("ready", "ready", "whether every target can be rolled back right now, and what is in the way"),
     Command("deploy", "releasing", "put a version on a target"),

@@ -89,6 +89,11 @@ def show(printer: "Printer", document: Mapping[str, Any]) -> None:
     for target in targets:
         for line, style in _remarks(target, whole=len(targets) == 1):
             printer.line(line, style)
+    for name, preview in {one["target"].partition("/")[0]: one.get("preview") for one in targets}.items():
+        if preview is not None and preview["expired"]:
+            until = preview["until"][:16].replace("T", " ")
+            way = f"qd env remove {name}, or: qd env extend {name} --for 2d"
+            printer.line(f"x the preview {name} of {preview['from']} is over since {until}Z: {way}", "bad")
 
 
 def _row(target: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:

@@ -14,7 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from quarterdeck.config.model import Fleet
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 MOST_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -24,6 +24,7 @@ class KnownHost(msgspec.Struct, frozen=True):
 
 class KnownEnvironment(msgspec.Struct, frozen=True):
     after: str | None
+    until: str | None = None
 
 
 class KnownTarget(msgspec.Struct, frozen=True):
@@ -62,6 +63,14 @@ def _key(fleet_file: Path) -> list[Any]:
     return [FORMAT, os.path.abspath(fleet_file), found.st_mtime_ns, found.st_size]
 
 
+def _directory(previews: Path) -> list[Any]:
+    """What changes when a preview is made, extended (its file is replaced) or removed."""
+    try:
+        return [str(previews), os.stat(previews).st_mtime_ns]
+    except OSError:
+        return [str(previews), 0]
+
+
 def remember(fleet: "Fleet", look: str, environment: Mapping[str, str] | None = None) -> None:
     """Writes it down for the next start, unless the same is there. Never raises: it is a convenience."""
     from quarterdeck.tui.room.own_files import write_own
@@ -73,7 +82,8 @@ def remember(fleet: "Fleet", look: str, environment: Mapping[str, str] | None = 
                 "name": fleet.name,
                 "state": str(fleet.state),
                 "look": look,
-                "environments": [[name, each.after] for name, each in fleet.environments.items()],
+                "environments": [[name, each.after, each.until] for name, each in fleet.environments.items()],
+                "previews": _directory(fleet.previews_in),
                 "services": list(fleet.services),
                 "targets": [
                     [
@@ -106,7 +116,7 @@ def recall(fleet_file: Path, environment: Mapping[str, str] | None = None) -> Kn
             if found.st_size > MOST_BYTES:
                 return None
             body = json.load(file)
-        if body["key"] != _key(fleet_file):
+        if body["key"] != _key(fleet_file) or body["previews"] != _directory(Path(_text(body["previews"][0]))):
             return None
         return _known(body)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -116,7 +126,8 @@ def recall(fleet_file: Path, environment: Mapping[str, str] | None = None) -> Kn
 def _known(body: dict[str, Any]) -> KnownFleet:
     """Raises ValueError, KeyError, TypeError for what has another shape."""
     environments = {
-        _text(name): KnownEnvironment(None if after is None else _text(after)) for name, after in body["environments"]
+        _text(name): KnownEnvironment(None if after is None else _text(after), None if until is None else _text(until))
+        for name, after, until in body["environments"]
     }
     targets = {}
     for environment, service, hosts, routed in body["targets"]:

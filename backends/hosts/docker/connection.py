@@ -32,7 +32,7 @@ from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
 from quarterdeck.backends.hosts.docker.engine import Engine
 from quarterdeck.backends.hosts.docker.exec_session import exec_in_container
 from quarterdeck.backends.hosts.docker.facts import read_facts
-from quarterdeck.backends.hosts.docker.finishing import Wish, finish
+from quarterdeck.backends.hosts.docker.finishing import Wish, clear, finish
 from quarterdeck.backends.hosts.docker.following import follow_target
 from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
 from quarterdeck.backends.hosts.docker.health import HealthChecks
@@ -171,6 +171,15 @@ class DockerConnection:
             return await switching.withdraw(gate, seen, release)
 
         return await _switched(gate.once(op_id, "withdraw", change))
+
+    async def clear(self, path: str, fence: Fence, op_id: str, *, deadline: float = 120.0) -> None:  # noqa: ARG002 # of the contract
+        """The target's containers, their secret files, and images that no other target needs; networks and volumes stay."""
+        gate = Gate(self._engine, fence, "remove what is there", deadline)
+
+        async def change(seen: Seen) -> dict[str, Any]:
+            return await clear(gate, seen)
+
+        await gate.once(op_id, "clear", change)
 
     async def hook(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quarterdeck.backends.errors import EngineRefused
+from quarterdeck.backends.errors import CommandFailed, EngineRefused
 from quarterdeck.backends.hosts.docker import making, names
 from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.looking import Seen
@@ -50,6 +50,25 @@ async def finish(gate: Gate, seen: Seen, wish: Wish) -> dict[str, Any]:
             "releases": remaining,
         },
     }
+
+
+async def clear(gate: Gate, seen: Seen) -> dict[str, Any]:
+    """Everything of the target goes, but the register with its epoch. Raises CommandFailed while one of its containers runs."""
+    running = [one.name for one in seen.containers if one.runs]
+    if running or seen.live is not None:
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"{', '.join(running) or 'its container'} is there and may run",
+            exit_status=None,
+            left="Nothing was removed",
+        )
+    every = _all_releases(seen)
+    for one in seen.containers:
+        await making.remove(gate, one)
+    await _remove_left_over(gate, seen)
+    await _remove_images(gate, [_location(body) for body in every.values()], {})
+    return {"state": {"current": "", "good": (), "bad": (), "releases": {}, "started": {}}}
 
 
 def _all_releases(seen: Seen) -> dict[str, Mapping[str, Any] | None]:

@@ -286,6 +286,13 @@ class SshConnection:
         values = self._gated(release.path, release.id, fence, op_id, deadline)
         return await self._switch("withdraw", words, values, fence, deadline, release)
 
+    async def clear(self, path: str, fence: Fence, op_id: str, *, deadline: float = 120.0) -> None:
+        """One execution: releases/, shared/ and slots/ go; .quarterdeck/ with the fence stays."""
+        words = "remove what is there"
+        check_path(self._host, words, path)
+        answer = await self.run(words, "clear", self._gated(path, "-", fence, op_id, deadline), deadline=deadline)
+        require(self._host, words, answer, epoch=fence.epoch)
+
     async def retire(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
         """Of a service without slots two never run beside each other, so there is nothing to stop: the link as it is."""
         started = time.monotonic()

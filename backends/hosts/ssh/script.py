@@ -17,6 +17,7 @@ _PARTS: Final = {
     "stage": ("prelude", "gate", "service", "stage"),
     "switch": ("prelude", "layout", "gate", "overtaking", "service", "keeping", "switch"),
     "withdraw": ("prelude", "layout", "gate", "overtaking", "service", "withdraw"),
+    "clear": ("prelude", "layout", "gate", "overtaking", "clear"),
     "hook": ("prelude", "gate", "overtaking", "service", "hook"),
     "finish": ("prelude", "layout", "gate", "overtaking", "finish", "finishing"),
     "check": ("prelude", "service", "check"),

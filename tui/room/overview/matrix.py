@@ -1,7 +1,7 @@
 """The rows of the matrix: which columns there is room for, which services pass the filter, in which order. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -152,11 +152,12 @@ def _risk(picture: Picture, service: str) -> int:
     return worst
 
 
-def head_row(columns: Columns, picture: Picture, *, focused: bool) -> Row:
-    """The titles; production is marked when something is wrong there, columns that are scrolled away with an arrow."""
+def head_row(columns: Columns, picture: Picture, now: datetime, *, focused: bool) -> Row:
+    """The titles; production is marked when something is wrong there, a preview when its lifetime is over, columns that are scrolled away
+    with an arrow."""
     role = Role.FOCUS if focused else Role.DIM
     spans = [Span(" " + pad("SERVICE", columns.name + 1), role)]
-    production = picture.production
+    production, at_now = picture.production, now.astimezone(UTC).isoformat()
     wrong = any(in_trouble(seen) for seen in picture.targets.values() if seen.environment == production)
     for at, name in enumerate(columns.environments):
         text = name.upper()
@@ -164,7 +165,9 @@ def head_row(columns: Columns, picture: Picture, *, focused: bool) -> Row:
             text = f"<{columns.before} {text}"
         if columns.after and at == max(len(columns.environments) - 2, 0):
             text = f"{pad(text, max(columns.cell - 4, 1)).rstrip()} {columns.after}>"
-        if name == production and wrong:
+        if picture.is_over(name, at_now):
+            spans.append(Span(" " + pad(f"{_short(text, columns.cell - 5)} OVER", columns.cell - 1), Role.BAD))
+        elif name == production and wrong:
             spans.append(Span(" " + pad(f"{_short(text, columns.cell - 4)} !!", columns.cell - 1), Role.PRODUCTION))
         else:
             spans.append(
@@ -247,7 +250,7 @@ def matrix_rows(
     width, height = size
     environment, _, service = (chosen or "").partition("/")
     columns = columns_for(width, picture.services, picture.environments, environment or None, wanted)
-    rows: list[Row] = [head_row(columns, picture, focused=focused)]
+    rows: list[Row] = [head_row(columns, picture, now, focused=focused)]
     if not services:
         text = "no service passes the filter" if filtered else "the fleet file declares no service"
         return [*rows, (Span(f" {text}", Role.DIM),)], 0
