@@ -76,6 +76,7 @@ async def test_an_older_epoch_is_refused_everywhere_and_changes_nothing(any_host
         lambda: connection.withdraw(second, old, "6.2"),
         lambda: connection.hook(Hook("true"), "true", second, old, "6.3"),
         lambda: connection.finish(first, [], old, "6.4", prune_to=0),
+        lambda: connection.clear(any_host.path, old, "6.5"),
     ]
     for attempt in attempts:
         with pytest.raises(Fenced, match="bob@bastion") as caught:
@@ -121,6 +122,27 @@ async def test_withdrawing_leaves_nothing_current(any_host: AnyHost) -> None:
     assert any_host.running == []
     assert (await any_host.facts()).current is None
     assert (await any_host.connection.withdraw(release, any_host.fence(), "1.2")).replayed
+
+
+async def test_clearing_removes_what_is_not_current_and_keeps_the_fence(any_host: AnyHost) -> None:
+    first, second = await any_host.staged("v1"), await any_host.staged("v2")
+    await any_host.moved_to(first, "1.1")
+    await any_host.moved_to(second, "1.2")
+    await any_host.connection.finish(second, [], any_host.fence(), "1.3")
+    with pytest.raises(CommandFailed):
+        await any_host.connection.clear(any_host.path, any_host.fence(2), "2.1")
+    assert any_host.running == [second.id], "what runs is never removed"
+    await any_host.connection.withdraw(second, any_host.fence(2), "2.2")
+    await any_host.connection.clear(any_host.path, any_host.fence(2), "2.3")
+    facts = await any_host.facts()
+    assert (facts.current, facts.kept, facts.good, facts.epoch) == (None, (), (), 2)
+    await any_host.connection.clear(any_host.path, any_host.fence(2), "2.4")  # there is nothing, and that is well
+    with pytest.raises(Fenced):
+        await any_host.connection.withdraw(second, any_host.fence(1), "1.4")
+    release, archive = any_host.release("v1", broken=False)
+    await any_host.connection.stage(release, archive, NO_SECRETS, any_host.fence(3))
+    await any_host.moved_to(release, "3.1", epoch=3)
+    assert any_host.running == [first.id]
 
 
 async def test_a_hook_gives_its_status_and_output_once(any_host: AnyHost) -> None:

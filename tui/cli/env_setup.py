@@ -84,7 +84,7 @@ def _make(session: "Session", arguments: argparse.Namespace, found: "HostNeeds",
                 f"what {found.host} lacks could be made ({len(wanted)} of it), and nobody can be asked; nothing was changed; "
                 "give --yes to make it, --plan to only look"
             )
-        if not session.ask(f"make that on {found.host}?"):
+        if not session.ask(f"do that on {found.host}?"):
             printer.progress("nothing was changed")
             return None
     host = fleet.hosts[found.host]
