@@ -20,6 +20,8 @@ from tests.docker_fleet import DockerField, docker_field_in, stocked_registry
 from tests.engine import DockerEngine, need_docker, short_directory, start_engine
 from tests.requirements_here import need
 from tests.sshd import SshdFleet, sshd_program, start_fleet
+from tests.trust import recording
+from tests.trust.recording import promise as promise
 
 # The programs that are tested start some thousand times: they are compiled once, whatever the environment says of that.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -59,6 +61,14 @@ LONGEST_FIRST = (
 )
 """Files that take longer than twenty seconds, or are one long test, alone on two cores."""
 MOSTLY_WAIT = ("room/test_unread_terminal.py",)  # beside those with SSH hosts
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    recording.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    recording.register(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ from tests.counts import counts_are_full
 from tests.field import HEALTH, TARGET
 from tests.flagged import UNTIL_PROMOTED, Flagged, metric
 from tests.sshd import wait_for
+from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 
@@ -37,8 +38,9 @@ NOBODY = {
 ONLY_V2_CAN_BE_ILL = {"command": "test ! -e ../../sick || ! grep -q v2 ../../running", "interval": "1s"}
 
 
+@pytest.mark.trust(24)
 @pytest.mark.parametrize("stands", list(STANDS))
-def test_abort_takes_it_back_wherever_it_stands(flagged: Flagged, stands: str) -> None:
+def test_abort_takes_it_back_wherever_it_stands(flagged: Flagged, stands: str, promise: Promises) -> None:
     """Promise 24, of this strategy: the release is well, ill, or nobody answers who measures."""
     field = flagged.field
     steps, action = STANDS[stands]
@@ -69,6 +71,7 @@ def test_abort_takes_it_back_wherever_it_stands(flagged: Flagged, stands: str) -
                 assert back[0].batch < min(s.batch for s in first), "the flag first, hosts after"
         if raised:
             assert "flag checkout back to 0 %" in ended.outcome
+        promise(24).count("aborts of the strategy flag")
 
 
 def test_a_release_that_does_not_hold_takes_the_flag_along(flagged: Flagged) -> None:

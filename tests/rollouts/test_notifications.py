@@ -16,6 +16,7 @@ from quarterdeck.rollouts.spawn import worker_log
 from tests.field import Field
 from tests.sshd import wait_for
 from tests.told import Told, service
+from tests.trust.recording import Promises
 from tests.trust.test_16_masking import CANARIES, ENCODINGS
 
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
@@ -59,9 +60,9 @@ def left(field: Field, rollout: int) -> None:
     wait_for(lambda: not lock_is_held(field.state, rollout), "the worker has left", 15)
 
 
-@pytest.mark.trust
+@pytest.mark.trust(16)
 def test_a_canary_from_its_start_to_its_end(
-    notifying: Callable[..., Field], told: Told, monkeypatch: pytest.MonkeyPatch
+    notifying: Callable[..., Field], told: Told, monkeypatch: pytest.MonkeyPatch, promise: Promises
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", SECRET)
     field = notifying()
@@ -96,6 +97,7 @@ def test_a_canary_from_its_start_to_its_end(
     assert HOOK not in whole_state(field)
     shown = field.qd("show", str(rollout), status=0).stdout
     assert HOOK not in shown
+    promise(16).count("notifications read", len(told.came))
 
 
 def whole_state(field: Field) -> str:

@@ -15,6 +15,7 @@ from tests.engine import DockerEngine
 from tests.field import HEALTH as SSH_HEALTH
 from tests.field import START, tarball
 from tests.sshd import SshdFleet, wait_for
+from tests.trust.recording import Promises
 
 EATS_WHEN_TOLD = (
     "trap 'exit 0' TERM; httpd -p 8080 -h /www; until [ -e /tmp/eat ]; do sleep 0.1; done; exec tail /dev/zero"
@@ -89,7 +90,8 @@ def test_a_container_that_ignores_sigterm_is_killed_after_its_grace(docks: Docke
     assert (state["ExitCode"], state["OOMKilled"]) == (137, False), "SIGKILL, and nothing else"
 
 
-def test_what_was_approved_runs_though_its_tag_is_moved(docks: DockerField) -> None:
+@pytest.mark.trust(19)
+def test_what_was_approved_runs_though_its_tag_is_moved(docks: DockerField, promise: Promises) -> None:
     """Promise 19: the digest that was shown is what runs, also where the tag leads elsewhere by then, and what a rollback brings back."""
     engine, registry = docks.engines[0], docks.registry
     repository = "shop/moving"
@@ -115,6 +117,7 @@ def test_what_was_approved_runs_though_its_tag_is_moved(docks: DockerField) -> N
     assert all(_digest(one, docks) == after for one in docks.engines)
     docks.rollback()
     assert all(_digest(one, docks) == before for one in docks.engines)
+    promise(19).count("tags moved after they were approved", 2)
 
 
 def _digest(engine: DockerEngine, docks: DockerField) -> str:
@@ -165,7 +168,8 @@ def test_a_plan_says_where_the_kept_container_stands_ready(docks: DockerField) -
     assert docks.running() == docks.everywhere("1")
 
 
-def test_lose_the_bastion_lose_nothing(docks: DockerField) -> None:
+@pytest.mark.trust(27)
+def test_lose_the_bastion_lose_nothing(docks: DockerField, promise: Promises) -> None:
     """Promise 27: the state directory is gone, ``qd adopt`` reads the engines, rollback works."""
     docks.write(env={"GREETING": "old"})
     docks.deploy("1")
@@ -180,6 +184,7 @@ def test_lose_the_bastion_lose_nothing(docks: DockerField) -> None:
     assert all("GREETING=old" in docks.live(engine)["Config"]["Env"] for engine in docks.engines)
     docks.deploy("3")
     assert docks.running() == docks.everywhere("3")
+    promise(27).count("bastions lost")
 
 
 def test_one_environment_of_engines_and_ssh_hosts(tmp_path: Path, docks: DockerField, start_sshd_fleet: Any) -> None:
@@ -216,7 +221,10 @@ def test_one_environment_of_engines_and_ssh_hosts(tmp_path: Path, docks: DockerF
         assert (ssh[0].directory / "home" / "srv" / "running").read_text().startswith("v1-")
 
 
-def test_a_container_that_was_changed_behind_our_back_is_drift_at_the_next_look(docks: DockerField) -> None:
+@pytest.mark.trust(23)
+def test_a_container_that_was_changed_behind_our_back_is_drift_at_the_next_look(
+    docks: DockerField, promise: Promises
+) -> None:
     """Promise 23: started again, made anew, another image under its name, killed for want of memory."""
     docks.container = {"mem_limit": "32m", "restart": "no", "command": ["sh", "-c", EATS_WHEN_TOLD]}
     docks.write()
@@ -256,6 +264,7 @@ def test_a_container_that_was_changed_behind_our_back_is_drift_at_the_next_look(
     assert "for want of memory" in _drift(docks, "box-2")
     docks.rollback()
     assert docks.running() == docks.everywhere("1")
+    promise(23).count("hosts that run something else")
 
 
 def _host(docks: DockerField, name: str) -> dict[str, Any]:

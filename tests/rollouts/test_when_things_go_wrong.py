@@ -10,6 +10,7 @@ from quarterdeck.history.records import RolloutKind, RolloutState, StepState
 from quarterdeck.rollouts.control import Control
 from tests.field import START, TARGET, Field
 from tests.sshd import wait_for
+from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 
@@ -134,7 +135,8 @@ def command_of(pid: int) -> bytes:
         return b""
 
 
-def test_abort_wins_while_the_new_release_is_still_starting(field: Field) -> None:
+@pytest.mark.trust(24)
+def test_abort_wins_while_the_new_release_is_still_starting(field: Field, promise: Promises) -> None:
     field.make_version("slow", start=f'{SLOW}; echo "$QD_RELEASE" > ../../running')
     field.deploy("v1")
     rollout = field.begin("deploy", "slow")
@@ -144,9 +146,11 @@ def test_abort_wins_while_the_new_release_is_still_starting(field: Field) -> Non
     assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
     assert field.running() == ["v1"] * len(field.hosts)
     assert_nothing_waits(field)
+    promise(24).count("aborts over SSH")
 
 
-def test_abort_wins_while_a_hook_hangs_that_is_to_be_reversed(field: Field) -> None:
+@pytest.mark.trust(24)
+def test_abort_wins_while_a_hook_hangs_that_is_to_be_reversed(field: Field, promise: Promises) -> None:
     field.deploy("v1")
     field.write(hooks={"before": [{"run": SLOW, "where": "each", "timeout": "60s", "on_rollback": "touch ../../back"}]})
     rollout = field.begin("deploy", "v2")
@@ -157,9 +161,11 @@ def test_abort_wins_while_a_hook_hangs_that_is_to_be_reversed(field: Field) -> N
     assert all((field.home(host) / "back").exists() for host in field.hosts.hosts)
     assert field.running() == ["v1"] * len(field.hosts)
     assert_nothing_waits(field)
+    promise(24).count("aborts over SSH")
 
 
-def test_a_rollback_does_not_wait_for_the_release_that_it_supersedes_to_start(field: Field) -> None:
+@pytest.mark.trust(24)
+def test_a_rollback_does_not_wait_for_the_release_that_it_supersedes_to_start(field: Field, promise: Promises) -> None:
     field.make_version("slow", start=f'{SLOW}; echo "$QD_RELEASE" > ../../running')
     field.deploy("v1")
     rollout = field.begin("deploy", "slow")
@@ -169,9 +175,11 @@ def test_a_rollback_does_not_wait_for_the_release_that_it_supersedes_to_start(fi
     assert field.ended(rollout).state is RolloutState.SUPERSEDED
     assert field.running() == ["v1"] * len(field.hosts)
     assert_nothing_waits(field)
+    promise(24).count("rollbacks over a deploy under way")
 
 
-def test_abort_starts_again_what_had_only_been_stopped(field: Field) -> None:
+@pytest.mark.trust(24)
+def test_abort_starts_again_what_had_only_been_stopped(field: Field, promise: Promises) -> None:
     """Its link has never moved: by that alone nothing would be left to be done."""
     stop = "rm -f ../../running; if [ -e ../../hangs ]; then touch ../../begun; sleep 4321; fi"
     field.write(commands={"start": START, "stop": stop})
@@ -187,6 +195,7 @@ def test_abort_starts_again_what_had_only_been_stopped(field: Field) -> None:
     assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
     assert field.running() == ["v1"] * len(field.hosts)
     assert_nothing_waits(field)
+    promise(24).count("aborts over SSH")
 
 
 def test_who_supersedes_a_deploy_and_fails_takes_both_back(field: Field) -> None:

@@ -22,6 +22,7 @@ from tests.observers import ObservedRooms, observed_rooms
 from tests.room.seen import pane_text, until
 from tests.room.terminal import Terminal
 from tests.sshd import SshdFleet, wait_for
+from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.sshd]
 rooms = pytest.fixture(observed_rooms)
@@ -82,9 +83,11 @@ async def test_what_hosts_say_reaches_the_screen_hosts_may_go_and_come_back(fiel
         await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well")
 
 
-@pytest.mark.trust
+@pytest.mark.trust(23)
 @pytest.mark.timeout(600)
-async def test_hosts_that_are_gone_for_five_minutes_are_stale_for_five_minutes_and_come_back(field: Field) -> None:
+async def test_hosts_that_are_gone_for_five_minutes_are_stale_for_five_minutes_and_come_back(
+    field: Field, promise: Promises
+) -> None:
     """Really five minutes with QD_TRUST=full; else the room's clock goes on by as much, and the hosts are gone for as long as it
     takes to miss them."""
     field.deploy("v1")
@@ -116,9 +119,13 @@ async def test_hosts_that_are_gone_for_five_minutes_are_stale_for_five_minutes_a
         await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "all to be back", 40)
         await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well", 20)
         assert "stale" not in pane_text(room, "header")
+    promise(23).count("hosts gone and back", len(field.hosts))
 
 
-async def test_a_host_changed_behind_our_back_is_drift_on_the_screen_within_one_poll(field: Field) -> None:
+@pytest.mark.trust(23)
+async def test_a_host_changed_behind_our_back_is_drift_on_the_screen_within_one_poll(
+    field: Field, promise: Promises
+) -> None:
     field.deploy("v1")
     field.deploy("v2")
     room = open_room(field)
@@ -134,6 +141,7 @@ async def test_a_host_changed_behind_our_back_is_drift_on_the_screen_within_one_
         assert time.monotonic() - changed < 2 * Pace().chosen + 1.0  # a poll, on a machine with others on it
         await until(pilot, lambda: "1 v1" in pane_text(room, "health"), "what runs there")
         assert room.picture.targets[TARGET].hosts[0].drift is False
+    promise(23).count("hosts that run something else")
 
 
 async def test_a_rollout_under_way_is_never_drift(field: Field) -> None:

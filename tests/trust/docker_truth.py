@@ -13,6 +13,7 @@ from quarterdeck.history.records import ENDED, RolloutState
 from quarterdeck.rollouts.control import Control
 from tests.docker_fleet import DockerField
 from tests.sshd import wait_for
+from tests.trust.recording import Recorder
 
 DYING = Path(__file__).parent / "dying"
 Head = tuple[str, int, str]
@@ -40,18 +41,21 @@ def resume(docks: DockerField, rollout: int) -> Head:
     return head
 
 
-def assert_right(docks: DockerField, rollout: int, version: str, heads: list[Head]) -> None:
+def assert_right(docks: DockerField, rollout: int, version: str, heads: list[Head], kept: Recorder) -> None:
     ended = docks.ended(rollout)
+    right = ended.state is RolloutState.SUCCEEDED and docks.running() == docks.everywhere(version)
+    kept.none("wrong ends", not right)
     assert ended.state is RolloutState.SUCCEEDED, ended.outcome
     assert docks.running() == docks.everywhere(version)
     docks.quiet(rollout)
-    assert_whole(docks, heads)
+    assert_whole(docks, heads, kept)
 
 
-def assert_whole(docks: DockerField, heads: list[Head]) -> None:
+def assert_whole(docks: DockerField, heads: list[Head], kept: Recorder) -> None:
     """The journal has lost nothing that had been written; nothing on the engines is nobody's."""
     with docks.journal(read_only=True) as journal:
         report = verify(journal, heads)
+    kept.none("lost events", len(report.faults))
     assert report.ok, report.faults
     assert docks.strays() == []
 

@@ -25,8 +25,9 @@ from quarterdeck.history.records import ENDED, Rollout, RolloutState
 from quarterdeck.rollouts.control import Control
 from tests.field import Field
 from tests.sshd import wait_for
+from tests.trust.recording import Promises, Recorder
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.trust(1, 2), pytest.mark.sshd, pytest.mark.timeout(600)]
 
 DYING = Path(__file__).parent / "dying"
 BOUNDARIES = 15  # a deploy to five hosts in three batches has more, however its writes are gathered
@@ -44,16 +45,23 @@ def resume(field: Field, rollout: int) -> Head:
     return head
 
 
-def assert_right(field: Field, rollout: int, version: str, heads: list[Head]) -> None:
-    ended = field.ended(rollout)
+def assert_right(field: Field, rollout: int, version: str, heads: list[Head], kept: Recorder) -> None:
+    ended, running = field.ended(rollout), field.running()
+    kept.none("wrong ends", (ended.state, running) != (RolloutState.SUCCEEDED, [version] * len(field.hosts)))
     assert ended.state is RolloutState.SUCCEEDED, ended.outcome
-    assert field.running() == [version] * len(field.hosts)
+    assert running == [version] * len(field.hosts)
+    nothing_is_lost(field, heads, kept)
+
+
+def nothing_is_lost(field: Field, heads: list[Head], kept: Recorder) -> None:
+    """The journal has all that it ever had, in its order."""
     with field.journal(read_only=True) as journal:
         report = verify(journal, heads)
-        assert report.ok, report.faults
+    kept.none("lost events", len(report.faults))
+    assert report.ok, report.faults
 
 
-def operations_that_ran_twice(field: Field) -> dict[str, int]:
+def operations_that_ran_twice(field: Field, kept: Recorder) -> dict[str, int]:
     """By the hosts' own ledgers. A killed worker ends no action on a host, so that there is no excuse for any."""
     seen: Counter[str] = Counter()
     for host in field.hosts.hosts:
@@ -61,7 +69,10 @@ def operations_that_ran_twice(field: Field) -> dict[str, int]:
             _, what, op_id, *_ = line.split()
             if what == "begin":
                 seen[f"{host.name} {op_id}"] += 1
-    return {operation: count for operation, count in seen.items() if count > 1}
+    twice = {operation: count for operation, count in seen.items() if count > 1}
+    kept.count("operations in the hosts' ledgers", len(seen))
+    kept.none("that ran twice", len(twice))
+    return twice
 
 
 def forget_release(field: Field, version: str) -> None:
@@ -77,7 +88,7 @@ def _alternately() -> Iterator[str]:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_every_boundary(
-    field: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool
+    field: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool, promise: Promises
 ) -> None:
     """Between what was done and its being written down, and between what was written down and its being done."""
     field.write(strategy={"rolling": {"batches": [1, "50%", "100%"]}})
@@ -95,15 +106,16 @@ def test_killed_at_every_boundary(
         if not died.exists():
             break
         died.unlink()
-        assert_right(field, rollout, version, [resume(field, rollout)])
+        assert_right(field, rollout, version, [resume(field, rollout)], promise(1))
+        promise(1).count("kills at a write over SSH")
         boundary += 1 if full else 5
     assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
-    assert operations_that_ran_twice(field) == {}
+    assert operations_that_ran_twice(field, promise(2)) == {}
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_every_boundary_of_an_abort(
-    field: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool
+    field: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool, promise: Promises
 ) -> None:
     """Taking back goes on under an epoch of its own, and each worker that takes it over has one more: none is fenced by what those
     before it have told the hosts, and what the new release's start was doing is ended, not waited for."""
@@ -126,19 +138,21 @@ def test_killed_at_every_boundary_of_an_abort(
         field.until(rollout, field.worker_has_left, 60)
         heads = [resume(field, rollout)] if died.exists() else []
         ended = field.ended(rollout, 30)
+        promise(1).none(
+            "wrong ends", (ended.state, field.running()) != (RolloutState.ROLLED_BACK, ["v1"] * len(field.hosts))
+        )
         assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
         assert field.running() == ["v1"] * len(field.hosts)
-        with field.journal(read_only=True) as journal:
-            report = verify(journal, heads)
-            assert report.ok, report.faults
+        nothing_is_lost(field, heads, promise(1))
         if not died.exists():
             break
         died.unlink()
+        promise(1).count("kills at a write over SSH")
         boundary += 1 if full else 5
     assert boundary > BOUNDARIES + 9, "the worker left without having been killed at each of them"
 
 
-def test_killed_at_random_again_and_again(field: Field, full: bool) -> None:
+def test_killed_at_random_again_and_again(field: Field, full: bool, promise: Promises) -> None:
     field.deploy("v1")
     chance = random.Random(7)
     kills = 0
@@ -158,15 +172,16 @@ def test_killed_at_random_again_and_again(field: Field, full: bool) -> None:
             kills += 1
             heads.append(resume(field, rollout))
             field.until(rollout, partial(_is_another_or_ended, old=pid))
-        assert_right(field, rollout, version, heads)
-    assert operations_that_ran_twice(field) == {}
+        assert_right(field, rollout, version, heads, promise(1))
+        promise(1).count("kills at random over SSH", len(heads))
+    assert operations_that_ran_twice(field, promise(2)) == {}
 
 
 def _is_another_or_ended(now: Rollout, old: int) -> bool:
     return now.pid != old or now.state in ENDED
 
 
-def test_a_retried_step_ran_once(field: Field) -> None:
+def test_a_retried_step_ran_once(field: Field, promise: Promises) -> None:
     """The worker dies between the host's answer and the journal: the host gives the recorded outcome, nothing starts twice."""
     field.deploy("v1")
     before = [len(field.starts(host)) for host in field.hosts.hosts]
@@ -178,6 +193,6 @@ def test_a_retried_step_ran_once(field: Field) -> None:
     pid = field.worker_pid(rollout)
     wait_for(switched_somewhere, "a host is being switched", 30)
     os.kill(pid, signal.SIGKILL)
-    assert_right(field, rollout, "v2", [resume(field, rollout)])
-    assert operations_that_ran_twice(field) == {}
+    assert_right(field, rollout, "v2", [resume(field, rollout)], promise(1))
+    assert operations_that_ran_twice(field, promise(2)) == {}
     assert [len(field.starts(host)) for host in field.hosts.hosts] == [count + 1 for count in before]

@@ -19,15 +19,16 @@ from quarterdeck.history.records import ENDED, Rollout
 from tests.docker_fleet import DockerField
 from tests.sshd import wait_for
 from tests.trust.docker_truth import Head, assert_right, dying, resume, starts_on_each
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.trust(1, 2, 5), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 
 BOUNDARIES = 12  # a deploy to two engines in two batches has more, however its writes are gathered
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_every_boundary(
-    docks: DockerField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool
+    docks: DockerField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool, promise: Promises
 ) -> None:
     """Between what was done and its being written down, and between what was written down and its being done."""
     docks.write(strategy={"rolling": {"batches": [1, "100%"]}})
@@ -41,13 +42,14 @@ def test_killed_at_every_boundary(
         docks.until(rollout, docks.worker_has_left, 60)
         if not died.exists():
             break
-        assert_right(docks, rollout, version, [resume(docks, rollout)])
-        assert starts_on_each(docks, since) == [1, 1]
+        assert_right(docks, rollout, version, [resume(docks, rollout)], promise(1))
+        each_started_once(docks, since, promise)
+        promise(1).count("kills at a write on engines")
         boundary += 1 if full else 12
     assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
 
 
-def test_killed_at_random_again_and_again(docks: DockerField, full: bool) -> None:
+def test_killed_at_random_again_and_again(docks: DockerField, full: bool, promise: Promises) -> None:
     docks.deploy("1")
     chance = random.Random(7)
     kills = 0
@@ -67,20 +69,30 @@ def test_killed_at_random_again_and_again(docks: DockerField, full: bool) -> Non
             kills += 1
             heads.append(resume(docks, rollout))
             docks.until(rollout, partial(_is_another_or_ended, old=pid), 60)
-        assert_right(docks, rollout, version, heads)
-        assert starts_on_each(docks, since) == [1, 1]
+        assert_right(docks, rollout, version, heads, promise(1))
+        each_started_once(docks, since, promise)
+        promise(1).count("kills at random on engines", len(heads))
+
+
+def each_started_once(docks: DockerField, since: float, promise: Promises) -> None:
+    """By the engines' own events."""
+    starts = starts_on_each(docks, since)
+    promise(2).none("that ran twice", sum(max(0, count - 1) for count in starts))
+    assert starts == [1, 1]
+    promise(2).count("starts by the engines' events", sum(starts))
 
 
 def _is_another_or_ended(now: Rollout, old: int) -> bool:
     return now.pid != old or now.state in ENDED
 
 
-def test_a_killed_worker_leaves_no_lock_here_or_on_an_engine(docks: DockerField) -> None:
+def test_a_killed_worker_leaves_no_lock_here_or_on_an_engine(docks: DockerField, promise: Promises) -> None:
     docks.deploy("1")
     docks.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "20s"}})
     rollout = docks.begin("deploy", "2")
     wait_for(lambda: docks.running_on(docks.engines[0]) == "2", "the first engine has changed", 30)
     docks.kill_worker(rollout)
     wait_for(lambda: not lock_is_held(docks.state, rollout), "the lock is free", 1)
+    promise(5).count("workers killed between two engines")
     assert docks.rollback()["status"] == "succeeded"
     assert docks.running() == docks.everywhere("1")

@@ -24,8 +24,9 @@ from tests.backends.routers.running import RunningHaproxy
 from tests.driver import TARGET
 from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import SshdFleet, wait_for
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.trust(1), pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(900)]
 
 DYING = Path(__file__).parent / "dying"
 CANARY = {
@@ -67,7 +68,7 @@ async def assert_right(field: RoutedField, version: str) -> None:
 
 @pytest.mark.parametrize("kind", ["deploy", "rollback", "abort"])
 async def test_killed_at_the_boundaries(
-    field: RoutedField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, full: bool
+    field: RoutedField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, full: bool, promise: Promises
 ) -> None:
     for version in ("v1",) if kind == "deploy" else ("v1", "v2"):
         await field.do("deploy", TARGET, version, "--wait")
@@ -96,6 +97,7 @@ async def test_killed_at_the_boundaries(
         died.unlink(missing_ok=True)
         await asyncio.to_thread(go_on, field, rollout)
         ended = await asyncio.to_thread(field.ended, rollout, 60)
+        promise(1).count("kills at a write behind a router", hit)
         wanted = {RolloutState.ROLLED_BACK, RolloutState.CANCELLED} if kind == "abort" else {RolloutState.SUCCEEDED}
         assert ended.state in wanted, (boundary, ended.outcome)
         await assert_right(field, before if kind == "abort" else version)

@@ -13,23 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.history.audit import verify
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.control import Control
 from tests.slot_field import RUNNING, SlotField
 from tests.sshd import SshdFleet, wait_for
+from tests.trust.recording import Promises
 from tests.trust.test_01_killed_worker import (
     DYING,
     _alternately,
     _is_another_or_ended,
     assert_right,
     forget_release,
+    nothing_is_lost,
     operations_that_ran_twice,
     resume,
 )
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.trust(1, 2), pytest.mark.sshd, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def field(tmp_path: Path, sshd_fleet: SshdFleet) -> SlotField:
     return made
 
 
-def test_killed_at_random_again_and_again(field: SlotField, full: bool) -> None:
+def test_killed_at_random_again_and_again(field: SlotField, full: bool, promise: Promises) -> None:
     field.deploy("v1")
     chance = random.Random(11)
     kills = 0
@@ -59,13 +60,14 @@ def test_killed_at_random_again_and_again(field: SlotField, full: bool) -> None:
             kills += 1
             heads.append(resume(field, rollout))
             field.until(rollout, partial(_is_another_or_ended, old=pid))
-        assert_right(field, rollout, version, heads)
-    assert operations_that_ran_twice(field) == {}
+        assert_right(field, rollout, version, heads, promise(1))
+        promise(1).count("kills at random with slots", len(heads))
+    assert operations_that_ran_twice(field, promise(2)) == {}
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_boundaries_of_an_abort(
-    field: SlotField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool
+    field: SlotField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool, promise: Promises
 ) -> None:
     """The old release serves all the time, and is the only one in the end."""
     field.make_version("slow", start=f'touch ../../begun; sleep 4321; echo "$QD_RELEASE" > {RUNNING}')
@@ -90,13 +92,12 @@ def test_killed_at_boundaries_of_an_abort(
         ended = field.ended(rollout, 30)
         assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
         assert field.running() == ["v1"] * len(field.hosts)
-        with field.journal(read_only=True) as journal:
-            report = verify(journal, heads)
-            assert report.ok, report.faults
+        nothing_is_lost(field, heads, promise(1))
         rounds += 1
         if not died.exists():
             break
         died.unlink()
+        promise(1).count("kills at a write with slots")
         boundary += 1 if full else 6
     assert rounds > 2, "the worker left without having been killed"
     # Each start was that of the slow one: the one that serves was never started anew.

@@ -16,11 +16,12 @@ from quarterdeck.history.records import RolloutState
 from tests.driver import Driver
 from tests.field import HEALTH, Field
 from tests.sshd import wait_for
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.trust(3), pytest.mark.sshd, pytest.mark.timeout(900)]
 
 
-def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(field: Field, full: bool) -> None:
+def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(field: Field, full: bool, promise: Promises) -> None:
     # The woken worker waits for its host to become healthy, which runs the other release by now: not for long.
     field.write(strategy={"rolling": {"batches": [1]}}, health={**HEALTH, "healthy_deadline": "1s"})
     field.deploy("v1")
@@ -38,8 +39,11 @@ def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(field: Field, f
         finally:
             os.kill(worker, signal.SIGCONT)
         wait_for(lambda: not is_alive(worker), "the stale worker has left", 30)  # noqa: B023
-        assert field.running() == ["v1"] * len(field.hosts)
+        running = field.running()
+        promise(3).none("overwrites", sum(version != "v1" for version in running))
+        assert running == ["v1"] * len(field.hosts)
         assert field.ended(stale).state is RolloutState.SUPERSEDED
+        promise(3).count("stale workers woken over SSH")
 
 
 def stop_outside_the_journal(field: Driver, worker: int) -> None:

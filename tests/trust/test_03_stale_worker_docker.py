@@ -14,12 +14,15 @@ import pytest
 from quarterdeck.history.records import RolloutState
 from tests.docker_fleet import SOON, DockerField
 from tests.sshd import wait_for
+from tests.trust.recording import Promises
 from tests.trust.test_03_stale_worker import is_alive, stop_outside_the_journal
 
-pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.trust(3), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(900)]
 
 
-def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(docks: DockerField, full: bool) -> None:
+def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(
+    docks: DockerField, full: bool, promise: Promises
+) -> None:
     docks.write(strategy={"rolling": {"batches": [1]}})
     docks.deploy("1")
     # The woken worker waits for its container to become healthy, which runs no more by then: not for long.
@@ -39,9 +42,12 @@ def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(docks: DockerFi
         finally:
             os.kill(worker, signal.SIGCONT)
         wait_for(lambda: not is_alive(worker), "the stale worker has left", 60)  # noqa: B023
-        assert docks.running() == docks.everywhere("1")
+        running = docks.running()
+        promise(3).none("overwrites", sum(version != "1" for version in running))
+        assert running == docks.everywhere("1")
         assert docks.ended(stale).state is RolloutState.SUPERSEDED
         assert docks.strays() == []
+        promise(3).count("stale workers woken on engines")
 
 
 def _begins(docks: DockerField) -> bool:

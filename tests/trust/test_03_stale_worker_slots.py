@@ -15,13 +15,14 @@ import pytest
 from quarterdeck.history.records import RolloutState
 from tests.slot_field import SERVICE, SlotField
 from tests.sshd import SshdFleet, wait_for
+from tests.trust.recording import Promises
 from tests.trust.test_03_stale_worker import is_alive, stop_outside_the_journal
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.trust(3), pytest.mark.sshd, pytest.mark.timeout(900)]
 
 
 def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(
-    tmp_path: Path, sshd_fleet: SshdFleet, full: bool
+    tmp_path: Path, sshd_fleet: SshdFleet, full: bool, promise: Promises
 ) -> None:
     field = SlotField(tmp_path, sshd_fleet)
     field.clear_hosts()
@@ -41,8 +42,11 @@ def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(
         finally:
             os.kill(worker, signal.SIGCONT)
         wait_for(lambda: not is_alive(worker), "the stale worker has left", 30)  # noqa: B023
-        assert field.running() == ["v1"] * len(field.hosts)
+        running = field.running()
+        promise(3).none("overwrites", sum(version != "v1" for version in running))
+        assert running == ["v1"] * len(field.hosts)
         assert field.ended(stale).state is RolloutState.SUPERSEDED
+        promise(3).count("stale workers woken with slots")
 
 
 def beside_or_moved(field: SlotField) -> bool:

@@ -18,15 +18,16 @@ from quarterdeck.config.model import Commands
 from quarterdeck.config.release import Release
 from tests.backends.ssh.releases import quick_release
 from tests.sshd import SshdFleet, wait_for
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd]
+pytestmark = [pytest.mark.trust(2, 3), pytest.mark.sshd]
 
 WRITERS = 8
 NO_SECRETS = SecretValues()
 
 
 async def test_racing_writers_never_overwrite_a_newer_release(
-    sshd_fleet: SshdFleet, tmp_path: Path, full: bool
+    sshd_fleet: SshdFleet, tmp_path: Path, full: bool, promise: Promises
 ) -> None:
     """Eight workers with different epochs switch the same target over and over; each epoch has a release of its own."""
     rounds = 100 if full else 15
@@ -53,18 +54,23 @@ async def test_racing_writers_never_overwrite_a_newer_release(
         )
         refused.update(outcomes)
         newest = releases[epochs.index(max(epochs))]
-        assert (path / "current").readlink().name == newest.id, "an older epoch's release is the current one"
+        current = (path / "current").readlink().name
+        promise(3).none("overwrites", current != newest.id)
+        assert current == newest.id, "an older epoch's release is the current one"
     epochs_executed = [int(line.split()[3]) for line in _ledger(path) if line.split()[1] == "begin"]
     assert epochs_executed == sorted(epochs_executed), "an epoch went back"
     started = len((path / "shared" / "started").read_text().splitlines())
     # Who was ended half-way by a newer one may have begun to start its release.
     assert refused["done"] <= started <= refused["done"] + refused["half-way"]
     operations = Counter(line.split()[2] for line in _ledger(path) if line.split()[1] == "begin")
+    promise(2).count("operations in the hosts' ledgers", len(operations))
+    promise(2).none("that ran twice", sum(count > 1 for count in operations.values()))
     assert set(operations.values()) == {1}, "an operation ran twice"
     facts = await connections[0].facts("test/web", str(path))
     assert facts.epoch == rounds * WRITERS
     assert refused.total() == rounds * WRITERS
     assert refused["fenced"] > 0
+    promise(3).count(f"rounds of {WRITERS} racing writers", rounds)
     for connection in connections:
         await connection.close()
 

@@ -13,11 +13,14 @@ import pytest
 from quarterdeck.history.records import RolloutState
 from tests.field import TARGET, Field
 from tests.sshd import SshdFleet, wait_for
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.trust(4), pytest.mark.sshd, pytest.mark.timeout(600)]
 
 
-def test_a_rollout_outlives_the_session_that_started_it(field: Field, sshd_fleet: SshdFleet, full: bool) -> None:
+def test_a_rollout_outlives_the_session_that_started_it(
+    field: Field, sshd_fleet: SshdFleet, full: bool, promise: Promises
+) -> None:
     field.deploy("v1")
     field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}})
     for number in range(20 if full else 3):
@@ -45,3 +48,4 @@ def test_a_rollout_outlives_the_session_that_started_it(field: Field, sshd_fleet
         ended = field.ended(rollout)
         assert ended.state is RolloutState.SUCCEEDED, ended.outcome
         assert field.running() == [version] * len(field.hosts)
+        promise(4).count("sessions killed")

@@ -12,11 +12,12 @@ from quarterdeck.history.records import ENDED, Rollout, RolloutState
 from quarterdeck.rollouts.control import Control
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.trust(6), pytest.mark.sshd, pytest.mark.timeout(600)]
 
 
-def test_four_rollbacks_at_once(field: Field, full: bool) -> None:
+def test_four_rollbacks_at_once(field: Field, full: bool, promise: Promises) -> None:
     field.deploy("v1")
     for number in range(50 if full else 3):
         field.deploy("v2", arguments=["--force", "--reason", "again"])
@@ -43,6 +44,7 @@ def test_four_rollbacks_at_once(field: Field, full: bool) -> None:
             assert current_operator().label in loser.outcome
         assert field.running() == ["v1"] * len(field.hosts)
         assert [len(field.starts(host)) for host in field.hosts.hosts] == [count + 1 for count in before]
+        promise(6).count("rounds of 4 operators over SSH")
 
 
 def _winners(journal: Journal, racers: list[int]) -> list[Rollout]:

@@ -11,11 +11,12 @@ from tests.docker_fleet import DockerField
 from tests.driver import TARGET
 from tests.sshd import wait_for
 from tests.trust.docker_truth import starts_on_each
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.trust(6), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 
 
-def test_four_rollbacks_at_once(docks: DockerField, full: bool) -> None:
+def test_four_rollbacks_at_once(docks: DockerField, full: bool, promise: Promises) -> None:
     docks.deploy("1")
     for _ in range(50 if full else 1):
         docks.quiet(docks.deploy("2", arguments=["--force", "--reason", "again"])["rollout"])
@@ -37,3 +38,4 @@ def test_four_rollbacks_at_once(docks: DockerField, full: bool) -> None:
         assert docks.running() == docks.everywhere("1")
         docks.quiet(winners[0].id)
         assert starts_on_each(docks, since) == [1, 1]
+        promise(6).count("rounds of 4 operators on engines")

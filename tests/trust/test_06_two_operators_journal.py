@@ -10,8 +10,9 @@ from quarterdeck.history.errors import TargetBusy
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Operator, RolloutKind, RolloutState
 from tests.history.forks import Fork, Report
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(6)
 
 RACERS, ROUNDS = 4, 50
 
@@ -20,7 +21,7 @@ def target(number: int) -> str:
     return f"production/service-{number}"
 
 
-def test_one_rollback_wins_and_all_losers_are_told_who(tmp_path: Path) -> None:
+def test_one_rollback_wins_and_all_losers_are_told_who(tmp_path: Path, promise: Promises) -> None:
     state = tmp_path / "state"
     with Journal.open(state) as journal:
         for number in range(ROUNDS):
@@ -58,3 +59,4 @@ def test_one_rollback_wins_and_all_losers_are_told_who(tmp_path: Path) -> None:
             assert lost == [[str(active.id), active.requested_by]] * (RACERS - 1)
             states = sorted(rollout.state for rollout in journal.rollouts(target(number)))
             assert states == [RolloutState.ARMED] * (RACERS - 1) + [RolloutState.RUNNING, RolloutState.SUPERSEDED]
+            promise(6).count(f"rounds of {RACERS} processes at the journal")

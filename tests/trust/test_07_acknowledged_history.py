@@ -12,13 +12,14 @@ from quarterdeck.history import audit
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import NewStep, RolloutKind, RolloutState, StepState
 from tests.history.forks import Fork, Report
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(7)
 
 KILLS = 100
 
 
-def test_no_acknowledged_row_is_lost_when_a_busy_writer_is_killed(tmp_path: Path) -> None:
+def test_no_acknowledged_row_is_lost_when_a_busy_writer_is_killed(tmp_path: Path, promise: Promises) -> None:
     state = tmp_path / "state"
     moments = random.Random(7)
     acknowledged = 0
@@ -65,4 +66,6 @@ def test_no_acknowledged_row_is_lost_when_a_busy_writer_is_killed(tmp_path: Path
             if kill % 10 == 9:
                 assert journal.integrity_faults() == []
                 assert audit.verify(journal).faults == []
+        promise(7).count("busy writers killed")
+        promise(7).count("acknowledged rows that were there", len(lines))
     assert acknowledged > KILLS

@@ -15,8 +15,9 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import NewStep, RolloutKind, RolloutState, StepState
 from quarterdeck.history.reserve import Reserve
 from tests.requirements_here import need
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.root]
+pytestmark = [pytest.mark.trust(8), pytest.mark.root]
 
 TARGET = "production/api"
 HOSTS = 50
@@ -97,7 +98,7 @@ def assert_sound(journal: Journal) -> None:
 
 
 def test_a_rollback_still_runs_and_writing_goes_on_once_there_is_room(
-    disk: Path, monkeypatch: pytest.MonkeyPatch
+    disk: Path, monkeypatch: pytest.MonkeyPatch, promise: Promises
 ) -> None:
     state = disk / "state"
     monkeypatch.setattr(store, "RESTORE_SECONDS", 0.0)
@@ -117,9 +118,10 @@ def test_a_rollback_still_runs_and_writing_goes_on_once_there_is_room(
         os.unlink(filler)
         journal.note("there is room again")
         assert Reserve(journal._place).whole(), "the reserve is put aside anew"
+    promise(8).count("disks filled")
 
 
-def test_a_rollback_by_a_new_process_needs_no_room_either(disk: Path) -> None:
+def test_a_rollback_by_a_new_process_needs_no_room_either(disk: Path, promise: Promises) -> None:
     """When the last one closes the journal its WAL is gone: the next one needs room merely to open it."""
     state = disk / "state"
     with Journal.open(state) as journal:
@@ -134,9 +136,10 @@ def test_a_rollback_by_a_new_process_needs_no_room_either(disk: Path) -> None:
     with Journal.open(state) as journal:
         journal.note("there is room again")
         assert Reserve(journal._place).whole()
+    promise(8).count("disks filled")
 
 
-def test_a_disk_that_fills_up_again_and_again_corrupts_nothing(disk: Path) -> None:
+def test_a_disk_that_fills_up_again_and_again_corrupts_nothing(disk: Path, promise: Promises) -> None:
     state = disk / "state"
     for _ in range(3):
         with Journal.open(state) as journal:
@@ -150,3 +153,4 @@ def test_a_disk_that_fills_up_again_and_again_corrupts_nothing(disk: Path) -> No
             os.unlink(more)
             journal.note("yes")
             assert_sound(journal)
+        promise(8).count("disks filled")

@@ -22,8 +22,9 @@ from quarterdeck.config.release import Release
 from tests.backends.ssh.releases import quick_release, write_archive
 from tests.requirements_here import need
 from tests.sshd import SshdFleet
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root]
+pytestmark = [pytest.mark.trust(9), pytest.mark.sshd, pytest.mark.root]
 
 NO_SECRETS = SecretValues()
 FENCE = Fence("test/web", 1, "me")
@@ -79,7 +80,9 @@ async def _switch_all(connections: list[SshConnection], releases: list[list[Rele
 
 
 @pytest.mark.parametrize("how", ["full", "read-only"])
-async def test_a_full_or_read_only_disk(sshd_fleet: SshdFleet, tmp_path: Path, small_disk: Path, how: str) -> None:
+async def test_a_full_or_read_only_disk(
+    sshd_fleet: SshdFleet, tmp_path: Path, small_disk: Path, how: str, promise: Promises
+) -> None:
     connections, releases = await _on_two_hosts(sshd_fleet, tmp_path, small_disk)
     path = small_disk / "srv"
     if how == "full":
@@ -104,6 +107,7 @@ async def test_a_full_or_read_only_disk(sshd_fleet: SshdFleet, tmp_path: Path, s
     assert (again.current, again.replayed) == (releases[1][1].id, False)
     for connection in connections:
         await connection.close()
+    promise(9).count("broken hosts")
 
 
 @contextlib.contextmanager
@@ -130,7 +134,7 @@ def watched(link: Path) -> Iterator[set[str]]:
 
 @pytest.mark.parametrize("free", [4096, 8192, 12288, 16384, 20480, 24576])
 async def test_a_disk_that_fills_up_at_any_point_leaves_one_release_or_the_other(
-    sshd_fleet: SshdFleet, tmp_path: Path, small_disk: Path, free: int
+    sshd_fleet: SshdFleet, tmp_path: Path, small_disk: Path, free: int, promise: Promises
 ) -> None:
     """With a few pages left the switch fails here or there, or not at all; the link is whole each time."""
     connections, releases = await _on_two_hosts(sshd_fleet, tmp_path, small_disk)
@@ -155,10 +159,11 @@ async def test_a_disk_that_fills_up_at_any_point_leaves_one_release_or_the_other
     assert back.current == pair[0].id
     for connection in connections:
         await connection.close()
+    promise(9).count("broken hosts")
 
 
 async def test_a_release_that_does_not_fit_is_refused_before_it_is_sent(
-    sshd_fleet: SshdFleet, tmp_path: Path, small_disk: Path
+    sshd_fleet: SshdFleet, tmp_path: Path, small_disk: Path, promise: Promises
 ) -> None:
     connection = await SshBackend([sshd_fleet.ssh_config]).connect(sshd_fleet[0].as_host())
     release, archive = quick_release(tmp_path, "v1", small_disk / "srv")
@@ -167,9 +172,10 @@ async def test_a_release_that_does_not_fit_is_refused_before_it_is_sent(
         await connection.stage(release, archive, NO_SECRETS, FENCE)
     assert list((small_disk / "srv" / "releases").iterdir()) == []
     await connection.close()
+    promise(9).count("broken hosts")
 
 
-async def test_a_broken_shell(start_sshd_fleet: Callable[..., SshdFleet], tmp_path: Path) -> None:
+async def test_a_broken_shell(start_sshd_fleet: Callable[..., SshdFleet], tmp_path: Path, promise: Promises) -> None:
     fleet = start_sshd_fleet(2)
     backend = SshBackend([fleet.ssh_config])
     connections, releases = await _on_two_hosts(fleet, tmp_path, tmp_path / "second")
@@ -186,9 +192,12 @@ async def test_a_broken_shell(start_sshd_fleet: Callable[..., SshdFleet], tmp_pa
     assert current.readlink() == Path(f"releases/{releases[1][0].id}")
     for connection in connections:
         await connection.close()
+    promise(9).count("broken hosts")
 
 
-async def test_a_directory_that_may_not_be_written(start_sshd_fleet: Callable[..., SshdFleet], tmp_path: Path) -> None:
+async def test_a_directory_that_may_not_be_written(
+    start_sshd_fleet: Callable[..., SshdFleet], tmp_path: Path, promise: Promises
+) -> None:
     """In /proc nobody may make a directory, not even root."""
     fleet = start_sshd_fleet(1)
     connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
@@ -196,3 +205,4 @@ async def test_a_directory_that_may_not_be_written(start_sshd_fleet: Callable[..
     with pytest.raises((NotPermitted, CommandFailed), match=r"host-1: .*/proc"):
         await connection.stage(release, archive, NO_SECRETS, FENCE)
     await connection.close()
+    promise(9).count("broken hosts")

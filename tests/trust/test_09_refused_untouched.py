@@ -12,9 +12,10 @@ from quarterdeck.history.records import RolloutState, Step, StepState
 from tests.field import TARGET, Field
 from tests.requirements_here import need
 from tests.sshd import SshdFleet, wait_for
+from tests.trust.recording import Promises
 from tests.trust.test_09_host_disk_full import _fill, _remount
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.trust(9), pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
 
 FULL = 1  # which of the hosts
 
@@ -46,7 +47,7 @@ def of_full_host(field: Field, result: dict[str, Any]) -> dict[str, Any]:
     return next(host for host in result["hosts"] if host["host"] == field.hosts[FULL].name)
 
 
-def test_a_deploy_that_one_host_refused_is_taken_back_where_it_was_done(field: Field) -> None:
+def test_a_deploy_that_one_host_refused_is_taken_back_where_it_was_done(field: Field, promise: Promises) -> None:
     before = field.starts(field.hosts[FULL])
     fill(field)
     result = field.deploy("v1", status=3)
@@ -60,9 +61,10 @@ def test_a_deploy_that_one_host_refused_is_taken_back_where_it_was_done(field: F
     with field.journal(read_only=True) as journal:
         verdicts = {row.release.version: row.verdict for row in journal.releases(TARGET)}
     assert verdicts == {"v1": "good", "v2": "good"}, "a full disk is no word against a release"
+    promise(9).count("broken hosts")
 
 
-def test_a_rollback_that_every_host_refused_has_changed_nothing(field: Field) -> None:
+def test_a_rollback_that_every_host_refused_has_changed_nothing(field: Field, promise: Promises) -> None:
     filler = fill(field)
     result = field.rollback(status=1, arguments=["--only", field.hosts[FULL].name])
     assert result["status"] == "failed"
@@ -72,16 +74,18 @@ def test_a_rollback_that_every_host_refused_has_changed_nothing(field: Field) ->
     filler.unlink()
     field.qd("retry", str(result["rollout"]), "--wait", status=0)
     assert field.running()[FULL] == "v1"
+    promise(9).count("broken hosts")
 
 
-def test_a_rollback_that_one_host_refused_is_not_wholly_done(field: Field) -> None:
+def test_a_rollback_that_one_host_refused_is_not_wholly_done(field: Field, promise: Promises) -> None:
     fill(field)
     result = field.rollback(status=4)
     assert field.running() == ["v2" if index == FULL else "v1" for index in range(len(field.hosts))]
     assert of_full_host(field, result)["state"] == "unchanged"
+    promise(9).count("broken hosts")
 
 
-def test_a_second_try_that_is_refused_does_not_undo_what_the_first_one_did(field: Field) -> None:
+def test_a_second_try_that_is_refused_does_not_undo_what_the_first_one_did(field: Field, promise: Promises) -> None:
     """The first attempt has switched that host, the second finds its disk read-only: the host must go back all the same."""
     place = field.home(field.hosts[FULL])
     (place / "small").touch()
@@ -105,3 +109,4 @@ def test_a_second_try_that_is_refused_does_not_undo_what_the_first_one_did(field
     field.qd("abort", str(rollout))
     assert field.ended(rollout).state is RolloutState.ROLLED_BACK
     assert field.running() == ["v2"] * len(field.hosts)
+    promise(9).count("broken hosts")

@@ -10,11 +10,12 @@ from quarterdeck.history import engine, holder
 from quarterdeck.history.errors import JournalBusy
 from quarterdeck.history.journal import Journal
 from tests.history.forks import Fork, Report
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(10)
 
 
-def test_a_frozen_writer_is_named_and_its_work_is_not_lost(tmp_path: Path) -> None:
+def test_a_frozen_writer_is_named_and_its_work_is_not_lost(tmp_path: Path, promise: Promises) -> None:
     with Journal.open(tmp_path) as journal:
         journal.note("before")
 
@@ -41,16 +42,18 @@ def test_a_frozen_writer_is_named_and_its_work_is_not_lost(tmp_path: Path) -> No
                 journal.note("meanwhile")
             assert told.value.pid == writer.pid
             assert engine.BUSY_SECONDS < 3.0
+            promise(10).most("s until it is named", time.monotonic() - began, 10.0)
             assert time.monotonic() - began < 10.0  # three seconds, and what a loaded machine may add
             writer.send(signal.SIGCONT)
             writer.send(signal.SIGUSR1)
             assert writer.wait() == 0
             journal.note("after")
             assert [event.kind for event in journal.events()] == ["note", "slow", "note"]
+    promise(10).count("holders named")
 
 
 def test_a_holder_in_the_same_process_or_one_that_can_not_be_seen_gets_sensible_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promise: Promises
 ) -> None:
     with Journal.open(tmp_path) as first, Journal.open(tmp_path) as second:
         first._connection.execute("BEGIN IMMEDIATE")
@@ -62,3 +65,4 @@ def test_a_holder_in_the_same_process_or_one_that_can_not_be_seen_gets_sensible_
         first._connection.execute("ROLLBACK")
         second.note("after")
         assert len(first.events()) == 1, "looking for the holder must not have dropped anybody's locks"
+    promise(10).count("holders named")

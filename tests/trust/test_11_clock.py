@@ -14,8 +14,9 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import WorkerLock, mark_orphaned, orphans
 from quarterdeck.history.records import RolloutKind, RolloutState
 from tests.requirements_here import need
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(11)
 
 TARGET = "production/api"
 
@@ -51,7 +52,7 @@ def look(state: Path, release: str, shift: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_no_takeover_and_no_other_order_when_the_clock_jumps(tmp_path: Path) -> None:
+def test_no_takeover_and_no_other_order_when_the_clock_jumps(tmp_path: Path, promise: Promises) -> None:
     need(shutil.which("faketime") is not None, "faketime")
     state = tmp_path / "state"
     with Journal.open(state) as journal:
@@ -70,6 +71,7 @@ def test_no_takeover_and_no_other_order_when_the_clock_jumps(tmp_path: Path) -> 
     assert clocks[0] - clocks[1] > 5 * 86400, "the clocks were really shifted"
     with Journal.open(state) as journal:
         assert journal.rollout(rollout).epoch == epoch
+        promise(11).none("takeovers", len(journal.events(kind="takeover")))
         assert journal.events(kind="takeover") == []
         events = journal.events()
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
@@ -78,3 +80,4 @@ def test_no_takeover_and_no_other_order_when_the_clock_jumps(tmp_path: Path) -> 
         lock.release()
         assert [found.id for found in orphans(journal)] == [rollout], "a lock that is free is noticed at once"
         assert mark_orphaned(journal, journal.rollout(rollout)).state == RolloutState.ORPHANED
+    promise(11).count("jumps of the clock", len(clocks))

@@ -20,8 +20,9 @@ from quarterdeck.rollouts.control import Control
 from tests.field import TARGET, Field
 from tests.requirements_here import need
 from tests.sshd import wait_for
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd]
+pytestmark = [pytest.mark.trust(11), pytest.mark.sshd]
 
 PAUSE = 10.0  # seconds
 LATE = 4.0  # seconds that a busy machine may add: less than a pause that began again after half of it would
@@ -105,7 +106,7 @@ def assert_it_succeeded(field: Field, journal: Journal, rollout: int, *, takeove
 
 
 @pytest.mark.parametrize("jump", ["+3d", "-3d"])
-def test_a_jump_while_it_pauses(field: Field, clock: WallClock, jump: str) -> None:
+def test_a_jump_while_it_pauses(field: Field, clock: WallClock, jump: str, promise: Promises) -> None:
     rollout = field.begin("deploy", "v2")
     with field.journal(read_only=True) as journal:
         end = end_of_pause(journal, rollout)
@@ -113,10 +114,11 @@ def test_a_jump_while_it_pauses(field: Field, clock: WallClock, jump: str) -> No
         field.qd("status", TARGET)  # whoever looks now sees no orphan
         assert_over_at(journal, rollout, end)
         assert_it_succeeded(field, journal, rollout, takeovers=0)
+    promise(11).count("jumps of the clock")
 
 
 @pytest.mark.parametrize("jump", ["+3d", "-3d"])
-def test_a_jump_and_a_new_worker_while_it_pauses(field: Field, clock: WallClock, jump: str) -> None:
+def test_a_jump_and_a_new_worker_while_it_pauses(field: Field, clock: WallClock, jump: str, promise: Promises) -> None:
     rollout = field.begin("deploy", "v2")
     with field.journal() as journal:
         end = end_of_pause(journal, rollout)
@@ -129,3 +131,4 @@ def test_a_jump_and_a_new_worker_while_it_pauses(field: Field, clock: WallClock,
         # On a machine that is busy the new worker may come when the pause should have been over: then it waits no longer.
         assert_over_at(journal, rollout, max(end, boottime()))
         assert_it_succeeded(field, journal, rollout, takeovers=1)
+    promise(11).count("jumps of the clock")

@@ -14,14 +14,17 @@ from quarterdeck.rollouts.control import Control
 from tests.conftest import StartFleet
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.trust(12), pytest.mark.sshd, pytest.mark.timeout(300)]
 
 BUDGET = 15.0  # seconds until the host is named: keepalive's 12, and the time that this machine's two cores take for 50 hosts
 
 
 @pytest.mark.parametrize("when", ["before it is armed", "once it is armed"])
-def test_a_hung_host_delays_no_other(tmp_path: Path, start_sshd_fleet: StartFleet, when: str, full: bool) -> None:
+def test_a_hung_host_delays_no_other(
+    tmp_path: Path, start_sshd_fleet: StartFleet, when: str, full: bool, promise: Promises
+) -> None:
     count = 50 if full else 12
     field = Field(tmp_path, start_sshd_fleet(count))
     field.deploy("v1")
@@ -56,3 +59,5 @@ def test_a_hung_host_delays_no_other(tmp_path: Path, start_sshd_fleet: StartFlee
         assert field.ended(again.id).state is RolloutState.SUCCEEDED
         assert journal.debts(TARGET) == []
     assert field.running() == ["v1"] * count
+    promise(12).count("other hosts rolled back meanwhile", len(others))
+    promise(12).most("s until the hung one is named", took, BUDGET)

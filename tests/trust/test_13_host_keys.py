@@ -10,8 +10,9 @@ from quarterdeck.backends.errors import HostKeyRejected, Unreachable
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.config.model import Host
 from tests.sshd import SshdFleet, SshHost, make_key
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd]
+pytestmark = [pytest.mark.trust(13), pytest.mark.sshd]
 
 Case = Callable[[SshHost, SshHost, Path], tuple[str, str]]
 """(the host, another host, a directory) -> (text of known_hosts, lines to put before everything in ssh_config)."""
@@ -72,7 +73,7 @@ REFUSED: dict[str, Case] = {
 @pytest.mark.parametrize("given", ["by the fleet file", "by ssh_config"])
 @pytest.mark.parametrize("case", REFUSED)
 async def test_refused(
-    sshd_fleet: SshdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, given: str
+    sshd_fleet: SshdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, given: str, promise: Promises
 ) -> None:
     host, other = sshd_fleet[0], sshd_fleet[1]
     known, settings = REFUSED[case](host, other, tmp_path)
@@ -84,6 +85,7 @@ async def test_refused(
     assert ("revoked" in str(caught.value)) == case.startswith("revoked")
     if case.startswith("wrong"):
         assert "another host key" in str(caught.value)
+    promise(13).count("keys refused")
 
 
 def _backend(fleet: SshdFleet, directory: Path, known: str, settings: str, given: str) -> SshBackend:
@@ -127,17 +129,18 @@ ACCEPTED: dict[str, Case] = {
 @pytest.mark.parametrize("given", ["by the fleet file", "by ssh_config"])
 @pytest.mark.parametrize("case", ACCEPTED)
 async def test_only_the_right_key_connects(
-    sshd_fleet: SshdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, given: str
+    sshd_fleet: SshdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, given: str, promise: Promises
 ) -> None:
     host, other = sshd_fleet[0], sshd_fleet[1]
     known, settings = ACCEPTED[case](host, other, tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     connection = await _backend(sshd_fleet, tmp_path, known, settings, given).connect(host.as_host())
     await connection.close()
+    promise(13).count("right keys accepted")
 
 
 async def test_a_certificate_of_a_trusted_authority_for_this_name_only(
-    start_sshd_fleet: Callable[..., SshdFleet], tmp_path: Path
+    start_sshd_fleet: Callable[..., SshdFleet], tmp_path: Path, promise: Promises
 ) -> None:
     make_key(tmp_path / "authority", "authority")
     fleet = start_sshd_fleet(2)
@@ -154,10 +157,15 @@ async def test_a_certificate_of_a_trusted_authority_for_this_name_only(
     known.write_text(f"@cert-authority * {key}\n@revoked * {key}\n")
     with pytest.raises(HostKeyRejected, match="revoked"):
         await backend.connect(fleet[0].as_host())
+    promise(13).count("right keys accepted")
+    promise(13).count("keys refused", 2)
 
 
-async def test_a_known_hosts_file_that_can_not_be_read_trusts_nobody(sshd_fleet: SshdFleet, tmp_path: Path) -> None:
+async def test_a_known_hosts_file_that_can_not_be_read_trusts_nobody(
+    sshd_fleet: SshdFleet, tmp_path: Path, promise: Promises
+) -> None:
     known = tmp_path / "known_hosts"
     known.write_text(f"{sshd_fleet[0].known_hosts_line()}\n@nonsense x y\n")
     with pytest.raises(Unreachable, match="known_hosts"):
         await SshBackend([sshd_fleet.ssh_config], [known]).connect(Host("web", sshd_fleet[0].name))
+    promise(13).count("keys refused")

@@ -15,8 +15,9 @@ from quarterdeck.backends.hosts.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MA
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.config.model import Host
 from tests.sshd import SshdFleet, SshHost, make_key, wait_for
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd]
+pytestmark = [pytest.mark.trust(14), pytest.mark.sshd]
 
 StartFleet = Callable[..., SshdFleet]
 
@@ -39,7 +40,7 @@ def agent(sshd_fleet: SshdFleet, tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_the_agent_logs_in_and_stays_here(
-    sshd_fleet: SshdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: Path
+    sshd_fleet: SshdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: Path, promise: Promises
 ) -> None:
     """The key is in the agent only, and the configuration asks for the agent to be forwarded."""
     text = sshd_fleet.ssh_config.read_text().replace(f"  IdentityFile {sshd_fleet.key}\n", "")
@@ -53,6 +54,7 @@ async def test_the_agent_logs_in_and_stays_here(
     connection = await SshBackend([config]).connect(sshd_fleet[0].as_host())
     assert (await connection.execute('echo "[$SSH_AUTH_SOCK]"', deadline=10)).output == "[]\n"
     await connection.close()
+    promise(14).count("agents kept")
 
 
 def _make_rsa_key(fleet: SshdFleet, host: SshHost) -> None:
@@ -66,11 +68,12 @@ def _make_rsa_key(fleet: SshdFleet, host: SshHost) -> None:
 WEAK = ("sha1", "cbc", "md5", "arcfour", "3des", "dss", "group1-", "group14-sha1", "umac-64", "hmac-sha1", "-96")
 
 
-def test_nothing_weak_is_on_the_lists() -> None:
+def test_nothing_weak_is_on_the_lists(promise: Promises) -> None:
     offered = [*KEY_EXCHANGES, *CIPHERS, *MACS, *SIGNATURES]
     assert [name for name in offered if any(weak in name for weak in WEAK) or name == "ssh-rsa"] == []
     assert KEY_EXCHANGES[0].startswith("curve25519")
     assert "gcm" in CIPHERS[0]
+    promise(14).count("algorithms on the lists", len(offered))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ def test_nothing_weak_is_on_the_lists() -> None:
     ],
 )
 async def test_a_server_with_weak_algorithms_only_is_refused(
-    start_sshd_fleet: StartFleet, tmp_path: Path, option: str
+    start_sshd_fleet: StartFleet, tmp_path: Path, option: str, promise: Promises
 ) -> None:
     """Even where the user's configuration allows them."""
     fleet = start_sshd_fleet(1)
@@ -95,19 +98,22 @@ async def test_a_server_with_weak_algorithms_only_is_refused(
     config.write_text(f"Host *\n  {option}\n\n" + fleet.ssh_config.read_text())
     with pytest.raises(Unreachable, match="too weak"):
         await SshBackend([config]).connect(host.as_host())
+    promise(14).count("weak servers refused")
 
 
-async def test_a_server_with_two_weak_macs_is_refused(start_sshd_fleet: StartFleet) -> None:
+async def test_a_server_with_two_weak_macs_is_refused(start_sshd_fleet: StartFleet, promise: Promises) -> None:
     fleet = start_sshd_fleet(1, options=["Ciphers aes256-ctr", "MACs hmac-sha1,umac-64@openssh.com"])
     with pytest.raises(Unreachable, match="too weak"):
         await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    promise(14).count("weak servers refused")
 
 
-async def test_quick_and_strong_ones_are_chosen(sshd_fleet: SshdFleet) -> None:
+async def test_quick_and_strong_ones_are_chosen(sshd_fleet: SshdFleet, promise: Promises) -> None:
     connection = await SshBackend([sshd_fleet.ssh_config]).connect(sshd_fleet[0].as_host())
     assert connection.ssh.get_extra_info("send_cipher").startswith("aes")
     assert "gcm" in connection.ssh.get_extra_info("send_cipher")
     await connection.close()
+    promise(14).count("strong servers accepted")
 
 
 @asynccontextmanager
@@ -139,7 +145,12 @@ async def _old_server(fleet: SshdFleet, cipher: str, monkeypatch: pytest.MonkeyP
     [("chacha20-poly1305@openssh.com", True), ("aes256-ctr", True), ("aes256-gcm@openssh.com", False)],
 )
 async def test_a_server_without_strict_key_exchange(
-    sshd_fleet: SshdFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cipher: str, refused: bool
+    sshd_fleet: SshdFleet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cipher: str,
+    refused: bool,
+    promise: Promises,
 ) -> None:
     """Refused where the start of the session could be cut (CVE-2023-48795); AES-GCM is not affected."""
     async with _old_server(sshd_fleet, cipher, monkeypatch) as host:
@@ -151,3 +162,4 @@ async def test_a_server_without_strict_key_exchange(
                 await backend.connect(host)
         else:
             await (await backend.connect(host)).close()
+    promise(14).count("weak servers refused" if refused else "strong servers accepted")

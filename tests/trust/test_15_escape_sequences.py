@@ -16,8 +16,9 @@ from tests.field import TARGET, Field
 from tests.room.escape_corpus import CLIPBOARD, CORPUS, TITLE, corpus_lines
 from tests.room.terminal import Terminal
 from tests.sshd import SshdFleet
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(15)
 
 SIZE = (100, 100)
 CLOCK = re.compile(r"\d\d:\d\d:\d\dZ|LIVE[ \w]*")
@@ -89,7 +90,7 @@ def untouched(terminal: Terminal) -> None:
         assert forbidden not in terminal.received, forbidden
 
 
-def test_a_log_line_is_text_whatever_is_in_it(service: tuple[Field, Path]) -> None:
+def test_a_log_line_is_text_whatever_is_in_it(service: tuple[Field, Path], promise: Promises) -> None:
     field, file = service
     environment = {**os.environ, "XDG_STATE_HOME": str(field.directory / "xdg"), "TERM": "xterm-256color"}
     for name in ("TMUX", "COLUMNS", "LINES"):  # the terminal's own size counts
@@ -136,9 +137,10 @@ def test_a_log_line_is_text_whatever_is_in_it(service: tuple[Field, Path]) -> No
         terminal.wait_ended()
         for forbidden in FORBIDDEN:
             assert forbidden not in terminal.received, forbidden
+    promise(15).count("hostile log lines on a real terminal", len(CORPUS))
 
 
-def test_what_is_saved_is_text_too(service: tuple[Field, Path]) -> None:
+def test_what_is_saved_is_text_too(service: tuple[Field, Path], promise: Promises) -> None:
     field, file = service
     saved = field.directory / "saved.log"
     environment = {**os.environ, "XDG_STATE_HOME": str(field.directory / "xdg")}
@@ -157,3 +159,4 @@ def test_what_is_saved_is_text_too(service: tuple[Field, Path]) -> None:
     assert not {c for c in text.replace("\n", "") if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Cs")}
     assert text.count("ERROR corpus-") == len(CORPUS)
     assert saved.stat().st_mode & 0o777 == 0o600
+    promise(15).count("hostile log lines saved", len(CORPUS))

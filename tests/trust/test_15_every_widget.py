@@ -14,8 +14,9 @@ from tests.cli.qd_command import Qd, release
 from tests.room.escape_corpus import CORPUS
 from tests.room.terminal import Terminal
 from tests.trust.test_15_escape_sequences import untouched
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(15)
 
 TARGET = "production/api"
 ATTACKS = [attack.decode(encoding, "replace") for attack in CORPUS.values() for encoding in ("utf-8", "latin-1")]
@@ -58,7 +59,7 @@ def ended(journal: Journal, version: str, state: RolloutState, words: str, befor
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=str)
-def test_no_screen_lets_it_through(hostile: Qd, size: tuple[int, int]) -> None:
+def test_no_screen_lets_it_through(hostile: Qd, size: tuple[int, int], promise: Promises) -> None:
     command = hostile.command("--fleet", str(hostile.fleet_file), TARGET, "--cached")
     with Terminal(command, size=size, environment=hostile.environ()) as terminal:
         terminal.wait_for(">api")
@@ -86,3 +87,4 @@ def test_no_screen_lets_it_through(hostile: Qd, size: tuple[int, int]) -> None:
         terminal.send("Q")
         assert terminal.wait_ended() == 0
         untouched(terminal)
+    promise(15).count("screens full of hostile texts", len(steps))

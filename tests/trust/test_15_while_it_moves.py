@@ -22,8 +22,9 @@ from tests.room.seen import until
 from tests.room.terminal import Terminal
 from tests.trust.test_15_escape_sequences import untouched
 from tests.trust.test_15_every_widget import ATTACKS
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(15)
 
 HOSTS = ("web-1", "web-2")
 WHOLE = " ".join(ATTACKS)[:4000]
@@ -106,7 +107,7 @@ def moving(
     return rollout.id
 
 
-def test_every_attack_as_a_version_on_its_way_through_matrix_and_rollouts(qd: Qd) -> None:
+def test_every_attack_as_a_version_on_its_way_through_matrix_and_rollouts(qd: Qd, promise: Promises) -> None:
     with qd.journal() as journal:
         for service, attack in MOVING.items():
             moving(journal, service, attack)
@@ -138,9 +139,10 @@ def test_every_attack_as_a_version_on_its_way_through_matrix_and_rollouts(qd: Qd
         terminal.send("Q")
         assert terminal.wait_ended() == 0
         untouched(terminal)
+    promise(15).count("hostile versions on their way", len(MOVING))
 
 
-async def test_columns_stand_where_they_stand_whatever_a_version_is_called(qd: Qd) -> None:
+async def test_columns_stand_where_they_stand_whatever_a_version_is_called(qd: Qd, promise: Promises) -> None:
     """What is thrown away was not counted as if it had been there."""
     with qd.journal() as journal:
         for service, attack in MOVING.items():
@@ -154,6 +156,7 @@ async def test_columns_stand_where_they_stand_whatever_a_version_is_called(qd: Q
             before, found, _ = plain(rows[service]).partition(" down !")
             assert found, ascii(attack)
             assert cells(before) == 28, ascii(attack)
+    promise(15).count("rows whose columns stand", len(MOVING))
 
 
 FORMS = [(kind, begun) for kind in (RolloutKind.ROLLBACK, RolloutKind.DEPLOY) for begun in (False, True)]
@@ -161,7 +164,9 @@ FORMS = [(kind, begun) for kind in (RolloutKind.ROLLBACK, RolloutKind.DEPLOY) fo
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=str)
 @pytest.mark.parametrize(("kind", "begun"), FORMS, ids=lambda value: str(value))
-def test_cards_let_nothing_through(qd: Qd, kind: RolloutKind, begun: bool, size: tuple[int, int]) -> None:
+def test_cards_let_nothing_through(
+    qd: Qd, kind: RolloutKind, begun: bool, size: tuple[int, int], promise: Promises
+) -> None:
     with qd.journal() as journal:
         id = moving(journal, "s000", WHOLE, kind, begun=begun)
     command = [sys.executable, "-m", "tests.room.live_cards", str(qd.fleet_file), str(id)]
@@ -184,9 +189,10 @@ def test_cards_let_nothing_through(qd: Qd, kind: RolloutKind, begun: bool, size:
         assert terminal.wait_ended() == 0
         untouched(terminal)
         assert "Traceback" not in terminal.text
+    promise(15).count("cards full of hostile texts")
 
 
-def test_r_and_d_pressed_on_it(qd: Qd) -> None:
+def test_r_and_d_pressed_on_it(qd: Qd, promise: Promises) -> None:
     """With a real worker that reaches no host: what it says of them is shown on the card."""
     with qd.journal() as journal:
         moving(journal, "s000", WHOLE)
@@ -205,3 +211,4 @@ def test_r_and_d_pressed_on_it(qd: Qd) -> None:
         terminal.send("Q")
         assert terminal.wait_ended() == 0
         untouched(terminal)
+    promise(15).count("cards full of hostile texts", 2)

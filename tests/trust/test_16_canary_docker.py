@@ -19,9 +19,10 @@ import pytest
 from tests.docker_fleet import DockerField, push
 from tests.driver import TARGET
 from tests.room.terminal import Terminal
+from tests.trust.recording import Promises
 from tests.trust.test_16_masking import CANARIES, ENCODINGS
 
-pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.trust(16), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
 IN_ENVIRONMENT, IN_FILE = CANARIES["url"], CANARIES["plain"]
 PIECES = [
@@ -77,7 +78,7 @@ def without_environment(body: dict[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False).encode()
 
 
-def test_a_canary_is_nowhere_to_be_seen(docks: DockerField) -> None:
+def test_a_canary_is_nowhere_to_be_seen(docks: DockerField, promise: Promises) -> None:
     secrets = docks.directory / "secrets"
     secrets.mkdir()
     (secrets / "url").write_text(IN_ENVIRONMENT)
@@ -142,6 +143,7 @@ def test_a_canary_is_nowhere_to_be_seen(docks: DockerField) -> None:
     volumes = json.dumps(engine.client.volumes(), ensure_ascii=False).encode()
     assert found_in(volumes) == []
     assert found_in(engine.log.encode()) == []
+    promise(16).count("encodings searched for on an engine", len(PIECES))
 
 
 def _files(docks: DockerField) -> list[Path]:

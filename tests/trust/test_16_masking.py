@@ -11,8 +11,9 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from quarterdeck.backends.secrets import Masker
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(16)
 
 CANARIES = {
     "plain": "canaryQ7f3a9ZkP0w",
@@ -76,7 +77,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("canary", CANARIES)
-def test_no_piece_of_a_secret_is_left_in_an_output(canary: str, encoding: str) -> None:
+def test_no_piece_of_a_secret_is_left_in_an_output(canary: str, encoding: str, promise: Promises) -> None:
     secret = CANARIES[canary]
     written = ENCODINGS[encoding](secret)
     text = f"12:00:00 deploying\nGET /?t={written} 200\n{written}\nconnecting as {written}, done\n"
@@ -86,3 +87,4 @@ def test_no_piece_of_a_secret_is_left_in_an_output(canary: str, encoding: str) -
             assert line[start : start + 10] not in masked
     assert masked.startswith("12:00:00 deploying\nGET /?t=")
     assert masked.endswith(", done\n")
+    promise(16).count("texts masked")

@@ -10,8 +10,9 @@ from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
 from quarterdeck.backends.hosts.ssh.quoting import assign, environment_file, quote
 from tests.sshd import SshdFleet
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd]
+pytestmark = [pytest.mark.trust(17), pytest.mark.sshd]
 
 _TRICKY = st.sampled_from(
     [
@@ -54,7 +55,7 @@ class _Count:
 
 
 @pytest.mark.parametrize("way", ["arguments", "variables", "environment file"])
-def test_arguments_arrive_as_they_were(sshd_fleet: SshdFleet, way: str, full: bool) -> None:
+def test_arguments_arrive_as_they_were(sshd_fleet: SshdFleet, way: str, full: bool, promise: Promises) -> None:
     """10 000 for each of the three ways a value takes (4000 where the counts are small), a quarter of them different ones."""
     batches = 25 if full else 10
     with asyncio.Runner() as runner:
@@ -76,6 +77,7 @@ def test_arguments_arrive_as_they_were(sshd_fleet: SshdFleet, way: str, full: bo
         check()
         runner.run(connection.close())
     assert _Count.arguments >= batches * BATCH
+    promise(17).count("arguments through a real sshd", _Count.arguments)
 
 
 async def _echo(connection: SshConnection, way: str, arguments: list[str]) -> list[str]:

@@ -11,8 +11,9 @@ import pytest
 
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.problems import FleetFileErrors
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(18)
 
 HEAD = "fleet: acme\nhosts: {a: {ssh: a}}\nenvironments: {e: {hosts: [a]}}\nservices:\n"
 SERVICE = "  s: {artifact: {tarball: x}, path: /srv/s, unit: s.service"
@@ -192,7 +193,7 @@ SLOW = "too many values"  # the same rule for both, which the Python parser meet
     [(name, parser) for parser in ("c", "python") for name in REFUSED if (parser, name) != ("python", SLOW)],
 )
 def test_it_is_refused_with_its_line_and_nothing_happens(
-    name: str, parser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, parser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promise: Promises
 ) -> None:
     if parser == "python":
         monkeypatch.setattr("yaml.__with_libyaml__", False)
@@ -208,9 +209,12 @@ def test_it_is_refused_with_its_line_and_nothing_happens(
     assert [child.name for child in tmp_path.iterdir()] == ["fleet.yml"]
     assert path.read_bytes() == before
     assert dict(os.environ) == environment
+    promise(18).count("hostile files refused")
 
 
-def test_what_looks_like_a_program_stays_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_looks_like_a_program_stays_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, promise: Promises
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SECRET_OF_THE_OPERATOR", "s3cr3t")
     texts = {
@@ -242,6 +246,7 @@ def test_what_looks_like_a_program_stays_text(tmp_path: Path, monkeypatch: pytes
     assert target.files[0].content == "$(touch canary) {version} ${HOME}"
     assert "s3cr3t" not in repr(fleet)
     assert [child.name for child in tmp_path.iterdir()] == ["fleet.yml"]
+    promise(18).count("programs that stayed text", len(texts))
 
 
 def test_the_audit_sees_what_it_must() -> None:

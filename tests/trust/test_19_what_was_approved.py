@@ -13,8 +13,9 @@ from quarterdeck.config.model import Artifact
 from tests.backends.artifacts.building import sha256, tarball
 from tests.backends.artifacts.http_server import Site, body, http_site
 from tests.sshd import SshdFleet
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(19)
 
 
 @pytest.fixture
@@ -60,7 +61,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, site: Site, sshd_fleet
     return Place(request.param, tmp_path, site, sshd_fleet)
 
 
-async def test_a_build_that_was_replaced_after_it_was_resolved_is_refused(place: Place, tmp_path: Path) -> None:
+async def test_a_build_that_was_replaced_after_it_was_resolved_is_refused(
+    place: Place, tmp_path: Path, promise: Promises
+) -> None:
     approved = place.publish(b"approved")
     resolved = await resolve(place.artifact, "1.0", connect=place.connect)
     assert resolved.sha256 == approved
@@ -70,10 +73,11 @@ async def test_a_build_that_was_replaced_after_it_was_resolved_is_refused(place:
     assert approved in str(refused.value)
     assert other in str(refused.value)
     assert os.listdir(tmp_path / "cache") == []
+    promise(19).count("builds changed after they were approved")
 
 
 async def test_once_fetched_it_stays_what_was_approved_whatever_becomes_of_the_place(
-    place: Place, tmp_path: Path
+    place: Place, tmp_path: Path, promise: Promises
 ) -> None:
     approved = place.publish(b"approved")
     resolved = await resolve(place.artifact, "1.0", connect=place.connect)
@@ -82,10 +86,11 @@ async def test_once_fetched_it_stays_what_was_approved_whatever_becomes_of_the_p
     assert sha256(await fetch(resolved, tmp_path / "cache", connect=place.connect)) == approved
     place.remove()
     assert sha256(await fetch(resolved, tmp_path / "cache", connect=place.connect)) == approved
+    promise(19).count("builds changed after they were approved")
 
 
 async def test_bytes_that_are_changed_in_the_cache_are_not_given_for_approved_ones(
-    place: Place, tmp_path: Path
+    place: Place, tmp_path: Path, promise: Promises
 ) -> None:
     approved = place.publish(b"approved")
     resolved = await resolve(place.artifact, "1.0", connect=place.connect)
@@ -97,9 +102,12 @@ async def test_bytes_that_are_changed_in_the_cache_are_not_given_for_approved_on
     with pytest.raises(BackendError):
         await fetch(resolved, tmp_path / "cache", connect=place.connect)
     assert os.listdir(tmp_path / "cache") == []
+    promise(19).count("builds changed after they were approved")
 
 
-async def test_a_link_that_is_pointed_elsewhere_after_it_was_resolved_is_refused(tmp_path: Path) -> None:
+async def test_a_link_that_is_pointed_elsewhere_after_it_was_resolved_is_refused(
+    tmp_path: Path, promise: Promises
+) -> None:
     tarball(tmp_path / "one.tar.gz", {"bin/run": b"approved"})
     tarball(tmp_path / "two.tar.gz", {"bin/run": b"something else"})
     (tmp_path / "latest.tar.gz").symlink_to("one.tar.gz")
@@ -108,22 +116,27 @@ async def test_a_link_that_is_pointed_elsewhere_after_it_was_resolved_is_refused
     (tmp_path / "latest.tar.gz").symlink_to("two.tar.gz")
     with pytest.raises(ArtifactRefused, match=resolved.sha256):
         await fetch(resolved, tmp_path / "cache")
+    promise(19).count("builds changed after they were approved")
 
 
 @pytest.mark.parametrize("place", ["http"], indirect=True)
-async def test_a_redirect_that_leads_elsewhere_after_it_was_resolved_is_refused(place: Place, tmp_path: Path) -> None:
+async def test_a_redirect_that_leads_elsewhere_after_it_was_resolved_is_refused(
+    place: Place, tmp_path: Path, promise: Promises
+) -> None:
     approved = place.publish(b"approved")
     resolved = await resolve(place.artifact, "1.0")
     place.site.answers["/web-1.0.tar.gz"] = lambda handler: handler.send(302, {"Location": "/other"})
     place.site.answers["/other"] = body(b"something else")
     with pytest.raises(ArtifactRefused, match=approved):
         await fetch(resolved, tmp_path / "cache")
+    promise(19).count("builds changed after they were approved")
 
 
-async def test_the_same_version_resolved_again_is_another_release(place: Place) -> None:
+async def test_the_same_version_resolved_again_is_another_release(place: Place, promise: Promises) -> None:
     first = place.publish(b"approved")
     resolved = await resolve(place.artifact, "1.0", connect=place.connect)
     second = place.publish(b"something else")
     again = await resolve(place.artifact, "1.0", connect=place.connect)
     assert (resolved.sha256, again.sha256) == (first, second)
     assert first != second
+    promise(19).count("builds changed after they were approved")

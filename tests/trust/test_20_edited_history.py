@@ -9,8 +9,9 @@ import pytest
 from quarterdeck.config.release import canonical
 from quarterdeck.history import audit
 from quarterdeck.history.journal import Journal
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(20)
 
 EVENTS = 40
 Anchors = list[tuple[str, int, str]]
@@ -70,7 +71,7 @@ def test_an_honest_journal_passes(forgery: Forgery) -> None:
     assert forgery.faults_after() == []
 
 
-def test_every_edit_of_every_event_is_found_and_named(forgery: Forgery) -> None:
+def test_every_edit_of_every_event_is_found_and_named(forgery: Forgery, promise: Promises) -> None:
     edits = (
         "time = '2026-01-01T00:00:00.000Z'",
         "uid = 4711",
@@ -90,19 +91,21 @@ def test_every_edit_of_every_event_is_found_and_named(forgery: Forgery) -> None:
             found = forgery.faults_after(f"UPDATE event SET {edit} WHERE seq = {number}", anchors=[])
             if not (edit.startswith("hash = 'f'") and found == []):  # one hash in sixteen begins with f already
                 assert any(names(fault, number) or names(fault, number + 1) for fault in found), (number, edit, found)
+                promise(20).count("edits")
 
 
-def test_every_deletion_is_found_and_named(forgery: Forgery) -> None:
+def test_every_deletion_is_found_and_named(forgery: Forgery, promise: Promises) -> None:
     for number in range(1, EVENTS):
         assert forgery.faults_after(f"DELETE FROM event WHERE seq = {number}", anchors=[]) == [
             f"event {number} is missing"
         ]
+        promise(20).count("deletions")
     assert forgery.faults_after("DELETE FROM event WHERE seq BETWEEN 5 AND 12", anchors=[]) == [
         "events 5 to 12 are missing"
     ]
 
 
-def test_a_deletion_that_is_papered_over_is_found(forgery: Forgery) -> None:
+def test_a_deletion_that_is_papered_over_is_found(forgery: Forgery, promise: Promises) -> None:
     for number in range(1, EVENTS):
         found = forgery.faults_after(
             f"DELETE FROM event WHERE seq = {number}",
@@ -111,9 +114,10 @@ def test_a_deletion_that_is_papered_over_is_found(forgery: Forgery) -> None:
             anchors=[],
         )
         assert names(found[0], number)
+        promise(20).count("deletions")
 
 
-def test_every_swap_is_found_and_both_are_named(forgery: Forgery) -> None:
+def test_every_swap_is_found_and_both_are_named(forgery: Forgery, promise: Promises) -> None:
     for number in range(1, EVENTS):
         other = number % EVENTS + 1
         by_number = [
@@ -124,6 +128,7 @@ def test_every_swap_is_found_and_both_are_named(forgery: Forgery) -> None:
         found = forgery.faults_after(*by_number, anchors=[])
         assert any(names(fault, number) for fault in found)
         assert any(names(fault, other) for fault in found)
+        promise(20).count("swaps")
 
 
 def test_an_event_that_was_put_in_is_found(forgery: Forgery) -> None:
@@ -135,7 +140,7 @@ def test_an_event_that_was_put_in_is_found(forgery: Forgery) -> None:
     assert forgery.faults_after(copied.format(99), anchors=[]) == [f"events {EVENTS + 1} to 98 are missing"]
 
 
-def test_a_truncation_is_found_by_the_anchors_that_were_told_of_more(forgery: Forgery) -> None:
+def test_a_truncation_is_found_by_the_anchors_that_were_told_of_more(forgery: Forgery, promise: Promises) -> None:
     for last in range(EVENTS):
         cut = f"DELETE FROM event WHERE seq > {last}"
         assert forgery.faults_after(cut, anchors=[]) == [], "the rest is a chain without a flaw"
@@ -145,9 +150,12 @@ def test_a_truncation_is_found_by_the_anchors_that_were_told_of_more(forgery: Fo
             for where, seq in lost
         ]
         assert lost
+        promise(20).count("truncations")
 
 
-def test_a_history_that_was_rewritten_without_a_flaw_is_found_by_the_anchors_after_it(forgery: Forgery) -> None:
+def test_a_history_that_was_rewritten_without_a_flaw_is_found_by_the_anchors_after_it(
+    forgery: Forgery, promise: Promises
+) -> None:
     for first in (1, 7, 10, 25, 40):
         forged = forgery.rewrite_from(first)
         assert forgery.faults_after(*forged, anchors=[]) == []
@@ -156,10 +164,14 @@ def test_a_history_that_was_rewritten_without_a_flaw_is_found_by_the_anchors_aft
             for where, seq, _ in forgery.anchors
             if seq >= first
         ]
+        promise(20).count("histories rewritten")
 
 
-def test_a_wholly_broken_history_does_not_drown_the_reader(forgery: Forgery, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wholly_broken_history_does_not_drown_the_reader(
+    forgery: Forgery, monkeypatch: pytest.MonkeyPatch, promise: Promises
+) -> None:
     monkeypatch.setattr(audit, "MOST_FAULTS", 10)
     found = forgery.faults_after("UPDATE event SET uid = 4711", anchors=[])
     assert len(found) == 11
     assert found[-1] == "and 30 more"
+    promise(20).count("edits")

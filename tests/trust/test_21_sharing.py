@@ -16,8 +16,9 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import WorkerLock, lock_is_held
 from tests.history.forks import Fork, Report
 from tests.requirements_here import need
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.root]
+pytestmark = [pytest.mark.trust(21), pytest.mark.root]
 
 GROUP = 61000
 ALICE, BOB, MALLORY = 61001, 61002, 61003  # mallory is not in the group
@@ -110,7 +111,9 @@ def shared(public: Path) -> Path:
 
 
 @pytest.mark.parametrize("umasks", [(0o077, 0o077), (0o077, 0o022), (0o000, 0o077), (0o002, 0o027)])
-def test_the_group_shares_and_the_outsider_gets_nothing(shared: Path, umasks: tuple[int, int]) -> None:
+def test_the_group_shares_and_the_outsider_gets_nothing(
+    shared: Path, umasks: tuple[int, int], promise: Promises
+) -> None:
     assert as_user(ALICE, umasks[0], write(shared, "a")) == [f"{ALICE} a"]
     assert as_user(BOB, umasks[1], write(shared, "b")) == [f"{ALICE} a,{BOB} b"]
 
@@ -137,9 +140,10 @@ def test_the_group_shares_and_the_outsider_gets_nothing(shared: Path, umasks: tu
             assert worker.wait() == 0
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    promise(21).count("ways in that were tried as three users")
 
 
-def test_operators_work_on_it_at_the_same_time(shared: Path) -> None:
+def test_operators_work_on_it_at_the_same_time(shared: Path, promise: Promises) -> None:
     def alice(report: Report) -> None:
         with Journal.open(shared) as journal:
             WorkerLock.acquire(shared, 7)
@@ -166,9 +170,10 @@ def test_operators_work_on_it_at_the_same_time(shared: Path) -> None:
     with Journal.open(shared) as journal:
         assert len(journal.events(kind="bob")) == 100
         assert audit.verify(journal).faults == []
+    promise(21).count("ways in that were tried as three users")
 
 
-def test_what_root_makes_can_be_used_by_the_group(shared: Path) -> None:
+def test_what_root_makes_can_be_used_by_the_group(shared: Path, promise: Promises) -> None:
     before = os.umask(0o077)
     try:
         with Journal.open(shared) as journal:
@@ -177,9 +182,10 @@ def test_what_root_makes_can_be_used_by_the_group(shared: Path) -> None:
     finally:
         os.umask(before)
     assert as_user(BOB, 0o077, write(shared, "b"))[0].endswith(f",{BOB} b")
+    promise(21).count("ways in that were tried as three users")
 
 
-def test_what_root_makes_can_be_used_by_the_owner(public: Path) -> None:
+def test_what_root_makes_can_be_used_by_the_owner(public: Path, promise: Promises) -> None:
     state = public / "state"
     state.mkdir(0o700)
     os.chown(state, ALICE, ALICE)
@@ -189,9 +195,10 @@ def test_what_root_makes_can_be_used_by_the_owner(public: Path) -> None:
     WorkerLock.acquire(state, 7)  # never released: the file stays
     assert as_user(ALICE, 0o077, lambda report: report(str(lock_is_held(state, 7)))) == ["True"]
     assert as_user(ALICE, 0o077, write(state, "b"))[0].endswith(f",{ALICE} b")
+    promise(21).count("ways in that were tried as three users")
 
 
-def test_a_private_journal_is_for_its_owner_alone(public: Path) -> None:
+def test_a_private_journal_is_for_its_owner_alone(public: Path, promise: Promises) -> None:
     home = public / "home"
     home.mkdir()
     os.chown(home, ALICE, ALICE)
@@ -203,9 +210,10 @@ def test_a_private_journal_is_for_its_owner_alone(public: Path) -> None:
     state.chmod(0o755)  # somebody opened the directory: the files are still closed
     for other in (BOB, MALLORY):
         assert as_user(other, 0o000, steal(state)) == ["listed state", "nothing more"]
+    promise(21).count("ways in that were tried as three users")
 
 
-def test_who_may_not_is_told_who_may(shared: Path, public: Path) -> None:
+def test_who_may_not_is_told_who_may(shared: Path, public: Path, promise: Promises) -> None:
     """One sentence that names the directory, says that nothing was changed, and whom it is for."""
     own = public / "own"
     own.mkdir(mode=0o700)
@@ -222,3 +230,4 @@ def test_who_may_not_is_told_who_may(shared: Path, public: Path) -> None:
     assert group.endswith(f"for the members of the group {GROUP}")
     assert f"it is for {ALICE} alone" in alone
     assert f"{own / 'below'} can't be used: Permission denied. Nothing was changed" in below
+    promise(21).count("ways in that were tried as three users")

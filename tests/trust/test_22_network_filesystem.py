@@ -13,8 +13,9 @@ from quarterdeck.history.errors import JournalOnNetwork
 from quarterdeck.history.journal import Journal
 from tests.history.forks import Fork, Report
 from tests.requirements_here import need
+from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust
+pytestmark = pytest.mark.trust(22)
 
 LINE = "{id} 1 0:{id} / {point} rw,relatime shared:1 - {kind} {source} rw"
 
@@ -57,7 +58,9 @@ class Mounted:
         "vboxsf",
     ],
 )
-def test_it_is_refused_and_nothing_is_made_there(kind: str, tmp_path: Path, mounted: Mounted) -> None:
+def test_it_is_refused_and_nothing_is_made_there(
+    kind: str, tmp_path: Path, mounted: Mounted, promise: Promises
+) -> None:
     share = tmp_path / "a share"
     share.mkdir()
     mounted.add(share, kind)
@@ -68,9 +71,10 @@ def test_it_is_refused_and_nothing_is_made_there(kind: str, tmp_path: Path, moun
             assert f"({kind}, mounted on {share})" in str(refused.value)
             assert "Set `state` in the fleet file" in refused.value.advice
     assert list(share.iterdir()) == []
+    promise(22).count("kinds of network file systems refused")
 
 
-def test_a_link_that_leads_there_is_refused(tmp_path: Path, mounted: Mounted) -> None:
+def test_a_link_that_leads_there_is_refused(tmp_path: Path, mounted: Mounted, promise: Promises) -> None:
     share = tmp_path / "share"
     share.mkdir()
     mounted.add(share, "nfs4")
@@ -80,24 +84,27 @@ def test_a_link_that_leads_there_is_refused(tmp_path: Path, mounted: Mounted) ->
     with pytest.raises(JournalOnNetwork):
         Journal.open(tmp_path / "other" / ".." / "share")
     assert list(share.iterdir()) == []
+    promise(22).count("links to one refused")
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk", "fuse.mergerfs"])
-def test_a_local_file_system_does(kind: str, tmp_path: Path, mounted: Mounted) -> None:
+def test_a_local_file_system_does(kind: str, tmp_path: Path, mounted: Mounted, promise: Promises) -> None:
     mounted.add(tmp_path, "nfs")
     mounted.add(tmp_path / "disk", kind)  # a local disk below a share, and beside one whose name begins alike
     mounted.add(tmp_path / "dis", "nfs")
     with Journal.open(tmp_path / "disk" / "state") as journal:
         journal.note("fine")
+    promise(22).count("kinds of local ones taken")
 
 
-def test_what_is_mounted_over_a_directory_last_counts(tmp_path: Path, mounted: Mounted) -> None:
+def test_what_is_mounted_over_a_directory_last_counts(tmp_path: Path, mounted: Mounted, promise: Promises) -> None:
     mounted.add(tmp_path, "autofs")
     mounted.add(tmp_path, "nfs4")
     with pytest.raises(JournalOnNetwork):
         Journal.open(tmp_path)
     mounted.add(tmp_path, "ext4")
     Journal.open(tmp_path).close()
+    promise(22).count("links to one refused")
 
 
 @pytest.fixture
@@ -120,7 +127,7 @@ def dead_share(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.root
-def test_a_real_share_with_a_dead_server_is_refused_at_once(dead_share: Path) -> None:
+def test_a_real_share_with_a_dead_server_is_refused_at_once(dead_share: Path, promise: Promises) -> None:
     def refuse(report: Report) -> None:
         link = dead_share.parent / "link"
         link.symlink_to(dead_share / "deep")
@@ -132,3 +139,4 @@ def test_a_real_share_with_a_dead_server_is_refused_at_once(dead_share: Path) ->
 
     with Fork(refuse) as process:
         assert process.rest(20) == ["refused"]
+    promise(22).count("real shares refused")

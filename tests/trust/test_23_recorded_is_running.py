@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.field import TARGET, Field
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd]
+pytestmark = [pytest.mark.trust(23), pytest.mark.sshd]
 
 
 def status(field: Field) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def status(field: Field) -> dict[str, Any]:
     return target
 
 
-def test_a_host_changed_behind_our_back_is_seen(field: Field) -> None:
+def test_a_host_changed_behind_our_back_is_seen(field: Field, promise: Promises) -> None:
     field.deploy("v1")
     field.deploy("v2")
     assert status(field)["health"] == "healthy"
@@ -33,16 +34,18 @@ def test_a_host_changed_behind_our_back_is_seen(field: Field) -> None:
     assert hosts[changed.name]["drift"] is True
     assert hosts[changed.name]["version"] == "v1"
     assert not any(host["drift"] for name, host in hosts.items() if name != changed.name)
+    promise(23).count("hosts that run something else")
 
 
-def test_exit_statuses_of_commands_are_not_success(field: Field) -> None:
+def test_exit_statuses_of_commands_are_not_success(field: Field, promise: Promises) -> None:
     field.deploy("v1")
     result = field.deploy("bad", status=3)
     assert result["status"] == "rolled_back"
     assert field.running() == ["v1"] * len(field.hosts)
+    promise(23).count("hosts that run something else")
 
 
-def test_a_release_that_dies_in_an_early_batch_is_found_before_success(field: Field) -> None:
+def test_a_release_that_dies_in_an_early_batch_is_found_before_success(field: Field, promise: Promises) -> None:
     """The first host is healthy when its batch is done, and dead when the last batch is: no success."""
     field.make_version(
         "dies",
@@ -53,3 +56,4 @@ def test_a_release_that_dies_in_an_early_batch_is_found_before_success(field: Fi
     result = field.deploy("dies", status=3)
     assert field.hosts[0].name in str(result["reason"])
     assert field.running() == ["v1"] * len(field.hosts)
+    promise(23).count("hosts that run something else")

@@ -14,8 +14,9 @@ import pytest
 from quarterdeck.history.records import ENDED, RolloutState
 from tests.docker_fleet import HEALTH, SOON, DockerField
 from tests.trust.docker_truth import assert_whole, dying
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.trust(24), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 
 BOUNDARIES = 8
 STRATEGIES = {
@@ -43,7 +44,7 @@ STRATEGIES = {
 
 @pytest.mark.parametrize("kind", STRATEGIES)
 def test_abort_at_every_step(
-    docks: DockerField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, full: bool
+    docks: DockerField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, full: bool, promise: Promises
 ) -> None:
     strategy, docks.container, version = STRATEGIES[kind]
     docks.write(strategy=strategy)
@@ -69,6 +70,7 @@ def test_abort_at_every_step(
             break  # an end that is written is the end
         assert ended.state in (RolloutState.ROLLED_BACK, RolloutState.CANCELLED), ended.outcome
         assert docks.running() == docks.everywhere("1")
-        assert_whole(docks, [])
+        assert_whole(docks, [], promise(24))
+        promise(24).count("aborts on engines")
         boundary += 1 if full else 12 if kind != "canary" else 24
     assert boundary > BOUNDARIES, "the worker ended before it was aborted at each of them"

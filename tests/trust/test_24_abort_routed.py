@@ -23,8 +23,9 @@ from tests.counts import counts_are_full
 from tests.driver import TARGET
 from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import SshdFleet
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.trust(24), pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
 
 FOR_EVER: dict[str, Any] = {"pause": {}}
 ANALYSIS: dict[str, Any] = {"analysis": ["nobody"]}
@@ -92,7 +93,9 @@ async def all_hosts_serve_in_one_slot(field: RoutedField, trouble: str) -> None:
 
 
 @pytest.mark.parametrize("stands", list(STANDS))
-async def test_every_request_is_answered_by_what_was_there_before(field: RoutedField, stands: str) -> None:
+async def test_every_request_is_answered_by_what_was_there_before(
+    field: RoutedField, stands: str, promise: Promises
+) -> None:
     strategy, action = STANDS[stands]
     await field.do("deploy", TARGET, "v1", "--wait")
     field.write(strategy=strategy)
@@ -107,6 +110,8 @@ async def test_every_request_is_answered_by_what_was_there_before(field: RoutedF
             back = first_of_the_way_back(journal.steps(rollout))
         assert (back.action, back.body.get("percent")) == ("share", 100.0), "the requests go back before any host does"
         found = await field.asks(30) + await field.asks(30, X_Qd_Variant="beta")
+        promise(24).count("requests answered afterwards", found.total())
+        promise(24).none("by the new release", found.total() - found["v1"])
         assert set(found) == {"v1"}, (trouble, found)
         if trouble not in (
             "ill",
@@ -114,6 +119,7 @@ async def test_every_request_is_answered_by_what_was_there_before(field: RoutedF
         ):  # one that has just begun asks its servers first whether they are well
             assert set(counted) <= {"v1", "v2"}, (trouble, counted)
         await all_hosts_serve_in_one_slot(field, trouble)
+        promise(24).count("aborts behind a router")
 
 
 BESIDE: dict[str, tuple[dict[str, Any], str]] = {
@@ -133,7 +139,7 @@ async def with_slots(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[Rou
 
 
 @pytest.mark.parametrize("stands", list(BESIDE))
-async def test_where_both_releases_run_on_a_host(with_slots: RoutedField, stands: str) -> None:
+async def test_where_both_releases_run_on_a_host(with_slots: RoutedField, stands: str, promise: Promises) -> None:
     field = with_slots
     strategy, action = BESIDE[stands]
     await field.do("deploy", TARGET, "v1", "--wait")
@@ -146,3 +152,4 @@ async def test_where_both_releases_run_on_a_host(with_slots: RoutedField, stands
         assert set(await field.asks(30)) == {"v1"}, trouble
         assert field.instances() == 3, trouble
         await all_hosts_serve_in_one_slot(field, trouble)
+        promise(24).count("aborts behind a router")

@@ -16,8 +16,9 @@ from tests.docker_fleet import DockerField
 from tests.driver import TARGET
 from tests.rollouts.routed_docks import Edge, haproxy_for_versions
 from tests.rollouts.routed_field import BREATH
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.trust(25), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
 UNTIL_PROMOTED: dict[str, Any] = {"pause": {}}
 
@@ -32,7 +33,7 @@ async def edge(docks: DockerField) -> AsyncIterator[Edge]:
         await router.close()
 
 
-async def test_blue_green_goes_back_by_one_change_of_the_router(edge: Edge) -> None:
+async def test_blue_green_goes_back_by_one_change_of_the_router(edge: Edge, promise: Promises) -> None:
     edge.write(strategy={"blue_green": {"auto_promote": False, "scale_down_delay": "1h"}})
     await edge.do("deploy", TARGET, "1", "--wait")
     rollout = await edge.begin("2")
@@ -47,6 +48,8 @@ async def test_blue_green_goes_back_by_one_change_of_the_router(edge: Edge) -> N
         assert edge.versions() == Counter({"1": 1, "2": 1})
         await edge.do("rollback", TARGET, "--yes", "--wait")
         await more(counted, 50, "1")
+    promise(25).count("requests", counted.total())
+    promise(25).none("failed", sum(number for words, number in counted.items() if words not in ("1", "2")))
     assert set(counted) == {"1", "2"}, counted
     assert edge.docks.running() == ["1"]
     with edge.docks.journal(read_only=True) as journal:
@@ -55,13 +58,15 @@ async def test_blue_green_goes_back_by_one_change_of_the_router(edge: Edge) -> N
         assert order[0] == ("share", 100.0), order
 
 
-async def test_blue_green_to_its_end(edge: Edge) -> None:
+async def test_blue_green_to_its_end(edge: Edge, promise: Promises) -> None:
     edge.write(strategy={"blue_green": {"scale_down_delay": "1s"}})
     await edge.do("deploy", TARGET, "1", "--wait")
     async with load(edge.router.port, path="/version", pause=BREATH) as counted:
         await more(counted, 20, "1")
         await edge.do("deploy", TARGET, "2", "--wait")
         await more(counted, 20, "2")
+    promise(25).count("requests", counted.total())
+    promise(25).none("failed", sum(number for words, number in counted.items() if words not in ("1", "2")))
     assert set(counted) == {"1", "2"}, counted
     assert edge.docks.running() == ["2"]
     state = await edge.router.connect().read()

@@ -10,12 +10,13 @@ import pytest
 from quarterdeck.history.records import RolloutState
 from tests.docker_fleet import DockerField
 from tests.sshd import wait_for
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.trust(26), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("how", ["restarted", "killed"])
-def test_an_engine_is_restarted_at_any_moment(docks: DockerField, how: str, full: bool) -> None:
+def test_an_engine_is_restarted_at_any_moment(docks: DockerField, how: str, full: bool, promise: Promises) -> None:
     docks.write(strategy={"rolling": {"batches": [1, "100%"]}})
     docks.deploy("1")
     chance = random.Random(how)
@@ -34,6 +35,8 @@ def test_an_engine_is_restarted_at_any_moment(docks: DockerField, how: str, full
         ended = docks.ended(rollout, 120)
         docks.quiet(rollout)
         running = docks.running()
+        called_so = ended.state is RolloutState.SUCCEEDED and running != docks.everywhere(version)
+        promise(26).none("called success that were none", called_so)
         match ended.state:
             case RolloutState.SUCCEEDED:
                 assert running == docks.everywhere(version), ended.outcome
@@ -47,3 +50,4 @@ def test_an_engine_is_restarted_at_any_moment(docks: DockerField, how: str, full
             docks.deploy(before, arguments=["--force", "--reason", "put right"])
         assert docks.running() == docks.everywhere(before)
         assert docks.strays() == []
+        promise(26).count(f"engines {how}")

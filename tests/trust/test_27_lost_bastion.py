@@ -10,11 +10,12 @@ import shutil
 import pytest
 
 from tests.field import TARGET, Field
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.sshd]
+pytestmark = [pytest.mark.trust(27), pytest.mark.sshd]
 
 
-def test_rollback_after_the_journal_is_lost(field: Field) -> None:
+def test_rollback_after_the_journal_is_lost(field: Field, promise: Promises) -> None:
     field.write(env={"GREETING": "old"})
     field.deploy("v1")
     field.write(env={"GREETING": "new"})
@@ -30,3 +31,4 @@ def test_rollback_after_the_journal_is_lost(field: Field) -> None:
         assert 'GREETING="old"' in (field.home(host) / "current" / "qd.env").read_text()
     field.deploy("v3")
     assert field.running() == ["v3"] * len(field.hosts)
+    promise(27).count("bastions lost")

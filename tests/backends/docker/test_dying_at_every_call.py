@@ -13,8 +13,9 @@ from tests.backends.docker.dying import Death
 from tests.boxes import NO_SECRETS, Box
 from tests.counts import counts_are_full
 from tests.sshd import free_port, free_range
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.trust(1), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
 
 async def move(connection: DockerConnection, box: Box, release: Release, epoch: int) -> None:
@@ -64,7 +65,9 @@ def in_a_range(box: Box) -> ContainerSpec:
 
 @pytest.mark.parametrize("way", [beside, after, in_a_range])
 @pytest.mark.parametrize("then", ["finished", "taken back"])
-async def test_it_is_finished_or_taken_back_from_everywhere(box: Box, at_once: None, way: object, then: str) -> None:
+async def test_it_is_finished_or_taken_back_from_everywhere(
+    box: Box, at_once: None, way: object, then: str, promise: Promises
+) -> None:
     """At every third place, those of the four cases being others; at every one with QD_TRUST=full. One last time it lives."""
     assert callable(way)
     spec = way(box)
@@ -98,6 +101,7 @@ async def test_it_is_finished_or_taken_back_from_everywhere(box: Box, at_once: N
     else:
         pytest.fail("it never came to its end")
     assert len(places) >= (8 if counts_are_full() else 3), places
+    promise(1).count("deaths at a call to an engine", len(places))
 
 
 async def test_who_died_between_two_networks_leaves_a_container_that_can_be_checked(box: Box) -> None:

@@ -16,8 +16,9 @@ from quarterdeck.config.release import Release
 from tests.boxes import NO_SECRETS, Box
 from tests.counts import counts_are_full
 from tests.sshd import free_port
+from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.trust(3), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
 
 class Stopped:
@@ -76,7 +77,7 @@ def asked_of(connection: DockerConnection) -> list[tuple[list[str], bool]]:
 
 
 @pytest.mark.parametrize("beside", [True, False])
-async def test_a_newer_release_stays_as_it_was(box: Box, beside: bool, at_once: None) -> None:
+async def test_a_newer_release_stays_as_it_was(box: Box, beside: bool, at_once: None, promise: Promises) -> None:
     """At every third of its looks, those of the two ways being others; at every one with QD_TRUST=full."""
     port = str(free_port("127.0.0.1"))
     spec = box.spec(ports=() if beside else (PublishedPort(8080, port, "127.0.0.1"),))
@@ -110,12 +111,13 @@ async def test_a_newer_release_stays_as_it_was(box: Box, beside: bool, at_once: 
         assert (live["Id"], live["State"]["StartedAt"]) == (id, started), looks
         facts = await box.connection.facts(box.target, "", third)
         assert (facts.current, facts.epoch, facts.drift) == (third.id, epoch, ()), looks
+        promise(3).count("looks of a worker stopped on an engine")
         epoch += 1
         await moved(box.connection, box, first, epoch)
     assert stopped_at >= (8 if counts_are_full() else 3)
 
 
-async def test_every_change_comes_right_after_a_look_at_the_register(box: Box) -> None:
+async def test_every_change_comes_right_after_a_look_at_the_register(box: Box, promise: Promises) -> None:
     """The window in which a worker can be stopped and still make one call is that between two requests: after a look has ended nothing
     begins but the change that it was for, and beside that at most a swap of the register, which is compared anyway."""
     first, second = await box.staged("1"), await box.staged("2")
@@ -141,6 +143,7 @@ async def test_every_change_comes_right_after_a_look_at_the_register(box: Box) -
         assert not any(other.startswith("GET ") for other in between), f"{between} come before {call}"
         changes += 1
     assert changes > 30
+    promise(3).count("calls right after a look", changes)
 
 
 async def test_of_racing_workers_the_newest_one_s_release_is_what_runs(box: Box, at_once: None) -> None:
@@ -233,7 +236,9 @@ def as_it_is(box: Box) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("beside", [True, False])
 @pytest.mark.parametrize("to", ["the first", "the same", "another", "none yet"])
-async def test_what_is_called_in_the_window_is_taken_back(box: Box, beside: bool, to: str, at_once: None) -> None:
+async def test_what_is_called_in_the_window_is_taken_back(
+    box: Box, beside: bool, to: str, at_once: None, promise: Promises
+) -> None:
     """The newer worker puts a release there while the stale one is about to change something; that it changes when it wakes, and what
     the newer one has put there is as it was afterwards. Before every change of the stale one's deploy, one after the other; where it is
     not a rollback that comes in between, before every fourth one without QD_TRUST=full."""
@@ -285,10 +290,11 @@ async def test_what_is_called_in_the_window_is_taken_back(box: Box, beside: bool
         epoch += 3
         await moved(box.connection, box, first, epoch)
     assert to != "the first" or met >= MUST
+    promise(3).count("calls in the window taken back", len(met))
 
 
 async def test_a_newer_worker_gets_its_release_there_though_the_stale_one_wakes_in_its_middle(
-    box: Box, at_once: None
+    box: Box, at_once: None, promise: Promises
 ) -> None:
     """Both are stopped before one of their changes, the stale one goes on first. At twelve random pairs, 100 with QD_TRUST=full."""
     first, second, third = [await box.staged(str(number), spec=box.spec(restart="always")) for number in (1, 2, 3)]
@@ -326,6 +332,7 @@ async def test_a_newer_worker_gets_its_release_there_though_the_stale_one_wakes_
         await newer.close()
         await moved(box.connection, box, first, epoch + 2)
     assert met > 3
+    promise(3).count("stale workers woken in the middle of a newer one", met)
 
 
 async def _until(stopped: StoppedBefore, going: asyncio.Task[None]) -> None:

@@ -25,7 +25,7 @@ from tests.backends.ssh.test_scripts import SHELLS, _programs
 from tests.counts import counts_are_full
 from tests.sshd import SshdFleet, wait_for
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.trust(24), pytest.mark.sshd, pytest.mark.timeout(120)]
 
 StartFleet = Callable[..., SshdFleet]
 NO_SECRETS = SecretValues()

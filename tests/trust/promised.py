@@ -1,0 +1,89 @@
+"""What is promised: a number, its words, and the least that its tests must have counted for it to be called kept.
+
+The words and figures of the table that ends ``make trust``. A figure is never written here as reached: tests count it (``recording.py``).
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    number: int
+    words: str
+    least: dict[str, int]
+    """What is counted → how much of it at full counts."""
+
+
+PROMISES = (
+    Promise(
+        1,
+        "the worker is killed at any boundary, or at random: a new one resumes, the end is right, no event is lost",
+        {"kills at random over SSH": 200, "kills at a write over SSH": 60, "kills at random on engines": 200},
+    ),
+    Promise(2, "a step that was tried again ran once", {"operations in the hosts' ledgers": 1000}),
+    Promise(
+        3,
+        "a stale worker can't overwrite a newer release",
+        {"stale workers woken over SSH": 50, "rounds of 8 racing writers": 100, "stale workers woken on engines": 50},
+    ),
+    Promise(4, "the operator's SSH drop does not stop a rollout", {"sessions killed": 20}),
+    Promise(5, "a dead holder never leaves a lock", {"holders killed": 100}),
+    Promise(
+        6,
+        "operators press rollback at once: one wins, the others are told who",
+        {"rounds of 4 operators over SSH": 50, "rounds of 4 processes at the journal": 50},
+    ),
+    Promise(7, "acknowledged history survives SIGKILL", {"busy writers killed": 100}),
+    Promise(8, "a full disk on the bastion corrupts nothing, and a rollback still runs", {"disks filled": 5}),
+    Promise(
+        9,
+        "a host whose disk is full or read-only, or whose shell is broken, is named; current is never half switched",
+        {"broken hosts": 14},
+    ),
+    Promise(10, "a busy journal names its holder", {"holders named": 2}),
+    Promise(11, "a clock that is three days off starts no takeover and lengthens no pause", {"jumps of the clock": 8}),
+    Promise(
+        12,
+        "one host of fifty hangs: the others are rolled back meanwhile, and it is named",
+        {"other hosts rolled back meanwhile": 98},
+    ),
+    Promise(13, "a wrong, revoked or unknown host key is refused", {"keys refused": 30, "right keys accepted": 12}),
+    Promise(14, "the agent is never forwarded, weak algorithms are never offered", {"servers": 9}),
+    Promise(15, "log bytes can't alter the screen", {"hostile texts": 100, "screens read back": 40}),
+    Promise(
+        16,
+        "no secret in the journal, logs, argv, screenshots, tracebacks, notifications",
+        {"encodings searched for over SSH": 8, "encodings searched for on an engine": 8, "texts masked": 100},
+    ),
+    Promise(17, "any argument survives the shell unchanged", {"arguments through a real sshd": 30_000}),
+    Promise(18, "a fleet file can't execute, expand or change anything", {"hostile files": 100}),
+    Promise(19, "what was approved is what runs", {"builds changed after they were approved": 14}),
+    Promise(20, "an edited history is detected", {"edits": 200, "deletions": 39, "swaps": 39, "truncations": 40}),
+    Promise(21, "outsiders can't read; operators share under any umask", {"ways for three users": 8}),
+    Promise(22, "a history on a network file system is refused", {"kinds of network file systems": 13}),
+    Promise(23, "recorded is running", {"hosts that run something else": 3}),
+    Promise(24, "abort always wins", {"aborts behind a router": 60, "aborts on engines": 40, "aborts over SSH": 6}),
+    Promise(25, "no request fails while releases are switched", {"requests": 5_000, "switches": 30}),
+    Promise(26, "an engine or sshd is restarted in the middle of a rollout: never called success", {"restarts": 40}),
+    Promise(27, "lose the bastion: qd adopt, and rollback works", {"bastions lost": 2}),
+)
+
+_MARK = re.compile(r"mark\.trust\b(?:\(([^)]*)\))?")
+
+
+def numbers_in(file: Path) -> set[int]:
+    """The promises that the tests of a file keep, by its source: also of tests that never ran."""
+    found: set[int] = set()
+    for given in _MARK.findall(file.read_text()):
+        found.update(int(number) for number in re.findall(r"\d+", given))
+    return found
+
+
+def files_of_promises(tests: Path = TESTS) -> dict[Path, set[int]]:
+    """Every file with a promise's test → which promises."""
+    found = {file: numbers_in(file) for file in sorted(tests.rglob("test_*.py"))}
+    return {file: numbers for file, numbers in found.items() if numbers}
