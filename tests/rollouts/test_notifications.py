@@ -16,17 +16,13 @@ from quarterdeck.rollouts.spawn import worker_log
 from tests.field import Field
 from tests.sshd import wait_for
 from tests.told import Told, service
+from tests.trust.canaries import CANARIES, written
 from tests.trust.recording import Promises
-from tests.trust.test_16_masking import CANARIES, ENCODINGS
 
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
 
 SECRET = CANARIES["url"]
-WRITTEN = [
-    encode(SECRET).strip()
-    for name, encode in ENCODINGS.items()
-    if name not in ("base64 by the program, in lines", "traced by sh", "traced by bash")
-]
+WRITTEN = written(SECRET)
 HOOK = "T0K3N-of-the-service"
 EVERYTHING = ["started", "waiting", "rolling_back", "succeeded", "rolled_back", "failed", "cancelled", "superseded"]
 UNTIL_PROMOTED: dict[str, Any] = {"pause": {}}

@@ -106,10 +106,10 @@ def _state(
         return State.FAIL, f"{len(failed)} of {len(tests)} tests failed, {failed[0].reason}"
     if broken := [one for one in figures if one.broken]:
         return State.FAIL, f"it was counted: {broken[0]}"
-    if unfinished:
-        return State.INCOMPLETE, _first(unfinished)
     if not tests:
         return State.INCOMPLETE, "none of its tests was run"
+    if unfinished:
+        return State.INCOMPLETE, _first(unfinished)
     skipped = [test for test in tests if test.outcome == "skipped"]
     if skipped:
         return State.SKIPPED, f"{len(skipped)} of {len(tests)} tests: {skipped[0].reason}"

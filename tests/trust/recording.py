@@ -160,9 +160,8 @@ class _Table:
     def _rows(self) -> tuple[tuple[kept.Row, ...], bool]:
         """The table, and whether every test of a promise came to its end."""
         unfinished: dict[int, list[str]] = {}
-        tests = self._root / "tests"
         selected = {self._root / nodeid.partition("::")[0] for nodeid in self._expected}
-        for file, numbers in files_of_promises(tests).items():
+        for file, numbers in files_of_promises(self._root / self._config.getini("testpaths")[0]).items():
             if file not in selected:
                 for number in numbers:
                     unfinished.setdefault(number, []).append(f"{file.relative_to(self._root)} was left out")

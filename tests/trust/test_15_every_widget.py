@@ -13,8 +13,8 @@ from quarterdeck.history.records import NewStep, Observation, RolloutKind, Rollo
 from tests.cli.qd_command import Qd, release
 from tests.room.escape_corpus import CORPUS
 from tests.room.terminal import Terminal
-from tests.trust.test_15_escape_sequences import untouched
 from tests.trust.recording import Promises
+from tests.trust.test_15_escape_sequences import untouched
 
 pytestmark = pytest.mark.trust(15)
 

@@ -20,9 +20,9 @@ from quarterdeck.tui.room.rows import cells, plain
 from tests.cli.qd_command import OPERATOR, Qd, release
 from tests.room.seen import until
 from tests.room.terminal import Terminal
+from tests.trust.recording import Promises
 from tests.trust.test_15_escape_sequences import untouched
 from tests.trust.test_15_every_widget import ATTACKS
-from tests.trust.recording import Promises
 
 pytestmark = pytest.mark.trust(15)
 

@@ -5,12 +5,8 @@ It is where it has to be: in the container's environment, and in its secret file
 ``Gate.hide``) the hooks' outputs and the failure's words show it.
 """
 
-import contextlib
-import itertools
 import json
 import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,58 +15,14 @@ import pytest
 from tests.docker_fleet import DockerField, push
 from tests.driver import TARGET
 from tests.room.terminal import Terminal
+from tests.trust.canaries import CANARIES, Canaries
 from tests.trust.recording import Promises
-from tests.trust.test_16_masking import CANARIES, ENCODINGS
 
 pytestmark = [pytest.mark.trust(16), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
 IN_ENVIRONMENT, IN_FILE = CANARIES["url"], CANARIES["plain"]
-PIECES = [
-    encode(secret).strip().encode()
-    for secret in (IN_ENVIRONMENT, IN_FILE)
-    for name, encode in ENCODINGS.items()
-    if name not in ("base64 by the program, in lines", "traced by sh", "traced by bash")
-]
-SETTLED = 50  # looks
+SECRETS = Canaries(IN_ENVIRONMENT, IN_FILE)
 PRINTS = 'echo "url is $DATABASE_URL"; echo "token is $(cat /run/secrets/TOKEN)"'
-
-
-def found_in(content: bytes) -> list[bytes]:
-    return [piece for piece in PIECES if piece in content]
-
-
-@contextlib.contextmanager
-def watched_arguments() -> Iterator[list[str]]:
-    """Command lines of processes that held a canary at any look; the looks follow each other without a pause. A process whose line was the
-    same for fifty looks is looked at at every fiftieth."""
-    seen: list[str] = []
-    ended = threading.Event()
-    known: dict[str, tuple[bytes, int]] = {}  # its line, and for how many looks it has been that
-
-    def look() -> None:
-        nonlocal known
-        for turn in itertools.count():
-            if ended.wait(0.02):
-                return
-            entries = list(filter(str.isdigit, os.listdir("/proc")))
-            known = {entry: known[entry] for entry in entries if entry in known}
-            for entry in entries:
-                before, looks = known.get(entry, (b"", 0))
-                if looks >= SETTLED and turn % SETTLED:
-                    continue
-                with contextlib.suppress(OSError):
-                    line = Path("/proc", entry, "cmdline").read_bytes()
-                    known[entry] = (line, looks + 1 if line == before else 0)
-                    if line != before and found_in(line):
-                        seen.append(line.decode(errors="replace"))
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def without_environment(body: dict[str, Any]) -> bytes:
@@ -104,7 +56,7 @@ def test_a_canary_is_nowhere_to_be_seen(docks: DockerField, promise: Promises) -
         done = docks.qd(*arguments)
         said.extend((done.stdout, done.stderr))
 
-    with watched_arguments() as arguments:
+    with SECRETS.watched_arguments() as arguments:
         qd("deploy", TARGET, "1", "--wait")
         qd("deploy", TARGET, "2", "--wait")
         assert docks.running() == ["2"], said
@@ -120,7 +72,7 @@ def test_a_canary_is_nowhere_to_be_seen(docks: DockerField, promise: Promises) -
         for command in (("status", "--json"), ("doctor",), ("history", "--json"), ("releases", TARGET, "--json")):
             qd(*command)
     assert docks.running() == ["1"], said
-    assert arguments == []
+    assert arguments.with_one == []
 
     environment = {**os.environ, "XDG_STATE_HOME": str(docks.directory / "xdg"), "TERM": "xterm-256color"}
     for name in ("TMUX", "COLUMNS", "LINES"):
@@ -133,17 +85,16 @@ def test_a_canary_is_nowhere_to_be_seen(docks: DockerField, promise: Promises) -
         terminal.send("q")
         screen = bytes(terminal.received)
 
-    assert found_in("\n".join(said).encode()) == []
-    assert found_in(screen) == []
+    assert SECRETS.found_in("\n".join(said).encode()) == []
+    assert SECRETS.found_in(screen) == []
     assert "***" in "\n".join(said) or any("***" in path.read_text(errors="replace") for path in _files(docks))
-    for path in _files(docks):
-        assert found_in(path.read_bytes()) == [], path
+    assert SECRETS.files_with_one(_files(docks)) == {}
     for one in docks.containers(engine):
-        assert found_in(without_environment(engine.client.inspect_container(one["Id"]))) == [], one["Names"]
+        assert SECRETS.found_in(without_environment(engine.client.inspect_container(one["Id"]))) == [], one["Names"]
     volumes = json.dumps(engine.client.volumes(), ensure_ascii=False).encode()
-    assert found_in(volumes) == []
-    assert found_in(engine.log.encode()) == []
-    promise(16).count("encodings searched for on an engine", len(PIECES))
+    assert SECRETS.found_in(volumes) == []
+    assert SECRETS.found_in(engine.log.encode()) == []
+    promise(16).count("encodings searched for on an engine", len(SECRETS.pieces))
 
 
 def _files(docks: DockerField) -> list[Path]:

@@ -1,8 +1,9 @@
 """Ends a worker with SIGKILL at one exact place between its steps: just before, or just after, its n-th write to the journal is kept.
-Or stops it there with SIGSTOP, until the test has it go on.
+Or stops it there with SIGSTOP, until the test has it go on; or has it meet an error that nobody thought of.
 
 Python itself loads this in every process of a test that sets PYTHONPATH to this folder; it does nothing but in a worker, and nothing
-without QD_TEST_DIES («before 12», «after 12», «stop 12»: after it, to go on). QD_TEST_DIED names a file that it makes when it does.
+without QD_TEST_DIES («before 12», «after 12», «stop 12»: after it, to go on; «raise 2»: instead of telling of the second step that was
+done). QD_TEST_DIED names a file that it makes when it does.
 Heartbeats do not count: how many there are is up to the clock.
 """
 
@@ -34,7 +35,8 @@ def _arrange(moment: str, number: int) -> None:
 
     def counted(self: Store, change: Callable[[], Any], **how: Any) -> Any:
         nonlocal writes, stands
-        if sys._getframe(1).f_code.co_name == "heartbeat":
+        caller = sys._getframe(1).f_code.co_name
+        if caller == "heartbeat" or (moment == "raise" and caller != "end_step"):
             return write(self, change, **how)
         writes += 1
         last = writes == number
@@ -43,6 +45,9 @@ def _arrange(moment: str, number: int) -> None:
             change()
             _die()
 
+        if last and moment == "raise":
+            _leave_word()
+            raise RuntimeError("nobody thought of this")
         result = write(self, and_die if last and moment == "before" else change, **how)
         if moment == "stop":
             # A write within others (``together``) is kept with them: stopped before, the worker would hold the journal's lock.
