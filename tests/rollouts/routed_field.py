@@ -140,10 +140,15 @@ class RoutedField(Field):
         os.kill(int((self.home(host) / "pid").read_text()), signal.SIGKILL)
 
     def freeze(self, version: str) -> None:
-        """Whoever serves this version answers nobody any more."""
+        """Whoever serves this version answers nobody any more, also one that runs beside the current one."""
         for host, runs in zip(self.used, self.running(), strict=True):
-            if runs == version:
-                os.kill(int((self.home(host) / "pid").read_text()), signal.SIGSTOP)
+            if self.slots:
+                links = (self.home(host) / "slots").glob("*")
+                names = [link.name for link in links if os.readlink(link).rpartition("/")[2].startswith(f"{version}-")]
+            else:
+                names = [""] if runs == version else []
+            for name in names:
+                os.kill(int((self.home(host) / f"pid{name}").read_text()), signal.SIGSTOP)
 
     async def routed(self) -> RouterState:
         return await self.router.connect().read()

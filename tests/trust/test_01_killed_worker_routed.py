@@ -103,5 +103,5 @@ async def test_killed_at_the_boundaries(
         await assert_right(field, before if kind == "abort" else version)
         if not hit:
             break
-        boundary += 1 if full else 17
+        boundary += 5 if full else 17  # odd: before one write, after the next
     assert boundary >= 20, "the worker left without having been killed at each of them"

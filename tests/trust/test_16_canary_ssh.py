@@ -84,7 +84,7 @@ def crash(field: Field, said: Said) -> int:
     died = field.directory / "crashed"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(DYING))
-        patch.setenv("QD_TEST_DIES", "raise 3")
+        patch.setenv("QD_TEST_DIES", "raise 1")
         patch.setenv("QD_TEST_DIED", str(died))
         rollout = field.begin("deploy", "v1", force=True, reason="a worker that crashes")
     field.until(rollout, field.worker_has_left, 60)

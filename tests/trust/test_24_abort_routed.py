@@ -7,7 +7,6 @@ runs on); the way back ends the rules (one is left); it begins with the router. 
 one has done the same by then.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,20 +14,17 @@ from typing import Any
 
 import pytest
 
-from quarterdeck.backends.routers.contract import FULL, Slot
-from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import RolloutState, Step, StepState
+from quarterdeck.history.records import RolloutState, Step
 from tests.backends.routers.running import RunningHaproxy
-from tests.counts import counts_are_full
 from tests.driver import TARGET
 from tests.rollouts.routed_field import RoutedField, behind
 from tests.sshd import SshdFleet
 from tests.trust.recording import Promises
+from tests.trust.stood_still import ANALYSIS, NOBODY, all_hosts_serve_in_one_slot, stood_still, troubles
 
 pytestmark = [pytest.mark.trust(24), pytest.mark.sshd, pytest.mark.root, pytest.mark.timeout(300)]
 
 FOR_EVER: dict[str, Any] = {"pause": {}}
-ANALYSIS: dict[str, Any] = {"analysis": ["nobody"]}
 APPROVAL: dict[str, Any] = {"approval": {"count": 5}}
 AT_20 = {"set_weight": 20}
 
@@ -44,14 +40,6 @@ STANDS: dict[str, tuple[dict[str, Any], str]] = {
     "canary, route": ({"canary": {"steps": [AT_20, {"set_route": {"header": ["beta"]}}, FOR_EVER]}}, "pause"),
     "ab": ({"ab": {"match": {"header": ["beta"]}}}, "pause"),
 }
-NOBODY = {
-    "name": "nobody",
-    "metric": {"prometheus": {"url": "http://127.0.0.1:9", "query": "up"}},
-    "interval": "1s",
-    "consecutive_error_limit": 100,
-    "success": "value == 1",
-}
-TROUBLE = ("well", "ill", "measured by nobody", "router restarted")
 
 
 @pytest.fixture
@@ -61,35 +49,10 @@ async def field(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedFi
         yield made
 
 
-def waits(field: RoutedField, rollout: int, action: str) -> None:
-    def so(journal: Journal) -> bool:
-        return any(s.action == action and s.state is StepState.STARTED for s in journal.steps(rollout))
-
-    field.watch(so, f"{action} of rollout {rollout}", 60)
-
-
 def first_of_the_way_back(steps: list[Step]) -> Step:
     """The plan's own steps end with cleaning up."""
     last = max(step.seq for step in steps if step.action == "finish")
     return next(step for step in steps if step.seq > last)
-
-
-async def stood_still(field: RoutedField, action: str, trouble: str) -> int:
-    """A deploy that waits in a step of that kind, in that trouble."""
-    rollout = await asyncio.to_thread(field.begin, "deploy", "v2")
-    await asyncio.to_thread(waits, field, rollout, action)
-    if trouble == "ill":
-        field.freeze("v2")
-    elif trouble == "router restarted":
-        await field.router.restart()
-    return rollout
-
-
-async def all_hosts_serve_in_one_slot(field: RoutedField, trouble: str) -> None:
-    state = await field.routed()
-    (stable,) = [slot for slot in Slot if state.slots[slot].ready]
-    assert (state.share_of(stable), state.rules) == (FULL, ()), trouble
-    assert len(state.slots[stable].ready) == 3, trouble
 
 
 @pytest.mark.parametrize("stands", list(STANDS))
@@ -99,8 +62,7 @@ async def test_every_request_is_answered_by_what_was_there_before(
     strategy, action = STANDS[stands]
     await field.do("deploy", TARGET, "v1", "--wait")
     field.write(strategy=strategy)
-    one = TROUBLE[list(STANDS).index(stands) % len(TROUBLE)]
-    for trouble in TROUBLE if counts_are_full() else (one,):
+    for trouble in troubles(list(STANDS).index(stands)):
         rollout = await stood_still(field, action, trouble)
         async with field.clients() as counted:
             done = json.loads(await field.do("abort", str(rollout), "--wait", "--json", status=3))
@@ -118,38 +80,5 @@ async def test_every_request_is_answered_by_what_was_there_before(
             "router restarted",
         ):  # one that has just begun asks its servers first whether they are well
             assert set(counted) <= {"v1", "v2"}, (trouble, counted)
-        await all_hosts_serve_in_one_slot(field, trouble)
-        promise(24).count("aborts behind a router")
-
-
-BESIDE: dict[str, tuple[dict[str, Any], str]] = {
-    "blue/green, before it is promoted": ({"blue_green": {"auto_promote": False}}, "pause"),
-    "blue/green, pre promotion": ({"blue_green": {"pre_promotion": [ANALYSIS]}}, "analysis"),
-    "blue/green, post promotion": ({"blue_green": {"post_promotion": [ANALYSIS]}}, "analysis"),
-    "blue/green, still warm": ({"blue_green": {"scale_down_delay": "1h"}}, "bake"),
-    "rolling with a surge": ({"rolling": {"max_surge": 1, "batches": [1], "pause": "1h"}}, "pause"),
-}
-
-
-@pytest.fixture
-async def with_slots(tmp_path: Path, sshd_fleet: SshdFleet) -> AsyncIterator[RoutedField]:
-    async with behind(RunningHaproxy(), tmp_path, sshd_fleet, slots=True) as made:
-        made.extra["analyses"] = {"nobody": [NOBODY]}
-        yield made
-
-
-@pytest.mark.parametrize("stands", list(BESIDE))
-async def test_where_both_releases_run_on_a_host(with_slots: RoutedField, stands: str, promise: Promises) -> None:
-    field = with_slots
-    strategy, action = BESIDE[stands]
-    await field.do("deploy", TARGET, "v1", "--wait")
-    field.write(strategy=strategy)
-    one = TROUBLE[list(BESIDE).index(stands) % len(TROUBLE)]
-    for trouble in TROUBLE if counts_are_full() else (one,):
-        rollout = await stood_still(field, action, trouble)
-        done = json.loads(await field.do("abort", str(rollout), "--wait", "--json", status=3))
-        assert done["status"] == RolloutState.ROLLED_BACK, done
-        assert set(await field.asks(30)) == {"v1"}, trouble
-        assert field.instances() == 3, trouble
         await all_hosts_serve_in_one_slot(field, trouble)
         promise(24).count("aborts behind a router")

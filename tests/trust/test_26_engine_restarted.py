@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from quarterdeck.history.records import RolloutState
 from tests.docker_fleet import DockerField
 from tests.sshd import wait_for
 from tests.trust.recording import Promises
+from tests.trust.restarted import is_done
 
 pytestmark = [pytest.mark.trust(26), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 
@@ -34,19 +34,10 @@ def test_an_engine_is_restarted_at_any_moment(docks: DockerField, how: str, full
         victim.start()
         ended = docks.ended(rollout, 120)
         docks.quiet(rollout)
-        running = docks.running()
-        called_so = ended.state is RolloutState.SUCCEEDED and running != docks.everywhere(version)
-        promise(26).none("called success that were none", called_so)
-        match ended.state:
-            case RolloutState.SUCCEEDED:
-                assert running == docks.everywhere(version), ended.outcome
-                before = version
-            case RolloutState.ROLLED_BACK | RolloutState.CANCELLED:
-                assert running == docks.everywhere(before), ended.outcome
-            case _:
-                assert ended.state is RolloutState.FAILED
-                assert "box-" in ended.outcome
-        if running != docks.everywhere(before):
+        names = [f"box-{place}" for place, _ in enumerate(docks.engines, 1)]
+        if is_done(docks, ended, docks.everywhere(version), docks.everywhere(before), names, promise(26)):
+            before = version
+        if docks.running() != docks.everywhere(before):
             docks.deploy(before, arguments=["--force", "--reason", "put right"])
         assert docks.running() == docks.everywhere(before)
         assert docks.strays() == []

@@ -2,8 +2,8 @@
 Or stops it there with SIGSTOP, until the test has it go on; or has it meet an error that nobody thought of.
 
 Python itself loads this in every process of a test that sets PYTHONPATH to this folder; it does nothing but in a worker, and nothing
-without QD_TEST_DIES («before 12», «after 12», «stop 12»: after it, to go on; «raise 2»: instead of telling of the second step that was
-done). QD_TEST_DIED names a file that it makes when it does.
+without QD_TEST_DIES («before 12», «after 12», «stop 12»: after it, to go on; «raise 1»: instead of telling what was done
+from the first step on). QD_TEST_DIED names a file that it makes when it does.
 Heartbeats do not count: how many there are is up to the clock.
 """
 
@@ -36,7 +36,7 @@ def _arrange(moment: str, number: int) -> None:
     def counted(self: Store, change: Callable[[], Any], **how: Any) -> Any:
         nonlocal writes, stands
         caller = sys._getframe(1).f_code.co_name
-        if caller == "heartbeat" or (moment == "raise" and caller != "end_step"):
+        if caller == "heartbeat" or (moment == "raise" and caller != "end_steps"):
             return write(self, change, **how)
         writes += 1
         last = writes == number
@@ -45,7 +45,7 @@ def _arrange(moment: str, number: int) -> None:
             change()
             _die()
 
-        if last and moment == "raise":
+        if moment == "raise" and writes >= number:
             _leave_word()
             raise RuntimeError("nobody thought of this")
         result = write(self, and_die if last and moment == "before" else change, **how)
