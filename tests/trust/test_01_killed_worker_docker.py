@@ -45,7 +45,7 @@ def test_killed_at_every_boundary(
         assert_right(docks, rollout, version, [resume(docks, rollout)], promise(1))
         each_started_once(docks, since, promise)
         promise(1).count("kills at a write on engines")
-        boundary += 1 if full else 12
+        boundary += 3 if full else 12
     assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
 
 
@@ -54,7 +54,7 @@ def test_killed_at_random_again_and_again(docks: DockerField, full: bool, promis
     chance = random.Random(7)
     kills = 0
     versions = itertools.cycle(["2", "1"])
-    while kills < (200 if full else 2):
+    while kills < (60 if full else 2):
         version = next(versions)
         since = time.time()
         rollout = docks.begin("deploy", version)

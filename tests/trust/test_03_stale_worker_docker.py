@@ -28,7 +28,7 @@ def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(
     # The woken worker waits for its container to become healthy, which runs no more by then: not for long.
     docks.write(health={**SOON, "healthy_deadline": "3s"})
     moments = random.Random(3)
-    for number in range(50 if full else 2):
+    for number in range(20 if full else 2):
         stale = docks.begin("deploy", "2", force=True, reason="again")
         wait_for(lambda: _begins(docks), "the first engine is changing", 30)
         worker = docks.worker_pid(stale)

@@ -29,7 +29,7 @@ def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(
     field.write(strategy={"rolling": {"batches": [1]}}, health={**SERVICE["health"], "healthy_deadline": "1s"})
     field.deploy("v1")
     moments = random.Random(5)
-    for number in range(50 if full else 3):
+    for number in range(20 if full else 3):
         stale = field.begin("deploy", "v2", force=True, reason="again")
         wait_for(lambda: beside_or_moved(field), "v2 has begun on the first host", 20)
         worker = field.worker_pid(stale)

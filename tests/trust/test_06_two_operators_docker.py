@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.trust(6), pytest.mark.docker, pytest.mark.root, pytest
 
 def test_four_rollbacks_at_once(docks: DockerField, full: bool, promise: Promises) -> None:
     docks.deploy("1")
-    for _ in range(50 if full else 1):
+    for _ in range(15 if full else 1):
         docks.quiet(docks.deploy("2", arguments=["--force", "--reason", "again"])["rollout"])
         since = time.time()
         with docks.journal() as journal:

@@ -72,5 +72,5 @@ def test_abort_at_every_step(
         assert docks.running() == docks.everywhere("1")
         assert_whole(docks, [], promise(24))
         promise(24).count("aborts on engines")
-        boundary += 1 if full else 12 if kind != "canary" else 24
+        boundary += 3 if full else 12 if kind != "canary" else 24
     assert boundary > BOUNDARIES, "the worker ended before it was aborted at each of them"

@@ -21,7 +21,7 @@ def test_an_engine_is_restarted_at_any_moment(docks: DockerField, how: str, full
     docks.deploy("1")
     chance = random.Random(how)
     version = before = "1"
-    for number in range(20 if full else 2):
+    for number in range(10 if full else 2):
         version, before = ("2", "1") if before == "1" else ("1", "2")
         rollout = docks.begin("deploy", version, force=True, reason="again")
         wait_for(lambda: docks.worker_pid(rollout), "it has begun", 30)  # noqa: B023

@@ -28,7 +28,7 @@ def test_an_sshd_is_restarted_at_any_moment(
     made.deploy("v1")
     chance = random.Random(how)
     before, version = "v1", "v2"
-    for number in range(20 if full else 3):
+    for number in range(10 if full else 3):
         rollout = made.begin("deploy", version, force=True, reason="again")
         wait_for(lambda: made.worker_pid(rollout), "it has begun", 30)  # noqa: B023
         time.sleep(chance.uniform(0.1, 1.2))  # the moment, not a wait for something
