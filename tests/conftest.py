@@ -16,6 +16,7 @@ os.environ["QD_PLAYGROUND_ENGINE"] = "no"  # many playgrounds at once: only the 
 from quarterdeck.backends.hosts.docker import switching
 from tests.backends.registry.real_registry import RealRegistry
 from tests.boxes import Box, Registry, connect, start_registry
+from tests.counts import counts_are_full
 from tests.docker_fleet import DockerField, docker_field_in, stocked_registry
 from tests.engine import DockerEngine, need_docker, short_directory, start_engine
 from tests.requirements_here import need
@@ -60,6 +61,21 @@ LONGEST_FIRST = (
     "room/test_under_way.py",
 )
 """Files that take longer than twenty seconds, or are one long test, alone on two cores."""
+LONGEST_AT_FULL_COUNTS = (
+    "trust/test_01_killed_worker.py",
+    "trust/test_24_abort_routed.py",
+    "trust/test_01_killed_worker_docker.py",
+    "room/test_live.py",
+    "trust/test_24_abort_docker.py",
+    "trust/test_26_engine_restarted.py",
+    "backends/docker/test_stale_worker.py",
+    "trust/test_24_abort_routed_slots.py",
+    "trust/test_01_killed_worker_routed.py",
+    "trust/test_06_two_operators.py",
+    "trust/test_01_killed_worker_slots.py",
+    "trust/test_03_stale_worker.py",
+)
+"""The same of ``make trust``."""
 MOSTLY_WAIT = ("room/test_unread_terminal.py",)  # beside those with SSH hosts
 
 
@@ -76,7 +92,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ``--no-loadscope-reorder``). Files with engines, which want the processors, and those with SSH hosts, which mostly wait, take turns: a
     process has the one while another has the other."""
     here = Path(__file__).parent
-    places = {here / name: place for place, name in enumerate(LONGEST_FIRST)}
+    longest = LONGEST_AT_FULL_COUNTS if counts_are_full() else LONGEST_FIRST
+    places = {here / name: place for place, name in enumerate(longest)}
     waiting = {here / name for name in MOSTLY_WAIT}
     kinds: dict[Path, int] = {}
     for item in items:

@@ -113,6 +113,7 @@ def look_round(terminal: Terminal, rollout: int, pictures: list[str]) -> None:
         terminal.wait_for(shown)
         pictures.append(svg(terminal.screen))
     terminal.send("\x1b")
+    terminal.wait_gone("enter: a step whole")
     for key, shown in (("R", "ROLL BACK"), ("D", "versions of")):
         terminal.send(key)
         terminal.wait_for(shown)

@@ -46,6 +46,11 @@ def test_every_promise_of_the_design_has_a_test() -> None:
     assert numbers == set(range(1, 28))
 
 
+def test_every_file_with_a_promise_is_named_where_promises_are_told() -> None:
+    told = (ROOT / "docs" / "promises.md").read_text()
+    assert [file.name for file in files_of_promises() if f"{file.name}`" not in told] == []
+
+
 class Run:
     """A directory with tests of promises, run by pytest in a process of its own."""
 
