@@ -25,6 +25,13 @@ SDK_ERRORS: Final = (
 
 UNKNOWN: Final = "What the engine did with the request is not known"
 IN_NETWORK: Final = "already exists in network"  # of a container that is connected to it once more; also a 403
+_ENDING: Final = (  # an engine whose parts have ended before its API has
+    "database not open",
+    "shutting down",
+    "client connection is closing",
+    "transport is closing",
+    "containerd.sock",
+)
 _FULL: Final = ("no space left on device", "read-only file system", "disk quota exceeded")
 
 
@@ -33,7 +40,16 @@ def explain(
 ) -> BackendError:
     """The error of ours for one of ``SDK_ERRORS``. ``left``: what is said of the engine where no answer of it came."""
     if isinstance(error, docker.errors.APIError):
-        return refused(host, action, error.status_code or 0, str(error.explanation or error))
+        status, words = error.status_code or 0, str(error.explanation or error)
+        if status >= 500 and any(sign in words.lower() for sign in _ENDING):
+            return Unreachable(
+                host,
+                action,
+                f"its Docker engine is being stopped, or lacks containerd ({_cleaned(words)})",
+                left=UNKNOWN,
+                advice=_is_it_running(place),
+            )
+        return refused(host, action, status, words)
     if isinstance(error, (requests.exceptions.JSONDecodeError, docker.errors.StreamParseError)):
         return EngineRefused(
             host,

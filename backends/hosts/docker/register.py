@@ -6,6 +6,9 @@ exists and with its labels, so of all who write generation n + 1 exactly one fin
 read again and judge anew. The highest epoch counts before the highest generation: what a frozen writer of an older epoch still brings
 forth when it wakes is never read as the state.
 
+An engine that ends while it makes a volume may keep its name and lose its labels. Such a name holds nothing that could be lost, and
+can't be written: it is passed by, and removed once a later generation is there.
+
 Where somebody prunes the volumes, the epochs on the target's containers still fence; good, bad and recorded outcomes are lost then, and
 the manifests of what has a container are not.
 
@@ -139,6 +142,7 @@ class Register:
         """Swaps the state for what ``change`` makes of it, and reads it back; ``change`` is asked again for each state that comes in
         between. ``floor``: an epoch seen elsewhere; ``reading``: what was read just now, so that it is not read again. Raises ``Fenced``.
         """
+        unreadable: list[str] = []
         for _ in range(_TRIES):
             reading = reading or await self.look(action, deadline=deadline)
             state, before = reading.state, reading
@@ -146,9 +150,9 @@ class Register:
             wanted = replace(change(state), epoch=fence.epoch, holder=fence.holder, anchor=fence.anchor)
             if wanted == state:
                 return reading
-            reading, won = await self._swap(action, wanted, before, deadline)
+            reading, won = await self._swap(action, wanted, before, unreadable, deadline)
             if won:
-                self._forget_older(action, before, deadline)
+                self._forget_older(action, before, unreadable, deadline)
                 return reading
         raise BackendError(
             self._engine.host,
@@ -157,27 +161,35 @@ class Register:
             advice="look who else is at work on this host",
         )
 
-    async def _swap(self, action: str, wanted: State, before: Reading, deadline: float) -> tuple[Reading, bool]:
+    async def _swap(
+        self, action: str, wanted: State, before: Reading, unreadable: list[str], deadline: float
+    ) -> tuple[Reading, bool]:
         """What is there afterwards, and whether that is ``wanted``: not so where another one was quicker, and not where a newer one has
-        written meanwhile, so that what was just written is never read."""
-        generation = 1 + max((one.generation for one in before.records), default=0)
+        written meanwhile, so that what was just written is never read.
+        Adds the names to ``unreadable`` that nobody can write to."""
+        generation = max((one.generation for one in before.records), default=0)
         nonce = secrets.token_hex(8)
-        name = f"quarterdeck.{slug(self._target)}.{generation}"
-        labels = {TARGET: self._target, GENERATION: str(generation), NONCE: nonce, STATE: to_label(wanted)}
-        made: Mapping[str, Any] = await self._engine.call(
-            action, lambda client: client.create_volume(name, labels=labels), deadline=deadline
-        )
+        for _ in range(_TRIES):
+            generation += 1
+            name = f"quarterdeck.{slug(self._target)}.{generation}"
+            labels = {TARGET: self._target, GENERATION: str(generation), NONCE: nonce, STATE: to_label(wanted)}
+            made: Mapping[str, Any] = await self._engine.call(
+                action, partial(_create, name, labels), deadline=deadline
+            )
+            if made.get("Labels"):
+                break
+            # An engine that ended while it made this one has kept the name and lost the labels. All who write find it so, and pass it by.
+            unreadable.append(name)
         records = await self._records(action, deadline)
         best = _best(records)
         won = (made.get("Labels") or {}).get(NONCE) == nonce and best is not None and best.nonce == nonce
         return await self._reading(records, action, deadline), won
 
-    def _forget_older(self, action: str, before: Reading, deadline: float) -> None:
+    def _forget_older(self, action: str, before: Reading, unreadable: Iterable[str], deadline: float) -> None:
         """Removes what came before the generation that was swapped. Nobody waits for it: what stays is removed after the next swap."""
         last = _best(before.records)
-        for old in before.records:
-            if old is not last:
-                self._engine.later(action, partial(_remove, old.name), deadline=deadline)
+        for name in [*(old.name for old in before.records if old is not last), *unreadable]:
+            self._engine.later(action, partial(_remove, name), deadline=deadline)
 
     def _judge(self, fence: Fence, state: State, action: str) -> None:
         if fence.epoch < state.epoch:
@@ -196,6 +208,11 @@ class Register:
             action, lambda client: client.containers(all=True, filters=filters), deadline=deadline
         )
         return max((epoch_of(one.get("Labels") or {}) for one in found), default=0)
+
+
+def _create(name: str, labels: dict[str, str], client: "docker.APIClient") -> Mapping[str, Any]:
+    made: Mapping[str, Any] = client.create_volume(name, labels=labels)
+    return made
 
 
 def _remove(name: str, client: "docker.APIClient") -> None:

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import aclosing
 
 import docker
+import docker.errors
 import pytest
+import requests
 
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, EngineRefused, Unreachable
 from quarterdeck.backends.hosts.docker.client import CALLS_AT_ONCE
 from quarterdeck.backends.hosts.docker.engine import Engine
+from quarterdeck.backends.hosts.docker.place import UnixPlace
+from quarterdeck.backends.hosts.docker.refusals import explain
 from tests.backends.docker.conftest import Open, open_sockets, over_ssh, threads, until
 from tests.conftest import StartDockerEngine, StartFleet
 from tests.engine import DockerEngine
@@ -252,3 +256,37 @@ async def test_figures_of_containers_are_read_side_by_side(
     assert first[runs].processes >= 1
     assert first[runs].received is None, "a rate needs two looks"
     assert (await engine.one_shot_stats(names))[runs].received is not None
+
+
+async def test_an_engine_that_is_being_stopped_is_lost_and_has_refused_nothing(
+    start_docker_engine: StartDockerEngine, opened: Open
+) -> None:
+    """Its parts end before its API does: for a moment it answers «database not open». Whoever is told that waits for it to come back."""
+    docker_engine = start_docker_engine()  # nothing runs on it: what it would leave running, it leaves at once
+    engine = await opened(docker_engine.as_host())
+    stopping = asyncio.create_task(asyncio.to_thread(docker_engine.stop))
+    errors: list[BackendError] = []
+    for number in range(100_000):
+        try:
+            await engine.call("write", lambda client, name=f"v{number}": client.create_volume(name), deadline=10)
+        except BackendError as error:
+            errors.append(error)
+            if "there is no socket" in str(error) or "no engine listens" in str(error):
+                break
+    await stopping
+    assert errors
+    assert [error for error in errors if not isinstance(error, Unreachable)] == []
+
+
+@pytest.mark.parametrize("said", ["create v1: database not open", "transport is closing: unavailable"])
+def test_what_an_engine_says_while_it_is_being_stopped_is_told_as_that(said: str) -> None:
+    response = requests.Response()
+    response.status_code = 500
+    error = explain(
+        "box-1", UnixPlace("/run/docker.sock"), "write", docker.errors.APIError("", response, explanation=said)
+    )
+    assert isinstance(error, Unreachable)
+    assert str(error) == (
+        f"box-1: write: its Docker engine is being stopped, or lacks containerd ({said}). What the engine did with the request is not known. "
+        "Is Docker running? See: systemctl status docker"
+    )

@@ -95,6 +95,33 @@ async def test_a_newer_epoch_is_never_overwritten_by_racing_older_ones(box: Box)
         await connection.close()
 
 
+async def test_a_name_that_an_engine_kept_without_its_labels_is_passed_by_and_removed(box: Box) -> None:
+    """It ended while it made the volume. Nobody could write to the register any more, and no rollback got there."""
+    register = Register(box.connection.engine, box.target)
+    await register.write(box.fence(1), "write", partial(_current, "before"), deadline=10)
+    (name,) = box.registers()
+    stem, _, generation = name.rpartition(".")
+    lost = [f"{stem}.{int(generation) + more}" for more in (1, 2)]
+    for one in lost:
+        box.engine.client.create_volume(one)
+    connections = [await box.another() for _ in range(4)]
+
+    async def write(number: int) -> None:
+        def add(now: State) -> State:
+            return replace(now, good=(*now.good, *(() if f"{number}" in now.good else (f"{number}",))))
+
+        await Register(connections[number].engine, box.target).write(box.fence(2), "write", add, deadline=60)
+
+    await asyncio.gather(*(write(number) for number in range(4)))
+    state = await register.read("read", deadline=10)
+    assert (state.epoch, state.current, sorted(state.good)) == (2, "before", ["0", "1", "2", "3"])
+    for connection in connections:
+        await connection.engine.settled(10)
+        await connection.close()
+    left = {one["Name"] for one in box.engine.client.volumes()["Volumes"]}
+    assert not left & set(lost)
+
+
 class Freezing:
     """Stops a worker before its so-manieth call of the engine, as SIGSTOP would."""
 
