@@ -63,7 +63,10 @@ async def facts_of(
         spec = container.spec
         if names.SECRETS not in container.labels or spec is None or not container.is_complete:
             continue
-        if not await secret_files.are_there(ask, container.id, spec):
+        if await secret_files.are_there(ask, container.id, spec):
+            continue
+        # One that is being removed is not told of: its files go after it.
+        if await inspect(engine, action, container.id, deadline=deadline) is not None:
             gone.append(f"the secret files of {container.release} are gone with the host's memory: it was restarted")
     changed = _drift(seen, body)
     drift = [*changed, *gone]  # no reason to refuse a rollout: it puts that right

@@ -274,9 +274,11 @@ async def set_restart_policy(gate: Gate, container: str, policy: Any) -> None:
 
 async def remove(gate: Gate, container: Container) -> bool:
     """Removes one that does not run, with its anonymous volumes and its secret files; whether it was there."""
-    if names.SECRETS in container.labels:  # first: without the container nobody would know of them
-        await secret_files.remove(gate, container.image, [container.labels[names.SECRETS]])
-    return await gate.act_if_there(lambda client: client.remove_container(container.id, v=True))
+
+    async def it_alone() -> bool:
+        return await gate.act_if_there(lambda client: client.remove_container(container.id, v=True))
+
+    return await secret_files.remove_with(gate, container.image, container.labels.get(names.SECRETS, ""), it_alone)
 
 
 async def _volume(gate: Gate, spec: ContainerSpec, volume: Volume) -> None:

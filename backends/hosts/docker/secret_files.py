@@ -6,7 +6,7 @@ not survive a reboot of the host. A value is in an archive and nowhere else: no 
 import io
 import secrets
 import tarfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -44,19 +44,22 @@ async def filled(
         yield
 
 
-async def remove(gate: Gate, image: str, directories: Iterable[str]) -> None:
-    """Removes the directories. The engine has no call for that: an entry of an archive that is to be a link takes the place of what has
-    its name, and a link to nothing can't be made."""
-    for directory in directories:
-        if not directory.startswith(_PREFIX) or "/" in directory:
-            continue
-        entry = tarfile.TarInfo(directory)
-        entry.type = tarfile.LNKTYPE
-        entry.linkname = f"{directory}.nothing"
-        with suppress(EngineRefused):
-            async with _carrier(gate, image, {}) as carrier:
-                with suppress(EngineRefused):  # as it should: the link is not made, the directory is gone
-                    await _put(gate, carrier, _tar([(entry, b"")]))
+async def remove_with(gate: Gate, image: str, directory: str, container: Callable[[], Awaitable[bool]]) -> bool:
+    """Removes the directory after what it was bound into, whose removal ``container`` is: nobody is to find a container whose files are
+    gone. Between the two the carrier tells that the directory is there. The engine has no call for it: an entry of an archive that is to
+    be a link takes the place of what has its name, and a link to nothing can't be made."""
+    if not directory.startswith(_PREFIX) or "/" in directory:
+        return await container()
+    entry = tarfile.TarInfo(directory)
+    entry.type = tarfile.LNKTYPE
+    entry.linkname = f"{directory}.nothing"
+    removed: bool | None = None
+    with suppress(EngineRefused):
+        async with _carrier(gate, image, {names.SECRETS: directory}) as carrier:
+            removed = await container()
+            with suppress(EngineRefused):  # as it should: the link is not made, the directory is gone
+                await _put(gate, carrier, _tar([(entry, b"")]))
+    return await container() if removed is None else removed
 
 
 @asynccontextmanager

@@ -108,6 +108,28 @@ async def test_files_that_are_gone_with_the_hosts_memory_are_told_of_and_made_an
     assert in_memory(box) == []
 
 
+async def test_files_that_are_being_removed_with_their_container_are_not_told_of_as_lost(box: Box) -> None:
+    """Whoever looks meanwhile: the worker stands still before each of its calls."""
+    live = await box.staged("0")
+    await box.live(live, "1.0")
+    spec = box.spec(secrets=(SecretFile("KEY", "/run/secrets/KEY"),))
+    release = box.release("1", secrets=["KEY"], spec=spec)
+    for epoch in range(2, 60):
+        await box.connection.stage(release, None, SecretValues({"KEY": CANARY}), box.fence(epoch))
+        worker = await box.another()
+        death = Death(worker, epoch - 1)
+        with contextlib.suppress(BackendError):
+            await worker.finish(live, [], box.fence(epoch), f"{epoch}.1", warm=0, prune_to=0)
+        assert "gone" not in " ".join((await box.connection.facts(box.target, "", live)).drift), death.made
+        await worker.close()
+        if not death.happened:
+            break
+        await box.connection.finish(live, [], box.fence(epoch), f"{epoch}.2", warm=0, prune_to=0)
+        assert in_memory(box) == [], death.made
+        assert [*box.containers()] == [box.name], death.made
+    assert epoch >= 6
+
+
 async def test_a_worker_that_dies_while_it_makes_a_container_leaves_no_secret_that_nobody_finds(box: Box) -> None:
     live = await box.staged("0")
     await box.live(live, "1.0")
