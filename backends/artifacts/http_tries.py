@@ -3,7 +3,9 @@ words for what went wrong. Asks nothing itself."""
 
 import os
 import random
+import socket
 import ssl
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -83,6 +85,29 @@ def in_words(error: httpx.TransportError) -> str:
         case httpx.ProxyError():
             return "the proxy refused"
         case httpx.ConnectError():
-            return "no connection"
+            return f"no connection{_why_none(error)}"
         case _:
             return "the connection broke before the end of the answer"
+
+
+def _why_none(error: BaseException) -> str:
+    """As much as the system tells: in a registry's or a CI server's trouble these lead to different people."""
+    for cause in _causes(error):
+        match cause:
+            case ConnectionRefusedError():
+                return ": nobody listens there"
+            case socket.gaierror():
+                return ": its name can't be looked up"
+            case OSError(strerror=str(words)) if words and isinstance(cause.errno, int):
+                return f": {words[:1].lower()}{words[1:]}"
+    return ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """What lies behind it; where several addresses were tried, each of them."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                yield from _causes(one)
+        error = error.__cause__ or error.__context__

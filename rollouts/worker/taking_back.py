@@ -99,7 +99,7 @@ class TakingBack(Standing):
             await self._end(
                 epoch,
                 RolloutState.FAILED,
-                f"{why}; not taken back on {names}: {reasons}. {self._mixed()}. To finish: {finish}",
+                f"{why}; not taken back on {names}{', as before' if reasons == why else f': {reasons}'}. {self._mixed()}. To finish: {finish}",
                 cause="partly",
             )
             return

@@ -392,3 +392,14 @@ def test_a_fleet_file_that_can_not_be_had_is_one_sentence(qd: Qd) -> None:
     qd.fleet_file.mkdir()  # as little to be read as one without the permission, also by root
     done = qd.inside("--fleet", str(qd.fleet_file), "status", status=2)
     assert done.stderr == f"qd: {qd.fleet_file} is not an ordinary file; nothing was changed\n"
+
+
+def test_a_host_whose_logs_can_not_be_had_is_named_once(filled: Qd) -> None:
+    text = filled.fleet_file.read_text()
+    filled.fleet_file.write_text(text.replace("path: /srv/api\n", "path: /srv/api\n    logs: {files: [/var/log/api.log]}\n"))
+    done = filled("logs", "production/api", status=6)
+    silent = [line for line in done.stderr.splitlines() if line.startswith("? ")]
+    assert silent
+    for line in silent:
+        name = line.split(":")[0].removeprefix("? ")
+        assert line.count(f"{name}:") == 1, line

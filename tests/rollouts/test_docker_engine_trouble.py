@@ -177,6 +177,31 @@ def test_an_engine_behind_ssh_whose_connection_is_cut(docks: DockerField, start_
     put_right(docks)
 
 
+def test_a_host_that_stays_away_in_the_middle_of_a_switch_is_told_of_once(
+    docks: DockerField, start_sshd_fleet: Any
+) -> None:
+    """And not a second time, where it can't be taken back for the same reason."""
+    ssh: SshdFleet = start_sshd_fleet(1)
+    host = ssh[0]
+    docks.ssh = ssh
+    place = f"ssh://{getpass.getuser()}@{host.address}:{host.port}{docks.engines[1].socket}"
+    docks.hosts = {"box-2": {"docker": place}}
+    docks.container = {"volumes": ["data:/var/data"]}  # one after the other
+    docks.write(strategy=IN_BATCHES, health={**HEALTH, "min_healthy_time": "2s"})
+    assert docks.ended(docks.begin("deploy", "1")).state is RolloutState.SUCCEEDED
+    rollout = docks.begin("deploy", "2")
+    wait_for(lambda: docks.running_on(docks.engines[1]) == "2", "the second engine is being switched", 30)
+    host.stop()
+    ended = docks.ended(rollout)
+    host.start()
+    assert ended.state is RolloutState.FAILED
+    assert "; not taken back on box-2, as before. now: box-1 1, box-2 unknown. " in ended.outcome
+    assert ended.outcome.count("refused the connection") == 1
+    docks.rollback()
+    assert docks.running() == docks.everywhere("1")
+    assert docks.strays() == []
+
+
 def test_rollback_needs_no_registry_while_the_images_are_there_and_says_so_before_where_one_is_not(
     tmp_path: Path, docks: DockerField
 ) -> None:

@@ -91,7 +91,7 @@ def _show_entry(session: "Session", entry: "Entry", grep: "re.Pattern[str] | Non
     match entry:
         case Silent(host, reason):
             silent.add(host)
-            printer.say(f"? {host}: {reason}", "warn")
+            printer.say(f"? {host}: {reason.removeprefix(f'{host}: ')}", "warn")
         case Back(host):
             silent.discard(host)
             printer.say(f"= {host} is back", "ok")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from quarterdeck.backends.hosts.contract import KeptRelease, TargetFacts
 from quarterdeck.backends.hosts.docker import names, secret_files
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, inspect, look, together
+from quarterdeck.backends.hosts.docker.register import State
 from quarterdeck.backends.hosts.docker.spec import restart_policy
 from quarterdeck.config.release import Release, release_from_json
 
@@ -159,15 +160,27 @@ def _other_policy(live: Container, body: Body) -> str:
     return f"{live.name} has the restart policy {has}, and its release says {should}" if has != should else ""
 
 
+def _not_the_one(live: Container, state: State) -> str:
+    if state.wanted == live.release != state.current:
+        return f"a switch to {live.release} was begun here and is not ended"
+    return f"the container {live.name} is not the one that was started: somebody has made it anew"
+
+
+def _to_seconds(time: object) -> str:
+    """The engine tells nanoseconds."""
+    head, dot, _ = str(time).partition(".")
+    return f"{head}Z" if dot else head
+
+
 def _drift(seen: Seen, body: Body | None) -> list[str]:
     live, started = seen.live, seen.state.started
     found: list[str] = []
     if live is not None and body is not None:
         state = body["State"]
         if started and started.get("id") != live.id:
-            found.append(f"the container {live.name} is not the one that was started: somebody has made it anew")
+            found.append(_not_the_one(live, seen.state))
         elif started and state.get("Running") and started.get("at") != state.get("StartedAt"):
-            found.append(f"{live.name} was started again at {state.get('StartedAt')}, not by qd")
+            found.append(f"{live.name} was started again at {_to_seconds(state.get('StartedAt'))}, not by qd")
         elif started and not live.runs:
             found.append(f"{live.name} does not run: it ended with status {state.get('ExitCode')}")
         if body.get("RestartCount"):

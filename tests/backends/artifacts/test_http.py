@@ -174,7 +174,7 @@ async def test_a_server_that_stops_sending_ends_at_the_deadline_and_leaves_nothi
 
 
 async def test_no_server_is_one_sentence() -> None:
-    with pytest.raises(Unreachable, match=r"no connection \(4 tries\)"):
+    with pytest.raises(Unreachable, match=r"no connection: nobody listens there \(4 tries\)"):
         await read(f"http://127.0.0.1:{closed_port()}/a")
 
 

@@ -1,12 +1,14 @@
 """Containers that will not stop, not start, not get well; an engine that restarts; and hands that are not ours."""
 
 import asyncio
+import contextlib
 
 import pytest
 
-from quarterdeck.backends.errors import CommandFailed
-from quarterdeck.config.container import PublishedPort
+from quarterdeck.backends.errors import BackendError, CommandFailed
+from quarterdeck.config.container import Mount, PublishedPort, Volume
 from quarterdeck.config.model import Health, TcpCheck
+from tests.backends.docker.dying import Death
 from tests.boxes import HEALTH, NO_SECRETS, Box, Registry, connect
 from tests.conftest import StartDockerEngine
 from tests.contract.place import become_healthy
@@ -58,6 +60,25 @@ async def test_one_that_dies_before_the_old_one_is_retired_does_not_take_its_pla
     assert box.running == [first.id]  # it still has the service's name in the network
     await box.live(first, "2.1", epoch=2)
     assert box.running == [first.id]
+
+
+async def test_what_a_cut_short_switch_has_started_is_told_of_as_that_and_not_as_somebody_elses(box: Box) -> None:
+    volume = box.spec(mounts=(Mount("volume", "/var/data", f"{box.name}-data"),), volumes=(Volume(f"{box.name}-data"),))
+    first, second = await box.staged("1", spec=volume), await box.staged("2", spec=volume)
+    told = set()
+    for epoch in range(2, 60, 2):
+        await box.live(first, f"{epoch}.1", epoch=epoch)
+        worker = await box.another()
+        death = Death(worker, epoch // 2)
+        with contextlib.suppress(BackendError):
+            await worker.switch(second, NO_SECRETS, box.fence(epoch + 1), f"{epoch}.2")
+        await worker.close()
+        told |= set((await box.connection.facts(box.target, "", second)).drift)
+        if not death.happened:
+            break
+    words = " ".join(told)
+    assert "somebody" not in words
+    assert f"a switch to {second.id} was begun here and is not ended" in words
 
 
 def _names_of(box: Box, release: str) -> list[str]:
