@@ -283,7 +283,10 @@ async def _images(backend: "Hosts", target: Target, host: Host) -> Finding:
         found = await backend.image_tags(host, target.artifact.image)
     except BackendError as error:
         return Finding(
-            subject, Verdict.FAIL, f"can't {error.action}: {error.problem}", error.advice or "is the engine up?"
+            subject,
+            Verdict.FAIL,
+            f"{shown}: can't {error.action}: {error.problem}",
+            error.advice or "is the engine up?",
         )
     if not found:
         return Finding(

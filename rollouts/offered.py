@@ -3,7 +3,7 @@ each one as is asked for; downloads nothing."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -48,7 +48,10 @@ async def offered_details(
 ) -> dict[str, Offered]:
     """Of images; what can't be had in time, or at all, is left without them. Raises nothing."""
     asked = list(versions)
-    if not artifact.image or artifact.image_on:
+    if artifact.image_on:
+        there = await _on_the_engine(fleet, artifact, deadline)
+        return {version: there.get(version, Offered(version)) for version in asked}
+    if not artifact.image:
         return {version: Offered(version) for version in asked}
     from quarterdeck.backends.artifacts.registry import image_details
 
@@ -61,11 +64,35 @@ async def offered_details(
                 found = await image_details(artifact.image, version, deadline=deadline, logins=logins)
         except (BackendError, TimeoutError):
             return Offered(version)
-        created = found.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if found.created is not None else None
+        created = _as_text(found.created) if found.created is not None else None
         return Offered(version, found.digest.removeprefix("sha256:"), found.size, created)
 
     found = await asyncio.gather(*(one(version) for version in asked))
     return {each.version: each for each in found}
+
+
+async def _on_the_engine(fleet: Fleet, artifact: Artifact, deadline: float) -> dict[str, Offered]:
+    """Of images that no registry has the digest is their id."""
+    from quarterdeck.backends.hosts.opening import Hosts
+
+    try:
+        async with asyncio.timeout(deadline):
+            found = await Hosts.of(fleet).tagged_images(fleet.hosts[artifact.image_on], artifact.image)
+    except (BackendError, TimeoutError):
+        return {}
+    return {
+        one.tag: Offered(
+            one.tag,
+            one.id.removeprefix("sha256:"),
+            one.size,
+            _as_text(datetime.fromtimestamp(one.created, UTC)) if one.created else None,
+        )
+        for one in found
+    }
+
+
+def _as_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def unreleased(offered: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:

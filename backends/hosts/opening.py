@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.contract import Connection
     from quarterdeck.backends.hosts.docker.backend import DockerBackend
     from quarterdeck.backends.hosts.docker.engine import Engine
-    from quarterdeck.backends.hosts.docker.images import Sink
+    from quarterdeck.backends.hosts.docker.images import Sink, Tagged
     from quarterdeck.backends.hosts.ssh.backend import SshBackend
     from quarterdeck.config.container import ContainerSpec
 
@@ -85,10 +85,14 @@ class Hosts:
 
     async def image_tags(self, host: Host, repository: str) -> list[str]:
         """Those on this engine, of the newest images first."""
-        from quarterdeck.backends.hosts.docker.images import tags
+        return [one.tag for one in await self.tagged_images(host, repository)]
+
+    async def tagged_images(self, host: Host, repository: str) -> "list[Tagged]":
+        """The same with ids, sizes and times."""
+        from quarterdeck.backends.hosts.docker.images import tagged
 
         async with self._engine(host) as engine:
-            return await tags(engine, repository)
+            return await tagged(engine, repository)
 
     async def save_image(self, host: Host, release: Release, sink: "Sink") -> None:
         """The release's image as ``docker save`` writes it. Raises ``ArtifactMissing`` where this engine has it no more."""

@@ -396,7 +396,9 @@ def test_a_fleet_file_that_can_not_be_had_is_one_sentence(qd: Qd) -> None:
 
 def test_a_host_whose_logs_can_not_be_had_is_named_once(filled: Qd) -> None:
     text = filled.fleet_file.read_text()
-    filled.fleet_file.write_text(text.replace("path: /srv/api\n", "path: /srv/api\n    logs: {files: [/var/log/api.log]}\n"))
+    filled.fleet_file.write_text(
+        text.replace("path: /srv/api\n", "path: /srv/api\n    logs: {files: [/var/log/api.log]}\n")
+    )
     done = filled("logs", "production/api", status=6)
     silent = [line for line in done.stderr.splitlines() if line.startswith("? ")]
     assert silent

@@ -1,9 +1,12 @@
 """A rollout of images that no registry has: they are on one engine, and every other one gets them from there."""
 
+import json
+
 import pytest
 
 from quarterdeck.history.records import Rollout, RolloutState
 from tests.docker_fleet import DockerField
+from tests.driver import TARGET
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
@@ -45,6 +48,20 @@ def test_they_are_brought_where_they_are_missing_and_a_way_back_that_was_pruned_
     assert went(docks, "rollback", "1").state is RolloutState.SUCCEEDED
     assert [docks.live(engine)["Image"] for engine in docks.engines] == [first, first]
     assert docks.strays() == []
+
+
+def test_they_are_listed_with_id_size_and_date_and_an_engine_that_is_away_is_named(docks: DockerField) -> None:
+    docks.write(artifact={"image": REPOSITORY, "image_on": "box-1"})
+    id = build(docks, "1")
+    listed = json.loads(docks.qd("releases", TARGET, "--available", "--json", status=0).stdout)["available"]
+    (one,) = [each for each in listed if each["version"] == "1"]
+    assert (one["digest"], one["release"]) == (id.removeprefix("sha256:"), None)
+    assert one["size"] > 1_000_000
+    assert one["created"].endswith("Z")
+    docks.hosts = {"box-1": {"docker": f"unix://{docks.directory}/none.sock"}}
+    docks.write()
+    told = docks.qd("doctor", TARGET, "--json").stdout
+    assert f"{REPOSITORY} on box-1: can't connect: there is no socket {docks.directory}/none.sock" in told
 
 
 def test_a_tag_that_the_engine_has_not_begins_nothing(docks: DockerField) -> None:

@@ -8,6 +8,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from quarterdeck.backends.artifacts.versions import nearest
 from quarterdeck.backends.errors import (
     ArtifactMissing,
@@ -57,14 +59,32 @@ async def find(engine: Engine, repository: str, version: str, *, deadline: float
     return ResolvedArtifact(location=id, sha256=id.removeprefix("sha256:"), size=body.get("Size"))
 
 
-async def tags(engine: Engine, repository: str, *, deadline: float = 20.0) -> list[str]:
-    """The tags of ``repository`` on this engine, those of the newest images first."""
+class Tagged(msgspec.Struct, frozen=True):
+    """An image under one of its tags. ``id`` with sha256:, ``size`` in bytes as it lies there, ``created`` in seconds since the epoch."""
+
+    tag: str
+    id: str
+    size: int | None
+    created: int | None
+
+
+async def tagged(engine: Engine, repository: str, *, deadline: float = 20.0) -> list[Tagged]:
+    """What there is of ``repository`` on this engine, the newest images first."""
     found: list[Mapping[str, Any]] = await engine.call(
         "list the versions", lambda client: client.images(name=repository), deadline=deadline
     )
     newest = sorted(found, key=lambda image: image.get("Created") or 0, reverse=True)
-    every = (tag for image in newest for tag in image.get("RepoTags") or ())
-    return [tag.rpartition(":")[2] for tag in every if tag.rpartition(":")[0] == repository]
+    return [
+        Tagged(name.rpartition(":")[2], str(image["Id"]), image.get("Size"), image.get("Created"))
+        for image in newest
+        for name in image.get("RepoTags") or ()
+        if name.rpartition(":")[0] == repository
+    ]
+
+
+async def tags(engine: Engine, repository: str, *, deadline: float = 20.0) -> list[str]:
+    """The tags of ``repository`` on this engine, those of the newest images first."""
+    return [one.tag for one in await tagged(engine, repository, deadline=deadline)]
 
 
 async def save(engine: Engine, release: Release, sink: Sink, *, deadline: float = 600.0) -> None:

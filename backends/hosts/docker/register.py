@@ -173,9 +173,7 @@ class Register:
             generation += 1
             name = f"quarterdeck.{slug(self._target)}.{generation}"
             labels = {TARGET: self._target, GENERATION: str(generation), NONCE: nonce, STATE: to_label(wanted)}
-            made: Mapping[str, Any] = await self._engine.call(
-                action, partial(_create, name, labels), deadline=deadline
-            )
+            made: Mapping[str, Any] = await self._engine.call(action, partial(_create, name, labels), deadline=deadline)
             if made.get("Labels"):
                 break
             # An engine that ended while it made this one has kept the name and lost the labels. All who write find it so, and pass it by.
