@@ -94,12 +94,13 @@ class TakingBack(Standing):
         if failures:
             names = ", ".join(dict.fromkeys(f.place for f in failures))
             reasons = "; ".join(dict.fromkeys(f.why for f in failures))
+            again = ", as before" if reasons == why else f": {reasons}"
             # Of a target's first release there is nothing that a rollback could go to: whatever comes next finishes it.
             finish = f"qd rollback {self.target.name}" if armed.leaving else f"qd deploy {self.target.name} VERSION"
             await self._end(
                 epoch,
                 RolloutState.FAILED,
-                f"{why}; not taken back on {names}{', as before' if reasons == why else f': {reasons}'}. {self._mixed()}. To finish: {finish}",
+                f"{why}; not taken back on {names}{again}. {self._mixed()}. To finish: {finish}",
                 cause="partly",
             )
             return

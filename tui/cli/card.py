@@ -165,7 +165,7 @@ def _release(session: "Session", release: Any) -> str:
 def _host(host: Mapping[str, Any]) -> str:
     name = f"{host['host']:<12}"
     if host.get("error"):
-        return f"? {name} {host['error'].removeprefix(f'{host["host"]}: ')}"
+        return f"? {name} {host['error'].removeprefix(host['host'] + ': ')}"
     runs = f"runs {host.get('current') or 'nothing'}"
     if host.get("current") and host.get("running") is False:
         runs = f"has {host['current']}, stopped"

@@ -287,6 +287,6 @@ def test_what_an_engine_says_while_it_is_being_stopped_is_told_as_that(said: str
     )
     assert isinstance(error, Unreachable)
     assert str(error) == (
-        f"box-1: write: its Docker engine is being stopped, or lacks containerd ({said}). What the engine did with the request is not known. "
-        "Is Docker running? See: systemctl status docker"
+        f"box-1: write: its Docker engine is being stopped, or lacks containerd ({said}). "
+        "What the engine did with the request is not known. Is Docker running? See: systemctl status docker"
     )
