@@ -2,6 +2,7 @@
 registry that is down, an image that was pruned, a full disk. The end is told in words, is never called success where it is none, and the
 next rollout puts it right."""
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -281,3 +282,24 @@ def test_a_disk_that_is_full_is_named_before_anything_is_switched(
         assert "ake room" in result["reason"]
         assert field.running() == field.everywhere("1")
         put_right(field)
+        ballast = fill(small_engine.directory / "data")
+        partly = field.rollback(status=4)
+        assert "box-2" in partly["reason"]
+        assert "no space left" in partly["reason"]
+        assert "Nothing was changed there. Make room" in partly["reason"]
+        assert field.running() == ["1", "3"]
+        ballast.unlink()
+        field.qd("retry", str(partly["rollout"]), "--wait", status=0)
+        assert field.running() == field.everywhere("1")
+
+
+def fill(directory: Path) -> Path:
+    """Leaves nothing free there; gives the file that takes the room."""
+    ballast = directory / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    return ballast

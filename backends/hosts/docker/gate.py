@@ -10,7 +10,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, EngineRefused, Fenced, Unreachable
+from quarterdeck.backends.errors import (
+    BackendError,
+    CommandFailed,
+    CommandTimedOut,
+    EngineRefused,
+    Fenced,
+    NoSpace,
+    Unreachable,
+)
 from quarterdeck.backends.hosts.contract import Fence
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, find_image, inspect, look, others, together
 from quarterdeck.backends.hosts.docker.overtaken import Undo
@@ -199,7 +207,11 @@ class Gate:
         if record is not None and "error" in record:
             raise _recorded_error(self.host, self.words, record["error"])
         if (claim := self.claim(seen)) is not None:
-            await self.remember(claim, seen.epoch)
+            try:
+                await self.remember(claim, seen.epoch)
+            except NoSpace as error:  # nothing of the action itself was begun
+                error.untouched, error.left = True, error.left or UNCHANGED
+                raise
         if begun:
             await self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "begun": True}))
         try:
