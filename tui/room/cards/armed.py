@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from quarterdeck.rollouts.commits import Between
 
 LONGEST_NAME = 80
+TOO_SOON = "the hosts are still being looked at: nothing was started"
 
 
 class ArmedCard(Card):
@@ -284,7 +285,7 @@ class ArmedCard(Card):
         elif not self.guard.open:
             return
         elif not self.planned:
-            self.said = "the hosts are still being looked at: nothing was started"
+            self.said = TOO_SOON
         elif reds(self.checks()) or self.room.settings.confirm == "name":
             self.typed = ""
             self.guard.restart()
@@ -360,7 +361,7 @@ class ArmedCard(Card):
             return Sheet(title, *self._refusal(width), right=right, production=production)
         checks = self.checks()
         foot: list[Row] = [EMPTY]
-        if self.said:
+        if self.said and not (self.planned and self.said == TOO_SOON):
             foot.append(said_row(self.said, width))
         foot += self._confirming(width, checks)
         return Sheet(
