@@ -149,21 +149,12 @@ class SshWay:
     async def explain(self, error: BackendError, deadline: float) -> BackendError:
         """sshd says the same of a socket that is missing, one that it may not open, and of forwarding that is forbidden: the host is
         asked for the difference."""
-        import asyncssh
-
         connection = self.ssh
         if connection is None or connection.ssh.is_closed() or not isinstance(error, Unreachable):
             return error
         action = error.action
-        try:
-            async with asyncio.timeout(deadline):
-                _, writer = await connection.ssh.open_unix_connection(self._place.path, encoding=None)
-            writer.close()
+        if not await self._is_refused(connection, deadline):
             return error  # it can be opened: the engine itself is what does not answer
-        except asyncssh.ChannelOpenError:
-            pass
-        except (OSError, TimeoutError, asyncssh.Error):
-            return error
         from quarterdeck.backends.hosts.ssh.quoting import quote
 
         try:
@@ -185,6 +176,8 @@ class SshWay:
                 return not_permitted(self._host, self._place, action, user)
             case "no":
                 return nobody_listens(self._host, self._place, action)
+            case "yes" if not await self._is_refused(connection, deadline):
+                return error  # the engine has come back meanwhile
             case "yes":
                 return NotPermitted(
                     self._host,
@@ -201,6 +194,20 @@ class SshWay:
             left="Nothing was asked of the engine",
             advice="it is missing there, its user may not open it (group docker), or AllowStreamLocalForwarding forbids it",
         )
+
+    async def _is_refused(self, connection: "SshConnection", deadline: float) -> bool:
+        """Whether sshd says that it does not open the engine's socket."""
+        import asyncssh
+
+        try:
+            async with asyncio.timeout(deadline):
+                _, writer = await connection.ssh.open_unix_connection(self._place.path, encoding=None)
+        except asyncssh.ChannelOpenError:
+            return True
+        except (OSError, TimeoutError, asyncssh.Error):
+            return False
+        writer.close()
+        return False
 
     async def open_tcp(self, address: str, port: int) -> tuple[Any, Any]:
         import asyncssh

@@ -32,6 +32,7 @@ from quarterdeck.backends.errors import (
     NotPermitted,
     Unreachable,
 )
+from quarterdeck.backends.hosts.contract import CommandOutcome
 from quarterdeck.backends.hosts.docker.engine import Engine
 from quarterdeck.config.model import Host
 from tests.backends.docker.conftest import Open, open_sockets, over_ssh, threads, until
@@ -262,6 +263,26 @@ async def test_a_server_that_forbids_the_forwarding_is_told_from_a_socket_that_i
     plain.write_text("")
     error = await refusal(opened, over_ssh(fleet, docker_engine, socket=plain), fleet)
     assert f"{plain} there is no socket" in str(error)
+
+
+async def test_an_engine_that_comes_back_while_it_is_looked_for_is_no_server_that_forbids_the_forwarding(
+    start_docker_engine: StartDockerEngine, start_sshd_fleet: StartFleet, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was restarted: whoever is told that is not sent to sshd_config, and a rollout tries once more."""
+    there, fleet = start_docker_engine(), start_sshd_fleet(1)
+    engine = await opened(over_ssh(fleet, there), fleet)
+    there.stop()
+    ssh = engine.ssh
+    assert ssh is not None
+    look = ssh.execute
+
+    async def execute(script: str, *, deadline: float) -> CommandOutcome:
+        await asyncio.to_thread(there.start)
+        return await look(script, deadline=deadline)
+
+    monkeypatch.setattr(ssh, "execute", execute)
+    lost = Unreachable("box-1", "connect", "the connection to the engine was lost")
+    assert await engine._way.explain(lost, 30) is lost
 
 
 async def test_a_cut_connection_is_an_error_and_the_next_call_connects_anew(
