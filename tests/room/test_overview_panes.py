@@ -1,7 +1,9 @@
 """Card, rollouts, difference and alert band of the overview."""
 
+import msgspec
+
 from quarterdeck.history.records import RolloutState
-from quarterdeck.tui.room.overview.rollouts import bar, rollout_lines
+from quarterdeck.tui.room.overview.rollouts import bar, ended_row, living_row, rollout_lines
 from quarterdeck.tui.room.overview.tabs import counts, tabs_row
 from quarterdeck.tui.room.overview.worst import worst
 from quarterdeck.tui.room.rows import plain, width_of
@@ -105,3 +107,19 @@ async def test_the_heads_say_at_once_which_one_pane_has_the_keys(make_acme: Make
             shown.append([each.name_of for each in room._focusable() if plain(each._rows[0]).startswith("==")])
         # The matrix says it by the style of its head.
         assert shown == [[pane.name_of] if pane.name_of != "matrix" else [] for pane in room._focusable()]
+
+
+async def test_a_version_that_is_a_digest_leaves_room_for_what_became_of_it(make_acme: MakeAcme) -> None:
+    digest = f"sha256:{'1e303886' * 8}"
+    room = make_acme()
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        for seen in room.picture.rollouts:
+            long = msgspec.structs.replace(seen, from_version=digest, to_version=digest)
+            state = str(seen.rollout.state).replace("_", " ")
+            living = seen.rollout.ended is None
+            row = living_row(long, "production", 80, NOW) if living else ended_row(long, 80, NOW)
+            shown = plain(row)[:80]
+            assert "sha256:1e3038861e3.." in shown
+            assert ("ok" if state == "succeeded" else state) in shown.lower()
+

@@ -17,6 +17,7 @@ from quarterdeck.tui.room.overview.cells import in_trouble
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, pad
 from quarterdeck.tui.room.traffic_rows import short_spans
 
+_VERSION: Final = 20  # cells
 _BAD: Final = (RolloutState.FAILED, RolloutState.ORPHANED)
 _BACKWARDS: Final = (RolloutState.ABORTING, RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK)
 _RECENT: Final = 2  # ended ones that are shown before the trees get more room
@@ -95,7 +96,7 @@ def living_row(seen: RolloutSeen, production: str, width: int, now: datetime) ->
         Span(f" {rollout.id} ", Role.STRONG),
         Span(f"{service} @ "),
         Span(environment.upper(), Role.PRODUCTION if environment == production else Role.PLAIN),
-        Span(f" {seen.from_version or 'nothing'} -> {seen.to_version or '?'}" if width >= 70 else ""),
+        Span(f" {_short(seen.from_version) or 'nothing'} -> {_short(seen.to_version) or '?'}" if width >= 70 else ""),
         Span(f" {rollout.kind} " if rollout.kind != "deploy" else " ", Role.DIM),
         Span(state, role_of(rollout.state)),
     ]
@@ -129,6 +130,11 @@ def tree_rows(seen: RolloutSeen, target: TargetSeen | None, width: int, room: in
         left = max(room - len(rows), 0)
         hosts = _host_rows(seen, target, width, alike=True)[:left]
     return [*rows, *hosts][:room]
+
+
+def _short(version: str | None) -> str:
+    """A version may be a digest of 71 characters: the state has to fit beside it."""
+    return ellipsis(version or "", _VERSION)
 
 
 def _steps_row(steps: Sequence[Step], now: datetime) -> Row:
@@ -200,7 +206,7 @@ def ended_row(seen: RolloutSeen, width: int, now: datetime) -> Row:
     if rollout.ended:
         today = rollout.ended[:10] == now.strftime("%Y-%m-%d")
         when = f"{clock(rollout.ended)[:5]}Z" if today else f"{age(rollout.ended, now)} ago"
-    text = f" {rollout.id} {service} @ {environment} {seen.to_version or ''} "
+    text = f" {rollout.id} {service} @ {environment} {_short(seen.to_version)} "
     why = f"  {rollout.outcome}" if rollout.outcome and rollout.state is not RolloutState.SUCCEEDED else ""
     tail = f" {when} {rollout.requested_by.split('@')[0]}"
     left = max(width - cells(text) - len(state) - cells(tail), 0)
