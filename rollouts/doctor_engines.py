@@ -44,6 +44,15 @@ def target_findings(subject: str, target: Target, facts: TargetFacts) -> list[Fi
         for words in facts.drift
         if not (pruned and last is not None and words.startswith(f"the image of {last.release}, "))  # told below
     ]
+    if facts.left:
+        found.append(
+            Finding(
+                subject,
+                Verdict.WARN,
+                f"{target.name}: work that was cut short has left {', '.join(facts.left)}",
+                f"the next rollout that succeeds removes it; by hand: docker rm -v {' '.join(facts.left)}",
+            )
+        )
     if pruned and last is not None:
         found.append(
             Finding(

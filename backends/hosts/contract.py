@@ -48,6 +48,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     drift: tuple[str, ...] = ()  # what was changed there behind our back, in words
     # False: ``current`` runs, but not as it was started by us, or something is being started or stopped: a rollout does not leave it alone
     as_started: bool = True
+    left: tuple[str, ...] = ()  # what work that was cut short has left there, by name; it takes no part in anything
     fleet: str = ""  # of which fleet ``current`` was put there, where the host tells that
 
 

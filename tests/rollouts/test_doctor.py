@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from quarterdeck.backends.hosts.contract import TargetFacts
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Artifact, Commands, Runner, Slots, Target
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.doctor import detachment, examine, kills_user_processes
+from quarterdeck.rollouts.doctor_engines import target_findings
 from quarterdeck.rollouts.doctor_hosts import path_findings, questions, unit_findings
 from quarterdeck.rollouts.findings import Finding, Verdict
 from quarterdeck.rollouts.logs import open_backend
@@ -114,6 +116,19 @@ async def test_a_unit_that_does_not_exist(hosts: SshdFleet, tmp_path: Path) -> N
         "systemctl" in finding.sentence or "no-such-thing.service" in finding.sentence
     )  # with and without systemd here
     assert finding.fix
+
+
+def test_what_work_that_was_cut_short_has_left_on_an_engine_is_listed() -> None:
+    target = Target("staging", "web", (), "", Artifact(image="registry.acme.io/web"), Runner())
+    facts = TargetFacts(
+        "1-a", True, (), 3, "", "", ("1-a",), None, left=("elated_blackburn", "staging-web.2-b.making-1f")
+    )
+    (found,) = target_findings("host box-1", target, facts)
+    assert (found.verdict, found.sentence) == (
+        Verdict.WARN,
+        "staging/web: work that was cut short has left elated_blackburn, staging-web.2-b.making-1f",
+    )
+    assert found.fix.endswith("by hand: docker rm -v elated_blackburn staging-web.2-b.making-1f")
 
 
 def test_a_place_that_may_not_be_written() -> None:

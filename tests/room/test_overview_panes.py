@@ -122,4 +122,3 @@ async def test_a_version_that_is_a_digest_leaves_room_for_what_became_of_it(make
             shown = plain(row)[:80]
             assert "sha256:1e3038861e3.." in shown
             assert ("ok" if state == "succeeded" else state) in shown.lower()
-

@@ -206,7 +206,9 @@ async def test_y_on_a_card_that_became_old_this_moment_is_answered(play: Play) -
     assert play.runs("dev/worker") == ["v1"]
 
 
-async def test_that_y_came_too_soon_is_said_no_longer_than_it_is_so(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_that_y_came_too_soon_is_said_no_longer_than_it_is_so(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
     play.ship("dev/web", "v2")
     fleet = load_fleet(play.directory / "fleet.yml")
     room = Room(Opening(fleet, current_operator(), target="dev/web"))

@@ -1,8 +1,9 @@
 """What an engine says of a target: what is live, what could be gone back to, and what was changed behind our back. Changes nothing."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from quarterdeck.backends.hosts.contract import KeptRelease, TargetFacts
 from quarterdeck.backends.hosts.docker import names, secret_files
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.engine import Engine
 
 T = TypeVar("T")
+_AT_WORK: Final = 900.0  # seconds that a container may be in the making
 
 
 async def read_facts(engine: "Engine", target: str, release: Release | None, *, deadline: float) -> TargetFacts:
@@ -85,6 +87,7 @@ async def facts_of(
         free_bytes=None,
         drift=tuple(drift),
         as_started=not changed,
+        left=_left(seen),
         fleet=live.labels.get(names.FLEET, "") if live is not None else "",
     )
     return facts, body, [one for one in bodies.values() if one is not None]
@@ -158,6 +161,12 @@ def _other_policy(live: Container, body: Body) -> str:
     has = ((body.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"
     should = restart_policy(live.spec)["Name"] if live.spec is not None else has
     return f"{live.name} has the restart policy {has}, and its release says {should}" if has != should else ""
+
+
+def _left(seen: Seen) -> tuple[str, ...]:
+    """Containers that were never finished, and helpers that outlived their work. What is young may be at work."""
+    unfinished = [*seen.aside, *(one for one in seen.containers if not one.is_complete)]
+    return tuple(one.name for one in unfinished if not one.runs and time.time() - one.created > _AT_WORK)
 
 
 def _not_the_one(live: Container, state: State) -> str:

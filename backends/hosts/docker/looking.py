@@ -69,6 +69,7 @@ class Container:
 class Seen:
     state: State
     containers: tuple[Container, ...]  # of releases; newest first
+    aside: tuple[Container, ...] = ()  # of no release: hooks, ways into memory
     reading: Reading | None = None  # of the target's own register; None where it was read with those of others
 
     @property
@@ -119,7 +120,8 @@ def seen_in(state: State, listed: Sequence[Body]) -> Seen:
     """``listed``: the target's containers, as a list of the engine has them."""
     newest_first = sorted(listed, key=lambda one: -int(one.get("Created", 0)))
     containers = [_container(one) for one in newest_first]
-    return Seen(state, tuple(one for one in containers if names.ROLE not in one.labels))
+    of_releases = tuple(one for one in containers if names.ROLE not in one.labels)
+    return Seen(state, of_releases, tuple(one for one in containers if names.ROLE in one.labels))
 
 
 async def together(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:

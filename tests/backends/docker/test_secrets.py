@@ -149,3 +149,27 @@ async def test_a_worker_that_dies_while_it_makes_a_container_leaves_no_secret_th
     assert epoch >= 6
     assert len(in_memory(box)) == 1
     await box.connection.switch(release, NO_SECRETS, box.fence(epoch), f"{epoch}.1")
+
+
+async def test_what_a_dead_worker_left_is_listed_once_it_is_nobodys_work_any_more(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await box.staged("0")
+    await box.live(live, "1.0")
+    spec = box.spec(secrets=(SecretFile("KEY", "/run/secrets/KEY"),))
+    release = box.release("1", secrets=["KEY"], spec=spec)
+    worker = await box.another()
+    death = Death(worker, 3)
+    with contextlib.suppress(BackendError):
+        await worker.stage(release, None, SecretValues({"KEY": CANARY}), box.fence(2))
+    await worker.close()
+    assert death.happened
+    left = [name for name in box.containers() if name != box.name]
+    assert len(left) == 1, "the way into the host's memory"
+    assert (await box.connection.facts(box.target, "", live)).left == (), "somebody may be at work with it"
+    monkeypatch.setattr("quarterdeck.backends.hosts.docker.facts._AT_WORK", -1.0)
+    facts = await box.connection.facts(box.target, "", live)
+    assert list(facts.left) == left
+    assert facts.drift == ()
+    await box.connection.finish(live, [], box.fence(2), "2.f", warm=0)
+    assert (await box.connection.facts(box.target, "", live)).left == ()
