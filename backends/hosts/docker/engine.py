@@ -92,7 +92,7 @@ class Engine:
             raise Unreachable(
                 self.host,
                 "connect",
-                f"its Docker engine gave no answer within {deadline:g} s",
+                f"its Docker engine gave no answer within {round(deadline, 1):g} s",
                 advice="is it stopped, or its machine overloaded? See: systemctl status docker, there",
             ) from None
         except BackendError as error:
@@ -157,13 +157,13 @@ class Engine:
                 raise CommandTimedOut(
                     self.host,
                     action,
-                    f"not begun within {deadline:g} s: the calls before it still wait for the engine",
+                    f"not begun within {round(deadline, 1):g} s: the calls before it still wait for the engine",
                     exit_status=None,
                     left="Nothing was asked of the engine",
                 ) from None
             if isinstance(error.__cause__, asyncio.CancelledError):
                 raise CommandTimedOut(
-                    self.host, action, f"no answer within {deadline:g} s", exit_status=None, left=UNKNOWN
+                    self.host, action, f"no answer within {round(deadline, 1):g} s", exit_status=None, left=UNKNOWN
                 ) from None
             raise explain(self.host, self._way.place, action, error) from None
         except SDK_ERRORS as error:

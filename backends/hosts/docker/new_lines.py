@@ -26,7 +26,9 @@ async def new_lines_of(engine: "Engine", release: "Release", mark: str, *, lines
         async with asyncio.timeout(deadline):
             return await _read(engine, release, mark, lines, action, deadline)
     except TimeoutError:
-        raise CommandTimedOut(engine.host, action, f"no answer within {deadline:g} s", exit_status=None) from None
+        raise CommandTimedOut(
+            engine.host, action, f"no answer within {round(deadline, 1):g} s", exit_status=None
+        ) from None
 
 
 async def _read(engine: "Engine", release: "Release", mark: str, lines: int, action: str, deadline: float) -> NewLines:

@@ -49,6 +49,14 @@ def explain(
                 left=UNKNOWN,
                 advice=_is_it_running(place),
             )
+        if "http request to an https server" in words.lower():
+            return Unreachable(
+                host,
+                action,
+                f"{place} wants TLS, and the host's entry has none",
+                left="Nothing was asked of the engine",
+                advice="give the host's tls: a directory with ca.pem, cert.pem and key.pem",
+            )
         return refused(host, action, status, words)
     if isinstance(error, (requests.exceptions.JSONDecodeError, docker.errors.StreamParseError)):
         return EngineRefused(

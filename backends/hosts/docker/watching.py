@@ -181,7 +181,7 @@ class _Lists:
                 return await asked.answer
         except TimeoutError:
             raise CommandTimedOut(
-                self._engine.host, _ACTION, f"no answer within {deadline:g} s", exit_status=None
+                self._engine.host, _ACTION, f"no answer within {round(deadline, 1):g} s", exit_status=None
             ) from None
 
     async def _serve(self) -> None:

@@ -46,6 +46,8 @@ async def test_a_cancelled_call_frees_its_thread(docker_engine: DockerEngine, op
     with pytest.raises(CommandTimedOut) as full:
         await engine.call("ping", ping, deadline=0.2)
     assert "not begun within 0.2 s" in str(full.value)
+    with pytest.raises(CommandTimedOut, match=r"within 0\.1 s"):
+        await engine.call("ping", ping, deadline=0.12345)
     assert "Nothing was asked of the engine" in str(full.value)
     for task in waiting:
         task.cancel()

@@ -413,6 +413,9 @@ async def test_an_engine_is_asked_over_tcp_with_both_certificates_verified(
     (client / "key.pem").unlink()
     error = await refusal(opened, host)
     assert f"{client}/key.pem" in str(error)
+    error = await refusal(opened, Host("box-2", docker=host.docker))
+    assert str(error).startswith(f"box-2: connect: tcp://127.0.0.1:{port} wants TLS, and the host's entry has none. ")
+    assert "give the host's tls" in error.advice
 
 
 async def test_a_certificate_of_another_name_is_refused(
