@@ -22,7 +22,7 @@ from quarterdeck.history.records import (
 from quarterdeck.rollouts.flag_plan import switched_off
 from quarterdeck.rollouts.metrics_seen import metrics_seen
 from quarterdeck.rollouts.plan import Action
-from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
+from quarterdeck.rollouts.promoting import ALONE, asks_people, pauses_left, stands_at, waits_in
 from quarterdeck.rollouts.rollout_seen import MOVES
 from quarterdeck.rollouts.version_words import version_of
 
@@ -75,7 +75,7 @@ class Closely(msgspec.Struct, frozen=True):
     @property
     def stands_at(self) -> Step | None:
         """The first step that failed and was not passed over: what a rollout that asks is asking about."""
-        return next((s for s in self.steps if s.state is StepState.FAILED and s.action != Action.FINISH), None)
+        return stands_at(self.steps)
 
     @property
     def under_way(self) -> Step | None:
@@ -156,14 +156,9 @@ def ways_on(seen: Closely) -> tuple[tuple[WayOn, ...], str]:
             )
             if failed.action == Action.APPROVAL:
                 return again, ""  # what nobody agreed to is not passed over
-            return (
-                *again,
-                WayOn(
-                    "skip",
-                    f"goes on without {failed.action} on {failed.host}: that host is left as it is, and owed",
-                    failed.seq,
-                ),
-            ), ""
+            alone = failed.action in ALONE
+            left = "nothing else is left out" if alone else "that host is left as it is, and owed"
+            return (*again, WayOn("skip", f"goes on without {failed.action} on {failed.host}: {left}", failed.seq)), ""
         case RolloutState.RUNNING | RolloutState.PAUSED if asks := asks_people(seen.steps):
             return (), f"people must agree to step {asks.seq} first: a, or qd approve {rollout.id}"
         case RolloutState.RUNNING | RolloutState.BAKING | RolloutState.PAUSED if seen.alive and (

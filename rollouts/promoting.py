@@ -8,6 +8,7 @@ from quarterdeck.rollouts.plan import Action
 
 HELD: Final = "paused by"  # the sentence of a rollout that an operator holds begins so
 WAITS = frozenset({Action.PAUSE, Action.BAKE, Action.ANALYSIS, Action.APPROVAL})
+ALONE = WAITS | {Action.HOOK, Action.FLAG, Action.SHARE, Action.ROUTE}  # skipped, they leave no host behind
 
 
 def where_words(body: Mapping[str, Any]) -> str:
@@ -40,12 +41,9 @@ def asks_people(steps: Iterable[Step]) -> Step | None:
     return waits if waits is not None and waits.action == Action.APPROVAL else None
 
 
-def failed_at(rollout: Rollout, steps: Iterable[Step]) -> Step | None:
-    """The last step that failed, where the rollout stands still because of it until a person says how it goes on."""
-    known = list(steps)
-    if rollout.state is not RolloutState.PAUSED or is_held(rollout) or waits_in(known) is not None:
-        return None
-    return next((step for step in reversed(known) if step.state is StepState.FAILED), None)
+def stands_at(steps: Iterable[Step]) -> Step | None:
+    """The first step that failed and was not passed over: what a rollout that asks is asking about."""
+    return next((s for s in steps if s.state is StepState.FAILED and s.action != Action.FINISH), None)
 
 
 def pauses_left(steps: Iterable[Step]) -> int:

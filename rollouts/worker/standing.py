@@ -18,7 +18,7 @@ from quarterdeck.config.release import Release
 from quarterdeck.history.records import NewStep, Observation, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.old_secrets import OldSecrets, old_secrets
 from quarterdeck.rollouts.plan import Action, Plan
-from quarterdeck.rollouts.promoting import WAITS
+from quarterdeck.rollouts.promoting import ALONE
 from quarterdeck.rollouts.spawn import artifact_cache
 from quarterdeck.rollouts.worker.armed import Armed
 from quarterdeck.rollouts.worker.arming import Arming
@@ -156,7 +156,7 @@ class Standing:
 
     async def _pass_over(self, epoch: int, failed: Step) -> None:
         """A hook is passed over alone; a host that could not be moved is left out of all that comes later."""
-        alone = failed.action in (Action.HOOK, Action.FLAG, Action.SHARE, Action.ROUTE, *WAITS)
+        alone = failed.action in ALONE
         why = {"why": "skipped by an operator"}
         for step in self.journal.reader.steps(self.id):
             later = step.host == failed.host and step.seq > failed.seq and step.state is StepState.PENDING

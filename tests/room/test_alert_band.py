@@ -1,20 +1,24 @@
 """The alert band: it never lets go of what is wrong, and names keys only where they act on what it speaks of."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
+import pytest
 
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.settings import Settings
-from quarterdeck.history.records import RolloutState, StepState
+from quarterdeck.history.records import NewStep, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.picture import take_picture
-from quarterdeck.rollouts.promoting import failed_at
 from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.target_seen import WayBack
+from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.cards.approval import ApprovalCard
 from quarterdeck.tui.room.cards.armed import ArmedCard
-from quarterdeck.tui.room.overview.cells import in_trouble
-from quarterdeck.tui.room.overview.worst import waiting_key
-from tests.cli.qd_command import Qd
+from quarterdeck.tui.room.opening import Opening
+from quarterdeck.tui.room.overview.worst import waiting_ways
+from tests.cli.qd_command import OPERATOR, Qd, release
 from tests.rollouts.test_telling import rollout
 from tests.room.acme import NOW
 from tests.room.conftest import MakeAcme, MakeRoom
@@ -74,11 +78,126 @@ async def test_that_the_terminal_is_too_small_is_said_all_the_time(make_acme: Ma
 
 
 def test_what_an_operator_holds_is_resumed_and_what_waits_by_its_own_plan_is_promoted() -> None:
-    def key(outcome: str) -> str:
-        return waiting_key(RolloutSeen(rollout(state=RolloutState.PAUSED, outcome=outcome), "v1", "v2"))
+    pause = Step(7, 3, "", "pause", 1, {}, "", StepState.STARTED, 1, 1, {}, None, None)
 
-    assert key("paused by lena@bastion, because: INC-77") == "p resume"
-    assert key("waits at 5 % (1 of 5 hosts), until somebody promotes: qd promote 7") == "p promote"
+    def key(outcome: str, *steps: Step) -> str:
+        seen = RolloutSeen(rollout(state=RolloutState.PAUSED, outcome=outcome), "v1", "v2", steps)
+        return " ".join(waiting_ways(seen)[0])
+
+    assert key("paused by lena@bastion, because: INC-77", pause) == "promote resume"
+    assert key("paused by lena@bastion, because: INC-77") == "promote resume"
+    assert key("waits at 5 % (1 of 5 hosts), until somebody promotes: qd promote 7", pause) == "promote promote"
+
+
+def stands(qd: Qd, target: str, action: str = "pause", before: int = 0, said: str = "waits at 5 %") -> int:
+    """A deploy that stands at a step of its plan; its number. ``before``: so many others of the target have ended."""
+    with qd.journal() as journal:
+        for number in range(before + 1):
+            made = release(f"v{number + 1}", target=target)
+            journal.put_release(made)
+            rollout = journal.arm(target, RolloutKind.DEPLOY, from_release=None, to_release=made.id, reason="test")
+            plan = {"summary": "", "from": None, "to": made.id, "warnings": []}
+            journal.set_worker(rollout.id, 4000 + number, 1, "boot")
+            journal.set_plan(rollout.id, plan, "0" * 64, to_release=made.id, from_release=None)
+            epoch = journal.begin(rollout.id, preempt="nothing")
+            journal.add_steps(rollout.id, epoch, [NewStep(1, "", action, 1, {"approval": {"count": 1}})])
+            journal.start_steps(rollout.id, epoch, [1])
+            if action == "hook":
+                journal.end_step(rollout.id, epoch, 1, StepState.FAILED, {"error": said})
+            if number < before:
+                journal.set_state(rollout.id, epoch, RolloutState.CANCELLED, outcome="")
+        journal.set_state(rollout.id, epoch, RolloutState.PAUSED, outcome=said)
+    return rollout.id
+
+
+@pytest.fixture
+def make_quiet(tmp_path: Path) -> tuple[Qd, Callable[..., Room]]:
+    """A fleet with an empty journal, and what makes a room on it: nothing is wrong anywhere."""
+    qd = Qd(tmp_path)
+    qd.write_fleet()
+    return qd, lambda **options: Room(Opening(load_fleet(qd.fleet_file), OPERATOR, observe=False, **options))
+
+
+async def test_who_waits_elsewhere_is_chosen_first(make_quiet: tuple[Qd, Callable[..., Room]]) -> None:
+    """The key that promotes would open the card of another target's rollout."""
+    qd, make_room = make_quiet
+    id = stands(qd, "staging/api", before=1)
+    room = make_room(target="production/web", settings=Settings(keymap={"promote": ("u",)}))
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "? staging api v2 waits at 5 %" in pane_text(room, "alert"), "what waits")
+        assert "! choose it" in pane_text(room, "alert")
+        assert "promote " not in pane_text(room, "alert")
+        await pilot.press("exclamation_mark")
+        assert (room.place.target, room.chosen_rollout) == ("staging/api", id)
+        await until(pilot, lambda: "u promote" in pane_text(room, "alert"), "the operator's own key for it")
+        await pilot.press("2")
+        room.choose(rollout=id - 1)
+        await until(
+            pilot, lambda: "! choose it" in pane_text(room, "alert"), "another rollout of it is chosen in the list"
+        )
+        await pilot.press("exclamation_mark")
+        assert room.chosen_rollout == id
+
+
+async def test_the_key_for_a_plan_opens_the_one_that_the_band_speaks_of(
+    make_quiet: tuple[Qd, Callable[..., Room]],
+) -> None:
+    qd, make_room = make_quiet
+    oldest = stands(qd, "staging/api", "approval")
+    newest = stands(qd, "staging/web", "approval")
+    room = make_room(target="production/web")
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "? staging api" in pane_text(room, "alert"), "what waits")
+        assert "a approve (+1 more)" in pane_text(room, "alert")
+        await pilot.press("a")
+        await until(pilot, lambda: bool(list(room.cards())), "the card")
+        assert [card.rollout_id for card in room.cards() if isinstance(card, ApprovalCard)] == [oldest]
+        await pilot.press("escape")
+        await until(pilot, lambda: not list(room.cards()), "no card")
+        room.choose("staging/web")
+        await until(pilot, lambda: "! choose it" in pane_text(room, "alert"), "a would open the chosen target's")
+        await pilot.press("a")
+        await until(pilot, lambda: bool(list(room.cards())), "the card")
+        assert [card.rollout_id for card in room.cards() if isinstance(card, ApprovalCard)] == [newest]
+
+
+async def test_windows_are_those_of_the_environment_that_is_frozen(make_quiet: tuple[Qd, Callable[..., Room]]) -> None:
+    qd, make_room = make_quiet
+    with qd.journal() as journal:
+        journal.freeze("production", None, "INC-77")
+    room = make_room(target="staging/web")
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "# PRODUCTION is frozen" in pane_text(room, "alert"), "what is frozen")
+        assert "! choose it" in pane_text(room, "alert")
+        await pilot.press("exclamation_mark")
+        assert room.place.target == "production/web"
+        await until(pilot, lambda: "F windows" in pane_text(room, "alert"), "the key for its windows")
+
+
+async def test_a_rollout_that_failed_at_a_step_and_asks_is_what_is_wrong(
+    make_quiet: tuple[Qd, Callable[..., Room]],
+) -> None:
+    """Its hosts may all be healthy: half of them on each release, until somebody says how it goes on."""
+    qd, make_room = make_quiet
+    stands(qd, "staging/web")
+    stands(qd, "staging/api", "hook", said="stg-1: hook 'bin/smoke' ended with 1")
+    room = make_room(target="staging/api")
+    async with room.run_test(size=(120, 30)) as pilot:
+        await until(
+            pilot, lambda: "!! staging api v1: rollout 2 stands still: stg-1: hook" in pane_text(room, "alert"), "it"
+        )
+        assert "p go on  A take it back" in pane_text(room, "alert")
+        services = [line.split()[0].lstrip(">") for line in pane_text(room, "matrix").splitlines() if "v1" in line]
+        assert services == ["api", "web"], "what has failed comes first"
+
+
+async def test_a_rollout_that_is_held_between_two_steps_is_said(make_quiet: tuple[Qd, Callable[..., Room]]) -> None:
+    qd, make_room = make_quiet
+    stands(qd, "staging/api", "stage", said="paused by lena@bastion")
+    room = make_room(target="staging/api")
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "? staging api v1 paused by lena@bastion" in pane_text(room, "alert"), "it")
+        assert "p resume" in pane_text(room, "alert")
 
 
 async def test_a_way_back_that_has_closed_is_said_where_nothing_is_wrong(filled: Qd, make_room: MakeRoom) -> None:
@@ -110,27 +229,3 @@ async def test_a_way_back_that_has_closed_is_said_where_nothing_is_wrong(filled:
         await pilot.press("exclamation_mark")
         assert room.place.target == names[0]
         await until(pilot, lambda: "7 why" in pane_text(room, "alert"), "where it is told")
-
-
-async def test_a_rollout_that_stands_at_a_failure_is_what_is_wrong(make_acme: MakeAcme) -> None:
-    """Nobody looks into it by itself: a person is waited for, and its hosts may all be healthy."""
-    room = make_acme(target="preprod/web")
-    async with room.run_test(size=(120, 30)) as pilot:
-        await until(pilot, lambda: room.picture.head > 0, "the journal")
-        seen = room.picture.targets["preprod/web"]
-        assert seen.moving is not None
-        assert not in_trouble(seen), "somebody holds it: nothing has failed"
-        outcome = "analysis golden-signals failed: 17 % of 126 requests bad\x1b[2J; retry, skip or abort"
-        failed = msgspec.structs.replace(
-            seen.moving,
-            rollout=msgspec.structs.replace(seen.moving.rollout, outcome=outcome),
-            steps=(msgspec.structs.replace(seen.moving.steps[0], state=StepState.FAILED), *seen.moving.steps[1:]),
-        )
-        stands = msgspec.structs.replace(seen, moving=failed)
-        room.picture = msgspec.structs.replace(room.picture, targets={"preprod/web": stands}, rollouts=(failed,))
-        room.renew()
-        words = f"!! preprod web v89: rollout {failed.id}: analysis golden-signals failed: 17 % of 126 requests bad"
-        await until(pilot, lambda: words in pane_text(room, "alert"), "what failed")
-        assert "R back  2 rollout" in pane_text(room, "alert")
-        held = msgspec.structs.replace(failed.rollout, outcome="paused by lena@bastion")
-        assert failed_at(held, failed.steps) is None

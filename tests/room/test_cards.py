@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from quarterdeck.history.errors import JournalError
-from quarterdeck.history.records import ReleaseRow, Rollout, RolloutKind, RolloutState, StepState
+from quarterdeck.history.records import ReleaseRow, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.closely import HostMove, look_closely, ways_on
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.releases_diff import compare
@@ -353,3 +353,39 @@ def test_what_an_abort_will_do_and_what_makes_sense(filled: Qd) -> None:
         assert [change.name for change in found.difference.env] == ["GREETING"]
         with pytest.raises(JournalError):
             look_closely(journal, 999)
+
+
+@pytest.mark.parametrize(
+    ("action", "left"),
+    [("hook", "nothing else is left out"), ("switch", "that host is left as it is, and owed")],
+)
+def test_what_skipping_would_leave_is_said_of_the_step_that_failed(filled: Qd, action: str, left: str) -> None:
+    with filled.journal() as journal:
+        seen = look_closely(journal, 4)
+    failed = Step(4, 1, "web-1", action, 1, {}, "4.1.x", StepState.FAILED, 1, 1, {}, None, None)
+    ways, _ = ways_on(msgspec.structs.replace(seen, steps=(failed,)))
+    assert [way.does for way in ways if way.kind == "skip"] == [f"goes on without {action} on web-1: {left}"]
+
+
+async def test_nothing_that_one_decides_by_is_cut_off_in_a_small_terminal(filled: Qd, make_room: MakeRoom) -> None:
+    with filled.journal() as journal:
+        seen = look_closely(journal, 4)
+    failed = Step(4, 1, "web-1", "switch", 1, {}, "4.1.x", StepState.FAILED, 1, 1, {}, None, None)
+    hosts = [HostMove(f"host-{n}.example.com", "v8", "v9", StepState.PENDING) for n in range(12)]
+    why = f"web-1: {'hook bin/smoke ended with 1 and so on, ' * 4}; retry, skip or abort THE END"
+    seen = msgspec.structs.replace(
+        seen, steps=(failed,), hosts=tuple(hosts), rollout=msgspec.structs.replace(seen.rollout, outcome=why)
+    )
+    room = make_room()
+    async with room.run_test(size=(80, 24)):
+        for card, ends in (
+            (WaysOnCard(4, "production/web"), ("as it is, and owed", "THE END")),
+            (AbortCard(4, "production/web"), ("host-11.example.com",)),
+        ):
+            await room.push_screen(card)
+            card.seen = seen
+            card.said = f"refused: {'because of this and that, ' * 6} THE ADVICE"
+            sheet = card.sheet(76)
+            text = " ".join(plain(line) for line in (*sheet.body, *sheet.foot))
+            assert all(end in " ".join(text.split()) for end in (*ends, "THE ADVICE")), text
+            assert all(len(plain(line)) <= 76 for line in (*sheet.body, *sheet.foot))

@@ -218,9 +218,9 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     queue = queued(journal, rollout)
     events = [event for event in journal.every_event(rollout.id) if not event.kind.startswith("step.")]
     metrics, off = metrics_seen(journal, rollout, steps), switched_off(journal, rollout, steps)
-    numbers = [event.body.get("request") for event in events if event.kind == "request"]
+    requested = [event.body.get("request") for event in events if event.kind == "request"]
     asked: list[Request] = []
-    for number in numbers:
+    for number in requested:
         with contextlib.suppress(RequestRefused):  # an event of another version's may tell of one that is not here
             asked += [journal.request(number)] if isinstance(number, int) else []
     session.printer.document(

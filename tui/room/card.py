@@ -4,6 +4,7 @@ A card works on what it was opened on, never on what is chosen behind it. Its co
 on the screen for a while, Enter never confirms, and nothing that was typed before it was seen can confirm it.
 """
 
+import textwrap
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -20,7 +21,7 @@ from quarterdeck.rollouts.refusals import Refused, UnknownTarget
 from quarterdeck.tui.room.boxes import Box
 from quarterdeck.tui.room.layers import Layer
 from quarterdeck.tui.room.pane import Pane, Size
-from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, cells, crop, ellipsis, fit, row
+from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, cells, crop, fit
 
 if TYPE_CHECKING:
     from quarterdeck.tui.room.app import Room
@@ -31,6 +32,7 @@ DEAD_TICKS = 8  # 400 ms
 DRAIN_TICKS = 60  # that the terminal gets to take the first frame
 STALL = 0.3  # seconds between two ticks: the loop stood still, and what was typed meanwhile is still to come
 WIDEST = 100
+MOST_SAID = 4  # rows
 MARGIN = 1
 SLOW = "the journal did not answer in time: look at the rollouts (2) before you try again"
 
@@ -143,8 +145,19 @@ def keys_rows(width: int, *keys: tuple[str, str], dead: bool = False) -> list[Ro
     return [tuple(spans) for spans in rows]
 
 
-def said_row(text: str, width: int, role: Role = Role.WARN) -> Row:
-    return row(Span(ellipsis(text, width), role))
+def wrapped(
+    text: str, width: int, role: Role = Role.PLAIN, *, head: Sequence[Span] = (), most: int | None = None
+) -> list[Row]:
+    """A sentence over as many rows as it needs (``most``: and no more), behind ``head``: nothing is cut off that one decides by."""
+    before = sum(cells(span.text) for span in head)
+    pieces = textwrap.wrap(text, max(width - before, 20), max_lines=most, placeholder=" ..") or [""]
+    under = (Span(" " * before),) if before else ()
+    return [(*(under if number else head), Span(piece, role)) for number, piece in enumerate(pieces)]
+
+
+def said_rows(text: str, width: int, role: Role = Role.WARN) -> list[Row]:
+    """What an action came to; nothing where nothing is said."""
+    return wrapped(text, width, role, most=MOST_SAID) if text else []
 
 
 class Face(Pane, can_focus=False):

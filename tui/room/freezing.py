@@ -59,12 +59,12 @@ def header_span(frozen: Sequence[tuple[str, Frozen]], *, wide: bool, room: int =
     return Span(whole if cells(whole) <= room else f"# {name[:4].upper()}{more}", Role.FROZEN)
 
 
-def banner_row(frozen: Sequence[tuple[str, Frozen]], production: str, width: int) -> Row:
+def banner_row(frozen: Sequence[tuple[str, Frozen]], production: str, width: int, keys: str) -> Row:
     """``# PRODUCTION is frozen until Mon … : weekend      F windows``; nothing where nothing is."""
     if not frozen:
         return ()
     name, first = frozen[0]
-    tail = "  F windows " + (f"(+{len(frozen) - 1} more) " if len(frozen) > 1 else "")
+    tail = f"  {keys} " + (f"(+{len(frozen) - 1} more) " if len(frozen) > 1 else "")
     head = f"# {name.upper() if name == production else name} is frozen {' '.join(clean(first.words).split())}"
     room = max(width - cells(tail), 0)
     return Span(ellipsis(head, room).ljust(room), Role.FROZEN), Span(tail[:width], Role.FROZEN)

@@ -113,6 +113,10 @@ class Furnished(App[int], inherit_bindings=False):
         last = seen.moving.rollout if seen.moving is not None else seen.last
         return last.id if last is not None else None
 
+    def acts_on(self, target: str, rollout: int | None) -> bool:
+        """Whether a key that is pressed now acts on that target, and on this rollout of it."""
+        return self.place.target == target and (rollout is None or self.chosen_rollout == rollout)
+
     @property
     def focused_pane(self) -> Pane | None:
         return self.focused if isinstance(self.focused, Pane) else None

@@ -12,7 +12,7 @@ from quarterdeck.rollouts.closely import Closely, look_closely
 from quarterdeck.rollouts.policy import set_aside
 from quarterdeck.tui.cli.times import clock
 from quarterdeck.tui.cli.waits import flag_off_words
-from quarterdeck.tui.room.card import Sheet, keys_rows, said_row
+from quarterdeck.tui.room.card import Sheet, keys_rows, said_rows
 from quarterdeck.tui.room.cards.deploy import wave_rows
 from quarterdeck.tui.room.cards.under_way import RolloutCard
 from quarterdeck.tui.room.cards.words import WordsCard
@@ -138,7 +138,7 @@ class ApprovalCard(RolloutCard):
         return self.headed("APPROVE", self._ends(width), body, foot)
 
     def _foot(self, width: int, *keys: tuple[str, str], dead: bool = False) -> list[Row]:
-        said = [said_row(self.said, width)] if self.said else []
+        said = said_rows(self.said, width)
         return [EMPTY, *said, *keys_rows(width, *keys, dead=dead)]
 
     def _ends(self, width: int) -> list[Row]:

@@ -21,7 +21,7 @@ from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
 from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.aside import aside
-from quarterdeck.tui.room.card import SLOW, Card, Sheet, keys_rows, said_row
+from quarterdeck.tui.room.card import SLOW, Card, Sheet, keys_rows, said_rows
 from quarterdeck.tui.room.cards.checks import (
     Check,
     Level,
@@ -361,8 +361,8 @@ class ArmedCard(Card):
             return Sheet(title, *self._refusal(width), right=right, production=production)
         checks = self.checks()
         foot: list[Row] = [EMPTY]
-        if self.said and not (self.planned and self.said == TOO_SOON):
-            foot.append(said_row(self.said, width))
+        if not (self.planned and self.said == TOO_SOON):
+            foot += said_rows(self.said, width)
         foot += self._confirming(width, checks)
         return Sheet(
             title,
@@ -425,8 +425,7 @@ class ArmedCard(Card):
         reason = one_line(seen.rollout.reason)
         body += [EMPTY, row(Span("why   ", Role.DIM), reason or Span("no reason yet: n writes one down", Role.DIM))]
         foot: list[Row] = [EMPTY]
-        if self.said:
-            foot.append(said_row(self.said, width))
+        foot += said_rows(self.said, width)
         if seen.ended:
             keys = (("n", "reason"), ("2", "rollout"), *self._way_on(seen))
             foot += keys_rows(width, *keys, ("esc", "close"), ("Q", "leave"))

@@ -4,7 +4,7 @@ import textwrap
 
 from quarterdeck.rollouts.freezing import end_freezes, freeze
 from quarterdeck.rollouts.frozen import Standing, by_hand
-from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_rows
 from quarterdeck.tui.room.cards.checks import is_production
 from quarterdeck.tui.room.cards.words import WordsCard
 from quarterdeck.tui.room.freezing import standing_of, window_words
@@ -77,8 +77,7 @@ class FreezeCard(Card):
         )
         lines("", "What is under way goes on, and a rollback is never blocked.")
         foot: list[Row] = [EMPTY]
-        if self.said:
-            foot.append(said_row(self.said, width))
+        foot += said_rows(self.said, width)
         keys = [("f", "freeze it now, with a reason"), *([("u", "end what was frozen by hand")] if self.held else [])]
         foot += keys_rows(width, *keys, ("esc", "close"), dead=not self.guard.open)
         production = is_production(self.environment, self.room.picture.environments)

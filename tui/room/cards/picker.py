@@ -14,7 +14,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.offered import Offered, offered_details, offered_versions, unreleased
 from quarterdeck.rollouts.versions import KnownVersion, known_versions
 from quarterdeck.tui.cli.times import age, size
-from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_rows
 from quarterdeck.tui.room.cards.from_build import names_build
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, row
@@ -177,9 +177,8 @@ class VersionPicker(Card):
             row(Span(self._commits, Role.DIM)),
         ]
         if self.fault or self.asking:
-            foot.append(said_row(self.fault or self.asking, width, Role.WARN if self.fault else Role.STALE))
-        if self.said:
-            foot.append(said_row(self.said, width))
+            foot += said_rows(self.fault or self.asking, width, Role.WARN if self.fault else Role.STALE)
+        foot += said_rows(self.said, width)
         if self.typed is not None:
             asked = "build: " if names_build(self.typed) else "version: "
             foot.append(row(Span(asked, Role.KEY), self.typed, Span("_", Role.CURSOR)))

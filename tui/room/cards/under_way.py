@@ -9,7 +9,7 @@ from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.rollouts.closely import Closely, WayOn, look_closely, ways_on
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.tui.cli.waits import standing_words
-from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_rows, wrapped
 from quarterdeck.tui.room.cards.checks import is_production, place_words
 from quarterdeck.tui.room.desk import News
 from quarterdeck.tui.room.rollout_rows import host_rows, metric_rows, one_line, progress_row, state_row
@@ -121,11 +121,11 @@ class AbortCard(RolloutCard):
             return self.headed(
                 "ABORT", [], [row(Span("? reading the journal", Role.STALE))], [EMPTY, *keys_rows(width, ("esc", "no"))]
             )
-        body: list[Row] = [row(Span(one_line(words), Role.STRONG)) for words in abort_words(self.seen)]
+        said = abort_words(self.seen)
+        body: list[Row] = [line for words in said for line in wrapped(one_line(words), width, Role.STRONG)]
         body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended)]
         foot: list[Row] = [EMPTY]
-        if self.said:
-            foot.append(said_row(self.said, width))
+        foot += said_rows(self.said, width)
         keys = (("y", "abort it"), ("esc", "no")) if self.useful else (("esc", "close"),)
         foot += keys_rows(width, *keys, dead=self.useful and not self.guard.open)
         return self.headed(
@@ -172,19 +172,23 @@ class WaysOnCard(RolloutCard):
             )
         ways, why = ways_on(self.seen)
         body: list[Row] = [
-            row(Span(f"{_key(way)}  ", Role.KEY), Span(f"{_word(way):<7} ", Role.STRONG), one_line(way.does))
+            line
             for way in ways
+            for line in wrapped(
+                one_line(way.does),
+                width,
+                head=(Span(f"{_key(way)}  ", Role.KEY), Span(f"{_word(way):<7} ", Role.STRONG)),
+            )
         ]
         if why:
-            body.append(row(Span(why, Role.WARN)))
+            body += wrapped(why, width, Role.WARN)
         if stands := standing_words(self.seen.steps, self.seen.rollout.outcome, self.room.now()):
-            body += [EMPTY, row(Span(one_line(stands), Role.WARN))]
+            body += [EMPTY, *wrapped(one_line(stands), width, Role.WARN)]
         if self.seen.metrics:
             body += [EMPTY, *metric_rows(self.seen.metrics, width)]
         body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended)]
         foot: list[Row] = [EMPTY]
-        if self.said:
-            foot.append(said_row(self.said, width))
+        foot += said_rows(self.said, width)
         keys = [(_key(way), _word(way)) for way in ways]
         foot += keys_rows(width, *keys, ("esc", "no"), dead=bool(keys) and not self.guard.open)
         return self.headed(

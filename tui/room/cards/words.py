@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_row
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_rows
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, crop, row
 
@@ -58,8 +58,7 @@ class WordsCard(Card):
             text = text[room:]
         lines.append(row(text, Span("_", Role.CURSOR)))
         foot = [EMPTY]
-        if self.said:
-            foot.append(said_row(self.said, width))
+        foot += said_rows(self.said, width)
         foot += keys_rows(width, ("enter", self.does), ("esc", "no"))
         return Sheet(self.title_text, [row(Span(self.hint, Role.DIM)), EMPTY, *lines], foot)
 

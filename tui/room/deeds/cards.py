@@ -22,7 +22,7 @@ from quarterdeck.tui.room.cards.rollback import RollbackCard
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard, carry_on
 from quarterdeck.tui.room.cards.words import NoteCard
 from quarterdeck.tui.room.deeds import Handler, Words
-from quarterdeck.tui.room.overview.worst import waits_for_words
+from quarterdeck.tui.room.overview.worst import words_wanted
 
 ROLLOUT_PANES = frozenset({"rollout-list", "rollout", "rollouts"})
 
@@ -164,11 +164,8 @@ async def _approve(room: Room, words: Words) -> None:
     if words:
         await _card(ApprovalCard)(room, words)
         return
-    waiting = [seen for seen in room.picture.moving if waits_for_words(seen)]
     chosen = room.place.rollout if room.place.view == "rollouts" else None
-    here = next((seen for seen in waiting if seen.id == chosen), None)
-    here = here or next((seen for seen in waiting if seen.rollout.target == room.target_in(words)), None)
-    here = here or next(iter(waiting), None)
+    here = words_wanted(room.picture, room.target_in(words), chosen)
     if here is None:
         room.say("nothing waits for an approval")
         return

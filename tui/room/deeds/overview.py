@@ -2,8 +2,9 @@
 
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
+from quarterdeck.tui.room.freezing import frozen_environments
 from quarterdeck.tui.room.overview.matrix import Order
-from quarterdeck.tui.room.overview.worst import wrong_or_unready
+from quarterdeck.tui.room.overview.worst import least_ready, waiting, worst
 from quarterdeck.tui.room.panes.matrix import Matrix
 
 
@@ -23,11 +24,25 @@ async def _sort(room: Room, words: Words) -> None:
 
 
 async def _worst(room: Room, _words: Words) -> None:
-    seen = wrong_or_unready(room.picture)
-    if seen is None:
-        room.say("nothing is wrong")
+    """Whatever the alert band speaks of: what is wrong, else what waits for somebody, else what has no way
+    back, else what is frozen."""
+    seen, _ = worst(room.picture)
+    waits, _ = waiting(room.picture)
+    shut, _ = least_ready(room.picture)
+    frozen = frozen_environments(room.fleet.environments, room.picture, room.now())
+    if seen is not None:
+        room.choose(seen.target, rollout=seen.moving.id if seen.moving is not None else None)
+    elif waits is not None:
+        room.choose(waits.rollout.target, rollout=waits.id)
+    elif shut is not None:
+        room.choose(shut.target)
+    elif frozen:
+        there = [name for name in room.fleet.targets if name.partition("/")[0] == frozen[0][0]]
+        service = (room.place.target or "").partition("/")[2]
+        same = [name for name in there if name.partition("/")[2] == service]
+        room.choose(next(iter([*same, *there]), None))
     else:
-        room.choose(seen.target)
+        room.say("nothing is wrong")
 
 
 HANDLERS: dict[str, Handler] = {"sort": _sort, "worst": _worst}

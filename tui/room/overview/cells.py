@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from quarterdeck.rollouts.promoting import failed_at
+from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.promoting import stands_at
+from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.target_seen import Mark, TargetSeen
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Span, cells, ellipsis
@@ -41,14 +43,14 @@ def ill(seen: TargetSeen) -> list[str]:
     return [host.host for host in seen.hosts if host.health == "unhealthy"]
 
 
-def stands_failed(seen: TargetSeen) -> bool:
-    """Its rollout stands still at something that failed, an analysis for instance, and a person is waited for."""
-    return seen.moving is not None and failed_at(seen.moving.rollout, seen.moving.steps) is not None
-
-
 def in_trouble(seen: TargetSeen) -> bool:
-    """Failed, or on the way and a host is ill already, or stopped by a failure."""
-    return seen.mark is Mark.FAILED or (seen.moving is not None and (bool(ill(seen)) or stands_failed(seen)))
+    """Failed, or on the way and a host is ill already, or one step has failed and it stands still there."""
+    return seen.mark is Mark.FAILED or (seen.moving is not None and (bool(ill(seen)) or stands_still(seen.moving)))
+
+
+def stands_still(moving: RolloutSeen) -> bool:
+    """Whether a step of it failed and it asks how to go on."""
+    return moving.rollout.state is RolloutState.PAUSED and stands_at(moving.steps) is not None
 
 
 def back_words(seen: TargetSeen) -> tuple[str, Role]:

@@ -9,12 +9,12 @@ from typing import Final
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.promoting import asks_people, is_held, waits_in
+from quarterdeck.rollouts.promoting import asks_people, is_held, stands_at, waits_in
 from quarterdeck.rollouts.queueing import waits_for_turn
 from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.target_seen import Mark, TargetSeen
 from quarterdeck.rollouts.way_watch import in_the_way, unready
-from quarterdeck.tui.room.overview.cells import ill, in_trouble, stands_failed
+from quarterdeck.tui.room.overview.cells import ill, in_trouble, stands_still
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 
 _WORST: Final = (Mark.FAILED, Mark.DRIFT, Mark.STALE)
@@ -45,11 +45,6 @@ def least_ready(picture: Picture) -> tuple[TargetSeen | None, int]:
     return first, max(len(shut) - 1, 0)
 
 
-def wrong_or_unready(picture: Picture) -> TargetSeen | None:
-    """What the alert band is about where nobody is waited for."""
-    return worst(picture)[0] or least_ready(picture)[0]
-
-
 def waits_for_words(seen: RolloutSeen) -> bool:
     """Whether it waits for people to agree to it, or at a step of it."""
     if seen.rollout.state is RolloutState.PAUSED:
@@ -58,57 +53,62 @@ def waits_for_words(seen: RolloutSeen) -> bool:
     return waits and not waits_for_turn(seen.rollout)
 
 
-def waits_for_promotion(seen: RolloutSeen) -> bool:
-    """Whether it stands at a step of its own plan until somebody promotes it, or is held there by an operator: nothing has failed."""
+def waits_to_go_on(seen: RolloutSeen) -> bool:
+    """Whether it stands at a step of its own plan until somebody promotes it, or is held by an operator: nothing has failed."""
     return (
-        seen.rollout.state is RolloutState.PAUSED
-        and waits_in(seen.steps) is not None
-        and asks_people(seen.steps) is None
+        seen.rollout.state is RolloutState.PAUSED and asks_people(seen.steps) is None and stands_at(seen.steps) is None
     )
 
 
-def waiting_key(seen: RolloutSeen) -> str:
-    """What lets it go on: ``a approve``."""
-    if waits_for_words(seen):
-        return "a approve"
-    return "p resume" if is_held(seen.rollout) else "p promote"
+def words_wanted(picture: Picture, target: str | None = None, rollout: int | None = None) -> RolloutSeen | None:
+    """The rollout whose plan one agrees to: the one that is named, else the target's, else the one that has waited longest."""
+    waiting = [seen for seen in picture.moving if waits_for_words(seen)]  # the newest first
+    named = [seen for seen in waiting if seen.id == rollout] or [
+        seen for seen in waiting if seen.rollout.target == target
+    ]
+    return next(iter([*named, *reversed(waiting)]), None)
 
 
-def waiting_row(picture: Picture, width: int) -> Row:
-    """``? PRODUCTION api v143 waits for 1 approval by @leads …   a approve``: the oldest one; nothing where none waits."""
-    waiting = [seen for seen in picture.moving if waits_for_words(seen) or waits_for_promotion(seen)]
-    if not waiting:
-        return ()
-    seen = waiting[-1]  # they come the newest first
-    environment, _, service = seen.rollout.target.partition("/")
-    where = environment.upper() if environment == picture.production else environment
-    more = f"(+{len(waiting) - 1} more) " if len(waiting) > 1 else ""
-    tail = f"  {waiting_key(seen)} {more}"
-    head = f"? {where} {service} {seen.to_version or ''} {' '.join(clean(seen.rollout.outcome).split())}"
-    room = max(width - cells(tail), 0)
-    return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)
-
-
-def unready_row(picture: Picture, chosen: str | None, width: int, key_of: Callable[[str], str]) -> Row:
-    """``~ PRODUCTION api v143 no way back to v142: web-2: no copy of v142   7 why``; nothing where each way back is open."""
-    seen, others = least_ready(picture)
-    if seen is None:
-        return ()
-    where = seen.environment.upper() if seen.environment == picture.production else seen.environment
-    more = f"(+{others} more) " if others else ""
-    keys = _named(_WHY if chosen == seen.target else TO_IT, key_of)
-    tail = f"  {keys} {more}" if keys else f"  {more}"
-    why = "; ".join(clean(reason) for reason in in_the_way(seen) or ())
-    head = f"~ {where} {seen.service} {seen.version or ''} no way back to {seen.back.version}: {why}"
-    room = max(width - cells(tail), 0)
-    return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)
+def waiting(picture: Picture) -> tuple[RolloutSeen | None, int]:
+    """What has waited longest for somebody, and how many others do."""
+    there = [seen for seen in picture.moving if waits_for_words(seen) or waits_to_go_on(seen)]
+    return (there[-1] if there else None), max(len(there) - 1, 0)
 
 
 Ways = tuple[tuple[str, str], ...]
 """What helps: the id of an action, and what it would do."""
 
+
+def waiting_ways(seen: RolloutSeen) -> Ways:
+    """What lets it go on."""
+    if waits_for_words(seen):
+        return (("approve", "approve"),)
+    own = waits_in(seen.steps) is not None and not is_held(seen.rollout)
+    return (("promote", "promote" if own else "resume"),)
+
+
+def waiting_row(seen: RolloutSeen, more: int, production: str, width: int, keys: str) -> Row:
+    """``? PRODUCTION api v143 waits for 1 approval by @leads …   a approve``."""
+    environment, _, service = seen.rollout.target.partition("/")
+    where = environment.upper() if environment == production else environment
+    tail = f"  {keys} " + (f"(+{more} more) " if more else "")
+    head = f"? {where} {service} {seen.to_version or ''} {' '.join(clean(seen.rollout.outcome).split())}"
+    room = max(width - cells(tail), 0)
+    return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)
+
+
 TO_IT: Final[Ways] = (("worst", "choose it"),)
-_WHY: Final[Ways] = (("view-7", "why"),)
+WHY_UNREADY: Final[Ways] = (("view-7", "why"),)
+
+
+def unready_row(seen: TargetSeen, more: int, production: str, width: int, keys: str) -> Row:
+    """``~ PRODUCTION api v143 no way back to v142: web-2: no copy of v142   7 why``."""
+    where = seen.environment.upper() if seen.environment == production else seen.environment
+    tail = f"  {keys} " + (f"(+{more} more) " if more else "")
+    why = "; ".join(clean(reason) for reason in in_the_way(seen) or ())
+    head = f"~ {where} {seen.service} {seen.version or ''} no way back to {seen.back.version}: {why}"
+    room = max(width - cells(tail), 0)
+    return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)
 
 
 def alert_row(seen: TargetSeen | None, more: int, production: str, width: int, keys: str = "") -> Row:
@@ -128,12 +128,8 @@ def alert_row(seen: TargetSeen | None, more: int, production: str, width: int, k
     )
 
 
-def hints(seen: TargetSeen, chosen: str | None, key_of: Callable[[str], str]) -> str:
-    """``R roll back  l logs``, with the operator's own keys; ``! choose it`` where they would act on another target."""
-    return _named(cause(seen)[1] if chosen == seen.target else TO_IT, key_of)
-
-
-def _named(ways: Ways, key_of: Callable[[str], str]) -> str:
+def hints(ways: Ways, key_of: Callable[[str], str]) -> str:
+    """``R roll back  l logs``, with the operator's own keys."""
     return "  ".join(f"{key} {words}" for id, words in ways if (key := key_of(id)))
 
 
@@ -142,16 +138,13 @@ def cause(seen: TargetSeen) -> tuple[str, Ways]:
     back = seen.back.release is not None
     if seen.moving is not None and seen.moving.rollout.state is RolloutState.ORPHANED:
         return f"rollout {seen.moving.id}: its worker died", (("promote", "resume"), ("abort", "take it back"))
+    if seen.moving is not None and stands_still(seen.moving):
+        words = " ".join(clean(seen.moving.rollout.outcome).split())
+        return f"rollout {seen.moving.id} stands still: {words}", (("promote", "go on"), ("abort", "take it back"))
     bad = ill(seen)
     if bad and seen.moving is not None:
         away = ("rollback", "back") if back else ("abort", "take it back")
         return f"{_hosts(seen, bad)}, rollout {seen.moving.id}", (away, ("pause", "hold"))
-    if seen.moving is not None and stands_failed(seen):
-        away = ("rollback", "back") if back else ("abort", "take it back")
-        return f"rollout {seen.moving.id}: {' '.join(clean(seen.moving.rollout.outcome).split())}", (
-            away,
-            ("view-2", "rollout"),
-        )
     if seen.moving is None and seen.last is not None and seen.last.state is RolloutState.FAILED:
         return f"rollout {seen.last.id} failed: {seen.last.outcome}", _roll_back(back)
     if bad:
