@@ -183,6 +183,16 @@ def test_red_lines_come_first() -> None:
     assert rows[0][0].role is Role.BAD
 
 
+def test_what_is_in_the_way_is_read_whole() -> None:
+    long = f"rollout 26 (deploy v4) by lena@bastion is under way (paused): {'it is stopped first, ' * 4}THE END"
+    rows = [plain(line) for line in check_rows([Check(Level.OK, long), Check(Level.WARN, long)], 70)]
+    assert all(len(line) <= 70 for line in rows)
+    assert rows[0].startswith("note rollout 26")
+    assert [line[:5] for line in rows[1:-1]] == [" " * 5] * (len(rows) - 2)
+    assert "THE END" in rows[-2]
+    assert rows[-1].endswith(".."), "what is well takes one row"
+
+
 @pytest.mark.parametrize(
     ("environments", "name", "loud"),
     [

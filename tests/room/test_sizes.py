@@ -3,6 +3,8 @@
 import pytest
 
 from quarterdeck.tui.room.boxes import too_small
+from quarterdeck.tui.room.cards.under_way import AbortCard
+from quarterdeck.tui.room.rows import plain
 from tests.cli.qd_command import Qd
 from tests.room.conftest import MakeRoom
 from tests.room.seen import pane_text, until
@@ -29,6 +31,33 @@ async def test_too_small_a_terminal_changes_nothing_and_says_so(make_room: MakeR
         await pilot.resize_terminal(100, 24)
         await until(pilot, lambda: "R rollback" in pane_text(room, "footer"), "the footer")
         assert "too small" not in pane_text(room, "alert")
+
+
+async def test_a_card_in_a_terminal_that_became_too_small_changes_nothing(
+    make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its key would do can't be read there any more."""
+    room = make_room(target="production/web")
+    begun: list[str] = []
+
+    def shown() -> str:
+        return "\n".join(plain(line) for line in card.whole(60).foot)
+
+    async with room.run_test(size=(100, 24)) as pilot:
+        card = AbortCard(4, "production/web")
+        await room.push_screen(card)
+        await until(pilot, lambda: card.useful and card.guard.open, "its key to work")
+        monkeypatch.setattr(card, "begin", lambda _work, group: begun.append(group))
+        await pilot.resize_terminal(50, 14)
+        await until(pilot, lambda: "50x14 is too small" in shown(), "the sentence")
+        assert not card.guard.open
+        await until(pilot, lambda: card.guard.open, "the dead time to be over")
+        await pilot.press("y")
+        assert begun == []
+        await pilot.resize_terminal(100, 24)
+        await until(pilot, lambda: card.guard.open and "too small" not in shown(), "its key to work again")
+        await pilot.press("y")
+        assert begun == ["abort"]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 40), (20, 3), (59, 15), (300, 100)])

@@ -90,3 +90,12 @@ async def test_what_the_way_back_changes_of_the_configuration(make_room: MakeRoo
         await until(pilot, lambda: "config 1 env 1 files" in row(pane_text(room, "card"), "back"), "the comparison")
         room.choose("staging/api")
         await until(pilot, lambda: "config" not in pane_text(room, "card"), "another target's")
+
+
+async def test_the_path_of_a_rollback_counts_the_hosts_that_it_would_change(make_acme: MakeAcme) -> None:
+    """Half of them run what it leads to already."""
+    room = make_acme(target=TARGET)
+    async with room.run_test(size=(200, 60)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await until(pilot, lambda: bool(row(pane_text(room, "card"), "path")), "the path")
+        assert "switch 2 of 4 hosts to v143 in production -> check their health" in row(pane_text(room, "card"), "path")

@@ -4,7 +4,6 @@ A card works on what it was opened on, never on what is chosen behind it. Its co
 on the screen for a while, Enter never confirms, and nothing that was typed before it was seen can confirm it.
 """
 
-import textwrap
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -18,10 +17,11 @@ from textual.worker import Worker
 
 from quarterdeck.history.errors import JournalError
 from quarterdeck.rollouts.refusals import Refused, UnknownTarget
-from quarterdeck.tui.room.boxes import Box
+from quarterdeck.tui.room.boxes import Box, too_small
 from quarterdeck.tui.room.layers import Layer
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, cells, crop, fit
+from quarterdeck.tui.room.wrapping import said_rows
 
 if TYPE_CHECKING:
     from quarterdeck.tui.room.app import Room
@@ -31,8 +31,8 @@ TICK = 0.05  # seconds
 DEAD_TICKS = 8  # 400 ms
 DRAIN_TICKS = 60  # that the terminal gets to take the first frame
 STALL = 0.3  # seconds between two ticks: the loop stood still, and what was typed meanwhile is still to come
+ALWAYS = frozenset({"escape", "q", "Q", "j", "down", "k", "up"})  # keys that only move or leave
 WIDEST = 100
-MOST_SAID = 4  # rows
 MARGIN = 1
 SLOW = "the journal did not answer in time: look at the rollouts (2) before you try again"
 
@@ -145,21 +145,6 @@ def keys_rows(width: int, *keys: tuple[str, str], dead: bool = False) -> list[Ro
     return [tuple(spans) for spans in rows]
 
 
-def wrapped(
-    text: str, width: int, role: Role = Role.PLAIN, *, head: Sequence[Span] = (), most: int | None = None
-) -> list[Row]:
-    """A sentence over as many rows as it needs (``most``: and no more), behind ``head``: nothing is cut off that one decides by."""
-    before = sum(cells(span.text) for span in head)
-    pieces = textwrap.wrap(text, max(width - before, 20), max_lines=most, placeholder=" ..") or [""]
-    under = (Span(" " * before),) if before else ()
-    return [(*(under if number else head), Span(piece, role)) for number, piece in enumerate(pieces)]
-
-
-def said_rows(text: str, width: int, role: Role = Role.WARN) -> list[Row]:
-    """What an action came to; nothing where nothing is said."""
-    return wrapped(text, width, role, most=MOST_SAID) if text else []
-
-
 class Face(Pane, can_focus=False):
     """The card's box. Its rows come from the card."""
 
@@ -169,13 +154,15 @@ class Face(Pane, can_focus=False):
     def build(self, size: Size) -> Sequence[Row]:
         card = self.screen
         assert isinstance(card, Card)
-        sheet = card.sheet(size.width - 4)
+        sheet = card.whole(size.width - 4)
         card.top = max(0, min(card.top, len(sheet.body) - size.height + 2 + len(sheet.top) + len(sheet.foot)))
         return sheet_rows(sheet, size.width, size.height, card.top)
 
 
 class Card(Layer, ModalScreen[None]):
     """A subclass gives ``sheet`` and ``pressed``. Whatever closes the card comes through ``leave``."""
+
+    changes: ClassVar[bool] = True  # False: it only shows something
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,6 +178,17 @@ class Card(Layer, ModalScreen[None]):
     @property
     def room(self) -> "Room":
         return cast("Room", self.app)
+
+    @property
+    def too_small(self) -> str:
+        """Why its keys are off, where the terminal became too small to show what they would change."""
+        return too_small(*self.app.size) if self.changes else ""
+
+    def whole(self, width: int) -> Sheet:
+        """``sheet``, and why its keys are off."""
+        sheet = self.sheet(width)
+        small = said_rows(self.too_small, width)
+        return msgspec.structs.replace(sheet, foot=(*sheet.foot, *small)) if small else sheet
 
     # what a subclass says
 
@@ -226,6 +224,8 @@ class Card(Layer, ModalScreen[None]):
         self.set_interval(TICK, self._tick)
 
     def on_resize(self, _event: events.Resize) -> None:
+        if self.too_small:
+            self.guard.restart()  # when it has grown again, what it says has to be read again
         self.lay_out()
 
     def lay_out(self) -> None:
@@ -240,9 +240,9 @@ class Card(Layer, ModalScreen[None]):
 
     def place_of(self, columns: int, lines: int) -> Box:
         widest = min(WIDEST, columns - 4)
-        sheet = self.sheet(widest)
+        sheet = self.whole(widest)
         if sheet.width < widest:  # its words take more lines where they have less room
-            sheet = self.sheet(sheet.width)
+            sheet = self.whole(sheet.width)
         return box_for(sheet, columns, lines)
 
     def renew(self) -> None:
@@ -306,6 +306,9 @@ class Card(Layer, ModalScreen[None]):
         event.prevent_default()
         if self.gone:
             return
+        if self.too_small and event.key not in (ALWAYS if not self.typing else ("escape",)):
+            self.guard.restart()
+            return
         if self.typing:
             self.type_key(event.key, event.character if event.is_printable else None)
         elif event.key in ("j", "down"):
@@ -322,7 +325,7 @@ class Card(Layer, ModalScreen[None]):
         """Nothing is pasted into a card unless it asks for words."""
         event.stop()
         event.prevent_default()
-        if self.typing:
+        if self.typing and not self.too_small:
             self.pasted(event.text)
             self.renew()
 

@@ -12,12 +12,13 @@ from quarterdeck.rollouts.closely import Closely, look_closely
 from quarterdeck.rollouts.policy import set_aside
 from quarterdeck.tui.cli.times import clock
 from quarterdeck.tui.cli.waits import flag_off_words
-from quarterdeck.tui.room.card import Sheet, keys_rows, said_rows
+from quarterdeck.tui.room.card import Sheet, keys_rows
 from quarterdeck.tui.room.cards.deploy import wave_rows
 from quarterdeck.tui.room.cards.under_way import RolloutCard
 from quarterdeck.tui.room.cards.words import WordsCard
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, row
+from quarterdeck.tui.room.wrapping import said_rows
 
 
 class ApprovalCard(RolloutCard):

@@ -21,7 +21,7 @@ from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.way_facts import WayFacts, way_facts
 from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.aside import aside
-from quarterdeck.tui.room.card import SLOW, Card, Sheet, keys_rows, said_rows
+from quarterdeck.tui.room.card import SLOW, Card, Sheet, keys_rows
 from quarterdeck.tui.room.cards.checks import (
     Check,
     Level,
@@ -39,6 +39,7 @@ from quarterdeck.tui.room.freezing import freeze_words
 from quarterdeck.tui.room.rollout_rows import host_rows, metric_rows, one_line, progress_row, request_row, state_row
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
 from quarterdeck.tui.room.traffic_rows import short_spans
+from quarterdeck.tui.room.wrapping import said_rows
 
 if TYPE_CHECKING:
     from quarterdeck.config.release import Release

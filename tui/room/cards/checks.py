@@ -18,6 +18,7 @@ from quarterdeck.rollouts.way_facts import WayFacts
 from quarterdeck.tui.cli.routing_words import plan_words
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
+from quarterdeck.tui.room.wrapping import wrapped
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.commits import Between
@@ -36,6 +37,7 @@ class Level(StrEnum):
 
 _ROLES = {Level.RED: Role.BAD, Level.WARN: Role.WARN, Level.UNKNOWN: Role.STALE, Level.OK: Role.OK}
 _ORDER = list(Level)
+MOST = 3  # rows of one line of a card
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -44,18 +46,17 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def check_rows(checks: Sequence[Check], width: int) -> list[Row]:
-    """The worst first, so that it is seen where a small terminal cuts the end off."""
+    """The worst first, so that it is seen where a small terminal cuts the end off. What is well takes one row, what is not its own."""
     ordered = sorted(checks, key=lambda check: _ORDER.index(check.level))
-    return [
-        (
-            Span(f"{check.level:<5}", _ROLES[check.level]),
-            Span(
-                ellipsis(check.text, max(width - 5, 0)),
-                Role.PLAIN if check.level is Level.OK else _ROLES[check.level],
-            ),
-        )
-        for check in ordered
-    ]
+    rows: list[Row] = []
+    for check in ordered:
+        role = _ROLES[check.level]
+        head = (Span(f"{check.level:<5}", role),)
+        if check.level is Level.OK:
+            rows.append((*head, Span(ellipsis(check.text, max(width - 5, 0)))))
+        else:
+            rows += wrapped(check.text, width, role, head=head, most=MOST)
+    return rows
 
 
 def reds(checks: Collection[Check]) -> list[Check]:

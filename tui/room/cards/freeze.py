@@ -4,12 +4,13 @@ import textwrap
 
 from quarterdeck.rollouts.freezing import end_freezes, freeze
 from quarterdeck.rollouts.frozen import Standing, by_hand
-from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_rows
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.cards.checks import is_production
 from quarterdeck.tui.room.cards.words import WordsCard
 from quarterdeck.tui.room.freezing import standing_of, window_words
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
+from quarterdeck.tui.room.wrapping import said_rows
 
 
 class FreezeCard(Card):

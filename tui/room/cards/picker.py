@@ -14,10 +14,11 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.offered import Offered, offered_details, offered_versions, unreleased
 from quarterdeck.rollouts.versions import KnownVersion, known_versions
 from quarterdeck.tui.cli.times import age, size
-from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_rows
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.cards.from_build import names_build
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, row
+from quarterdeck.tui.room.wrapping import said_rows
 
 T = TypeVar("T")
 LONGEST = 80

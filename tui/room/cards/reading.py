@@ -23,6 +23,8 @@ _ROLES = {"=": Role.STRONG, "+": Role.OK, "-": Role.BAD}
 class ReadingCard(Card):
     """``rows`` are wrapped already, or cut at the edge."""
 
+    changes = False
+
     def __init__(self, heading: str, rows: Sequence[Row]) -> None:
         super().__init__()
         self.heading = heading

@@ -55,6 +55,8 @@ class Runbook(VerticalScroll, can_focus=False):
 class RunbookCard(Card):
     """The runbook over the whole screen."""
 
+    changes = False
+
     def __init__(self, service: str, path: Path) -> None:
         super().__init__()
         self.service = service

@@ -23,6 +23,8 @@ _P90: Final = frozenset({6, 8})  # of the columns
 class StatsCard(Card):
     """``targets``: None: all of them. What is counted is read once, when it opens."""
 
+    changes = False
+
     def __init__(self, of: str, targets: Collection[str] | None, now: datetime) -> None:
         super().__init__()
         self.of = of

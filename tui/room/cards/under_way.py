@@ -9,11 +9,12 @@ from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.rollouts.closely import Closely, WayOn, look_closely, ways_on
 from quarterdeck.rollouts.plan import Action
 from quarterdeck.tui.cli.waits import standing_words
-from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_rows, wrapped
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.cards.checks import is_production, place_words
 from quarterdeck.tui.room.desk import News
 from quarterdeck.tui.room.rollout_rows import host_rows, metric_rows, one_line, progress_row, state_row
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
+from quarterdeck.tui.room.wrapping import said_rows, wrapped
 
 if TYPE_CHECKING:
     from quarterdeck.tui.room.app import Room

@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from quarterdeck.tui.room.card import Card, Sheet, keys_rows, said_rows
+from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.rollout_rows import one_line
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, crop, row
+from quarterdeck.tui.room.wrapping import said_rows
 
 LONGEST = 500
 

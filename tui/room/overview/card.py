@@ -185,7 +185,9 @@ def _path(seen: TargetSeen, picture: Picture) -> str:
     target = f"{seen.back.version}"
     first = f"stop rollout {seen.moving.id} -> " if seen.moving is not None else ""
     word = "" if seen.environment != picture.production else " in production"
-    hosts, their = (f"{len(seen.hosts)} hosts", "their") if len(seen.hosts) != 1 else (seen.hosts[0].host, "its")
+    moved = [host for host in seen.hosts if host.release != seen.back.release or host.error is not None] or seen.hosts
+    of_all = f" of {len(seen.hosts)}" if len(moved) < len(seen.hosts) else ""
+    hosts, their = (f"{len(moved)}{of_all} hosts", "their") if len(moved) != 1 else (moved[0].host, "its")
     return f"R, then y: {first}switch {hosts} to {target}{word} -> check {their} health -> unlock"
 
 
