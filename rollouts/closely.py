@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 MOST_EVENTS = 300
 
 
+UNKNOWN = "?"  # what ran on a host that could not be asked
+
+
 class HostMove(msgspec.Struct, frozen=True):
-    """A host of the rollout. ``before``: what it ran when the plan was made; ``state``: of the step that moves it.
+    """A host of the rollout. ``before``: what it ran when the plan was made, or UNKNOWN; ``state``: of the step that moves it.
 
     ``back``: that step takes the host back, ``before`` is what the rollout had put there.
     """
@@ -120,10 +123,11 @@ def _hosts(rollout: Rollout, steps: tuple[Step, ...]) -> tuple[HostMove, ...]:
         after = None if step is None or step.action == Action.WITHDRAW else str(step.body.get("release") or "") or None
         back = step is not None and last is not None and step.seq > last
         error = str(step.outcome.get("error") or "") if step is not None else ""
+        unknown = bool(item.get("error")) and not item.get("current")
         found.append(
             HostMove(
                 name,
-                version_of(rollout.to_release if back else item.get("current")),
+                version_of(rollout.to_release if back else item.get("current")) if back or not unknown else UNKNOWN,
                 version_of(after or (rollout.to_release if step is None else None)),
                 step.state if step is not None else None,
                 error or item.get("error"),

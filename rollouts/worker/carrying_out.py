@@ -116,7 +116,8 @@ class CarryingOut(Drilling):
 
         total = len(self.crew.hosts)
         if (unfinished or elsewhere) and self.rollout.kind is RolloutKind.ROLLBACK:
-            why = "; ".join(dict.fromkeys([f.why for f in failures] + [with_host(h) for h in armed.hosts if h.error]))
+            away = [with_host(host) for host in armed.hosts if host.error and not (host.late and host.host in of_hosts)]
+            why = "; ".join(dict.fromkeys([f.why for f in failures] + away))
             missing = f", not {', '.join(unfinished)}" if unfinished else ""
             missing += "".join(f", and {place} was not put back" for place in dict.fromkeys(f.place for f in elsewhere))
             standing = f"{total - len(unfinished)} of {total} hosts run {name}{missing} ({why}). "

@@ -352,7 +352,7 @@ def _hosts(plan: Mapping[str, Any], looked: str | None) -> list[Check]:
     found = [Check(Level.RED, f"not reached, and owed until it is back: {text}") for text in lost]
     found += [Check(Level.RED, text) for text in ill]
     if late:
-        found.append(Check(Level.WARN, f"{' '.join(late)} has not answered yet: moved as soon as it does"))
+        found.append(Check(Level.WARN, f"no answer yet, moved if one comes in time, else owed: {' '.join(late)}"))
     if not lost and not late:
         count = len(hosts)
         ago = f", {age(looked)} ago" if looked else ""
