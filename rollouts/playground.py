@@ -111,9 +111,9 @@ def ship_everywhere(
 ) -> "list[Rollout]":
     """Deploys ``version`` to every target: environments in their order of promotion, everything else side by side.
 
-    ``said`` is told of each rollout that has ended. Returns those that did not succeed; nothing further is begun after one.
-    A release that an earlier story left as bad is shipped all the same. ``beside``: targets that nothing else waits for, and
-    whose failure is said and stops nothing; where one of them is under way, it is left alone.
+    ``said`` is told of each rollout that has ended, or stands still until a person says something. Returns those that did not
+    succeed; nothing further is begun after one. A release that an earlier story left as bad is shipped all the same. ``beside``:
+    targets that nothing else waits for, and whose failure is said and stops nothing; where one of them is under way, it is left alone.
     """
     from quarterdeck.history.records import ENDED, RolloutState
     from quarterdeck.rollouts.awaiting import await_state
@@ -128,7 +128,7 @@ def ship_everywhere(
     for environments in order_of_promotion(control.fleet):
         begun = ship([name for name in names if control.fleet.targets[name].environment in environments])
         for rollout in begun:
-            ended = await_state(control.journal, rollout.id, ENDED, SHIPPING)
+            ended = await_state(control.journal, rollout.id, {*ENDED, RolloutState.PAUSED}, SHIPPING)
             now = ended or control.journal.rollout(rollout.id)
             said(now)
             if now.state is not RolloutState.SUCCEEDED:

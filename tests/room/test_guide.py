@@ -83,7 +83,8 @@ async def test_elsewhere_there_is_no_guide(make_room: MakeRoom) -> None:
 
 
 def test_the_demo_on_a_terminal_ends_its_traffic_with_itself(tmp_path: Path) -> None:
-    """Real: a playground, two releases on it, the room with the guide, a bad release that arrives while one watches."""
+    """Real: a playground, two releases on it, the room with the guide, a bad release that arrives while one watches; and all of it again
+    on a playground that somebody has played with."""
     home = tmp_path / "home"
     home.mkdir()
     environment = {
@@ -109,6 +110,18 @@ def test_the_demo_on_a_terminal_ends_its_traffic_with_itself(tmp_path: Path) -> 
             terminal.send("\x11")  # ctrl-q leaves from a card too
             assert terminal.wait_ended() == 0
             terminal.wait_until(lambda: not loads(tmp_path), "the traffic to end")
+        # Played with: a target that is back on v1, where a deploy stands still from now on until somebody promotes it.
+        fleet = tmp_path / "state/quarterdeck/playground/fleet.yml"
+        back = ["--fleet", str(fleet), "rollback", "production/api", "--yes", "--wait"]
+        with Terminal(["env", "-C", str(home), *qd, *back], environment=environment) as terminal:
+            assert terminal.wait_ended(deadline=60.0) == 0
+        rolling, canary = "{rolling: {max_unavailable: 1}}", "{canary: {steps: [{set_weight: 34}, {pause: {}}]}}"
+        fleet.write_text(fleet.read_text().replace(rolling, canary))
+        with Terminal(["env", "-C", str(home), *qd, "demo"], environment=environment) as terminal:
+            terminal.wait_for("guide: a first incident", deadline=60.0)
+            terminal.wait_for("api v2 waits at 34 %")
+            terminal.send("\x11")
+            assert terminal.wait_ended() == 0
     finally:
         with Terminal(["env", "-C", str(home), *qd, "demo", "down"], environment=environment) as terminal:
             assert terminal.wait_ended() == 0

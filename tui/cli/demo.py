@@ -186,7 +186,7 @@ def ship(
             here.printer.say(f"  x {rollout.target}: rollout {rollout.id} {rollout.state}: {rollout.outcome}", "bad")
 
     if wanted:
-        here.printer.progress(f"deploying {version} to {len(wanted)} targets", "bold")
+        here.printer.progress(f"deploying {version} to {len(wanted)} target{'s' if len(wanted) != 1 else ''}", "bold")
     return ship_everywhere(here.control, version, reason, said, targets=wanted, beside=beside)
 
 
