@@ -1,7 +1,7 @@
 # `make` lists what can be made. Needs git, make and Python 3.11 or newer with venv; everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test trust lint format docs screenshots bench lock clean
+.PHONY: help setup demo test trust fuzz lint format docs screenshots bench lock clean
 
 BIN := .venv/bin
 # Tests run in so many processes, those of a file in one (they share a playground, or hosts); ARGS is handed on: make test ARGS="tests/config -k anchors"
@@ -26,6 +26,10 @@ test: ## runs the tests (ARGS="…" goes to pytest, JOBS=n processes)
 trust: ## the tests that keep the README's promises, at their full counts, and what they counted (under twenty minutes, as root)
 	@sh bootstrap.sh development
 	@QD_TRUST=full QD_TEST_REQUIRE=$${QD_TEST_REQUIRE:-all} $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m trust --promises $(ARGS)
+
+fuzz: ## inputs that nobody thought of, led by what of the program they reach (ARGS="--seconds 60 TARGET")
+	@sh bootstrap.sh development
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 lint: ## style, types, and that imports only go down a floor
 	@sh bootstrap.sh development

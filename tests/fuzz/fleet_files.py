@@ -286,6 +286,6 @@ TARGETS: Final = (
         changed_example,
         lambda: [bytes(range(n, n + 24)) for n in range(0, 224, 24)],
         longest=96,
-        examples=150,
+        examples=80,
     ),
 )

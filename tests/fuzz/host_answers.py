@@ -2,6 +2,7 @@
 success."""
 
 import asyncio
+import math
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,10 +13,10 @@ from typing import Any, Final
 import msgspec
 
 from quarterdeck.backends.errors import BackendError
-from quarterdeck.backends.hosts.contract import Fence, SecretValues
+from quarterdeck.backends.hosts.contract import Fence, SecretValues, Vitals
 from quarterdeck.backends.hosts.ssh.answer import Answer, parse
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
-from quarterdeck.backends.hosts.ssh.script import build
+from quarterdeck.backends.hosts.ssh.script import Script, build
 from quarterdeck.config.model import Health, Hook, HttpCheck, Logs, Runner, Slots
 from quarterdeck.config.release import Release, ResolvedArtifact
 from tests.backends.ssh.releases import IN_SLOTS, QUICK, quick_release
@@ -76,21 +77,27 @@ class _Here(Told):
         then: str = "",
     ) -> Answer:
         made = build(script, {**self._limit_tool, **values}, extra=extra)
-        shell = subprocess.Popen(["sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert shell.stdin is not None
-        assert shell.stdout is not None
-        shell.stdin.write(made.ahead + made.text)
-        shell.stdin.flush()
-        said = b""
-        if payload is not None:
-            while (line := shell.stdout.readline()) and line != f"{made.mark} send\n".encode():
-                said += line
-            async for part in payload:
-                shell.stdin.write(part)
-        out, err = shell.communicate(timeout=60)
-        stdout = (said + out).replace(made.mark.encode(), MARK.encode())
-        self.told = stdout, err, shell.returncode
+        sent = [part async for part in payload] if payload is not None else None
+        stdout, err, status = _run_here(made, sent)
+        self.told = stdout.replace(made.mark.encode(), MARK.encode()), err, status
         return parse(MARK, *self.told, "ssh host")
+
+
+def _run_here(script: Script, payload: list[bytes] | None) -> tuple[bytes, bytes, int]:
+    """By a shell of this machine; the payload when it asks for it."""
+    shell = subprocess.Popen(["sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    shell.stdin.write(script.ahead + script.text)
+    shell.stdin.flush()
+    said = b""
+    if payload is not None:
+        while (line := shell.stdout.readline()) and line != f"{script.mark} send\n".encode():
+            said += line
+        for part in payload:
+            shell.stdin.write(part)
+    out, err = shell.communicate(timeout=60)
+    return said + out, err, shell.returncode
 
 
 Ask = Callable[[SshConnection, Release], Awaitable[Any]]
@@ -114,6 +121,10 @@ RELEASE: Final = Release("test/web", "v1", ResolvedArtifact("x", "0" * 64), "/sr
 SLOTTED: Final = msgspec.structs.replace(RELEASE, runner=Runner(commands=IN_SLOTS, slots=Slots(8001, 8002)))
 
 
+def _staging(archive: Path) -> Ask:
+    return lambda connection, release: connection.stage(release, archive, NO_SECRETS, FENCE)
+
+
 @cache
 def runner() -> asyncio.Runner:
     return asyncio.Runner()
@@ -127,10 +138,16 @@ def any_answer(data: bytes) -> None:
     release = (RELEASE, SLOTTED)[choices.below(2)]
     stdout, _, stderr = data[3:].partition(b"\0")
     try:
-        runner().run(_asked(QUESTIONS[question], Told(stdout, stderr, status), release))
+        outcome = runner().run(_asked(QUESTIONS[question], Told(stdout, stderr, status), release))
+        if isinstance(outcome, Vitals):
+            assert math.isfinite(outcome.load_1m + outcome.uptime)
     except BackendError as error:
-        assert error.host == "host"
-        assert str(error).strip()
+        _names_the_host(error)
+
+
+def _names_the_host(error: BackendError) -> None:
+    assert error.host == "host"
+    assert str(error).startswith("host: ")
 
 
 async def _asked(ask: Ask, connection: SshConnection, release: Release) -> Any:
@@ -154,7 +171,7 @@ def recorded() -> tuple[_Recorded, ...]:
     for name, run_by in (("plain", Runner(commands=QUICK)), ("slotted", slotted)):
         release, archive = quick_release(place, f"v-{name}", place / name, runner=run_by)
         connection = _Here()
-        staging: Ask = lambda c, r, archive=archive: c.stage(r, archive, NO_SECRETS, FENCE)  # noqa: E731
+        staging = _staging(archive)
         asked = {"stage": staging, **QUESTIONS}
         for question, ask in asked.items():
             if question.startswith(("new lines", "figures", "health")):
@@ -179,12 +196,11 @@ def cut_answer(data: bytes) -> None:
 
 def _look_at_a_cut(told: _Recorded, at: int, status: int | None) -> None:
     connection = Told(told.stdout[:at], told.stderr, status)
-    nowhere = Path("/dev/null")
-    staging: Ask = lambda c, r: c.stage(r, nowhere, NO_SECRETS, FENCE)  # noqa: E731
+    staging = _staging(Path("/dev/null"))
     try:
         outcome = runner().run(_asked(QUESTIONS.get(told.question, staging), connection, told.release))
     except BackendError as error:
-        assert error.host == "host"
+        _names_the_host(error)
     else:
         assert _timeless(outcome) == told.outcome, (
             f"{told.question}, cut at {at} of {len(told.stdout)}, was taken for whole"

@@ -27,21 +27,52 @@ FLEET: Final = (
     "  s: {{artifact: {{tarball: 'x-{{version}}'}}, path: /srv/s, unit: s.service}}\n"
 )
 _KINDS: Final = (
-    "state", "armed", "requested", "request", "answer", "note", "reason", "exec", "exec.ended", "takeover", "verdict", "host.away", "debt",
-    "debt.settled", "adopted", "release", "replanned", "approvals.wanted", "queue.joined", "queue.left", "approved", "rejected", "freeze",
-    "freeze.ended", "override", "notified", "notify.failed", "pause.until", "analysis.measured", "analysis.begun", "routed", "flag.set",
-    "flag.failed", "drill.restored", "worker", "fence", "drilled", "step.started", "step.done", "step.failed", "step.skipped", "of tomorrow",
+    "state", "armed", "requested", "request", "answer", "note", "reason", "exec", "exec.ended", "takeover", "verdict",
+    "host.away", "debt", "debt.settled", "adopted", "release", "replanned", "approvals.wanted", "queue.joined",
+    "queue.left", "approved", "rejected", "freeze", "freeze.ended", "override", "notified", "notify.failed",
+    "pause.until", "analysis.measured", "analysis.begun", "routed", "flag.set", "flag.failed", "drill.restored",
+    "worker", "fence", "drilled", "step.started", "step.done", "step.failed", "step.skipped", "of-tomorrow",
 )  # fmt: skip
 _KEYS: Final = (
-    "to", "outcome", "summary", "to_release", "options", "reason", "kind", "arguments", "state", "answer", "text", "command", "exit_status",
-    "error", "release", "verdict", "seconds", "because", "step", "until", "environment", "frozen", "words", "policy", "service", "event", "why",
-    "action", "samples", "flag", "before", "after", "attempt", "cut", "not_drained", "slots", "share", "rules", "router", "request", "current",
-    "previous", "warnings", "detail", "metric", "canary", "baseline", "value", "body", "hosts", "anchors", "of tomorrow",
+    "to", "outcome", "summary", "to_release", "options", "reason", "kind", "arguments", "state", "answer", "text",
+    "command", "exit_status", "error", "release", "verdict", "seconds", "because", "step", "until", "environment",
+    "frozen", "words", "policy", "service", "event", "why", "action", "samples", "flag", "before", "after", "attempt",
+    "cut", "not_drained", "slots", "share", "rules", "router", "request", "current", "previous", "warnings", "detail",
+    "metric", "canary", "baseline", "value", "body", "hosts", "anchors", "of-tomorrow",
 )  # fmt: skip
 _PLAIN: Final[tuple[Any, ...]] = (
-    None, True, False, 0, 1, -1, 2, 10**15, 0.5, 1e300, "", "x", "v1-0", "running", "succeeded", "e", "e/s", "2026-11-30T01:02:03.000Z", "0001-01-01",
-    "9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00+14:00", "switch", "pause", "set_weight", "\x1b[2J", "\u202e", "a\nb", [], {}, [1], ["x"],
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    10**15,
+    0.5,
+    1e300,
+    "",
+    "x",
+    "v1-0",
+    "running",
+    "succeeded",
+    "e",
+    "e/s",
+    "2026-11-30T01:02:03.000Z",
+    "0001-01-01",
+    "9999-12-31T23:59:59.999Z",
+    "0001-01-01T00:00:00+14:00",
+    "switch",
+    "pause",
+    "set_weight",
+    "\x1b[2J",
+    "\u202e",
+    "a\nb",
+    [],
+    {},
+    [1],
+    ["x"],
+)
 
 
 def _value(choices: Choices, depth: int = 0) -> Any:
@@ -76,9 +107,13 @@ def _empty_state() -> Path:
 _NUMBERS: Final = itertools.count()
 
 
+Written = tuple[str, str | None, int | None, str | None, Mapping[str, Any]]
+"""Kind, target, rollout, host, body."""
+
+
 def events(data: bytes) -> None:
     choices = Choices(data)
-    written = []
+    written: list[Written] = []
     while choices.left and len(written) < 12:
         kind = str(choices.one(_KINDS))
         where = choices.below(8)
@@ -88,11 +123,7 @@ def events(data: bytes) -> None:
     read(written)
 
 
-Written = Sequence[tuple[str, str | None, int | None, str | None, Mapping[str, Any]]]
-"""Kind, target, rollout, host, body."""
-
-
-def read(written: Written) -> None:
+def read(written: Sequence[Written]) -> None:
     """Everything that shows a journal, with these events in it."""
     place = scratch() / f"journal-{next(_NUMBERS)}"
     shutil.copytree(_empty_state(), place / "state")
@@ -133,6 +164,6 @@ TARGETS: Final = (
             + [bytes([kind, 7, 3, key, 7, key, key + 1, 7, 0, key + 2]) for kind in range(0, 42, 5) for key in (0, 17)]
         ),
         longest=300,
-        examples=40,
+        examples=25,
     ),
 )

@@ -1,5 +1,5 @@
-"""What hosts keep of releases, as a broken or hostile host might tell it: never more than a named error, and never taken for whole when it is
-not."""
+"""What hosts keep of releases, as a broken or hostile host might tell it: no more than a named error, and never taken for whole when it
+is not."""
 
 import contextlib
 import itertools

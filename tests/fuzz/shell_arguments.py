@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
@@ -58,7 +59,12 @@ def arguments(data: bytes) -> None:
 
 
 def _nul_is_refused(text: str) -> None:
-    for use in (lambda: quote(text), lambda: assign("a", text), lambda: environment_file({"A": text}, "host", "test")):
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: quote(text),
+        lambda: assign("a", text),
+        lambda: environment_file({"A": text}, "host", "test"),
+    )
+    for use in uses:
         try:
             use()
         except (ValueError, BackendError):

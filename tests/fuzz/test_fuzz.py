@@ -12,7 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from quarterdeck.backends.errors import SecretUnavailable
+from quarterdeck.backends.hosts.ssh.host_keys import known_hosts_files
+from quarterdeck.backends.secrets.resolving import resolve_secrets
 from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.config.first_file.draft import CannotBegin
+from quarterdeck.config.first_file.sources import Surroundings
+from quarterdeck.config.model import SecretReference
+from quarterdeck.tui.room.editing import LONGEST, Editing
+from quarterdeck.tui.room.logs.saving import NotSaved, create
+from tests.fuzz import journals
 from tests.fuzz.host_answers import every_cut, recorded
 from tests.fuzz.shown_text import pieces_of_a_log
 from tests.fuzz.target import Target, within
@@ -135,6 +144,42 @@ def test_a_megabyte_made_to_be_slow_is_cleaned_in_linear_time(piece: bytes) -> N
 def test_a_long_line_is_cut_at_the_same_place_in_whatever_pieces_it_comes() -> None:
     line = b"\x1b[31m" + "\u00e9".encode() * 40_000 + b"\x1b" * 30_000 + b"the end"
     pieces_of_a_log(bytes(range(32)) + line + b"\nnext line\n" + line + b"\n")
+
+
+def test_events_that_another_version_wrote_are_told_as_they_stand() -> None:
+    """A wait without a number, a request without one and of one that is not here, a state that is a list, shares that are words."""
+    journals.read(
+        [
+            ("host.away", journals.TARGET, 1, "a", {"seconds": [1], "reason": "restart"}),
+            ("pause.until", journals.TARGET, 1, None, {"seconds": "soon"}),
+            ("request", journals.TARGET, 1, None, {}),
+            ("request", journals.TARGET, 1, None, {"request": 10**15}),
+            ("state", journals.TARGET, 1, None, {"to": {"failed": 1}}),
+            ("flag.set", journals.TARGET, 1, None, {"flag": "f", "before": "none", "after": {"percent": "all"}}),
+            ("routed", journals.TARGET, 1, None, {"share": "half"}),
+            ("step.started", journals.TARGET, 1, "a", {"attempt": "first"}),
+            ("of tomorrow", None, None, None, {"a": {"b": []}}),
+        ]
+    )
+
+
+async def test_a_path_of_somebody_who_is_not_here_is_a_named_error_everywhere(tmp_path: Path) -> None:
+    path = "~nobody-of-this-name/x"
+    with pytest.raises(SecretUnavailable, match="there is no such home directory"):
+        await resolve_secrets({"A": SecretReference("file", path)}, base=tmp_path)
+    with pytest.raises(NotSaved, match="there is no such home directory"):
+        create(path, "default.log")
+    with pytest.raises(NotSaved, match="no file can have that name"):
+        create("a\0b", "default.log")
+    with pytest.raises(CannotBegin, match="there is no such home directory"):
+        Surroundings(tmp_path, None, {}).named(path)
+    assert known_hosts_files((), [path], []) == known_hosts_files((), [], [])
+
+
+def test_a_line_that_is_full_takes_no_more() -> None:
+    editing = Editing("x" * (LONGEST + 10))
+    editing.insert("y" * 20)
+    assert "y" not in editing.text
 
 
 def test_every_corpus_belongs_to_a_target_and_is_small() -> None:

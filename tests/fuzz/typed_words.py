@@ -39,18 +39,36 @@ def conditions(data: bytes) -> None:
         try:
             found = condition(text)
         except ConditionUnfit as unfit:
-            assert 1 <= unfit.column <= len(text) + 1
+            _lies_within(unfit, text)
             return
         assert holds(found, value, values) in (True, False, None)
         names_value(found)
         assert condition(text) == found
 
 
+def _lies_within(unfit: ConditionUnfit, text: str) -> None:
+    assert 1 <= unfit.column <= len(text) + 1, unfit
+
+
 _READERS: Final = (
-    scalars.duration, scalars.positive_duration, scalars.share, scalars.weight, scalars.whole_number(0, 100), scalars.mode, scalars.true_or_false,
-    scalars.ssh_address, scalars.docker_address, scalars.image_repository, scalars.registry_part, scalars.release_path, scalars.ip_address,
-    scalars.host_path, scalars.variable, scalars.one_line, scalars.some_text,
-)  # fmt: skip
+    scalars.duration,
+    scalars.positive_duration,
+    scalars.share,
+    scalars.weight,
+    scalars.whole_number(0, 100),
+    scalars.mode,
+    scalars.true_or_false,
+    scalars.ssh_address,
+    scalars.docker_address,
+    scalars.image_repository,
+    scalars.registry_part,
+    scalars.release_path,
+    scalars.ip_address,
+    scalars.host_path,
+    scalars.variable,
+    scalars.one_line,
+    scalars.some_text,
+)
 
 
 def words(data: bytes) -> None:
@@ -75,9 +93,24 @@ NAMES: Final = Names(
     ("production/api", "staging/api"), ("12", "13"), {"production/api": ("v1", "v2")}, ("matrix", "card", "logs")
 )
 _KEYS: Final = (
-    "left", "right", "home", "end", "backspace", "delete", "ctrl+w", "ctrl+u", "ctrl+k", "up", "down", "tab", "shift+tab", "ctrl+b", "ctrl+f",
-    "f1", "escape",
-)  # fmt: skip
+    "left",
+    "right",
+    "home",
+    "end",
+    "backspace",
+    "delete",
+    "ctrl+w",
+    "ctrl+u",
+    "ctrl+k",
+    "up",
+    "down",
+    "tab",
+    "shift+tab",
+    "ctrl+b",
+    "ctrl+f",
+    "f1",
+    "escape",
+)
 
 
 def keys(data: bytes) -> None:
@@ -126,10 +159,21 @@ def begun(data: bytes) -> None:
 
 def _conditions() -> list[bytes]:
     texts = (
-        "value < 5", "not (value > 5 and value < 7) or isnan(value)", "max(values) - min(values) <= 1e3", "all(values < 5)",
-        "any(abs(values - mean(values)) > 2 * median(values))", "default(value, 0) / 0 == 1", "sum(values) * 1e308 > 0", "len(values) > 3",
-        "isinf(sum(values))", "missing(value)", "(" * 25 + "value" + ")" * 25, "value < 5%", "- - -value != 3", "mean(values) > 0",
-    )  # fmt: skip
+        "value < 5",
+        "not (value > 5 and value < 7) or isnan(value)",
+        "max(values) - min(values) <= 1e3",
+        "all(values < 5)",
+        "any(abs(values - mean(values)) > 2 * median(values))",
+        "default(value, 0) / 0 == 1",
+        "sum(values) * 1e308 > 0",
+        "len(values) > 3",
+        "isinf(sum(values))",
+        "missing(value)",
+        "(" * 25 + "value" + ")" * 25,
+        "value < 5%",
+        "- - -value != 3",
+        "mean(values) > 0",
+    )
     return [bytes([n, 5, n, n + 1, 6, 7, 8, n]) + text.encode() for n, text in enumerate(texts)]
 
 
@@ -163,7 +207,7 @@ def _words() -> list[bytes]:
             "0001-01-01T00:00:00+14:00",
             "9999-12-31T23:59:59-14:00",
             "2026-11-30T01:02:03Z",
-        )  # fmt: skip
+        )
     ]
 
 
@@ -171,7 +215,8 @@ def _begun() -> list[bytes]:
     corpus = Path(__file__).resolve().parents[1] / "config" / "corpus"
     kamal = (
         b"service: app\nimage: acme/app\nservers:\n  web:\n    hosts: [10.0.0.1, 10.0.0.2]\n    options: {memory: 500m}\n"
-        b"registry: {username: me, password: [KEY]}\nenv:\n  clear: {A: 1}\n  secret: [B]\nproxy: {ssl: true, host: a.b, healthcheck: {path: /up}}\n"
+        b"registry: {username: me, password: [KEY]}\nenv:\n  clear: {A: 1}\n  secret: [B]\n"
+        b"proxy: {ssl: true, host: a.b, healthcheck: {path: /up}}\n"
         b"ssh: {user: deploy, port: 22}\nvolumes: ['/a:/b']\nboot: {limit: 25%, wait: 2}\n"
     )
     ssh = b"Host web-1 web-2\n  HostName 10.0.0.1\n  User deploy\n  Port 22\nMatch user x\nHost *\nInclude ~nobody-of-this-name/x\nHost=a\n"
