@@ -68,12 +68,14 @@ def text_of(preview: Preview) -> str:
 
 
 def read_previews(directory: Path) -> tuple[Preview, ...]:
-    """Those whose files lie in ``directory``, by name; one that can't be read has ``fault``. No directory: none."""
+    """Those whose files lie in ``directory``, the oldest first: where two are in each other's way it is the newer that is left out. One
+    that can't be read has ``fault``. No directory: none."""
     try:
         files = sorted(name for name in os.listdir(directory) if name.endswith(SUFFIX) and not name.startswith("."))
     except OSError:
         return ()
-    return tuple(read_preview(directory / name) for name in files[:MOST_PREVIEWS])
+    found = [read_preview(directory / name) for name in files[:MOST_PREVIEWS]]
+    return tuple(sorted(found, key=lambda preview: (not preview.made, preview.made, preview.name)))
 
 
 def read_preview(path: Path) -> Preview:

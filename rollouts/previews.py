@@ -69,16 +69,26 @@ def clone(
     )
     _declare(fleet, made)
     renewed = load_fleet(fleet.file)
-    known = renewed.previews.get(name)
-    if known is None or known.fault:
+    if fault := _fault(fleet, renewed, name):
         with contextlib.suppress(OSError):
             made.file.unlink()
         raise Refused(
-            f"{name} can't be a preview of {origin} on {', '.join(made.hosts)}: {known.fault if known else 'its name is none'}",
-            "nothing was declared",
+            f"{name} can't be a preview of {origin} on {', '.join(made.hosts)}: {fault}", "nothing was declared"
         )
-    control.journal.record(MADE, body=_told(known))
+    control.journal.record(MADE, body=_told(made))
     return renewed
+
+
+def _fault(before: Fleet, after: Fleet, name: str) -> str:
+    """Why the new preview can't be: of itself, or because one that was there before it could not be any more; empty: it can."""
+    mine = after.previews.get(name)
+    if mine is None or mine.fault:
+        return mine.fault if mine is not None else f"{name} is no name"
+    for other in after.previews.values():
+        known = before.previews.get(other.name)
+        if other.fault and known is not None and not known.fault:
+            return f"it would be in the way of {other.name}: {other.fault}"
+    return ""
 
 
 def extend(control: Control, name: str, seconds: float) -> Preview:

@@ -158,6 +158,16 @@ def test_what_is_refused_declares_nothing(street: Field) -> None:
     assert "nothing was declared" in told
     street.write(path="~/srv/{environment}", health={"http": {"port": 8080}})
     assert "would both be port 8080" in street.qd("env", "clone", "staging", "pr-7", "--hosts", first, status=5).stderr
+    assert not list((street.state / "previews").glob("*.yml"))
+    # Of two previews that are in each other's way the older one stays, whatever they are called.
+    street.write(path="~/srv", health={"command": "true"})
+    third = street.hosts[2].name
+    street.qd("env", "clone", "staging", "pr-9", "--hosts", third, status=0)
+    told = street.qd("env", "clone", "staging", "a-1", "--hosts", third, status=5).stderr
+    assert f"are both in ~/srv on {third}" in told
+    assert list(listed(street)) == ["staging", "production", "pr-9"]
+    assert listed(street)["pr-9"]["fault"] is None
+    street.qd("env", "remove", "pr-9", "--yes", status=0)
     street.extra["operators"] = {"deploy": ["@nobody-is-in-this-group"]}
     street.write()
     assert "may not change anything" in street.qd("env", "clone", "staging", "pr-7", "--hosts", first, status=5).stderr
@@ -220,6 +230,8 @@ def test_a_preview_that_can_not_be_used_any_more_is_in_nobodys_way(street: Field
     assert "! the preview pr-7 is left out: there is no host host-99" in checked
     assert "! the preview pr-8 is left out: pr-8.yml:" in checked
     assert "there is no host host-99" in street.qd("env", "list", status=0).stdout
+    assert "can't be asked to stop it" in street.qd("env", "remove", "pr-7", "--yes", status=5).stderr
     for name in ("pr-7", "pr-8"):
-        street.qd("env", "remove", name, "--yes", status=0)
+        told = street.qd("env", "remove", name, "--yes", "--forget", status=0).stderr
+        assert name == "pr-8" or "was not touched" in told
     assert not os.listdir(street.state / "previews")

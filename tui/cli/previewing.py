@@ -291,12 +291,13 @@ def run_remove(session: "Session", arguments: argparse.Namespace) -> int:
         printer.line("= no preview is over: nothing to do", "ok")
         printer.document({"fleet": fleet.name, "removed": [], "left": []})
         return Exit.DONE
+    wanted, unreachable = _that_can_be_removed(session, wanted, forget=arguments.forget)
     for preview in wanted:
         targets = [target for target in fleet.targets.values() if target.environment == preview.name]
         of = ", ".join(f"{target.name} on {', '.join(host.name for host in target.hosts)}" for target in targets)
-        told = of or f"only its declaration, which can't be used ({preview.fault})"
+        told = of or f"only its declaration, which can't be used: {preview.fault}"
         printer.progress(f"{preview.name}: of {preview.origin or '?'}, by {preview.by or '?'}; removes {told}")
-    if not arguments.yes:
+    if wanted and not arguments.yes:
         if not session.interactive:
             raise MissingConfirmation(
                 f"{', '.join(preview.name for preview in wanted)}: nobody can be asked whether to stop and remove it; nothing was "
@@ -323,7 +324,29 @@ def run_remove(session: "Session", arguments: argparse.Namespace) -> int:
             "left": [{"target": one.target, "host": one.host, "release": one.was, "error": one.error} for one in left],
         }
     )
-    return _status(left, asked, forget=arguments.forget)
+    status = _status(left, asked, forget=arguments.forget)
+    return Exit.FAULT if status == Exit.DONE and unreachable else status
+
+
+def _that_can_be_removed(
+    session: "Session", wanted: "Sequence[Preview]", *, forget: bool
+) -> "tuple[list[Preview], list[Preview]]":
+    """Those whose hosts can be asked, and those of which nobody knows what runs where. One that was asked for by its name is refused."""
+    from quarterdeck.rollouts.refusals import Refused
+
+    faulty = [preview for preview in wanted if preview.fault]
+    if forget or not faulty:
+        return list(wanted), []
+    told = [
+        f"the preview {one.name} can't be used, so {', '.join(one.hosts) or 'its hosts'} can't be asked to stop it: {one.fault}"
+        for one in faulty
+    ]
+    advice = "put that right, or --forget removes the declaration alone and leaves what runs there"
+    if len(wanted) == 1:
+        raise Refused(told[0], advice)
+    for text in told:
+        session.printer.say(f"! {text}; {advice}", "warn")
+    return [preview for preview in wanted if not preview.fault], faulty
 
 
 def _remove(session: "Session", preview: "Preview") -> "list[OnHost]":
@@ -353,12 +376,15 @@ def _remove(session: "Session", preview: "Preview") -> "list[OnHost]":
 def _forget(session: "Session", preview: "Preview", bad: "Sequence[OnHost]") -> None:
     from quarterdeck.rollouts.previews import forget
 
-    forget(session.control, preview.name, left=[f"{one.host} ({one.target})" for one in bad])
+    left = list(preview.hosts) if preview.fault else [f"{one.host} ({one.target})" for one in bad]
+    forget(session.control, preview.name, left=left)
     session.printer.progress(f"= {preview.name} is declared no more", "ok")
     for one in bad:
         session.printer.say(
             f"! {one.host}: {one.target} may still be there, and nobody looks after it any more", "warn"
         )
+    if preview.fault and preview.hosts:
+        session.printer.say(f"! what runs of it on {', '.join(preview.hosts)} was not touched", "warn")
 
 
 def _status(left: "Sequence[OnHost]", asked: int, *, forget: bool) -> int:
