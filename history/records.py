@@ -102,6 +102,11 @@ class Rollout(msgspec.Struct, frozen=True):
     pid: int | None
 
     @property
+    def removes(self) -> bool:
+        """Whether it brought no release: its target, of a preview, was stopped and removed."""
+        return self.options.get("removes") is True
+
+    @property
     def partial(self) -> bool:
         """Whether it is about some hosts of the target only: whatever comes of it, the target as a whole runs what it ran."""
         return self.options.get("partial") is True

@@ -156,6 +156,8 @@ class _Telling:
     def take(self, change: Change) -> None:
         if change.kind not in (RolloutKind.DEPLOY, RolloutKind.ROLLBACK):
             return  # drills, flags and restarts change no release for good
+        if change.kind is RolloutKind.DEPLOY and change.to_release is None:
+            return  # nothing was deployed: a preview was removed
         began, ended = moment_of(change.started), moment_of(change.ended)
         if began is None or ended is None:
             return

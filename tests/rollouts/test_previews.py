@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.history.records import Event
+from quarterdeck.rollouts.statistics import judged
 from tests.driver import TARGET
 from tests.field import Field
 from tests.sshd import SshHost
@@ -108,6 +109,9 @@ def test_from_its_making_to_its_end(street: Field) -> None:
     assert not listed(street)["pr-7"]["expired"]
     street.qd("deploy", "pr-7/web", "v1", "--wait", status=0)
 
+    with street.journal(read_only=True) as journal:
+        deployed = len(judged(journal.changes()).deployments)
+
     # Removed: stopped, gone from the hosts, declared no more; staging has not noticed.
     assert "give --yes" in street.qd("env", "remove", "pr-7", status=5).stderr
     assert runs(third, "pr-7") == "v1"
@@ -122,6 +126,11 @@ def test_from_its_making_to_its_end(street: Field) -> None:
     assert [event.body["environment"] for event in events(street, "preview.removed")] == ["pr-7"]
     assert len(events(street, "preview.made")) == 1
     street.qd("audit", "verify", status=0)
+
+    with street.journal(read_only=True) as journal:
+        assert len(judged(journal.changes()).deployments) == deployed, "a removal is no deployment"
+    newest = street.qd("rollouts", status=0).stdout.splitlines()[1].split()
+    assert newest[2:5] == ["pr-7/web", "removed", "succeeded"]
 
     # The same name again begins from nothing.
     clone(street)

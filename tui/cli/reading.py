@@ -162,7 +162,7 @@ def run_rollouts(session: "Session", arguments: argparse.Namespace) -> int:
                 str(rollout.id),
                 str(rollout.kind),
                 rollout.target,
-                _version(session, rollout.to_release),
+                "removed" if rollout.removes else _version(session, rollout.to_release),
                 str(rollout.state).replace("_", " "),
                 day_and_clock(rollout.created)[5:16],
                 rollout.requested_by,

@@ -206,7 +206,8 @@ def ended_row(seen: RolloutSeen, width: int, now: datetime) -> Row:
     if rollout.ended:
         today = rollout.ended[:10] == now.strftime("%Y-%m-%d")
         when = f"{clock(rollout.ended)[:5]}Z" if today else f"{age(rollout.ended, now)} ago"
-    text = f" {rollout.id} {service} @ {environment} {_short(seen.to_version)} "
+    what = "removed" if rollout.removes else _short(seen.to_version)
+    text = f" {rollout.id} {service} @ {environment} {what} "
     why = f"  {rollout.outcome}" if rollout.outcome and rollout.state is not RolloutState.SUCCEEDED else ""
     tail = f" {when} {rollout.requested_by.split('@')[0]}"
     left = max(width - cells(text) - len(state) - cells(tail), 0)
