@@ -13,7 +13,15 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.doctor import detachment, examine, kills_user_processes
 from quarterdeck.rollouts.doctor_engines import target_findings
-from quarterdeck.rollouts.doctor_hosts import path_findings, questions, unit_findings
+from quarterdeck.rollouts.doctor_hosts import (
+    HostLook,
+    command_findings,
+    host_findings,
+    path_findings,
+    questions,
+    sudo_commands,
+    unit_findings,
+)
 from quarterdeck.rollouts.findings import Finding, Verdict
 from quarterdeck.rollouts.logs import open_backend
 from tests.conftest import StartFleet
@@ -221,3 +229,38 @@ def test_of_a_template_the_instances_in_the_slots_are_asked_for() -> None:
     for verb in ("restart", "stop"):
         for slot in ("blue", "green"):
             assert f"/usr/bin/systemctl {verb} web@{slot}.service" in sudo.fix
+
+
+def test_commands_that_say_sudo_are_asked_about_one_by_one() -> None:
+    commands = Commands(
+        "sudo -n systemctl restart web && echo ok", "sudo systemctl stop web; true", status='sudo kill -0 "$(cat pid)"'
+    )
+    target = Target("staging", "web", (), "/srv/web", Artifact("/a"), Runner(commands=commands))
+    wanted = [["systemctl", "restart", "web"], ["systemctl", "stop", "web"]]
+    assert sudo_commands(target) == wanted, "what a shell has to make of variables can't be asked about"
+    script = questions([target])
+    assert "sudo -n -l systemctl restart web >/dev/null" in script
+    assert "sudo systemctl" not in script, "nothing is run"
+    said = {"sudo-0": "systemctl restart web", "sudo-1": "systemctl stop web"}
+    [finding] = command_findings("host web-1", target, said)
+    assert finding.verdict is Verdict.FAIL
+    assert "systemctl restart web, systemctl stop web" in finding.sentence
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(75.0, "75 s before"), (-90.0, "90 s behind"), (2.0, ""), (None, "")])
+def test_a_clock_that_is_off(ahead: float | None, words: str) -> None:
+    found = host_findings("host web-1", HostLook("deploy", (), (), ahead, "", True), [])
+    assert [words in finding.sentence for finding in found] == ([True] if words else [])
+
+
+@pytest.mark.sshd
+async def test_a_clock_that_is_off_is_seen_on_a_host(start_sshd_fleet: StartFleet, tmp_path: Path) -> None:
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    (bin / "date").write_text('#!/bin/sh\necho $(($(/bin/date "$@") + 120))\n')
+    (bin / "date").chmod(0o755)
+    hosts = start_sshd_fleet(1, environment=[f"PATH={bin}:{os.environ['PATH']}"])
+    (tmp_path / "artifacts").mkdir()
+    found = await findings(write(tmp_path / "fleet.yml", hosts))
+    assert found["host host-1"].verdict is Verdict.WARN
+    assert "its clock is 1" in found["host host-1"].sentence
