@@ -225,6 +225,9 @@ class Control:
         return True
 
     def _start(self, rollout: Rollout) -> None:
+        if rollout.removes:  # no worker's: the command itself does it
+            environment = rollout.target.partition("/")[0]
+            raise Refused(f"rollout {rollout.id} removes a preview, and was cut short", f"qd env remove {environment}")
         options = rollout.options
         only = set(options.get("only") or ())
         declared = options["target"]["hosts"]

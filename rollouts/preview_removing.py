@@ -12,7 +12,7 @@ from quarterdeck.backends.hosts.contract import Fence, HostBackend
 from quarterdeck.config.model import Host, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.errors import TargetBusy
-from quarterdeck.history.lease import WorkerLock
+from quarterdeck.history.lease import WorkerLock, lock_is_held
 from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.leaving import leave
@@ -44,7 +44,12 @@ async def remove_target(
     if environment.preview is None:
         raise Refused(f"{target.environment} is no preview", "its services are never removed")
     active = control.under_way(target.name)
-    died = active is not None and active.state is RolloutState.ORPHANED and active.kind is not RolloutKind.ROLLBACK
+    died = active is not None and (
+        (active.state is RolloutState.ORPHANED and active.kind is not RolloutKind.ROLLBACK)
+        or (
+            active.removes and not lock_is_held(control.journal.path.parent, active.id)
+        )  # it has it from before it begins
+    )
     if active is not None and not died:
         raise Refused(busy(active), f"wait for it, or first: qd abort {active.id}")
     journal = control.journal

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quarterdeck.history.records import Event
+from quarterdeck.history.records import Event, RolloutKind, RolloutState
 from quarterdeck.rollouts.statistics import judged
 from tests.driver import TARGET
 from tests.field import Field
@@ -213,7 +213,14 @@ def test_after_the_bastion_was_lost(street: Field) -> None:
     assert (found["current"].rpartition("-")[0], found["previous"].rpartition("-")[0]) == ("v3", "v2")
     street.qd("rollback", "pr-7/web", "--yes", "--wait", status=0)
     assert runs(street.hosts[2], "pr-7") == "v2"
+    # A removal that was killed in the middle is taken up by the next one.
+    with street.journal() as journal:
+        killed = journal.arm("pr-7/web", RolloutKind.DEPLOY, options={"removes": True})
+        journal.begin(killed.id, preempt="nothing")
+    assert "qd env remove pr-7" in street.qd("resume", str(killed.id), status=5).stderr
     street.qd("env", "remove", "pr-7", "--yes", status=0)
+    with street.journal(read_only=True) as journal:
+        assert journal.rollout(killed.id).state is RolloutState.SUPERSEDED
     assert runs(street.hosts[2], "pr-7") is None
 
 
