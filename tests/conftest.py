@@ -49,6 +49,7 @@ LONGEST_FIRST = (
     "trust/test_11_clock_while_rolling_out.py",
     "trust/test_24_abort_docker.py",
     "rollouts/test_when_things_go_wrong.py",
+    "rollouts/test_previews.py",
     "backends/ssh/test_overtaking.py",
     "room/test_unread_terminal.py",
     "cli/test_playground_end_to_end.py",
