@@ -43,6 +43,8 @@ LONGEST_FIRST = (
     "rollouts/test_observer.py",
     "rollouts/test_observer_of_engines.py",
     "trust/test_01_killed_worker.py",
+    "trust/test_01_killed_while_aborted.py",
+    "trust/test_01_killed_at_random.py",
     "room/test_live.py",
     "room/test_rollback_card.py",
     "room/test_resize_storm.py",
@@ -63,7 +65,9 @@ LONGEST_FIRST = (
 )
 """Files that take longer than twenty seconds, or are one long test, alone on two cores."""
 LONGEST_AT_FULL_COUNTS = (
+    "trust/test_01_killed_at_random.py",
     "trust/test_01_killed_worker.py",
+    "trust/test_01_killed_while_aborted.py",
     "trust/test_24_abort_routed.py",
     "trust/test_01_killed_worker_docker.py",
     "room/test_live.py",

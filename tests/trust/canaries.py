@@ -29,6 +29,7 @@ CANARIES = {
 
 
 def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """``given`` is on its standard input, and the variable S: a secret must be no argument, which everybody can read."""
     return subprocess.run(
         arguments,
         input=given,
@@ -36,7 +37,7 @@ def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         capture_output=True,
         check=True,
         timeout=30,
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "S": given},
     )
 
 
@@ -45,8 +46,8 @@ def lower_percent(text: str) -> str:
 
 
 def traced(shell: str) -> Callable[[str], str]:
-    """What ``set -x`` writes when the secret is an argument."""
-    return lambda secret: run(shell, "-xc", ': "$1"', "sh", secret).stderr.partition("+ : ")[2]
+    """What ``set -x`` writes where the secret becomes an argument."""
+    return lambda secret: run(shell, "-xc", ': "$S"', given=secret).stderr.partition("+ : ")[2]
 
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
@@ -68,9 +69,9 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "hex": lambda secret: secret.encode().hex(),
     "hex, upper case": lambda secret: secret.encode().hex().upper(),
     "quoted for a shell": lambda secret: shlex.quote(secret),
-    "quoted by printf of bash": lambda secret: run("bash", "-c", 'printf %q "$1"', "sh", secret).stdout,
-    "quoted by bash": lambda secret: run("bash", "-c", 'echo "${1@Q}"', "sh", secret).stdout,
-    "declared by bash": lambda secret: run("bash", "-c", 'S="$1"; declare -p S', "sh", secret).stdout.partition("=")[2],
+    "quoted by printf of bash": lambda secret: run("bash", "-c", 'printf %q "$S"', given=secret).stdout,
+    "quoted by bash": lambda secret: run("bash", "-c", 'echo "${S@Q}"', given=secret).stdout,
+    "declared by bash": lambda secret: run("bash", "-c", "declare -p S", given=secret).stdout.partition("=")[2],
     "traced by bash": traced("bash"),
     "traced by sh": traced("sh"),
     "Python's repr": lambda secret: repr(secret),

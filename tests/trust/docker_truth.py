@@ -14,10 +14,7 @@ from quarterdeck.rollouts.control import Control
 from tests.docker_fleet import DockerField
 from tests.sshd import wait_for
 from tests.trust.recording import Recorder
-
-DYING = Path(__file__).parent / "dying"
-Head = tuple[str, int, str]
-"""Where it was read, the number of the last event, its hash."""
+from tests.trust.ssh_truth import DYING, Head
 
 
 @contextmanager

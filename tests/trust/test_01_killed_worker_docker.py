@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.history.lease import lock_is_held
-from quarterdeck.history.records import ENDED, Rollout
 from tests.docker_fleet import DockerField
 from tests.sshd import wait_for
-from tests.trust.docker_truth import Head, assert_right, dying, resume, starts_on_each
+from tests.trust.docker_truth import assert_right, dying, resume, starts_on_each
 from tests.trust.recording import Promises
+from tests.trust.ssh_truth import Head, is_another_or_ended
 
 pytestmark = [pytest.mark.trust(1, 2, 5), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(600)]
 
@@ -68,7 +68,7 @@ def test_killed_at_random_again_and_again(docks: DockerField, full: bool, promis
                 break
             kills += 1
             heads.append(resume(docks, rollout))
-            docks.until(rollout, partial(_is_another_or_ended, old=pid), 60)
+            docks.until(rollout, partial(is_another_or_ended, old=pid), 60)
         assert_right(docks, rollout, version, heads, promise(1))
         each_started_once(docks, since, promise)
         promise(1).count("kills at random on engines", len(heads))
@@ -80,10 +80,6 @@ def each_started_once(docks: DockerField, since: float, promise: Promises) -> No
     promise(2).none("that ran twice", sum(max(0, count - 1) for count in starts))
     assert starts == [1, 1]
     promise(2).count("starts by the engines' events", sum(starts))
-
-
-def _is_another_or_ended(now: Rollout, old: int) -> bool:
-    return now.pid != old or now.state in ENDED
 
 
 def test_a_killed_worker_leaves_no_lock_here_or_on_an_engine(docks: DockerField, promise: Promises) -> None:

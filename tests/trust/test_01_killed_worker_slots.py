@@ -19,12 +19,12 @@ from quarterdeck.rollouts.control import Control
 from tests.slot_field import RUNNING, SlotField
 from tests.sshd import SshdFleet, wait_for
 from tests.trust.recording import Promises
-from tests.trust.test_01_killed_worker import (
+from tests.trust.ssh_truth import (
     DYING,
-    _alternately,
-    _is_another_or_ended,
+    alternately,
     assert_right,
     forget_release,
+    is_another_or_ended,
     nothing_is_lost,
     operations_that_ran_twice,
     resume,
@@ -44,7 +44,7 @@ def test_killed_at_random_again_and_again(field: SlotField, full: bool, promise:
     field.deploy("v1")
     chance = random.Random(11)
     kills = 0
-    versions = _alternately()
+    versions = alternately()
     while kills < (60 if full else 8):
         version = next(versions)
         forget_release(field, version)
@@ -59,7 +59,7 @@ def test_killed_at_random_again_and_again(field: SlotField, full: bool, promise:
                 break
             kills += 1
             heads.append(resume(field, rollout))
-            field.until(rollout, partial(_is_another_or_ended, old=pid))
+            field.until(rollout, partial(is_another_or_ended, old=pid))
         assert_right(field, rollout, version, heads, promise(1))
         promise(1).count("kills at random with slots", len(heads))
     assert operations_that_ran_twice(field, promise(2)) == {}

@@ -14,7 +14,7 @@ from quarterdeck.backends.errors import BackendError, CommandFailed
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
-from quarterdeck.config.model import Hook
+from quarterdeck.config.model import Commands, Hook
 from tests.backends.ssh.releases import quick_release
 from tests.sshd import SshdFleet
 
@@ -211,3 +211,31 @@ async def test_a_switch_is_logged_with_the_time_of_the_host(start_sshd_fleet: St
     assert times == 2  # it is stopped and started
     assert timedelta(hours=2, minutes=58) < ahead < timedelta(hours=3, minutes=1)
     await connection.close()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(("directory", "kept"), [(0o755, 0o600), (0o2775, 0o660)], ids=["its user's", "shared"])
+async def test_what_a_command_printed_is_kept_for_those_alone_who_may_read_the_secrets(
+    start_sshd_fleet: StartFleet, tmp_path: Path, shell: str, directory: int, kept: int
+) -> None:
+    fleet = start_sshd_fleet(1, environment=[f"PATH={_programs(tmp_path / 'bin', shell)}"])
+    place = fleet[0].target
+    place.mkdir(parents=True)
+    place.chmod(directory)
+    connection = await SshBackend([fleet.ssh_config]).connect(fleet[0].as_host())
+    fence = Fence("test/web", 1, "me")
+    release, archive = quick_release(
+        tmp_path, "v1", place, commands=Commands(start="echo a secret; exit 1", stop="true")
+    )
+    await connection.stage(release, archive, NO_SECRETS, fence)
+    await connection.hook(Hook(""), "echo a secret; touch ../../made", release, fence, "1.1")
+    with pytest.raises(CommandFailed):
+        await connection.switch(release, NO_SECRETS, fence, "1.2")
+    await connection.close()
+    operations = place / ".quarterdeck" / "ops"
+    outputs = {file.name: file.stat().st_mode & 0o777 for file in operations.glob("*.out")}
+    assert outputs == {"1.1.out": kept, "1.2.out": kept}
+    assert all("a secret" in (operations / name).read_text() for name in outputs)
+    others = 0o664 if directory == 0o2775 else 0o644
+    for file in (place / "made", operations / "1.1", place / ".quarterdeck" / "ledger"):
+        assert file.stat().st_mode & 0o777 == others, file

@@ -14,6 +14,15 @@ open_control() {
     [ ! -g "$control" ] || umask 002
 }
 
+begin_output() { # makes the file for what a command prints, which may be a secret: for those alone who may read the secrets, too
+    output=$control/.output
+    if [ -g "$control" ]; then umask 007; else umask 077; fi
+    true >"$output"
+    begin_result=$?
+    if [ -g "$control" ]; then umask 002; else umask 022; fi
+    return "$begin_result"
+}
+
 take_lock() { # file, function to call while another one has it: held on descriptor 9 until that is closed by all who have it
     need flock || return 1
     true >>"$1" || { refuse_write "cannot write $1"; return 1; }

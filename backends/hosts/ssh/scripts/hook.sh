@@ -5,8 +5,7 @@ run_hook() {
     timeout_tool || return
     load_run "$qd_release"
     [ -z "$run_slots" ] || slot_environment "$qd_release"
-    output=$control/.output
-    true >"$output" || { refuse_write "cannot write $output"; return 1; }
+    begin_output || { refuse_write "cannot write $output"; return 1; }
     ! wanted_by_newer || return 76
     touched=yes
     in_release "$qd_release" "$qd_seconds" "$qd_command" >"$output" 2>&1 </dev/null

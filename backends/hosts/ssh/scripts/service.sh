@@ -48,7 +48,7 @@ run_logged() { # release, seconds, word, command: output goes to the service's l
     [ "$run_result" -ne 0 ] || return 0
     grep -nF -- "$run_line" "$run_log" >"$control/.lines" 2>/dev/null
     run_first=$(tail -n 1 "$control/.lines")
-    output=$control/.output
+    begin_output
     tail -n "+$((${run_first%%:*} + 1))" "$run_log" | tail -c 65536 >"$output"
     return "$run_result"
 }
@@ -78,7 +78,7 @@ unit_verb() { # verb, seconds
     unit_control "$1" "$run_unit"
     verb_result=$?
     [ "$verb_result" -ne 0 ] || return 0
-    output=$control/.output
+    begin_output
     printf '%s\n' "$unit_text" >"$output"
     if [ "$verb_result" = 77 ]; then
         refuse sudo "systemctl $1 $run_unit"
