@@ -15,12 +15,12 @@ import pytest
 from tests.docker_fleet import DockerField, push
 from tests.driver import TARGET
 from tests.room.terminal import Terminal
-from tests.trust.canaries import CANARIES, Canaries
+from tests.trust.canaries import Canaries, of_this_run
 from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.trust(16), pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 
-IN_ENVIRONMENT, IN_FILE = CANARIES["url"], CANARIES["plain"]
+IN_ENVIRONMENT, IN_FILE = of_this_run("url"), of_this_run("plain")
 SECRETS = Canaries(IN_ENVIRONMENT, IN_FILE)
 PRINTS = 'echo "url is $DATABASE_URL"; echo "token is $(cat /run/secrets/TOKEN)"'
 

@@ -19,13 +19,13 @@ from tests.field import TARGET, Field
 from tests.room.terminal import Terminal
 from tests.sshd import wait_for
 from tests.told import service
-from tests.trust.canaries import CANARIES, IN_ONE_LINE, Canaries, printing
+from tests.trust.canaries import IN_ONE_LINE, Canaries, of_this_run, printing
 from tests.trust.docker_truth import dying
 from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.trust(16), pytest.mark.sshd, pytest.mark.timeout(300)]
 
-URL, TOKEN = CANARIES["url"], CANARIES["plain"]
+URL, TOKEN = of_this_run("url"), of_this_run("plain")
 SECRETS = Canaries(URL, TOKEN)
 NAMES = ("DATABASE_URL", "TOKEN")
 PARTS = 4
