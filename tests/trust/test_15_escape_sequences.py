@@ -1,6 +1,8 @@
 """Promise 15, the logs: nothing that a host writes into its log reaches the operator's terminal as anything but text.
 
 Real log files on a real SSH host, through the collector and the room, to a real terminal that is read back.
+
+Seen to fail with the cleaning of lines taken out (``clean`` leaves sequences and controls in): on the terminal and in what is saved.
 """
 
 import contextlib

@@ -2,7 +2,8 @@
 encoding, a traceback that names them, a worker that crashes while it holds them, a rollback, the control room and its pictures: they are
 in no journal, log, argument of a process, command's output, notification, report, screen or SVG.
 
-They are where they have to be: in each release's ``qd.secrets.env`` on its host, for its user alone, as is what its hooks have printed.
+Seen to fail, by what commands print first of all, with the mask taken out; and as long as what hooks had printed lay on their hosts for all
+to read. They are where they have to be: in each release's ``qd.secrets.env`` on its host, for its user alone, as is what its hooks have printed.
 """
 
 import html
@@ -15,6 +16,7 @@ import pytest
 
 from quarterdeck.rollouts.spawn import worker_log
 from screenshots.drawing import svg
+from tests.counts import counts_are_full
 from tests.field import TARGET, Field
 from tests.room.terminal import Terminal
 from tests.sshd import wait_for
@@ -28,7 +30,7 @@ pytestmark = [pytest.mark.trust(16), pytest.mark.sshd, pytest.mark.timeout(300)]
 URL, TOKEN = of_this_run("url"), of_this_run("plain")
 SECRETS = Canaries(URL, TOKEN)
 NAMES = ("DATABASE_URL", "TOKEN")
-PARTS = 4
+PARTS = 4 if counts_are_full() else 1
 """An output is shown and kept by its last lines: each of so many releases prints another part of the encodings."""
 RUNS = 'echo "$QD_RELEASE" > ../../running'
 RAISES = f"python3 -c 'import os; raise ValueError([os.environ[name] for name in {list(NAMES)}])'".replace(
@@ -180,15 +182,11 @@ def test_a_canary_is_nowhere_to_be_seen(
             ("report", str(last - 1), "--to", str(field.directory / "report.md")),
         ):  # fmt: skip
             said.qd(*command, status=None)
-        for rollout in range(1, last + 1):
+        for rollout in range(1, last + 1) if counts_are_full() else (crashed, last):
             said.qd("show", str(rollout))
             said.qd("report", str(rollout))
         wait_for(lambda: len(told.came) >= 2 * last - 2, "the notifications", 30)
 
-    log = worker_log(field.state, crashed).read_text()
-    assert "Traceback (most recent call last)" in log, "a worker's own traceback is among what was read"
-    assert "ValueError" in said.text, "so is a release's"
-    assert "***" in said.text
     assert arguments.with_one == []
     assert arguments.lines > 100
     assert SECRETS.found_in(said.text.encode()) == []
@@ -198,6 +196,10 @@ def test_a_canary_is_nowhere_to_be_seen(
     assert SECRETS.found_in(repr(told.came).encode()) == []
     assert SECRETS.files_with_one(on_the_bastion(field)) == {}
     assert SECRETS.files_with_one(on_the_hosts(field)) == {}
+    log = worker_log(field.state, crashed).read_text()
+    assert "Traceback (most recent call last)" in log, "a worker's own traceback is among what was read"
+    assert "ValueError" in said.text, "so is a release's"
+    assert "****" in said.text
     kept = promise(16)
     kept.count("encodings searched for over SSH", len(IN_ONE_LINE))
     kept.count("command lines of processes read", arguments.lines)

@@ -1,4 +1,8 @@
-"""Promise 19: what was approved is what runs. A build that is changed or re-pointed after it was resolved is never shipped in its place."""
+"""Promise 19: what was approved is what runs. A build that is changed or re-pointed after it was resolved is never shipped in its place.
+
+Seen to fail with one of these taken out: the digest of what was fetched (5 of the cases: what was replaced, re-pointed or redirected is
+shipped), the digest of what lies in the cache (3: what was changed there is).
+"""
 
 import os
 from collections.abc import Iterator

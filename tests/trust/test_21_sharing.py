@@ -1,4 +1,8 @@
-"""Promise 21: outsiders can't read the history; operators of the group share it under any umask."""
+"""Promise 21: outsiders can't read the history; operators of the group share it under any umask.
+
+Seen to fail with one of these taken out: files get their mode whatever the umask (6 of the cases: the group can't write), their mode ends
+with 0 for others (5), what root makes is given to the directory's owner (1).
+"""
 
 import os
 import shutil

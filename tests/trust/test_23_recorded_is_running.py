@@ -1,6 +1,8 @@
 """Promise 23: recorded = running. A host changed behind our back is drift at the next look; success only after reading back.
 
-Taken out: without the read-back (``VERIFY``, the switch's answer and the health check) the deploy below would succeed.
+Seen to fail with one of these taken out: what a host was seen to run is compared with what it should run (no drift), the read-back of all
+hosts at the end (``VERIFY``: a release that has died by then succeeds). Not seen: without the wait for health after a switch, since the
+read-back at the end asks for it again.
 """
 
 import json
