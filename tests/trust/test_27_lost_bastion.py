@@ -1,7 +1,7 @@
 """Promise 27: lose the bastion, lose nothing: the state directory is gone, `qd adopt` reads the hosts, rollback works.
 
-Taken out: without the manifests and good lists that each host keeps there would be nothing to adopt; without the fence read back from
-the hosts the new journal's first change would be refused.
+Seen to fail with one of these taken out of what is adopted: the release that runs (none is said to), the word for the release before it
+(the rollback is refused). Not seen: without the fence that is read back, since the first worker reads it from the hosts again.
 """
 
 import json
