@@ -2,6 +2,9 @@
 lists of rollouts, and on the rollback and the deploy card, before they begin and while they go on.
 
 To a real terminal that is read back.
+
+Seen to fail with ``clean`` leaving sequences and controls in: the screen under R and D never shows what it should. Not seen so: the columns
+of the matrix. The cards and the attacks one by one were not tried.
 """
 
 import sys

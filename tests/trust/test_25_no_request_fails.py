@@ -1,5 +1,8 @@
 """Promise 25: no request fails while releases go out and come back. Real hosts behind each kind of real router, clients that never pause:
 a rolling deploy, a rollback, a canary up, one that is aborted, a drill, and an instance that is killed.
+
+Seen to fail behind HAProxy, also in slots, with hosts that do not leave the router before they are changed: it has servers of both releases
+after the first deploy, and the test ends there.
 """
 
 import asyncio
