@@ -142,8 +142,13 @@ class _Table:
         if report.when == "teardown" or report.when not in _PHASES:
             self._done.add(report.nodeid)
 
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """A whole run at full counts fails, too, where a promise was skipped or counted too little."""
         self._status = int(exitstatus)
+        table, complete = self._rows()
+        kept_all = all(one.state is kept.State.PASS for one in table)
+        if complete and counts_are_full() and not kept_all and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         table, complete = self._rows()

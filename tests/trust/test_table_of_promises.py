@@ -57,6 +57,7 @@ class Run:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.tests = directory / "checks"
+        self.status = 0
         self.tests.mkdir()
         (directory / "pytest.ini").write_text(
             "[pytest]\ntestpaths = checks\naddopts = -p no:cacheprovider --import-mode=importlib\n"
@@ -83,6 +84,7 @@ class Run:
             timeout=100,
         )
         assert "INTERNALERROR" not in done.stdout, done.stdout
+        self.status = done.returncode
         return done.stdout + done.stderr
 
     @property
@@ -169,11 +171,12 @@ def test_of_something_else():
     assert "20 sessions killed" in said
 
 
-def test_too_little_is_not_kept(run: Run) -> None:
+def test_too_little_is_not_kept_and_no_success(run: Run) -> None:
     run.write("kept", KEPT.replace("range(4)", "range(3)"))
     said = run()
     assert (run.row(4)["state"], run.row(4)["reason"]) == ("too few", "15 of 20 sessions killed")
     assert run.written["complete"] is True
+    assert run.status == 1, "though all tests have passed"
     assert "0 of 27 promises kept" in said
 
 
