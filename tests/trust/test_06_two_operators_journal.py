@@ -1,4 +1,7 @@
-"""Promise 6, the journal's part: of operators who press rollback at once one wins, and the others are told who."""
+"""Promise 6, the journal's part: of operators who press rollback at once one wins, and the others are told who.
+
+Seen to fail without the refusal while another rollback is active: all four win.
+"""
 
 import multiprocessing
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""Promise 8: a full disk on the bastion corrupts nothing, is told in clear words, and leaves room for a rollback."""
+"""Promise 8: a full disk on the bastion corrupts nothing, is told in clear words, and leaves room for a rollback.
+
+Seen to fail without the reserve: the rollback finds no room, in the same process and in a new one.
+"""
 
 import contextlib
 import os

@@ -1,4 +1,7 @@
-"""Promise 11, the journal's part: a wall clock that is three days off changes no decision, no order and no lock."""
+"""Promise 11, the journal's part: a wall clock that is three days off changes no decision, no order and no lock.
+
+Seen to fail with signs of life in wall time: that of a worker which lives is older than it can be.
+"""
 
 import os
 import shutil

@@ -1,4 +1,8 @@
-"""Promise 14: the agent is never forwarded, weak algorithms are never offered, a server without strict key exchange is refused."""
+"""Promise 14: the agent is never forwarded, weak algorithms are never offered, a server without strict key exchange is refused.
+
+Seen to fail with the agent forwarded (the remote ``SSH_AUTH_SOCK`` is set), and without the look for strict key exchange (two servers
+are taken).
+"""
 
 import os
 import subprocess

@@ -1,4 +1,8 @@
-"""Promise 20: an edited history is detected, and what was edited is named."""
+"""Promise 20: an edited history is detected, and what was edited is named.
+
+Seen to fail without the comparison of hashes (edits, swaps, and deletions that are papered over go unseen), and without the look at how far
+the anchors had come (a cut is told as something else).
+"""
 
 import hashlib
 import json

@@ -1,5 +1,8 @@
 """Promise 26: an engine that is restarted in the middle of a rollout: it goes on, or it is taken back, or it is told what failed; success
 only where it runs everywhere.
+
+Seen to fail with an error in a switch, and the read-back at the end, taken for success: it is called one, and something else runs. Not seen
+with the read-back alone taken out.
 """
 
 import random
