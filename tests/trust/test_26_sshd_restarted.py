@@ -1,8 +1,7 @@
 """Promise 26 on SSH hosts: an sshd that is killed with all of its sessions in the middle of a rollout, and started at once, or after a few
 seconds: it goes on, or it is taken back, or it is told what failed; success only where it runs everywhere.
 
-Not seen to fail, neither with the read-back at the end taken out nor with errors in a switch taken for success besides: what was cut off
-is sent again, and done.
+Not seen to fail, neither with the read-back at the end taken out nor with errors in a switch taken for success besides.
 """
 
 import random
