@@ -17,12 +17,15 @@ from quarterdeck.backends.errors import (
     BackendError,
 )
 from quarterdeck.config.model import Fleet, Host, SecretReference, Target
+from quarterdeck.config.release import Release
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Operator
 from quarterdeck.rollouts.doctor_hosts import CONNECT, examine_host
 from quarterdeck.rollouts.doctor_routers import examine_routers
 from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
+from quarterdeck.rollouts.leading_back import leads_back_to
+from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.roles import may_change
 
 if TYPE_CHECKING:
@@ -60,9 +63,10 @@ async def examine(
 
     declared = [fleet.targets[name] for name in targets]
     hosts = {host.name: host for target in declared for host in target.hosts}
+    back = _ways_back(journal, declared)
     async with asyncio.TaskGroup() as group:
         for host in hosts.values():
-            group.create_task(then_tell(examine_host(backend, host, [t for t in declared if host in t.hosts])))
+            group.create_task(then_tell(examine_host(backend, host, [t for t in declared if host in t.hosts], back)))
         group.create_task(then_tell(examine_routers(backend, declared)))
         for target in declared:
             group.create_task(then_tell(_artifact(backend, journal, target)))
@@ -72,6 +76,18 @@ async def examine(
 
             group.create_task(then_tell(examine_flags(backend, fleet, targets)))
     return findings
+
+
+def _ways_back(journal: Journal | JournalError, targets: Sequence[Target]) -> dict[str, Release]:
+    """By target what a rollback would lead to; nothing where there is none."""
+    found: dict[str, Release] = {}
+    if isinstance(journal, Journal):
+        for target in targets:
+            with suppress(Refused):
+                row = journal.release(leads_back_to(journal, target.name, None))
+                if row is not None:
+                    found[target.name] = row.release
+    return found
 
 
 # this machine

@@ -12,6 +12,7 @@ from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.backends.hosts.contract import Connection, HostBackend
 from quarterdeck.backends.numbers import number_in
 from quarterdeck.config.model import Host, Target
+from quarterdeck.config.release import Release
 from quarterdeck.rollouts.doctor_engines import examine_engine
 from quarterdeck.rollouts.findings import LITTLE_ROOM, Finding, Verdict
 from quarterdeck.rollouts.leaving import leave
@@ -23,15 +24,18 @@ _SUDO = re.compile(r"(?:^|[;&|(]|&&)\s*sudo\s+(?:-n\s+)?([^;&|()\n]+)")
 TOOLS = ("sh", "flock", "tar", "sha256sum", "timeout", "mktemp", "df", "find")
 
 
-async def examine_host(backend: HostBackend, host: Host, targets: Sequence[Target]) -> list[Finding]:
-    """What is wrong with the host, or one finding that says that nothing is. Raises nothing for a host."""
+async def examine_host(
+    backend: HostBackend, host: Host, targets: Sequence[Target], back: Mapping[str, Release]
+) -> list[Finding]:
+    """What is wrong with the host, or one finding that says that nothing is. ``back``: by target what a rollback would lead to. Raises
+    nothing for a host."""
     subject = f"host {host.name}"
     try:
         async with asyncio.timeout(CONNECT + ASK):
             connection = await backend.connect(host, deadline=CONNECT)
             try:
                 if host.docker:
-                    return await examine_engine(subject, connection, targets)
+                    return await examine_engine(subject, connection, targets, back)
                 return await _connected(subject, connection, targets)
             finally:
                 await leave(connection)

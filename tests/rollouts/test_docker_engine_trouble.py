@@ -223,6 +223,11 @@ def test_rollback_needs_no_registry_while_the_images_are_there_and_says_so_befor
         assert "box-2" in doctor.stdout
         assert "the way back, is not on the engine any more" in doctor.stdout
         assert doctor.stdout.count("not on the engine") == 1, "once, with what to do about it"
+        for volume in pruned.client.volumes(filters={"label": ["dev.quarterdeck.state"]})["Volumes"]:
+            pruned.client.remove_volume(
+                volume["Name"]
+            )  # as `docker volume prune` does: the engine remembers no good release
+        assert "the way back, is not on the engine any more" in docks.qd("doctor", TARGET, "--json").stdout
         back = docks.rollback()
         assert back["status"] == "succeeded"
         assert docks.running() == docks.everywhere("1")

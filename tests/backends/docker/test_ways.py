@@ -1,6 +1,7 @@
 """Every way to an engine, and what is said where it leads nowhere."""
 
 import asyncio
+import contextlib
 import datetime
 import getpass
 import hashlib
@@ -33,7 +34,7 @@ from quarterdeck.backends.errors import (
     Unreachable,
 )
 from quarterdeck.backends.hosts.contract import CommandOutcome
-from quarterdeck.backends.hosts.docker.engine import Engine
+from quarterdeck.backends.hosts.docker.engine import NEWEST_API, Engine
 from quarterdeck.config.model import Host
 from tests.backends.docker.conftest import Open, open_sockets, over_ssh, threads, until
 from tests.conftest import StartDockerEngine, StartFleet
@@ -111,10 +112,13 @@ except Exception as error:
     assert "group docker" in told.stdout
 
 
-async def test_an_engine_that_is_too_old_is_refused_in_words(tmp_path: Path, opened: Open) -> None:
+@contextlib.contextmanager
+def answering(path: Path, told: dict[str, str]) -> Iterator[Host]:
+    """What tells these versions at any question."""
+
     class Old(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"Version": "19.03.15", "ApiVersion": "1.40", "MinAPIVersion": "1.12"}).encode()
+            body = json.dumps(told).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -126,17 +130,49 @@ async def test_an_engine_that_is_too_old_is_refused_in_words(tmp_path: Path, ope
 
         def log_message(self, *_: object) -> None: ...
 
-    with socketserver.ThreadingUnixStreamServer(str(tmp_path / "old.sock"), Old) as server:
+    with socketserver.ThreadingUnixStreamServer(str(path), Old) as server:
         server.daemon_threads = True
         serving = threading.Thread(target=server.serve_forever, args=(0.01,))
         serving.start()
         try:
-            error = await refusal(opened, Host("old-1", docker=f"unix://{tmp_path}/old.sock"))
+            yield Host("box-1", docker=f"unix://{path}")
         finally:
             server.shutdown()
             serving.join()
+
+
+async def test_an_engine_that_is_too_old_or_too_new_is_refused_in_words(tmp_path: Path, opened: Open) -> None:
+    with answering(
+        tmp_path / "old.sock", {"Version": "19.03.15", "ApiVersion": "1.40", "MinAPIVersion": "1.12"}
+    ) as old:
+        error = await refusal(opened, old)
     assert "19.03.15 is too old: it speaks version 1.40 of the API, 1.41 is needed" in str(error)
     assert "Docker 20.10" in error.advice
+    with answering(tmp_path / "new.sock", {"Version": "40.0.1", "ApiVersion": "1.90", "MinAPIVersion": "1.60"}) as new:
+        error = await refusal(opened, new)
+    assert f"40.0.1 is too new: it speaks version 1.60 of the API and newer, {NEWEST_API} is the newest" in str(error)
+    assert error.advice == "update qd"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "least", "spoken"),
+    [
+        ("1.41", "1.12", "1.41"),
+        ("1.43", "1.12", "1.43"),
+        (NEWEST_API, "1.24", NEWEST_API),
+        ("1.52", "1.44", NEWEST_API),
+    ],
+)
+async def test_the_newest_version_that_both_know_is_spoken(
+    tmp_path: Path, opened: Open, theirs: str, least: str, spoken: str
+) -> None:
+    told = {"Version": "28.0.0", "ApiVersion": theirs, "MinAPIVersion": least}
+    with answering(tmp_path / "it.sock", told) as host:
+        engine = await opened(host)
+        assert engine.api_version == spoken
+        asked = await engine.call("look", lambda client: client._url("/containers/json"), deadline=10)
+        assert f"/v{spoken}/containers/json" in asked
+        await engine.close()
 
 
 async def test_what_is_no_engine_is_told_so(tmp_path: Path, opened: Open) -> None:
