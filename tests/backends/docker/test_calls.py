@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
+from functools import partial
 
 import docker
 import docker.errors
@@ -260,6 +261,10 @@ async def test_figures_of_containers_are_read_side_by_side(
     assert (await engine.one_shot_stats(names))[runs].received is not None
 
 
+def made(name: str, client: docker.APIClient) -> None:
+    client.create_volume(name)
+
+
 async def test_an_engine_that_is_being_stopped_is_lost_and_has_refused_nothing(
     start_docker_engine: StartDockerEngine, opened: Open
 ) -> None:
@@ -270,7 +275,7 @@ async def test_an_engine_that_is_being_stopped_is_lost_and_has_refused_nothing(
     errors: list[BackendError] = []
     for number in range(100_000):
         try:
-            await engine.call("write", lambda client, name=f"v{number}": client.create_volume(name), deadline=10)
+            await engine.call("write", partial(made, f"v{number}"), deadline=10)
         except BackendError as error:
             errors.append(error)
             if "there is no socket" in str(error) or "no engine listens" in str(error):
