@@ -21,6 +21,7 @@ call. The older writer takes it back as soon as its next look tells (``overtaken
 drift.
 """
 
+import contextlib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from quarterdeck.backends.errors import BackendError, Fenced
+from quarterdeck.backends.errors import BackendError, EngineRefused, Fenced
 from quarterdeck.backends.hosts.contract import Fence
 from quarterdeck.backends.hosts.docker.names import EPOCH, GENERATION, NONCE, STATE, TARGET, slug
 from quarterdeck.backends.numbers import number_in
@@ -152,7 +153,10 @@ class Register:
                 return reading
             reading, won = await self._swap(action, wanted, before, unreadable, deadline)
             if won:
-                self._forget_older(action, before, unreadable, deadline)
+                self._forget_older(action, before, deadline)
+                for name in unreadable:  # waited for: nobody would find them again
+                    with contextlib.suppress(EngineRefused):
+                        await self._engine.call(action, partial(_remove, name), deadline=deadline)
                 return reading
         raise BackendError(
             self._engine.host,
@@ -183,11 +187,12 @@ class Register:
         won = (made.get("Labels") or {}).get(NONCE) == nonce and best is not None and best.nonce == nonce
         return await self._reading(records, action, deadline), won
 
-    def _forget_older(self, action: str, before: Reading, unreadable: Iterable[str], deadline: float) -> None:
+    def _forget_older(self, action: str, before: Reading, deadline: float) -> None:
         """Removes what came before the generation that was swapped. Nobody waits for it: what stays is removed after the next swap."""
         last = _best(before.records)
-        for name in [*(old.name for old in before.records if old is not last), *unreadable]:
-            self._engine.later(action, partial(_remove, name), deadline=deadline)
+        for old in before.records:
+            if old is not last:
+                self._engine.later(action, partial(_remove, old.name), deadline=deadline)
 
     def _judge(self, fence: Fence, state: State, action: str) -> None:
         if fence.epoch < state.epoch:
