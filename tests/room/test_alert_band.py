@@ -96,7 +96,7 @@ def stands(qd: Qd, target: str, action: str = "pause", before: int = 0, said: st
             made = release(f"v{number + 1}", target=target)
             journal.put_release(made)
             rollout = journal.arm(target, RolloutKind.DEPLOY, from_release=None, to_release=made.id, reason="test")
-            plan = {"summary": "", "from": None, "to": made.id, "warnings": []}
+            plan: dict[str, object] = {"summary": "", "from": None, "to": made.id, "warnings": []}
             journal.set_worker(rollout.id, 4000 + number, 1, "boot")
             journal.set_plan(rollout.id, plan, "0" * 64, to_release=made.id, from_release=None)
             epoch = journal.begin(rollout.id, preempt="nothing")

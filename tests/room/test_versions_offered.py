@@ -9,8 +9,9 @@ import pytest
 from quarterdeck.config.load import load_fleet
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.offered import offered_details, offered_versions, unreleased
+from quarterdeck.rollouts.versions import KnownVersion
 from quarterdeck.tui.room.app import Room
-from quarterdeck.tui.room.cards.picker import VersionPicker
+from quarterdeck.tui.room.cards.picker import VersionPicker, likeliest
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.rows import plain
 from tests.backends.registry.real_registry import RealRegistry, registry_program, start_registry
@@ -91,15 +92,41 @@ async def test_the_picker_offers_what_nobody_has_released_yet(qd: Qd) -> None:
     async with room.run_test(size=(120, 35)) as pilot:
         room.push_screen(VersionPicker(SHOP, taken.append, typed=True))
         await until(pilot, lambda: rows_of(room).count("not released yet, ") == 2, "what is new, with its size", 20)
-        lines = {line.split()[1].lstrip(">"): line for line in rows_of(room).splitlines() if " yet, " in line}
+        lines = {line.replace(">", " ").split()[1]: line for line in rows_of(room).splitlines() if " yet, " in line}
         assert set(lines) == {"1.10.0", "edge"}
         card = next(room.cards())
         assert isinstance(card, VersionPicker)
-        assert card.chosen == BEFORE.id, "the cursor stays where it was when they came"
-        await pilot.press("k", "k")
+        assert card.chosen == "1.10.0", "the newest, and never one that came before what runs"
         await pilot.press("enter")
         await until(pilot, lambda: taken != [], "the choice")
-    assert taken[0] in ("1.10.0", "edge", "1.9.0")
+    assert taken == ["1.10.0"]
+
+
+def test_the_cursor_is_on_what_a_deploy_or_a_rollback_leads_to_most_likely() -> None:
+    new, runs, old = (KnownVersion(f"v{n}", f"v{n}-x", "good", runs=n == 2) for n in (3, 2, 1))
+    untried = KnownVersion("v4", None, "untried")  # good in another environment: it comes last
+    bad = KnownVersion("v5", "v5-x", "bad")
+    for versions, onward, back in (
+        ([new, runs, old], "v3-x", "v3-x"),
+        ([runs, old], "", "v1-x"),
+        ([runs, old, untried], "v4", "v1-x"),
+        ([bad, runs, old], "", "v1-x"),
+        ([bad, runs], "", "v5-x"),
+        ([runs], "", "v2-x"),
+        ([], "", ""),
+    ):
+        assert likeliest(versions, onward=True) == onward
+        assert likeliest(versions, onward=False) == back
+
+
+async def test_the_cursor_stays_where_it_was_put_when_they_come(qd: Qd) -> None:
+    room = Room(Opening(load_fleet(qd.fleet_file), OPERATOR, target=SHOP, observe=False))
+    async with room.run_test(size=(120, 35)) as pilot:
+        card = VersionPicker(SHOP, [].append, typed=True)
+        card.chosen = BEFORE.id
+        room.push_screen(card)
+        await until(pilot, lambda: rows_of(room).count("not released yet, ") == 2, "what is new, with its size", 20)
+        assert card.chosen == BEFORE.id
 
 
 async def test_a_registry_that_is_down_is_one_line_and_what_is_known_can_be_chosen(tmp_path: Path) -> None:

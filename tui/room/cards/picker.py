@@ -60,12 +60,12 @@ class VersionPicker(Card):
 
         found = await self.room.desk.ask(read)
         self.versions = found if self.may_type else [version for version in found if version.release is not None]
-        if not self.chosen and self.versions:
-            best = [v for v in self.versions if not v.runs]
-            self.chosen = _name(next((v for v in best if v.verdict != "bad"), (best or self.versions)[0]))
+        self.chosen = self.chosen or likeliest(self.versions, onward=self.may_type)
         self.renew()
         if self.may_type and self.declared is not None:
             await self._ask_what_is_offered(self.declared)
+        self.chosen = self.chosen or likeliest(self.versions, onward=False)
+        self.renew()
 
     async def _ask_what_is_offered(self, target: Target) -> None:
         """One line says when that can't be told: what the journal knows stays to be chosen."""
@@ -127,7 +127,7 @@ class VersionPicker(Card):
     def move(self, by: int) -> None:
         names = [_name(version) for version in self.rows]
         if names:
-            at = names.index(self.chosen) if self.chosen in names else 0
+            at = names.index(self.chosen) if self.chosen in names else -1 if by > 0 else 0
             self.chosen = names[max(0, min(at + by, len(names) - 1))]
             self.top = max(0, names.index(self.chosen) - 4)
             if self.chosen in self.offered and self.chosen not in self._detailed and self.declared is not None:
@@ -194,6 +194,16 @@ class VersionPicker(Card):
 async def beside(question: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """In a thread with a loop of its own: what it needs is slow to load, and the screen waits for nothing."""
     return await asyncio.to_thread(lambda: asyncio.run(question()))
+
+
+def likeliest(versions: Sequence[KnownVersion], *, onward: bool) -> str:
+    """What the cursor is on at first: the newest that does not run and is not known as bad. ``onward``: and did not come before what runs,
+    so that nobody deploys an old one by pressing Enter; empty where there is none."""
+    runs = next((at for at, version in enumerate(versions) if version.runs), len(versions))
+    others = [v for at, v in enumerate(versions) if not v.runs and (not onward or at < runs or v.release is None)]
+    well = [v for v in others if v.verdict != "bad"]
+    likely = well if onward else [*well, *others, *versions]
+    return _name(likely[0]) if likely else ""
 
 
 def _name(version: KnownVersion) -> str:
