@@ -1,5 +1,6 @@
 """In every view the marked row is of the target that keys act on; where none is, that target is named."""
 
+from quarterdeck.history.records import ENDED
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.under_way import AbortCard
@@ -71,3 +72,14 @@ async def test_the_history_of_the_fleet_names_the_target_that_keys_act_on(make_a
         await pilot.press("e")
         await until(pilot, lambda: "history of dev/web" in pane_text(room, "history"), "its own history")
         assert "keys act on" not in pane_text(room, "entry")
+
+
+async def test_keys_for_a_rollout_are_offered_where_the_chosen_one_is_under_way_only(make_acme: MakeAcme) -> None:
+    room = make_acme(target="production/api")
+    async with room.run_test(size=(120, 35)) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: "P pause  A abort" in pane_text(room, "footer"), "the keys for what is under way")
+        ended = next(seen.id for seen in room.picture.rollouts if seen.rollout.state in ENDED)
+        room.choose(rollout=ended)
+        await until(pilot, lambda: "A abort" not in pane_text(room, "footer"), "none for what has ended")
+        assert "R rollback" in pane_text(room, "footer")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from quarterdeck.history.records import ENDED
 from quarterdeck.tui.room.actions import ACTIONS, BY_ID, Action, Subject
 from quarterdeck.tui.room.keymap import Keymap
 from quarterdeck.tui.room.pane import Pane, Size
@@ -45,7 +46,11 @@ class Footer(Pane, can_focus=False):
     def build(self, size: Size) -> Sequence[Row]:
         room = self.room
         pane = room.focused_pane
-        moving = room.place.view == "rollouts" or (room.target is not None and room.target.moving is not None)
+        chosen = room.picture.rollout(room.chosen_rollout) if room.chosen_rollout is not None else None
+        if room.place.view == "rollouts":
+            moving = chosen is not None and chosen.rollout.state not in ENDED
+        else:
+            moving = room.target is not None and room.target.moving is not None
         screen = (size.width, room.size.height)
         name = pane.name_of if pane is not None else ""
         return [footer_row(ACTIONS, room.keymap, room.standing, screen, name, moving=moving)]
