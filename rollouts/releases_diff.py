@@ -59,6 +59,16 @@ class Difference(msgspec.Struct, frozen=True):
             or any(s.value != "same" for s in self.secrets)
         )
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How much of the configuration changes: ``env``, ``files`` and what of the settings does, each with how many. An entry of a list
+        (a hook) counts once, however much of it is new. Facts and secrets are the release's own, and not counted."""
+        lists = {"env": len(self.env), "files": len(self.files)}
+        settings = {
+            name: len({change.name.partition("]")[0] for change in changes}) for name, changes in self.settings.items()
+        }
+        return {name: count for name, count in (lists | settings).items() if count}
+
 
 def compare(before: Release, after: Release) -> Difference:
     """All that differs from ``before`` to ``after``."""

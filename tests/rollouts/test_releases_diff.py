@@ -68,6 +68,9 @@ def test_version_digest_runner_health_and_hooks() -> None:
     assert ("unit", None, "web.service") in [(c.name, c.before, c.after) for c in difference.settings["runner"]]
     assert ("before[0].run", None, "migrate") in [(c.name, c.before, c.after) for c in difference.settings["hooks"]]
     assert not difference.empty
+    assert difference.counts == {"runner": len(difference.settings["runner"]), "health": 1, "hooks": 1}, (
+        "a hook counts once"
+    )
 
 
 def test_secrets_are_compared_by_reference_and_fingerprint() -> None:

@@ -265,11 +265,7 @@ def _warm(plan: Mapping[str, Any]) -> list[Check]:
 def _config(difference: Difference | None) -> Check:
     if difference is None:
         return Check(Level.WARN, "config: nothing to compare with")
-    parts = [
-        f"{len(items)} {name}"
-        for name, items in (("env", difference.env), ("files", difference.files), *difference.settings.items())
-        if items
-    ]
+    parts = [f"{count} {name}" for name, count in difference.counts.items()]
     if not parts:
         return Check(Level.OK, "config same")
     return Check(Level.WARN, f"config changes with it: {', '.join(parts)} (d shows them)")

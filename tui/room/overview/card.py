@@ -140,9 +140,8 @@ def _moving(moving: RolloutSeen) -> str:
 
 
 def config_words(difference: "Difference") -> str:
-    """``config same``, or how much of it changes: ``config 2 env 1 files``. Secrets are the release's own, and not counted."""
-    parts = [("env", difference.env), ("files", difference.files), *difference.settings.items()]
-    found = " ".join(f"{len(changes)} {name}" for name, changes in parts if changes)
+    """``config same``, or how much of it changes: ``config 2 env 1 files``."""
+    found = " ".join(f"{count} {name}" for name, count in difference.counts.items())
     return f"config {found}" if found else "config same"
 
 
