@@ -121,8 +121,9 @@ def test_the_cursor_is_on_what_a_deploy_or_a_rollback_leads_to_most_likely() -> 
 
 async def test_the_cursor_stays_where_it_was_put_when_they_come(qd: Qd) -> None:
     room = Room(Opening(load_fleet(qd.fleet_file), OPERATOR, target=SHOP, observe=False))
+    taken: list[str] = []
     async with room.run_test(size=(120, 35)) as pilot:
-        card = VersionPicker(SHOP, [].append, typed=True)
+        card = VersionPicker(SHOP, taken.append, typed=True)
         card.chosen = BEFORE.id
         room.push_screen(card)
         await until(pilot, lambda: rows_of(room).count("not released yet, ") == 2, "what is new, with its size", 20)
