@@ -130,7 +130,7 @@ def _hosts(rollout: Rollout, steps: tuple[Step, ...]) -> tuple[HostMove, ...]:
                 version_of(rollout.to_release if back else item.get("current")) if back or not unknown else UNKNOWN,
                 version_of(after or (rollout.to_release if step is None else None)),
                 step.state if step is not None else None,
-                error or item.get("error"),
+                error or (None if step is not None and step.state is StepState.DONE else item.get("error")),
                 back,
             )
         )

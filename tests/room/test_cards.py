@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from quarterdeck.history.errors import JournalError
-from quarterdeck.history.records import ReleaseRow, Rollout, RolloutKind, RolloutState, Step, StepState
+from quarterdeck.history.records import NewStep, ReleaseRow, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.closely import HostMove, look_closely, ways_on
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.releases_diff import compare
@@ -358,6 +358,35 @@ def test_what_ran_on_a_host_that_did_not_answer_is_not_known(filled: Qd) -> None
         ]
         journal.set_plan(seen.id, {"hosts": hosts}, "0" * 64, to_release="v1-3", from_release=None)
         assert [host.before for host in look_closely(journal, seen.id).hosts] == ["?", None]
+        epoch = journal.begin(seen.id, preempt="nothing")
+        steps = [NewStep(n, f"stg-{n}", "switch", 1, {"release": "v1-3"}) for n in (1, 2)]
+        journal.add_steps(seen.id, epoch, steps)
+        assert [host.error for host in look_closely(journal, seen.id).hosts] == ["no answer within 9 s", None]
+        journal.start_steps(seen.id, epoch, [1])
+        journal.end_step(seen.id, epoch, 1, StepState.DONE, {"health": "http 200"})
+        late, _ = look_closely(journal, seen.id).hosts
+        assert (late.state, late.error) == (StepState.DONE, None), "it has answered since"
+
+
+async def test_that_hosts_are_still_looked_at_is_said_until_they_were(
+    filled: Qd, make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RollbackCard, "arm", lambda _card: None)
+    with filled.journal() as journal:
+        to = journal.releases("production/api")[-1].id
+        id = journal.arm("production/api", RolloutKind.ROLLBACK, to_release=to).id
+        room = make_room(target="production/api")
+        async with room.run_test(size=(80, 24)) as pilot:
+            card = RollbackCard("production/api", None)
+            await room.push_screen(card)
+            card.rollout_id = id
+            await card._look()
+            await until(pilot, lambda: card.guard.open, "the dead time to be over")
+            await pilot.press("y")
+            assert "still being looked at" in card.said
+            journal.set_plan(id, {"hosts": [], "to": to}, "0" * 64, to_release=to, from_release=None)
+            await card._look()
+            assert card.said == ""
 
 
 def test_what_an_abort_will_do_and_what_makes_sense(filled: Qd) -> None:

@@ -13,7 +13,7 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.tui.room.app import Room
-from quarterdeck.tui.room.cards.armed import TOO_SOON
+from quarterdeck.tui.room.cards.armed import NOT_YET
 from quarterdeck.tui.room.cards.rollback import RollbackCard
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.rows import plain
@@ -221,10 +221,10 @@ async def test_that_y_came_too_soon_is_said_no_longer_than_it_is_so(
             slow.setattr(RollbackCard, "planned", False)
             await until(pilot, lambda: card.guard.open, "the dead time to be over")
             await pilot.press("y")
-            assert TOO_SOON in words_of(card)
+            assert NOT_YET in words_of(card)
         await until(pilot, lambda: card.planned and card.guard.open, "the card to be ready")
         assert "y roll back" in words_of(card)
-        assert TOO_SOON not in words_of(card)
+        assert NOT_YET not in words_of(card)
         await pilot.press("escape")
     assert play.runs("dev/web") == ["v2"]
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from quarterdeck.rollouts.commits import Between
 
 LONGEST_NAME = 80
-TOO_SOON = "the hosts are still being looked at: nothing was started"
+NOT_YET = "the hosts are still being looked at: nothing was started"
 
 
 class ArmedCard(Card):
@@ -286,7 +286,7 @@ class ArmedCard(Card):
         elif not self.guard.open:
             return
         elif not self.planned:
-            self.said = TOO_SOON
+            self.said = NOT_YET
         elif reds(self.checks()) or self.room.settings.confirm == "name":
             self.typed = ""
             self.guard.restart()
@@ -362,7 +362,7 @@ class ArmedCard(Card):
             return Sheet(title, *self._refusal(width), right=right, production=production)
         checks = self.checks()
         foot: list[Row] = [EMPTY]
-        if not (self.planned and self.said == TOO_SOON):
+        if not (self.planned and self.said == NOT_YET):
             foot += said_rows(self.said, width)
         foot += self._confirming(width, checks)
         return Sheet(
