@@ -9,6 +9,7 @@ import pytest
 from quarterdeck.rollouts.picture import Picture
 from quarterdeck.rollouts.target_seen import TargetSeen
 from quarterdeck.tui.room.actions import BY_COMMAND
+from quarterdeck.tui.room.cards.freeze import FreezeCard
 from quarterdeck.tui.room.command_line import Mistyped, Names, completions, hint, names_of, parse
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.editing import Editing
@@ -66,6 +67,25 @@ def test_the_arrows_recall_older_lines_and_come_back_to_what_was_typed() -> None
     editing.key("down")
     editing.key("down")
     assert editing.text == "dra"
+
+
+def test_an_environment_is_named_by_itself_or_by_a_target_in_it() -> None:
+    assert completions("freeze ", NAMES)[:2] == ["staging", "production"]
+    for word in ("production", "production/web"):
+        command = parse(f"freeze {word}", NAMES)
+        assert command is not None
+        assert command.words == (word,)
+    with pytest.raises(Mistyped, match="there is no environment 'prodction'; did you mean production"):
+        parse("freeze prodction", NAMES)
+
+
+async def test_freezes_of_an_environment_that_is_typed_are_shown(make_room: MakeRoom) -> None:
+    room = make_room(target="staging/api")
+    async with room.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await pilot.press("colon", *"freeze", "space", *"production", "enter")
+        await until(pilot, lambda: bool(list(room.cards())), "the card")
+        assert [card.environment for card in room.cards() if isinstance(card, FreezeCard)] == ["production"]
 
 
 def test_tab_completes_what_is_common_then_goes_through_what_there_is() -> None:

@@ -36,6 +36,7 @@ def head(qd: Qd) -> tuple[int, str]:
 
 def line_for(action: Action) -> str:
     example = {"target": "production/api", "version": "v1", "rollout": "4", "text": "words", "flag": "checkout"}
+    example["environment"] = "production"
     return " ".join((action.command, *(example[taken] for taken in action.takes)))
 
 

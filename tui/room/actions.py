@@ -162,12 +162,12 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(
         "freeze",
         "freeze",
-        "Show the freezes of the target's environment, or freeze it.",
+        "Show the freezes of an environment, else of the target's, or freeze it.",
         _CHANGE,
         _T,
         ("F",),
         "freeze",
-        ("target",),
+        ("environment",),
         changes=True,
     ),
     Action(

@@ -91,6 +91,11 @@ def _action(word: str) -> Action:
     raise Mistyped(f"there is no command :{word}" + (f"; did you mean :{near}?" if near else "; Tab shows them"))
 
 
+def _environments(names: Names) -> tuple[str, ...]:
+    """And targets: one stands for the environment that it is in."""
+    return (*dict.fromkeys(target.partition("/")[0] for target in names.targets), *names.targets)
+
+
 def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
@@ -100,6 +105,8 @@ def _check(kind: str, word: str, names: Names) -> None:
     match kind:
         case "target":
             known = names.targets
+        case "environment":
+            known = _environments(names)
         case "part":
             known = names.parts
         case "environment":
@@ -134,6 +141,8 @@ def completions(line: str, names: Names) -> list[str]:
     match action.takes[len(words) - 1]:
         case "target":
             found = names.targets
+        case "environment":
+            found = _environments(names)
         case "part":
             found = names.parts
         case "environment":
