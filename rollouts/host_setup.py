@@ -224,7 +224,9 @@ def _sudoers(target: Target, commands: Sequence[str], user: str) -> list[Need]:
 async def _look_at_engine(
     backend: "Hosts", connection: "Connection", host: Host, targets: Sequence[Target]
 ) -> HostNeeds:
-    found = await examine_engine(host.name, connection, targets, {})  # before a first deploy there is no way back to know of
+    found = await examine_engine(
+        host.name, connection, targets, {}
+    )  # before a first deploy there is no way back to know of
     specs = [target.container for target in targets if target.container is not None]
     version, lacking = await backend.engine_lacks(host, specs)
     needs = tuple(

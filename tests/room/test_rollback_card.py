@@ -13,10 +13,8 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.tui.room.app import Room
-from quarterdeck.tui.room.cards.armed import NOT_YET
 from quarterdeck.tui.room.cards.rollback import RollbackCard
 from quarterdeck.tui.room.opening import Opening
-from quarterdeck.tui.room.rows import plain
 from tests.room.playing import GROUP, LONG, Play, eventually, play
 from tests.room.seen import until
 from tests.room.terminal import Terminal
@@ -204,33 +202,6 @@ async def test_y_on_a_card_that_became_old_this_moment_is_answered(play: Play) -
         assert "nothing was started: r looks again" in card.said
         assert not card.went
     assert play.runs("dev/worker") == ["v1"]
-
-
-async def test_that_y_came_too_soon_is_said_no_longer_than_it_is_so(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    play.ship("dev/web", "v2")
-    fleet = load_fleet(play.directory / "fleet.yml")
-    room = Room(Opening(fleet, current_operator(), target="dev/web"))
-    async with room.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: room.picture.head > 0, "the journal")
-        await pilot.press("R")
-        card = next(room.cards())
-        assert isinstance(card, RollbackCard)
-        with monkeypatch.context() as slow:  # hosts that take their time
-            slow.setattr(RollbackCard, "planned", False)
-            await until(pilot, lambda: card.guard.open, "the dead time to be over")
-            await pilot.press("y")
-            assert NOT_YET in words_of(card)
-        await until(pilot, lambda: card.planned and card.guard.open, "the card to be ready")
-        assert "y roll back" in words_of(card)
-        assert NOT_YET not in words_of(card)
-        await pilot.press("escape")
-    assert play.runs("dev/web") == ["v2"]
-
-
-def words_of(card: RollbackCard) -> str:
-    return "\n".join(plain(row) for row in card.sheet(76).foot)
 
 
 async def test_a_stale_plan_is_refused_and_armed_anew(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

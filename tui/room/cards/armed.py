@@ -203,6 +203,7 @@ class ArmedCard(Card):
             return
         before = (self.seen.rollout.plan_hash if self.seen is not None else "", bool(reds(self.checks())), self.old)
         self.seen, self.facts = seen, facts
+        self.said = "" if self.said == NOT_YET and self.planned else self.said
         self._ask_git()
         if before != (seen.rollout.plan_hash, bool(reds(self.checks())), self.old):
             self.guard.restart()  # nobody can have read yet what the key would do now
@@ -362,8 +363,7 @@ class ArmedCard(Card):
             return Sheet(title, *self._refusal(width), right=right, production=production)
         checks = self.checks()
         foot: list[Row] = [EMPTY]
-        if not (self.planned and self.said == NOT_YET):
-            foot += said_rows(self.said, width)
+        foot += said_rows(self.said, width)
         foot += self._confirming(width, checks)
         return Sheet(
             title,
