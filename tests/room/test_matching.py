@@ -1,10 +1,12 @@
 """What a typed filter lets through."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarterdeck.tui.room.matching import matcher
+from quarterdeck.tui.room.matching import matcher, repeats_within_repeats
 from quarterdeck.tui.room.rows import Role, Span, plain
 
 CASES = [
@@ -66,3 +68,24 @@ def test_marking_loses_no_letter_and_test_means_matches(typed: str, text: str) -
     assert found.test()(text) is found.matches(text)
     for start, end in found.spans(text):
         assert 0 <= start < end <= len(text)
+
+
+@pytest.mark.parametrize(
+    "expression", ["(a+)+$", "(?:x*y)*", "((ab)+c){2,}", r"(\d+,?)+;", "([a-z]+)*!", "(a{3,})+", "(?P<w>.*)*x"]
+)
+def test_what_could_take_for_ever_is_looked_for_as_text(expression: str) -> None:
+    found = matcher(expression)
+    assert "looked for as text" in found.fault
+    began = time.monotonic()
+    assert not found.matches("a" * 4000 + "!!")
+    assert found.matches(f"the words {expression} stand here")
+    assert time.monotonic() - began < 1.0, "some thousand characters, looked for as they are"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["(foo|bar)+", ".*error.*timeout.*", "(a+)b", r"\(a+\)+", "[(+]+", "(ab){2,3}", "[]+)]*x", "(a{2}b)+", "a+(b)"],
+)
+def test_ordinary_expressions_stay_expressions(expression: str) -> None:
+    assert not repeats_within_repeats(expression)
+    assert matcher(expression).fault == ""

@@ -13,6 +13,7 @@ import msgspec
 from quarterdeck.tui.room.rows import Role, Span
 
 LONGEST = 4096  # characters of a line that are looked at: a regular expression must not stop the screen
+_OPEN_ENDED = re.compile(r"\{\d*,\}")
 _SIGNS = frozenset("\\.^$*+?{}[]|()")  # without one of these a text is simply itself
 
 Spans = Sequence[tuple[int, int]]
@@ -149,7 +150,9 @@ def matcher(words: str) -> Matcher:
     if fuzzy:
         return Matcher(words.strip(), rest.replace(" ", ""), inverse, fuzzy=True, _any_case=any_case)
     pattern, fault = None, ""
-    if _SIGNS & set(rest):
+    if _SIGNS & set(rest) and repeats_within_repeats(rest):
+        fault = f"{rest} repeats what repeats, which can take for ever on some line: looked for as text"
+    elif _SIGNS & set(rest):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # "[[" is odd, not wrong, and standard error is the screen
@@ -157,3 +160,39 @@ def matcher(words: str) -> Matcher:
         except (re.error, OverflowError, RecursionError) as error:
             fault = f"{rest} is no regular expression ({error}): looked for as text"
     return Matcher(words.strip(), rest, inverse, fault=fault, _any_case=any_case, _pattern=pattern)
+
+
+def repeats_within_repeats(expression: str) -> bool:
+    """Whether a group that repeats without end holds something that does, as in ``(a+)+``: on a line that nearly matches, Python's engine
+    tries every way to divide it among the two, and the screen would stand still meanwhile."""
+    holds, at = [False], 0  # by open group: whether something in it repeats without end
+    while at < len(expression):
+        character, at = expression[at], at + 1
+        if character == "\\":
+            at += 1
+        elif character == "[":
+            at = _behind_class(expression, at)
+        elif character == "(":
+            holds.append(False)
+        elif character == ")" and len(holds) > 1:
+            inner, outer = holds.pop(), _endless(expression, at)
+            if inner and outer:
+                return True
+            holds[-1] = holds[-1] or inner or outer
+        elif _endless(expression, at - 1):
+            holds[-1] = True
+    return False
+
+
+def _behind_class(expression: str, at: int) -> int:
+    """Behind the ``]`` of a class that begins before ``at``; one that comes first is a member of it."""
+    at += expression.startswith("^", at)
+    at += expression.startswith("]", at)
+    while at < len(expression) and expression[at] != "]":
+        at += 2 if expression[at] == "\\" else 1
+    return at + 1
+
+
+def _endless(expression: str, at: int) -> bool:
+    """Whether a repeat without an end stands at ``at``."""
+    return expression[at : at + 1] in ("*", "+") or _OPEN_ENDED.match(expression, at) is not None
