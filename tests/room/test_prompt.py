@@ -9,12 +9,13 @@ import pytest
 from quarterdeck.rollouts.picture import Picture
 from quarterdeck.rollouts.target_seen import TargetSeen
 from quarterdeck.tui.room.actions import BY_COMMAND
+from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.cards.freeze import FreezeCard
 from quarterdeck.tui.room.command_line import Mistyped, Names, completions, hint, names_of, parse
 from quarterdeck.tui.room.commands import Commands
 from quarterdeck.tui.room.editing import Editing
 from quarterdeck.tui.room.own_files import own_directory
-from quarterdeck.tui.room.prompt import prompt_row, prompt_rows
+from quarterdeck.tui.room.prompt import Prompt, prompt_row, prompt_rows
 from quarterdeck.tui.room.rows import Role, plain, width_of
 from tests.cli.qd_command import Qd
 from tests.room.conftest import MakeAcme, MakeRoom
@@ -301,3 +302,34 @@ def test_in_a_terminal_the_line_is_over_the_footer(filled: Qd) -> None:
         assert terminal.wait_ended() == 0
     commands = filled.directory / "xdg" / "quarterdeck" / "_room" / "commands"
     assert commands.read_text() == "look dark\n"
+
+
+def asked(room: Room) -> str | None:
+    """What stands in the line that is open."""
+    return next((prompt.editing.text for prompt in room.screen.query(Prompt) if prompt.is_attached), None)
+
+
+async def test_a_host_that_there_is_not_is_asked_for_again(make_acme: MakeAcme) -> None:
+    """Were the line gone, what is typed next would be keys, which open cards."""
+    room = make_acme(target="production/cron")
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await pilot.press("x")
+        await until(pilot, lambda: asked(room) == "web-1", "the question")
+        await pilot.press("ctrl+u", "w", "e", "b", "-", "9", "enter")
+        await until(pilot, lambda: "has no host 'web-9'" in room.said, "what is wrong")
+        await until(pilot, lambda: asked(room) == "web-9", "the same question")
+        await pilot.press("R")
+        assert not list(room.cards()), "typed into the line"
+        await pilot.press("escape")
+
+
+async def test_what_was_mistyped_is_recalled_to_be_put_right(make_room: MakeRoom) -> None:
+    room = make_room(target="production/api")
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await pilot.press("colon", *"dif", "f", "x", "enter")
+        await until(pilot, lambda: "there is no command :diffx" in room.said, "what is wrong")
+        await pilot.press("colon", "up")
+        await until(pilot, lambda: asked(room) == "diffx", "what was typed")
+        assert "diffx" not in Commands(room.commands.path, lambda work: work()).lines, "not for later sessions"

@@ -221,7 +221,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "What two environments declare differently, and what runs there.",
         _LOOK,
         command="env-diff",
-        takes=("environment", "environment"),
+        takes=("env", "env"),
     ),
     Action(
         "env-diff-here",

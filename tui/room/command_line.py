@@ -109,7 +109,7 @@ def _check(kind: str, word: str, names: Names) -> None:
             known = _environments(names)
         case "part":
             known = names.parts
-        case "environment":
+        case "env":
             known = names.environments
         case "look":
             known = tuple(LOOKS)
@@ -145,7 +145,7 @@ def completions(line: str, names: Names) -> list[str]:
             found = _environments(names)
         case "part":
             found = names.parts
-        case "environment":
+        case "env":
             found = names.environments
         case "rollout":
             found = names.rollouts

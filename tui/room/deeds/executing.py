@@ -20,20 +20,24 @@ async def _exec(room: Room, words: Words) -> None:
         return
     if len(hosts) == 1:
         _ask(room, name, hosts)
-        return
+    else:
+        _ask_where(room, name, hosts, hosts[0])
 
+
+def _ask_where(room: Room, name: str, hosts: tuple[str, ...], text: str) -> None:
     def chosen(text: str) -> None:
         host = text.strip()
-        if host != ALL and host not in hosts:
-            room.say(f"exec: {name} has no host {host!r}; its hosts: {', '.join(hosts)}, or {ALL}")
+        if host == ALL or host in hosts:
+            _ask(room, name, hosts if host == ALL else (host,))
             return
-        _ask(room, name, hosts if host == ALL else (host,))
+        room.say(f"exec: {name} has no host {host!r}; its hosts: {', '.join(hosts)}, or {ALL}")
+        _ask_where(room, name, hosts, host)  # asked again: what is typed now are no keys
 
     def completions(text: str) -> list[str]:
         return [host for host in (*hosts, ALL) if host.startswith(text)]
 
     hint = f"a host of {name}, or {ALL}; Tab completes"
-    room.prompt("on host: ", hosts[0], on_done=chosen, complete=completions, hint=lambda _: hint)
+    room.prompt("on host: ", text, on_done=chosen, complete=completions, hint=lambda _: hint)
 
 
 def _ask(room: Room, target: str, hosts: tuple[str, ...]) -> None:

@@ -47,6 +47,7 @@ async def _command(room: Room, _words: Words) -> None:
             command = parse(line, names)
         except Mistyped as error:
             room.say(str(error))
+            room.commands.add(line, kept=False)  # up brings it back, to be put right
             return
         if command is not None:
             room.commands.add(line, kept=command.kept)
