@@ -1,6 +1,8 @@
 """Promise 3: a stale worker can't overwrite a newer release. Racing writers at the gate of a real host.
 
 Promise 2 as far as the host can show it: its own ledger holds no operation that ran twice.
+
+Seen to fail without the comparison of epochs at the gate: an older epoch's release is the current one.
 """
 
 import asyncio

@@ -1,6 +1,8 @@
 """Promise 9: a host whose disk is full or read-only, or whose shell is broken, is named and the others go on.
 
 ``current`` is never half switched.
+
+Seen to fail with the old link removed before the new one is made: it was away for a moment.
 """
 
 import asyncio

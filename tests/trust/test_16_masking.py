@@ -1,4 +1,7 @@
-"""Promise 16, the part of what commands print: no secret is left in a text that went through the mask, however it was written."""
+"""Promise 16, the part of what commands print: no secret is left in a text that went through the mask, however it was written.
+
+Seen to fail without the form in hex: in the seven cases of it.
+"""
 
 import pytest
 
