@@ -49,6 +49,7 @@ LONGEST_FIRST = (
     "room/test_rollback_card.py",
     "room/test_resize_storm.py",
     "trust/test_11_clock_while_rolling_out.py",
+    "trust/test_16_canary_ssh.py",
     "trust/test_24_abort_docker.py",
     "rollouts/test_when_things_go_wrong.py",
     "rollouts/test_previews.py",
