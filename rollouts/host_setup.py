@@ -20,6 +20,7 @@ from quarterdeck.rollouts.doctor_hosts import (
     instances,
     look_at_host,
     refused_commands,
+    sudo_commands,
 )
 from quarterdeck.rollouts.findings import Finding, Verdict
 from quarterdeck.rollouts.leaving import leave
@@ -115,7 +116,8 @@ async def _look(backend: "Hosts", connection: "Connection", host: Host, targets:
     for target, said in zip(targets, looked.said, strict=True):
         needs += _directories(target, said, looked.user)
         needs += _unit(target, said, looked.user)
-        needs += _sudoers(target, refused_commands(said), looked.user)
+        if refused_commands(said):  # all that it needs: the file is written anew, and what was allowed must stay so
+            needs += _sudoers(target, [shlex.join(command) for command in sudo_commands(target)], looked.user)
     every = host_findings(host.name, looked, targets)
     rest = [one for one in every if "MiB free" in one.sentence or "clock" in one.sentence]
     return HostNeeds(host.name, tuple(needs), tuple(rest), f"logged in as {looked.user}")

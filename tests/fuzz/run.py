@@ -104,7 +104,7 @@ def fuzzed(target: Target, seconds: int) -> bool:
         r"Done (\d+) runs", done.stderr
     )
     new = sorted(path for path in found.iterdir() if path.name not in before)
-    held = done.returncode == 0 and not new
+    held = done.returncode == 0 and not new and inputs_run is not None and int(inputs_run[1]) > 0
     count = f"{int(inputs_run[1]):>9} inputs" if inputs_run else "   ? inputs"
     print(f"fuzz: {target.name:<18} {count} in {took:5.0f} s   {'held' if held else 'DOES NOT HOLD'}", flush=True)
     if not held:

@@ -88,8 +88,8 @@ def test_a_timer_tells_it_where_no_room_is_open(two_releases: Field, told: Told)
     assert told.titles() == ["the way back is closed"]
     told.status = 500
     shutil.move(away, copy)
-    words = field.qd("ready", "--tell", status=0).stdout
-    assert f"journalled: {TARGET}: the way back to v1 is open" in words
-    assert "not told: notify 1 (json)" in words
+    done = field.qd("ready", "--tell", status=1)
+    assert f"journalled: {TARGET}: the way back to v1 is open" in done.stdout
+    assert "not told: notify 1 (json)" in done.stderr
     assert journalled(field) == [CLOSED, OPEN]
-    assert "not with --read-only" in field.qd("--read-only", "ready", "--tell", status=2).stderr
+    assert "--read-only was given" in field.qd("--read-only", "ready", "--tell", status=5).stderr

@@ -218,12 +218,14 @@ async def test_a_way_back_that_has_closed_is_said_where_nothing_is_wrong(filled:
         await until(pilot, lambda: room.picture.head > 0, "the journal")
         room.picture = msgspec.structs.replace(picture, targets=fine, rollouts=())
         room.renew()
-        await until(pilot, lambda: "no way back" not in pane_text(room, "alert"), "nothing is in the way")
+        await until(pilot, lambda: "way back" not in pane_text(room, "alert"), "nothing is in the way")
         room.picture = msgspec.structs.replace(picture, targets=fine | gone, rollouts=())
         room.renew()
         service = names[0].partition("/")[2]
         await until(
-            pilot, lambda: f"~ PRODUCTION {service} v2 no way back to v1" in pane_text(room, "alert"), "what has closed"
+            pilot,
+            lambda: f"~ PRODUCTION {service} v2 way back to v1 not whole" in pane_text(room, "alert"),
+            "what has closed",
         )
         assert "! choose it" in pane_text(room, "alert")
         await pilot.press("exclamation_mark")

@@ -1,6 +1,7 @@
 """View 8 and the cards with what CI systems and git say: shown when it has come, asked only while it is on the screen, and waited for by
 nothing. Against a local server with the documented shapes, and a real repository."""
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +17,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Control
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.card import Card
+from quarterdeck.tui.room.cards import from_build
 from quarterdeck.tui.room.cards.deploy import DeployCard
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.opening import Opening
@@ -182,3 +184,34 @@ async def test_a_build_that_has_not_passed_opens_no_card(make_built: MakeBuilt) 
             await room.action_act("deploy", ("production/api", word))
             await until(pilot, partial(said, room, why), why)
             assert not list(room.cards())
+
+
+async def test_while_a_build_is_asked_for_no_key_lets_another_version_go(
+    make_built: MakeBuilt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its card does not come over one that was opened meanwhile."""
+    answer = asyncio.Event()
+
+    async def slow(_room: Room, _target: str, word: str) -> from_build.Wanted:
+        await answer.wait()
+        return from_build.Wanted(
+            "v1", {"number": word.removeprefix("#"), "id": "1", "commit": "", "link": "", "author": ""}
+        )
+
+    monkeypatch.setattr(from_build, "_version_of_build", slow)
+    room = make_built()
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
+        await room.action_act("deploy", ("production/api", "v1"))
+        await until(pilot, lambda: isinstance(room.screen, DeployCard), "the card")
+        card = room.screen
+        assert isinstance(card, DeployCard)
+        card._take("#1")
+        await until(pilot, lambda: not list(room.cards()), "the card of the other version to go")
+        await pilot.press("y")
+        assert not list(room.cards())
+        await room.action_act("freeze", ("production",))
+        await until(pilot, lambda: len(list(room.cards())) == 1, "another card")
+        answer.set()
+        await until(pilot, lambda: "another card is open" in room.said, "that it is there")
+        assert not isinstance(room.screen, DeployCard)

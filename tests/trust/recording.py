@@ -182,6 +182,7 @@ class _Table:
         """Whether tests may have been left out that no file tells of."""
         option = self._config.option
         chosen = option.markexpr not in ("", "trust") or option.keyword or getattr(option, "deselect", None)
+        chosen = chosen or getattr(option, "lf", False) or getattr(option, "stepwise", False)
         return bool(chosen) or any("::" in argument for argument in self._config.args)
 
     def _write_docs(self, table: Sequence[kept.Row], complete: bool) -> str:

@@ -54,13 +54,14 @@ def run_host_setup(session: "Session", arguments: argparse.Namespace) -> int:
     if wanted and not arguments.plan:
         made = _make(session, arguments, found, wanted)
     after = made.after if made is not None else found
+    undone = made is None and not arguments.plan and bool(wanted)  # somebody said no
     left = [need for need in after.needs if made is not None or need not in wanted]
     if made is not None:
         _show_made(session, made)
     if left:
         _show_left(session, left, name)
-    printer.document(_value(session, found, made, left))
-    return Exit.DONE if arguments.plan or not left else Exit.FAULT
+    printer.document(_value(session, found, made, left, ready=not after.needs))
+    return Exit.DONE if arguments.plan or not (left or undone) else Exit.FAULT
 
 
 def _may_change(session: "Session", host: str) -> None:
@@ -141,16 +142,20 @@ def _show_left(session: "Session", left: "list[Need]", host: str) -> None:
                 printer.line(f"  {need.command}")
 
 
-def _value(session: "Session", found: "HostNeeds", made: "Made | None", left: "list[Need]") -> dict[str, Any]:
+def _value(
+    session: "Session", found: "HostNeeds", made: "Made | None", left: "list[Need]", *, ready: bool
+) -> dict[str, Any]:
     import msgspec
 
     return {
         "fleet": session.fleet.name,
         "host": found.host,
         "found": [msgspec.to_builtins(need) for need in found.needs],
-        "warnings": [f"{finding.sentence}; {finding.fix}" for finding in found.findings],
+        "warnings": [
+            f"{finding.sentence}; {finding.fix}" if finding.fix else finding.sentence for finding in found.findings
+        ],
         "made": list(made.made) if made is not None else [],
         "failed": list(made.failed) if made is not None else [],
         "left": [msgspec.to_builtins(need) for need in left],
-        "ready": not left,
+        "ready": ready,
     }

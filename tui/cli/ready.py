@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quarterdeck.tui.cli import completion
-from quarterdeck.tui.cli.exits import Exit, UsageError
+from quarterdeck.tui.cli.exits import Exit
 from quarterdeck.tui.cli.parser import Parser, add_command
 from quarterdeck.tui.cli.times import age, duration
 
@@ -29,7 +29,7 @@ def declare_ready(commands: "argparse._SubParsersAction[Parser]") -> None:
             "The hosts are asked, as by qd status; --cached asks nobody. With --strict it ends with 1 unless all of them\n"
             "are ready, for a pipeline or a monitor. With --tell, what has closed or opened since that was last told is\n"
             "journalled and told to whom the fleet file's `notify` names for `unready`: for a timer, where no control\n"
-            "room is open that would do it by itself."
+            "room is open that would do it by itself. A message that was not taken is told on standard error, and ends it with 1."
         ),
         example="qd ready\nqd ready production --strict\nqd ready production/api --json\nqd ready --tell",
     )
@@ -42,12 +42,13 @@ def declare_ready(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def run_ready(session: "Session", arguments: argparse.Namespace) -> int:
+    from quarterdeck.rollouts.refusals import Refused
     from quarterdeck.rollouts.status import status
     from quarterdeck.tui.cli.status import look
 
     names = session.targets(arguments.only)
     if arguments.tell and session.read_only:
-        raise UsageError("--tell writes into the journal: not with --read-only")
+        raise Refused("--tell writes into the journal, and --read-only was given")
     session.tend()
     if not arguments.cached:
         look(session, names)
@@ -66,9 +67,13 @@ def run_ready(session: "Session", arguments: argparse.Namespace) -> int:
         else:
             _show(session, found, known)
         for one in told or ():
-            printer.line(_told_words(one))
+            if not one.get("error"):
+                printer.line(_told_words(one))
+    untold = [one for one in told or () if one.get("error")]
+    for one in untold:
+        printer.say(_told_words(one))  # on standard error: a timer's standard output is read by nobody
     unready = any(one["ready"]["state"] != "ready" for one in found)
-    return Exit.FAULT if arguments.strict and unready else Exit.DONE
+    return Exit.FAULT if untold or (arguments.strict and unready) else Exit.DONE
 
 
 def _beside(session: "Session", names: Collection[str]) -> "dict[str, Beside]":

@@ -13,7 +13,8 @@ import msgspec
 from quarterdeck.tui.room.rows import Role, Span
 
 LONGEST = 4096  # characters of a line that are looked at: a regular expression must not stop the screen
-_OPEN_ENDED = re.compile(r"\{\d*,\}")
+FEW = 9  # times: what repeats no more often than that is soon tried through
+_REPEATS = re.compile(r"(?:(?P<sign>[*+?])|\{(?P<least>\d*)(?:,(?P<most>\d*))?\})[?+]?")
 _SIGNS = frozenset("\\.^$*+?{}[]|()")  # without one of these a text is simply itself
 
 Spans = Sequence[tuple[int, int]]
@@ -163,25 +164,62 @@ def matcher(words: str) -> Matcher:
 
 
 def repeats_within_repeats(expression: str) -> bool:
-    """Whether a group that repeats without end holds something that does, as in ``(a+)+``: on a line that nearly matches, Python's engine
-    tries every way to divide it among the two, and the screen would stand still meanwhile."""
-    holds, at = [False], 0  # by open group: whether something in it repeats without end
+    """Whether a group that repeats without end is nothing but what does so itself, as in ``(a+)+`` or ``(\\d+,?)*``: on a line that nearly
+    matches, Python's engine tries every way to divide it among the two, and the screen would stand still meanwhile. What must stand
+    between the repeats, as the point in ``(\\d+\\.)+``, leaves one way only."""
+    groups, at = [_Group()], 0
     while at < len(expression):
         character, at = expression[at], at + 1
-        if character == "\\":
+        if character == "(":
+            groups.append(_Group())
+            if expression.startswith("?", at):  # what kind of group it is, is no part of it
+                at = next((place + 1 for place in range(at, len(expression)) if expression[place] in ":=!>)"), at)
+            continue
+        if character == "|":
+            groups[-1].next_branch()
+            continue
+        loose = False
+        if character == ")" and len(groups) > 1:
+            loose = groups.pop().loose
+        elif character == "\\":
             at += 1
         elif character == "[":
             at = _behind_class(expression, at)
-        elif character == "(":
-            holds.append(False)
-        elif character == ")" and len(holds) > 1:
-            inner, outer = holds.pop(), _endless(expression, at)
-            if inner and outer:
-                return True
-            holds[-1] = holds[-1] or inner or outer
-        elif _endless(expression, at - 1):
-            holds[-1] = True
+        many, optional, at = _repeat(expression, at)
+        if loose and many:
+            return True
+        groups[-1].add(repeats=many or loose, must=not (many or optional or loose or character in "^$"))
     return False
+
+
+class _Group:
+    """``loose``: one of its branches holds what repeats, and nothing that must stand there beside it."""
+
+    def __init__(self) -> None:
+        self._repeats = self._must = self._loose = False
+
+    def add(self, *, repeats: bool, must: bool) -> None:
+        self._repeats, self._must = self._repeats or repeats, self._must or must
+
+    def next_branch(self) -> None:
+        self._loose = self.loose
+        self._repeats = self._must = False
+
+    @property
+    def loose(self) -> bool:
+        return self._loose or (self._repeats and not self._must)
+
+
+def _repeat(expression: str, at: int) -> tuple[bool, bool, int]:
+    """Of the repeat at ``at``: whether it goes on for long, whether it may be none at all, and what is behind it."""
+    found = _REPEATS.match(expression, at)
+    if found is None:
+        return False, False, at
+    least, most = found["least"], found["most"]
+    if found["sign"]:
+        return found["sign"] != "?", found["sign"] != "+", found.end()
+    many = most == "" or (most is not None and int(most) > FEW) or (most is None and int(least or 0) > FEW)
+    return many, int(least or 0) == 0, found.end()
 
 
 def _behind_class(expression: str, at: int) -> int:
@@ -191,8 +229,3 @@ def _behind_class(expression: str, at: int) -> int:
     while at < len(expression) and expression[at] != "]":
         at += 2 if expression[at] == "\\" else 1
     return at + 1
-
-
-def _endless(expression: str, at: int) -> bool:
-    """Whether a repeat without an end stands at ``at``."""
-    return expression[at : at + 1] in ("*", "+") or _OPEN_ENDED.match(expression, at) is not None

@@ -16,7 +16,7 @@ from quarterdeck.tui.cli.times import duration
 from quarterdeck.tui.cli.waits import notice_words, wait_words
 from quarterdeck.tui.room.cards.armed import ArmedCard
 from quarterdeck.tui.room.cards.checks import Check, deploy_checks
-from quarterdeck.tui.room.cards.from_build import Wanted, names_build, version_of_build
+from quarterdeck.tui.room.cards.from_build import Wanted, ask_for_build, names_build
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.cards.reading import difference_card
 from quarterdeck.tui.room.cards.words import WordsCard
@@ -94,20 +94,16 @@ class DeployCard(ArmedCard):
 
     def _take(self, version: str) -> None:
         if names_build(version):
-            self.room.say(f"{self.target}: asking which version build {version} made ..")
-            self.room.carry_out("deploy", self._take_build(version))
-        else:
-            self._arm_for(Wanted(version))
-
-    async def _take_build(self, word: str) -> None:
-        wanted = await version_of_build(self.room, self.target, word)
-        if not self.gone:
-            self._arm_for(wanted)
-
-    def _arm_for(self, wanted: Wanted) -> None:
-        self.wanted = wanted
+            # What is armed is another version: this card goes, so that no key can let that one go while the CI system is asked.
+            self.leave()
+            ask_for_build(self.room, self.target, version, self._of_build)
+            return
+        self.wanted = Wanted(version)
         self.force, self.override, self.supersede, self.reason = False, (), False, ""
         self.arm()
+
+    def _of_build(self, wanted: Wanted) -> None:
+        self.room.push_screen(DeployCard(self.target, self.before, wanted))
 
     @property
     def _way_round(self) -> WayRound | None:

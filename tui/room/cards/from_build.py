@@ -1,6 +1,6 @@
 """A build in the place of a version: ``#812`` or ``#latest``, as typed; the CI system is asked which version it made."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -26,7 +26,24 @@ def names_build(word: str) -> bool:
     return word.startswith("#") and len(word) > 1
 
 
-async def version_of_build(room: Room, target: str, word: str) -> Wanted:
+def ask_for_build(room: Room, target: str, word: str, show: Callable[[Wanted], None]) -> None:
+    """Asks the CI system beside the screen; ``show`` opens the card, unless another one is open by then, whose keys are its own."""
+    room.say(f"{target}: asking which version build {word} made ..")
+
+    async def asked() -> None:
+        wanted = await _version_of_build(room, target, word)
+        if next(iter(room.cards()), None) is None:
+            room.say("")
+            show(wanted)
+        else:
+            room.say(
+                f"build {wanted.number} made {wanted.version} of {target}: another card is open, so D or :deploy it once more"
+            )
+
+    room.carry_out("deploy", asked())
+
+
+async def _version_of_build(room: Room, target: str, word: str) -> Wanted:
     """The CI client's deadlines hold. Raises Refused where the build has not passed, made no version, or can't be asked for."""
     from quarterdeck.rollouts.built import NotToDeploy, as_option, choose
 

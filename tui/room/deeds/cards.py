@@ -16,7 +16,7 @@ from quarterdeck.tui.room.cards.approval import ApprovalCard
 from quarterdeck.tui.room.cards.deploy import DeployCard
 from quarterdeck.tui.room.cards.drill import DrillCard
 from quarterdeck.tui.room.cards.freeze import FreezeCard
-from quarterdeck.tui.room.cards.from_build import Wanted, names_build, version_of_build
+from quarterdeck.tui.room.cards.from_build import Wanted, ask_for_build, names_build
 from quarterdeck.tui.room.cards.picker import VersionPicker
 from quarterdeck.tui.room.cards.rollback import RollbackCard
 from quarterdeck.tui.room.cards.under_way import AbortCard, WaysOnCard, carry_on
@@ -70,13 +70,11 @@ async def _deploy(room: Room, words: Words) -> None:
 
     def take(version: str) -> None:
         if names_build(version):
-            room.say(f"{target}: asking which version build {version} made ..")
-            room.carry_out("deploy", of_build(version))
+            ask_for_build(room, target, version, show)
         else:
-            room.push_screen(DeployCard(target, before, Wanted(version)))
+            show(Wanted(version))
 
-    async def of_build(word: str) -> None:
-        wanted = await version_of_build(room, target, word)
+    def show(wanted: Wanted) -> None:
         room.push_screen(DeployCard(target, before, wanted))
 
     if len(words) > 1:

@@ -49,9 +49,12 @@ async def _diff(room: Room, words: Words) -> None:
     asked = asyncio.create_task(aside(lambda: between(room.fleet, before, after, deadline=DEADLINE)))
 
     def answered(task: "asyncio.Task[Between | None]") -> None:
-        if not task.cancelled() and task.exception() is None and card.is_attached:
-            card.rows = difference_card(target, difference, task.result()).rows
-            card.renew()
+        if task.cancelled() or not card.is_attached:
+            return
+        error = task.exception()
+        found = Between(fault=f"commits not known: {error}") if error is not None else task.result()
+        card.rows = difference_card(target, difference, found).rows
+        card.renew()
 
     asked.add_done_callback(answered)
 
@@ -80,7 +83,8 @@ async def _env_diff(room: Room, words: Words) -> None:
         if target is None:
             raise Refused("no target is chosen", "choose one in the matrix, or: env-diff staging production")
         after, service = target.environment, target.service
-        before = fleet.environments[after].after or next(
+        preview = fleet.environments[after].preview
+        before = (preview.origin if preview is not None else fleet.environments[after].after) or next(
             (name for name in fleet.environments if name != after and f"{name}/{service}" in fleet.targets), ""
         )
         if not before:

@@ -102,11 +102,11 @@ WHY_UNREADY: Final[Ways] = (("view-7", "why"),)
 
 
 def unready_row(seen: TargetSeen, more: int, production: str, width: int, keys: str) -> Row:
-    """``~ PRODUCTION api v143 no way back to v142: web-2: no copy of v142   7 why``."""
+    """``~ PRODUCTION api v143 way back to v142 not whole: web-2: no copy of v142   7 why``."""
     where = seen.environment.upper() if seen.environment == production else seen.environment
     tail = f"  {keys} " + (f"(+{more} more) " if more else "")
     why = "; ".join(clean(reason) for reason in in_the_way(seen) or ())
-    head = f"~ {where} {seen.service} {seen.version or ''} no way back to {seen.back.version}: {why}"
+    head = f"~ {where} {seen.service} {seen.version or ''} way back to {seen.back.version} not whole: {why}"
     room = max(width - cells(tail), 0)
     return Span(ellipsis(head, room).ljust(room), Role.WARN), Span(tail[:width], Role.KEY)
 
