@@ -97,7 +97,7 @@ def _previews_of(
 ) -> _Previews:
     """The previews, each looked at with problems of its own: what is wrong with one is nobody else's."""
     found = _Previews()
-    if not directory.is_dir():
+    if not os.path.isdir(directory):  # as Path asks it, one that may not be looked at raises
         return found
     for preview in read_previews(directory):
         fault = preview.fault or fault_of(preview, environments, hosts)

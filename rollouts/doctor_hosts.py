@@ -160,9 +160,12 @@ def questions(targets: Sequence[Target]) -> str:
             f'echo "target {number} free $(df -Pk -- "$place" | awk \'NR == 2 {{ print $4 }}\')"',
             f"place={quoted}",
             f'[ ! -e "$place" ] || echo "target {number} there $(ls -ld -- "$place" | cut -c1)"',
-            f'if [ -d "$place/releases" ] && [ -d "$place/shared/log" ]; then echo "target {number} made"; fi',
+            f'if [ -w "$place/releases" ] && [ -w "$place/shared" ] && [ -w "$place/shared/log" ]; then echo "target {number} made"',
+            "else for made in releases shared shared/log; do",
+            f'[ ! -d "$place/$made" ] || [ -w "$place/$made" ] || echo "target {number} foreign $made"; done; fi',
         ]
         for at, command in enumerate(sudo_commands(target)):
+            lines.append(f'echo "target {number} program-{at} $(command -v -- {shlex.quote(command[0])} 2>/dev/null)"')
             lines.append(
                 f'sudo -n -l {shlex.join(command)} >/dev/null 2>&1 || [ "$(id -u)" = 0 ] || '
                 f"echo {shlex.quote(f'target {number} sudo-{at} {shlex.join(command)}')}"

@@ -115,9 +115,9 @@ async def _look(backend: "Hosts", connection: "Connection", host: Host, targets:
     needs = [*_tools(looked)]
     for target, said in zip(targets, looked.said, strict=True):
         needs += _directories(target, said, looked.user)
-        needs += _unit(target, said, looked.user)
+        needs += _unit(target, said, looked.user, backend.fleet)
         if refused_commands(said):  # all that it needs: the file is written anew, and what was allowed must stay so
-            needs += _sudoers(target, [shlex.join(command) for command in sudo_commands(target)], looked.user)
+            needs += _sudo(target, said, looked.user, backend.fleet)
     every = host_findings(host.name, looked, targets)
     rest = [one for one in every if "MiB free" in one.sentence or "clock" in one.sentence]
     return HostNeeds(host.name, tuple(needs), tuple(rest), f"logged in as {looked.user}")
@@ -141,6 +141,10 @@ def quoted(path: str) -> str:
 def _directories(target: Target, said: Mapping[str, str], user: str) -> list[Need]:
     if "made" in said and "unwritable" not in said:
         return []
+    foreign = said.get("foreign", "")
+    if foreign and "unwritable" not in said:
+        what = f"{target.path}/{foreign} is not {user}'s to write: see whose it is, then give it to {user}"
+        return [Need(what, By.PERSON, f"ls -ld -- {quoted(f'{target.path}/{foreign}')}", target.name)]
     below = [f"{target.path}/{name}" for name in ("releases", "shared/log")]
     make = f"umask 022; mkdir -p -- {' '.join(quoted(path) for path in below)}"
     if "unwritable" not in said:
@@ -157,7 +161,7 @@ def _directories(target: Target, said: Mapping[str, str], user: str) -> list[Nee
     return [Need(f"make {target.path} for {user}", By.ROOT, command, target.name)]
 
 
-def _unit(target: Target, said: Mapping[str, str], user: str) -> list[Need]:
+def _unit(target: Target, said: Mapping[str, str], user: str, fleet: str) -> list[Need]:
     unit = target.runner.unit
     if unit is None:
         return []
@@ -191,7 +195,7 @@ def _unit(target: Target, said: Mapping[str, str], user: str) -> list[Need]:
         )
     if said.get("restart", "").startswith("no"):
         verbs = [f"/usr/bin/systemctl {verb} {one}" for one in instances(unit) for verb in ("restart", "start", "stop")]
-        needs += _sudoers(target, verbs, user)
+        needs += _sudoers(target, verbs, user, fleet)
     return needs
 
 
@@ -210,12 +214,25 @@ def unit_text(target: Target, user: str) -> str:
     return "\n".join([*lines, "", "[Install]", f"WantedBy={'default' if own else 'multi-user'}.target", ""])
 
 
-def _sudoers(target: Target, commands: Sequence[str], user: str) -> list[Need]:
-    if not commands:
-        return []
-    allowed = ", ".join(command if command.startswith("/") else f"/usr/bin/{command}" for command in commands)
-    line = f"{user} ALL=(root) NOPASSWD: {allowed}"
-    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in f"quarterdeck-{target.environment}-{target.service}")
+def _sudo(target: Target, said: Mapping[str, str], user: str, fleet: str) -> list[Need]:
+    """sudo allows programs by their whole path, as the host has them."""
+    allowed: list[str] = []
+    for at, command in enumerate(sudo_commands(target)):
+        program = said.get(f"program-{at}", "")
+        if not program.startswith("/"):
+            what = (
+                f"let {user} run what {target.name} runs with sudo: {shlex.join(command)} (no line can be made of that)"
+            )
+            return [Need(what, By.PERSON, target=target.name)]
+        allowed.append(shlex.join([program, *command[1:]]))
+    return _sudoers(target, allowed, user, fleet)
+
+
+def _sudoers(target: Target, commands: Sequence[str], user: str, fleet: str) -> list[Need]:
+    """One file for a target of a fleet. ``commands``: all that it needs, by the whole paths of their programs."""
+    line = f"{user} ALL=(root) NOPASSWD: {', '.join(commands)}"
+    parts = ("quarterdeck", fleet, target.environment, target.service)
+    name = "--".join("".join(c if c.isalnum() or c in "-_" else "-" for c in part) for part in parts)
     file = f"/etc/sudoers.d/{name}"  # sudo reads no file with a dot in its name
     command = (
         f"umask 337; printf '%s\\n' {shlex.quote(line)} >{file}.new && visudo -cqf {file}.new && mv {file}.new {file}"

@@ -1,6 +1,6 @@
 """Telling people that the way back of a target has closed, or is open again: what the fleet file's `notify` asks for by `unready`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ from quarterdeck.config.model import Fleet
 from quarterdeck.config.notifications import BODY
 from quarterdeck.history.records import Operator
 from quarterdeck.rollouts.telling import NOT_TOLD, TOLD
-from quarterdeck.rollouts.way_watch import Turned, values_of
+from quarterdeck.rollouts.way_watch import CLOSED, OPEN, Turned, is_said_closed, turned_of, values_of
 
 if TYPE_CHECKING:
     from quarterdeck.config.notifications import Destination
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WORD = "unready"
 RESOLVE = 5.0  # seconds in which the URLs must be found
+LATELY = 100  # events of each kind that are looked through for what was told by nobody
 DEADLINE = 15.0  # seconds for all messages, whatever the services do
 OWN_BODY = "{{outcome}}\nseen by {{by}}, fleet {{fleet}}: qd ready {{environment}}"
 """In the place of the usual body, which speaks of a rollout."""
@@ -25,8 +26,32 @@ Record = tuple[str, str, Mapping[str, Any]]
 
 
 def journalled(journal: "Journal", turned: Sequence[Turned]) -> dict[str, int]:
-    """Writes an event for each; its number, by target. Raises JournalError."""
-    return {one.target: journal.record(one.kind, target=one.target, body=one.body()).seq for one in turned}
+    """Writes an event for each that nobody else, a timer or another room, has written meanwhile; its number, by target. Raises
+    JournalError."""
+    return {
+        one.target: journal.record(one.kind, target=one.target, body=one.body()).seq
+        for one in turned
+        if is_said_closed(journal, one.target) is not one.closed
+    }
+
+
+def untold(journal: "Journal", targets: Collection[str], since: str) -> dict[int, Turned]:
+    """By event, what was journalled after ``since`` (ISO 8601 UTC) and told by nobody: whoever was to do it has ended. Raises
+    JournalError."""
+    found: dict[int, Turned] = {}
+    for kind in (CLOSED, OPEN):
+        for event in journal.events(kind=kind, newest_first=True, limit=LATELY):
+            if event.target in targets and event.time > since:
+                found[event.seq] = turned_of(event)
+    if found:
+        first = min(found)
+        for kind in (TOLD, NOT_TOLD):
+            for event in journal.events(first, kind=kind, limit=10 * LATELY):
+                if event.body.get("event") == WORD:
+                    found.pop(int(event.body.get("about", 0)), None)
+                    for seq in event.body.get("with", ()):
+                        found.pop(int(seq), None)
+    return found
 
 
 async def tell(fleet: Fleet, turned: Sequence[Turned], events: Mapping[str, int], operator: Operator) -> list[Record]:
@@ -81,6 +106,8 @@ def _record(
     """By the first target that it was about: what a worker writes of a rollout's."""
     first = about[0].target
     body: dict[str, Any] = {"about": events[first], "event": WORD, "to": destination.number, "service": service}
+    if len(about) > 1:
+        body["with"] = [events[one.target] for one in about[1:]]
     return (NOT_TOLD if why else TOLD), first, body | ({"why": why} if why else {})
 
 

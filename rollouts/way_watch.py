@@ -81,12 +81,29 @@ class WayWatch:
         return turned
 
     def said(self, turned: Turned) -> None:
-        """It is journalled."""
+        """It is journalled, by whom ever."""
         self._since.pop(turned.target, None)
         if turned.closed:
             self._closed.add(turned.target)
         else:
             self._closed.discard(turned.target)
+
+
+def is_said_closed(journal: "Journal", target: str) -> bool:
+    """Whether the journal says last of the target that its way back has closed. Raises JournalError."""
+    last = [
+        event
+        for kind in (CLOSED, OPEN)
+        for event in journal.events(target=target, kind=kind, newest_first=True, limit=1)
+    ]
+    return bool(last) and max(last, key=lambda event: event.seq).kind == CLOSED
+
+
+def turned_of(event: "Event") -> Turned:
+    """What such an event tells."""
+    body = event.body
+    reasons = tuple(str(reason) for reason in body.get("reasons") or ())
+    return Turned(event.target or "", event.kind == CLOSED, str(body.get("release")), str(body.get("version")), reasons)
 
 
 def said_closed(journal: "Journal") -> set[str]:

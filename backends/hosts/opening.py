@@ -58,6 +58,11 @@ class Hosts:
         self._ssh: SshBackend | None = None
         self._docker: DockerBackend | None = None
 
+    @property
+    def fleet(self) -> str:
+        """The fleet's name."""
+        return self._fleet
+
     @classmethod
     def of(cls, fleet: Fleet) -> Self:
         return cls(fleet.ssh_config, fleet.known_hosts, RegistryLogins.of(fleet), fleet.name)

@@ -13,13 +13,14 @@ from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import ROUTER, Observation, Presence
+from quarterdeck.history.records import ROUTER, Event, Observation, Presence
 from quarterdeck.rollouts.looking import unseen
 from quarterdeck.rollouts.observer.clerk import Clerk
 from quarterdeck.rollouts.observer.host import Findings, HostWatch
 from quarterdeck.rollouts.observer.pace import Pace, figured, intervals, on_screen
 from quarterdeck.rollouts.observer.ways import Ways
 from quarterdeck.rollouts.router_looking import Told, router_unseen, told
+from quarterdeck.rollouts.way_watch import CLOSED, OPEN
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.observer.routers import RouterWatches
@@ -106,8 +107,9 @@ class Leader:
         if version == self._version and now - self._counted < RECOUNT:
             return
         self._version, self._counted = version, now
-        changed, moving, presences = await self._clerk.do(self._read)
+        changed, moving, presences, ways = await self._clerk.do(self._read)
         self._ways.happened(changed)
+        self._ways.heard(ways)
         wanted = intervals(self.fleet, presences, moving, self._pace)
         shown = figured(self.fleet, presences)
         for host, watch in self._watches.items():
@@ -128,16 +130,19 @@ class Leader:
             if self._routers is not None:
                 self._routers.hurry(seen, although_lost=True)
 
-    def _read(self, journal: Journal) -> tuple[set[str], set[str], list[Presence]]:
-        """Targets that something happened to, those that a rollout is changing, and the rooms. In the journal's thread."""
+    def _read(self, journal: Journal) -> tuple[set[str], set[str], list[Presence], list[Event]]:
+        """Targets that something happened to, those that a rollout is changing, the rooms, and what was journalled of ways back. In the
+        journal's thread."""
         changed: set[str] = set()
+        ways: list[Event] = []
         while events := journal.events(self._head, limit=1000):
             self._head = events[-1].seq
             changed |= {event.target for event in events if event.target is not None and event.rollout is not None}
+            ways += [event for event in events if event.kind in (CLOSED, OPEN)]
         for name in changed:
             self._releases.pop(name, None)
         moving = {rollout.target for rollout in journal.living() if rollout.epoch > 0}
-        return changed, moving, journal.presences()
+        return changed, moving, journal.presences(), ways
 
     async def _known(self, target: str) -> tuple[Mapping[str, Release], int]:
         head = self._head

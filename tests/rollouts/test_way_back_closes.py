@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from quarterdeck.history.records import Observation
 from quarterdeck.rollouts.way_watch import CLOSED, OPEN
 from tests.field import TARGET, Field
 from tests.observers import ObservedRooms, observed_rooms
@@ -39,6 +40,11 @@ def two_releases(field: Field, told: Told) -> Field:
 def copy_of(field: Field, host: SshHost, version: str) -> Path:
     home = field.home(host) / "releases"
     return home / next(entry for entry in os.listdir(home) if entry.startswith(f"{version}-"))
+
+
+def looks(field: Field) -> list[Observation]:
+    with field.journal(read_only=True) as journal:
+        return journal.observations(TARGET)
 
 
 def journalled(field: Field) -> list[str]:
@@ -93,3 +99,27 @@ def test_a_timer_tells_it_where_no_room_is_open(two_releases: Field, told: Told)
     assert "not told: notify 1 (json)" in done.stderr
     assert journalled(field) == [CLOSED, OPEN]
     assert "--read-only was given" in field.qd("--read-only", "ready", "--tell", status=5).stderr
+
+
+def test_a_timer_beside_a_room_is_heard_and_what_a_killed_leader_did_not_tell_is_told(
+    two_releases: Field, told: Told, rooms: ObservedRooms
+) -> None:
+    field, host = two_releases, two_releases.hosts.hosts[1]
+    room = rooms(field.file, target=TARGET, hold=3.0)
+    wait_for(lambda: any("detail" in one.body for one in looks(field)), "the room looks")
+    copy = copy_of(field, host, "v1")
+    shutil.move(copy, copy.with_name(f".{copy.name}.away"))
+    field.qd("ready", "--tell", status=0)
+    told.until("the way back is closed")
+    shutil.move(copy.with_name(f".{copy.name}.away"), copy)
+    told.until("the way back is closed", "the way back is open", deadline=30)
+    assert journalled(field) == [CLOSED, OPEN], "the room has heard that it was said"
+
+    with field.journal() as journal:  # what a leader writes before it tells, and then is killed
+        last = journal.events(target=TARGET, kind=CLOSED, limit=1)[0]
+        room.kill()
+        seq = journal.record(CLOSED, target=TARGET, body=last.body).seq
+    rooms(field.file, target=TARGET, hold=60.0)
+    told.until("the way back is closed", "the way back is open", "the way back is closed", deadline=30)
+    with field.journal(read_only=True) as journal:
+        wait_for(lambda: journal.events(seq, kind="notified", limit=1), "what came of it")

@@ -1,12 +1,16 @@
 """When a way back has closed, or is open again: noticed once, after a while, and not while a rollout is at work."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from quarterdeck.history.records import Event
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.rollout_seen import RolloutSeen
 from quarterdeck.rollouts.target_seen import TargetSeen, WayBack
+from quarterdeck.rollouts.telling import TOLD
+from quarterdeck.rollouts.way_telling import journalled, untold
 from quarterdeck.rollouts.way_watch import CLOSED, LISTED, OPEN, Turned, WayWatch, in_the_way, unready, values_of
 from quarterdeck.tui.cli.following import describe
 from tests.rollouts.test_telling import rollout
@@ -85,3 +89,22 @@ def test_the_timeline_says_it_in_words() -> None:
     assert f"to v1 closed: {GONE}" in line
     assert style == "warn"
     assert "to v1 open again" in said(Turned("production/api", False, "v1-1", "v1"))[0]
+
+
+def test_a_room_and_a_timer_journal_it_once_and_what_nobody_told_is_found(tmp_path: Path) -> None:
+    api, web = (Turned(f"production/{name}", True, "v1-1", "v1", (GONE,)) for name in ("api", "web"))
+    opened = msgspec.structs.replace(api, closed=False, reasons=())
+    with Journal.open(tmp_path / "state", operator=Operator("maya", 1000, None, "bastion")) as journal:
+        assert journalled(journal, [opened]) == {}, "it was never said to have closed"
+        first = journalled(journal, [api, web])
+        assert set(first) == {api.target, web.target}
+        assert journalled(journal, [api]) == {}, "somebody else has"
+        everywhere = {api.target, web.target}
+        assert untold(journal, everywhere, "2020") == {first[api.target]: api, first[web.target]: web}
+        assert untold(journal, everywhere, "2999") == {}
+        assert untold(journal, {web.target}, "2020") == {first[web.target]: web}
+        body = {"about": first[api.target], "event": "unready", "to": 1, "service": "json", "with": [first[web.target]]}
+        journal.record(TOLD, target=api.target, body=body)
+        assert untold(journal, everywhere, "2020") == {}
+        again = journalled(journal, [opened])
+        assert untold(journal, everywhere, "2020") == {again[api.target]: opened}

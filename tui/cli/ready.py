@@ -107,6 +107,7 @@ def _tell(session: "Session", names: Collection[str]) -> "list[dict[str, Any]]":
     journal = session.journal
     turned = WayWatch(said_closed(journal)).look(take_picture(session.fleet, journal, names).targets.values(), 0.0)
     events = journalled(journal, turned)
+    turned = [one for one in turned if one.target in events]
     records = asyncio.run(tell(session.fleet, turned, events, journal.operator)) if turned else []
     for kind, target, body in records:
         journal.record(kind, target=target, body=dict(body))

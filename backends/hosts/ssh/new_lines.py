@@ -43,7 +43,9 @@ def _files_mark(host: str, action: str, logs: Logs, answer: Answer) -> str:
             left = _whole(host, action, answer, rest)
         elif word == "file":
             inode, _, size = rest.partition(" ")
-            ends.append(f"{_whole(host, action, answer, inode)}:{_whole(host, action, answer, size) - left}")
+            if not (inode.isascii() and inode.isdigit()):  # one of 64 bits is a name of a file as any other
+                raise senseless(host, action, answer, inode)
+            ends.append(f"{inode}:{_whole(host, action, answer, size) - left}")
             left = 0
     if not ends:
         raise _failed(host, action, f"{' '.join(logs.files)}: no such file", answer)

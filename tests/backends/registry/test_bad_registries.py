@@ -171,7 +171,7 @@ async def test_a_registry_that_is_down_is_named() -> None:
     with pytest.raises(Unreachable) as failed:
         await resolve_image(Artifact(image=f"127.0.0.1:{port}/api"), "1", retries=NOW)
     told = str(failed.value)
-    assert told.startswith(f"127.0.0.1:{port}/api: find version 1: no connection (4 tries)")
+    assert told.startswith(f"127.0.0.1:{port}/api: find version 1: no connection: nobody listens there (4 tries)")
     assert "Nothing was changed" in told
 
 

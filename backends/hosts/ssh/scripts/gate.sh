@@ -17,7 +17,7 @@ open_control() {
 begin_output() { # makes the file for what a command prints, which may be a secret: for those alone who may read the secrets, too
     output=$control/.output
     if [ -g "$control" ]; then umask 007; else umask 077; fi
-    true >"$output"
+    rm -f -- "$output" && true >"$output"
     begin_result=$?
     if [ -g "$control" ]; then umask 002; else umask 022; fi
     return "$begin_result"
