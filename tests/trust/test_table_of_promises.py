@@ -72,7 +72,10 @@ class Run:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT), "QD_TRUST": "full", "COLUMNS": "200"}
+        own = {
+            name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"
+        }  # of the run that this is a part of
+        return {**own, "PYTHONPATH": str(ROOT), "QD_TRUST": "full", "COLUMNS": "200"}
 
     def __call__(self, *arguments: str) -> str:
         done = subprocess.run(

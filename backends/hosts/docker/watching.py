@@ -37,6 +37,7 @@ _INSPECTED_AT_ONCE: Final = 5  # some of the engine's threads stay free for what
 _CHECKED_AT_ONCE: Final = (
     8  # services: how long their answers take is measured, so they must not wait for one another here
 )
+_KEPT: Final = 1000  # containers whose deaths for want of memory are counted
 _FRESH: Final = 1.0  # seconds in which a health check goes by the container as the look before it has seen it
 _TELLING: Final = [
     *("create", "start", "restart", "die", "stop", "oom"),
@@ -98,6 +99,10 @@ class WatchedEngine(DockerConnection):
                 elif names.ROLE not in one.attributes:
                     if one.action == "oom":
                         self._out_of_memory[one.id] += 1
+                        while len(self._out_of_memory) > _KEPT:  # of some the end was not told
+                            del self._out_of_memory[next(iter(self._out_of_memory))]
+                    elif one.action == "destroy":
+                        self._out_of_memory.pop(one.id, None)
                     yield frozenset({one.attributes.get(names.TARGET, "")})
 
     async def figures(
@@ -105,9 +110,6 @@ class WatchedEngine(DockerConnection):
     ) -> Mapping[str, Sequence[ContainerFigures]]:
         """Of those that run, side by side. Of one that does not, what was inspected is told all the same."""
         bodies = {target: self._running.get(target, ()) for target in targets}
-        here = {body["Id"] for own in self._running.values() for body in own}
-        for gone in self._out_of_memory.keys() - here:
-            del self._out_of_memory[gone]
         stats = await self._engine.one_shot_stats(
             [body["Id"] for own in bodies.values() for body in own if body["State"].get("Running")], deadline=deadline
         )
