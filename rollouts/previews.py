@@ -2,8 +2,10 @@
 ``preview_removing``."""
 
 import contextlib
+import fcntl
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,13 +14,14 @@ import msgspec
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Fleet, Preview
 from quarterdeck.config.names import find_environment
-from quarterdeck.config.previews import MOST_PREVIEWS, SUFFIX, text_of, written_time
+from quarterdeck.config.previews import MOST_PREVIEWS, SUFFIX, read_preview, text_of, written_time
 from quarterdeck.history.place import Place
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.refusals import Refused, UnknownPart
 
 LIFETIME = 3 * 86400.0  # seconds
 LONGEST = 90 * 86400.0
+_PATIENCE = 5.0  # seconds for another one who changes the previews
 MADE, EXTENDED, REMOVED = "preview.made", "preview.extended", "preview.removed"
 
 
@@ -34,7 +37,8 @@ def clone(
 ) -> Fleet:
     """Declares the preview ``name`` of the environment ``origin`` on ``hosts``; the fleet as it is then. ``services`` empty: all of them.
 
-    Raises Refused (role, a name that is taken, a clash on a host, too long a lifetime: nothing is declared then), UnknownPart, UnknownName.
+    Raises Refused (role, a name that is taken, a clash on a host, too long a lifetime), UnknownPart, UnknownName, and what reading the
+    fleet file and writing to the journal raise: nothing is declared then.
     """
     control.allow_change()
     fleet = control.fleet
@@ -68,14 +72,17 @@ def clone(
         fleet.previews_in / f"{name}{SUFFIX}",
     )
     _declare(fleet, made)
-    renewed = load_fleet(fleet.file)
-    if fault := _fault(fleet, renewed, name):
+    try:
+        renewed = load_fleet(fleet.file)
+        if fault := _fault(fleet, renewed, name):
+            raise Refused(
+                f"{name} can't be a preview of {origin} on {', '.join(made.hosts)}: {fault}", "nothing was declared"
+            )
+        control.journal.record(MADE, body=_told(made))
+    except BaseException:  # whatever it is: what is told to have failed is not there
         with contextlib.suppress(OSError):
             made.file.unlink()
-        raise Refused(
-            f"{name} can't be a preview of {origin} on {', '.join(made.hosts)}: {fault}", "nothing was declared"
-        )
-    control.journal.record(MADE, body=_told(made))
+        raise
     return renewed
 
 
@@ -94,29 +101,79 @@ def _fault(before: Fleet, after: Fleet, name: str) -> str:
 def extend(control: Control, name: str, seconds: float) -> Preview:
     """Gives a preview so much more time: from its end on, or from now where it is over. Raises Refused, UnknownPart."""
     control.allow_change()
-    preview = known(control.fleet, name)
-    if preview.fault and not preview.until:
-        raise Refused(f"the preview {name} can't be read: {preview.fault}", f"qd env remove {name} forgets it")
-    now = datetime.now(UTC)
-    begins = max(now, datetime.fromisoformat(preview.until))
-    until = begins + timedelta(seconds=_lifetime(seconds))
-    if (until - now).total_seconds() > LONGEST:
-        raise Refused(
-            f"{name} would last for more than {LONGEST / 86400:g} days", "an environment of the fleet file has no end"
-        )
-    extended = msgspec.structs.replace(preview, until=written_time(until), fault="")
-    _write(extended, replace=True, place=_place_of(control.fleet))
-    control.journal.record(EXTENDED, body=_told(extended))
+    file = known(control.fleet, name).file
+    with _alone(file.parent):
+        if not file.exists():
+            raise Refused(f"somebody has just removed the preview {name}", "qd env clone makes it anew")
+        preview = read_preview(file)  # as it is now, whoever has changed it since the fleet was read
+        if preview.fault and not preview.until:
+            raise Refused(f"the preview {name} can't be read: {preview.fault}", f"qd env remove {name} forgets it")
+        now = datetime.now(UTC)
+        begins = max(now, datetime.fromisoformat(preview.until))
+        until = begins + timedelta(seconds=_lifetime(seconds))
+        if (until - now).total_seconds() > LONGEST:
+            raise Refused(
+                f"{name} would last for more than {LONGEST / 86400:g} days",
+                "an environment of the fleet file has no end",
+            )
+        extended = msgspec.structs.replace(preview, until=written_time(until), fault="")
+        _write(extended, replace=True, place=_place_of(control.fleet))
+        control.journal.record(EXTENDED, body=_told(extended))
     return extended
 
 
 def forget(control: Control, name: str, *, left: Sequence[str] = ()) -> None:
-    """Removes the declaration. ``left``: hosts on which it may still run, as they are told. Raises Refused, UnknownPart."""
+    """Removes the declaration. ``left``: hosts on which it may still run, as they are told. Raises Refused (also where somebody has
+    changed it since the fleet was read), UnknownPart."""
     control.allow_change()
     preview = known(control.fleet, name)
-    with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
-        preview.file.unlink()
-    control.journal.record(REMOVED, body={**_told(preview), "left_on": list(left)})
+    with _alone(preview.file.parent):
+        if preview.file.exists():  # else somebody else was quicker
+            refuse_if_changed(preview)
+            with contextlib.suppress(FileNotFoundError):
+                preview.file.unlink()
+        control.journal.record(REMOVED, body={**_told(preview), "left_on": list(left)})
+
+
+def refuse_if_changed(preview: Preview) -> None:
+    """Raises Refused where its file does not say any more when it was made and until when it lasts, as it did when it was read: somebody
+    has given it more time, or removed it, and perhaps made it anew."""
+    now = read_preview(preview.file)
+    told = ""
+    if not preview.file.exists():
+        told = "somebody has just removed it"
+    elif now.made != preview.made:
+        told = "somebody has made it anew meanwhile"
+    elif now.until != preview.until:
+        told = f"somebody has given it another end meanwhile, {now.until}"
+    if told:
+        raise Refused(f"the preview {preview.name} is not what it was when it was read: {told}", "see: qd env list")
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """No other one extends or forgets a preview there meanwhile. Raises Refused where another one does not come to an end. A file system
+    without locks, or a directory that is gone, holds nobody up."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise Refused(f"somebody else changes the previews in {directory}", "try it again") from None
+                time.sleep(0.05)
+            except OSError:
+                break
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def known(fleet: Fleet, name: str) -> Preview:

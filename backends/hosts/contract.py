@@ -249,8 +249,12 @@ class Connection(Protocol):
         current. Where nothing runs beside it, it answers what is current."""
         ...
 
-    async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
-        """One execution: stops the service of ``release`` and removes ``current``: nothing ran here before."""
+    async def withdraw(
+        self, release: Release, fence: Fence, op_id: str, *, surely: bool = False, deadline: float = 120.0
+    ) -> SwitchOutcome:
+        """One execution: stops the service of ``release`` and removes ``current``: nothing ran here before. ``surely``: the target goes
+        from here. What runs of other releases is stopped, too, and where a stop has failed and nobody can tell whether the service runs,
+        that failure is raised and ``current`` stays."""
         ...
 
     async def clear(self, path: str, fence: Fence, op_id: str, *, deadline: float = 120.0) -> None:

@@ -41,6 +41,7 @@ from quarterdeck.rollouts.policy import (
 )
 from quarterdeck.rollouts.proof import seen_before
 from quarterdeck.rollouts.way_back import CLOSED, FIRST
+from quarterdeck.rollouts.whose import of_another_fleet
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
 from quarterdeck.rollouts.worker.built import Origin
 from quarterdeck.rollouts.worker.crew import Crew
@@ -568,15 +569,9 @@ class Arming:
 
     def _other_fleet(self, facts: TargetFacts) -> str:
         """In words, where what runs there was put there for a target of the same name of another fleet. One that was adopted is ours."""
-        own = self.rollout.options.get("fleet")
-        if not own or facts.fleet in ("", own) or facts.current is None:
-            return ""
-        if self.journal.reader.release(facts.current) is not None:
-            return ""
-        return (
-            f"{facts.current} runs there as {self.target.name} of the fleet {facts.fleet}, and this is the fleet {own}: give the service "
-            f"or the environment another name, or, where it is the same one, qd adopt {self.target.name} first"
-        )
+        own = str(self.rollout.options.get("fleet") or "")
+        known = facts.current is not None and self.journal.reader.release(facts.current) is not None
+        return of_another_fleet(facts, self.target.name, own, known=known)
 
     def _remember(self, facts: TargetFacts) -> None:
         """Releases that a host knows and the journal does not: their manifests are as good as a row."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.docker_fleet import DockerField
+from tests.rollouts.test_images_travel import REPOSITORY, build, has
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 PREVIEW = "pr-7/web"
@@ -44,3 +45,15 @@ def test_what_would_be_shared_on_an_engine_is_refused(docks: DockerField) -> Non
     docks.write()
     told = docks.qd("env", "clone", "staging", "pr-7", "--hosts", "box-1", status=5).stderr
     assert "both publish the port 18080/tcp on box-1" in told
+
+
+def test_an_image_that_no_registry_has_is_not_removed_with_it(docks: DockerField) -> None:
+    docks.environment = {"hosts": ["box-2"]}
+    docks.write(artifact={"image": REPOSITORY, "image_on": "box-1"})
+    id = build(docks, "1")
+    docks.deploy("1")
+    docks.qd("env", "clone", "staging", "pr-7", "--hosts", "box-1", "--deploy", status=0)
+    assert len(docks.containers(docks.engines[0], PREVIEW)) == 1
+    docks.qd("env", "remove", "pr-7", "--yes", status=0)
+    assert docks.containers(docks.engines[0], PREVIEW) == []
+    assert has(docks, 0, id), "box-2 gets it from there, when its own copy is pruned"

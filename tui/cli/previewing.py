@@ -49,9 +49,12 @@ def declare_previews(actions: "argparse._SubParsersAction[Parser]") -> None:
         description=(
             "Removes a preview. Its services are stopped on its hosts, their releases or containers are removed, and\n"
             "then the declaration. Of an environment that the fleet file declares nothing is ever removed. A host that\n"
-            "does not answer keeps the declaration, so that it can be asked again (exit status 6 when none did, 4 when\n"
-            "some did); --forget removes it all the same and says what may be left where.\n\n"
-            "--expired removes all previews whose lifetime is over, for a timer: qd env remove --expired --yes."
+            "does not answer, a service that did not stop, and what the fleet file does not lead to any more keep the\n"
+            "declaration; --forget removes it all the same and says what may be left where.\n\n"
+            "--expired removes all previews whose lifetime is over, for a timer: qd env remove --expired --yes. One that\n"
+            "can't be removed does not keep the others.\n\n"
+            "Exit status: 0 all is removed; 4 something is left somewhere; 6 no host answered, nothing was changed; 5 a\n"
+            "preview is busy, or was extended or made anew meanwhile; 1 a preview whose file can't be used was left out."
         ),
         example="qd env remove pr-7\nqd env remove --expired --yes",
     )
@@ -289,7 +292,7 @@ def run_remove(session: "Session", arguments: argparse.Namespace) -> int:
     wanted = expired(fleet) if arguments.expired else [known(fleet, arguments.preview)]
     if not wanted:
         printer.line("= no preview is over: nothing to do", "ok")
-        printer.document({"fleet": fleet.name, "removed": [], "left": []})
+        printer.document({"fleet": fleet.name, "removed": [], "left": [], "refused": []})
         return Exit.DONE
     wanted, unreachable = _that_can_be_removed(session, wanted, forget=arguments.forget)
     for preview in wanted:
@@ -307,24 +310,31 @@ def run_remove(session: "Session", arguments: argparse.Namespace) -> int:
             printer.progress("nothing was changed")
             return Exit.DONE
     removed: list[str] = []
+    refused: list[tuple[str, str]] = []
     left: list[OnHost] = []
     asked = 0
     for preview in wanted:
-        outcomes = _remove(session, preview)
+        outcomes, why = _remove(session, preview)
         bad = [one for one in outcomes if one.error]
         asked += len(outcomes)
-        if not bad or arguments.forget:
-            removed.append(preview.name)
-            _forget(session, preview, bad)
+        if not why and (not bad or arguments.forget):
+            why = _forget(session, preview, bad)
+            removed += [] if why else [preview.name]
+        if why:
+            refused.append((preview.name, why))
+            printer.say(f"! {preview.name} stays declared: {why}", "warn")
         left += bad
     printer.document(
         {
             "fleet": fleet.name,
             "removed": removed,
             "left": [{"target": one.target, "host": one.host, "release": one.was, "error": one.error} for one in left],
+            "refused": [{"environment": name, "why": why} for name, why in refused],
         }
     )
     status = _status(left, asked, forget=arguments.forget)
+    if status == Exit.DONE and refused:
+        return Exit.REFUSED
     return Exit.FAULT if status == Exit.DONE and unreachable else status
 
 
@@ -349,35 +359,54 @@ def _that_can_be_removed(
     return [preview for preview in wanted if not preview.fault], faulty
 
 
-def _remove(session: "Session", preview: "Preview") -> "list[OnHost]":
+def _remove(session: "Session", preview: "Preview") -> "tuple[list[OnHost], str]":
+    """What became of it on each host; and why it was not gone on with, empty: it was removed as far as the hosts let it."""
     import asyncio
 
+    from quarterdeck.history.errors import EpochLost
     from quarterdeck.rollouts.logs import open_backend
-    from quarterdeck.rollouts.preview_removing import remove_target
+    from quarterdeck.rollouts.preview_removing import remove_target, undeclared
+    from quarterdeck.rollouts.previews import refuse_if_changed
+    from quarterdeck.rollouts.refusals import Refused
 
     fleet = session.fleet
-    backend = open_backend(fleet)
+    found: list[OnHost] = []
 
     def said(one: "OnHost") -> None:
+        found.append(one)
         what = f"{one.was} stopped and removed" if one.was else "nothing ran; what lay there is removed"
+        if one.never:
+            what = "nothing was ever there, and nothing was removed"
         session.printer.progress(
             f"  {'x' if one.error else '='} {one.host}: {one.target}: {one.error or what}", "bad" if one.error else "ok"
         )
 
-    async def every() -> "list[OnHost]":
-        found: list[OnHost] = []
+    async def every() -> None:
+        backend = open_backend(fleet)
         for target in [one for one in fleet.targets.values() if one.environment == preview.name]:
-            found += await remove_target(session.control, backend, target, said)
-        return found
+            await remove_target(session.control, backend, target, said)
 
-    return asyncio.run(every())
+    try:
+        refuse_if_changed(preview)
+        if not preview.fault:
+            for lost in undeclared(session.journal, preview, fleet.targets):
+                said(lost)
+        asyncio.run(every())
+    except (Refused, EpochLost) as error:
+        return found, str(error)
+    return found, ""
 
 
-def _forget(session: "Session", preview: "Preview", bad: "Sequence[OnHost]") -> None:
+def _forget(session: "Session", preview: "Preview", bad: "Sequence[OnHost]") -> str:
+    """Why it was not forgotten; empty: it was."""
     from quarterdeck.rollouts.previews import forget
+    from quarterdeck.rollouts.refusals import Refused
 
     left = list(preview.hosts) if preview.fault else [f"{one.host} ({one.target})" for one in bad]
-    forget(session.control, preview.name, left=left)
+    try:
+        forget(session.control, preview.name, left=left)
+    except Refused as refused:
+        return str(refused)
     session.printer.progress(f"= {preview.name} is declared no more", "ok")
     for one in bad:
         session.printer.say(
@@ -385,6 +414,7 @@ def _forget(session: "Session", preview: "Preview", bad: "Sequence[OnHost]") -> 
         )
     if preview.fault and preview.hosts:
         session.printer.say(f"! what runs of it on {', '.join(preview.hosts)} was not touched", "warn")
+    return ""
 
 
 def _status(left: "Sequence[OnHost]", asked: int, *, forget: bool) -> int:

@@ -163,12 +163,14 @@ class DockerConnection:
 
         return await _switched(gate.once(op_id, "retire", change))
 
-    async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
+    async def withdraw(
+        self, release: Release, fence: Fence, op_id: str, *, surely: bool = False, deadline: float = 120.0
+    ) -> SwitchOutcome:
         """Stops the containers of ``release``; none is live then."""
         gate = self._gate(release, fence, f"withdraw {release.id}", deadline, wants="")
 
         async def change(seen: Seen) -> dict[str, Any]:
-            return await switching.withdraw(gate, seen, release)
+            return await switching.withdraw(gate, seen, release, every=surely)
 
         return await _switched(gate.once(op_id, "withdraw", change))
 

@@ -67,7 +67,9 @@ async def clear(gate: Gate, seen: Seen) -> dict[str, Any]:
     for one in seen.containers:
         await making.remove(gate, one)
     await _remove_left_over(gate, seen)
-    await _remove_images(gate, [_location(body) for body in every.values()], {})
+    # What no registry has may be the last copy, which other environments' hosts are still to be sent: it is never removed here.
+    fetchable = [place for body in every.values() if not (place := _location(body)).startswith("sha256:")]
+    await _remove_images(gate, fetchable, {})
     return {"state": {"current": "", "good": (), "bad": (), "releases": {}, "started": {}}}
 
 

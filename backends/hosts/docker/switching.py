@@ -141,10 +141,11 @@ async def retire(gate: Gate, seen: Seen, release: Release) -> Outcome:
     return _outcome(release.id, previous, started=body)
 
 
-async def withdraw(gate: Gate, seen: Seen, release: Release) -> Outcome:
+async def withdraw(gate: Gate, seen: Seen, release: Release, *, every: bool = False) -> Outcome:
+    """``every``: what runs of other releases is stopped, too."""
     previous = seen.current
     for one in seen.running:
-        if one.release == release.id:
+        if every or one.release == release.id:
             await making.stop(gate, one)
     live = seen.live
     if live is not None and live.release == release.id:

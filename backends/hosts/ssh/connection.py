@@ -279,11 +279,14 @@ class SshConnection:
             values["status_tells"] = "yes"
         return await self._switch("switch", words, values, fence, deadline, release)
 
-    async def withdraw(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
+    async def withdraw(
+        self, release: Release, fence: Fence, op_id: str, *, surely: bool = False, deadline: float = 120.0
+    ) -> SwitchOutcome:
         """One execution: stops the service of ``release`` and removes ``current``."""
         words = f"withdraw {release.id}"
         check_names(self._host, words, release)
         values = self._gated(release.path, release.id, fence, op_id, deadline)
+        values |= {"surely": "yes" if surely else ""}
         return await self._switch("withdraw", words, values, fence, deadline, release)
 
     async def clear(self, path: str, fence: Fence, op_id: str, *, deadline: float = 120.0) -> None:

@@ -49,6 +49,7 @@ _DEFAULTS: Final = (
     "limit_lock",
     "verified",
     "status_tells",
+    "surely",
     "terminal",
 )
 

@@ -1,4 +1,5 @@
-# Nothing ran here before: stops what runs of a release in the slots, and takes `current` away.
+# Nothing ran here before, or is to run here any more: stops what runs of a release in the slots, and takes `current` away. qd_surely: of
+# whichever release, and not where a stop has failed and nobody can tell whether it runs.
 
 withdraw() {
     look_at_link || return
@@ -10,7 +11,7 @@ withdraw() {
     touched=yes
     for withdraw_one in green blue; do
         eval "withdraw_in=\$in_$withdraw_one"
-        case $withdraw_in in '' | "$qd_release") end_slot "$withdraw_one" "$((qd_seconds / 2 + 1))" || return ;; esac
+        case $withdraw_in$qd_surely in '' | "$qd_release" | *yes) end_slot "$withdraw_one" "$((qd_seconds / 2 + 1))" || return ;; esac
     done
     if [ "$current" = "$qd_release" ]; then
         rm -f "$qd_path/current" || { refuse failed "cannot remove $qd_path/current"; return 1; }

@@ -61,7 +61,9 @@ end_slot() { # slot, seconds, whether its link is to stay: stops what runs in it
     # What is stopped stays so: a newer action waits for the host, and puts there what it wants.
     ! wanted_by_newer || { answer=$end_answer; return 76; }
     running "$end_by"
-    if [ $? -eq 0 ]; then
+    end_runs=$?
+    [ "$end_runs" -ne 2 ] || [ -z "$end_refused" ] || [ -z "$qd_surely" ] || return 1
+    if [ "$end_runs" -eq 0 ]; then
         [ -n "$end_refused" ] || refuse still "slot $1 runs after it was stopped"
         return 1
     fi
