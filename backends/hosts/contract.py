@@ -258,7 +258,7 @@ class Connection(Protocol):
         ...
 
     async def clear(self, path: str, fence: Fence, op_id: str, *, deadline: float = 120.0) -> None:
-        """Removes all releases of the fence's target from the host, and what they shared; none may be current (``withdraw``), else
+        """Removes all releases of the fence's target from the host, and what they shared; none may be current or run (``withdraw``), else
         ``CommandFailed``. The fence stays."""
         ...
 

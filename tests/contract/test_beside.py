@@ -178,6 +178,26 @@ async def test_stop_ends_both_and_withdrawing_ends_its_own(beside: AnyHost) -> N
     await is_alone(beside, second)
 
 
+async def test_withdrawing_for_good_ends_both(beside: AnyHost) -> None:
+    first, _second = await two(beside)
+    with pytest.raises(CommandFailed):
+        await beside.connection.clear(beside.path, beside.fence(2), "2.1")
+    outcome = await beside.connection.withdraw(first, beside.fence(2), "2.2", surely=True)
+    assert (outcome.current, beside.running) == (None, [])
+    await beside.connection.clear(beside.path, beside.fence(2), "2.3")
+    facts = await beside.facts()
+    assert (facts.current, facts.kept, facts.drift) == (None, (), ())
+
+
+async def test_what_runs_beside_nothing_is_not_cleared(beside: AnyHost) -> None:
+    first, second = await two(beside)
+    await beside.connection.withdraw(first, beside.fence(2), "2.1")
+    assert beside.running == [second.id]
+    with pytest.raises(CommandFailed):
+        await beside.connection.clear(beside.path, beside.fence(2), "2.2")
+    assert beside.running == [second.id]
+
+
 async def test_finish_keeps_what_is_beside(beside: AnyHost) -> None:
     first, second = await two(beside)
     third = await beside.staged("v3", serving=True)

@@ -152,6 +152,25 @@ async def test_withdraw_stops_and_removes_the_link(place: Place) -> None:
     assert (await place.connection.withdraw(release, place.fence(), "1.2")).replayed
 
 
+@pytest.mark.parametrize("status", ["", "sleep 60", "test -s ../../shared/running"])
+async def test_a_stop_that_fails_where_nobody_can_tell_keeps_the_link_when_it_is_to_go_for_good(
+    place: Place, status: str
+) -> None:
+    """With a status that says that it does not run, its stop may say what it likes."""
+    commands = Commands(start="true", stop="exit 3", status=status or None)
+    release = await place.staged("v1", commands=commands)
+    await place.connection.switch(release, NO_SECRETS, place.fence(), "1.1", action="none")
+    if status.startswith("test"):
+        await place.connection.withdraw(release, place.fence(), "1.2", surely=True)
+        assert not (place.path / "current").is_symlink()
+        return
+    with pytest.raises(CommandFailed, match="stop ended with status 3"):
+        await place.connection.withdraw(release, place.fence(), "1.2", surely=True)
+    assert (place.path / "current").is_symlink()
+    await place.connection.withdraw(release, place.fence(), "1.3")  # a first deploy that failed is taken back all the same
+    assert not (place.path / "current").is_symlink()
+
+
 @pytest.mark.parametrize(
     ("start", "status", "told", "fault"),
     [

@@ -175,7 +175,8 @@ class DockerConnection:
         return await _switched(gate.once(op_id, "withdraw", change))
 
     async def clear(self, path: str, fence: Fence, op_id: str, *, deadline: float = 120.0) -> None:  # noqa: ARG002 # of the contract
-        """The target's containers, their secret files, and images that no other target needs; networks and volumes stay."""
+        """The target's containers, their secret files, and images that no other target needs. Networks, volumes and images that no
+        registry has stay."""
         gate = Gate(self._engine, fence, "remove what is there", deadline)
 
         async def change(seen: Seen) -> dict[str, Any]:
