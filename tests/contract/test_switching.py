@@ -167,7 +167,8 @@ async def test_a_stop_that_fails_where_nobody_can_tell_keeps_the_link_when_it_is
     with pytest.raises(CommandFailed, match="stop ended with status 3"):
         await place.connection.withdraw(release, place.fence(), "1.2", surely=True)
     assert (place.path / "current").is_symlink()
-    await place.connection.withdraw(release, place.fence(), "1.3")  # a first deploy that failed is taken back all the same
+    # A first deploy that failed is taken back all the same.
+    await place.connection.withdraw(release, place.fence(), "1.3")
     assert not (place.path / "current").is_symlink()
 
 

@@ -3,7 +3,7 @@ is not known to be its own, and what did not stop."""
 
 import json
 import shutil
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from quarterdeck.rollouts.refusals import Refused
 from tests.field import Field
 from tests.rollouts.previewed import START, clone, home, listed, put_back, runs, street_of
 from tests.slot_field import SlotField
-from tests.sshd import SshdFleet
+from tests.sshd import SshdFleet, wait_for
 
 pytestmark = pytest.mark.sshd
 
@@ -155,8 +155,21 @@ def test_where_it_was_put_before_its_path_or_its_hosts_changed_is_left_and_named
     file.write_text(whole)
     assert remove(street, status=0)["removed"] == ["pr-7"]
     assert runs(third, "pr-7") is None
-    # What was removed is no trace any more for one of the same name.
+    # What was removed is no trace any more.
     street.write(path="~/elsewhere/{environment}")
+    file.write_text(whole)
+    assert remove(street, status=0)["left"] == []
+
+
+def test_what_was_given_up_is_no_trace_for_another_of_the_same_name(street: Field) -> None:
+    third = street.hosts[2]
+    made = clone(street, "--deploy")
+    street.write(path="~/elsewhere/{environment}")
+    assert len(remove(street, "pr-7", "--forget", status=0)["left"]) == 2
+    assert runs(third, "pr-7") == "v2"
+    with street.journal(read_only=True) as journal:
+        began = journal.rollout(made["rollouts"][0]["rollout"]).created[:19]
+    wait_for(lambda: datetime.now(UTC).isoformat()[:19] > began, "the next second", 5)
     clone(street)
     assert remove(street, status=0)["left"] == []
 
