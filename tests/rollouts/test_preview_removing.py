@@ -253,6 +253,17 @@ def test_what_a_deploy_that_was_cut_short_left_in_a_slot_is_stopped(
     assert not (place / "releases").exists()
 
 
+def test_where_no_host_answers_it_says_that_nothing_was_changed(street: Field) -> None:
+    third = street.hosts[2]
+    street.qd("env", "clone", "staging", "pr-7", "--hosts", third.name, status=0)
+    third.stop()
+    try:
+        assert [one["host"] for one in remove(street, status=6)["left"]] == [third.name]
+    finally:
+        third.start()
+    assert "pr-7" in listed(street)
+
+
 def test_a_preview_is_not_declared_where_making_it_failed(street: Field) -> None:
     fleet = street.fleet()
     with street.journal() as journal:
