@@ -25,6 +25,10 @@ _LED_BY_NOW: Final = (
 )
 _TRIES: Final = 3  # in which nobody comes in between, with one older worker that wakes once
 _TAIL: Final = 20  # lines of a log that are shown
+_STUCK: Final = (
+    "task ",
+    "already exists",
+)  # of an engine that was killed as it started it: containerd has what the engine has not
 _IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
 
 
@@ -39,14 +43,22 @@ async def switch(
     *,
     served: bool = False,
 ) -> Outcome:
-    """``around`` was asked beside ``seen``. A port of a range that somebody has taken since it was chosen gives way to another one."""
+    """``around`` was asked beside ``seen``. A port of a range that somebody has taken since it was chosen gives way to another one, and a
+    container that its engine can't start any more to one that is made anew."""
     spec = making.spec_of(gate.host, gate.words, release)
     if action == "stop":
         return await _stop(gate, seen)
     refused: set[str] = set()
+    stuck: set[str] = set()
     while True:
         try:
-            return await _switch(gate, seen, around, release, values, action, op_id, refused, served=served)
+            return await _switch(gate, seen, around, release, values, action, op_id, refused | stuck, served=served)
+        except _Stuck as one:
+            if stuck:
+                raise one.error from None
+            stuck.add(one.id)
+            around = making.Around(gate, release)
+            seen, _ = await together(gate.look(), around.ask())
         except _PortTaken as taken:
             refused |= taken.ports
             # Each path begins with what it finds: so does the next one.
@@ -55,6 +67,15 @@ async def switch(
             # What runs is not stopped for the sake of its port.
             if not ports.is_left(spec, refused | _in_use(seen)):
                 raise taken.error from None
+
+
+class _Stuck(Exception):
+    """A container that its engine will not start whatever is done to it."""
+
+    def __init__(self, id: str, error: CommandFailed) -> None:
+        super().__init__(error.problem)
+        self.id = id
+        self.error = error
 
 
 class _PortTaken(Exception):
@@ -188,13 +209,15 @@ async def _ready(
     refused: Collection[str],
 ) -> Container:
     """The container that is to be started: the kept one as it was, or one made anew where secrets differ, another one runs with the port
-    that was chosen for it, or there is none. The image must be on the engine: a rollback needs no registry."""
+    that was chosen for it, it can't be started (``refused``: such containers, and ports), or there is none. The image must be on the
+    engine: a rollback needs no registry."""
     image = around.image
     found = seen.of(release)
     if found is not None and (image is None or found.image == image["Id"]):
         body = around.inspected(found) or await gate.inspect(found.id)
         if (
             body is not None
+            and found.id not in refused
             and _has_its_ports(seen, found, refused)
             and await _fits(gate, found, body, release, values)
         ):
@@ -415,6 +438,8 @@ async def _start(gate: Gate, new: Container, release: Release) -> Body | None:
         taken = ports.named_in(said, ports.chosen_of(new.labels)) if in_use else frozenset()
         if taken:
             raise _PortTaken(taken, failure) from None
+        if all(words in said for words in _STUCK):
+            raise _Stuck(new.id, failure) from None
         raise failure from None
     return body
 

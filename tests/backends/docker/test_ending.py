@@ -1,4 +1,5 @@
-"""A container that ends in the very moment in which something is asked of it: its engine does not know it yet, but its runtime does."""
+"""A container that ends in the very moment in which something is asked of it: its engine does not know it yet, but its runtime does.
+And one that is never started again, as after an engine that was killed while it started it."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +22,16 @@ case " $* " in *" update "*)
     read -r process <'{directory}/ended'
     kill -9 "$process"
     while grep -q '^State:.[^ZX]' "/proc/$process/status" 2>/dev/null; do :; done
+  fi
+esac
+case " $* " in *" create "*)  # and where another file has it, it is never started
+  if [ -e '{directory}/stuck-'"$container" ]; then
+    before=
+    for word do
+      [ "$before" != --log ] || printf '{{"level": "error", "msg": "task %s: already exists"}}\n' "$container" >>"$word"
+      before=$word
+    done
+    exit 1
   fi
 esac
 exec '{runc}' "$@"
@@ -96,3 +107,19 @@ async def test_one_that_ends_beside_what_is_put_back_is_only_stopped(ending: End
     assert (await box.connection.switch(first, NO_SECRETS, box.fence(2), "2.1")).current == first.id
     assert ending.was_refused
     assert box.running == [first.id]
+
+
+async def test_one_that_its_engine_never_starts_again_is_made_anew(ending: Ending) -> None:
+    """The way back leads to it: its release must come, though its container never will."""
+    box = ending.box
+    first, second = [await box.staged(one) for one in ("1", "2")]
+    await box.live(first, "1.1")
+    await box.live(second, "1.2")
+    kept = box.inspect(f"{box.name}.{first.id}")["Id"]
+    (ending.directory / f"stuck-{kept}").touch()
+    assert (await box.connection.switch(first, NO_SECRETS, box.fence(2), "2.1")).beside
+    assert (await box.connection.retire(first, box.fence(2), "2.2")).current == first.id
+    assert "already exists" in box.engine.log
+    assert box.running == [first.id]
+    assert box.inspect(box.name)["Id"] != kept
+    assert [one for one in box.engine.client.containers(all=True) if one["Id"] == kept] == []
