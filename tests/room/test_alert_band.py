@@ -186,7 +186,7 @@ async def test_a_rollout_that_failed_at_a_step_and_asks_is_what_is_wrong(
         await until(
             pilot, lambda: "!! staging api v1: rollout 2 stands still: stg-1: hook" in pane_text(room, "alert"), "it"
         )
-        assert "p go on  A take it back" in pane_text(room, "alert")
+        assert "A take it back  p go on" in pane_text(room, "alert")
         services = [line.split()[0].lstrip(">") for line in pane_text(room, "matrix").splitlines() if "v1" in line]
         assert services == ["api", "web"], "what has failed comes first"
 

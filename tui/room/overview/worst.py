@@ -140,7 +140,7 @@ def cause(seen: TargetSeen) -> tuple[str, Ways]:
         return f"rollout {seen.moving.id}: its worker died", (("promote", "resume"), ("abort", "take it back"))
     if seen.moving is not None and stands_still(seen.moving):
         words = " ".join(clean(seen.moving.rollout.outcome).split())
-        return f"rollout {seen.moving.id} stands still: {words}", (("promote", "go on"), ("abort", "take it back"))
+        return f"rollout {seen.moving.id} stands still: {words}", (("abort", "take it back"), ("promote", "go on"))
     bad = ill(seen)
     if bad and seen.moving is not None:
         away = ("rollback", "back") if back else ("abort", "take it back")
