@@ -1,10 +1,17 @@
 """What the trust tests on SSH hosts ask after each rollout whose worker was killed: the end, the hosts' own ledgers, the journal."""
 
 import itertools
+import os
+import random
 import shutil
+import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from quarterdeck.history.audit import verify
 from quarterdeck.history.identity import current_operator
@@ -13,7 +20,7 @@ from quarterdeck.history.records import ENDED, Rollout, RolloutState
 from quarterdeck.rollouts.control import Control
 from tests.field import Field
 from tests.sshd import wait_for
-from tests.trust.recording import Recorder
+from tests.trust.recording import Promises, Recorder
 
 DYING = Path(__file__).parent / "dying"
 Head = tuple[str, int, str]
@@ -73,3 +80,48 @@ def alternately() -> Iterator[str]:
 
 def is_another_or_ended(now: Rollout, old: int) -> bool:
     return now.pid != old or now.state in ENDED
+
+
+def killed_at_random(field: Field, seed: int, kills: int, what: str, promise: Promises) -> None:
+    """Deploys whose workers are killed at random moments, up to four times in one rollout, until ``kills`` were; checks each end, and the
+    hosts' ledgers. ``what``: as which they are counted for promise 1."""
+    chance = random.Random(seed)
+    versions = alternately()
+    killed = 0
+    while killed < kills:
+        version = next(versions)
+        forget_release(field, version)
+        rollout = field.begin("deploy", version)
+        heads = []
+        for _ in range(4):
+            pid = field.worker_pid(rollout)
+            time.sleep(chance.uniform(0.0, 0.5))  # the moment of the kill, not a wait for something
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                break
+            killed += 1
+            heads.append(resume(field, rollout))
+            field.until(rollout, partial(is_another_or_ended, old=pid))
+        assert_right(field, rollout, version, heads, promise(1))
+        promise(1).count(what, len(heads))
+    assert operations_that_ran_twice(field, promise(2)) == {}
+
+
+def aborted_while_it_dies(field: Field, died: Path, moment: str, boundary: int) -> tuple[Rollout, list[Head]]:
+    """A deploy of ``slow``, whose start touches ``begun`` in the host's home and hangs, is aborted, and its worker dies before or after
+    the write ``boundary``, where it comes so far (``died`` is there then). How it ended, and what the dead one had written last."""
+    begun = [field.home(host) / "begun" for host in field.hosts.hosts]
+    for path in begun:
+        path.unlink(missing_ok=True)
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setenv("PYTHONPATH", str(DYING))
+        dying.setenv("QD_TEST_DIES", f"{moment} {boundary}")
+        dying.setenv("QD_TEST_DIED", str(died))
+        rollout = field.begin("deploy", "slow")
+    wait_for(lambda: all(path.exists() for path in begun) or died.exists(), "the start hangs", 30)
+    with field.journal() as journal:
+        Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
+    field.until(rollout, field.worker_has_left, 60)
+    heads = [resume(field, rollout)] if died.exists() else []
+    return field.ended(rollout, 30), heads
