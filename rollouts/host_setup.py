@@ -116,8 +116,7 @@ async def _look(backend: "Hosts", connection: "Connection", host: Host, targets:
     for target, said in zip(targets, looked.said, strict=True):
         needs += _directories(target, said, looked.user)
         needs += _unit(target, said, looked.user, backend.fleet)
-        if refused_commands(said):  # all that it needs: the file is written anew, and what was allowed must stay so
-            needs += _sudo(target, said, looked.user, backend.fleet)
+        needs += sudo_needs(target, said, looked.user, backend.fleet)
     every = host_findings(host.name, looked, targets)
     rest = [one for one in every if "MiB free" in one.sentence or "clock" in one.sentence]
     return HostNeeds(host.name, tuple(needs), tuple(rest), f"logged in as {looked.user}")
@@ -214,8 +213,11 @@ def unit_text(target: Target, user: str) -> str:
     return "\n".join([*lines, "", "[Install]", f"WantedBy={'default' if own else 'multi-user'}.target", ""])
 
 
-def _sudo(target: Target, said: Mapping[str, str], user: str, fleet: str) -> list[Need]:
-    """sudo allows programs by their whole path, as the host has them."""
+def sudo_needs(target: Target, said: Mapping[str, str], user: str, fleet: str) -> list[Need]:
+    """Where one of its commands is refused a line with all of them: its file is written anew, and what was allowed must stay so. sudo
+    allows programs by their whole path, as the host has them."""
+    if not refused_commands(said):
+        return []
     allowed: list[str] = []
     for at, command in enumerate(sudo_commands(target)):
         program = said.get(f"program-{at}", "")

@@ -23,6 +23,7 @@ from quarterdeck.rollouts.doctor_hosts import (
     unit_findings,
 )
 from quarterdeck.rollouts.findings import Finding, Verdict
+from quarterdeck.rollouts.host_setup import By, sudo_needs
 from quarterdeck.rollouts.logs import open_backend
 from tests.conftest import StartFleet
 from tests.sshd import SshdFleet
@@ -245,6 +246,22 @@ def test_commands_that_say_sudo_are_asked_about_one_by_one() -> None:
     [finding] = command_findings("host web-1", target, said)
     assert finding.verdict is Verdict.FAIL
     assert "systemctl restart web, systemctl stop web" in finding.sentence
+
+
+def test_what_sudo_allowed_before_stays_allowed() -> None:
+    """Its file holds all that the target runs with sudo, by the paths that the host has."""
+    commands = Commands("sudo systemctl start web", "sudo service web stop", restart="sudo systemctl restart web")
+    target = Target("staging", "web", (), "/srv/web", Artifact("/a"), Runner(commands=commands))
+    programs = {"program-0": "/usr/bin/systemctl", "program-1": "/usr/sbin/service", "program-2": "/usr/bin/systemctl"}
+    assert sudo_needs(target, programs, "deploy", "acme") == []
+    [need] = sudo_needs(target, {**programs, "sudo-2": "systemctl restart web"}, "deploy", "acme")
+    assert need.by is By.ROOT
+    line = "/usr/bin/systemctl start web, /usr/sbin/service web stop, /usr/bin/systemctl restart web"
+    assert need.text == f"deploy ALL=(root) NOPASSWD: {line}"
+    [other] = sudo_needs(target, {**programs, "sudo-2": "systemctl restart web"}, "deploy", "tools")
+    assert need.command.partition(">")[2] != other.command.partition(">")[2], "two fleets on one host have two files"
+    [by_hand] = sudo_needs(target, {"sudo-0": "systemctl start web"}, "deploy", "acme")
+    assert by_hand.by is By.PERSON, "a program that the host does not have"
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(75.0, "75 s before"), (-90.0, "90 s behind"), (2.0, ""), (None, "")])
