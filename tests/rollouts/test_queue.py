@@ -148,6 +148,10 @@ def test_what_everybody_has_forgotten_does_not_begin(street: Street) -> None:
 
 def test_a_rollback_passes_everybody_and_counts_as_under_way(street: Street) -> None:
     field = street.field
+    way_back = street.gate("way-back")
+    (hook,) = field.extra["services"]["api"]["hooks"]["before"]
+    hook["on_rollback"] = f"until test -e {way_back}; do sleep 0.05; done"
+    field.write()
     street.open("api", "web")
     for version in ("v1", "v2"):
         street.done(street.ask("api", version))
@@ -155,8 +159,11 @@ def test_a_rollback_passes_everybody_and_counts_as_under_way(street: Street) -> 
     street.gate("web").unlink()
     first = street.begun("web", "v3")
     waits, other = street.waiting("api", "v3"), street.waiting("worker")
-    back = json.loads(field.qd("rollback", "staging/api", "--yes", "--wait", "--json", status=0).stdout)
-    assert (back["status"], street.runs("api")) == ("succeeded", "v1")
+    back = json.loads(field.qd("rollback", "staging/api", "--yes", "--detach", "--json", status=0).stdout)["rollout"]
+    field.until(other, lambda now: f"{back} (rollback of api v1" in now.outcome)
+    way_back.touch()
+    street.done(back)
+    assert street.runs("api") == "v1"
     ended = field.ended(waits)
     assert (ended.state, ended.epoch) == (RolloutState.SUPERSEDED, 0)
     assert street.state(other) is RolloutState.QUEUED
@@ -168,7 +175,7 @@ def test_a_rollback_passes_everybody_and_counts_as_under_way(street: Street) -> 
     with field.journal(read_only=True) as journal:
         words = [event.body["outcome"] for event in journal.events(rollout=other, kind="state")]
         assert any(
-            f"2 of 1 under way in staging: {first} " in said and f"{back['rollout']} (rollback of api v1" in said
+            f"2 of 1 under way in staging: {first} " in said and f"{back} (rollback of api v1" in said
             for said in words
         )
 

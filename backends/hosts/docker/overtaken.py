@@ -23,10 +23,11 @@ _DEADLINE: Final = 30.0  # seconds: the engine's own grace period and some more
 
 
 def of_start(gate: "Gate", container: Container) -> Undo:
-    """Stops it, unless its release is the one that the newer worker wants there, or still has there."""
+    """Stops it, unless its release is the one that the newer worker wants there, or has put there. The live name alone says nothing: the
+    overtaken one may have taken it for its own container a call before."""
 
     async def undo(seen: Seen) -> None:
-        if container.release not in (seen.state.wanted, seen.current, seen.state.current):
+        if container.release not in (seen.state.wanted, seen.state.current):
             await _change(gate, lambda client: client.stop(container.id))
 
     return undo

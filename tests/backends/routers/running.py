@@ -72,6 +72,10 @@ class Running(ABC):
         """How many requests may fail while it is changed."""
         return 0
 
+    def reset(self, _changes: int, _clients: int) -> int:
+        """How many connections it may reset with so many changes, however few requests there are."""
+        return 0
+
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="qd-router-"))
         self.directory.chmod(0o755)
@@ -283,8 +287,15 @@ class RunningCaddy(Running):
     def lost(self, requests: int) -> int:
         """Each change makes it listen anew, and the kernel resets the connections that nobody had taken yet, unless it is told to hand
         them on."""
-        handed_on = Path("/proc/sys/net/ipv4/tcp_migrate_req").read_text().strip() == "1"
-        return 0 if handed_on else requests // 1000
+        return 0 if self._handed_on else requests // 1000
+
+    def reset(self, changes: int, clients: int) -> int:
+        """Each client may be in the middle of connecting, at each of them."""
+        return 0 if self._handed_on else changes * clients
+
+    @property
+    def _handed_on(self) -> bool:
+        return Path("/proc/sys/net/ipv4/tcp_migrate_req").read_text().strip() == "1"
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from quarterdeck.backends.routers.contract import Server
 
@@ -134,9 +135,12 @@ async def answers(port: int, count: int, path: str = "/", **headers: str) -> Cou
     return found
 
 
+CLIENTS: Final = 4
+
+
 @asynccontextmanager
 async def load(
-    port: int, *, again: bool = False, clients: int = 4, path: str = "/", pause: float = 0.002
+    port: int, *, again: bool = False, clients: int = CLIENTS, path: str = "/", pause: float = 0.002
 ) -> AsyncIterator[Counter[str]]:
     """Requests while the block runs; the counter grows meanwhile. ``again``: see ``Client``; ``pause``: seconds between an answer and the
     client's next request."""

@@ -10,6 +10,7 @@ Heartbeats do not count: how many there are is up to the clock.
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,8 @@ def _arrange(moment: str, number: int) -> None:
             if stands and writes >= number and not self._joined:
                 stands = False
                 _leave_word()
-                os.kill(os.getpid(), signal.SIGSTOP)
+                # To this thread, which so stops before it goes on: to the process, and it might be within its next write by then.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         elif last:
             _die()
         return result
