@@ -6,8 +6,8 @@
 BIN := .venv/bin
 # Tests run in so many processes, those of a file in one (they share a playground, or hosts); ARGS is handed on: make test ARGS="tests/config -k anchors"
 JOBS ?= $(shell nproc)
-# The promises' tests wait for hosts more than they work: one process more than there are processors keeps those busy.
-TRUST_JOBS ?= $(shell expr $(JOBS) + 1)
+# The promises' tests wait for hosts far more than they work: twice as many processes as processors keep those busy.
+TRUST_JOBS ?= $(shell expr 2 \* $(JOBS))
 ARGS ?=
 UV_VERSION := 0.13.9
 

@@ -175,8 +175,7 @@ def test_a_rollback_passes_everybody_and_counts_as_under_way(street: Street) -> 
     with field.journal(read_only=True) as journal:
         words = [event.body["outcome"] for event in journal.events(rollout=other, kind="state")]
         assert any(
-            f"2 of 1 under way in staging: {first} " in said and f"{back} (rollback of api v1" in said
-            for said in words
+            f"2 of 1 under way in staging: {first} " in said and f"{back} (rollback of api v1" in said for said in words
         )
 
 

@@ -275,7 +275,9 @@ async def test_what_is_called_in_the_window_is_taken_back(
         if to == "none yet":  # what the stale one had half done stays, but whoever served serves, and nobody else runs
             ran, runs = ({one["name"] for one in seen if one["runs"]} for seen in (before, as_it_is(box)))
             live = f"/{box.name}"
-            assert runs <= (ran or {live}), change  # nobody served: then what was to be put there may, until the newer one comes to it
+            assert runs <= (ran or {live}), (
+                change
+            )  # nobody served: then what was to be put there may, until the newer one comes to it
             assert live in runs or live not in ran, change
             epoch += 3
             await moved(box.connection, box, first, epoch)
