@@ -1,4 +1,7 @@
-"""A flag comes down before the hosts go back: with an abort at every step, a failure, a rollback, and when not all of it can be done."""
+"""A flag comes down before the hosts go back: with an abort at every step, a failure, a rollback, and when not all of it can be done.
+
+Seen to fail with the hosts going back first (promise 24, wherever it stands after the flag was raised).
+"""
 
 from pathlib import Path
 from typing import Any

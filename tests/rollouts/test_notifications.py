@@ -1,5 +1,8 @@
 """Notifications of rollouts on real hosts, to a real service: what is told, once, without a secret, and that no service, however it
-behaves, holds a rollout up."""
+behaves, holds a rollout up.
+
+Seen to fail without the mask over what is told (promise 16).
+"""
 
 import json
 from collections import Counter

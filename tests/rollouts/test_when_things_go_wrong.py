@@ -1,4 +1,7 @@
-"""Scenarios in which a rollout stands half-way: nothing that was not observed may be called success, and the way on must lead there."""
+"""Scenarios in which a rollout stands half-way: nothing that was not observed may be called success, and the way on must lead there.
+
+Those of promise 24 were seen to fail without the host ending what an older action runs for a newer one.
+"""
 
 from pathlib import Path
 

@@ -89,7 +89,7 @@ async def test_hosts_that_are_gone_for_five_minutes_are_stale_for_five_minutes_a
     field: Field, promise: Promises
 ) -> None:
     """Really five minutes with QD_TRUST=full; else the room's clock goes on by as much, and the hosts are gone for as long as it
-    takes to miss them."""
+    takes to miss them. Seen to fail with a lost host left as it was last seen."""
     field.deploy("v1")
     ahead = timedelta()
     room = open_room(field, clock=lambda: datetime.now(UTC) + ahead)

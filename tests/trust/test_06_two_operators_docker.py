@@ -1,4 +1,7 @@
-"""Promise 6 on Docker engines: operators press rollback at once: one wins, the others are told who, and each container starts once."""
+"""Promise 6 on Docker engines: operators press rollback at once: one wins, the others are told who, and each container starts once.
+
+Seen to fail without the refusal while another rollback is active.
+"""
 
 import time
 

@@ -1,4 +1,7 @@
-"""Promise 7: acknowledged history survives SIGKILL."""
+"""Promise 7: acknowledged history survives SIGKILL.
+
+Seen to fail with each commit put off until the next write: what was told last is gone.
+"""
 
 import itertools
 import random

@@ -1,4 +1,8 @@
-"""Promise 9, seen from the command line: what a host refused before anything was changed there is not called half done."""
+"""Promise 9, seen from the command line: what a host refused before anything was changed there is not called half done.
+
+Seen to fail without the host's own word that it changed nothing (all four), and with its word about the last attempt taken for all of them
+(the second try).
+"""
 
 import os
 import subprocess

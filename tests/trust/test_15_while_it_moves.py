@@ -3,8 +3,8 @@ lists of rollouts, and on the rollback and the deploy card, before they begin an
 
 To a real terminal that is read back.
 
-Seen to fail with ``clean`` leaving sequences and controls in: the screen under R and D never shows what it should. Not seen so: the columns
-of the matrix. The cards and the attacks one by one were not tried.
+Seen to fail with ``clean`` leaving sequences and controls in: the screen under R and D never shows what it should. With controls left in:
+the attacks one by one, and the cards but for two that begin at 80x24. Not seen so: the columns of the matrix.
 """
 
 import sys

@@ -1,4 +1,7 @@
-"""Promise 17: any argument survives the shell unchanged. Through a real sshd and the hosts' real shell."""
+"""Promise 17: any argument survives the shell unchanged. Through a real sshd and the hosts' real shell.
+
+Seen to fail with ``quote`` without its escapes (arguments and variables; without waiting for the shortest example, which takes long).
+"""
 
 import asyncio
 

@@ -1,6 +1,7 @@
 """Promise 22: a history on a network file system is refused, before anything there is opened.
 
-Seen to fail without the refusal of these kinds (15 of the cases; the share whose server is dead was not tried).
+Seen to fail without the refusal of these kinds (15 of the cases). The real share whose server is dead hangs without sshfs among them, and
+with a look at the place itself before the table of mounts is asked.
 """
 
 import contextlib

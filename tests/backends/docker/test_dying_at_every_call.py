@@ -1,4 +1,7 @@
-"""A worker may die at any call: the next one finishes what it began, or takes it back, whatever it finds."""
+"""A worker may die at any call: the next one finishes what it began, or takes it back, whatever it finds.
+
+Seen to fail without the networks being joined again before a health check (who died between two networks)@@.
+"""
 
 import contextlib
 

@@ -1,5 +1,9 @@
 """Promise 3 on an engine: a worker that was stopped anywhere in its switch, and goes on after a newer one has put another release there,
-changes nothing of it."""
+changes nothing of it.
+
+Seen to fail without the look before a call telling that a newer one has come (a newer release stays), and in the window between both
+without what takes the call back, or only that of a start.
+"""
 
 import asyncio
 import random
