@@ -34,7 +34,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import NewStep, Operator, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.analysis.samples import Sample, to_stored
 from quarterdeck.rollouts.measured import BEGUN, MEASURED
-from quarterdeck.rollouts.picture import take_picture
+from quarterdeck.rollouts.picture.fleet import take_picture
 from tests.cli.qd_command import release
 from tests.room.acme import FrozenClock, frozen_clock
 

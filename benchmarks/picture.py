@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.big_fleet import Size, make_big_fleet
 from quarterdeck.config.load import load_fleet
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.picture import renew, take_picture
+from quarterdeck.rollouts.picture.fleet import renew, take_picture
 
 ROUNDS = 15
 

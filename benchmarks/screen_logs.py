@@ -27,7 +27,7 @@ from typing import Any, Final
 from benchmarks.processes import end_marked, prepare_environment
 from benchmarks.programs import PROGRAMS
 from benchmarks.programs import found as programs_found
-from quarterdeck.rollouts.log_spool import Level
+from quarterdeck.rollouts.logs.spool import Level
 from quarterdeck.tui.room.logs.collecting import Collecting, Wanted
 from tests.field import TARGET, Field
 from tests.sshd import start_fleet

@@ -8,7 +8,7 @@ from quarterdeck.config.model import Analyse, Bake, Environment, Fleet, Target
 from quarterdeck.config.release import to_json
 from quarterdeck.history.records import Operator
 from quarterdeck.rollouts.approvals import with_approvers
-from quarterdeck.rollouts.flag_plan import flags_option
+from quarterdeck.rollouts.plans.flags import flags_option
 
 
 def carried(fleet: Fleet, target: Target, operator: Operator) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from quarterdeck.history.records import (
     StepState,
     Worker,
 )
-from quarterdeck.rollouts.flag_plan import switched_off
-from quarterdeck.rollouts.metrics_seen import metrics_seen
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.picture.metrics import metrics_seen
+from quarterdeck.rollouts.picture.rollout import MOVES
+from quarterdeck.rollouts.plans.flags import switched_off
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.promoting import ALONE, asks_people, pauses_left, stands_at, waits_in
-from quarterdeck.rollouts.rollout_seen import MOVES
 from quarterdeck.rollouts.version_words import version_of
 
 if TYPE_CHECKING:

@@ -24,12 +24,12 @@ from quarterdeck.history.records import (
 from quarterdeck.rollouts import spawn
 from quarterdeck.rollouts.awaiting import await_state
 from quarterdeck.rollouts.carried import carried, origin_carried
-from quarterdeck.rollouts.leading_back import begun, leads_back_to, other_good_ones
-from quarterdeck.rollouts.lifetimes import refuse_if_over
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
+from quarterdeck.rollouts.previews.lifetimes import refuse_if_over
 from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
 from quarterdeck.rollouts.refusals import Refused, UnknownPart, UnknownTarget, busy
 from quarterdeck.rollouts.roles import may_change
+from quarterdeck.rollouts.way_back.leading import begun, leads_back_to, other_good_ones
 
 TAKEOVER = 15.0  # seconds within which a new worker has taken an orphaned rollout over
 ARMED_FOR = 600.0  # seconds that an armed rollout waits for its ``go``

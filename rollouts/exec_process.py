@@ -24,7 +24,7 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.executing import LIMIT, Lines, Words, allowed, run_on, words_of
-from quarterdeck.rollouts.logs import open_backend
+from quarterdeck.rollouts.logs.merged import open_backend
 from quarterdeck.rollouts.refusals import Refused, UnknownTarget
 
 WAITING: Final = 2000  # lines, the newest: nobody reads more of them ten times a second

@@ -19,7 +19,7 @@ from quarterdeck.config.model import Host, SecretReference, Target
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.leaving import leave
-from quarterdeck.rollouts.logs import chosen_hosts
+from quarterdeck.rollouts.logs.merged import chosen_hosts
 
 CONNECT = 10.0  # seconds
 RESOLVING = 8.0

@@ -13,8 +13,8 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ACTIVE, Rollout
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.findings import Finding, Verdict
-from quarterdeck.rollouts.flag_plan import NOT_SET, SET, state_value
+from quarterdeck.rollouts.doctor.findings import Finding, Verdict
+from quarterdeck.rollouts.plans.flags import NOT_SET, SET, state_value
 from quarterdeck.rollouts.refusals import Refused, UnknownPart
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import msgspec
 
 from quarterdeck.history.records import Metric, Sample
 from quarterdeck.history.samples import SECOND
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.rollouts.version_words import version_of
 
 WINDOW: Final = 300.0  # seconds

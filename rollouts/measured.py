@@ -11,7 +11,7 @@ from quarterdeck.history.records import Event, Step
 from quarterdeck.rollouts.analysis.course import restored
 from quarterdeck.rollouts.analysis.judging import number
 from quarterdeck.rollouts.analysis.samples import Sample, from_stored
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 
 BEGUN = "analysis.begun"
 MEASURED = "analysis.measured"

@@ -14,8 +14,8 @@ from quarterdeck.config.model import Target
 from quarterdeck.history.clock import now
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ROUTER, Observation, Rollout, RolloutState, Step, StepState
+from quarterdeck.rollouts.plans.traffic import journalled, shown
 from quarterdeck.rollouts.promoting import WAITS
-from quarterdeck.rollouts.traffic import journalled, shown
 
 ANSWER = 8.0  # seconds
 _STANDS = frozenset({RolloutState.PAUSED, RolloutState.BAKING, RolloutState.RUNNING})

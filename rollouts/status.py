@@ -12,13 +12,13 @@ from quarterdeck.config.release import Release
 from quarterdeck.history.clock import now
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Observation, Rollout, RolloutState
-from quarterdeck.rollouts.host_seen import HostSeen
 from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.looking import look, unseen
-from quarterdeck.rollouts.picture import take_picture
+from quarterdeck.rollouts.picture.fleet import take_picture
+from quarterdeck.rollouts.picture.host import HostSeen
+from quarterdeck.rollouts.picture.router import RouterSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.rollouts.router_looking import Told, look_at_router, router_unseen, told
-from quarterdeck.rollouts.router_seen import RouterSeen
-from quarterdeck.rollouts.target_seen import TargetSeen
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.contract import HostBackend

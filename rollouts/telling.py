@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quarterdeck.history.records import Event, Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.policy import aside_words
 
 if TYPE_CHECKING:

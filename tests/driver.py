@@ -16,7 +16,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import ENDED, Rollout, RolloutState
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.drilling import arm_drill
+from quarterdeck.rollouts.drills.asking import arm_drill
 from tests.sshd import wait_for
 
 TARGET = "staging/web"

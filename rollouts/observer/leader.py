@@ -20,7 +20,7 @@ from quarterdeck.rollouts.observer.host import Findings, HostWatch
 from quarterdeck.rollouts.observer.pace import Pace, figured, intervals, on_screen
 from quarterdeck.rollouts.observer.ways import Ways
 from quarterdeck.rollouts.router_looking import Told, router_unseen, told
-from quarterdeck.rollouts.way_watch import CLOSED, OPEN
+from quarterdeck.rollouts.way_back.watch import CLOSED, OPEN
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.observer.routers import RouterWatches

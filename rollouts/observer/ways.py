@@ -13,9 +13,9 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.observer.clerk import Clerk
-from quarterdeck.rollouts.picture import take_picture
-from quarterdeck.rollouts.way_telling import WORD, journalled, tell, untold
-from quarterdeck.rollouts.way_watch import Turned, WayWatch, said_closed, turned_of
+from quarterdeck.rollouts.picture.fleet import take_picture
+from quarterdeck.rollouts.way_back.telling import WORD, journalled, tell, untold
+from quarterdeck.rollouts.way_back.watch import Turned, WayWatch, said_closed, turned_of
 
 GATHERED: Final = (
     60.0  # seconds at most that what has turned waits for others that are about to: hosts are not all looked at at once

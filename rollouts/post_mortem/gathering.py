@@ -8,10 +8,10 @@ import msgspec
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ENDED, Event, ReleaseRow, Rollout, RolloutKind, RolloutState, Step
+from quarterdeck.rollouts.differences.releases import Difference, compare
 from quarterdeck.rollouts.outcome import cause, exit_status
 from quarterdeck.rollouts.post_mortem.outcomes import first_sign, hosts, sign
 from quarterdeck.rollouts.post_mortem.values import Linked, MetricEvidence, PostMortem, Sign
-from quarterdeck.rollouts.releases_diff import Difference, compare
 from quarterdeck.rollouts.statistics import Judged, judged, moment_of
 
 AROUND: Final = 900.0  # seconds before the first and after the last event of the rollout

@@ -12,7 +12,7 @@ from quarterdeck.backends.secrets import Masker, resolve_each
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.model import Fleet, SecretReference, Target
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.logs import Silent, open_backend, read_logs, time_of
+from quarterdeck.rollouts.logs.merged import Silent, open_backend, read_logs, time_of
 from quarterdeck.rollouts.post_mortem.values import Logs, LogText, PostMortem
 from quarterdeck.rollouts.refusals import Refused
 from quarterdeck.rollouts.statistics import moment_of

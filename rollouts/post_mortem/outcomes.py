@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from quarterdeck.history.records import Event, Rollout, RolloutState, Step, StepState
-from quarterdeck.rollouts.plan import BASTION, Action
+from quarterdeck.rollouts.plans.plan import BASTION, Action
 from quarterdeck.rollouts.post_mortem.values import HostOutcome, Sign
 from quarterdeck.rollouts.statistics import moment_of
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from quarterdeck.history.records import Approval, Event, ReleaseRow, Rollout, Step
-from quarterdeck.rollouts.releases_diff import Difference
+from quarterdeck.rollouts.differences.releases import Difference
 
 
 class HostOutcome(msgspec.Struct, frozen=True):

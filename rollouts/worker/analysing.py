@@ -24,7 +24,7 @@ from quarterdeck.history.records import Step
 from quarterdeck.rollouts.analysis.course import Course, Ended, Measure, Wait, begin, conclude, restored, taken
 from quarterdeck.rollouts.analysis.course import step as next_step
 from quarterdeck.rollouts.analysis.samples import Sample, to_stored
-from quarterdeck.rollouts.logs import logs_of
+from quarterdeck.rollouts.logs.merged import logs_of
 from quarterdeck.rollouts.measured import BEGUN, MEASURED, Begun, analysis_of, begun_of, samples_of
 from quarterdeck.rollouts.worker.standing_still import StandingStill
 

@@ -14,12 +14,12 @@ from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release, canonical
 from quarterdeck.history.records import RolloutKind
-from quarterdeck.rollouts.flag_plan import flags_summary
-from quarterdeck.rollouts.plan import HostNow, Plan, summary
-from quarterdeck.rollouts.way_back import without_copy
+from quarterdeck.rollouts.plans.flags import flags_summary
+from quarterdeck.rollouts.plans.plan import HostNow, Plan, summary
+from quarterdeck.rollouts.way_back.ahead import without_copy
 
 if TYPE_CHECKING:
-    from quarterdeck.rollouts.traffic import Traffic
+    from quarterdeck.rollouts.plans.traffic import Traffic
 
 
 class CannotBegin(Exception):

@@ -19,15 +19,14 @@ from quarterdeck.backends.secrets import fingerprint, resolve_secrets
 from quarterdeck.config.model import Hooks, OnUnreachable, Target
 from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.beside import why_not_beside
 from quarterdeck.rollouts.declared import release_of
-from quarterdeck.rollouts.drill_age import drill_age
-from quarterdeck.rollouts.flag_plan import flags_first
+from quarterdeck.rollouts.drills.age import drill_age
 from quarterdeck.rollouts.freezes import from_options
 from quarterdeck.rollouts.frozen import frozen_now
 from quarterdeck.rollouts.manifest import release_in
-from quarterdeck.rollouts.old_secrets import old_secrets
-from quarterdeck.rollouts.plan import NO_HOOKS, HostNow, Plan, plan_rollback
+from quarterdeck.rollouts.plans.beside import why_not_beside
+from quarterdeck.rollouts.plans.flags import flags_first
+from quarterdeck.rollouts.plans.plan import NO_HOOKS, HostNow, Plan, plan_rollback
 from quarterdeck.rollouts.policy import (
     NOTHING_BEFORE,
     Objection,
@@ -39,9 +38,10 @@ from quarterdeck.rollouts.policy import (
     refusal,
     way_closed,
 )
+from quarterdeck.rollouts.previews.whose import of_another_fleet
 from quarterdeck.rollouts.proof import seen_before
-from quarterdeck.rollouts.way_back import CLOSED, FIRST
-from quarterdeck.rollouts.whose import of_another_fleet
+from quarterdeck.rollouts.way_back.ahead import CLOSED, FIRST
+from quarterdeck.rollouts.way_back.old_secrets import old_secrets
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
 from quarterdeck.rollouts.worker.built import Origin
 from quarterdeck.rollouts.worker.crew import Crew
@@ -54,7 +54,7 @@ from quarterdeck.rollouts.worker.required import way_back
 if TYPE_CHECKING:
     import asyncssh
 
-    from quarterdeck.rollouts.traffic import Traffic
+    from quarterdeck.rollouts.plans.traffic import Traffic
     from quarterdeck.rollouts.worker.directing import Director
 
 LATE = "has not answered yet"
@@ -467,7 +467,7 @@ class Arming:
         (``CannotBegin``); a rollback goes by what the journal says of it, or without it."""
         if self.director is None:
             return hosts, None
-        from quarterdeck.rollouts.traffic import as_state, journalled, traffic_of, twins
+        from quarterdeck.rollouts.plans.traffic import as_state, journalled, traffic_of, twins
 
         going_back = self.rollout.kind is RolloutKind.ROLLBACK
         looking = asyncio.create_task(self.director.look(patience=1.0 if going_back else 5.0))

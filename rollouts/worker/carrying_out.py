@@ -8,7 +8,7 @@ from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.outcome import UNCHANGED
-from quarterdeck.rollouts.plan import Action, HostNow
+from quarterdeck.rollouts.plans.plan import Action, HostNow
 from quarterdeck.rollouts.worker.armed import Armed, with_host
 from quarterdeck.rollouts.worker.drilling import Drilling
 from quarterdeck.rollouts.worker.standing import may_have_changed, moves

@@ -28,7 +28,7 @@ from quarterdeck.backends.routers.opening import open_router
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.errors import JournalBusy, JournalFull
-from quarterdeck.rollouts.traffic import carried, shown
+from quarterdeck.rollouts.plans.traffic import carried, shown
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.contract import Connection

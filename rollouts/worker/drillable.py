@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from quarterdeck.config.model import Hooks
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.plan import HostNow
+from quarterdeck.rollouts.plans.plan import HostNow
 from quarterdeck.rollouts.worker.armed import CannotBegin, unreachable
 
 

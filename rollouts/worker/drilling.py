@@ -11,7 +11,7 @@ from quarterdeck.backends.errors import Fenced
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.errors import JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepState
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.worker.armed import Armed
 from quarterdeck.rollouts.worker.asking_meanwhile import Counted, asked
 from quarterdeck.rollouts.worker.standing import version_of

@@ -9,8 +9,8 @@ from typing import Final
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.config.registries import RegistryLogins
 from quarterdeck.config.release import Release
-from quarterdeck.rollouts.plan import HostNow
-from quarterdeck.rollouts.way_back import without_copy
+from quarterdeck.rollouts.plans.plan import HostNow
+from quarterdeck.rollouts.way_back.ahead import without_copy
 
 _PATIENCE: Final = 4.0  # seconds that a rollback's card waits for a registry
 

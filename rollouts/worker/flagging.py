@@ -19,7 +19,7 @@ from quarterdeck.config.model import Host, Strategy, Target
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Rollout, RolloutKind, Step
-from quarterdeck.rollouts.flag_plan import (
+from quarterdeck.rollouts.plans.flags import (
     SET,
     FlagBefore,
     flags_first,
@@ -29,14 +29,14 @@ from quarterdeck.rollouts.flag_plan import (
     to_put_back,
     up_already,
 )
-from quarterdeck.rollouts.plan import HostNow, Plan, plan_deploy
+from quarterdeck.rollouts.plans.plan import HostNow, Plan, plan_deploy
 from quarterdeck.rollouts.worker.armed import CannotBegin
 from quarterdeck.rollouts.worker.failing import StepFailed
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 
 if TYPE_CHECKING:
     from quarterdeck.backends.flags.contract import FlagChanged, FlagConnection, FlagState
-    from quarterdeck.rollouts.traffic import Traffic
+    from quarterdeck.rollouts.plans.traffic import Traffic
 
 log = logging.getLogger("quarterdeck.worker")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from quarterdeck.config.registries import RegistryLogins
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.old_secrets import old_secrets
-from quarterdeck.rollouts.plan import HostNow
-from quarterdeck.rollouts.way_back import BackFrom, back_from, back_to_nothing, without_copy
+from quarterdeck.rollouts.plans.plan import HostNow
+from quarterdeck.rollouts.way_back.ahead import BackFrom, back_from, back_to_nothing, without_copy
+from quarterdeck.rollouts.way_back.old_secrets import old_secrets
 from quarterdeck.rollouts.worker.fetchable import has_registry, why_not_fetchable
 
 LOOKED_BACK = 1000  # releases of the target, where none of them is good

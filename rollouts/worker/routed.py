@@ -10,7 +10,7 @@ import msgspec
 from quarterdeck.backends.errors import BackendError, CommandFailed
 from quarterdeck.backends.routers.contract import Server, Slot
 from quarterdeck.history.records import RolloutKind, Step
-from quarterdeck.rollouts.beside import why_not_beside
+from quarterdeck.rollouts.plans.beside import why_not_beside
 from quarterdeck.rollouts.worker.failing import StepFailed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.history.records import Request, Step, StepState
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.worker.steps import StepFailed
 from quarterdeck.rollouts.worker.waiting_at_approvals import WaitingAtApprovals
 

@@ -16,7 +16,7 @@ from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import ENDED, Request, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.approvals import wanted_of
 from quarterdeck.rollouts.control import ARMED_FOR
-from quarterdeck.rollouts.plan import Action, HostNow, Plan
+from quarterdeck.rollouts.plans.plan import Action, HostNow, Plan
 from quarterdeck.rollouts.promoting import waits_in
 from quarterdeck.rollouts.refusals import busy
 from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, describe, hosts_from_body

@@ -16,10 +16,10 @@ from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.records import NewStep, Observation, Rollout, RolloutKind, RolloutState, Step, StepState
-from quarterdeck.rollouts.old_secrets import OldSecrets, old_secrets
-from quarterdeck.rollouts.plan import Action, Plan
+from quarterdeck.rollouts.plans.plan import Action, Plan
 from quarterdeck.rollouts.promoting import ALONE
 from quarterdeck.rollouts.spawn import artifact_cache
+from quarterdeck.rollouts.way_back.old_secrets import OldSecrets, old_secrets
 from quarterdeck.rollouts.worker.armed import Armed
 from quarterdeck.rollouts.worker.arming import Arming
 from quarterdeck.rollouts.worker.crew import Crew

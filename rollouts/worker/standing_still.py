@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from quarterdeck.history.records import Request, RolloutState, Step, StepState
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.wishes import Wishes

@@ -25,7 +25,7 @@ from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import Hook, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.records import RolloutKind, Step
-from quarterdeck.rollouts.plan import BASTION, Action
+from quarterdeck.rollouts.plans.plan import BASTION, Action
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.failing import StepFailed
 from quarterdeck.rollouts.worker.health_gate import become_healthy

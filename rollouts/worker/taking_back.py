@@ -11,8 +11,8 @@ from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step
-from quarterdeck.rollouts.flag_plan import flag_words, flags_first, to_put_back
-from quarterdeck.rollouts.plan import Action, HostNow, Plan, PlannedStep, Touched, back_to, plan_take_back
+from quarterdeck.rollouts.plans.flags import flag_words, flags_first, to_put_back
+from quarterdeck.rollouts.plans.plan import Action, HostNow, Plan, PlannedStep, Touched, back_to, plan_take_back
 from quarterdeck.rollouts.worker.armed import Armed
 from quarterdeck.rollouts.worker.failing import lasting
 from quarterdeck.rollouts.worker.standing import Standing, masked_values, may_have_changed, version_of
@@ -20,7 +20,7 @@ from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.waves import Waves
 
 if TYPE_CHECKING:
-    from quarterdeck.rollouts.traffic import Traffic
+    from quarterdeck.rollouts.plans.traffic import Traffic
 
 
 class TakingBack(Standing):
@@ -171,7 +171,7 @@ def _back(steps: list[Step], armed: Armed) -> "Traffic | None":
     if into is None:
         return None
     from quarterdeck.backends.routers.contract import Slot
-    from quarterdeck.rollouts.traffic import Traffic
+    from quarterdeck.rollouts.plans.traffic import Traffic
 
     router = next((str(step.body["router"]) for step in steps if "router" in step.body), "")
     rules = any(step.action == Action.ROUTE and may_have_changed(step) for step in steps)

@@ -12,7 +12,7 @@ from quarterdeck.history.approvals import seconds_left
 from quarterdeck.history.records import RolloutState, Step, StepState
 from quarterdeck.rollouts.approvals import Tally, wanted_at
 from quarterdeck.rollouts.approving import Waiting, standing, until_words
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.waiting_out import WaitingOut
 

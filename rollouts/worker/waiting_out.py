@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from quarterdeck.backends.errors import BackendError, Unreachable
 from quarterdeck.history.identity import process_identity
 from quarterdeck.history.records import Request, RolloutState, Step, StepState
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.promoting import held_words, where_words
 from quarterdeck.rollouts.worker.standing_still import Aborted, StandingStill
 from quarterdeck.rollouts.worker.steps import StepFailed

@@ -18,7 +18,7 @@ from typing import Any
 from quarterdeck.backends.errors import BackendError, Fenced, HostKeyRejected, HostLockBusy, LoginRefused, Unreachable
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.records import Step, StepState
-from quarterdeck.rollouts.plan import BASTION, Action
+from quarterdeck.rollouts.plans.plan import BASTION, Action
 from quarterdeck.rollouts.promoting import WAITS, held_words
 from quarterdeck.rollouts.worker.safeguarding import Safeguarding
 from quarterdeck.rollouts.worker.standing_still import Aborted

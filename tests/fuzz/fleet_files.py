@@ -25,7 +25,7 @@ from quarterdeck.config.release import ResolvedArtifact, canonical, release_from
 from quarterdeck.config.shapes import Keys
 from quarterdeck.rollouts.declared import release_of
 from quarterdeck.rollouts.manifest import release_in
-from quarterdeck.rollouts.plan import HostNow, Touched, plan_deploy, plan_rollback, plan_take_back, summary
+from quarterdeck.rollouts.plans.plan import HostNow, Touched, plan_deploy, plan_rollback, plan_take_back, summary
 from quarterdeck.tui import main
 from tests.fuzz.target import Choices, Target, scratch, within
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from quarterdeck.config.load import load_fleet
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
-from quarterdeck.rollouts.picture import take_picture
+from quarterdeck.rollouts.picture.fleet import take_picture
 from quarterdeck.rollouts.post_mortem.gathering import gather
 from quarterdeck.rollouts.status import status
 from quarterdeck.tui import main

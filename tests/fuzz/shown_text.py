@@ -10,7 +10,7 @@ from asyncssh import EXTENDED_DATA_STDERR
 from quarterdeck.backends.hosts.docker.logs import Lines
 from quarterdeck.backends.hosts.ssh.logs import _Session
 from quarterdeck.backends.text_cleaning import clean, clean_lines
-from quarterdeck.rollouts.log_lines import Clock, level_of
+from quarterdeck.rollouts.logs.lines import Clock, level_of
 from quarterdeck.tui.cli.printing import clean as clean_for_command
 from quarterdeck.tui.cli.printing import shorten, width
 from quarterdeck.tui.room.rows import Span, cells, crop, ellipsis, fit, pad, pieces

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
-from quarterdeck.rollouts.leading_back import leads_back_to
 from quarterdeck.rollouts.refusals import Refused
+from quarterdeck.rollouts.way_back.leading import leads_back_to
 from tests.cli.qd_command import release
 
 ENDS = (

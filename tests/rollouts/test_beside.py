@@ -4,7 +4,7 @@ import msgspec
 
 from quarterdeck.config.model import Commands, Runner, Slots
 from quarterdeck.config.release import Release, ResolvedArtifact
-from quarterdeck.rollouts.beside import why_not_beside
+from quarterdeck.rollouts.plans.beside import why_not_beside
 
 
 def test_who_has_slots_already_is_not_told_to_add_them() -> None:

@@ -12,7 +12,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.plan import BASTION
+from quarterdeck.rollouts.plans.plan import BASTION
 from quarterdeck.rollouts.promoting import is_held, waits_in
 from quarterdeck.rollouts.refusals import Refused
 from tests.field import TARGET, Field

@@ -24,7 +24,7 @@ from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.rollouts.container_words import compose_words, in_short, port_words
-from quarterdeck.rollouts.releases_diff import compare, lines
+from quarterdeck.rollouts.differences.releases import compare, lines
 
 PLAIN = ContainerSpec("shop", "web")
 SET: dict[str, Any] = {

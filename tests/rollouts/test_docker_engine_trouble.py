@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.history.records import ENDED, Rollout, RolloutState, StepState
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from tests.docker_fleet import HEALTH, VERSIONS, DockerField, docker_field_in, push, stocked_registry
 from tests.driver import TARGET
 from tests.engine import DockerEngine, need_docker, short_directory, start_engine

@@ -11,9 +11,10 @@ from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Artifact, Commands, Runner, Slots, Target
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.doctor import detachment, examine, kills_user_processes
-from quarterdeck.rollouts.doctor_engines import target_findings
-from quarterdeck.rollouts.doctor_hosts import (
+from quarterdeck.rollouts.doctor.engines import target_findings
+from quarterdeck.rollouts.doctor.examining import detachment, examine, kills_user_processes
+from quarterdeck.rollouts.doctor.findings import Finding, Verdict
+from quarterdeck.rollouts.doctor.hosts import (
     HostLook,
     command_findings,
     host_findings,
@@ -22,9 +23,8 @@ from quarterdeck.rollouts.doctor_hosts import (
     sudo_commands,
     unit_findings,
 )
-from quarterdeck.rollouts.findings import Finding, Verdict
-from quarterdeck.rollouts.host_setup import By, sudo_needs
-from quarterdeck.rollouts.logs import open_backend
+from quarterdeck.rollouts.logs.merged import open_backend
+from quarterdeck.rollouts.setting_up.hosts import By, sudo_needs
 from tests.conftest import StartFleet
 from tests.sshd import SshdFleet
 

@@ -8,9 +8,9 @@ import pytest
 
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.routers import HaproxyRouter
-from quarterdeck.rollouts.doctor_routers import examine_routers
-from quarterdeck.rollouts.findings import Finding, Verdict
-from quarterdeck.rollouts.logs import open_backend
+from quarterdeck.rollouts.doctor.findings import Finding, Verdict
+from quarterdeck.rollouts.doctor.routers import examine_routers
+from quarterdeck.rollouts.logs.merged import open_backend
 from tests.backends.routers.running import KINDS
 from tests.rollouts.routed_field import RoutedField, behind, written
 from tests.sshd import SshdFleet

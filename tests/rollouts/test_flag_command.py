@@ -12,7 +12,7 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.flags import AtOnce, turn_off
-from quarterdeck.rollouts.logs import open_backend
+from quarterdeck.rollouts.logs.merged import open_backend
 from tests.field import TARGET, Field
 from tests.flagged import UNTIL_PROMOTED, Flagged
 

@@ -6,7 +6,7 @@ import pytest
 
 from quarterdeck.config.model import Bake, Hook, Hooks, HookWhere, Pause, Run, SetFlag, Share, Strategy
 from quarterdeck.history.records import Step, StepState
-from quarterdeck.rollouts.flag_plan import (
+from quarterdeck.rollouts.plans.flags import (
     FlagBefore,
     flag_words,
     flags_first,
@@ -16,7 +16,7 @@ from quarterdeck.rollouts.flag_plan import (
     to_put_back,
     up_already,
 )
-from quarterdeck.rollouts.plan import BASTION, Action, HostNow, Plan, plan_deploy, plan_rollback
+from quarterdeck.rollouts.plans.plan import BASTION, Action, HostNow, Plan, plan_deploy, plan_rollback
 
 OFF = FlagBefore("checkout", 0)
 STRATEGY = Strategy(

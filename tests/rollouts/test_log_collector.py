@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.backends.hosts.contract import LogBatch
-from quarterdeck.rollouts.log_collector import REFUSED, Basket, Lines, Order, Sides, Stamp, in_order
-from quarterdeck.rollouts.log_spool import UNDATED, Level, Line, Side, Spool, SpoolWriter, make_spool, pack
+from quarterdeck.rollouts.logs.collector import REFUSED, Basket, Lines, Order, Sides, Stamp, in_order
+from quarterdeck.rollouts.logs.spool import UNDATED, Level, Line, Side, Spool, SpoolWriter, make_spool, pack
 from quarterdeck.tui.room.logs.collecting import Collecting, Wanted
 from tests.field import TARGET, Field
 from tests.sshd import SshdFleet, SshHost, wait_for
@@ -226,7 +226,7 @@ def test_a_target_without_logs_is_refused_with_what_to_do(tmp_path: Path, sshd_f
     descriptor = make_spool()
     spool = Spool(descriptor)
     done = subprocess.run(
-        [sys.executable, "-m", "quarterdeck.rollouts.log_collector", str(descriptor)],
+        [sys.executable, "-m", "quarterdeck.rollouts.logs.collector", str(descriptor)],
         input=Order(field.file, TARGET).to_json() + "\n",
         text=True,
         pass_fds=(descriptor,),

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarterdeck.rollouts.log_lines import Clock, belongs_to_the_line_before, level_of
-from quarterdeck.rollouts.log_spool import Level
+from quarterdeck.rollouts.logs.lines import Clock, belongs_to_the_line_before, level_of
+from quarterdeck.rollouts.logs.spool import Level
 
 AT = 1795530727000  # 2026-11-24T14:32:07Z
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quarterdeck.rollouts.log_spool import Level, Side, Spool, SpoolWriter, make_spool, pack
+from quarterdeck.rollouts.logs.spool import Level, Side, Spool, SpoolWriter, make_spool, pack
 
 SMALL = 4096  # lines
 TEXT = 1 << 20
@@ -95,7 +95,7 @@ def test_another_writer_goes_on_where_the_first_one_ended(pair: tuple[SpoolWrite
 
 WRITING = """
 import sys
-from quarterdeck.rollouts.log_spool import SpoolWriter, pack
+from quarterdeck.rollouts.logs.spool import SpoolWriter, pack
 writer = SpoolWriter(int(sys.argv[1]))
 for begin in range(0, 400_000, 500):
     writer.add([f"{n} {n * 7919}" for n in range(begin, begin + 500)], [pack(n, 1, 2) for n in range(begin, begin + 500)], [0] * 500)
@@ -124,7 +124,7 @@ def test_what_is_written_over_while_it_is_read_is_never_shown() -> None:
 
 MILLION = """
 import os
-from quarterdeck.rollouts.log_spool import Spool, SpoolWriter, make_spool, pack
+from quarterdeck.rollouts.logs.spool import Spool, SpoolWriter, make_spool, pack
 from quarterdeck.tui.room.logs.sieve import Search, Sieve
 from quarterdeck.tui.room.matching import matcher
 writer = SpoolWriter(make_spool())

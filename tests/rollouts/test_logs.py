@@ -11,7 +11,7 @@ from quarterdeck.backends.hosts.contract import HostBackend, LogLine
 from quarterdeck.config.model import Artifact, Commands, Host, Logs, Runner, Target
 from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history.journal import Journal
-from quarterdeck.rollouts.logs import WAITING_LINES, Entry, Silent, read_logs
+from quarterdeck.rollouts.logs.merged import WAITING_LINES, Entry, Silent, read_logs
 
 RUNNER = Runner(commands=Commands("start", "stop"))
 HOSTS = (Host("web-1", "web-1"), Host("web-2", "web-2"))

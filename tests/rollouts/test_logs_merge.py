@@ -1,7 +1,7 @@
 """Lines of several hosts in one order."""
 
 from quarterdeck.backends.hosts.contract import LogLine
-from quarterdeck.rollouts.logs import Back, Entry, Silent, merge, time_of
+from quarterdeck.rollouts.logs.merged import Back, Entry, Silent, merge, time_of
 
 
 def test_by_time_with_lines_without_a_time_staying_where_they_were() -> None:

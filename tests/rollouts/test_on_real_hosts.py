@@ -15,7 +15,7 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.lease import WorkerLock, lock_is_held
 from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from tests.field import TARGET, Field, tarball
 from tests.sshd import wait_for
 

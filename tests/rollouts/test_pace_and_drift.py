@@ -9,8 +9,8 @@ import pytest
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.model import Artifact, Fleet, Host, Runner, Target
 from quarterdeck.history.records import Observation, Presence, Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.host_seen import Expected
 from quarterdeck.rollouts.observer.pace import Pace, figured, intervals, on_screen
+from quarterdeck.rollouts.picture.host import Expected
 
 SEEN = "2026-11-23T14:25:07.000Z"
 

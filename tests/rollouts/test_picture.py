@@ -7,11 +7,11 @@ import pytest
 from quarterdeck.config.load import load_fleet
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Ended, Event, Observation, Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.host_seen import HostSeen, health_of
-from quarterdeck.rollouts.picture import promotion_order, renew, take_picture
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
+from quarterdeck.rollouts.picture.fleet import promotion_order, renew, take_picture
+from quarterdeck.rollouts.picture.host import HostSeen, health_of
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen
 from quarterdeck.rollouts.status import status
-from quarterdeck.rollouts.target_seen import Mark, TargetSeen
 from tests.cli.qd_command import OPERATOR, Qd, fill, release
 
 SEEN = "2026-11-24T14:32:06.000Z"

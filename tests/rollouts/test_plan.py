@@ -22,7 +22,7 @@ from quarterdeck.config.model import (
     Share,
     Strategy,
 )
-from quarterdeck.rollouts.plan import (
+from quarterdeck.rollouts.plans.plan import (
     BASTION,
     Action,
     HostNow,

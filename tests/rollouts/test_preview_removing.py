@@ -12,10 +12,10 @@ from quarterdeck.config.problems import FleetFileErrors
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.lease import WorkerLock
 from quarterdeck.history.records import RolloutKind
-from quarterdeck.rollouts import previews
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.logs import open_backend
-from quarterdeck.rollouts.preview_removing import OnHost, remove_target
+from quarterdeck.rollouts.logs.merged import open_backend
+from quarterdeck.rollouts.previews import declaring
+from quarterdeck.rollouts.previews.removing import OnHost, remove_target
 from quarterdeck.rollouts.refusals import Refused
 from tests.field import Field
 from tests.rollouts.previewed import START, clone, home, listed, put_back, runs, street_of
@@ -50,17 +50,17 @@ async def test_what_is_extended_or_made_anew_meanwhile_is_not_removed(street: Fi
         assert seen == []
         assert runs(third, "pr-7") == "v2"
         with pytest.raises(Refused, match="another end meanwhile"):
-            previews.forget(control, "pr-7")
+            declaring.forget(control, "pr-7")
         assert "pr-7" in listed(street)
 
         # From a fleet that was read before: the time comes on top of what somebody else has given it.
         until = datetime.fromisoformat(listed(street)["pr-7"]["until"])
-        previews.extend(control, "pr-7", 86400)
+        declaring.extend(control, "pr-7", 86400)
         assert (datetime.fromisoformat(listed(street)["pr-7"]["until"]) - until).total_seconds() == 86400
 
         street.qd("env", "remove", "pr-7", "--yes", status=0)
         with pytest.raises(Refused, match="somebody has just removed"):
-            previews.extend(control, "pr-7", 86400)
+            declaring.extend(control, "pr-7", 86400)
         assert "pr-7" not in listed(street)
         with pytest.raises(Refused, match="somebody has just removed"):
             await remove_target(control, open_backend(fleet), target, seen.append)
@@ -83,7 +83,7 @@ async def test_what_is_extended_while_it_is_stopped_stays_declared(street: Field
 
         await remove_target(control, open_backend(fleet), fleet.targets["pr-7/web"], said)
         with pytest.raises(Refused):
-            previews.forget(control, "pr-7")
+            declaring.forget(control, "pr-7")
     assert "pr-7" in listed(street)
 
 
@@ -270,5 +270,5 @@ def test_a_preview_is_not_declared_where_making_it_failed(street: Field) -> None
         control = Control(fleet, journal, current_operator())
         street.file.write_text("fleet: [")
         with pytest.raises(FleetFileErrors):
-            previews.clone(control, "staging", "pr-7", [street.hosts[2].name])
+            declaring.clone(control, "staging", "pr-7", [street.hosts[2].name])
     assert list((street.state / "previews").iterdir()) == []

@@ -4,7 +4,7 @@ import msgspec
 
 from quarterdeck.config.model import Commands, ConfigFile, Health, Hook, Hooks, HttpCheck, Runner, SecretReference
 from quarterdeck.config.release import Release, ResolvedArtifact, SecretRecord
-from quarterdeck.rollouts.releases_diff import compare, lines, to_value
+from quarterdeck.rollouts.differences.releases import compare, lines, to_value
 
 OLD = Release(
     "production/web",

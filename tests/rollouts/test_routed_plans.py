@@ -16,8 +16,8 @@ from quarterdeck.backends.routers.contract import (
     SlotState,
 )
 from quarterdeck.config.model import Approve, Hooks, Pause, SetRoute, SetScale, SetWeight, Share, Strategy
-from quarterdeck.rollouts.plan import HostNow, Plan, Touched, plan_deploy, plan_rollback, plan_take_back
-from quarterdeck.rollouts.traffic import Traffic, as_state, carried, journalled, shown, slot_for, traffic_of
+from quarterdeck.rollouts.plans.plan import HostNow, Plan, Touched, plan_deploy, plan_rollback, plan_take_back
+from quarterdeck.rollouts.plans.traffic import Traffic, as_state, carried, journalled, shown, slot_for, traffic_of
 
 NO_HOOKS = Hooks()
 EDGE = Traffic("edge/api", "green", stable=True)

@@ -12,9 +12,9 @@ from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Fleet
 from quarterdeck.config.routers import HaproxyRouter
 from quarterdeck.history.records import ROUTER, Observation, RolloutState
-from quarterdeck.rollouts.picture import renew, take_picture
-from quarterdeck.rollouts.router_seen import RouterSeen
-from quarterdeck.rollouts.target_seen import Mark, TargetSeen
+from quarterdeck.rollouts.picture.fleet import renew, take_picture
+from quarterdeck.rollouts.picture.router import RouterSeen
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen
 from tests.backends.routers.running import RunningHaproxy
 from tests.backends.routers.service import eventually
 from tests.field import TARGET

@@ -1,7 +1,7 @@
 """When a way back from a deploy is open, closed, or not to be had at all."""
 
-from quarterdeck.rollouts.plan import HostNow
-from quarterdeck.rollouts.way_back import CLOSED, FIRST, OPEN, back_from, back_to_nothing, without_copy
+from quarterdeck.rollouts.plans.plan import HostNow
+from quarterdeck.rollouts.way_back.ahead import CLOSED, FIRST, OPEN, back_from, back_to_nothing, without_copy
 
 BACK, NOW = "v1-0123456789", "v2-0123456789"
 WHOLE = HostNow("web-1", current=NOW, kept=frozenset({BACK, NOW}))

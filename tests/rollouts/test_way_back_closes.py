@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.history.records import Observation
-from quarterdeck.rollouts.way_watch import CLOSED, OPEN
+from quarterdeck.rollouts.way_back.watch import CLOSED, OPEN
 from tests.field import TARGET, Field
 from tests.observers import ObservedRooms, observed_rooms
 from tests.sshd import SshHost, wait_for

@@ -7,11 +7,11 @@ import msgspec
 
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Event, Operator
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
-from quarterdeck.rollouts.target_seen import TargetSeen, WayBack
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.target import TargetSeen, WayBack
 from quarterdeck.rollouts.telling import TOLD
-from quarterdeck.rollouts.way_telling import journalled, untold
-from quarterdeck.rollouts.way_watch import CLOSED, LISTED, OPEN, Turned, WayWatch, in_the_way, unready, values_of
+from quarterdeck.rollouts.way_back.telling import journalled, untold
+from quarterdeck.rollouts.way_back.watch import CLOSED, LISTED, OPEN, Turned, WayWatch, in_the_way, unready, values_of
 from quarterdeck.tui.cli.following import describe
 from tests.rollouts.test_telling import rollout
 

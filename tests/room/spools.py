@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from quarterdeck.rollouts.log_lines import Clock, belongs_to_the_line_before, level_of
-from quarterdeck.rollouts.log_spool import Level, Spool, SpoolWriter, make_spool, pack
+from quarterdeck.rollouts.logs.lines import Clock, belongs_to_the_line_before, level_of
+from quarterdeck.rollouts.logs.spool import Level, Spool, SpoolWriter, make_spool, pack
 
 HOSTS = ("web-1", "web-2", "web-3")
 BEGIN = 1_795_530_727_000  # 2026-11-24T14:32:07Z

@@ -10,9 +10,9 @@ import pytest
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.settings import Settings
 from quarterdeck.history.records import NewStep, RolloutKind, RolloutState, Step, StepState
-from quarterdeck.rollouts.picture import take_picture
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
-from quarterdeck.rollouts.target_seen import WayBack
+from quarterdeck.rollouts.picture.fleet import take_picture
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.target import WayBack
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.cards.approval import ApprovalCard
 from quarterdeck.tui.room.cards.armed import ArmedCard

@@ -4,9 +4,9 @@ import msgspec
 
 from quarterdeck.config.settings import DEFAULTS
 from quarterdeck.history.records import Operator, Rollout, RolloutState
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.attention import Attention, ended_of, title_of
 from tests.cli.qd_command import OPERATOR, Qd
 from tests.room.terminal import Terminal

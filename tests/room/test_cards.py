@@ -11,9 +11,9 @@ import pytest
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.records import NewStep, ReleaseRow, Rollout, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.closely import HostMove, look_closely, ways_on
+from quarterdeck.rollouts.differences.releases import compare
 from quarterdeck.rollouts.policy import WayRound, way_round
-from quarterdeck.rollouts.releases_diff import compare
-from quarterdeck.rollouts.way_facts import ReleaseFacts, WayFacts, way_facts
+from quarterdeck.rollouts.way_back.facts import ReleaseFacts, WayFacts, way_facts
 from quarterdeck.tui.room.card import Card, Sheet, box_for, keys_rows, sheet_rows
 from quarterdeck.tui.room.cards.checks import (
     Check,

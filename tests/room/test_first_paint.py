@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from quarterdeck.config.load import load_fleet
-from quarterdeck.rollouts.picture import take_picture
+from quarterdeck.rollouts.picture.fleet import take_picture
 from quarterdeck.tui.room.ansi import ALTERNATE_SCREEN, painted, sgr
 from quarterdeck.tui.room.first_paint import Wishes, screen_text, wishes_in
 from quarterdeck.tui.room.fleet_cache import cache_path, recall, remember

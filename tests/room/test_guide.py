@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.guide import Incident, Stage, guide_rows, stage_of
 from quarterdeck.tui.room.keymap import DEFAULT
 from quarterdeck.tui.room.rows import width_of

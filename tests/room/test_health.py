@@ -10,9 +10,9 @@ from quarterdeck.history.clock import boottime
 from quarterdeck.history.records import Metric, Operator, Sample
 from quarterdeck.history.samples import SECOND
 from quarterdeck.rollouts.health import BUCKETS, Probes, percentile, sides, target_health
-from quarterdeck.rollouts.host_seen import HostSeen
-from quarterdeck.rollouts.picture import Around, Picture, RoomSeen
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.fleet import Around, Picture, RoomSeen
+from quarterdeck.rollouts.picture.host import HostSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.ages import coarse
 from quarterdeck.tui.room.figures import (
     columns,

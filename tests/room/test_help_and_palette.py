@@ -4,7 +4,7 @@ import pytest
 
 from quarterdeck.config.settings import DEFAULTS
 from quarterdeck.history.records import Operator
-from quarterdeck.rollouts.target_seen import Mark
+from quarterdeck.rollouts.picture.target import Mark
 from quarterdeck.tui.room.actions import ACTIONS
 from quarterdeck.tui.room.keymap import DEFAULT, Keymap
 from quarterdeck.tui.room.manual import MARKS, help_rows

@@ -7,8 +7,8 @@ from textual.events import Resize
 from textual.geometry import Size
 
 from quarterdeck.config.load import load_fleet
-from quarterdeck.rollouts import picture as pictures
-from quarterdeck.rollouts.picture import Picture, is_of, take_picture
+from quarterdeck.rollouts.picture import fleet as pictures
+from quarterdeck.rollouts.picture.fleet import Picture, is_of, take_picture
 from quarterdeck.tui.room.app import NewsCame
 from quarterdeck.tui.room.desk import AT_A_TIME, Desk, News
 from quarterdeck.tui.room.panes.all import PANES, make_pane

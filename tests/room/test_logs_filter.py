@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quarterdeck.rollouts.log_spool import Block, Level, Side
+from quarterdeck.rollouts.logs.spool import Block, Level, Side
 from quarterdeck.tui.room.logs.sieve import Search, Sieve, passing
 from quarterdeck.tui.room.matching import matcher
 from tests.room.spools import HOSTS, Filled

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quarterdeck.rollouts.log_spool import Side
+from quarterdeck.rollouts.logs.spool import Side
 from quarterdeck.tui.room.logs.folding import Entry, Fold, Item, shape
 from quarterdeck.tui.room.logs.lines import Style, rows_of
 from quarterdeck.tui.room.logs.marks import Mark

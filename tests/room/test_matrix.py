@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarterdeck.history.records import Debt
-from quarterdeck.rollouts.host_seen import HostSeen
-from quarterdeck.rollouts.target_seen import TargetSeen, WayBack
+from quarterdeck.rollouts.picture.host import HostSeen
+from quarterdeck.rollouts.picture.target import TargetSeen, WayBack
 from quarterdeck.tui.room.matching import matcher
 from quarterdeck.tui.room.overview.cells import back_words, cell, too_old
 from quarterdeck.tui.room.overview.matrix import Order, chosen_services, columns_for

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.actions import BY_COMMAND
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.cards.freeze import FreezeCard

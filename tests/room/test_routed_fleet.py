@@ -9,8 +9,8 @@ import pytest
 from quarterdeck.config.load import load_fleet
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Event
-from quarterdeck.rollouts.picture import take_picture
-from quarterdeck.rollouts.router_seen import RouterSeen, SideSeen
+from quarterdeck.rollouts.picture.fleet import take_picture
+from quarterdeck.rollouts.picture.router import RouterSeen, SideSeen
 from quarterdeck.tui.cli.following import describe
 from quarterdeck.tui.cli.status import show as show_status
 from quarterdeck.tui.room.app import Room
@@ -142,7 +142,7 @@ def test_cards_tell_of_the_router() -> None:
         "steps": [],
         "router": {"name": "edge/api", "slot": "blue", "share": 75.0},
     }
-    from quarterdeck.rollouts.way_facts import WayFacts
+    from quarterdeck.rollouts.way_back.facts import WayFacts
 
     found = {check.text: check.level for check in rollback_checks(plan, WayFacts(), "lena")}
     assert found["router edge/api: v1 gets 75 % of the requests now"] is Level.OK

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from quarterdeck.config.model import ConfigFile
-from quarterdeck.rollouts.host_seen import HostSeen
-from quarterdeck.rollouts.releases_diff import compare
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.differences.releases import compare
+from quarterdeck.rollouts.picture.host import HostSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.overview.card import config_words, why
 from quarterdeck.tui.room.panes.card import once_good
 from quarterdeck.tui.room.panes.logs import LAST, Logs

@@ -19,7 +19,7 @@ from quarterdeck.backends.routers.contract import FULL, Slot
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import ENDED, RolloutState, StepState
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.traffic import journalled, shown
+from quarterdeck.rollouts.plans.traffic import journalled, shown
 from tests.backends.routers.running import RunningHaproxy
 from tests.driver import TARGET
 from tests.rollouts.routed_field import RoutedField, behind

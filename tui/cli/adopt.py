@@ -33,7 +33,7 @@ def run_adopt(session: "Session", arguments: argparse.Namespace) -> int:
     import asyncio
 
     from quarterdeck.rollouts.adopt import adopt
-    from quarterdeck.rollouts.logs import open_backend
+    from quarterdeck.rollouts.logs.merged import open_backend
     from quarterdeck.rollouts.refusals import Refused
     from quarterdeck.rollouts.roles import may_change
 

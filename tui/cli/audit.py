@@ -79,7 +79,7 @@ def run_verify(session: "Session", arguments: argparse.Namespace) -> int:
         import asyncio
 
         from quarterdeck.rollouts.adopt import read_anchors
-        from quarterdeck.rollouts.logs import open_backend
+        from quarterdeck.rollouts.logs.merged import open_backend
 
         session.printer.progress("asking the hosts for their anchors …", "dim")
         found = asyncio.run(read_anchors(open_backend(session.fleet), session.fleet, session.journal))

@@ -115,7 +115,7 @@ def show(printer: "Printer", card: Mapping[str, Any], session: "Session", *, ste
     for warning in card.get("warnings") or ():
         printer.progress(f"  !     {warning}", "warn")
     if steps:
-        from quarterdeck.rollouts.flag_plan import flag_words
+        from quarterdeck.rollouts.plans.flags import flag_words
         from quarterdeck.rollouts.promoting import WAITS
         from quarterdeck.tui.cli.routing_words import place_words, step_words
         from quarterdeck.tui.cli.waits import notice_words, wait_words

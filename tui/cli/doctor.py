@@ -9,7 +9,7 @@ from quarterdeck.tui.cli.exits import Exit
 from quarterdeck.tui.cli.parser import Parser, add_command
 
 if TYPE_CHECKING:
-    from quarterdeck.rollouts.findings import Finding
+    from quarterdeck.rollouts.doctor.findings import Finding
     from quarterdeck.tui.cli.session import Session
 
 MARKS = {"ok": ("=", "ok"), "warn": ("!", "warn"), "fail": ("x", "bad")}
@@ -37,8 +37,8 @@ def run_doctor(session: "Session", arguments: argparse.Namespace) -> int:
 
     from quarterdeck.history.errors import JournalError
     from quarterdeck.history.journal import Journal
-    from quarterdeck.rollouts.doctor import examine
-    from quarterdeck.rollouts.logs import open_backend
+    from quarterdeck.rollouts.doctor.examining import examine
+    from quarterdeck.rollouts.logs.merged import open_backend
 
     names = session.targets(arguments.only)
     journal: Journal | JournalError

@@ -10,7 +10,7 @@ from quarterdeck.tui.cli.parser import Parser, add_command
 from quarterdeck.tui.cli.times import age, duration
 
 if TYPE_CHECKING:
-    from quarterdeck.rollouts.drilling import DrillStanding
+    from quarterdeck.rollouts.drills.asking import DrillStanding
     from quarterdeck.tui.cli.session import Session
 
 
@@ -73,7 +73,7 @@ def run_drill(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 def _practise(session: "Session", arguments: argparse.Namespace, target: str) -> int:
-    from quarterdeck.rollouts.drilling import arm_drill
+    from quarterdeck.rollouts.drills.asking import arm_drill
     from quarterdeck.tui.cli.releasing import confirmed, show_plan
 
     session.start_worker_ahead()
@@ -119,13 +119,13 @@ def _list(session: "Session", names: list[str]) -> int:
 def _standings(session: "Session", names: list[str]) -> "list[DrillStanding]":
     from datetime import UTC, datetime
 
-    from quarterdeck.rollouts.drilling import standings
+    from quarterdeck.rollouts.drills.asking import standings
 
     return standings(session.fleet, session.journal, names, datetime.now(UTC))
 
 
 def _value(one: "DrillStanding") -> object:
-    from quarterdeck.rollouts.drilling import value
+    from quarterdeck.rollouts.drills.asking import value
 
     return value(one)
 
@@ -170,7 +170,7 @@ def _write_timer(session: "Session", directory: str) -> int:
     import sys
     from pathlib import Path
 
-    from quarterdeck.rollouts.drill_timer import FileInTheWay, timer_units, write_units
+    from quarterdeck.rollouts.drills.timer import FileInTheWay, timer_units, write_units
 
     program = Path(sys.argv[0]).resolve()
     units = timer_units(

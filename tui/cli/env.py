@@ -14,7 +14,7 @@ from quarterdeck.tui.cli.previewing import declare_previews
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quarterdeck.rollouts.router_setup import RouterSetup
+    from quarterdeck.rollouts.setting_up.routers import RouterSetup
     from quarterdeck.tui.cli.session import Session
 
 
@@ -79,7 +79,7 @@ def _port(text: str) -> int:
 
 def run_setup(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.config.names import find_environment
-    from quarterdeck.rollouts.router_setup import setups
+    from quarterdeck.rollouts.setting_up.routers import setups
 
     if arguments.environment is None:
         raise UsageError(
@@ -126,7 +126,7 @@ def run_setup(session: "Session", arguments: argparse.Namespace) -> int:
 def _write(made: "list[RouterSetup]", directory: str) -> "list[Path]":
     from pathlib import Path
 
-    from quarterdeck.rollouts.router_setup import FilesInTheWay, write_below
+    from quarterdeck.rollouts.setting_up.routers import FilesInTheWay, write_below
 
     try:
         return write_below(Path(directory), made)

@@ -40,7 +40,7 @@ def declare_diff(actions: "argparse._SubParsersAction[Parser]") -> None:
 
 def run_env_diff(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.history.errors import JournalMissing
-    from quarterdeck.rollouts.environments_diff import compare_environments, lines, to_value
+    from quarterdeck.rollouts.differences.environments import compare_environments, lines, to_value
 
     if arguments.before == arguments.after:
         raise UsageError(f"{arguments.before} does not differ from itself; name two environments")

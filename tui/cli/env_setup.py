@@ -8,7 +8,7 @@ from quarterdeck.tui.cli.parser import Parser
 
 if TYPE_CHECKING:
     from quarterdeck.config.model import Fleet, Target
-    from quarterdeck.rollouts.host_setup import HostNeeds, Made, Need
+    from quarterdeck.rollouts.setting_up.hosts import HostNeeds, Made, Need
     from quarterdeck.tui.cli.session import Session
 
 
@@ -32,8 +32,8 @@ def run_host_setup(session: "Session", arguments: argparse.Namespace) -> int:
     import asyncio
 
     from quarterdeck.config.names import UnknownName
-    from quarterdeck.rollouts.host_setup import By, look, targets_on
-    from quarterdeck.rollouts.logs import open_backend
+    from quarterdeck.rollouts.logs.merged import open_backend
+    from quarterdeck.rollouts.setting_up.hosts import By, look, targets_on
 
     fleet, printer, name = session.fleet, session.printer, arguments.environment
     if name not in fleet.hosts:
@@ -75,8 +75,8 @@ def _may_change(session: "Session", host: str) -> None:
 def _make(session: "Session", arguments: argparse.Namespace, found: "HostNeeds", wanted: "list[Need]") -> "Made | None":
     import asyncio
 
-    from quarterdeck.rollouts.host_setup import prepare, targets_on
-    from quarterdeck.rollouts.logs import open_backend
+    from quarterdeck.rollouts.logs.merged import open_backend
+    from quarterdeck.rollouts.setting_up.hosts import prepare, targets_on
 
     fleet, printer = session.fleet, session.printer
     if not arguments.yes:
@@ -121,7 +121,7 @@ def _show_made(session: "Session", made: "Made") -> None:
 
 
 def _show_left(session: "Session", left: "list[Need]", host: str) -> None:
-    from quarterdeck.rollouts.host_setup import By
+    from quarterdeck.rollouts.setting_up.hosts import By
 
     printer = session.printer
     for by, heading in (

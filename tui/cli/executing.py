@@ -77,7 +77,7 @@ def run_exec(session: "Session", arguments: argparse.Namespace) -> int:
 
 async def _run(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts.executing import allowed, words_of
-    from quarterdeck.rollouts.logs import open_backend
+    from quarterdeck.rollouts.logs.merged import open_backend
 
     going = asyncio.current_task()
     assert going is not None

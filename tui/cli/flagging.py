@@ -35,7 +35,7 @@ def run_flag(session: "Session", arguments: argparse.Namespace) -> int:
     import asyncio
 
     from quarterdeck.rollouts.flags import AtOnce, goes_no_further, off_words, read_flags, turn_off, under_way
-    from quarterdeck.rollouts.logs import open_backend
+    from quarterdeck.rollouts.logs.merged import open_backend
 
     name = arguments.name
     backend = open_backend(session.fleet)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from quarterdeck.rollouts.router_seen import router_seen
+from quarterdeck.rollouts.picture.router import router_seen
 from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.cli.exits import Exit, Interrupted
 from quarterdeck.tui.cli.routing_words import outcome_words, place_words, requests_words

@@ -11,7 +11,7 @@ from quarterdeck.tui.cli.parser import Parser, add_command
 from quarterdeck.tui.cli.reading import positive_count
 
 if TYPE_CHECKING:
-    from quarterdeck.rollouts.logs import Entry
+    from quarterdeck.rollouts.logs.merged import Entry
     from quarterdeck.tui.cli.session import Session
 
 
@@ -64,7 +64,7 @@ def run_logs(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 async def _show(session: "Session", arguments: argparse.Namespace) -> int:
-    from quarterdeck.rollouts.logs import chosen_hosts, open_backend, read_logs
+    from quarterdeck.rollouts.logs.merged import chosen_hosts, open_backend, read_logs
 
     target = session.target(arguments.target)
     silent: set[str] = set()
@@ -85,7 +85,7 @@ async def _show(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 def _show_entry(session: "Session", entry: "Entry", grep: "re.Pattern[str] | None", silent: set[str]) -> None:
-    from quarterdeck.rollouts.logs import Back, Silent
+    from quarterdeck.rollouts.logs.merged import Back, Silent
 
     printer = session.printer
     match entry:

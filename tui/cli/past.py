@@ -179,7 +179,7 @@ def _release_value(row: "ReleaseRow", *, current: bool, hosts: list[str]) -> dic
 
 def run_diff(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.rollouts import commits
-    from quarterdeck.rollouts.releases_diff import compare, lines, to_value
+    from quarterdeck.rollouts.differences.releases import compare, lines, to_value
 
     before = _named_release(session, arguments.before, arguments.target)
     after = _named_release(session, arguments.after, arguments.target)

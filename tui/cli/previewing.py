@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quarterdeck.config.model import Fleet, Preview, Target
-    from quarterdeck.rollouts.preview_removing import OnHost
+    from quarterdeck.rollouts.previews.removing import OnHost
     from quarterdeck.tui.cli.session import Session
 
 
@@ -110,7 +110,7 @@ def _seconds(text: str) -> float:
 def run_clone(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.config import scalars
     from quarterdeck.config.kinds import NAME
-    from quarterdeck.rollouts.previews import clone
+    from quarterdeck.rollouts.previews.declaring import clone
 
     try:
         NAME.make(arguments.preview)
@@ -273,7 +273,7 @@ def _value(preview: "Preview") -> dict[str, Any]:
 
 
 def run_extend(session: "Session", arguments: argparse.Namespace) -> int:
-    from quarterdeck.rollouts.previews import extend
+    from quarterdeck.rollouts.previews.declaring import extend
 
     preview = extend(session.control, arguments.preview, _seconds(arguments.lasts))
     session.printer.document({"fleet": session.fleet.name, **_value(preview)})
@@ -282,8 +282,8 @@ def run_extend(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 def run_remove(session: "Session", arguments: argparse.Namespace) -> int:
-    from quarterdeck.rollouts.lifetimes import expired
-    from quarterdeck.rollouts.previews import known
+    from quarterdeck.rollouts.previews.declaring import known
+    from quarterdeck.rollouts.previews.lifetimes import expired
 
     if bool(arguments.preview) == arguments.expired:
         raise UsageError("say which preview: qd env remove PREVIEW, or --expired")
@@ -364,9 +364,9 @@ def _remove(session: "Session", preview: "Preview") -> "tuple[list[OnHost], str]
     import asyncio
 
     from quarterdeck.history.errors import EpochLost
-    from quarterdeck.rollouts.logs import open_backend
-    from quarterdeck.rollouts.preview_removing import remove_target, undeclared
-    from quarterdeck.rollouts.previews import refuse_if_changed
+    from quarterdeck.rollouts.logs.merged import open_backend
+    from quarterdeck.rollouts.previews.declaring import refuse_if_changed
+    from quarterdeck.rollouts.previews.removing import remove_target, undeclared
     from quarterdeck.rollouts.refusals import Refused
 
     fleet = session.fleet
@@ -399,7 +399,7 @@ def _remove(session: "Session", preview: "Preview") -> "tuple[list[OnHost], str]
 
 def _forget(session: "Session", preview: "Preview", bad: "Sequence[OnHost]") -> str:
     """Why it was not forgotten; empty: it was."""
-    from quarterdeck.rollouts.previews import forget
+    from quarterdeck.rollouts.previews.declaring import forget
     from quarterdeck.rollouts.refusals import Refused
 
     left = list(preview.hosts) if preview.fault else [f"{one.host} ({one.target})" for one in bad]

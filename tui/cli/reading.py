@@ -203,9 +203,9 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
     from quarterdeck.history.errors import RequestRefused
     from quarterdeck.rollouts.approvals import SHOWN_HASH
     from quarterdeck.rollouts.approving import waiting_for
-    from quarterdeck.rollouts.flag_plan import switched_off
     from quarterdeck.rollouts.in_line import queued
-    from quarterdeck.rollouts.metrics_seen import metrics_seen
+    from quarterdeck.rollouts.picture.metrics import metrics_seen
+    from quarterdeck.rollouts.plans.flags import switched_off
     from quarterdeck.rollouts.policy import set_aside
     from quarterdeck.tui.cli.approving import waiting_value
     from quarterdeck.tui.cli.waits import flag_off_words
@@ -305,7 +305,7 @@ def run_show(session: "Session", arguments: argparse.Namespace) -> int:
 def _came(step: "Step") -> str:
     """What came of it, or how much of a wait is left; of a step about requests, and of a flag that is still to be set, also what it is."""
     if step.action == "flag" and step.state in ("pending", "started"):
-        from quarterdeck.rollouts.flag_plan import flag_words
+        from quarterdeck.rollouts.plans.flags import flag_words
 
         return flag_words(step.body)
     if left := left_words(step):

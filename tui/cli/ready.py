@@ -10,7 +10,7 @@ from quarterdeck.tui.cli.parser import Parser, add_command
 from quarterdeck.tui.cli.times import age, duration
 
 if TYPE_CHECKING:
-    from quarterdeck.rollouts.way_ready import Beside
+    from quarterdeck.rollouts.way_back.ready import Beside
     from quarterdeck.tui.cli.session import Session
 
 STYLES = {"ready": "ok", "degraded": "warn", "closed": "bad"}
@@ -79,8 +79,8 @@ def run_ready(session: "Session", arguments: argparse.Namespace) -> int:
 def _beside(session: "Session", names: Collection[str]) -> "dict[str, Beside]":
     import asyncio
 
-    from quarterdeck.rollouts.picture import take_picture
-    from quarterdeck.rollouts.way_ready import beside
+    from quarterdeck.rollouts.picture.fleet import take_picture
+    from quarterdeck.rollouts.way_back.ready import beside
 
     targets = take_picture(session.fleet, session.journal, names).targets.values()
     return asyncio.run(beside(session.journal, targets, session.fleet.file.parent))
@@ -100,9 +100,9 @@ def _tell(session: "Session", names: Collection[str]) -> "list[dict[str, Any]]":
     """What has turned since it was last journalled, and what came of each message about it."""
     import asyncio
 
-    from quarterdeck.rollouts.picture import take_picture
-    from quarterdeck.rollouts.way_telling import journalled, tell
-    from quarterdeck.rollouts.way_watch import WayWatch, said_closed
+    from quarterdeck.rollouts.picture.fleet import take_picture
+    from quarterdeck.rollouts.way_back.telling import journalled, tell
+    from quarterdeck.rollouts.way_back.watch import WayWatch, said_closed
 
     journal = session.journal
     turned = WayWatch(said_closed(journal)).look(take_picture(session.fleet, journal, names).targets.values(), 0.0)

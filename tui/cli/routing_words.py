@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from quarterdeck.backends.text_cleaning import clean
-from quarterdeck.rollouts.router_seen import RouterSeen, SideSeen
+from quarterdeck.rollouts.picture.router import RouterSeen, SideSeen
 from quarterdeck.rollouts.version_words import version_of
 
 ROUTED: Final = frozenset({"share", "route"})
-"""Actions of steps (see plan_steps.Action) that change the router alone: no host stands behind them."""
+"""Actions of steps (see plans.steps.Action) that change the router alone: no host stands behind them."""
 _ROUTER: Final = "router"
 
 

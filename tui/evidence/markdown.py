@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from quarterdeck.history.records import Event, Rollout
-from quarterdeck.rollouts import releases_diff
+from quarterdeck.rollouts.differences import releases as releases_diff
 from quarterdeck.rollouts.outcome import seconds
 from quarterdeck.rollouts.post_mortem.values import MetricEvidence, PostMortem
 from quarterdeck.tui.cli.following import describe, outcome_text

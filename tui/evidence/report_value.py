@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from quarterdeck.history.records import Event
+from quarterdeck.rollouts.differences.releases import to_value
 from quarterdeck.rollouts.post_mortem.values import Linked, PostMortem
-from quarterdeck.rollouts.releases_diff import to_value
 from quarterdeck.tui.cli.reading import approval_value, as_value, step_value
 from quarterdeck.tui.evidence.markdown import event_text
 from quarterdeck.tui.evidence.story import sentences

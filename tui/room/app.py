@@ -10,7 +10,7 @@ from functools import partial
 from textual import events
 from textual.message import Message
 
-from quarterdeck.rollouts.way_watch import CLOSED
+from quarterdeck.rollouts.way_back.watch import CLOSED
 from quarterdeck.tui.room import first_paint
 from quarterdeck.tui.room.acting import Acting
 from quarterdeck.tui.room.asked import Asked

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 
 from quarterdeck.config.settings import Settings
 from quarterdeck.history.records import ENDED, Operator
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
-from quarterdeck.rollouts.target_seen import Mark
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.target import Mark
 
 LONGEST = 100  # characters of a title
 

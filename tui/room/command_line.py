@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from quarterdeck.config.problems import nearest
-from quarterdeck.rollouts.picture import Picture
+from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.tui.room.actions import BY_COMMAND, Action
 from quarterdeck.tui.room.looks import LOOKS
 from quarterdeck.tui.room.views import VIEWS

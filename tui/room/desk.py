@@ -15,8 +15,8 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.health import Measures
-from quarterdeck.rollouts.picture import Picture, around, empty_picture, is_of, renew, take_picture
-from quarterdeck.rollouts.sample_reading import SampleReading
+from quarterdeck.rollouts.picture.fleet import Picture, around, empty_picture, is_of, renew, take_picture
+from quarterdeck.rollouts.picture.samples import SampleReading
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from quarterdeck.rollouts.picture import Picture
+    from quarterdeck.rollouts.picture.fleet import Picture
     from quarterdeck.tui.room.boxes import Box
     from quarterdeck.tui.room.fleet_cache import KnownFleet
     from quarterdeck.tui.room.rows import Row
@@ -99,7 +99,7 @@ def last_known(fleet: "KnownFleet") -> "Picture":
     """From the journal, read only and without a look at any host. Raises JournalError."""
     from quarterdeck.history.journal import Journal
     from quarterdeck.history.records import Operator
-    from quarterdeck.rollouts.picture import take_picture
+    from quarterdeck.rollouts.picture.fleet import take_picture
 
     nobody = Operator("", os.getuid())  # nothing is written
     with Journal.open(fleet.state, operator=nobody, create=False, read_only=True) as journal:

@@ -13,7 +13,7 @@ from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 if TYPE_CHECKING:
     from quarterdeck.config.freezes import Freeze
     from quarterdeck.config.model import Environment
-    from quarterdeck.rollouts.picture import Picture
+    from quarterdeck.rollouts.picture.fleet import Picture
 
 NONE: Final = Span("freeze: none")
 

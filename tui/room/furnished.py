@@ -15,8 +15,8 @@ from textual.widget import Widget
 
 from quarterdeck.history.records import Event
 from quarterdeck.rollouts.health import Measures
-from quarterdeck.rollouts.picture import Picture, empty_picture, is_of
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture, empty_picture, is_of
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.boxes import Box, frame, uncovered, zoomed
 from quarterdeck.tui.room.card import Card
 from quarterdeck.tui.room.colourless import Colourless

@@ -5,7 +5,7 @@ from enum import Enum
 import msgspec
 
 from quarterdeck.history.records import ENDED, RolloutKind, RolloutState
-from quarterdeck.rollouts.picture import Picture
+from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.tui.room.keymap import Keymap
 from quarterdeck.tui.room.rows import Role, Row, Span, row
 

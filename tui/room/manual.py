@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from quarterdeck.rollouts.target_seen import Mark
+from quarterdeck.rollouts.picture.target import Mark
 from quarterdeck.tui.room.actions import ACTIONS, Action, Group
 from quarterdeck.tui.room.keymap import Keymap, key_text
 from quarterdeck.tui.room.permission import Standing, refusal

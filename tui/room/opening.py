@@ -9,7 +9,7 @@ import msgspec
 from quarterdeck.config.model import Fleet
 from quarterdeck.config.settings import DEFAULTS, Settings
 from quarterdeck.history.records import Operator
-from quarterdeck.rollouts.picture import Picture
+from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.tui.room.desk import News
 from quarterdeck.tui.room.guide import Incident
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Request, RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.closely import Closely, HostMove
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.promoting import WAITS
 from quarterdeck.tui.cli.following import outcome_text
 from quarterdeck.tui.cli.routing_words import place_words, short_words

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from quarterdeck.rollouts.router_seen import RouterSeen, SideSeen
+from quarterdeck.rollouts.picture.router import RouterSeen, SideSeen
 from quarterdeck.tui.cli.routing_words import first_new, percent, rules_words, side_name
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, fit, pad, width_of

@@ -18,7 +18,7 @@ from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.promoting import waits_in
 from quarterdeck.rollouts.refusals import Refused
-from quarterdeck.rollouts.way_facts import WayFacts, way_facts
+from quarterdeck.rollouts.way_back.facts import WayFacts, way_facts
 from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.aside import aside
 from quarterdeck.tui.room.card import SLOW, Card, Sheet, keys_rows

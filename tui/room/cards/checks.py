@@ -11,10 +11,10 @@ import msgspec
 
 from quarterdeck.config.drills import PRODUCTION_NAMES
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
-from quarterdeck.rollouts.plan import Action
-from quarterdeck.rollouts.releases_diff import Difference
+from quarterdeck.rollouts.differences.releases import Difference
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.version_words import version_of
-from quarterdeck.rollouts.way_facts import WayFacts
+from quarterdeck.rollouts.way_back.facts import WayFacts
 from quarterdeck.tui.cli.routing_words import plan_words
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis

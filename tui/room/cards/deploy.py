@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.approvals import people, wanted_of
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.flag_plan import flag_words
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.picture.target import TargetSeen
+from quarterdeck.rollouts.plans.flags import flag_words
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.policy import WayRound, way_round
 from quarterdeck.rollouts.promoting import WAITS
-from quarterdeck.rollouts.target_seen import TargetSeen
 from quarterdeck.tui.cli.routing_words import ROUTED, step_words
 from quarterdeck.tui.cli.times import duration
 from quarterdeck.tui.cli.waits import notice_words, wait_words

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.drilling import arm_drill
+from quarterdeck.rollouts.drills.asking import arm_drill
 from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.room.cards.checks import Check, Level, drill_checks
 from quarterdeck.tui.room.cards.reading import difference_card

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Step
-from quarterdeck.rollouts.environments_diff import EnvironmentsDifference
-from quarterdeck.rollouts.environments_diff import lines as environment_lines
-from quarterdeck.rollouts.releases_diff import Difference, lines
+from quarterdeck.rollouts.differences.environments import EnvironmentsDifference
+from quarterdeck.rollouts.differences.environments import lines as environment_lines
+from quarterdeck.rollouts.differences.releases import Difference, lines
 from quarterdeck.tui.cli.times import day_and_clock
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.rollout_rows import STEP_MARKS, one_line, step_seconds

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from quarterdeck.history.records import Rollout, RolloutKind
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.plan import Action
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.rollouts.version_words import version_of
-from quarterdeck.rollouts.way_facts import ReleaseFacts
+from quarterdeck.rollouts.way_back.facts import ReleaseFacts
 from quarterdeck.tui.cli.times import age, duration
 from quarterdeck.tui.room.boxes import Box
 from quarterdeck.tui.room.cards.armed import ArmedCard

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import RolloutKind, RolloutState
 from quarterdeck.rollouts.closely import Closely, WayOn, look_closely, ways_on
-from quarterdeck.rollouts.plan import Action
+from quarterdeck.rollouts.plans.plan import Action
 from quarterdeck.tui.cli.waits import standing_words
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.cards.checks import is_production, place_words

@@ -203,7 +203,7 @@ async def _flag_off(room: Room, words: Words) -> None:
 
 async def _switch_off(room: Room, name: str, reason: str) -> None:
     from quarterdeck.rollouts.flags import turn_off_in_words
-    from quarterdeck.rollouts.logs import open_backend
+    from quarterdeck.rollouts.logs.merged import open_backend
 
     room.say(await turn_off_in_words(room.desk, open_backend(room.fleet), room.fleet, name, reason))
 

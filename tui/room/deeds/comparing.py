@@ -7,9 +7,9 @@ from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
 from quarterdeck.rollouts.commits import UNASKED, Between, between
-from quarterdeck.rollouts.environments_diff import EnvironmentsDifference, compare_environments
+from quarterdeck.rollouts.differences.environments import EnvironmentsDifference, compare_environments
+from quarterdeck.rollouts.differences.releases import compare
 from quarterdeck.rollouts.refusals import Refused
-from quarterdeck.rollouts.releases_diff import compare
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.aside import aside
 from quarterdeck.tui.room.cards.reading import difference_card, environments_card

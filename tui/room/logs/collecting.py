@@ -13,7 +13,7 @@ from typing import IO, Final
 
 import msgspec
 
-from quarterdeck.rollouts.log_spool import BATCH, Spool, make_spool
+from quarterdeck.rollouts.logs.spool import BATCH, Spool, make_spool
 
 SETTLES: Final = 0.3  # seconds: a cursor that moves on over the targets starts nothing
 LINGERS: Final = 60.0  # seconds that go on being followed when nobody looks
@@ -21,7 +21,7 @@ AGAIN: Final = (
     3.0,
     15.0,
 )  # seconds until a collector that ended by itself is started again: after a fault, after a refusal
-REFUSED: Final = 3  # see rollouts.log_collector, which the screen does not import
+REFUSED: Final = 3  # see rollouts.logs.collector, which the screen does not import
 BYTES: Final = 256  # for a line: of longer ones, fewer are kept
 LEAST_BYTES: Final = 64 << 20
 BEFORE: Final = 1000  # lines of each host that are there already
@@ -115,7 +115,7 @@ class Collecting:
         }
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "quarterdeck.rollouts.log_collector", str(self.spool.descriptor)],
+                [sys.executable, "-m", "quarterdeck.rollouts.logs.collector", str(self.spool.descriptor)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from quarterdeck.rollouts.log_spool import Level, Line
+from quarterdeck.rollouts.logs.spool import Level, Line
 from quarterdeck.tui.room.logs.marks import Mark
 
 WINDOW: Final = 60_000  # milliseconds between the first and the last of what is folded into one

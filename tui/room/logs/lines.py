@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from quarterdeck.rollouts.log_spool import Level, Line, Side
+from quarterdeck.rollouts.logs.spool import Level, Line, Side
 from quarterdeck.tui.room.logs.folding import Entry, Item
 from quarterdeck.tui.room.logs.marks import Mark, clock
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher

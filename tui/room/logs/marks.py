@@ -8,9 +8,9 @@ import msgspec
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Event, StepState
-from quarterdeck.rollouts.rollout_seen import MOVES
-from quarterdeck.rollouts.router_seen import router_seen
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.rollout import MOVES
+from quarterdeck.rollouts.picture.router import router_seen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.cli.routing_words import requests_words
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from quarterdeck.rollouts.log_spool import Level, Line, Spool
+from quarterdeck.rollouts.logs.spool import Level, Line, Spool
 from quarterdeck.tui.room.logs.marks import Mark, clock
 from quarterdeck.tui.room.logs.sieve import Sieve
 

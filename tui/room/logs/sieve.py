@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from quarterdeck.rollouts.log_spool import EMPTY, Block, Level, Side, Spool
+from quarterdeck.rollouts.logs.spool import EMPTY, Block, Level, Side, Spool
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 
 QUICK: Final = 16384  # lines looked at in one piece: some milliseconds each

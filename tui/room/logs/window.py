@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from quarterdeck.rollouts.log_spool import Side, Spool
+from quarterdeck.rollouts.logs.spool import Side, Spool
 from quarterdeck.tui.room.logs.folding import Entry, Fold, Folded, Item
 from quarterdeck.tui.room.logs.lines import Style, rows_of
 from quarterdeck.tui.room.logs.marks import Mark

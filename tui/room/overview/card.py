@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from quarterdeck.history.records import RolloutState
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
-from quarterdeck.rollouts.router_seen import RouterSeen
-from quarterdeck.rollouts.target_seen import Mark, TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.router import RouterSeen
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen
 from quarterdeck.tui.cli.times import age, clock, duration
 from quarterdeck.tui.room.overview.cells import ROLES, back_words, mark_now, too_old
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, width_of
 from quarterdeck.tui.room.traffic_rows import short_spans
 
 if TYPE_CHECKING:  # the first paint has no time for it
-    from quarterdeck.rollouts.releases_diff import Difference
+    from quarterdeck.rollouts.differences.releases import Difference
 
 WIDE: Final = 150  # columns from which on the path of a rollback and older versions are told
 

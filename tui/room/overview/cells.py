@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen
 from quarterdeck.rollouts.promoting import stands_at
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
-from quarterdeck.rollouts.target_seen import Mark, TargetSeen
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Span, cells, ellipsis
 

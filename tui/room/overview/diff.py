@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from quarterdeck.rollouts.releases_diff import Change, Difference, FileChange
+from quarterdeck.rollouts.differences.releases import Change, Difference, FileChange
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.target_seen import Mark, TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.overview.cells import (

@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from quarterdeck.history.records import ENDED, RolloutState, Step, StepState
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.rollout_seen import MOVES, RolloutSeen
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.rollout import MOVES, RolloutSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.cli.times import age, clock, duration, parse
 from quarterdeck.tui.cli.waits import left_words, standing_words
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher

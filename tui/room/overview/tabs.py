@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.target_seen import Mark, TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, fit, row, spread, width_of
 from quarterdeck.tui.room.views import VIEWS
 

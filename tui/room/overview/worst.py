@@ -8,12 +8,12 @@ from typing import Final
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import RolloutState
-from quarterdeck.rollouts.picture import Picture
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen
 from quarterdeck.rollouts.promoting import asks_people, is_held, stands_at, waits_in
 from quarterdeck.rollouts.queueing import waits_for_turn
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
-from quarterdeck.rollouts.target_seen import Mark, TargetSeen
-from quarterdeck.rollouts.way_watch import in_the_way, unready
+from quarterdeck.rollouts.way_back.watch import in_the_way, unready
 from quarterdeck.tui.room.overview.cells import ill, in_trouble, stands_still
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 

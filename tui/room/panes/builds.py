@@ -15,7 +15,7 @@ from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.cli.times import age, size
 from quarterdeck.tui.room.aside import aside
 from quarterdeck.tui.room.pane import Pane, Size

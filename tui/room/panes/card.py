@@ -6,7 +6,7 @@ from typing import ClassVar
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.cli.times import clock
 from quarterdeck.tui.room.overview.card import WIDE, Older, card_rows, config_words, title_of
 from quarterdeck.tui.room.pane import Pane, Size, unread_rows
@@ -58,7 +58,7 @@ class TargetCard(Pane, can_focus=False):
             return
 
         def read(journal: Journal) -> str:
-            from quarterdeck.rollouts.releases_diff import compare  # the first frame has no time for it
+            from quarterdeck.rollouts.differences.releases import compare  # the first frame has no time for it
 
             back, now = journal.release(pair[0]), journal.release(pair[1])
             return config_words(compare(now.release, back.release)) if back is not None and now is not None else ""

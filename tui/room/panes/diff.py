@@ -6,8 +6,8 @@ from typing import ClassVar
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Ended, Rollout, RolloutState
-from quarterdeck.rollouts.releases_diff import Difference, compare
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.differences.releases import Difference, compare
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.room.overview.diff import diff_rows
 from quarterdeck.tui.room.pane import Pane, Size

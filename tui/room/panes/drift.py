@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from quarterdeck.rollouts.host_seen import HostSeen
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.host import HostSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size

@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from quarterdeck.rollouts.freezes import Frozen
-from quarterdeck.rollouts.picture import Picture
+from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.ages import coarse, since
 from quarterdeck.tui.room.boxes import CLOCK_WIDTH, WIDE_WIDTH

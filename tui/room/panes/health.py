@@ -7,8 +7,8 @@ from typing import ClassVar, Final, NamedTuple
 
 from quarterdeck.history.records import Metric
 from quarterdeck.rollouts.health import WINDOW, HostFigures, Series, Side, TargetHealth
-from quarterdeck.rollouts.host_seen import HostSeen
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.host import HostSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.ages import coarse, since

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import ClassVar, Final
 
 from quarterdeck.rollouts.health import Probes
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.target_seen import Mark, TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.figures import NOTHING, milliseconds, percent
 from quarterdeck.tui.room.matching import Matcher

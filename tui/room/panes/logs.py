@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from quarterdeck.rollouts.log_spool import CONTINUED, Level, Side, Spool
+from quarterdeck.rollouts.logs.spool import CONTINUED, Level, Side, Spool
 from quarterdeck.tui.room.boxes import WIDE_WIDTH
 from quarterdeck.tui.room.logs.collecting import Collecting, Wanted
 from quarterdeck.tui.room.logs.folding import Fold, Item

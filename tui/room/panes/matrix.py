@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import ClassVar
 
-from quarterdeck.rollouts.picture import Picture
+from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.tui.room.matching import Matcher
 from quarterdeck.tui.room.overview.matrix import TITLE_FROM, Order, Others, chosen_services, matrix_rows
 from quarterdeck.tui.room.pane import Pane, Size, unread_rows

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from quarterdeck.config.model import Fleet
-from quarterdeck.rollouts.picture import Picture
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.cli.times import age, duration
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size

@@ -9,10 +9,10 @@ from typing import ClassVar
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.records import ENDED, RolloutState, Step
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
+from quarterdeck.rollouts.picture.rollout import RolloutSeen
+from quarterdeck.rollouts.picture.router import RouterSeen
 from quarterdeck.rollouts.promoting import asks_people
 from quarterdeck.rollouts.queueing import waits_for_turn
-from quarterdeck.rollouts.rollout_seen import RolloutSeen
-from quarterdeck.rollouts.router_seen import RouterSeen
 from quarterdeck.tui.cli.times import age, clock, day_and_clock
 from quarterdeck.tui.cli.waits import flag_off_words, standing_words
 from quarterdeck.tui.room.overview.rollouts import searched

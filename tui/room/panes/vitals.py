@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from quarterdeck.history.records import Metric
 from quarterdeck.rollouts.health import HostFigures, TargetHealth
-from quarterdeck.rollouts.target_seen import TargetSeen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.ages import coarse, since
 from quarterdeck.tui.room.figures import load, percent
 from quarterdeck.tui.room.pane import Pane, Size

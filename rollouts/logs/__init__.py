@@ -1,0 +1,1 @@
+"""Logs of a target from all its hosts, merged, and their way to a screen."""

@@ -1,0 +1,192 @@
+"""A target as screens show it: one mark and one word for all that can be wrong, its hosts, its router, and whether the way back is open.
+
+Values for pictures, made from the journal alone.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from quarterdeck.history.records import Debt, Drilled, Ended, Observation, RolloutState, Standing
+from quarterdeck.rollouts.picture.host import Expected, HostSeen, health_of, hosts_seen
+from quarterdeck.rollouts.picture.rollout import RolloutSeen, rollout_seen
+from quarterdeck.rollouts.picture.router import RouterSeen, router_seen
+from quarterdeck.rollouts.version_words import shown
+
+if TYPE_CHECKING:
+    from quarterdeck.history.journal import Journal
+    from quarterdeck.rollouts.picture.needs import PicturedTarget
+
+
+class Mark(StrEnum):
+    """The state of a target in one character and one word; colour only ever repeats it."""
+
+    OK = "="
+    ROLLING = ">"
+    FAILED = "x"
+    DRIFT = "~"
+    STALE = "?"
+    FROZEN = "#"
+    NOTHING = "."  # nothing was ever released there
+
+
+class WayBack(msgspec.Struct, frozen=True):
+    """Where a rollback would lead. ``state``: ready, degraded or closed; ``seconds``: the median of earlier rollbacks."""
+
+    state: str = "closed"
+    release: str | None = None
+    version: str | None = None
+    reasons: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+_NO_WAY_BACK: Final = WayBack()
+
+
+class TargetSeen(msgspec.Struct, frozen=True):
+    """A cell of the matrix and everything the card of a target shows."""
+
+    target: str
+    environment: str
+    service: str
+    release: str | None = None
+    version: str | None = None
+    digest: str | None = None
+    since: str | None = None
+    by: str | None = None
+    reason: str = ""
+    health: str = "unknown"  # healthy | degraded | down | unknown
+    hosts: tuple[HostSeen, ...] = ()
+    back: WayBack = _NO_WAY_BACK
+    moving: RolloutSeen | None = None
+    last: Ended | None = None  # the last one that ended after it had begun
+    owed: tuple[Debt, ...] = ()  # hosts that could not be finished
+    router: RouterSeen | None = None  # None: there is none, or nothing is known of it
+    drill: Drilled | None = None  # the last one that went well
+    mark: Mark = Mark.NOTHING  # derived once, whatever is given: every pane asks for it, several times a frame
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "mark", self._mark())
+
+    def _mark(self) -> Mark:
+        """One value, derived here only. What is going on comes first, then what is wrong, then what is not known."""
+        if self.moving is not None:
+            return Mark.FAILED if self.moving.rollout.state is RolloutState.ORPHANED else Mark.ROLLING
+        if self.last is not None and self.last.state is RolloutState.FAILED:
+            return Mark.FAILED
+        if self.release is None:
+            return Mark.DRIFT if any(host.release is not None for host in self.hosts) else Mark.NOTHING
+        if self.health in ("degraded", "down") and any(host.health == "unhealthy" for host in self.hosts):
+            return Mark.FAILED
+        if any(host.drift for host in self.hosts) or (self.router is not None and self.router.changed):
+            return Mark.DRIFT
+        if any(host.error is not None for host in self.hosts) or self.health == "unknown":
+            return Mark.STALE
+        return Mark.OK
+
+    @property
+    def word(self) -> str:
+        """What the mark means here, in one word."""
+        if self.moving is not None:
+            return str(self.moving.rollout.state).replace("_", " ")
+        match self.mark:
+            case Mark.FAILED:
+                return "failed" if self.last is not None and self.last.state is RolloutState.FAILED else self.health
+            case Mark.DRIFT:
+                return "drift"
+            case Mark.STALE:
+                return "stale" if any(host.error is not None for host in self.hosts) else "unknown"
+            case Mark.NOTHING:
+                return "nothing"
+            case _:
+                return "ok"
+
+    @property
+    def oldest(self) -> str | None:
+        """When the host that was seen longest ago was seen; None when one was never seen."""
+        times = [host.seen for host in self.hosts]
+        return None if not times or None in times else min(str(time) for time in times)
+
+
+def target_seen(
+    target: "PicturedTarget",
+    standing: Standing,
+    observations: Iterable[Observation],
+    owed: Sequence[Debt],
+    journal: "Journal",
+) -> TargetSeen:
+    """As the journal has it now. ``owed``: of this target."""
+    settled = standing.last.seq if standing.last is not None else 0
+    hosts = hosts_seen(target, observations, Expected(standing.current, settled, standing.active))
+    router = _router(target, journal)
+    return TargetSeen(
+        target.name,
+        target.environment,
+        target.service,
+        release=standing.current,
+        version=shown(standing.version),
+        digest=standing.digest,
+        since=standing.since,
+        by=standing.by,
+        reason=standing.reason,
+        health=health_of([host.health for host in hosts]),
+        hosts=hosts,
+        back=_way_back(
+            WayBack("", standing.back, shown(standing.back_version), (), standing.back_seconds), hosts, owed, router
+        ),
+        moving=rollout_seen(standing.active, journal) if standing.active is not None else None,
+        last=standing.last,
+        owed=tuple(owed),
+        router=router,
+        drill=standing.drill,
+    )
+
+
+def _router(target: "PicturedTarget", journal: "Journal") -> RouterSeen | None:
+    if not target.routed:
+        return None
+    told = journal.events(target=target.name, kind="routed", newest_first=True, limit=1)
+    return router_seen(journal.router_observation(target.name), told[0] if told else None)
+
+
+def looked_at_again(
+    known: TargetSeen, target: "PicturedTarget", observations: Iterable[Observation], journal: "Journal"
+) -> TargetSeen:
+    """The target with what its hosts were seen running now; all else is as the journal told it."""
+    hosts, router = hosts_seen(target, observations, _expected(known)), _router(target, journal)
+    health = health_of([host.health for host in hosts])
+    back = _way_back(known.back, hosts, known.owed, router)
+    return msgspec.structs.replace(known, hosts=hosts, health=health, back=back, router=router)
+
+
+def _expected(seen: TargetSeen) -> Expected:
+    settled = seen.last.seq if seen.last is not None else 0
+    return Expected(seen.release, settled, seen.moving.rollout if seen.moving is not None else None)
+
+
+def _way_back(
+    to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt], router: RouterSeen | None = None
+) -> WayBack:
+    """Whether the way to the release of ``to`` is open, by what was last seen of the hosts and of the router."""
+    if to.release is None:
+        return WayBack("closed", reasons=("no earlier release that worked",), seconds=to.seconds)
+    reasons: list[str] = []
+    for host in hosts:
+        if host.kept is not None and to.release not in host.kept:
+            reasons.append(no_copy(host.host, to.version))
+        elif host.error is not None:
+            reasons.append(f"{host.host}: can't be reached")
+        elif host.kept is None and host.seen is None:
+            reasons.append(f"{host.host}: not seen")
+        # else a rollout has just left it, and did not count the copies: it keeps the one that a rollback needs
+    reasons += [f"{debt.host}: owed since {debt.since}" for debt in owed]
+    if router is not None and router.error is not None:
+        reasons.append(f"router {router.name}: {router.error}")
+    return msgspec.structs.replace(to, state="degraded" if reasons else "ready", reasons=tuple(reasons))
+
+
+def no_copy(host: str, version: str | None) -> str:
+    """Why the way back to that version is not open on a host, wherever it is told."""
+    return f"{host}: no copy of {version}"

@@ -1,0 +1,1 @@
+"""Environments with a lifetime: declared, extended, removed."""
