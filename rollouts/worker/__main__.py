@@ -106,11 +106,11 @@ def _log_to(state: Path, rollout: int) -> None:
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
         os.close(descriptor)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="time=%(asctime)s level=%(levelname)s logger=%(name)s pid=%(process)d %(message)s",
-    )
+    from quarterdeck.rollouts.worker.own_log import own_log
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(own_log)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 

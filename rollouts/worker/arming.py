@@ -49,6 +49,7 @@ from quarterdeck.rollouts.worker.drillable import only_practised, refuse_hooks, 
 from quarterdeck.rollouts.worker.fetchable import why_not_fetchable
 from quarterdeck.rollouts.worker.flagging import Flags, to_put_back_with
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
+from quarterdeck.rollouts.worker.own_log import own_log
 from quarterdeck.rollouts.worker.required import way_back
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Arming:
                 if self.target.container is None:  # an image is fetched by each engine itself
                     archive_task = asyncio.create_task(fetch(resolved, self.cache, connect=self.sftp))
                 values = await resolve_secrets(self.target.secrets, base=self.base)
+                own_log.hide(values.values.values())
             except ArtifactMissing as error:
                 raise CannotBegin("usage", str(error)) from error
             except SecretUnavailable as error:

@@ -18,6 +18,7 @@ from quarterdeck.config.model import Target
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.records import Event, Rollout
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
+from quarterdeck.rollouts.worker.own_log import own_log
 
 if TYPE_CHECKING:
     from quarterdeck.backends.notify.addresses import Address
@@ -52,8 +53,9 @@ class Telling:
         self._done: set[tuple[int, int]] = set()  # what was told already: the event, and to whom
 
     def hide(self, values: Iterable[str]) -> None:
-        """Secrets that are known by now: they are in nothing that is sent."""
+        """Secrets that are known by now: they are in nothing that is sent, and in no line of the worker's log."""
         self._secrets = {*(self._secrets or ()), *values}
+        own_log.hide(self._secrets)
 
     @contextlib.asynccontextmanager
     async def beside(self) -> AsyncIterator[None]:

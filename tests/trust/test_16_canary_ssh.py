@@ -2,8 +2,8 @@
 encoding, a traceback that names them, a worker that crashes while it holds them, a rollback, the control room and its pictures: they are
 in no journal, log, argument of a process, command's output, notification, report, screen or SVG.
 
-Seen to fail, by what commands print first of all, with the mask taken out; and as long as what hooks had printed lay on their hosts for all
-to read. They are where they have to be: in each release's ``qd.secrets.env`` on its host, for its user alone, as is what its hooks printed.
+Seen to fail, by what commands print first of all, with the mask taken out; with that over the worker's own log taken out; and as long as
+what hooks had printed lay on their hosts for all to read. They are where they have to be: in each release's ``qd.secrets.env`` on its host, for its user alone, as is what its hooks printed.
 """
 
 import html
@@ -82,9 +82,10 @@ def hooks(field: Field, ends: str = "") -> list[dict[str, Any]]:
 
 
 def crash(field: Field, said: Said) -> int:
-    """The worker meets an error of its own in the middle of a deploy."""
+    """The worker meets an error of its own in the middle of a deploy, which names what is secret."""
     died = field.directory / "crashed"
     with pytest.MonkeyPatch.context() as patch, dying(patch, "raise 1", died):
+        patch.setenv("QD_TEST_SAYS", f"{URL} and {TOKEN}")
         rollout = field.begin("deploy", "v1", force=True, reason="a worker that crashes")
     field.until(rollout, field.worker_has_left, 60)
     assert died.exists()

@@ -3,7 +3,7 @@ Or stops it there with SIGSTOP, until the test has it go on; or has it meet an e
 
 Python itself loads this in every process of a test that sets PYTHONPATH to this folder; it does nothing but in a worker, and nothing
 without QD_TEST_DIES («before 12», «after 12», «stop 12»: after it, to go on; «raise 1»: instead of telling what was done
-from the first step on). QD_TEST_DIED names a file that it makes when it does.
+from the first step on). QD_TEST_DIED names a file that it makes when it does, QD_TEST_SAYS what that error says.
 Heartbeats do not count: how many there are is up to the clock.
 """
 
@@ -48,7 +48,7 @@ def _arrange(moment: str, number: int) -> None:
 
         if moment == "raise" and writes >= number:
             _leave_word()
-            raise RuntimeError("nobody thought of this")
+            raise RuntimeError(os.environ.get("QD_TEST_SAYS", "nobody thought of this"))
         result = write(self, and_die if last and moment == "before" else change, **how)
         if moment == "stop":
             # A write within others (``together``) is kept with them: stopped before, the worker would hold the journal's lock.
