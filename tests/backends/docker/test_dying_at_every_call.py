@@ -1,6 +1,7 @@
 """A worker may die at any call: the next one finishes what it began, or takes it back, whatever it finds.
 
-Seen to fail without the networks being joined again before a health check (who died between two networks)@@.
+Seen to fail without the networks being joined again before a health check (who died between two networks). The others were not:
+neither where what runs beside the live one was left running, nor where a live one that does not run was not started.
 """
 
 import contextlib
