@@ -3,7 +3,8 @@ encoding, a traceback that names them, a worker that crashes while it holds them
 in no journal, log, argument of a process, command's output, notification, report, screen or SVG.
 
 Seen to fail, by what commands print first of all, with the mask taken out; with that over the worker's own log taken out; and as long as
-what hooks had printed lay on their hosts for all to read. They are where they have to be: in each release's ``qd.secrets.env`` on its host, for its user alone, as is what its hooks printed.
+what hooks had printed lay on their hosts for all to read. They are where they have to be: in each release's ``qd.secrets.env`` on its host,
+for its user alone, as is what its hooks printed.
 """
 
 import html
