@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that tests can share modules as ``tests.<name>``
 
@@ -30,6 +31,10 @@ sys.dont_write_bytecode = False
 
 # Modules and tests are made by the ten thousand, and stay: a quarter of collecting the tests went into looking for garbage among them.
 gc.set_threshold(20_000, 20, 20)
+
+# How long an example takes depends on what else this machine does.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
 
 StartFleet = Callable[..., SshdFleet]
 StartDockerEngine = Callable[..., DockerEngine]

@@ -181,7 +181,7 @@ def held(play: Qd, journal: Journal) -> int:
     """A deploy of v2 to staging/worker, paused by an operator when its first host has it and the second has not."""
     slow = play.directory / "slow.yml"
     text = playground(play).fleet_file.read_text()
-    slow.write_text(text.replace("{rolling: {max_unavailable: 1}}", "{rolling: {batches: [1], pause: 4s}}"))
+    slow.write_text(text.replace("{rolling: {max_unavailable: 1}}", "{rolling: {batches: [1], pause: 15s}}"))
     begun = play("--fleet", str(slow), "deploy", "staging/worker", "v2", "--detach", "--json", timeout=LONG)
     rollout = int(json.loads(begun.stdout)["rollout"])
     wait_for(journal, rollout, "running")

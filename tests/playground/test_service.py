@@ -111,8 +111,8 @@ async def test_a_pid_file_that_names_another_process_harms_nobody(playground: Pl
     service = ServiceByHand(playground, "stg-1", "web", "recycled")
     async with connected(playground, "stg-1") as connection:
         await service.unpack(connection, "v1")
-        innocent = await connection.create_process("exec sleep 300.0417")
-        pid = int(str((await connection.run("pgrep -n -f '^sleep 300.0417$'")).stdout or "0"))
+        innocent = await connection.create_process("echo $$; exec sleep 300")
+        pid = int(await innocent.stdout.readline())
         service.shared.mkdir(exist_ok=True)
         (service.shared / "web.pid").write_text(f"{pid} 1 v1\n")  # the right id, another start
         assert (await service.run(connection, "v1", "status")).exit_status == 3

@@ -3,6 +3,7 @@ nothing. Against a local server with the documented shapes, and a real repositor
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,7 @@ def make_built(filled: Qd, server: CiServer) -> MakeBuilt:
 
     def make(**more: object) -> Room:
         builds = Builds(
-            "github", "acme/api", url=server.url, workflow="build.yml", version="v{number}", token=token, timeout=5
+            "github", "acme/api", url=server.url, workflow="build.yml", version="v{number}", token=token, timeout=30
         )
         fleet = msgspec.structs.replace(load_fleet(filled.fleet_file), builds={"api": builds}, **more)
         return Room(Opening(fleet, OPERATOR, target="production/api"))
@@ -93,7 +94,7 @@ async def test_nobody_is_asked_while_it_is_not_on_the_screen(
         await pilot.press("1")
         await until(pilot, lambda: not room.pane("builds").is_mounted or room.place.view == "overview", "another view")
         shown: Pane = room.pane("builds")
-        await pilot.pause(0.1)
+        await until(pilot, lambda: not any(one.name == "ask aside" for one in threading.enumerate()), "what was asked")
         asked = len(server.asked)
         for _ in range(20):
             room.renew()

@@ -125,9 +125,9 @@ def test_what_is_in_sight_answers_before_everything_has_been_looked_at(filled: F
     assert not search.complete
     assert search.total < 50_000
     rare = Search(filled.spool, Sieve(matcher("only"), hosts=HOSTS), filled.spool.head)
-    began = time.monotonic()
+    began = time.process_time()
     rare.step(0.02)
-    assert time.monotonic() - began < 0.5  # a slice of time is kept to, whatever is looked for
+    assert time.process_time() - began < 0.5  # a slice of time is kept to, whatever is looked for
     while not rare.step(0.05):
         pass
     assert list(rare.before(1_000_000, 3)) == [7]

@@ -147,7 +147,7 @@ def test_a_killed_room_leaves_the_rollout_alone_and_a_new_one_shows_it(play: Pla
 
 
 def test_a_rollout_does_not_wait_for_a_terminal_that_nobody_reads(play: Play) -> None:
-    with play.room("staging/worker", fleet=play.slow("1s")) as terminal:
+    with play.room("staging/worker", fleet=play.slow("8s")) as terminal:
         terminal.wait_for("[=v1")
         terminal.send(":deploy staging/worker v2\r")
         terminal.wait_for("y deploy")

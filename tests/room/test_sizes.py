@@ -48,9 +48,11 @@ async def test_a_card_in_a_terminal_that_became_too_small_changes_nothing(
         await room.push_screen(card)
         await until(pilot, lambda: card.useful and card.guard.open, "its key to work")
         monkeypatch.setattr(card, "begin", lambda _work, group: begun.append(group))
-        await pilot.resize_terminal(50, 14)
-        await until(pilot, lambda: "50x14 is too small" in shown(), "the sentence")
-        assert not card.guard.open
+        with monkeypatch.context() as still:
+            still.setattr(card.guard, "tick", lambda: False)  # the dead time does not end meanwhile
+            await pilot.resize_terminal(50, 14)
+            await until(pilot, lambda: "50x14 is too small" in shown(), "the sentence")
+            assert not card.guard.open
         await until(pilot, lambda: card.guard.open, "the dead time to be over")
         await pilot.press("y")
         assert begun == []

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.qd_command import Qd
 from tests.room.terminal import Terminal
 
-LEAVES_WITHIN = 2.0  # seconds
+LEAVES_WITHIN = 8.0  # seconds, on a machine with others on it: what it takes by itself is less than two
 
 
 def opened(qd: Qd, *options: str, **environment: str) -> Terminal:

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.xdist_group(GROUP)
 
 
 def test_deploy_pause_resume_abort(play: Play) -> None:
-    with play.room("staging/web", fleet=play.slow("3s")) as terminal:
+    with play.room("staging/web", fleet=play.slow("12s")) as terminal:
         terminal.wait_for("[=v1")
         terminal.send("D")
         terminal.wait_for("versions of staging/web")
@@ -19,11 +19,11 @@ def test_deploy_pause_resume_abort(play: Play) -> None:
         terminal.send("tv2\r")
         terminal.wait_for("DEPLOY  web @ STAGING")
         terminal.wait_for("rolling: 2 of 2 hosts change")
-        for words in ("1  stg-1", "2  pause 3.0s", "3  stg-2", "policy allows it"):
+        for words in ("1  stg-1", "2  pause 12s", "3  stg-2", "policy allows it"):
             terminal.wait_for(words)
         terminal.wait_for("y deploy")
         terminal.send("y")
-        terminal.wait_for("1 of 2 hosts")
+        terminal.wait_for("pause 12s, ")  # it is in it
         terminal.send("P")
         terminal.wait_for("paused at once, its time runs on")
         terminal.wait_for("paused  deploy v1 -> v2")
@@ -160,7 +160,7 @@ def test_steps_are_shown_whole_at_80x24(play: Play) -> None:
 def test_a_terminal_that_nobody_reads_holds_no_rollout_up(play: Play) -> None:
     """The room draws into a terminal that takes no more, while its own rollout goes on to its end; then it shows that."""
     play.ship("staging/web", "v1")
-    slow = str(play.directory / play.slow("2s"))
+    slow = str(play.directory / play.slow("8s"))
     with play.room("staging/web") as terminal:
         terminal.wait_for("[=v1")
         play.qd("--fleet", slow, "deploy", "staging/web", "v2", "--detach")
