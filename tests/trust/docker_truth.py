@@ -30,7 +30,9 @@ def dying(patch: pytest.MonkeyPatch, how: str, died: Path) -> Iterator[None]:
 
 def resume(docks: DockerField, rollout: int) -> Head:
     """A new worker, as soon as the killed one is gone: its lock is free then. Gives what the dead one had written last."""
-    wait_for(lambda: not lock_is_held(docks.state, rollout), "the dead worker's lock is free", 2)
+    wait_for(
+        lambda: not lock_is_held(docks.state, rollout), "the dead worker's lock is free", 15
+    )  # who is killed while the disk writes for it dies after that
     with docks.journal() as journal:
         head: Head = ("the killed worker", *journal.head())
         if journal.rollout(rollout).state not in ENDED:

@@ -88,7 +88,7 @@ def test_a_killed_worker_leaves_no_lock_here_or_on_an_engine(docks: DockerField,
     rollout = docks.begin("deploy", "2")
     wait_for(lambda: docks.running_on(docks.engines[0]) == "2", "the first engine has changed", 30)
     docks.kill_worker(rollout)
-    wait_for(lambda: not lock_is_held(docks.state, rollout), "the lock is free", 1)
+    wait_for(lambda: not lock_is_held(docks.state, rollout), "the lock is free", 15)
     promise(5).count("workers killed between two engines")
     assert docks.rollback()["status"] == "succeeded"
     assert docks.running() == docks.everywhere("1")

@@ -17,7 +17,7 @@ from quarterdeck.history.records import NewStep, RolloutKind, RolloutState, Step
 from tests.history.forks import Fork, Report
 from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust(7)
+pytestmark = [pytest.mark.trust(7), pytest.mark.timeout(600)]
 
 KILLS = 100
 

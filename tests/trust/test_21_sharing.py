@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -154,6 +155,9 @@ def test_operators_work_on_it_at_the_same_time(shared: Path, promise: Promises) 
             report("working")
             while not journal.events(kind="stop"):
                 journal.record("alice")
+                time.sleep(
+                    0.005
+                )  # longer than the other one is away between two tries: a slow disk must not keep the lock here
 
     def bob(report: Report) -> None:
         with Journal.open(shared) as journal:

@@ -131,7 +131,7 @@ async def test_a_build_server_behind_a_jump_host_is_read_and_no_connection_stays
     before = len(jump.server_processes())
     resolved = await resolve(artifact, "1.0", connect=connect)
     assert (await fetch(resolved, tmp_path / "cache", connect=connect)).name == resolved.sha256
-    await asyncio.to_thread(wait_for, lambda: len(jump.server_processes()) == before, "the jump host is left alone")
+    await asyncio.to_thread(wait_for, lambda: len(jump.server_processes()) <= before, "the jump host is left alone")
 
 
 async def test_a_host_that_hangs_ends_at_the_deadline(sshd_fleet: SshdFleet, folder: Path) -> None:

@@ -113,7 +113,7 @@ async def test_an_engine_that_stands_still_is_given_up_at_the_deadline(
             await engine.call("list its containers", lambda client: client.containers(), deadline=0.3)
         assert str(late.value).startswith("box-1: list its containers: no answer within 0.3 s. What the engine did")
         with pytest.raises(Unreachable) as silent:
-            await opened(host, fleet, deadline=1.5)
+            await opened(host, fleet, deadline=6)
         assert "its Docker engine" in str(silent.value)
         there.thaw()
         assert await engine.call("ping", ping, deadline=10)

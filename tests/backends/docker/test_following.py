@@ -152,7 +152,7 @@ async def test_both_outputs_are_read_with_their_times_and_cleaned(
 
 
 async def test_lines_are_counted_from_the_end_and_from_a_time(docker_engine: DockerEngine, opened: Open) -> None:
-    docker_engine.image("words:3", command=("sh", "-c", "seq 1 100; sleep 0.2; seq 101 105"))
+    docker_engine.image("words:3", command=("sh", "-c", "seq 1 100; sleep 1; seq 101 105"))
     docker_engine.run("words:3", "one")
     docker_engine.client.wait("one")
     engine = await opened(docker_engine.as_host())

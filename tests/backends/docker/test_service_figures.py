@@ -12,14 +12,20 @@ pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 
 async def test_a_container_that_the_engine_restarts_says_so(box: Box) -> None:
-    """It ends by itself a moment after it was started, as a service does that fails later."""
-    ends = ("sh", "-c", "if [ -e /tmp/ended ]; then exec sleep 600; fi; sleep 0.5; touch /tmp/ended; exit 1")
+    """It ends by itself some time after it was started, as a service does that fails later."""
+    ends = (
+        "sh",
+        "-c",
+        "[ -e /tmp/ended ] && exec sleep 600; until [ -e /tmp/go ]; do sleep 0.05; done; touch /tmp/ended; exit 1",
+    )
     release = box.release("1", spec=box.spec(command=ends, restart="always", limits=Limits(memory=64 * 1024 * 1024)))
     with pytest.raises(CommandFailed, match="there is no container of it"):
         await box.connection.service_figures(release)
     await box.live(release, "1.1")
     first = await box.connection.service_figures(release)
     assert (first.restarts, first.oom_kills) == (0, 0)
+    client = box.engine.client
+    client.exec_start(client.exec_create(box.inspect(box.name)["Id"], ["touch", "/tmp/go"])["Id"])
     async with asyncio.timeout(20):
         found = first
         while not (found.restarts and found.memory):

@@ -6,6 +6,7 @@ import contextlib
 import pytest
 
 from quarterdeck.backends.errors import BackendError, CommandFailed
+from quarterdeck.backends.hosts.docker import switching
 from quarterdeck.config.container import Mount, PublishedPort, Volume
 from quarterdeck.config.model import Health, TcpCheck
 from tests.backends.docker.dying import Death
@@ -44,7 +45,10 @@ async def test_one_that_never_gets_well_is_taken_back_and_the_old_one_never_stop
     assert (facts.current, facts.bad, facts.drift) == (first.id, (sick.id,), ())
 
 
-async def test_one_that_dies_before_the_old_one_is_retired_does_not_take_its_place_alone(box: Box) -> None:
+async def test_one_that_dies_before_the_old_one_is_retired_does_not_take_its_place_alone(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switching, "_LED_BY_NOW", 5.0)  # time for the kill
     first, second = await box.staged("1"), await box.staged("2")
     await box.live(first, "1.1")
     outcome = await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")

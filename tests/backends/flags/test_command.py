@@ -65,5 +65,5 @@ async def test_at_its_deadline_nothing_of_it_is_left(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     flag = ByCommand(tmp_path).connect(set=f"sleep 600 & echo $! > {pids}; echo $$ >> {pids}; wait")
     with pytest.raises(CommandTimedOut, match="`set` did not end in time"):
-        await flag.set(5, deadline=1.5)
+        await flag.set(5, deadline=5)
     wait_for(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()), "all of it has ended")

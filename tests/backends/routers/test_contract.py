@@ -122,7 +122,7 @@ async def test_what_is_not_well_is_not_let_in(running: Running) -> None:
         ill.ill = True
         dead = Server("127.0.0.1", free_port())
         with pytest.raises(RouterRefused, match=r"edge on this machine: take .* not healthy") as refused:
-            await edge.enter(Slot.GREEN, "r2", [ill.server, dead], deadline=1.3)
+            await edge.enter(Slot.GREEN, "r2", [ill.server, dead], deadline=4)
         assert "503" in refused.value.problem
         assert str(dead) in refused.value.problem
         state = await edge.read()

@@ -50,7 +50,7 @@ async def test_the_last_check_of_an_earlier_server_counts_for_nothing(haproxy: R
         two.ill = True
         dead = Server("127.0.0.1", free_port())
         with pytest.raises(RouterRefused, match="not healthy in HAProxy's eyes"):
-            await edge.enter(Slot.BLUE, "r3", [dead], deadline=1.5)
+            await edge.enter(Slot.BLUE, "r3", [dead], deadline=4)
         assert (await edge.read()).slots[Slot.BLUE].servers == ()
 
 
