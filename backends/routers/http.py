@@ -4,7 +4,7 @@ import h11
 
 from quarterdeck.backends.errors import RouterRefused
 from quarterdeck.backends.routers.contract import Server
-from quarterdeck.backends.routers.reach import Reach
+from quarterdeck.backends.routers.reach import Reach, look
 
 
 async def request(
@@ -35,7 +35,14 @@ async def request(
     if body:
         sent += client.send(h11.Data(body)) or b""
     sent += client.send(h11.EndOfMessage()) or b""
-    answer = await reach.exchange(place, sent, action, deadline=deadline, whole=lambda got: _read(method, got)[2])
+
+    def whole(got: bytes | bytearray) -> bool:
+        return _read(method, got)[2]
+
+    if method == "GET":
+        answer = await look(reach, place, sent, action, deadline=deadline, whole=whole)
+    else:
+        answer = await reach.exchange(place, sent, action, deadline=deadline, whole=whole)
     try:
         status, found, _ = _read(method, answer, closed=True)
     except h11.RemoteProtocolError as error:

@@ -20,6 +20,7 @@ Streams = tuple[Any, Any]
 
 NOTHING_ASKED: Final = "Nothing was asked of the router"
 _OUTPUT_KEPT: Final = 64 * 1024
+_AGAIN: Final = 0.1  # seconds
 _LONGEST: Final = 16 * 1024 * 1024  # bytes of an answer
 
 
@@ -143,8 +144,23 @@ def endless(host: str, action: str, place: str) -> RouterRefused:
     )
 
 
-def broke_off(host: str, action: str, place: str) -> Unreachable:
-    return Unreachable(
+class BrokenOff(Unreachable):
+    """The router took the connection and ended it before it had answered, as some do while they take up another configuration."""
+
+
+async def look(
+    reach: Reach, place: str, request: bytes, action: str, *, deadline: float, whole: Whole = until_closed
+) -> bytes:
+    """``exchange`` of what changes nothing there: once more where it broke off."""
+    try:
+        return await reach.exchange(place, request, action, deadline=deadline, whole=whole)
+    except BrokenOff:
+        await asyncio.sleep(_AGAIN)
+        return await reach.exchange(place, request, action, deadline=deadline, whole=whole)
+
+
+def broke_off(host: str, action: str, place: str) -> BrokenOff:
+    return BrokenOff(
         host,
         action,
         f"{place} broke off in the middle",

@@ -11,7 +11,7 @@ import msgspec
 from quarterdeck.backends.errors import RouterRefused
 from quarterdeck.backends.numbers import number_in
 from quarterdeck.backends.routers.contract import Server
-from quarterdeck.backends.routers.reach import Reach
+from quarterdeck.backends.routers.reach import Reach, look
 from quarterdeck.backends.text_cleaning import clean
 
 SETUP: Final = "put what docs/routers.md shows for this service into haproxy.cfg and reload it"
@@ -161,7 +161,10 @@ class Runtime:
 
     async def ask(self, command: str, action: str, *, deadline: float) -> str:
         """What it answers to ``command`` (several with ``;`` between). Raises ``RouterRefused`` for what it calls an error."""
-        answer = await self._reach.exchange(self._socket, command.encode() + b"\n", action, deadline=deadline)
+        if command.startswith("show ") and ";" not in command:
+            answer = await look(self._reach, self._socket, command.encode() + b"\n", action, deadline=deadline)
+        else:
+            answer = await self._reach.exchange(self._socket, command.encode() + b"\n", action, deadline=deadline)
         text = answer.decode("utf-8", "replace")
         self._judge(text, action)
         return text
@@ -205,7 +208,7 @@ class Runtime:
 
     async def events(self, ring: str, action: str, *, deadline: float) -> str:
         """All lines of a ring. What stands in them is requests' own, and never taken for HAProxy's word on ours."""
-        answer = await self._reach.exchange(self._socket, f"show events {ring}\n".encode(), action, deadline=deadline)
+        answer = await look(self._reach, self._socket, f"show events {ring}\n".encode(), action, deadline=deadline)
         text = answer.decode("utf-8", "replace")
         self._judge(text.partition("\n")[0], action)
         return text
