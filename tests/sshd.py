@@ -27,7 +27,7 @@ def sshd_program() -> str | None:
     return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin")
 
 
-def wait_for(condition: Callable[[], object], what: str, deadline: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, deadline: float = 30.0) -> None:
     """Polls until ``condition`` holds. Raises ``TimeoutError`` after ``deadline`` seconds."""
     began = time.monotonic()
     while not condition():

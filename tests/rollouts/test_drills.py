@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import RolloutState
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
@@ -102,6 +103,7 @@ def test_an_abort_and_a_dead_worker_bring_the_release_back(field: Field) -> None
         pid = journal.rollout(drill).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not lock_is_held(field.state, drill), "the worker is gone")
     field.qd("status", "--cached", status=0)  # whoever comes by gives it a new worker
     assert field.ended(drill).state is RolloutState.ROLLED_BACK
     assert field.running() == ["v2"] * 5

@@ -154,7 +154,7 @@ def test_recreate_stops_everywhere_before_it_starts(field: Field) -> None:
 
 def test_pause_holds_between_batches_resume_goes_on_abort_takes_back(field: Field) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "6s"}})
     rollout = field.begin("deploy", "v2")
     field.in_state(rollout, RolloutState.RUNNING)
     paused = field.qd("pause", str(rollout), "--json", status=0)
@@ -199,7 +199,7 @@ def test_without_automatic_rollback_a_failure_stands_still_until_somebody_decide
 
 def test_a_deploy_while_another_runs_is_refused_with_who_or_supersedes_it(field: Field) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "5s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "60s"}})
     first = field.begin("deploy", "v2")
     field.in_state(first, RolloutState.RUNNING)
     refused = field.qd("deploy", TARGET, "v3", "--wait", status=5)
@@ -278,7 +278,7 @@ def test_an_sshd_that_is_restarted_in_the_middle_is_survived(field: Field) -> No
 
 def test_an_orphaned_deploy_is_held_and_named_and_can_be_resumed(field: Field) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "3s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "8s"}})
     rollout = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
     field.kill_worker(rollout)
@@ -298,6 +298,7 @@ def test_an_orphaned_rollback_is_resumed_by_itself(field: Field) -> None:
     rollout = field.begin("rollback")
     wait_for(lambda: "v1" in field.running(), "the first host is back")
     field.kill_worker(rollout)
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone")
     field.qd("rollouts", status=0)
     assert field.ended(rollout).state is RolloutState.SUCCEEDED
     assert field.running() == everywhere(field, "v1")

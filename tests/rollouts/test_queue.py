@@ -93,9 +93,9 @@ def test_of_four_that_come_at_once_never_more_than_two_are_under_way(street: Str
 
 def test_who_follows_it_is_told_whom_it_waits_for(street: Street) -> None:
     first = street.begun("api")
-    told = street.field.qd("deploy", "staging/web", "v1", "--wait", "--timeout", "3s", status=7)
+    told = street.field.qd("deploy", "staging/web", "v1", "--wait", "--timeout", "12s", status=7)
     assert f"queued     waits for its turn: 1 of 1 under way in staging: {first} (api v1, by " in told.stdout
-    assert f"is still queued after 3.0s: waits for its turn: 1 of 1 under way in staging: {first}" in " ".join(
+    assert f"is still queued after 12s: waits for its turn: 1 of 1 under way in staging: {first}" in " ".join(
         told.stderr.split()
     )
     with street.field.journal(read_only=True) as journal:

@@ -238,14 +238,14 @@ def test_a_rollback_finds_what_runs_of_a_deploy_that_was_superseded_before_the_l
 
 
 def test_a_pause_is_no_lack_of_progress(field: Field) -> None:
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "5s"}}, progress_deadline="3s")
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "10s"}}, progress_deadline="8s")
     field.deploy("v1")
     assert field.running() == ["v1"] * len(field.hosts)
 
 
 def test_retry_connects_anew(field: Field) -> None:
     field.deploy("v1")
-    field.write(rollback={"automatic": False}, strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    field.write(rollback={"automatic": False}, strategy={"rolling": {"batches": [1, "100%"], "pause": "6s"}})
     rollout = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
     field.hosts[3].stop()

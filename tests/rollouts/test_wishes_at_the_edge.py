@@ -16,6 +16,7 @@ from quarterdeck.rollouts.worker import session, waves, wishes
 from quarterdeck.rollouts.worker.crew import Crew, Known
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
+from tests.trust.test_03_stale_worker import stop_outside_the_journal
 
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
 
@@ -47,9 +48,11 @@ def test_a_cancel_between_the_go_and_the_beginning_wins(field: Field) -> None:
         rollout = control.arm_rollback(TARGET, to="v1").id
         wait_for(lambda: journal.rollout(rollout).plan is not None, "it is armed", 20)
         worker = field.worker_pid(rollout)
-        os.kill(worker, signal.SIGSTOP)  # so that it finds both wishes at once, the go first
-        go, cancel = control.go(rollout), control.cancel(rollout)
-        os.kill(worker, signal.SIGCONT)
+        stop_outside_the_journal(field, worker)  # so that it finds both wishes at once, the go first
+        try:
+            go, cancel = control.go(rollout), control.cancel(rollout)
+        finally:
+            os.kill(worker, signal.SIGCONT)
     ended = field.ended(rollout)
     assert (ended.state, ended.epoch) == (RolloutState.CANCELLED, 0), ended.outcome
     assert answer(field, cancel).state == "done"
