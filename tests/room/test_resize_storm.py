@@ -126,24 +126,18 @@ def test_a_view_leaves_nothing_behind_in_another(acme: Qd, size: tuple[int, int]
     with Terminal(command(acme), size=size, environment=acme.environ()) as terminal:
         terminal.wait_for(">api")
         for view in "2345678":
-            terminal.send(view)
-            terminal.wait_until(partial(on_view, terminal, view), f"view {view}")
-            settle(terminal)
-            terminal.send("1")
-            terminal.wait_for("[1 Overview]")
-            before = settle(terminal)
-            terminal.send("\x0c")  # ctrl-l
-            left = settle(terminal) != before
-            if left:  # or something came late, as on a busy machine: what is left over is left over again
+            for _ in range(2):  # on a busy machine something may come late; what is left over is left over again
                 terminal.send(view)
                 terminal.wait_until(partial(on_view, terminal, view), f"view {view}")
                 settle(terminal)
                 terminal.send("1")
                 terminal.wait_for("[1 Overview]")
                 before = settle(terminal)
-                terminal.send("\x0c")
-                left = settle(terminal) != before
-            assert not left, f"something of view {view} was left over"
+                terminal.send("\x0c")  # ctrl-l
+                if settle(terminal) == before:
+                    break
+            else:
+                pytest.fail(f"something of view {view} was left over")
         unbroken(terminal, acme)
 
 
