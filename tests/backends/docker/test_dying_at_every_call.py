@@ -1,7 +1,8 @@
 """A worker may die at any call: the next one finishes what it began, or takes it back, whatever it finds.
 
-Seen to fail without the networks being joined again before a health check (who died between two networks). The others were not:
-neither where what runs beside the live one was left running, nor where a live one that does not run was not started.
+Seen to fail without the networks being joined again before a health check (who died between two networks), and with
+the old one stopped before the new one is started (finished, beside). That none of them is left running was not: whatever was taken out, the
+next switch ended it.
 """
 
 import contextlib
