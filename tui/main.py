@@ -69,9 +69,19 @@ def _main(words: list[str]) -> int:
         status = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader left (`qd rollouts | head`). Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()  # the reader left (`qd rollouts | head`)
+    except OSError as error:  # a full disk behind `>`: what could not be written is still there to be written
+        _let_go_of_stdout()
+        if status == Exit.DONE:
+            status = Exit.FAULT
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"qd: standard output: {(error.strerror or str(error)).lower()}\n")
     return status
+
+
+def _let_go_of_stdout() -> None:
+    """Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> int:

@@ -257,13 +257,14 @@ def test_a_closed_standard_stream_is_no_error(filled: Qd, words: list[str], clos
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_output_that_can_not_be_written_is_named_and_is_no_success(filled: Qd) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["as usual", "unbuffered"])
+def test_output_that_can_not_be_written_is_named_and_is_no_success(filled: Qd, unbuffered: str) -> None:
     def into_a_full_disk(*words: str) -> "subprocess.CompletedProcess[str]":
         with open("/dev/full", "w") as full:
             return subprocess.run(
                 filled.command(*words),
                 cwd=filled.directory,
-                env=filled.environ(),
+                env={**filled.environ(), "PYTHONUNBUFFERED": unbuffered},
                 stdin=subprocess.DEVNULL,
                 stdout=full,
                 stderr=subprocess.PIPE,
