@@ -27,7 +27,7 @@ class Told:
     def titles(self) -> list[str]:
         return [str(one["title"]) for one in self.came]
 
-    def until(self, *titles: str, deadline: float = 20.0) -> None:
+    def until(self, *titles: str, deadline: float = 60.0) -> None:
         """Until these came, in this order and no others."""
         try:
             wait_for(lambda: len(self.came) >= len(titles), f"{len(titles)} notifications", deadline)

@@ -112,7 +112,7 @@ def test_a_timer_beside_a_room_is_heard_and_what_a_killed_leader_did_not_tell_is
     field.qd("ready", "--tell", status=0)
     told.until("the way back is closed")
     shutil.move(copy.with_name(f".{copy.name}.away"), copy)
-    told.until("the way back is closed", "the way back is open", deadline=30)
+    told.until("the way back is closed", "the way back is open", deadline=60)
     assert journalled(field) == [CLOSED, OPEN], "the room has heard that it was said"
 
     with field.journal() as journal:  # what a leader writes before it tells, and then is killed
@@ -120,6 +120,6 @@ def test_a_timer_beside_a_room_is_heard_and_what_a_killed_leader_did_not_tell_is
         room.kill()
         seq = journal.record(CLOSED, target=TARGET, body=last.body).seq
     rooms(field.file, target=TARGET, hold=60.0)
-    told.until("the way back is closed", "the way back is open", "the way back is closed", deadline=30)
+    told.until("the way back is closed", "the way back is open", "the way back is closed", deadline=60)
     with field.journal(read_only=True) as journal:
         wait_for(lambda: journal.events(seq, kind="notified", limit=1), "what came of it")
