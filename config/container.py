@@ -16,6 +16,7 @@ class PublishedPort(msgspec.Struct, frozen=True):
     published: str = ""
     host_ip: str = ""  # empty: all addresses
     protocol: str = "tcp"  # tcp | udp | sctp
+    mode: str = ""  # on a swarm: host | ingress; empty: not said, which is ingress there
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -134,6 +135,45 @@ class Limits(msgspec.Struct, frozen=True):
     ulimits: Mapping[str, Ulimit] = msgspec.field(default_factory=dict)
 
 
+class Restart(msgspec.Struct, frozen=True):
+    """When a swarm starts a task again. None: as the swarm does it (after 5 s, without end, everything counted)."""
+
+    condition: str = "any"  # none | on-failure | any
+    delay: float | None = None  # seconds between two attempts
+    max_attempts: int | None = None  # 0: without end
+    window: float | None = None  # seconds in which attempts are counted; 0: all of them are
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How a swarm replaces the tasks of a service, on the way to a release or on the way back."""
+
+    parallelism: int = 1  # tasks at once; 0: all of them
+    delay: float = 0.0  # seconds between two groups of them
+    monitor: float | None = None  # seconds in which a new task that fails counts; None: as the swarm does it (5 s)
+    max_failure_ratio: float = 0.0  # the part of the tasks that may fail, 0 to 1
+    order: str = ""  # start-first | stop-first; empty: not said, which is stop-first
+    failure_action: str = (
+        ""  # pause; empty: not said, the same. Never rollback: no swarm takes a release back by itself
+    )
+
+
+class Deploy(msgspec.Struct, frozen=True):
+    """What only a swarm can do with a service: how many of its tasks run, on which nodes, and how they are replaced."""
+
+    mode: str = "replicated"  # replicated | global: one on each node
+    replicas: int = 1  # of a replicated service; 0: none
+    endpoint_mode: str = ""  # vip | dnsrr; empty: not said, which is vip
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)  # the service's; its containers have their own
+    constraints: tuple[str, ...] = ()  # "node.role == worker"
+    preferences: tuple[str, ...] = ()  # node labels over whose values tasks are spread, "node.labels.zone"
+    max_replicas_per_node: int | None = None  # None: no bound
+    reserved_cpus: float | None = None
+    reserved_memory: int | None = None  # bytes
+    restart: Restart | None = None  # None: as the swarm does it, any
+    update: Pace | None = None  # None: as the swarm does it, one after the other
+    rollback: Pace | None = None  # the same on the way back
+
+
 class ContainerSpec(msgspec.Struct, frozen=True):
     """How a release's container is made. Image, environment variables and secrets' references are the release's own.
 
@@ -194,3 +234,4 @@ class ContainerSpec(msgspec.Struct, frozen=True):
     cgroup: str = ""  # host | private
     cgroup_parent: str = ""
     order: str = ""  # start-first | stop-first; empty: as the container allows
+    deploy: Deploy | None = None  # None: nothing was said that only a swarm can do, or the hosts are engines

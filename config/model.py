@@ -14,10 +14,14 @@ from quarterdeck.config.routers import Routed, Router
 
 
 class Host(msgspec.Struct, frozen=True):
-    """One machine, reached over SSH or as a Docker engine: exactly one of ``ssh`` and ``docker`` is set.
+    """One machine, reached over SSH or as a Docker engine, or a whole Docker Swarm: exactly one of ``ssh``, ``docker`` and ``swarm`` is
+    set.
 
     ``ssh`` is what the user would give to ``ssh``: a name of ~/.ssh/config, or [user@]address[:port].
     ``docker`` is where its engine listens: unix:///path, ssh://[user@]address[:port][/path], tcp://address:port, or context://name.
+    ``swarm`` are the addresses of a swarm's managers, in the same forms, in the order in which they are tried.
+    ``nodes`` is how the engine of a single node of the swarm is reached, in the same forms, with {address} and {hostname} of the node in
+    it; empty: as the managers are.
     ``tls`` is the directory (absolute after loading) with ca.pem, cert.pem and key.pem for tcp://; empty: no TLS.
     ``address`` is the IP address by which routers reach it; empty: the one by which it is reached from here.
     """
@@ -28,6 +32,13 @@ class Host(msgspec.Struct, frozen=True):
     docker: str = ""
     tls: str = ""
     address: str = ""
+    swarm: tuple[str, ...] = ()
+    nodes: str = ""
+
+    @property
+    def contained(self) -> bool:
+        """Whether containers run there."""
+        return bool(self.docker or self.swarm)
 
 
 class SecretReference(msgspec.Struct, frozen=True):

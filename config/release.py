@@ -66,6 +66,8 @@ class Release(msgspec.Struct, frozen=True, dict=True):
             body.pop(key, None)
         if self.container is None:
             del body["container"]  # releases from before there were containers keep their identity
+        else:
+            _without_swarm(body["container"])
         if not self.hooks.steps:
             del body["hooks"]["steps"]  # so do those from before there were canaries
         if self.runner.slots is None:
@@ -75,6 +77,15 @@ class Release(msgspec.Struct, frozen=True, dict=True):
         import hashlib  # OpenSSL with it: who only shows releases needs none
 
         return hashlib.sha256(canonical(body)).hexdigest()
+
+
+def _without_swarm(container: dict[str, Any]) -> None:
+    """Releases from before there were swarms keep their identity, and so do those that say nothing that only a swarm can do."""
+    if container["deploy"] is None:
+        del container["deploy"]
+    for port in container["ports"]:
+        if not port["mode"]:
+            del port["mode"]
 
 
 def canonical(value: Any) -> bytes:

@@ -9,13 +9,16 @@ import pytest
 from quarterdeck.config.container import (
     ContainerFile,
     ContainerSpec,
+    Deploy,
     Device,
     Healthcheck,
     Limits,
     Logging,
     Mount,
     Network,
+    Pace,
     PublishedPort,
+    Restart,
     SecretFile,
     Ulimit,
     Volume,
@@ -51,6 +54,16 @@ FULL = ContainerSpec(
     limits=Limits(ulimits={"nofile": Ulimit(1, 2)}),
     devices=(Device("/dev/a", "/dev/a"),),
 )
+
+ON_A_SWARM = Deploy(
+    labels={"team": "shop"},
+    constraints=("node.role == worker",),
+    preferences=("node.labels.zone",),
+    restart=Restart("on-failure", 5.0, 3, 60.0),
+    update=Pace(2, order="start-first"),
+    rollback=Pace(0),
+)
+SWARMED = msgspec.structs.replace(FULL, ports=(PublishedPort(80, mode="host"),), deploy=ON_A_SWARM)
 
 
 def test_a_release_from_before_there_were_containers_keeps_its_identity() -> None:
@@ -98,7 +111,16 @@ def variants(value: Any) -> Iterator[tuple[str, Any]]:
             yield field.name + at, msgspec.structs.replace(value, **{field.name: one})
 
 
-VARIANTS = dict(variants(FULL))
+def test_a_container_from_before_there_were_swarms_keeps_its_identity() -> None:
+    """This digest was computed by the version before, of the same release: no container had a `deploy` then, no port a `mode`."""
+    release = msgspec.structs.replace(BEFORE, container=FULL)
+    assert release.digest == "d3aa6d9f38460e6c8d0cc1e47b846e104e96c52026dce8e7718220db3e0ac5ad"
+    body = to_json(release)
+    del body["container"]["deploy"], body["container"]["ports"][0]["mode"]
+    assert release_from_json(body).digest == release.digest, "as a journal of that version has it"
+
+
+VARIANTS = dict(variants(FULL)) | {f"swarm: {where}": value for where, value in variants(SWARMED)}
 
 
 def test_every_kind_of_value_is_varied() -> None:
@@ -115,19 +137,24 @@ def test_every_kind_of_value_is_varied() -> None:
         Ulimit,
         Device,
     )
-    assert len(VARIANTS) > sum(len(msgspec.structs.fields(kind)) for kind in (ContainerSpec, *kinds)) - len(kinds)
+    swarms = (Deploy, Restart, Pace, Pace)
+    for prefix, inner in (("swarm: ", (*kinds, *swarms)), ("", kinds)):
+        varied = [where for where in VARIANTS if where.startswith("swarm: ") == bool(prefix)]
+        assert len(varied) > sum(len(msgspec.structs.fields(kind)) for kind in (ContainerSpec, *inner)) - len(inner)
 
 
 @pytest.mark.parametrize("where", VARIANTS)
 def test_each_part_of_a_container_makes_another_release(where: str) -> None:
+    plain = SWARMED if where.startswith("swarm: ") else FULL
     assert (
         msgspec.structs.replace(BEFORE, container=VARIANTS[where]).digest
-        != msgspec.structs.replace(BEFORE, container=FULL).digest
+        != msgspec.structs.replace(BEFORE, container=plain).digest
     )
 
 
 def test_a_container_is_read_back_from_its_release_as_it_was() -> None:
-    release = msgspec.structs.replace(BEFORE, container=FULL)
-    again = release_from_json(to_json(release))
-    assert (again.container, again.digest) == (FULL, release.digest)
-    assert release.digest != BEFORE.digest
+    for spec in (FULL, SWARMED):
+        release = msgspec.structs.replace(BEFORE, container=spec)
+        again = release_from_json(to_json(release))
+        assert (again.container, again.digest) == (spec, release.digest)
+        assert release.digest != BEFORE.digest
