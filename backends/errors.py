@@ -105,6 +105,10 @@ class CommandTimedOut(CommandFailed):
     """A command was ended at its deadline."""
 
 
+class Unhealthy(CommandFailed):
+    """What was started runs, and its health checks say that it is not well."""
+
+
 class NoSpace(BackendError):
     """A disk is full or read-only."""
 

@@ -32,6 +32,29 @@ class KeptRelease(msgspec.Struct, frozen=True):
     warm: bool = False  # its container is kept, stopped: it is started again without a registry
 
 
+class SwarmTask(msgspec.Struct, frozen=True):
+    """A task of a Swarm's service: a container on one of the nodes, or on its way there. ``state`` in Swarm's words (running, starting,
+    preparing, pending, shutdown, …)."""
+
+    id: str
+    slot: int  # 0: of a global service, one a node
+    node: str  # its hostname; empty while it waits for one
+    release: str
+    state: str
+    said: str = ""  # why it waits, or failed
+    wanted: bool = True  # False: it is on its way out
+
+
+class SwarmNode(msgspec.Struct, frozen=True):
+    """A machine of a Swarm, as its managers see it."""
+
+    hostname: str
+    state: str  # ready, down, unknown, disconnected
+    availability: str  # active, pause, drain
+    manager: bool = False
+    leader: bool = False
+
+
 class TargetFacts(msgspec.Struct, frozen=True):
     """What a host says of a target. ``current`` is the release that the link points to, None: none."""
 
@@ -50,6 +73,8 @@ class TargetFacts(msgspec.Struct, frozen=True):
     as_started: bool = True
     left: tuple[str, ...] = ()  # what work that was cut short has left there, by name; it takes no part in anything
     fleet: str = ""  # of which fleet ``current`` was put there, where the host tells that
+    tasks: tuple[SwarmTask, ...] = ()  # of a Swarm: what runs of the target there, and on which node
+    nodes: tuple[SwarmNode, ...] = ()  # of a Swarm: its machines
 
 
 class StageOutcome(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.engine import Engine
     from quarterdeck.backends.hosts.docker.images import Sink, Tagged
     from quarterdeck.backends.hosts.ssh.backend import SshBackend
+    from quarterdeck.backends.hosts.swarm.backend import SwarmBackend
     from quarterdeck.config.container import ContainerSpec
 
 _ENGINE: Final = 10.0  # seconds for an engine that is asked for images to be reached
@@ -38,6 +39,12 @@ class AnyHost(Protocol):
     @property
     def tls(self) -> str: ...
 
+    @property
+    def swarm(self) -> tuple[str, ...]: ...
+
+    @property
+    def nodes(self) -> str: ...
+
 
 class Hosts:
     """The hosts contract for every kind of host. ``ssh_config`` and ``known_hosts``: see ``SshBackend``; engines that are reached over
@@ -57,6 +64,7 @@ class Hosts:
         self._known_hosts = known_hosts
         self._ssh: SshBackend | None = None
         self._docker: DockerBackend | None = None
+        self._swarm: SwarmBackend | None = None
 
     @property
     def fleet(self) -> str:
@@ -69,6 +77,10 @@ class Hosts:
 
     async def connect(self, host: AnyHost, *, deadline: float = 20.0) -> "Connection":
         """Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``, ``NotPermitted`` (an engine's socket)."""
+        if host.swarm:
+            return await self.swarm().connect(
+                Host(host.name, swarm=host.swarm, nodes=host.nodes, tls=host.tls), deadline=deadline
+            )
         if not host.docker:
             return await self.ssh().connect(host, deadline=deadline)
         return await self.docker().connect(
@@ -146,6 +158,13 @@ class Hosts:
 
             self._docker = DockerBackend(self.ssh, self._registry_auth, self._fleet)
         return self._docker
+
+    def swarm(self) -> "SwarmBackend":
+        if self._swarm is None:
+            from quarterdeck.backends.hosts.swarm.backend import SwarmBackend
+
+            self._swarm = SwarmBackend(self.docker, self._registry_auth, self._fleet)
+        return self._swarm
 
     async def _registry_auth(self, repository: str) -> dict[str, str] | None:
         from quarterdeck.backends.artifacts.registry import registry_auth

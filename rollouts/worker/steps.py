@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quarterdeck.backends.errors import ArtifactMissing, BackendError, CommandFailed
+from quarterdeck.backends.errors import ArtifactMissing, BackendError, CommandFailed, Unhealthy
 from quarterdeck.backends.hosts.contract import (
     Connection,
     Fence,
@@ -195,7 +195,7 @@ async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, A
         raise StepFailed(
             step,
             error.told(work.masker.mask),
-            release_at_fault=error.exit_status is not None and not untouched,
+            release_at_fault=(error.exit_status is not None or isinstance(error, Unhealthy)) and not untouched,
             untouched=error.untouched,
         ) from error
     if not outcome.beside:

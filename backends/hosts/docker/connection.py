@@ -34,11 +34,12 @@ from quarterdeck.backends.hosts.docker.exec_session import exec_in_container
 from quarterdeck.backends.hosts.docker.facts import read_facts
 from quarterdeck.backends.hosts.docker.finishing import Wish, clear, finish
 from quarterdeck.backends.hosts.docker.following import follow_target
-from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
+from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.health import HealthChecks
 from quarterdeck.backends.hosts.docker.looking import Seen, together
 from quarterdeck.backends.hosts.docker.making import Around
 from quarterdeck.backends.hosts.docker.new_lines import new_lines_of
+from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.docker.service_figures import service_figures_of
 from quarterdeck.backends.hosts.manifest import check_release_id
 from quarterdeck.config.model import Health, Hook, Logs
@@ -145,9 +146,9 @@ class DockerConnection:
 
         async def change(seen: Seen) -> dict[str, Any]:
             outcome = await switching.switch(gate, seen, around, release, secrets.values, action, op_id, served=served)
-            return outcome if action == "stop" else switching.remembering(outcome, seen, release)
+            return outcome if action == "stop" else switching.remembering(outcome, seen.state, release)
 
-        outcome = await _switched(gate.once(op_id, f"switch {action}", change, beside=around.ask))
+        outcome = await switched(gate.once(op_id, f"switch {action}", change, beside=around.ask))
         if outcome.replayed and outcome.beside:
             await switching.rejoin(gate, release)
         if gate.running is not None:
@@ -161,7 +162,7 @@ class DockerConnection:
         async def change(seen: Seen) -> dict[str, Any]:
             return await switching.retire(gate, seen, release)
 
-        return await _switched(gate.once(op_id, "retire", change))
+        return await switched(gate.once(op_id, "retire", change))
 
     async def withdraw(
         self, release: Release, fence: Fence, op_id: str, *, surely: bool = False, deadline: float = 120.0
@@ -172,7 +173,7 @@ class DockerConnection:
         async def change(seen: Seen) -> dict[str, Any]:
             return await switching.withdraw(gate, seen, release, every=surely)
 
-        return await _switched(gate.once(op_id, "withdraw", change))
+        return await switched(gate.once(op_id, "withdraw", change))
 
     async def clear(self, path: str, fence: Fence, op_id: str, *, deadline: float = 120.0) -> None:  # noqa: ARG002 # of the contract
         """The target's containers, their secret files, and images that no other target needs. Networks, volumes and images that no
@@ -319,7 +320,7 @@ class DockerConnection:
         return Gate(self._engine, fence, words, deadline + grace, wants=wants)
 
 
-async def _switched(going: Awaitable[tuple[dict[str, Any], bool]]) -> SwitchOutcome:
+async def switched(going: Awaitable[tuple[dict[str, Any], bool]]) -> SwitchOutcome:
     started = time.monotonic()
     outcome, replayed = await going
     return SwitchOutcome(

@@ -131,7 +131,7 @@ def _kept(seen: Seen, there: set[str]) -> tuple[KeptRelease, ...]:
     return tuple(
         KeptRelease(
             release,
-            _is_sound(release, manifest)
+            is_sound(release, manifest)
             and ((release in containers and containers[release].image in there) or _digest(manifest) in there),
             manifest,
             release in containers,
@@ -140,7 +140,7 @@ def _kept(seen: Seen, there: set[str]) -> tuple[KeptRelease, ...]:
     )
 
 
-def _is_sound(release: str, manifest: Mapping[str, Any] | None) -> bool:
+def is_sound(release: str, manifest: Mapping[str, Any] | None) -> bool:
     """Whether it is the manifest of that very release: its hash says so."""
     try:
         found = release_from_json(manifest["release"]) if manifest is not None else None

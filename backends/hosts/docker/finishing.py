@@ -1,6 +1,6 @@
 """What comes after a rollout: the good and the bad are remembered, and what nobody goes back to is removed."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,33 +23,65 @@ class Wish:
     warm: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """What becomes of each release that a host remembers. ``protected``: never removed; ``old``: the ids of the others, the newest first;
+    ``leaving``: those that go."""
+
+    protected: frozenset[str]
+    old: tuple[str, ...]
+    leaving: frozenset[str]
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    remaining: Mapping[str, Mapping[str, Any]]  # manifests by id
+
+    def outcome(self, current: str | None) -> dict[str, Any]:
+        """``removed``: ids of releases that can't be gone back to any more; and what is remembered from now on."""
+        return {
+            "removed": [id for id in self.old if id in self.leaving],
+            "state": {
+                "current": current or "",
+                "good": self.good,
+                "bad": self.bad,
+                "releases": self.remaining,
+            },
+        }
+
+
+def sorted_out(
+    state: State,
+    wish: Wish,
+    current: str | None,
+    every: Mapping[str, Mapping[str, Any] | None],
+    running: Collection[str],
+) -> Sorting:
+    """``every``: manifests by id, the oldest first. What runs is never removed."""
+    good = [one for one in state.good if one not in wish.bad and not (wish.good and one == wish.release)]
+    last_good = next((one for one in reversed(good) if one not in (current, wish.release)), "")
+    bad = [one for one in state.bad if one not in wish.bad and not (wish.good and one == wish.release)]
+    protected = {wish.release, last_good, *wish.keep, *([current] if current else [])}
+    old = tuple(id for id in reversed([*every]) if id not in protected)
+    leaving = set(old[max(0, wish.prune_to) :]) - set(running)
+    # Of one that the register has lost, its own manifest is taken over: the container may go, and its image stay.
+    remaining = {id: body for id, body in every.items() if id not in leaving and body is not None}
+    return Sorting(
+        frozenset(protected),
+        old,
+        frozenset(leaving),
+        (*good, wish.release) if wish.good else tuple(good),
+        (*bad, *wish.bad),
+        remaining,
+    )
+
+
 async def finish(gate: Gate, seen: Seen, wish: Wish) -> dict[str, Any]:
     """``removed``: ids of releases that can't be gone back to any more. A removal that fails, fails nothing: it is tried again."""
-    state = seen.state
-    good = [one for one in state.good if one not in wish.bad and not (wish.good and one == wish.release)]
-    last_good = next((one for one in reversed(good) if one not in (seen.current, wish.release)), "")
-    bad = [one for one in state.bad if one not in wish.bad and not (wish.good and one == wish.release)]
-    protected = {seen.current, wish.release, last_good, *wish.keep}
-
     every = _all_releases(seen)
-    old = [id for id in reversed([*every]) if id not in protected]
-    leaving = set(old[max(0, wish.prune_to) :])
-    running = {one.release for one in seen.running}
-    leaving -= running
-    await _remove_containers(gate, seen, protected, leaving, wish.warm)
+    sorting = sorted_out(seen.state, wish, seen.current, every, {one.release for one in seen.running})
+    await _remove_containers(gate, seen, sorting.protected, sorting.leaving, wish.warm)
     await _remove_left_over(gate, seen)
-    # Of one that the register has lost, the container's own manifest is taken over: the container may go, and its image stay.
-    remaining = {id: body for id, body in every.items() if id not in leaving and body is not None}
-    await _remove_images(gate, [_location(every[id]) for id in leaving], remaining)
-    return {
-        "removed": [id for id in old if id in leaving],
-        "state": {
-            "current": seen.current or "",
-            "good": (*good, wish.release) if wish.good else tuple(good),
-            "bad": (*bad, *wish.bad),
-            "releases": remaining,
-        },
-    }
+    await _remove_images(gate, [_location(every[id]) for id in sorting.leaving], sorting.remaining)
+    return sorting.outcome(seen.current)
 
 
 async def clear(gate: Gate, seen: Seen) -> dict[str, Any]:
@@ -74,12 +106,21 @@ async def clear(gate: Gate, seen: Seen) -> dict[str, Any]:
 
 
 def _all_releases(seen: Seen) -> dict[str, Mapping[str, Any] | None]:
-    """Manifests by id, oldest first. Those that only have a container (the register was pruned) are the oldest."""
-    found = {one.release: one.manifest for one in reversed(seen.containers) if one.release not in seen.state.releases}
-    return {**found, **seen.state.releases}
+    return remembered(seen.state, [(one.release, one.manifest) for one in seen.containers])
 
 
-async def _remove_containers(gate: Gate, seen: Seen, protected: set[str | None], leaving: set[str], warm: int) -> None:
+def remembered(
+    state: State, there: Sequence[tuple[str, Mapping[str, Any] | None]]
+) -> dict[str, Mapping[str, Any] | None]:
+    """Manifests by id, the oldest first. ``there``: ids and manifests of what is on the host, the newest first: what the register does not
+    know of (it was pruned) is the oldest."""
+    found = {release: manifest for release, manifest in reversed(there) if release not in state.releases}
+    return {**found, **state.releases}
+
+
+async def _remove_containers(
+    gate: Gate, seen: Seen, protected: Collection[str], leaving: Collection[str], warm: int
+) -> None:
     kept = 0
     stopped = [one for one in seen.containers if not one.runs and not one.is_live]
     for one in stopped:  # those that are always kept count first

@@ -6,24 +6,15 @@ as nothing was asked of the engine since."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from quarterdeck.backends.errors import (
-    BackendError,
-    CommandFailed,
-    CommandTimedOut,
-    EngineRefused,
-    Fenced,
-    NoSpace,
-    Unreachable,
-)
+from quarterdeck.backends.errors import BackendError, EngineRefused, Fenced
 from quarterdeck.backends.hosts.contract import Fence
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, find_image, inspect, look, others, together
+from quarterdeck.backends.hosts.docker.operation import Operation
 from quarterdeck.backends.hosts.docker.overtaken import Undo
 from quarterdeck.backends.hosts.docker.register import Reading, Register, State
-from quarterdeck.backends.secrets.masking import Masker
 
 if TYPE_CHECKING:
     import docker
@@ -33,26 +24,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _RECORDING: Final = 5.0  # seconds
 _JUST_NOW: Final = 0.05  # seconds in which a look counts for what comes right after it
-_OUTPUT_RECORDED: Final = 4096  # characters: all outcomes lie in one label, which is read before every change
-UNCHANGED: Final = "Nothing was changed there"
 
 
-class Gate:
-    """One action of one worker on one target. ``words``: the action in errors; ``wants``: the release that it is to put there, "" where
-    it puts none there, None where it is about something else."""
+class Gate(Operation[Seen]):
+    """See ``Operation``; each call that changes something comes right after a look whether this worker still may."""
 
     def __init__(
         self, engine: "Engine", fence: Fence, words: str, deadline: float, *, wants: str | None = None
     ) -> None:
+        super().__init__(engine.host, fence, words, wants)
         self.engine = engine
-        self.fence = fence
-        self.words = words
-        self.wants = wants
-        self.touched = False
         self.state = State()
         self.running: Body | None = None  # the container that this action has brought up, as it was read back
         self.register = Register(engine, fence.target)
-        self._hidden: set[str] = set()
         self._now = asyncio.get_running_loop().time
         self._until = self._now() + deadline
         self._reading: Reading | None = None  # since which nothing was asked of the engine
@@ -60,17 +44,9 @@ class Gate:
         self._undo: Undo | None = None  # of the last call, until a look has told that it was still ours to make
 
     @property
-    def host(self) -> str:
-        return self.engine.host
-
-    @property
     def left(self) -> float:
         """Seconds that are left of the action's deadline."""
         return max(0.05, self._until - self._now())
-
-    def hide(self, values: Iterable[str]) -> None:
-        """Secrets, which are taken out of whatever is recorded: labels can be read by all who may use the engine."""
-        self._hidden.update(values)
 
     async def ask(self, function: "Callable[[docker.APIClient], T]") -> T:
         """A call that changes nothing."""
@@ -187,103 +163,3 @@ class Gate:
             )
         if after is not reading:  # else nothing had to be written
             self._has_read(after)
-
-    async def once(
-        self,
-        op_id: str,
-        kind: str,
-        action: Callable[[Seen], Awaitable[dict[str, Any]]],
-        *,
-        begun: bool = False,
-        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
-    ) -> tuple[dict[str, Any], bool]:
-        """The outcome of ``action``, and whether it is the recorded one: an operation that has an outcome is not done again. The outcome
-        of a failure is recorded as well, once anything was touched. ``begun``: it is also noted before it begins. ``beside``: what else
-        is asked at the same time as the first look, and changes nothing."""
-        seen = await self.look() if beside is None else (await together(self.look(), beside()))[0]
-        record = seen.state.operations.get(op_id)
-        if record is not None and "outcome" in record:
-            return dict(record["outcome"]), True
-        if record is not None and "error" in record:
-            raise _recorded_error(self.host, self.words, record["error"])
-        if (claim := self.claim(seen)) is not None:
-            try:
-                await self.remember(claim, seen.epoch)
-            except NoSpace as error:  # nothing of the action itself was begun
-                error.untouched, error.left = True, error.left or UNCHANGED
-                raise
-        if begun:
-            await self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "begun": True}))
-        try:
-            outcome = await action(seen)
-        except (Fenced, Unreachable):
-            raise
-        except CommandFailed as error:
-            if not self.touched:
-                error.untouched = True
-                error.left = error.left or UNCHANGED
-                raise
-            failure = _error_record(error, self._masked)
-            # Told in any case; asked for again, it begins with what it finds.
-            await self._unless_overtaken(
-                self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "error": failure}))
-            )
-            raise
-        except BackendError as error:
-            if not self.touched:
-                error.untouched = True
-                error.left = error.left or UNCHANGED
-            else:
-                await self._unless_overtaken(self.check())
-            raise
-        changes: Mapping[str, Any] = outcome.pop("state", {})
-        shown = {**outcome, **({"output": self._masked(outcome["output"])} if "output" in outcome else {})}
-        await self.remember(lambda now: replace(now, **changes).with_operation(op_id, {"kind": kind, "outcome": shown}))
-        return outcome, False
-
-    async def _unless_overtaken(self, asking: Awaitable[None]) -> None:
-        """Where an action failed: that may be so because a newer worker is at work there. Raises ``Fenced`` and no other error."""
-        try:
-            await asking
-        except Fenced as fenced:
-            raise fenced from None
-        except BackendError:
-            return
-
-    def _masked(self, text: str) -> str:
-        return _end(Masker(self._hidden).mask(text))
-
-    def claim(self, seen: Seen) -> Callable[[State], State] | None:
-        """What is remembered before this worker's first change: whoever is older is refused from there on. None: it is so already."""
-        state, current = seen.state, seen.current or ""
-        wanted = state.wanted if self.wants is None else self.wants
-        ours = (self.fence.epoch, self.fence.holder, self.fence.anchor, wanted)
-        if (state.epoch, state.holder, state.anchor, state.wanted) == ours:
-            return None
-        return lambda now: replace(now, current=current, wanted=wanted)
-
-
-def _end(text: str) -> str:
-    return text if len(text) <= _OUTPUT_RECORDED else "…" + text[-_OUTPUT_RECORDED:]
-
-
-def _error_record(error: CommandFailed, masked: Callable[[str], str]) -> dict[str, Any]:
-    return {
-        "problem": masked(error.problem),
-        "exit_status": error.exit_status,
-        "output": masked(error.output),
-        "left": error.left,
-        "timed_out": isinstance(error, CommandTimedOut),
-    }
-
-
-def _recorded_error(host: str, words: str, record: Mapping[str, Any]) -> CommandFailed:
-    kind = CommandTimedOut if record.get("timed_out") else CommandFailed
-    return kind(
-        host,
-        words,
-        f"{record.get('problem', '')}. This is the outcome recorded when it ran",
-        exit_status=record.get("exit_status"),
-        output=str(record.get("output", "")),
-        left=str(record.get("left", "")),
-    )

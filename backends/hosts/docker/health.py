@@ -145,7 +145,7 @@ class HealthChecks:
         self, health: Health, check: HttpCheck | TcpCheck | CommandCheck, release: Release, body: Body
     ) -> tuple[bool, str]:
         if isinstance(check, CommandCheck):
-            return await self._command(check, health.timeout, body)
+            return await check_command(self._engine, check, health.timeout, body["Id"])
         from_here = health.made_from == "bastion"
         address, port, fault = self._where(check, body, from_here=from_here)
         if fault:
@@ -180,20 +180,22 @@ class HealthChecks:
             return LOCALHOST, published, ""
         return "", 0, f"the container has no address, and does not publish port {check.port} (its network is {mode})"
 
-    async def _command(self, check: CommandCheck, timeout: float, body: Body) -> tuple[bool, str]:
-        words = f"the command {check.run!r}"
-        try:
-            status, output = await run_in(
-                self._engine, f"check {words}", body["Id"], limited(check.run, timeout), {}, deadline=timeout + 7.0
-            )
-        except CommandTimedOut:
-            return False, f"{words} did not end within {timeout:g} s"
-        if status == 0:
-            return True, f"{words} ended with 0"
-        if status in BY_LIMIT:
-            return False, f"{words} did not end within {timeout:g} s"
-        said = output.strip().splitlines()[-1:]
-        return False, f"{words} ended with {status}" + (f": {said[0]}" if said else "")
+
+async def check_command(engine: "Engine", check: CommandCheck, timeout: float, container: str) -> tuple[bool, str]:
+    """Runs it in the container. Raises ``BackendError`` where that can't be done."""
+    words = f"the command {check.run!r}"
+    try:
+        status, output = await run_in(
+            engine, f"check {words}", container, limited(check.run, timeout), {}, deadline=timeout + 7.0
+        )
+    except CommandTimedOut:
+        return False, f"{words} did not end within {timeout:g} s"
+    if status == 0:
+        return True, f"{words} ended with 0"
+    if status in BY_LIMIT:
+        return False, f"{words} did not end within {timeout:g} s"
+    said = output.strip().splitlines()[-1:]
+    return False, f"{words} ended with {status}" + (f": {said[0]}" if said else "")
 
 
 def _by_engine(told: Body) -> tuple[bool, str]:

@@ -10,8 +10,9 @@ import msgspec
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.docker import making, names, secret_files
 from quarterdeck.backends.hosts.docker.executing import BY_LIMIT, limited, run_in
-from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
+from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.looking import Container, Seen
+from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.docker.spec import create_request
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.container import ContainerSpec, Healthcheck

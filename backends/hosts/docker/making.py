@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
 from quarterdeck.backends.hosts.docker import names, overtaken, ports, secret_files
 from quarterdeck.backends.hosts.docker.ending import though_it_ends
-from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
+from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, together
+from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.docker.refusals import IN_NETWORK
 from quarterdeck.backends.hosts.docker.register import State
 from quarterdeck.backends.hosts.docker.spec import CreateRequest, create_request

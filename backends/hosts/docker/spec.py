@@ -76,7 +76,7 @@ def create_request(
         ],
         "DeviceCgroupRules": list(spec.device_cgroup_rules),
         "DeviceRequests": [_device_request(one) for one in spec.gpus],
-        **_limits(spec.limits),
+        **limits(spec.limits),
     }
     if spec.init is not None:
         host_config["Init"] = spec.init
@@ -106,7 +106,7 @@ def create_request(
     if spec.stop_signal:
         body["StopSignal"] = spec.stop_signal
     if spec.healthcheck is not None:
-        body["Healthcheck"] = _healthcheck(spec.healthcheck, api)
+        body["Healthcheck"] = healthcheck(spec.healthcheck, api)
     joins = _networks(spec, api)
     host_config["NetworkMode"] = spec.network_mode or (joins[0][0] if joins else "bridge")
     if spec.mac_address and api < (1, 44):
@@ -188,7 +188,7 @@ def _mounts(mounts: Sequence[Mount]) -> tuple[list[str], list[Body]]:
     return binds, found
 
 
-def _limits(limits: Limits) -> Body:
+def limits(limits: Limits) -> Body:
     given: Body = {
         "NanoCpus": None if limits.cpus is None else round(limits.cpus * _SECOND),
         "CpuShares": limits.cpu_shares,
@@ -219,7 +219,7 @@ def _device_request(gpu: Mapping[str, str]) -> Body:
     return body
 
 
-def _healthcheck(check: Healthcheck, api: tuple[int, int]) -> Body:
+def healthcheck(check: Healthcheck, api: tuple[int, int]) -> Body:
     durations = {"Interval": check.interval, "Timeout": check.timeout, "StartPeriod": check.start_period}
     if api >= (1, 44):
         durations["StartInterval"] = check.start_interval

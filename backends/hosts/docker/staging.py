@@ -19,6 +19,7 @@ from quarterdeck.backends.hosts.docker.auth import Auth
 from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.looking import Body, together
 from quarterdeck.backends.hosts.docker.making import Around, make, refuse_a_foreign_holder, spec_of
+from quarterdeck.backends.hosts.docker.operation import Operation
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release
 
@@ -68,14 +69,14 @@ async def _pull(gate: Gate, release: Release, platform: str, auth: Auth) -> Body
     except EngineRefused as error:
         said = error.explanation
     if said:
-        raise _pull_error(gate, release, clean(said))
+        raise pull_error(gate, release, clean(said))
     image = await gate.find_image(release.artifact.location)
     if image is None or not any(one.endswith(f"@{digest}") for one in image.get("RepoDigests") or []):
         raise ArtifactRefused(gate.host, gate.words, f"what was pulled is not {release.artifact.location}", left=_LEFT)
     return image
 
 
-def _pull_error(gate: Gate, release: Release, said: str) -> BackendError:
+def pull_error(gate: Operation[Any], release: Release, said: str) -> BackendError:
     location = release.artifact.location
     registry = location.partition("/")[0] if "." in location.partition("/")[0] else "docker.io"
     text = said.lower()

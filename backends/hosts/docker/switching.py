@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
 from quarterdeck.backends.hosts.docker import making, names, overtaken, ports, secret_files
-from quarterdeck.backends.hosts.docker.gate import UNCHANGED, Gate
+from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, together
+from quarterdeck.backends.hosts.docker.operation import UNCHANGED
+from quarterdeck.backends.hosts.docker.register import State
 from quarterdeck.backends.hosts.docker.spec import can_run_beside, endpoint, restart_policy
 from quarterdeck.backends.hosts.manifest import manifest
 from quarterdeck.backends.text_cleaning import clean
@@ -112,10 +114,10 @@ async def _switch(
     return await _swap(gate, seen, new, release, others, action)
 
 
-def remembering(outcome: Outcome, seen: Seen, release: Release) -> Outcome:
+def remembering(outcome: Outcome, state: State, release: Release) -> Outcome:
     """The outcome of a switch to ``release``, by which it is among the releases that the register knows from then on."""
-    if seen.state.releases.get(release.id, {}).get("digest") != release.digest:
-        others = {id: one for id, one in seen.state.releases.items() if id != release.id}
+    if state.releases.get(release.id, {}).get("digest") != release.digest:
+        others = {id: one for id, one in state.releases.items() if id != release.id}
         outcome["state"]["releases"] = {**others, release.id: manifest(release)}
     return outcome
 

@@ -1,0 +1,116 @@
+"""Runs one command of the fleet file in a task of its own: a job of the Swarm with the release's image, environment, networks, configs and
+secrets, which is removed afterwards. Nobody is led to it."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
+from quarterdeck.backends.hosts.docker.making import spec_of
+from quarterdeck.backends.hosts.docker.names import EPOCH, HOOK, RELEASE, ROLE, TARGET
+from quarterdeck.backends.hosts.docker.operation import UNCHANGED
+from quarterdeck.backends.hosts.swarm import names
+from quarterdeck.backends.hosts.swarm.gate import SwarmGate
+from quarterdeck.backends.hosts.swarm.looking import Seen, Service, Task, list_tasks
+from quarterdeck.backends.hosts.swarm.task_logs import last_words
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.config.release import Release
+
+_PLACING: Final = 120.0  # seconds for a node to be found, and to fetch the image
+_PAUSE: Final = 0.1
+_TAIL: Final = 2000  # lines
+
+
+async def run_hook(
+    gate: SwarmGate, seen: Seen, release: Release, command: str, timeout: float, extra_env: Mapping[str, str]
+) -> dict[str, Any]:
+    """``exit`` and ``output``. Raises ``CommandTimedOut``, and ``CommandFailed`` where it can't be run."""
+    spec_of(gate.host, gate.words, release)
+    holder = seen.kept(release) or next((one for one in seen.services if one.release == release.id), None)
+    if holder is None:
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"release {release.id} is not on the host",
+            exit_status=None,
+            left=UNCHANGED,
+            advice="try again: what a swarm lacks is put there before a hook runs",
+        )
+    env = dict(one.partition("=")[::2] for one in holder.container.get("Env") or ())
+    gate.hide(env[name] for name in release.secrets if name in env)
+    made = await gate.create_service(_job(gate, holder, release, command, {**env, **extra_env}), release)
+    try:
+        task = await _ended(gate, made, timeout)
+        output = await _output(gate, task)
+        if task.exit_status is None:
+            raise CommandFailed(
+                gate.host, gate.words, f"its task was {task.state}: {clean(task.said)}", exit_status=None, output=output
+            )
+        return {"exit": task.exit_status, "output": output}
+    finally:
+        await asyncio.shield(_removed(gate, made))
+
+
+def _job(gate: SwarmGate, holder: Service, release: Release, command: str, env: Mapping[str, str]) -> dict[str, Any]:
+    template = dict(holder.template)
+    container = {
+        **holder.container,
+        "Command": ["/bin/sh", "-c"],
+        "Args": [command],
+        "Env": [f"{name}={value}" for name, value in sorted(env.items())],
+        "Labels": {TARGET: release.target, ROLE: HOOK, RELEASE: release.id},
+        "HealthCheck": {"Test": ["NONE"]},
+        "TTY": False,
+        "OpenStdin": False,
+        "Hostname": "",
+    }
+    networks = [{**one, "Aliases": []} for one in template.get("Networks") or ()]
+    template.update(ContainerSpec=container, RestartPolicy={"Condition": "none"}, Networks=networks, ForceUpdate=0)
+    template["Placement"] = {key: one for key, one in (template.get("Placement") or {}).items() if key != "MaxReplicas"}
+    return {
+        "Name": names.hook(names.live_name(release), secrets.token_hex(4)),
+        "Labels": {TARGET: release.target, ROLE: HOOK, RELEASE: release.id, EPOCH: str(gate.fence.epoch)},
+        "TaskTemplate": template,
+        "Mode": {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}},
+    }
+
+
+async def _ended(gate: SwarmGate, made: Service, timeout: float) -> Task:
+    """``timeout`` begins with the command: until then it waits for a node."""
+    now = asyncio.get_running_loop().time
+    until, running = now() + _PLACING, False
+    while True:
+        tasks = await list_tasks(gate.managers, gate.words, [made.id], deadline=max(10.0, until - now()))
+        ended = next((one for one in tasks if one.has_failed or one.state in ("shutdown", "orphaned")), None)
+        if ended is not None:
+            return ended
+        runs = next((one for one in tasks if one.runs), None)
+        if runs is not None and not running:
+            until, running = now() + timeout, True
+        if now() > until:
+            if runs is not None:
+                raise CommandTimedOut(
+                    gate.host,
+                    gate.words,
+                    f"the command was ended after {timeout:g} s",
+                    exit_status=124,
+                    output=await _output(gate, runs),
+                )
+            why = "; ".join(sorted({clean(one.said) or one.state for one in tasks}))
+            raise CommandFailed(gate.host, gate.words, f"no node has begun it: {why}", exit_status=None)
+        await asyncio.sleep(_PAUSE)
+
+
+async def _output(gate: SwarmGate, task: Task) -> str:
+    try:
+        return (await last_words(gate.managers, task, gate.words, lines=_TAIL))[-65536:]
+    except BackendError as error:
+        return f"(its output can't be read: {error.problem})"
+
+
+async def _removed(gate: SwarmGate, made: Service) -> None:
+    try:
+        await gate.remove(f"/services/{made.id}")
+    except BackendError:
+        return  # ``finish`` removes what is left

@@ -1,0 +1,266 @@
+"""An update of a service, driven and observed task by task. Swarm replaces the tasks; when it goes on is decided here.
+
+How a part is held: Swarm's updater replaces as many tasks as it may at once and waits for the update's delay before the next ones. The
+delay is set so long that it never ends by itself, and any change of the service makes Swarm begin anew with what is left to be replaced.
+So each part ends with our health gate, and a change of a label sets the next one going. A worker that dies leaves an update that stands
+still. (moby/swarmkit, manager/orchestrator/update/updater.go: Supervisor.Update, Updater.Run, worker.) Where Swarm's leader changes in
+between, the new one begins one part by itself: it is gated like the others."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, Unhealthy
+from quarterdeck.backends.hosts.swarm import calls
+from quarterdeck.backends.hosts.swarm.gate import Spec, SwarmGate
+from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_tasks, service_in
+from quarterdeck.backends.hosts.swarm.names import SETTLED
+from quarterdeck.backends.hosts.swarm.nodes import Nodes
+from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_of, pace
+from quarterdeck.backends.hosts.swarm.task_logs import last_words
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.config.container import ContainerSpec, Pace
+from quarterdeck.config.release import Release
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.swarm.health import SwarmHealth
+
+FIRST_PAUSE: Final = 0.03  # seconds between two looks, longer from one to the next
+LONGEST_PAUSE: Final = 0.4
+_LOOK_AT_SERVICE: Final = 1.0  # seconds between two looks whether Swarm itself has paused it
+_NODES: Final = 1.0  # seconds between two looks at the nodes, while something waits for one of them
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the tasks are replaced. ``gated``: each part must be well before the next one begins."""
+
+    pace: Pace
+    order: str
+    gated: bool
+    hold: float  # seconds that a task must stay healthy
+
+    @property
+    def parallelism(self) -> int:
+        return self.pace.parallelism
+
+
+def way_of(spec: ContainerSpec, release: Release, *, proved: bool) -> Way:
+    """``proved``: the release was good there before, so it goes back at once, as ``rollback_config`` says."""
+    deploy = deploy_of(spec)
+    if proved:
+        given = deploy.rollback or Pace(parallelism=0)
+        return Way(given, order_of(spec, deploy.rollback or deploy.update), gated=False, hold=0.0)
+    hold = release.health.min_healthy_time if release.health is not None else 0.0
+    return Way(deploy.update or Pace(), order_of(spec, deploy.update), gated=True, hold=hold)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What has come of an update so far."""
+
+    before: frozenset[str]  # tasks that had failed before it
+    healthy: dict[str, float] = field(default_factory=dict)  # since when, by task
+    moved: int = 0  # tasks that may be new by now
+
+
+class Roll:
+    """One update of ``service`` to ``release``. ``release.health`` gates each part where the way says so."""
+
+    def __init__(
+        self, gate: SwarmGate, nodes: Nodes, health: "SwarmHealth", release: Release, way: Way, seconds: float
+    ) -> None:
+        self._gate = gate
+        self._nodes = nodes
+        self._health = health
+        self._release = release
+        self._way = way
+        self._seconds = seconds  # for each step forward
+        self._now = asyncio.get_running_loop().time
+        self._detail = ""  # of the last check that failed
+
+    async def update(self, seen: Seen, service: Service, build: Callable[[Service], Spec], op_id: str) -> Service:
+        """The service at the end of its update: every task is of the release, runs, and where the way is gated is well. Raises
+        ``CommandFailed`` (``Unhealthy``), ``Fenced``: the update stands still then."""
+        way = self._way
+        before = frozenset(one.id for one in seen.of(service) if one.has_failed)
+        parts = way.gated and 0 < way.parallelism < max(
+            2, service.replicas, len([t for t in seen.of(service) if t.is_wanted])
+        )
+        config = pace(way.pace, way.order, delay=HOLD if parts else None)
+        service = await self._gate.change_service(
+            service, lambda now: {**build(now), "UpdateConfig": config}, self._release
+        )
+        progress = _Progress(before, moved=way.parallelism if parts else 0)
+        service = await self._follow(service, progress, parts=parts)
+        if not parts:
+            return service
+        settled = pace(way.pace, way.order)
+        return await self._gate.change_service(
+            service, lambda now: _labelled({**now.spec, "UpdateConfig": settled}, SETTLED, op_id), self._release
+        )
+
+    async def created(self, service: Service) -> Service:
+        """One that was created, or whose tasks were none, comes up."""
+        return await self._follow(service, _Progress(frozenset()), parts=False)
+
+    async def _follow(self, service: Service, progress: _Progress, *, parts: bool) -> Service:
+        pause, looked = FIRST_PAUSE, self._now()
+        forward = -1
+        while True:
+            tasks = await list_tasks(self._gate.managers, self._gate.words, [service.id], deadline=self._gate.left)
+            new = [one for one in tasks if one.is_wanted and is_of(one, service)]
+            await self._refuse_failed(service, tasks, progress)
+            well = await self._well(new, progress)
+            if len(well) + len([one for one in new if one.runs]) > forward:
+                forward = len(well) + len([one for one in new if one.runs])
+                self._gate.allow(self._seconds)
+                pause = FIRST_PAUSE
+            wanted = await self._wanted(service, tasks)
+            old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
+            if len(well) >= wanted and len(new) == len(well) and not old:
+                if not await self._still_there(tasks):
+                    return service
+            elif parts and len(new) == len(well) >= min(progress.moved, wanted):
+                await self._wait_between()
+                service = await self._gate.change_service(service, lambda now: dict(now.spec), self._release)
+                progress.moved = len(well) + self._way.parallelism
+                forward, pause = -1, FIRST_PAUSE
+                continue
+            if self._now() - looked > _LOOK_AT_SERVICE:
+                looked = self._now()
+                await self._refuse_paused(service)
+            if self._gate.left <= FIRST_PAUSE:
+                raise await self._too_long(service, tasks, new, well, wanted)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    async def _wanted(self, service: Service, tasks: Sequence[Task]) -> int:
+        if service.is_stopped:
+            return 0
+        if not service.is_global:
+            return service.replicas
+        nodes = await self._nodes.all(self._gate.words, deadline=self._gate.left)
+        ready = {one.id for one in nodes if one.is_ready and one.availability == "active"}
+        return max(1, len({one.node for one in tasks if one.is_wanted and one.node in ready}))
+
+    async def _well(self, new: Sequence[Task], progress: _Progress) -> list[Task]:
+        """Of ``new`` those that run and, where that is asked for, are healthy and have been for long enough."""
+        running = [one for one in new if one.runs]
+        if not self._way.gated or self._release.health is None:
+            return running
+        unknown = [one for one in running if one.id not in progress.healthy or self._way.hold > 0.0]
+        outcomes = await self._health.of_tasks(self._release.health, self._release, unknown)
+        for one, outcome in zip(unknown, outcomes, strict=True):
+            if outcome.healthy:
+                progress.healthy.setdefault(one.id, self._now())
+            else:
+                progress.healthy.pop(one.id, None)
+                self._detail = outcome.detail
+        return [
+            one for one in running if self._now() - progress.healthy.get(one.id, self._now() + 1.0) >= self._way.hold
+        ]
+
+    async def _wait_between(self) -> None:
+        if self._way.pace.delay > 0.0:
+            self._gate.allow(self._seconds + self._way.pace.delay)
+            await asyncio.sleep(self._way.pace.delay)
+
+    async def _refuse_failed(self, service: Service, tasks: Sequence[Task], progress: _Progress) -> None:
+        failed = [one for one in tasks if is_of(one, service) and one.has_failed and one.id not in progress.before]
+        if failed:
+            raise await failure(self._gate, self._nodes, service, self._release, failed[-1])
+
+    async def _refuse_paused(self, service: Service) -> None:
+        now = service_in(await self._gate.ask(lambda client: calls.get(client, f"/services/{service.id}")))
+        if now.update in ("paused", "rollback_started", "rollback_paused", "rollback_completed"):
+            raise CommandFailed(
+                self._gate.host,
+                self._gate.words,
+                f"Swarm has {now.update.replace('_', ' ')} the update of {service.name}: {clean(now.update_said)}",
+                exit_status=1,
+            )
+        await self._gate.check()
+
+    async def _still_there(self, tasks: Sequence[Task]) -> bool:
+        """Whether a task of before still runs, or may. One on a node that is lost can't be waited for: the facts tell of it."""
+        leaving = [one for one in tasks if not one.is_wanted and one.may_run and one.node]
+        if not leaving:
+            return False
+        nodes = {one.id: one for one in await self._nodes.all(self._gate.words, deadline=self._gate.left)}
+        return any(one.node in nodes and nodes[one.node].is_ready for one in leaving)
+
+    async def _too_long(
+        self, service: Service, tasks: Sequence[Task], new: Sequence[Task], well: Sequence[Task], wanted: int
+    ) -> CommandFailed:
+        running = [one for one in new if one.runs]
+        left = await what_runs(self._gate)
+        if len(well) < len(running):
+            return Unhealthy(
+                self._gate.host,
+                self._gate.words,
+                f"{len(well)} of {len(running)} tasks of {self._release.version} are well after {self._seconds:g} s: "
+                f"{self._detail or 'they are still watched'}",
+                exit_status=None,
+                left=left,
+            )
+        waiting = next((one for one in new if not one.runs), None)
+        leaving = [one for one in tasks if not one.is_wanted and one.may_run]
+        why = ""
+        if waiting is not None:
+            said = clean(waiting.said)
+            why = f": a task is {waiting.state}{', ' if said else ''}{said}"
+        elif leaving:
+            why = f": {len(leaving)} of before have not ended"
+        return CommandTimedOut(
+            self._gate.host,
+            self._gate.words,
+            f"{len(running)} of {wanted} tasks of {self._release.version} run, and nothing came forward for {self._seconds:g} s{why}",
+            exit_status=None,
+            left=left,
+            advice=f"see why: docker service ps --no-trunc {service.name}",
+        )
+
+
+async def failure(gate: SwarmGate, nodes: Nodes, service: Service, release: Release, task: Task) -> CommandFailed:
+    """In its own last words."""
+    node: Node | None = None
+    output = ""
+    with contextlib.suppress(BackendError):
+        node = await nodes.find(task.node, gate.words, deadline=min(gate.left, 5.0)) if task.node else None
+        output = await last_words(gate.managers, task, gate.words)
+    where = f" on {node.hostname}" if node is not None else ""
+    last = f": {output.splitlines()[-1]}" if output else ""
+    if task.exit_status is None or task.state == "rejected":
+        problem = (
+            f"a task of {release.id}{where} was {task.state}: {clean(task.said) or 'its node does not say why'}{last}"
+        )
+    else:
+        problem = f"a task of {release.id}{where} ended with status {task.exit_status}{last}"
+        if "unhealthy" in task.said:
+            problem = f"a task of {release.id}{where} was found unhealthy by its own check{last}"
+    return CommandFailed(
+        gate.host,
+        gate.words,
+        problem,
+        exit_status=task.exit_status if task.exit_status is not None else 1,
+        output=output,
+        left=await what_runs(gate),
+        advice=f"see: docker service ps --no-trunc {service.name}",
+    )
+
+
+async def what_runs(gate: SwarmGate) -> str:
+    """A sentence for an error."""
+    try:
+        seen = await gate.look()
+    except BackendError:
+        return ""
+    told = [f"{len(seen.running(one))} of {one}" for one in seen.releases_running]
+    return f"Tasks that run now: {', '.join(told)}" if told else "Nothing of it runs there now"
+
+
+def _labelled(spec: Spec, name: str, value: str) -> Spec:
+    return {**spec, "Labels": {**(spec.get("Labels") or {}), name: value}}

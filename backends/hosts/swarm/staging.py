@@ -1,0 +1,99 @@
+"""Brings a release to a Swarm: its image is there to be fetched by digest, and a service without a task holds everything else of it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from quarterdeck.backends.errors import ArtifactRefused, BackendError, CommandFailed, EngineRefused
+from quarterdeck.backends.hosts.docker import images
+from quarterdeck.backends.hosts.docker.auth import Auth
+from quarterdeck.backends.hosts.docker.making import spec_of
+from quarterdeck.backends.hosts.docker.operation import UNCHANGED
+from quarterdeck.backends.hosts.docker.staging import pull_error
+from quarterdeck.backends.hosts.swarm import calls, making
+from quarterdeck.backends.hosts.swarm.credentials import registry_header
+from quarterdeck.backends.hosts.swarm.gate import SwarmGate
+from quarterdeck.backends.hosts.swarm.nodes import Nodes
+from quarterdeck.config.release import Release
+
+if TYPE_CHECKING:
+    import docker
+
+    from quarterdeck.backends.hosts.docker.engine import Engine
+
+_AT_ONCE: Final = 10  # nodes that fetch an image at the same time: they share a registry
+_LEFT: Final = "What runs there runs on"
+
+
+async def stage(
+    gate: SwarmGate, nodes: Nodes, release: Release, values: Mapping[str, str], auth: Auth, fleet: str
+) -> bool:
+    """Whether it was there already. Raises ``ArtifactMissing``, ``ArtifactRefused``, ``NotPermitted``, ``CommandFailed``, ``Fenced``."""
+    spec_of(gate.host, gate.words, release)
+    if images.travels(release):
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"no registry has the image of {release.id}, and the nodes of a swarm fetch theirs from one",
+            exit_status=None,
+            left=UNCHANGED,
+            advice="push it to a registry, and name that in the service's image",
+        )
+    if not release.artifact.location.endswith(f"@sha256:{release.artifact.sha256}"):
+        raise ArtifactRefused(
+            gate.host, gate.words, f"{release.artifact.location} is not named by its digest", left=UNCHANGED
+        )
+    seen = await gate.look()
+    await making.refuse_a_foreign_holder(gate, release)
+    if seen.kept(release) is not None and not values:
+        return True
+    await is_in_registry(gate, release, auth)
+    if (claim := gate.claim(seen)) is not None:
+        await gate.remember(claim, seen.epoch)
+    seen = await gate.claimed(seen)
+    already = seen.kept(release)
+    kept = await making.keep(gate, seen, release, values, "stage", fleet)
+    if already is None:
+        await _fetch_everywhere(gate, nodes, release, auth)
+    return already is not None and kept.version == already.version
+
+
+async def is_in_registry(gate: SwarmGate, release: Release, auth: Auth) -> None:
+    """Asks the registry by way of a manager: what it can't find no node will. Raises what a pull that fails does."""
+    location = release.artifact.location
+    header = await registry_header(auth, release)
+    try:
+        await gate.ask(lambda client: calls.get(client, f"/distribution/{location}/json", header))
+    except EngineRefused as error:
+        raise pull_error(gate, release, error.explanation) from None
+
+
+async def _fetch_everywhere(gate: SwarmGate, nodes: Nodes, release: Release, auth: Auth) -> None:
+    """Lets the nodes that can be reached fetch the image now rather than in the middle of an update. What fails, fails nothing: the node
+    itself fetches it for its task."""
+    try:
+        listed = await nodes.all(gate.words, deadline=gate.left)
+    except BackendError:
+        return
+    repository, _, digest = release.artifact.location.partition("@")
+    credentials = await auth(repository) or {}
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    def pull(client: "docker.APIClient") -> None:
+        lines: Any = client.pull(repository, tag=digest, stream=True, decode=True, auth_config=credentials)
+        for _ in lines:
+            pass
+
+    async def fetch(engine: "Engine") -> None:
+        async with room:
+            await engine.call(gate.words, pull, deadline=gate.left)
+
+    async def of_node(at: int) -> None:
+        try:
+            await fetch(await nodes.engine_of(listed[at], gate.words))
+        except BackendError:
+            return
+
+    await asyncio.gather(
+        *(of_node(at) for at, one in enumerate(listed) if one.is_ready and one.availability == "active")
+    )

@@ -1,0 +1,379 @@
+"""Puts one release in the place of another, and says what is there afterwards. Every path begins with what it finds: one that was cut short
+anywhere is finished, or taken back, by the next switch.
+
+Without a choice of ports there is one service with the target's own name, which goes from release to release. Where a range of ports lets
+two releases be reached side by side, each has a service of its own, which runs or has no task."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
+from quarterdeck.backends.hosts.docker import ports
+from quarterdeck.backends.hosts.docker.making import spec_of
+from quarterdeck.backends.hosts.docker.names import PORTS
+from quarterdeck.backends.hosts.docker.operation import UNCHANGED
+from quarterdeck.backends.hosts.swarm import calls, making, names, spec
+from quarterdeck.backends.hosts.swarm.calls import Body
+from quarterdeck.backends.hosts.swarm.gate import Spec, SwarmGate
+from quarterdeck.backends.hosts.swarm.health import SwarmHealth
+from quarterdeck.backends.hosts.swarm.looking import Seen, Service, is_of, list_tasks
+from quarterdeck.backends.hosts.swarm.nodes import Nodes
+from quarterdeck.backends.hosts.swarm.rolling import Roll, way_of
+from quarterdeck.config.container import ContainerSpec
+from quarterdeck.config.release import Release, canonical
+
+Outcome = dict[str, Any]
+_TRIES: Final = 3
+_PAUSE: Final = 0.1  # seconds between two looks whether something has stopped
+_IN_USE: Final = ("already in use", "is already allocated")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an action works with. ``seconds``: for each step forward of an update."""
+
+    gate: SwarmGate
+    nodes: Nodes
+    health: SwarmHealth
+    fleet: str
+    seconds: float
+
+    def roll(self, release: Release, *, proved: bool) -> Roll:
+        gate = self.gate
+        way = way_of(spec_of(gate.host, gate.words, release), release, proved=proved)
+        return Roll(gate, self.nodes, self.health, release, way, self.seconds)
+
+
+async def switch(
+    means: Means,
+    seen: Seen,
+    release: Release,
+    values: Mapping[str, str],
+    action: str,
+    op_id: str,
+    *,
+    served: bool = False,
+) -> Outcome:
+    gate = means.gate
+    given = spec_of(gate.host, gate.words, release)
+    if action == "stop":
+        return await _stop(means, seen)
+    await making.refuse_a_foreign_holder(gate, release)
+    if seen.kept(release) is None and release.id not in seen.state.releases:
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"release {release.id} is not on the host: the swarm has no service of it",
+            exit_status=None,
+            left=UNCHANGED,
+            advice="try again: what a swarm lacks is put there before it is switched",
+        )
+    kept = await making.keep(gate, seen, release, values, op_id, means.fleet)
+    if ports.has_ranges(given):
+        return await _side_by_side(means, seen, release, kept, given, action, op_id, served=served)
+    return await _in_one_service(means, seen, release, kept, given, action, op_id, served=served)
+
+
+async def _in_one_service(
+    means: Means,
+    seen: Seen,
+    release: Release,
+    kept: Service,
+    given: ContainerSpec,
+    action: str,
+    op_id: str,
+    *,
+    served: bool,
+) -> Outcome:
+    gate, previous = means.gate, seen.current
+    fixed = seen.fixed
+    labels = making.labels(gate, release, op_id, means.fleet)
+    deploy = spec.deploy_of(given)
+    body = spec.service(names.live_name(release), labels, dict(kept.template), spec.mode(deploy), spec.endpoint(given))
+    if action == "none":
+        body = _without_tasks(body)
+    others = [one for one in seen.services if not one.is_fixed and not one.is_stopped]
+    roll = means.roll(release, proved=release.id in seen.state.good)
+    if fixed is not None and fixed.is_global != (deploy.mode == "global"):
+        await gate.remove_service(fixed)  # a service never changes from the one to the other
+        await _ended(means, [fixed])
+        fixed = None
+    if fixed is None:
+        await _stopped(means, others)
+        service = await roll.created(await _create(gate, body, release))
+    elif action == "none":
+        service = await gate.change_service(fixed, lambda now: _over(now, body), release)
+        await _ended(means, [service])
+    else:
+        there = _is_there(seen, fixed, release, body)
+        anew = action == "restart" and not others and not served
+        if there and not anew and fixed.update not in ("updating", "paused"):
+            service = await roll.created(fixed)
+        else:
+            body = _with_force(body, fixed, int(there and anew and fixed.update != "updating"))
+            service = await roll.update(seen, fixed, lambda now: _over(now, body), op_id)
+    await _stopped(means, others)
+    return await _read_back(means, release, previous, service)
+
+
+def _is_there(seen: Seen, fixed: Service, release: Release, body: Spec) -> bool:
+    """Every task is as the release says: nothing would come of an update to it."""
+    return (
+        fixed.release == release.id
+        and making.same_template(fixed.template, body["TaskTemplate"])
+        and fixed.spec.get("Mode") == body["Mode"]
+        and all(is_of(one, fixed) for one in seen.of(fixed) if one.is_wanted)
+    )
+
+
+def _over(now: Service, body: Spec) -> Spec:
+    """``body`` in the place of what the service is; how it is updated is the roll's."""
+    return {**body, "UpdateConfig": now.spec.get("UpdateConfig"), "RollbackConfig": body["RollbackConfig"]}
+
+
+def _with_force(body: Mapping[str, Any], now: Service, more: int) -> Spec:
+    """``more``: how many restarts are asked for beside those that were."""
+    force = int(now.template.get("ForceUpdate") or 0) + more
+    return {**body, "TaskTemplate": {**body["TaskTemplate"], "ForceUpdate": force}}
+
+
+def _without_tasks(body: Mapping[str, Any]) -> Spec:
+    if "Global" in body["Mode"]:
+        return {**body, "TaskTemplate": spec.stopped(dict(body["TaskTemplate"]))}
+    return {**body, "Mode": spec.NONE_RUNS}
+
+
+async def _create(gate: SwarmGate, body: Spec, release: Release) -> Service:
+    for left in reversed(range(_TRIES)):
+        try:
+            return await gate.create_service(body, release)
+        except EngineRefused as error:
+            said = error.explanation
+            if error.status == 409 and "name conflicts" in said and left:
+                # One of ours that is being removed, or an older worker's last call: it is gone, or goes on as ours.
+                seen = await gate.look()
+                if seen.fixed is not None:
+                    return await gate.change_service(seen.fixed, lambda now: _over(now, body), release)
+                for one in seen.aside:
+                    await gate.remove_service(one)
+                continue
+            raise _refused(gate, said) from None
+    raise AssertionError("the last try raises")
+
+
+def _refused(gate: SwarmGate, said: str) -> CommandFailed:
+    in_use = any(words in said for words in _IN_USE)
+    return CommandFailed(
+        gate.host,
+        gate.words,
+        f"the swarm does not take it: {said}",
+        exit_status=None,
+        left="What runs there runs on",
+        advice="another service publishes that port: docker service ls"
+        if in_use
+        else "correct the service's description",
+    )
+
+
+# Each release in a service of its own.
+
+
+async def _side_by_side(
+    means: Means,
+    seen: Seen,
+    release: Release,
+    kept: Service,
+    given: ContainerSpec,
+    action: str,
+    op_id: str,
+    *,
+    served: bool,
+) -> Outcome:
+    previous = seen.current
+    live = seen.live
+    others = [one for one in seen.services if one.id != kept.id and not one.is_stopped]
+    roll = means.roll(release, proved=release.id in seen.state.good)
+    if action == "none":
+        await _stopped(means, [*others, *([] if kept.is_stopped else [kept])])
+        return _outcome(release.id, previous, kept)
+    live_runs = live is not None and not live.is_stopped
+    if live is not None and live.id == kept.id:
+        await _stopped(means, others)
+        restart = live_runs and action == "restart" and not others and not served
+        if restart:
+            service = await roll.update(seen, kept, lambda now: _with_force(now.spec, now, 1), op_id)
+        else:
+            service = await _started(means, seen, roll, kept, release, given, op_id)
+        return await _read_back(means, release, previous, service)
+    if action == "restart" and live is not None and live_runs:
+        await _stopped(means, [one for one in others if one.id != live.id])
+        try:
+            await _started(means, seen, roll, kept, release, given, op_id)
+        except CommandFailed:
+            await _quietly_stopped(means, kept)
+            raise
+        return {"current": previous, "previous": previous, "beside": True, "state": {"current": previous or ""}}
+    await _stopped(means, others)
+    service = await _started(means, seen, roll, kept, release, given, op_id)
+    return await _read_back(means, release, previous, service)
+
+
+async def _started(
+    means: Means, seen: Seen, roll: Roll, kept: Service, release: Release, given: ContainerSpec, op_id: str
+) -> Service:
+    """It runs with all its tasks, on ports that nobody else has."""
+    gate, deploy = means.gate, spec.deploy_of(given)
+    if not kept.is_stopped:
+        return await roll.created(kept)  # by a worker that died, or that was overtaken
+    refused: set[str] = set()
+    while True:
+        listed: list[Body] = await gate.ask(lambda client: calls.get(client, "/services"))
+        taken = {
+            f"{port['PublishedPort']}/{port.get('Protocol', 'tcp')}"
+            for one in listed
+            if one["ID"] != kept.id
+            for port in ((one.get("Endpoint") or {}).get("Spec") or {}).get("Ports") or ()
+            if port.get("PublishedPort")
+        }
+        held = {port for one in seen.services if one.id != kept.id for port in one.chosen_ports}
+        chosen_spec, chosen = ports.choose(given, refused, taken, held)
+
+        def start(now: Service, chosen_spec: ContainerSpec = chosen_spec, chosen: ports.Taken = chosen) -> Spec:
+            labels = {**now.labels, PORTS: " ".join(sorted(chosen)), **making.labels(gate, release, op_id, means.fleet)}
+            return {**now.spec, "Labels": labels, "Mode": spec.mode(deploy), "EndpointSpec": spec.endpoint(chosen_spec)}
+
+        try:
+            service = await gate.change_service(kept, start, release)
+        except EngineRefused as error:
+            refused |= chosen
+            if any(words in error.explanation for words in _IN_USE) and ports.is_left(given, refused):
+                continue
+            raise _refused(gate, error.explanation) from None
+        return await roll.created(service)
+
+
+async def retire(means: Means, seen: Seen, release: Release) -> Outcome:
+    """What ran beside ``release`` ends, and that is current."""
+    gate, previous = means.gate, seen.current
+    if previous == release.id:
+        return {"current": previous, "previous": previous, "state": {"current": previous}}
+    kept = seen.kept(release)
+    if kept is None or kept.is_stopped or not seen.running(release.id):
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"{release.id} does not run beside {previous or 'anything'}",
+            exit_status=None,
+            left=UNCHANGED,
+        )
+    fixed = seen.fixed
+    await _stopped(means, [one for one in seen.services if one.id != kept.id and not one.is_stopped])
+    if fixed is not None:
+        await gate.remove_service(fixed)
+    return await _read_back(means, release, previous, kept)
+
+
+async def withdraw(means: Means, seen: Seen, release: Release, *, every: bool) -> Outcome:
+    previous = seen.current
+    mine = [one for one in seen.services if every or one.release == release.id]
+    await _stopped(means, [one for one in mine if not one.is_stopped])
+    for one in mine:
+        if one.is_fixed:
+            await means.gate.remove_service(one)
+    current = None if every or previous in (None, release.id) else previous
+    return {"current": current, "previous": previous, "state": {"current": current or "", "started": {}}}
+
+
+async def _stop(means: Means, seen: Seen) -> Outcome:
+    await _stopped(means, [one for one in seen.services if not one.is_stopped])
+    return {"current": seen.current, "previous": seen.current, "state": {"current": seen.current or "", "started": {}}}
+
+
+async def _stopped(means: Means, services: Sequence[Service]) -> None:
+    """None of them has a task any more. Returns when what ran has ended, where that can be seen."""
+    gate = means.gate
+    for one in services:
+
+        def stop(now: Service) -> Spec:
+            body = _without_tasks(now.spec)
+            if not now.is_fixed:  # its ports are given up
+                body["EndpointSpec"] = {"Mode": (now.spec.get("EndpointSpec") or {}).get("Mode") or "vip"}
+            return body
+
+        await gate.change_service(one, stop)
+    await _ended(means, services)
+
+
+async def _quietly_stopped(means: Means, service: Service) -> None:
+    """After a failure, which is what is told."""
+    try:
+        await _stopped(means, [service])
+    except BackendError:
+        return  # the facts tell of it, and the next switch ends it
+
+
+async def _ended(means: Means, services: Sequence[Service]) -> None:
+    if not services:
+        return
+    gate = means.gate
+    ids = {one.id for one in services}
+    graces = [one.container_spec.stop_grace_period for one in services if one.container_spec is not None]
+    gate.allow(max([10.0, *graces]) + means.seconds)
+    while True:
+        try:
+            tasks = await list_tasks(gate.managers, gate.words, sorted(ids), deadline=gate.left)
+        except EngineRefused as error:
+            if error.status == 404:
+                return
+            raise
+        nodes = {one.id: one for one in await means.nodes.all(gate.words, deadline=gate.left)}
+        left = [one for one in tasks if one.may_run and one.node in nodes and nodes[one.node].is_ready]
+        if not left:
+            return
+        if gate.left <= _PAUSE:
+            raise CommandFailed(
+                gate.host,
+                gate.words,
+                f"{len(left)} task{'s have' if len(left) > 1 else ' has'} not ended",
+                exit_status=None,
+                advice="see what holds them, on their nodes: docker ps",
+            )
+        await asyncio.sleep(_PAUSE)
+
+
+# What is there afterwards.
+
+
+async def _read_back(means: Means, release: Release, previous: str | None, service: Service) -> Outcome:
+    """Raises ``CommandFailed`` where a task that is to run is of another release."""
+    gate = means.gate
+    seen = await gate.look()
+    now = next((one for one in seen.services if one.id == service.id), None)
+    odd = [
+        one
+        for one in seen.tasks
+        if one.is_wanted and (one.digest != release.digest or one.image != release.artifact.location)
+    ]
+    if now is None or now.release != release.id or odd:
+        what = f"a task of {odd[0].release or odd[0].image}" if odd else "another service"
+        raise CommandFailed(
+            gate.host, gate.words, f"what runs is not {release.id} alone: {what} is there", exit_status=None
+        )
+    return _outcome(release.id, previous, now)
+
+
+def _outcome(current: str | None, previous: str | None, service: Service) -> Outcome:
+    return {
+        "current": current,
+        "previous": previous,
+        "state": {"current": current or "", "started": {"id": service.id, "at": made_as(service)}},
+    }
+
+
+def made_as(service: Service) -> str:
+    """What is compared to tell that somebody has changed the service: all of it but labels, and how it is updated."""
+    parts = {key: service.spec.get(key) for key in ("TaskTemplate", "Mode", "EndpointSpec")}
+    return hashlib.sha256(canonical(making.plain(parts))).hexdigest()[:16]
