@@ -22,6 +22,7 @@ from tests.docker_fleet import DockerField, docker_field_in, stocked_registry
 from tests.engine import DockerEngine, need_docker, short_directory, start_engine
 from tests.requirements_here import need
 from tests.sshd import SshdFleet, sshd_program, start_fleet
+from tests.swarm import Swarm, need_swarm, start_swarm
 from tests.trust import recording
 from tests.trust.recording import promise as promise
 
@@ -120,7 +121,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     kinds: dict[Path, int] = {}
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
-        kind = 0 if "docker" in marks else 1 if marks & {"trust", "sshd"} or item.path in waiting else 2
+        kind = 0 if marks & {"docker", "swarm"} else 1 if marks & {"trust", "sshd"} or item.path in waiting else 2
         kinds[item.path] = min(kind, kinds.get(item.path, kind))
     turns: dict[Path, tuple[bool, float]] = {}
     for kind in range(3):
@@ -190,6 +191,21 @@ def start_docker_engine() -> Iterator[StartDockerEngine]:
     yield start
     for engine in started:
         engine.close()
+
+
+@pytest.fixture(scope="session")
+def the_swarm() -> Iterator[Swarm]:
+    need_swarm()
+    made = start_swarm()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def swarm(the_swarm: Swarm) -> Iterator[Swarm]:
+    """One real Swarm of three managers for the whole run, on which nothing runs. What a test does to it is undone after it."""
+    yield the_swarm
+    the_swarm.clean()
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ _NETS: Final = range(180, 244)  # engines of all runs on this machine: 10.180.0.
 _APPLETS: Final = (
     "sh httpd wget sleep cat echo true false kill date nc tail seq env test printf dd yes head ls id mkdir rm touch tr"
 )
-_SERVES: Final = (
+SERVES: Final = (
     "trap 'exit 0' TERM; httpd -f -p 8080 -h /www & wait"  # the first process of a container ignores TERM by default
 )
 _CAP_NET_ADMIN: Final = 12
@@ -35,7 +35,7 @@ _CAP_SYS_ADMIN: Final = 21
 _STUBBORN: Final = "trap '' TERM; httpd -p 8080 -h /www; while :; do sleep 1; done"
 
 
-def _program(name: str) -> str | None:
+def program_of(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
@@ -44,7 +44,7 @@ def need_docker() -> None:
     need(os.geteuid() == 0, "root (for a Docker engine)")
     need(_may(_CAP_SYS_ADMIN) and _may(_CAP_NET_ADMIN), "the right to mount and to make bridges (for a Docker engine)")
     for program, package in (("dockerd", "docker.io"), ("iptables", "iptables"), ("ip", "iproute2")):
-        need(_program(program) is not None, f"{program} (package {package})")
+        need(program_of(program) is not None, f"{program} (package {package})")
     need(_busybox() is not None, "busybox that needs no library (package busybox-static)")
 
 
@@ -55,7 +55,7 @@ def _may(capability: int) -> bool:
 
 
 def _busybox() -> Path | None:
-    found = _program("busybox")
+    found = program_of("busybox")
     if found is None:
         return None
     # The package busybox is linked against libc, which an image made of nothing else does not have.
@@ -137,7 +137,7 @@ class DockerEngine:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         threads = Path(f"/proc/{self.process.pid}/task")
-        wait_for(lambda: all(_state_of(thread) == "T" for thread in threads.iterdir()), "every thread stands still")
+        wait_for(lambda: all(state_of(thread) == "T" for thread in threads.iterdir()), "every thread stands still")
 
     def thaw(self) -> None:
         assert self.process is not None
@@ -159,25 +159,8 @@ class DockerEngine:
         ``files``: further ones by their absolute paths. ``exits``: its process ends at once with 1. ``healthy`` False: there is no
         /health. ``ignores_term``: only SIGKILL ends it. ``command`` instead of all that; ``changes`` as in a Dockerfile.
         """
-        tag = reference.rpartition(":")[2]
-        content = {
-            "/etc/passwd": "root:x:0:0:root:/:/bin/sh\n",
-            "/www/version": f"{tag}\n",
-            "/www/index.html": "hello\n",
-        }
-        if healthy:
-            content["/www/health"] = "ok\n"
-        content.update(files or {})
-        words = list(command) or ["sh", "-c", "exit 1" if exits else _STUBBORN if ignores_term else _SERVES]
-        said = ", ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in words)
-        self.client.import_image_from_data(
-            tree(content),
-            repository=reference.rpartition(":")[0],
-            tag=tag,
-            changes=["ENV PATH=/bin", "EXPOSE 8080", f"LABEL app.version={tag}", f"CMD [{said}]", *changes],
-        )
-        made: str = self.client.inspect_image(reference)["Id"]
-        return made
+        words = list(command) or ["sh", "-c", "exit 1" if exits else _STUBBORN if ignores_term else SERVES]
+        return make_image(self.client, reference, words, files, healthy=healthy, changes=changes)
 
     def run(self, image: str, name: str | None = None, **arguments: Any) -> str:
         """A started container's id; ``arguments`` as ``APIClient.create_container`` takes them, ``host`` those of its host_config."""
@@ -216,7 +199,7 @@ class DockerEngine:
 
 def start_engine(directory: Path, arguments: Sequence[str] = ()) -> DockerEngine:
     """An engine that answers, in ``directory``, which is made, and removed by ``close``."""
-    held, net = _own_net()
+    held, net = own_net()
     engine = DockerEngine(directory, net, tuple(arguments), _held=held)
     # Ends what was left, should this process be killed: its end closes the pipe. The network is the watchdog's too, for so long.
     engine._watchdog = subprocess.Popen(
@@ -240,21 +223,57 @@ def short_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="qdt-"))
 
 
-def _own_net() -> tuple[socket.socket, int]:
+def own_net() -> tuple[socket.socket, int]:
     """The number of a network that nothing else here uses, and what holds it: a name that the kernel forgets with its last holder."""
     words = ["ip", "-o", "-4", "route", "show", "table", "all"]
     routes = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout
     for net in random.SystemRandom().sample(_NETS, len(_NETS)):
         if f" 10.{net}." in f" {routes}".replace("\n", " "):
             continue
-        held = socket.socket(socket.AF_UNIX)
-        try:
-            held.bind(f"\0quarterdeck-test-net-{net}")
-        except OSError:
-            held.close()
-        else:
+        if held := hold_net(net):
             return held, net
     raise RuntimeError("no network is free for a Docker engine")
+
+
+def hold_net(net: int) -> socket.socket | None:
+    """Holds that number for as long as what it gives is open; None when somebody else does."""
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(f"\0quarterdeck-test-net-{net}")
+    except OSError:
+        held.close()
+        return None
+    return held
+
+
+def make_image(
+    client: docker.APIClient,
+    reference: str,
+    command: Sequence[str],
+    files: Mapping[str, str] | None = None,
+    *,
+    healthy: bool = True,
+    changes: Sequence[str] = (),
+) -> str:
+    """Makes ``name:tag`` on an engine, of busybox, with /www/version (the tag) and /www/health (ok, with ``healthy``); its id."""
+    repository, _, tag = reference.rpartition(":")
+    content = {
+        "/etc/passwd": "root:x:0:0:root:/:/bin/sh\n",
+        "/www/version": f"{tag}\n",
+        "/www/index.html": "hello\n",
+    }
+    if healthy:
+        content["/www/health"] = "ok\n"
+    content.update(files or {})
+    said = ", ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in command)
+    client.import_image_from_data(
+        tree(content),
+        repository=repository,
+        tag=tag,
+        changes=["ENV PATH=/bin", "EXPOSE 8080", f"LABEL app.version={tag}", f"CMD [{said}]", *changes],
+    )
+    made: str = client.inspect_image(reference)["Id"]
+    return made
 
 
 def tree(files: Mapping[str, str]) -> bytes:
@@ -279,6 +298,6 @@ def tree(files: Mapping[str, str]) -> bytes:
     return packed.getvalue()
 
 
-def _state_of(thread: Path) -> str:
+def state_of(thread: Path) -> str:
     """As the kernel calls it: R, S, T …"""
     return (thread / "stat").read_text().rpartition(")")[2].split()[0]

@@ -1,0 +1,465 @@
+"""A real Docker Swarm on this machine: three managers, each an engine in a network namespace of its own, and a registry for them.
+
+Leaves no process, mount, namespace or cable behind, however the tests end. The kernel may lack what Swarm's virtual addresses and its
+routing mesh need (IPVS): services here say ``endpoint_mode: dnsrr`` and publish their ports in host mode.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import docker
+import docker.errors
+import docker.types
+import httpx
+
+from tests.engine import SERVES, hold_net, make_image, need_docker, own_net, program_of, state_of
+from tests.requirements_here import need
+from tests.sshd import wait_for
+
+_SCRIPT: Final = Path(__file__).with_name("swarm.sh")
+_HEARTBEAT: Final = 1_000_000_000  # ns; a node that missed three of them is down
+_LONG: Final = 90.0  # s; an election takes up to 20 of them on a machine with nothing else to do
+_NOT_YET: Final = (OSError, docker.errors.DockerException)  # requests' own errors are OSErrors
+_OF_EVERY_ENGINE: Final = {"bridge", "host", "none", "ingress", "docker_gwbridge"}
+
+
+def need_swarm() -> None:
+    """Skips, or fails where everything is required, when no Swarm can be started here."""
+    need_docker()
+    for program, package in (
+        ("docker-registry", "docker-registry"),
+        ("nsenter", "util-linux"),
+        ("unshare", "util-linux"),
+    ):
+        need(program_of(program) is not None, f"{program} (package {package})")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One manager. ``index`` counts from 0, as in ``Swarm.nodes``; ``address`` can be reached from this machine."""
+
+    index: int
+    hostname: str
+    socket: Path
+    address: str
+
+    @property
+    def docker(self) -> str:
+        return f"unix://{self.socket}"
+
+    def get(self, port: int, path: str = "/version") -> str | None:
+        """What is answered there over HTTP, without white space at its ends; None when nothing good is."""
+        try:
+            answer = httpx.get(f"http://{self.address}:{port}{path}", timeout=5, trust_env=False)
+        except httpx.HTTPError:
+            return None
+        return answer.text.strip() if answer.is_success else None
+
+
+@dataclass
+class Swarm:
+    """Nodes are named by their index. Whoever stops or freezes one need not bring it back: ``clean`` does."""
+
+    directory: Path
+    net: int
+    nodes: list[Node]
+    registry: str
+    _held: socket.socket = field(repr=False)
+    _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict, repr=False)
+    _registry_process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _watchdog: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _clients: dict[int, docker.APIClient] = field(default_factory=dict, repr=False)
+    _frozen: set[int] = field(default_factory=set, repr=False)
+    _pushed: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def managers(self) -> list[str]:
+        """Every manager's engine, as the fleet file names one."""
+        return [node.docker for node in self.nodes]
+
+    @property
+    def nodes_template(self) -> str:
+        """Any node's engine, with its hostname for ``{hostname}``."""
+        return f"unix://{self.directory}/{{hostname}}/engine.sock"
+
+    def api(self, index: int) -> docker.APIClient:
+        """The SDK's own client of that node's engine, for what a test prepares and looks at."""
+        if index not in self._clients:
+            self._clients[index] = docker.APIClient(base_url=self.nodes[index].docker, version="auto", timeout=30)
+        return self._clients[index]
+
+    def log(self, index: int) -> str:
+        """Of that node's engine."""
+        return (self.directory / f"{self.nodes[index].hostname}.log").read_text(errors="replace")
+
+    @property
+    def any_api(self) -> docker.APIClient:
+        """A client of a manager that is neither stopped nor frozen."""
+        return self.api(next(index for index in self._processes if index not in self._frozen))
+
+    @property
+    def leader(self) -> int:
+        """The leader's index, as a manager knows it that is neither stopped nor frozen. Raises ``LookupError`` while there is none."""
+        for node in self.members().values():
+            if node.get("ManagerStatus", {}).get("Leader"):
+                return self._index_of(node)
+        raise LookupError("the swarm has no leader")
+
+    def members(self) -> dict[str, dict[str, Any]]:
+        """Nodes as the API describes them, by ID. Raises ``LookupError`` while no leader is there to ask."""
+        try:
+            return {node["ID"]: node for node in self.any_api.nodes()}
+        except _NOT_YET as error:
+            raise LookupError(f"no manager answers for the swarm: {error}") from error
+
+    def _index_of(self, member: Mapping[str, Any]) -> int:
+        hostname = member["Description"]["Hostname"]
+        return next(node.index for node in self.nodes if node.hostname == hostname)
+
+    def _run(self, command: str, *more: str) -> None:
+        subprocess.run(
+            ["sh", str(_SCRIPT), command, str(self.directory), str(self.net), *more],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+    def _become(self, log: str, command: str, *more: str) -> subprocess.Popen[bytes]:
+        with (self.directory / log).open("ab") as written:
+            return subprocess.Popen(
+                ["sh", str(_SCRIPT), command, str(self.directory), str(self.net), *more],
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=written,
+                start_new_session=True,
+            )
+
+    def start(self) -> None:
+        """All of it, from nothing; waits until every manager is there."""
+        self._run("up")
+        self._registry_process = self._become("registry.log", "registry")
+        for node in self.nodes:
+            self._boot(node.index)
+        for node in self.nodes:
+            self._wait_for_engine(node.index)
+        first = self.nodes[0]
+        self.api(0).init_swarm(
+            advertise_addr=first.address,
+            listen_addr=f"{first.address}:2377",
+            swarm_spec=self.api(0).create_swarm_spec(dispatcher_heartbeat_period=_HEARTBEAT),
+        )
+        for node in self.nodes[1:]:
+            self._join(node.index)
+        wait_for(self._registry_answers, "the registry answers")
+        self._wait_until_whole()
+
+    def _registry_answers(self) -> bool:
+        try:
+            return httpx.get(f"http://{self.registry}/v2/", trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def _boot(self, index: int) -> None:
+        node = self.nodes[index]
+        self._processes[index] = self._become(f"{node.hostname}.log", "start", str(index + 1))
+
+    def _wait_for_engine(self, index: int) -> None:
+        process = self._processes[index]
+
+        def answers_or_ended() -> bool:
+            if process.poll() is not None:
+                return True
+            try:
+                return self.api(index).ping() is True
+            except _NOT_YET:
+                return False
+
+        wait_for(answers_or_ended, f"the engine of {self.nodes[index].hostname} answers", _LONG)
+        if process.poll() is not None:
+            raise RuntimeError(f"the engine of {self.nodes[index].hostname} ended:\n{self.log(index)[-3000:]}")
+
+    def _join(self, index: int) -> None:
+        """As a manager, through one that is there."""
+        node = self.nodes[index]
+        inside = next(other for other in self.nodes if other.index != index and self._is_member(other.index))
+        self.api(index).join_swarm(
+            remote_addrs=[f"{inside.address}:2377"],
+            join_token=self.api(inside.index).inspect_swarm()["JoinTokens"]["Manager"],
+            advertise_addr=node.address,
+            listen_addr=f"{node.address}:2377",
+        )
+
+    def _is_member(self, index: int) -> bool:
+        said = self.api(index).info()["Swarm"]
+        return said["LocalNodeState"] == "active" and bool(said["ControlAvailable"])
+
+    def _wait_until_whole(self) -> None:
+        """Every node is a manager that is ready and takes tasks, and there is a leader, each of them says so."""
+        wait_for(lambda: all(self._sees_all(node.index) for node in self.nodes), "every node is back", _LONG)
+
+    def _sees_all(self, index: int) -> bool:
+        try:
+            members = self.api(index).nodes()
+        except _NOT_YET:
+            return False
+        good = {
+            node["Description"].get("Hostname")
+            for node in members
+            if node["Status"]["State"] == "ready"
+            and node["Spec"]["Availability"] == "active"
+            and node.get("ManagerStatus", {}).get("Reachability") == "reachable"
+        }
+        leads = any(node.get("ManagerStatus", {}).get("Leader") for node in members)
+        return leads and len(members) == len(self.nodes) and good == {node.hostname for node in self.nodes}
+
+    def image(
+        self,
+        name: str,
+        version: str,
+        *,
+        command: Sequence[str] | None = None,
+        files: Mapping[str, str] | None = None,
+        exits: bool = False,
+        healthy: bool = True,
+        changes: Sequence[str] = (),
+    ) -> str:
+        """Pushes an image as ``DockerEngine.image`` makes it (port 8080 with /version and /health) and gives its reference by digest.
+
+        No node has it yet. ``exits``: its process says ``oops`` and ends at once with 7. ``healthy`` False: there is no /health.
+        ``command`` instead of all that, ``files`` and ``changes`` as there.
+        """
+        known = repr((name, version, command, files, exits, healthy, changes))
+        if known not in self._pushed:
+            client, tagged = self.any_api, f"{self.registry}/{name}:{version}"
+            words = command or ["sh", "-c", "echo oops; exit 7" if exits else SERVES]
+            made = make_image(client, tagged, words, files, healthy=healthy, changes=changes)
+            said = client.push(tagged)
+            assert "errorDetail" not in said, said
+            digests: list[str] = client.inspect_image(tagged)["RepoDigests"]
+            client.remove_image(made, force=True)
+            self._pushed[known] = next(one for one in digests if one.startswith(f"{self.registry}/{name}@"))
+        return self._pushed[known]
+
+    def service(
+        self,
+        name: str,
+        image: str,
+        *,
+        port: int | None = None,
+        replicas: int = 3,
+        labels: Mapping[str, str] | None = None,
+    ) -> str:
+        """Creates a plain one and gives its ID at once. ``port``: published in host mode by every task, for 8080."""
+        endpoint = docker.types.EndpointSpec(mode="dnsrr", ports={port: (8080, "tcp", "host")} if port else None)
+        template = docker.types.TaskTemplate(docker.types.ContainerSpec(image, stop_grace_period=3_000_000_000))
+        made: str = self.any_api.create_service(
+            template,
+            name=name,
+            labels=dict(labels or {}),
+            mode=docker.types.ServiceMode("replicated", replicas),
+            endpoint_spec=endpoint,
+        )["ID"]
+        return made
+
+    def running_on(self, service: str) -> list[int]:
+        """Indexes of the nodes where its tasks run, one for each task, as the swarm knows it."""
+        members = self.members()
+        tasks = self.any_api.tasks(filters={"service": service})
+        return sorted(self._index_of(members[one["NodeID"]]) for one in tasks if one["Status"]["State"] == "running")
+
+    def stop_node(self, index: int) -> None:
+        """As a machine that is lost: its cable first, so that nobody is told, then its engine and all that ran on it."""
+        self._run("lose", str(index + 1))
+        self._frozen.discard(index)
+        process = self._processes.pop(index, None)
+        if process is not None:
+            process.wait(timeout=30)
+
+    def start_node(self, index: int) -> None:
+        """Boots a stopped one with the disk that it had, and waits until the swarm counts it as ready and as a manager again."""
+        if index in self._processes:
+            return
+        self._boot(index)
+        self._wait_for_engine(index)
+        wait_for(lambda: self._is_back(index), f"{self.nodes[index].hostname} is back", _LONG)
+
+    def _is_back(self, index: int) -> bool:
+        """It has a leader to ask, and by that one it is ready: whoever was not missed yet would be it without having come back."""
+        try:
+            own = self.api(index).inspect_node(self.api(index).info()["Swarm"]["NodeID"])
+        except _NOT_YET:
+            return False
+        return own["Status"]["State"] == "ready" and own["ManagerStatus"]["Reachability"] == "reachable"
+
+    def freeze(self, index: int) -> None:
+        """SIGSTOP to its engine: connections are taken and nothing is answered. What runs in its containers goes on."""
+        self._frozen.add(index)
+        process = self._processes[index]
+        process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{process.pid}/task")
+        wait_for(lambda: all(state_of(thread) == "T" for thread in threads.iterdir()), "every thread stands still")
+
+    def thaw(self, index: int) -> None:
+        self._frozen.discard(index)
+        self._processes[index].send_signal(signal.SIGCONT)
+
+    def clean(self) -> None:
+        """All nodes are back, ready and active managers without labels; no service, task, container, configuration, secret, network or
+        volume is left. Images stay. Raises ``TimeoutError`` with what was in the way."""
+        for node in self.nodes:
+            if node.index in self._frozen:
+                self.thaw(node.index)
+            if node.index not in self._processes:
+                self._boot(node.index)
+        for node in self.nodes:
+            self._wait_for_engine(node.index)
+        in_the_way = "nothing was looked at yet"
+
+        def is_clean() -> bool:
+            nonlocal in_the_way
+            try:
+                in_the_way = self._remove_something()
+            except (*_NOT_YET, LookupError, StopIteration) as error:
+                in_the_way = str(error)
+            return not in_the_way
+
+        try:
+            wait_for(is_clean, "the swarm is clean", _LONG)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; in its way: {in_the_way}") from None
+        self._wait_until_whole()
+
+    def _remove_something(self) -> str:
+        """Takes one step towards a clean swarm; says which, nothing when there was none to take."""
+        self._bring_members_back()
+        client = self.any_api
+        if services := client.services():
+            for service in services:
+                client.remove_service(service["ID"])
+            return "services"
+        for node in self.nodes:
+            engine = self.api(node.index)
+            if containers := engine.containers(all=True):
+                for container in containers:
+                    with contextlib.suppress(docker.errors.APIError):  # the swarm removes it too
+                        engine.remove_container(container["Id"], force=True, v=True)
+                return f"containers on {node.hostname}"
+        if client.tasks():
+            return "tasks"
+        for kind, found, remove in (
+            ("configurations", client.configs(), client.remove_config),
+            ("secrets", client.secrets(), client.remove_secret),
+        ):
+            if found:
+                for one in found:
+                    remove(one["ID"])
+                return kind
+        for node in self.nodes:
+            engine = self.api(node.index)
+            if networks := [one for one in engine.networks() if one["Name"] not in _OF_EVERY_ENGINE]:
+                for network in networks:
+                    engine.remove_network(network["Id"])
+                return f"networks on {node.hostname}"
+            if volumes := engine.volumes()["Volumes"]:
+                for volume in volumes:
+                    engine.remove_volume(volume["Name"], force=True)
+                return f"volumes on {node.hostname}"
+        return ""
+
+    def _bring_members_back(self) -> None:
+        """Whoever left joins again, whoever was demoted, drained or labelled is as at the beginning, and nobody else is listed."""
+        members = self.members()
+        for node in self.nodes:
+            said = self.api(node.index).info()["Swarm"]
+            if said["LocalNodeState"] == "inactive":
+                self._join(node.index)
+            elif said["LocalNodeState"] == "error" or said["NodeID"] not in members:
+                self.api(node.index).leave_swarm(force=True)
+                self._join(node.index)
+        own = {self.api(node.index).info()["Swarm"]["NodeID"] for node in self.nodes}
+        wanted = {"Availability": "active", "Role": "manager", "Labels": {}}
+        for member in self.members().values():
+            version, spec = member["Version"]["Index"], member["Spec"]
+            if member["ID"] in own:
+                if {"Labels": {}, **spec} != wanted:
+                    self.any_api.update_node(member["ID"], version, wanted)
+            elif spec["Role"] == "manager":
+                self.any_api.update_node(member["ID"], version, {**spec, "Role": "worker"})
+            else:
+                self.any_api.remove_node(member["ID"], force=True)
+
+    def close(self) -> None:
+        """Ends all of it."""
+        for client in self._clients.values():
+            client.close()
+        try:
+            self._run("down")
+        finally:
+            for process in (*self._processes.values(), self._registry_process):
+                if process is not None:
+                    process.wait(timeout=30)
+            self._processes.clear()
+            if self._watchdog is not None:
+                self._watchdog.kill()
+                self._watchdog.communicate(timeout=10)
+            self._held.close()
+
+
+def start_swarm(count: int = 3) -> Swarm:
+    """A swarm of so many managers; what runs that were killed have left of theirs goes first."""
+    remove_leftovers()
+    held, net = own_net()
+    directory = _directory_of(net)
+    nodes = [
+        Node(index, name, directory / name / "engine.sock", f"10.{net}.0.{index + 1}")
+        for index, name in enumerate(f"node-{number}" for number in range(1, count + 1))
+    ]
+    swarm = Swarm(directory, net, nodes, f"10.{net}.0.253:5000", held)
+    # Ends what was left, should this process be killed: its end closes the pipe. The network is the watchdog's too, for so long.
+    swarm._watchdog = subprocess.Popen(
+        ["sh", "-c", 'cat >/dev/null; exec sh "$@"', "watchdog", str(_SCRIPT), "down", str(directory), str(net)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=(held.fileno(),),
+    )
+    try:
+        swarm.start()
+    except BaseException:
+        swarm.close()
+        raise
+    return swarm
+
+
+def _directory_of(net: int) -> Path:
+    """Short, as its sockets' paths must be, and found again by whoever comes after a run that was killed together with its watchdog."""
+    return Path(f"/run/qdt{net}")
+
+
+def remove_leftovers() -> list[int]:
+    """Ends swarms that nobody holds any more; gives the numbers of their networks."""
+    names = os.listdir("/run") + (os.listdir("/run/netns") if Path("/run/netns").is_dir() else [])
+    found = {int(match[1]) for name in names if (match := re.fullmatch(r"qdt(\d+)(?:-.+)?", name))}
+    removed = []
+    for net in sorted(found):
+        held = hold_net(net)
+        if held is None:
+            continue
+        with held:
+            subprocess.run(
+                ["sh", str(_SCRIPT), "down", str(_directory_of(net)), str(net)],
+                check=True,
+                stdin=subprocess.DEVNULL,
+                timeout=60,
+            )
+        removed.append(net)
+    return removed

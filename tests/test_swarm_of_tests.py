@@ -1,0 +1,215 @@
+"""The swarm that tests start is a real one, is found clean by every test, and leaves nothing behind, however the tests end."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import docker.types
+import pytest
+
+from tests.sshd import wait_for
+from tests.swarm import Swarm, need_swarm, remove_leftovers
+
+pytestmark = [pytest.mark.swarm, pytest.mark.root]
+PORT = 8081
+_STARTS = """
+import time
+from tests.swarm import start_swarm
+swarm = start_swarm()
+swarm.service("web", swarm.image("app", "1"), port=8081)
+while swarm.running_on("web") != [0, 1, 2]:
+    time.sleep(0.1)
+print(swarm.net, swarm._watchdog.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def left_of(net: int) -> list[str]:
+    """Directories, mounts, addresses, namespaces, control groups and processes of the swarm with that network."""
+    name = f"qdt{net}"
+    found = [str(entry) for entry in Path("/run").glob(name)]
+    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" /run/{name}" in line]
+    addresses = subprocess.run(
+        ["ip", "-o", "-4", "addr"], capture_output=True, text=True, timeout=20, check=True
+    ).stdout
+    found += [line for line in addresses.splitlines() if f" 10.{net}." in line]
+    found += [str(entry) for entry in Path("/run/netns").glob(f"{name}-*")]
+    found += [str(group) for pattern in (name, f"*/{name}") for group in Path("/sys/fs/cgroup").glob(pattern)]
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words, groups = (entry / "cmdline").read_bytes(), (entry / "cgroup").read_text()
+        except OSError:
+            continue
+        if f"/run/{name}/".encode() in words or f":/{name}/" in groups:
+            found.append(words.decode(errors="replace"))
+    return found
+
+
+def answers(swarm: Swarm, *indexes: int) -> list[str | None]:
+    return [swarm.nodes[index].get(PORT) for index in indexes or range(len(swarm.nodes))]
+
+
+def runs(swarm: Swarm, indexes: list[int]) -> None:
+    wait_for(lambda: swarm.running_on("web") == indexes, f"tasks run on {indexes}", 60)
+
+
+def test_three_managers_are_found_by_address_and_by_hostname(swarm: Swarm) -> None:
+    assert [node.hostname for node in swarm.nodes] == ["node-1", "node-2", "node-3"]
+    for node in swarm.nodes:
+        said = swarm.api(node.index).info()
+        assert said["Name"] == node.hostname
+        assert said["Swarm"]["ControlAvailable"]
+        assert said["Swarm"]["NodeAddr"] == node.address
+        assert swarm.managers[node.index] == swarm.nodes_template.format(hostname=node.hostname)
+    assert swarm.leader in range(3)
+
+
+def test_a_service_runs_on_every_node_and_answers_from_here(swarm: Swarm) -> None:
+    image = swarm.image("app", "7")
+    assert image.startswith(f"{swarm.registry}/app@sha256:")
+    assert image == swarm.image("app", "7")
+    swarm.service("web", image, port=PORT)
+    runs(swarm, [0, 1, 2])
+    assert answers(swarm) == ["7", "7", "7"]
+    assert [node.get(PORT, "/health") for node in swarm.nodes] == ["ok", "ok", "ok"]
+
+
+def test_tasks_on_different_nodes_reach_each_other(swarm: Swarm) -> None:
+    """Over an overlay network of theirs, by the service's name."""
+    client = swarm.any_api
+    client.create_network("between", driver="overlay")
+    image = swarm.image("app", "7")
+    for name, words in (
+        ("web", None),
+        (
+            "ask",
+            ["sh", "-c", "until wget -qO /www/heard web:8080/version; do sleep 0.1; done; httpd -f -p 8080 -h /www"],
+        ),
+    ):
+        other = docker.types.Placement(constraints=[f"node.hostname=={'node-1' if words is None else 'node-2'}"])
+        client.create_service(
+            docker.types.TaskTemplate(
+                docker.types.ContainerSpec(image, command=words), networks=["between"], placement=other
+            ),
+            name=name,
+            endpoint_spec=docker.types.EndpointSpec(mode="dnsrr", ports={PORT: (8080, "tcp", "host")}),
+        )
+    wait_for(lambda: swarm.nodes[1].get(PORT, "/heard") == "7", "the one has heard from the other", 60)
+
+
+def test_what_ends_at_once_says_why(swarm: Swarm) -> None:
+    swarm.service("web", swarm.image("app", "8", exits=True), replicas=1)
+    ended: list[dict[str, Any]] = []
+
+    def has_ended() -> bool:
+        ended[:] = [
+            task for task in swarm.any_api.tasks(filters={"service": "web"}) if task["Status"]["State"] == "failed"
+        ]
+        return bool(ended)
+
+    wait_for(has_ended, "a task has failed", 60)
+    container = ended[0]["Status"]["ContainerStatus"]
+    assert container["ExitCode"] == 7
+    node = next(
+        node for node in swarm.nodes if node.hostname == swarm.members()[ended[0]["NodeID"]]["Description"]["Hostname"]
+    )
+    assert swarm.api(node.index).logs(container["ContainerID"]) == b"oops\n"
+
+
+def test_a_node_is_lost_and_comes_back(swarm: Swarm) -> None:
+    lost = next(node.index for node in swarm.nodes if node.index != swarm.leader)
+    others = [node.index for node in swarm.nodes if node.index != lost]
+    swarm.service("web", swarm.image("app", "7"), port=PORT)
+    runs(swarm, [0, 1, 2])
+    swarm.stop_node(lost)
+    assert answers(swarm, lost) == [None]
+
+    def is_down() -> bool:
+        return any(
+            one["Status"]["State"] == "down" and one["Description"]["Hostname"] == swarm.nodes[lost].hostname
+            for one in swarm.members().values()
+        )
+
+    wait_for(is_down, "the swarm has noticed", 60)
+    assert answers(swarm, *others) == ["7", "7"]
+    swarm.start_node(lost)
+    runs(swarm, [0, 1, 2])
+    wait_for(lambda: answers(swarm) == ["7", "7", "7"], "all of them answer again", 60)
+
+
+def test_a_frozen_engine_takes_connections_and_says_nothing_until_it_is_thawed(swarm: Swarm) -> None:
+    frozen = next(node.index for node in swarm.nodes if node.index != swarm.leader)
+    swarm.service("web", swarm.image("app", "7"), port=PORT)
+    runs(swarm, [0, 1, 2])
+    swarm.freeze(frozen)
+    impatient = docker.APIClient(base_url=swarm.nodes[frozen].docker, version="1.41", timeout=1)
+    with impatient, pytest.raises(OSError, match="timed out"):
+        impatient.ping()
+    assert len(swarm.members()) == 3  # the others are asked
+    assert answers(swarm) == ["7", "7", "7"]  # containers go on
+    swarm.thaw(frozen)
+    assert swarm.api(frozen).ping() is True
+
+
+def test_whatever_a_test_leaves_is_cleaned(swarm: Swarm) -> None:
+    """Nodes that are stopped, frozen, drained, demoted or have left are back too."""
+    client = swarm.any_api
+    client.create_config("made", b"1")
+    client.create_secret("made", b"2")
+    client.create_network("made", driver="overlay", attachable=True)
+    swarm.api(1).create_network("made-here")
+    swarm.api(1).create_volume("made")
+    swarm.service("web", swarm.image("app", "7"), port=PORT)
+    runs(swarm, [0, 1, 2])
+    leader = swarm.leader
+    one, two = (node.index for node in swarm.nodes if node.index != leader)
+    for index, changes in ((leader, {"Labels": {"zone": "a"}}), (one, {"Availability": "drain"})):
+        member = next(
+            member
+            for member in swarm.members().values()
+            if member["Description"]["Hostname"] == swarm.nodes[index].hostname
+        )
+        swarm.api(leader).update_node(member["ID"], member["Version"]["Index"], {**member["Spec"], **changes})
+    swarm.freeze(one)
+    swarm.thaw(one)
+    swarm.api(two).leave_swarm(force=True)
+    swarm.freeze(two)
+    swarm.clean()
+    assert [client.services(), client.tasks(), client.configs(), client.secrets()] == [[], [], [], []]
+    assert {
+        (
+            member["Spec"]["Role"],
+            member["Spec"]["Availability"],
+            str(member["Spec"].get("Labels") or {}),
+            member["Status"]["State"],
+        )
+        for member in swarm.members().values()
+    } == {("manager", "active", "{}", "ready")}
+    assert len(swarm.members()) == 3
+    for node in swarm.nodes:
+        engine = swarm.api(node.index)
+        assert not engine.containers(all=True)
+        assert not [network for network in engine.networks() if network["Name"].startswith("made")]
+        assert not engine.volumes()["Volumes"]
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["with its watchdog alive", "together with its watchdog"])
+def test_tests_that_are_killed_leave_no_swarm(watched: bool) -> None:
+    """Where the watchdog is killed too, whoever starts the next swarm cleans up."""
+    need_swarm()
+    root = Path(__file__).parents[1]
+    with subprocess.Popen([sys.executable, "-c", _STARTS], stdout=subprocess.PIPE, text=True, cwd=root) as tests:
+        assert tests.stdout is not None
+        net, watchdog = map(int, tests.stdout.readline().split())
+        assert len(left_of(net)) > 20
+        assert net not in remove_leftovers()  # it is in use
+        if not watched:
+            os.kill(watchdog, signal.SIGKILL)
+        tests.kill()
+    if not watched:
+        assert len(left_of(net)) > 20
+        assert net in remove_leftovers()
+    wait_for(lambda: not left_of(net), "all of it is gone", 60)
