@@ -232,7 +232,11 @@ class Control:
         only = set(options.get("only") or ())
         declared = options["target"]["hosts"]
         hosts = [
-            tuple(str(host.get(key, "")) for key in ("name", "ssh", "docker", "tls"))
+            [
+                *(str(host.get(key, "")) for key in ("name", "ssh", "docker", "tls")),
+                list(host.get("swarm") or ()),
+                str(host.get("nodes", "")),
+            ]
             for host in declared
             if not only or host["name"] in only
         ]
@@ -243,7 +247,7 @@ class Control:
                 return
             except OSError:
                 pass  # it died while it waited: a fresh one takes the rollout
-        for_engines = all(docker and not docker.startswith("ssh://") for _, _, docker, _ in hosts)
+        for_engines = all(not one["ssh"] and not _over_ssh(one) for one in declared)
         spawn.start_worker(for_engines=for_engines).assign(self.journal.path.parent, rollout.id, hosts, options)
 
     # acting on a rollout
@@ -454,3 +458,9 @@ class Control:
 
 
 _TAKING_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLING_BACK})
+
+
+def _over_ssh(host: Mapping[str, Any]) -> bool:
+    """Whether an engine of it is reached by way of SSH."""
+    addresses = [str(host.get("docker", "")), str(host.get("nodes", "")), *(host.get("swarm") or ())]
+    return any(one.startswith("ssh://") for one in addresses)

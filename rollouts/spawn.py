@@ -27,9 +27,9 @@ class WaitingWorker:
     def __init__(self, pipe: int) -> None:
         self._pipe: int | None = pipe
 
-    def assign(self, state: "Path", rollout: int, hosts: Sequence[tuple[str, ...]], options: dict[str, Any]) -> None:
+    def assign(self, state: "Path", rollout: int, hosts: Sequence[Sequence[object]], options: dict[str, Any]) -> None:
         """Hands over the rollout, with what the worker needs to connect before it has opened the journal: ``hosts``: name, and how it
-        is reached (``ssh``, ``docker``, ``tls`` of ``config.model.Host``). Raises ``OSError`` when the worker is gone already."""
+        is reached (``ssh``, ``docker``, ``tls``, ``swarm``, ``nodes`` of ``config.model.Host``). Raises ``OSError`` when the worker is gone already."""
         import json
 
         task = {

@@ -23,6 +23,8 @@ from tests.engine import DockerEngine, need_docker, short_directory, start_engin
 from tests.requirements_here import need
 from tests.sshd import SshdFleet, sshd_program, start_fleet
 from tests.swarm import Swarm, need_swarm, start_swarm
+from tests.swarm_field import Field
+from tests.swarm_field import connect as connect_to_swarm
 from tests.trust import recording
 from tests.trust.recording import promise as promise
 
@@ -206,6 +208,14 @@ def swarm(the_swarm: Swarm) -> Iterator[Swarm]:
     """One real Swarm of three managers for the whole run, on which nothing runs. What a test does to it is undone after it."""
     yield the_swarm
     the_swarm.clean()
+
+
+@pytest.fixture
+async def swarm_field(swarm: Swarm) -> AsyncIterator[Field]:
+    """The real Swarm as a host, and the names of one target on it."""
+    connection = await connect_to_swarm(swarm)
+    yield Field(swarm, connection)
+    await connection.close()
 
 
 @pytest.fixture(scope="session")

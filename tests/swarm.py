@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import docker
 import docker.errors
@@ -258,14 +258,13 @@ class Swarm:
         labels: Mapping[str, str] | None = None,
     ) -> str:
         """Creates a plain one and gives its ID at once. ``port``: published in host mode by every task, for 8080."""
-        endpoint = docker.types.EndpointSpec(mode="dnsrr", ports={port: (8080, "tcp", "host")} if port else None)
         template = docker.types.TaskTemplate(docker.types.ContainerSpec(image, stop_grace_period=3_000_000_000))
         made: str = self.any_api.create_service(
             template,
             name=name,
             labels=dict(labels or {}),
             mode=docker.types.ServiceMode("replicated", replicas),
-            endpoint_spec=endpoint,
+            endpoint_spec=in_host_mode(port),
         )["ID"]
         return made
 
@@ -292,12 +291,31 @@ class Swarm:
         wait_for(lambda: self._is_back(index), f"{self.nodes[index].hostname} is back", _LONG)
 
     def _is_back(self, index: int) -> bool:
-        """It has a leader to ask, and by that one it is ready: whoever was not missed yet would be it without having come back."""
+        """Its agent has a session (it is not active before), and it has a leader to ask, by whom it is ready."""
         try:
-            own = self.api(index).inspect_node(self.api(index).info()["Swarm"]["NodeID"])
+            said = self.api(index).info()["Swarm"]
+            own = self.api(index).inspect_node(said["NodeID"])
         except _NOT_YET:
             return False
-        return own["Status"]["State"] == "ready" and own["ManagerStatus"]["Reachability"] == "reachable"
+        reachable = own.get("ManagerStatus", {}).get("Reachability") == "reachable"
+        ready: bool = own["Status"]["State"] == "ready"
+        return ready and reachable and said["LocalNodeState"] == "active"
+
+    def set_node(
+        self,
+        index: int,
+        *,
+        role: Literal["manager", "worker"] = "manager",
+        availability: Literal["active", "pause", "drain"] = "active",
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        """What is not given is as at the beginning: an active manager without labels."""
+        member = next(one for one in self.members().values() if self._index_of(one) == index)
+        self.any_api.update_node(
+            member["ID"],
+            member["Version"]["Index"],
+            {"Role": role, "Availability": availability, "Labels": dict(labels or {})},
+        )
 
     def freeze(self, index: int) -> None:
         """SIGSTOP to its engine: connections are taken and nothing is answered. What runs in its containers goes on."""
@@ -313,7 +331,8 @@ class Swarm:
 
     def clean(self) -> None:
         """All nodes are back, ready and active managers without labels; no service, task, container, configuration, secret, network or
-        volume is left. Images stay. Raises ``TimeoutError`` with what was in the way."""
+        volume is left. Images stay. Raises ``TimeoutError`` with what was in the way, after starting over for those who come next: so it is
+        where most of the managers have left the swarm for good."""
         for node in self.nodes:
             if node.index in self._frozen:
                 self.thaw(node.index)
@@ -333,9 +352,14 @@ class Swarm:
 
         try:
             wait_for(is_clean, "the swarm is clean", _LONG)
+            self._wait_until_whole()
         except TimeoutError as error:
-            raise TimeoutError(f"{error}; in its way: {in_the_way}") from None
-        self._wait_until_whole()
+            self._start_over()
+            raise TimeoutError(f"{error}; in its way: {in_the_way or 'a node that is not back'}") from None
+
+    def _start_over(self) -> None:
+        self._end()
+        self.start()
 
     def _remove_something(self) -> str:
         """Takes one step towards a clean swarm; says which, nothing when there was none to take."""
@@ -385,19 +409,20 @@ class Swarm:
                 self.api(node.index).leave_swarm(force=True)
                 self._join(node.index)
         own = {self.api(node.index).info()["Swarm"]["NodeID"] for node in self.nodes}
-        wanted = {"Availability": "active", "Role": "manager", "Labels": {}}
         for member in self.members().values():
             version, spec = member["Version"]["Index"], member["Spec"]
+            as_before = spec["Role"] == "manager" and spec["Availability"] == "active" and not spec.get("Labels")
             if member["ID"] in own:
-                if {"Labels": {}, **spec} != wanted:
-                    self.any_api.update_node(member["ID"], version, wanted)
+                if not as_before:
+                    self.any_api.update_node(
+                        member["ID"], version, {"Role": "manager", "Availability": "active", "Labels": {}}
+                    )
             elif spec["Role"] == "manager":
-                self.any_api.update_node(member["ID"], version, {**spec, "Role": "worker"})
+                self.any_api.update_node(member["ID"], version, {"Role": "worker", "Availability": "drain"})
             else:
                 self.any_api.remove_node(member["ID"], force=True)
 
-    def close(self) -> None:
-        """Ends all of it."""
+    def _end(self) -> None:
         for client in self._clients.values():
             client.close()
         try:
@@ -406,11 +431,27 @@ class Swarm:
             for process in (*self._processes.values(), self._registry_process):
                 if process is not None:
                     process.wait(timeout=30)
-            self._processes.clear()
+            for of_these in (self._clients, self._processes, self._frozen, self._pushed):
+                of_these.clear()
+            self._registry_process = None
+
+    def close(self) -> None:
+        """Ends all of it."""
+        try:
+            self._end()
+        finally:
             if self._watchdog is not None:
                 self._watchdog.kill()
                 self._watchdog.communicate(timeout=10)
             self._held.close()
+
+
+def in_host_mode(port: int | None) -> docker.types.EndpointSpec:
+    """The ``endpoint_spec`` of a service whose tasks each publish their 8080 as ``port`` of their node, or nothing."""
+    endpoint = docker.types.EndpointSpec(mode="dnsrr")
+    if port is not None:
+        endpoint["Ports"] = [{"Protocol": "tcp", "TargetPort": 8080, "PublishedPort": port, "PublishMode": "host"}]
+    return endpoint
 
 
 def start_swarm(count: int = 3) -> Swarm:

@@ -11,9 +11,9 @@ import docker.types
 import pytest
 
 from tests.sshd import wait_for
-from tests.swarm import Swarm, need_swarm, remove_leftovers
+from tests.swarm import Swarm, in_host_mode, need_swarm, remove_leftovers
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(240)]
 PORT = 8081
 _STARTS = """
 import time
@@ -95,7 +95,7 @@ def test_tasks_on_different_nodes_reach_each_other(swarm: Swarm) -> None:
                 docker.types.ContainerSpec(image, command=words), networks=["between"], placement=other
             ),
             name=name,
-            endpoint_spec=docker.types.EndpointSpec(mode="dnsrr", ports={PORT: (8080, "tcp", "host")}),
+            endpoint_spec=in_host_mode(PORT),
         )
     wait_for(lambda: swarm.nodes[1].get(PORT, "/heard") == "7", "the one has heard from the other", 60)
 
@@ -154,8 +154,22 @@ def test_a_frozen_engine_takes_connections_and_says_nothing_until_it_is_thawed(s
     assert swarm.api(frozen).ping() is True
 
 
-def test_whatever_a_test_leaves_is_cleaned(swarm: Swarm) -> None:
-    """Nodes that are stopped, frozen, drained, demoted or have left are back too."""
+def nothing_is_left_on(swarm: Swarm) -> None:
+    client = swarm.any_api
+    assert [client.services(), client.tasks(), client.configs(), client.secrets()] == [[], [], [], []]
+    members = swarm.members().values()
+    assert [
+        (one["Spec"]["Role"], one["Spec"]["Availability"], one["Spec"].get("Labels") or {}, one["Status"]["State"])
+        for one in members
+    ] == [("manager", "active", {}, "ready")] * 3
+    for node in swarm.nodes:
+        engine = swarm.api(node.index)
+        assert not engine.containers(all=True)
+        assert not [network for network in engine.networks() if network["Name"].startswith("made")]
+        assert not engine.volumes()["Volumes"]
+
+
+def test_whatever_a_test_makes_is_cleaned(swarm: Swarm) -> None:
     client = swarm.any_api
     client.create_config("made", b"1")
     client.create_secret("made", b"2")
@@ -164,36 +178,25 @@ def test_whatever_a_test_leaves_is_cleaned(swarm: Swarm) -> None:
     swarm.api(1).create_volume("made")
     swarm.service("web", swarm.image("app", "7"), port=PORT)
     runs(swarm, [0, 1, 2])
+    swarm.clean()
+    nothing_is_left_on(swarm)
+
+
+def test_nodes_are_as_before_whatever_a_test_does_to_them(swarm: Swarm) -> None:
+    """Demoted and drained, frozen, labelled; then: one has left, another is lost while the rest is too few to agree on anything."""
     leader = swarm.leader
     one, two = (node.index for node in swarm.nodes if node.index != leader)
-    for index, changes in ((leader, {"Labels": {"zone": "a"}}), (one, {"Availability": "drain"})):
-        member = next(
-            member
-            for member in swarm.members().values()
-            if member["Description"]["Hostname"] == swarm.nodes[index].hostname
-        )
-        swarm.api(leader).update_node(member["ID"], member["Version"]["Index"], {**member["Spec"], **changes})
-    swarm.freeze(one)
-    swarm.thaw(one)
-    swarm.api(two).leave_swarm(force=True)
+    swarm.service("web", swarm.image("app", "7"), port=PORT)
+    runs(swarm, [0, 1, 2])
+    swarm.set_node(leader, labels={"zone": "a"})
+    swarm.set_node(one, role="worker", availability="drain")
     swarm.freeze(two)
     swarm.clean()
-    assert [client.services(), client.tasks(), client.configs(), client.secrets()] == [[], [], [], []]
-    assert {
-        (
-            member["Spec"]["Role"],
-            member["Spec"]["Availability"],
-            str(member["Spec"].get("Labels") or {}),
-            member["Status"]["State"],
-        )
-        for member in swarm.members().values()
-    } == {("manager", "active", "{}", "ready")}
-    assert len(swarm.members()) == 3
-    for node in swarm.nodes:
-        engine = swarm.api(node.index)
-        assert not engine.containers(all=True)
-        assert not [network for network in engine.networks() if network["Name"].startswith("made")]
-        assert not engine.volumes()["Volumes"]
+    nothing_is_left_on(swarm)
+    swarm.api(one).leave_swarm(force=True)
+    swarm.stop_node(two)
+    swarm.clean()
+    nothing_is_left_on(swarm)
 
 
 @pytest.mark.parametrize("watched", [True, False], ids=["with its watchdog alive", "together with its watchdog"])

@@ -21,6 +21,8 @@ class Known(NamedTuple):
     ssh: str
     docker: str = ""
     tls: str = ""
+    swarm: tuple[str, ...] = ()
+    nodes: str = ""
 
 
 class Crew:

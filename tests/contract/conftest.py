@@ -8,7 +8,7 @@ import pytest
 
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from tests.contract.place import Place
-from tests.contract.places import AnyHost, DockerTarget, SlotTarget, SshTarget
+from tests.contract.places import AnyHost, DockerTarget, SlotTarget, SshTarget, SwarmTarget
 from tests.sshd import SshdFleet
 
 
@@ -24,7 +24,12 @@ async def place(sshd_fleet: SshdFleet, tmp_path: Path) -> AsyncIterator[Place]:
 _DOCKER = pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(240)])
 
 
+_SWARM = pytest.param("swarm", marks=[pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(240)])
+
+
 def _target(request: pytest.FixtureRequest) -> AnyHost:
+    if request.param == "swarm":
+        return SwarmTarget(request.getfixturevalue("swarm_field"))
     if request.param == "docker":
         request.getfixturevalue("at_once")
         return DockerTarget(request.getfixturevalue("box"))
@@ -32,12 +37,12 @@ def _target(request: pytest.FixtureRequest) -> AnyHost:
     return kind(request.getfixturevalue("place"))
 
 
-@pytest.fixture(params=["ssh", "slots", _DOCKER])
+@pytest.fixture(params=["ssh", "slots", _DOCKER, _SWARM])
 def any_host(request: pytest.FixtureRequest) -> AnyHost:
     return _target(request)
 
 
-@pytest.fixture(params=["slots", _DOCKER])
+@pytest.fixture(params=["slots", _DOCKER, _SWARM])
 def beside(request: pytest.FixtureRequest) -> AnyHost:
     """A target of which two releases can run beside each other."""
     return _target(request)

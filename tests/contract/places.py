@@ -14,6 +14,7 @@ from tests.backends.ssh.releases import IN_SLOTS, QUICK, SERVES_IN_SLOTS, http_r
 from tests.boxes import HEALTH, Box
 from tests.contract.place import Place
 from tests.sshd import free_range
+from tests.swarm_field import SHOWN, Field, connect
 
 NO_SECRETS = SecretValues()
 BROKEN = Commands(start="echo oops; exit 7", stop="exit 9")
@@ -180,3 +181,44 @@ class DockerTarget(AnyHost):
 
     async def another(self) -> Connection:
         return await self.box.another()
+
+
+@dataclass
+class SwarmTarget(AnyHost):
+    place: Field
+
+    def __post_init__(self) -> None:
+        self.connection = self.place.connection
+        self.target = self.place.target
+        self.path = ""
+        self.ports = self.place.ranges()
+
+    def release(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
+        image = {"name": "broken", "exits": True} if broken else None
+        return self.place.release(version, image=image), None
+
+    def serving(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
+        image = {"name": "broken", "exits": True} if broken else None
+        return self.place.release(
+            version, image=image, spec=self.place.spec(ports=self.ports), health=None if broken else SHOWN
+        ), None
+
+    @property
+    def port(self) -> int:
+        return 8080
+
+    def life(self, release: Release) -> str:
+        return " ".join(
+            sorted(
+                one["ID"]
+                for one in self.place.tasks()
+                if one["Spec"]["ContainerSpec"]["Labels"]["dev.quarterdeck.release"] == release.id
+            )
+        )
+
+    @property
+    def running(self) -> list[str]:
+        return self.place.running
+
+    async def another(self) -> Connection:
+        return await connect(self.place.swarm)

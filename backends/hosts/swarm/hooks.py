@@ -1,5 +1,8 @@
-"""Runs one command of the fleet file in a task of its own: a job of the Swarm with the release's image, environment, networks, configs and
-secrets, which is removed afterwards. Nobody is led to it."""
+"""Runs one command of the fleet file in a task of its own, with the release's image, environment, networks, configs and secrets, which is
+removed afterwards. Nobody is led to it.
+
+It is a service of one task that is never started again, and no job of the Swarm: engines before 25 keep the tasks of a job for ever when
+its service is removed (seen with 20.10)."""
 
 import asyncio
 import secrets
@@ -72,7 +75,7 @@ def _job(gate: SwarmGate, holder: Service, release: Release, command: str, env: 
         "Name": names.hook(names.live_name(release), secrets.token_hex(4)),
         "Labels": {TARGET: release.target, ROLE: HOOK, RELEASE: release.id, EPOCH: str(gate.fence.epoch)},
         "TaskTemplate": template,
-        "Mode": {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}},
+        "Mode": {"Replicated": {"Replicas": 1}},
     }
 
 
