@@ -92,8 +92,12 @@ class SwarmGate(Operation[Seen]):
         if not old:
             return seen
         touched = self.touched
-        for one in old:
-            await self.change_service(one, lambda now: dict(now.spec), once=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in old:
+                    group.create_task(self.change_service(one, lambda now: dict(now.spec), once=True))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         self.touched = touched  # nothing of what runs was changed by it
         return await self.look()
 
