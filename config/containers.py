@@ -4,6 +4,7 @@ from typing import Any
 
 from quarterdeck.config.compose.keys import IN_PLACE
 from quarterdeck.config.compose.project import WITHOUT, ComposeFiles, InPlace, left_out
+from quarterdeck.config.compose.refusals import RunsOn
 from quarterdeck.config.compose.relative import host_directory
 from quarterdeck.config.compose.scalars import NAME, PROJECT
 from quarterdeck.config.compose.service import Made, make
@@ -58,25 +59,27 @@ def points(node: MappingNode) -> bool:
 
 
 class Containers:
-    """Makes the containers of a fleet: what a compose file describes once, what stands in place once an environment."""
+    """Makes the containers of a fleet: what a compose file describes once for engines and once for swarms, what stands in place once an
+    environment."""
 
     def __init__(self, fleet: str, problems: Problems) -> None:
         self.fleet = fleet
         self.problems = problems
         self.files = ComposeFiles(problems)
-        self.made: dict[tuple[int, str, str], Made | None] = {}
+        self.made: dict[tuple[int, str, str, RunsOn | None], Made | None] = {}
 
-    def made_of(self, written: Fields, service: str, environment: str) -> Made | None:
-        """The container that ``written`` describes for ``service``; None when what is wrong does not let one be made."""
-        key = (id(written), service, "" if points(written.node) else environment)
+    def made_of(self, written: Fields, service: str, environment: str, runs_on: RunsOn | None) -> Made | None:
+        """The container that ``written`` describes for ``service``; None when what is wrong does not let one be made. ``runs_on`` None:
+        what its hosts are is not known."""
+        key = (id(written), service, "" if points(written.node) else environment, runs_on)
         if key not in self.made:
-            self.made[key] = self._make(written, service, environment)
+            self.made[key] = self._make(written, service, environment, runs_on)
         return self.made[key]
 
-    def _make(self, written: Fields, service: str, environment: str) -> Made | None:
+    def _make(self, written: Fields, service: str, environment: str, runs_on: RunsOn | None) -> Made | None:
         if not points(written.node):
             # Two environments on one engine share no network, where one would answer the other's callers, and no data.
-            return make(written, service, InPlace(f"{self.fleet}-{environment}"), self.problems)
+            return make(written, service, InPlace(f"{self.fleet}-{environment}"), self.problems, runs_on=runs_on)
         at, named = written.node.value("compose"), written.node.value("service")
         needed = {"compose", "service", *({"directory"} & written.node.entries.keys())}
         if not isinstance(at, ScalarNode) or not needed <= written.values.keys():
@@ -86,4 +89,6 @@ class Containers:
             return None
         without = left_out(written.node.value("without"))
         found = project.service(named, written.values["service"], without, written.values.get("directory"))
-        return None if found is None else make(found, written.values["service"], project, self.problems)
+        if found is None:
+            return None
+        return make(found, written.values["service"], project, self.problems, runs_on=runs_on)

@@ -20,9 +20,11 @@ def hosts_of(declared: Declared) -> dict[str, Host]:
             docker=fields.values.get("docker", ""),
             tls=str(fields.values.get("tls", "")),
             address=fields.values.get("address", ""),
+            swarm=fields.values.get("swarm", ()),
+            nodes=fields.values.get("nodes", ""),
         )
         for name, fields in declared.values["hosts"].items()
-        if "ssh" in fields.values or "docker" in fields.values
+        if {"ssh", "docker", "swarm"} & fields.values.keys()
     }
 
 

@@ -10,6 +10,7 @@ from quarterdeck.config import scalars
 from quarterdeck.config.analysis_reading import ANALYSES
 from quarterdeck.config.approval_reading import APPROVALS
 from quarterdeck.config.build_reading import BUILDS, SOURCE
+from quarterdeck.config.compose.shapes import ByForm
 from quarterdeck.config.containers import CONTAINER
 from quarterdeck.config.drill_reading import DRILLS
 from quarterdeck.config.flag_reading import FLAGS
@@ -28,6 +29,7 @@ from quarterdeck.config.kinds import (
     LOG_PATH,
     MOMENT,
     NAME,
+    NODE_ADDRESS,
     PERSON,
     REGISTRY,
     SHARE,
@@ -53,7 +55,7 @@ from quarterdeck.config.notify_reading import NOTIFY
 from quarterdeck.config.parts import ARTIFACT, COMMANDS, ENV, FILES, HEALTH, SECRET, SECRETS, UNIT, later
 from quarterdeck.config.problems import Problems
 from quarterdeck.config.router_keys import ROUTED, ROUTERS
-from quarterdeck.config.shapes import Choice, Key, Keys, ListOf, MapOf
+from quarterdeck.config.shapes import Choice, Key, Keys, ListOf, MapOf, Scalar
 from quarterdeck.config.slots import SLOTS
 from quarterdeck.config.strategies import STRATEGY
 
@@ -165,11 +167,28 @@ SERVICE = Keys(
 )
 
 
-def _tls_over_tcp(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
-    docker = values.get("docker", "")
-    if "tls" not in node.entries or docker.startswith("tcp://"):
-        return True
-    if "docker" in node.entries and not docker:
+_SWARM = ByForm(
+    "the address of a manager, or a list of them",
+    scalar=Scalar(DOCKER_ADDRESS.expected, lambda text: (scalars.docker_address(text),), DOCKER_ADDRESS.json),
+    sequence=ListOf(
+        DOCKER_ADDRESS, "a list of managers such as [ssh://10.0.3.11, ssh://10.0.3.12]", least=1, distinct=True
+    ),
+)
+_ENGINES = ("docker", "swarm", "nodes")
+
+
+def _of_its_kind(node: MappingNode, values: Mapping[str, Any], problems: Problems) -> bool:
+    """`nodes` beside a swarm only, `tls` beside an address over tcp:// only."""
+    right = True
+    if "nodes" in node.entries and "swarm" not in node.entries:
+        problems.add(node.key("nodes"), "`nodes` is for a swarm only: say where its managers are by `swarm`")
+        right = False
+    if "tls" not in node.entries:
+        return right
+    addresses = [values.get("docker", ""), *values.get("swarm", ()), values.get("nodes", "")]
+    if any(address.startswith("tcp://") for address in addresses):
+        return right
+    if any(key in node.entries and key not in values for key in _ENGINES):
         return False  # reported
     problems.add(node.key("tls"), "`tls` is for an engine that is reached over tcp:// only")
     return False
@@ -185,6 +204,16 @@ HOST = Keys(
         ),
         Key("docker", DOCKER_ADDRESS, "Where the Docker engine of a host for containers listens."),
         Key(
+            "swarm",
+            _SWARM,
+            "Where the engine of a manager of a Docker Swarm listens, which is one host as a whole; or of several, in turn.",
+        ),
+        Key(
+            "nodes",
+            NODE_ADDRESS,
+            "Where the engine of each of a swarm's nodes listens. Without it: as the managers, at the node's address.",
+        ),
+        Key(
             "tls",
             LocalPath("the path of a directory"),
             "The directory with ca.pem, cert.pem and key.pem for tcp://, relative to this file.",
@@ -196,9 +225,8 @@ HOST = Keys(
         ),
         Key("labels", MapOf(TEXT, "a mapping of labels to text", LABEL), "Anything worth knowing about the host."),
     ),
-    one_of=("ssh", "docker"),
-    refused=later("swarm"),
-    check=_tls_over_tcp,
+    one_of=("ssh", "docker", "swarm"),
+    check=_of_its_kind,
 )
 FREEZE = Keys(
     "a freeze",

@@ -76,6 +76,11 @@ DOCKER_ADDRESS = Scalar(
     scalars.docker_address,
     _pattern(scalars.DOCKER),
 )
+NODE_ADDRESS = Scalar(
+    "an engine's address with {address} or {hostname} of a node in it, such as ssh://deploy@{address}",
+    scalars.node_address,
+    _pattern(scalars.NODES),
+)
 IMAGE = Scalar(
     "a repository of images such as registry.acme.io/api, without a tag",
     scalars.image_repository,

@@ -1,10 +1,10 @@
-"""Finds targets that stand in each other's way on one machine: the same directory, container name, or published port."""
+"""Finds targets that stand in each other's way on one machine, or one swarm: the same directory, container name, or published port."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from quarterdeck.config.container import ContainerSpec
+from quarterdeck.config.container import ContainerSpec, PublishedPort
 from quarterdeck.config.model import Environment, Host, Slots
 from quarterdeck.config.nodes import Node
 from quarterdeck.config.problems import Problems
@@ -21,13 +21,19 @@ class Places(msgspec.Struct):
     occupied: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # ssh address and path → target
     above: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # the same for each directory above a path
     named: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # engine and container name → target
-    published: dict[tuple[str, int, str], list[tuple[str, str]]] = msgspec.field(
+    published: dict[tuple[str, int, str], list[tuple[PublishedPort, str]]] = msgspec.field(
         default_factory=dict
-    )  # → address and target
+    )  # → port and target
     listened: dict[tuple[str, int], str] = msgspec.field(default_factory=dict)  # ssh address and slot's port → target
     reached: dict[tuple[str, str, str], str] = msgspec.field(
         default_factory=dict
     )  # engine, network, name in it → target
+    engines: dict[str, str] = msgspec.field(
+        default_factory=dict
+    )  # host → what is the same for the same engine or swarm
+
+    def __post_init__(self) -> None:
+        self.engines = engines_of(self.hosts.values())
 
     def directory(self, environment: Environment, service: str, hosts: tuple[Host, ...], path: str, at: Node) -> None:
         """Two targets may share a host, not a directory: neither may be the other's, nor lie in it."""
@@ -71,12 +77,18 @@ class Places(msgspec.Struct):
         target = f"{environment.name}/{service}"
         name = spec.container_name or f"{environment.name}-{service}"
         for host in hosts:
-            engine = engine_of(host)
+            engine = self.engines[host.name]
             other = self.named.get((engine, name))
             if other == target:
-                self.problems.add(at[0], f"{environment.name} has the engine {host.docker} twice, so {name} too")
+                which = f"swarm {', '.join(host.swarm)}" if host.swarm else f"engine {host.docker}"
+                self.problems.add(at[0], f"{environment.name} has the {which} twice, so {name} too")
                 continue
-            if other is not None:
+            if other is not None and host.swarm:
+                words = (
+                    f"{target} and {other} are both `{name}` on the swarm {host.name}; give one of them another name"
+                )
+                self.problems.add(at[0], words)
+            elif other is not None:
                 self.problems.add(
                     at[0],
                     f"{target} and {other} are both the container `{name}` on {host.name}; give each its own "
@@ -87,7 +99,7 @@ class Places(msgspec.Struct):
             for port in spec.ports:
                 if port.published.isdigit():
                     key = (engine, int(port.published), port.protocol)
-                    self._publish(key, port.host_ip, target, host, at[1])
+                    self._publish(key, port, target, host, at[1])
 
     def _reach(self, engine: str, spec: ContainerSpec, target: str, host: Host, at: Node) -> None:
         """A name leads to one target only in a network that is made here: else staging would answer production's callers."""
@@ -102,26 +114,48 @@ class Places(msgspec.Struct):
                     )
                     return
 
-    def _publish(self, key: tuple[str, int, str], address: str, target: str, host: Host, at: Node) -> None:
+    def _publish(self, key: tuple[str, int, str], port: PublishedPort, target: str, host: Host, at: Node) -> None:
         taken = self.published.setdefault(key, [])
-        for other_address, other in taken:
+        for other_port, other in taken:
+            if target != other and port.mode == other_port.mode == "host":
+                continue  # the swarm runs them on different nodes
+            address, other_address = port.host_ip, other_port.host_ip
             if address == other_address or _EVERYWHERE & {address, other_address}:
                 who = f"{target} publishes" if other == target else f"{target} and {other} both publish"
                 again = " twice" if other == target else ""
                 self.problems.add(at, f"{who} the port {key[1]}/{key[2]} on {host.name}{again}")
                 return
-        taken.append((address, target))
+        taken.append((port, target))
 
 
-def engine_of(host: Host) -> str:
+def engines_of(hosts: Iterable[Host]) -> dict[str, str]:
+    """By the name of each host with containers: the same text for the same engine or swarm, as far as addresses show it. Swarms that have
+    a manager in common are one."""
+    found: dict[str, str] = {}
+    joined: dict[str, str] = {}  # an engine's address → the first of the swarm's
+    for host in hosts:
+        if not host.contained:
+            continue
+        engines = [_engine(address) for address in host.swarm or (host.docker,)]
+        known = list(dict.fromkeys(joined[engine] for engine in engines if engine in joined))
+        first = known[0] if known else engines[0]
+        joined |= dict.fromkeys(engines, first)
+        if len(known) > 1:  # this one shows that they were the same all along
+            joined = {engine: first if one in known else one for engine, one in joined.items()}
+            found = {name: first if one in known else one for name, one in found.items()}
+        found[host.name] = first
+    return found
+
+
+def _engine(address: str) -> str:
     """The same text for the same engine, as far as its address shows it."""
-    scheme, _, rest = host.docker.partition("://")
+    scheme, _, rest = address.partition("://")
     if scheme == "unix":
         return "unix:" + _socket(rest)
     if scheme == "ssh":
         login, slash, path = rest.partition("/")
         return f"ssh:{login.rpartition('@')[2].removesuffix(':22')}:{_socket(slash + path)}"
-    return host.docker
+    return address
 
 
 def _socket(path: str) -> str:

@@ -20,6 +20,7 @@ SSH = (
 ADDRESS = r"[A-Za-z0-9_][A-Za-z0-9_.-]*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?"
 SHA256 = r"[0-9A-Fa-f]{64}"
 DOCKER = r"(unix:///.+|ssh://[^/]+(/.+)?|tcp://[^/]+:[0-9]{1,5}|context://[A-Za-z0-9][A-Za-z0-9_.+-]*)"
+NODES = r"(unix:///.+|ssh://[^/]+(/.+)?|tcp://[^/]+:[0-9]{1,5}|context://[A-Za-z0-9{][A-Za-z0-9_.+{}-]*)"
 IMAGE_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 REGISTRY = r"([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?"
 IMAGE = rf"({REGISTRY}/)?{IMAGE_PART}(/{IMAGE_PART})*"
@@ -148,6 +149,14 @@ def docker_address(text: str) -> str:
                 raise Unfit("after context:// comes the name of one of Docker's contexts")
         case _:
             raise Unfit("it begins with unix://, ssh://, tcp:// or context://", nearest=nearest_scheme(scheme, rest))
+    return text
+
+
+def node_address(text: str) -> str:
+    """Where the engine of each node of a swarm listens: as an engine's, with {address} or {hostname} in it. Raises ``Unfit``."""
+    docker_address(fill(text, {"address": "10.0.0.1", "hostname": "node-1"}))
+    if not re.search(r"\{(address|hostname)\}", text):
+        raise Unfit("with neither {address} nor {hostname} in it, it is the same for all nodes")
     return text
 
 

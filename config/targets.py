@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from quarterdeck.config import scalars, slots
+from quarterdeck.config.compose.refusals import RunsOn
 from quarterdeck.config.compose.service import Made
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.containers import Containers
@@ -121,7 +122,8 @@ class Assembly:
         values = _merge(below, layers)
         contained = _is_container(layers)
         hosts = self._hosts(environment, name, contained)
-        made = self._container(environment.name, name, layers, values) if contained else None
+        runs_on = self._runs_on(environment, name, hosts)
+        made = self._container(environment.name, name, layers, values, runs_on) if contained else None
         files = {secret.source for secret in made.spec.secrets} if made is not None else set()
         self._check_variables([below, *layers], values, files)
         self._check_files(layers, values)
@@ -138,7 +140,7 @@ class Assembly:
             complete = self._complete(environment, name, layers, values, ("artifact",))
             if made is None:
                 return None
-            self._check_image_on(layers, values)
+            self._check_image_on(layers, values, runs_on)
             at = _where(layers, "container")
             named = made.fields.node.key("container_name") if made.spec.container_name else at
             self.places.container(environment, name, hosts, made.spec, (named, made.fields.node.value("ports")))
@@ -156,12 +158,12 @@ class Assembly:
         return self._make(environment, name, layers, hosts, path, values, None) if complete else None
 
     def _hosts(self, environment: Environment, service: str, contained: bool) -> tuple[Host, ...]:
-        """The hosts of the environment on which the service can run: Docker's for a container, SSH's for all else."""
+        """The hosts of the environment on which the service can run: Docker's and swarms for a container, SSH's for all else."""
         known = [self.hosts[host] for host in environment.hosts if host in self.hosts]
-        found = tuple(host for host in known if bool(host.docker) == contained)
+        found = tuple(host for host in known if host.contained == contained)
         if not found and known and len(known) == len(environment.hosts):
             why = "no Docker host, and it is a container" if contained else "Docker hosts only, and it is no container"
-            fix = "{docker: …}" if contained else "{ssh: …}"
+            fix = "{docker: …} or a swarm {swarm: …}" if contained else "{ssh: …}"
             self.problems.add(
                 self.declared.places["services"][service],
                 f"`{service}` can't run in {environment.name}, which has {why}: add a host {fix} there, or write "
@@ -169,7 +171,27 @@ class Assembly:
             )
         return found
 
-    def _container(self, environment: str, name: str, layers: Sequence[Fields], values: dict[str, Any]) -> Made | None:
+    def _runs_on(self, environment: Environment, service: str, hosts: tuple[Host, ...]) -> RunsOn | None:
+        """What the hosts of a container are; None where that is not known, or of both kinds, which is a problem."""
+        engine = next((host.name for host in hosts if host.docker), "")
+        swarm = next((host.name for host in hosts if host.swarm), "")
+        if engine and swarm:
+            self.problems.add(
+                self.declared.places["services"][service],
+                f"`{service}` would run in {environment.name} on engines ({engine}) and on a swarm ({swarm}), which run it in different "
+                f"ways: give each an environment of its own, or write `environments: {{{environment.name}: null}}`",
+            )
+            return None
+        return RunsOn.SWARMS if swarm else RunsOn.ENGINES if engine else None
+
+    def _container(
+        self,
+        environment: str,
+        name: str,
+        layers: Sequence[Fields],
+        values: dict[str, Any],
+        runs_on: RunsOn | None,
+    ) -> Made | None:
         """The container of the merged layers; its variables and secrets go below those of the fleet file in ``values``."""
         for key, why in NOT_OF_A_CONTAINER.items():
             if values.get(key):
@@ -181,7 +203,7 @@ class Assembly:
             )
         values.setdefault("health", Health())
         written = values.get("container")
-        made = self.containers.made_of(written, name, environment) if isinstance(written, Fields) else None
+        made = self.containers.made_of(written, name, environment, runs_on) if isinstance(written, Fields) else None
         if made is None:
             return None
         given = values["secrets"]
@@ -204,9 +226,13 @@ class Assembly:
                 _where(layers, "artifact", "image"), "an image needs `container` beside the artifact: {} is enough"
             )
 
-    def _check_image_on(self, layers: Sequence[Fields], values: Mapping[str, Any]) -> None:
+    def _check_image_on(self, layers: Sequence[Fields], values: Mapping[str, Any], runs_on: RunsOn | None) -> None:
         artifact: Artifact | None = values.get("artifact")
         if artifact is None or not artifact.image_on:
+            return
+        if runs_on is RunsOn.SWARMS:
+            words = "every node of a swarm fetches its images itself, from a registry: push them to one, and leave `image_on` out"
+            self.problems.add(_where(layers, "artifact", "image_on"), words)
             return
         host = self.hosts.get(artifact.image_on)
         if host is None or not host.docker:

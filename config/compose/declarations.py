@@ -6,7 +6,7 @@ In place there is no top level: what is said there of a network stands at the se
 from quarterdeck.config import scalars as fleet_scalars
 from quarterdeck.config.compose import scalars
 from quarterdeck.config.compose.mounts import DEFINITION, EXTERNAL
-from quarterdeck.config.compose.parts import LABELS, LATER, OPTIONS, RESOURCE_NAME, SOME_TEXT, SWARM, only, whole
+from quarterdeck.config.compose.parts import LABELS, LATER, OPTIONS, RESOURCE_NAME, SOME_TEXT, only, whole
 from quarterdeck.config.compose.shapes import BOOLEAN
 from quarterdeck.config.kinds import TEXT
 from quarterdeck.config.locations import LocalPath, SecretFile
@@ -83,7 +83,11 @@ CONFIG = Keys(
         Key("name", SOME_TEXT, "A swarm's name for it; it changes nothing."),
     ),
     one_of=("file", "content", "environment"),
-    refused={"external": SWARM, "labels": SWARM, "template_driver": SWARM},
+    refused={
+        "external": "can't be kept: a release brings its own text, so say `file`, `content` or `environment`",
+        "labels": LATER,
+        "template_driver": LATER,
+    },
     compose=True,
 )
 SECRET = Keys(
@@ -95,6 +99,6 @@ SECRET = Keys(
         Key("name", SOME_TEXT, "Its name among the fleet file's secrets, where it is external."),
     ),
     one_of=("file", "environment", "external"),
-    refused=dict.fromkeys(("labels", "driver", "driver_opts", "template_driver"), SWARM),
+    refused=dict.fromkeys(("labels", "driver", "driver_opts", "template_driver"), LATER),
     compose=True,
 )

@@ -2,6 +2,7 @@
 
 from quarterdeck.config import scalars as fleet_scalars
 from quarterdeck.config.compose import declarations, parts, scalars
+from quarterdeck.config.compose.deploy import DEPLOY, REPLICAS
 from quarterdeck.config.compose.mounts import MOUNT, MOUNT_IN_PLACE, SIZE, TMPFS
 from quarterdeck.config.compose.parts import LATER, SOME_TEXT, WINDOWS, whole
 from quarterdeck.config.compose.ports import EXPOSED, PORT
@@ -69,7 +70,6 @@ _REFUSED = {
     "profiles": "can't be kept: the fleet file's environments say where a service is",
     "provider": "is not a container",
     "pull_policy": "can't be kept: the image of a release is fetched by its digest",
-    "scale": "can't be kept: a host has one container of a service; give it more hosts",
     "use_api_socket": LATER,
     "volumes_from": "is not supported: name the volumes",
 }
@@ -131,7 +131,7 @@ def _service_keys(*, in_place: bool) -> tuple[Key, ...]:
         Key("cpu_shares", whole(0, 262_144, "a whole number to 262144"), "Its share of the CPUs when they are busy."),
         Key("cpus", parts.CPUS, "The CPUs that it may use."),
         Key("cpuset", _matching(r"[0-9]+([-,][0-9]+)*", "CPUs such as 0-3 or 0,1"), "The CPUs it may run on."),
-        Key("deploy", parts.DEPLOY, "Resources and the restart policy; what a swarm alone can do is not supported."),
+        Key("deploy", DEPLOY, "Resources, the restart policy, and how many tasks of it run where on a swarm."),
         Key("device_cgroup_rules", _NAMES, "Rules for devices."),
         Key("devices", ListOf(parts.DEVICE, "a list of devices"), "Devices of the hosts."),
         Key(
@@ -204,6 +204,7 @@ def _service_keys(*, in_place: bool) -> tuple[Key, ...]:
             default="no",
         ),
         Key("runtime", SOME_TEXT, "The engine's runtime for it."),
+        Key("scale", REPLICAS, "How many tasks a swarm runs, as `deploy.replicas`."),
         Key("secrets", _files(secret, "secrets"), "Secrets that it gets as files instead of as variables."),
         Key(
             "security_opt",

@@ -5,6 +5,7 @@ from typing import Any
 
 from quarterdeck.config.compose.mounts import external_name
 from quarterdeck.config.compose.project import Surroundings
+from quarterdeck.config.compose.refusals import RunsOn
 from quarterdeck.config.compose.shapes import Placed
 from quarterdeck.config.container import Network
 from quarterdeck.config.nodes import Node, said
@@ -12,9 +13,17 @@ from quarterdeck.config.problems import Problems
 from quarterdeck.config.shapes import Fields
 
 _PLAIN = ("driver", "driver_opts", "internal", "attachable", "enable_ipv6")
+_LOCAL = ("bridge", "host", "ipvlan", "macvlan", "none")
+_NOT_ON_SWARMS = {
+    "ipv4_address": "a swarm gives each task an address of its own",
+    "ipv6_address": "a swarm gives each task an address of its own",
+    "priority": "a swarm connects all networks at once",
+}
 
 
-def networks_of(service: Fields, name: str, around: Surroundings, problems: Problems) -> tuple[Network, ...]:
+def networks_of(
+    service: Fields, name: str, around: Surroundings, problems: Problems, runs_on: RunsOn | None
+) -> tuple[Network, ...]:
     """The networks, those of a higher priority first. Without any, and without a network_mode: the project's default."""
     if service.values.get("network_mode"):
         return ()
@@ -26,6 +35,10 @@ def networks_of(service: Fields, name: str, around: Surroundings, problems: Prob
     else:
         listed = [(one.value, None, one.node) for one in written if isinstance(one, Placed)]
     found = [_network(key, fields, at, name, around, problems) for key, fields, at in listed]
+    if runs_on is RunsOn.SWARMS:
+        for key, fields, _ in listed:
+            declared = around.declared("networks", key) if around.known("networks") is not None else fields
+            _check_on_swarm(fields, declared, problems)
     networks = {network.name: network for network in found if network is not None}
     return tuple(sorted(networks.values(), key=lambda network: -network.priority))
 
@@ -62,3 +75,13 @@ def _network(
         labels={one: text or "" for one, text in values.get("labels", {}).items()},
         **attached,
     )
+
+
+def _check_on_swarm(attachment: Fields | None, declared: Fields | None, problems: Problems) -> None:
+    for key, why in _NOT_ON_SWARMS.items():
+        if attachment is not None and key in attachment.values:
+            problems.add(attachment.node.key(key), f"`{key}` can't be had on a swarm: {why}; leave it out")
+    driver = declared.values.get("driver") if declared is not None else None
+    if declared is not None and driver in _LOCAL:
+        words = f"a network of the driver {driver} ends at its node, and tasks run on several: write overlay, or leave `driver` out"
+        problems.add(declared.node.value("driver"), words)

@@ -1,10 +1,11 @@
-"""The mappings that stand within a Compose service (health check, logging, deploy, …): their keys, a sentence for each."""
+"""The mappings that stand within a Compose service (health check, logging, …): their keys, a sentence for each. `deploy` has a file of
+its own."""
 
 from typing import Any
 
 from quarterdeck.config import scalars as fleet_scalars
 from quarterdeck.config.compose import scalars
-from quarterdeck.config.compose.mounts import MODE, SIZE
+from quarterdeck.config.compose.mounts import MODE
 from quarterdeck.config.compose.shapes import BOOLEAN, NUMBER_OR_TEXT, ByForm, Pairs
 from quarterdeck.config.container import Device, Healthcheck, Logging, Ulimit
 from quarterdeck.config.kinds import TEXT
@@ -15,7 +16,6 @@ from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.shapes import Choice, Key, Keys, ListOf, Scalar
 
 LATER = "is not supported by this version"
-SWARM = "is for a swarm only"
 WINDOWS = "is for Windows containers only"
 
 
@@ -177,7 +177,7 @@ def _ids_or_count(node: MappingNode, values: Any, problems: Problems) -> bool:
 _NAMES = ListOf(SOME_TEXT, "a list of names")
 
 
-def _gpu_keys(title: str, needed: bool) -> Keys:
+def gpu_keys(title: str, needed: bool) -> Keys:
     return Keys(
         title,
         (
@@ -196,61 +196,13 @@ def _gpu_keys(title: str, needed: bool) -> Keys:
 GPUS = ByForm(
     "all, or a list of devices (driver, count, device_ids, capabilities, options)",
     scalar=Choice(("all",), lambda _: ({"count": "-1", "capabilities": "gpu"},)),
-    sequence=ListOf(_gpu_keys("a gpu", needed=False), "a list of devices"),
+    sequence=ListOf(gpu_keys("a gpu", needed=False), "a list of devices"),
 )
 BLKIO = Keys(
     "blkio_config",
     (Key("weight", whole(10, 1000, "a whole number from 10 to 1000"), "Its share of the disks."),),
     refused=dict.fromkeys(
         ("weight_device", "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"), LATER
-    ),
-    compose=True,
-)
-
-_LIMITS = Keys(
-    "the limits",
-    (
-        Key("cpus", CPUS, "The CPUs that it may use."),
-        Key("memory", SIZE, "The memory that it may use."),
-        Key("pids", PIDS, "How many processes it may have."),
-    ),
-    compose=True,
-)
-_RESERVATIONS = Keys(
-    "the reservations",
-    (
-        Key("memory", SIZE, "The memory that is its own when there is little."),
-        Key(
-            "devices",
-            ListOf(_gpu_keys("a reserved device", needed=True), "a list of devices"),
-            "GPUs and the like.",
-        ),
-    ),
-    refused={
-        "cpus": "can't be kept: an engine reserves no CPUs; use `cpu_shares`",
-        "generic_resources": SWARM,
-    },
-    compose=True,
-)
-_RESTART_POLICY = Keys(
-    "the restart policy",
-    (
-        Key("condition", Choice(("none", "on-failure", "any")), "When it is started again.", default="any"),
-        Key("max_attempts", whole(0, 999_999, "a whole number"), "How often it is tried, for on-failure."),
-    ),
-    refused=dict.fromkeys(("delay", "window"), "can't be kept: an engine has its own times"),
-    compose=True,
-)
-_UPDATE_CONFIG = Keys(
-    "the update config",
-    (
-        Key(
-            "order", Choice(("start-first", "stop-first")), "Whether the new container starts before the old one stops."
-        ),
-    ),
-    refused=dict.fromkeys(
-        ("parallelism", "delay", "failure_action", "monitor", "max_failure_ratio"),
-        "is said by the fleet file's `strategy` and `rollback`",
     ),
     compose=True,
 )
@@ -264,39 +216,6 @@ def only(word: str, why: str) -> Scalar:
 
     return Scalar(f"`{word}`", read, {"enum": [word, int(word)] if word.isdigit() else [word]})
 
-
-DEPLOY = Keys(
-    "the deploy part",
-    (
-        Key(
-            "resources",
-            Keys(
-                "the resources",
-                (
-                    Key("limits", _LIMITS, "What it may use at most."),
-                    Key("reservations", _RESERVATIONS, "What is kept for it."),
-                ),
-                compose=True,
-            ),
-            "Memory, CPUs, processes, GPUs.",
-        ),
-        Key("restart_policy", _RESTART_POLICY, "When the engine starts it again."),
-        Key("update_config", _UPDATE_CONFIG, "Of this, only `order`."),
-        Key("mode", only("replicated", "a host has one container of a service"), "Only replicated."),
-        Key(
-            "replicas",
-            only("1", "a host has one container of a service; give it more hosts"),
-            "Only 1, for each host.",
-        ),
-    ),
-    refused={
-        "labels": SWARM,
-        "placement": "is said by the hosts of the fleet file's environments",
-        "endpoint_mode": SWARM,
-        "rollback_config": "is said by the fleet file's `rollback`",
-    },
-    compose=True,
-)
 
 MOUNTED_FILE = (
     Key("source", SOME_TEXT, "Its name.", required=True),

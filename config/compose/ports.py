@@ -65,9 +65,7 @@ def _published(text: str) -> str:
 
 
 def _long(**found: Any) -> tuple[PublishedPort, ...]:
-    return (
-        PublishedPort(**{name: value for name, value in found.items() if name not in ("mode", "name", "app_protocol")}),
-    )
+    return (PublishedPort(**{name: value for name, value in found.items() if name not in ("name", "app_protocol")}),)
 
 
 PORT = ByForm(
@@ -89,7 +87,11 @@ PORT = ByForm(
             ),
             Key("host_ip", Scalar("an IP address", scalars.address), "The host's address. Without it: all of them."),
             Key("protocol", Choice(("tcp", "udp", "sctp")), "The protocol.", default="tcp"),
-            Key("mode", Choice(("host", "ingress")), "Both mean the same where there is no swarm."),
+            Key(
+                "mode",
+                Choice(("host", "ingress")),
+                "On a swarm: on each node that runs a task, or on all; else both mean the same.",
+            ),
             Key("name", Scalar("text", fleet_scalars.any_text), "A name for people; it changes nothing."),
             Key("app_protocol", Scalar("text", fleet_scalars.any_text), "A hint for people; it changes nothing."),
         ),

@@ -10,6 +10,7 @@ import msgspec
 from quarterdeck.config.compose import declarations
 from quarterdeck.config.compose.expansion import Expansion
 from quarterdeck.config.compose.keys import IMAGE, SERVICE, TOP_LEVEL, TOP_LEVEL_REFUSED
+from quarterdeck.config.compose.refusals import LEAVE_OUT, NOT_ON_ENGINES
 from quarterdeck.config.compose.relative import rooted
 from quarterdeck.config.compose.scalars import PROJECT, project_name
 from quarterdeck.config.compose.shapes import NamedMap
@@ -159,7 +160,7 @@ class Project(msgspec.Struct):
         return self.expansion.merged(self._section("services")[name][1])
 
     def unsupported(self, name: str) -> dict[str, str]:
-        """What of the service ``name`` can't be had, with the reason: what `without` has to name."""
+        """What of the service ``name`` can't be had on an engine, with the reason: what `without` has to name there."""
         found: dict[str, str] = {}
         self._find_unsupported(self.merged_service(name), SERVICE, "", found)
         return found
@@ -172,6 +173,8 @@ class Project(msgspec.Struct):
                 continue
             if key is None:
                 found[above + name] = keys.refused.get(name, "is not known")
+            elif above + name in NOT_ON_ENGINES:
+                found[above + name] = NOT_ON_ENGINES[above + name]
             elif isinstance(key.shape, Keys):
                 self._find_unsupported(entry.value, key.shape, f"{above}{name}.", found)
 
@@ -179,9 +182,7 @@ class Project(msgspec.Struct):
         why = keys.refused.get(key.text)
         near = None if why else self.problems.nearest(key.text, keys.by_name)
         said = f"`{path}` {why}" if why else f"unknown key `{shortened(path)}` in {keys.title}"
-        self.problems.add(
-            key, f"{said}; nothing is ignored: to leave it out, name it in `without` of the fleet file", nearest=near
-        )
+        self.problems.add(key, said + LEAVE_OUT, nearest=near)
 
 
 class ComposeFiles(msgspec.Struct):

@@ -5,15 +5,17 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.config.compose import scalars
+from quarterdeck.config.compose import refusals, scalars
+from quarterdeck.config.compose.deploy import deploy_of
 from quarterdeck.config.compose.files import Files
 from quarterdeck.config.compose.limits import limits_of, order_of, reserved_devices, restart_of
 from quarterdeck.config.compose.mounts import external_name, long_mount
 from quarterdeck.config.compose.networks import networks_of
 from quarterdeck.config.compose.project import Surroundings
+from quarterdeck.config.compose.refusals import RunsOn
 from quarterdeck.config.compose.shapes import Placed
 from quarterdeck.config.compose.variables import read_variables
-from quarterdeck.config.container import ContainerSpec, Mount, Volume
+from quarterdeck.config.container import ContainerSpec, Mount, PublishedPort, Volume
 from quarterdeck.config.model import SecretReference
 from quarterdeck.config.nodes import MappingNode, Node, said
 from quarterdeck.config.problems import Problems
@@ -42,9 +44,15 @@ class Made(msgspec.Struct, frozen=True):
     fields: Fields
 
 
-def make(service: Fields, name: str, around: Surroundings, problems: Problems) -> Made:
-    """The container of the service ``name``. What is wrong is added to ``problems``."""
+def make(
+    service: Fields, name: str, around: Surroundings, problems: Problems, *, runs_on: RunsOn | None = RunsOn.ENGINES
+) -> Made:
+    """The container of the service ``name``. What is wrong is added to ``problems``; ``runs_on`` None: so are its hosts, and what can't be
+    had on them is not asked."""
     values = service.values
+    swarm = runs_on is RunsOn.SWARMS
+    if runs_on is not None:
+        refusals.check(service, runs_on, pointed=around.environment is not None, problems=problems)
     found: dict[str, Any] = {key: values[key] for key in AS_THEY_ARE if key in values}
     mounts = _Mounts(around, problems)
     mounts.read(service)
@@ -54,18 +62,26 @@ def make(service: Fields, name: str, around: Surroundings, problems: Problems) -
     labels.update(values.get("labels", {}))
     for key, pairs in (("labels", labels), ("annotations", found.get("annotations", {}))):
         found[key] = {one: text or "" for one, text in pairs.items()}
+    ports: tuple[PublishedPort, ...] = _unique(values.get("ports", ()))
+    limits = limits_of(service, problems)
+    if swarm:  # what is reserved decides on which node a task runs there, and binds it to nothing
+        found["deploy"] = deploy_of(service, problems)
+        refusals.check_deploy(service, found["deploy"], ports, problems)
+        limits = msgspec.structs.replace(limits, memory_reservation=None)
+    else:
+        ports = _unique((tuple(msgspec.structs.replace(port, mode="") for port in ports),))
     spec = ContainerSpec(
         project=around.name,
         service=name,
-        restart=restart_of(service, problems),
-        ports=_unique(values.get("ports", ())),
+        restart="" if swarm else restart_of(service, problems),
+        ports=ports,
         expose=_unique(values.get("expose", ())),
         mounts=tuple(mounts.mounts),
         volumes=tuple(mounts.volumes.values()),
-        networks=networks_of(service, name, around, problems),
+        networks=networks_of(service, name, around, problems, runs_on),
         files=tuple(files.files),
         secrets=tuple(files.secrets),
-        limits=limits_of(service, problems),
+        limits=limits,
         gpus=(*values.get("gpus", ()), *reserved_devices(service)),
         order=order_of(service),
         **found,

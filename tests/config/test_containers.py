@@ -60,8 +60,8 @@ def test_an_environment_without_the_wanted_kind_of_host_says_how_to_mend_it(refu
     (problem,) = problems
     assert (problem.line, problem.column) == (10, 3)
     assert problem.message == (
-        "`api` can't run in dev, which has no Docker host, and it is a container: add a host {docker: …} there, or write "
-        "`environments: {dev: null}`"
+        "`api` can't run in dev, which has no Docker host, and it is a container: add a host {docker: …} or a swarm {swarm: …} there, "
+        "or write `environments: {dev: null}`"
     )
     (problem,) = refuse(MIXED.replace("    environments: {dev: null}\n", ""))
     assert (problem.line, problem.message.partition(":")[0]) == (

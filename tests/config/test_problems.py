@@ -36,11 +36,10 @@ CASES: list[tuple[int, str, int, str, str | None]] = [
     (1, "fleet: acme\nssh: {known_host: [x]}", 7, "unknown key `known_host`", "known_hosts"),
     (1, "fleet: acme\noperators: {approve: a}", 22, "write [a]", None),
     (1, "fleet: acme\noperators: {view: ['@ops team']}", 20, "expected a unix user or @group", None),
-    (3, "  a: {}", 6, "a host needs `ssh` or `docker`", None),
+    (3, "  a: {}", 6, "a host needs `ssh`, `docker` or `swarm`", None),
     (3, "  a: {sssh: a}", 7, "unknown key `sssh`", "ssh"),
-    (3, "  a: a", 6, "expected a mapping (ssh, docker, tls, address, labels), found `a`", None),
-    (3, "  a: {swarm: 'ssh://a'}", 7, "`swarm` is not supported by this version", None),
-    (3, "  a: {ssh: a, docker: 'ssh://a'}", 15, "only one of `ssh` or `docker` may stand in a host", None),
+    (3, "  a: a", 6, "expected a mapping (ssh, docker, swarm, nodes, tls, address, labels), found `a`", None),
+    (3, "  a: {ssh: a, docker: 'ssh://a'}", 15, "only one of `ssh`, `docker` or `swarm` may stand in a host", None),
     (3, "  a: {dokcer: 'ssh://a'}", 7, "unknown key `dokcer`", "docker"),
     (3, "  a: {ssh: a, tls: x}", 15, "`tls` is for an engine that is reached over tcp:// only", None),
     (3, "  a: {docker: /var/run/docker.sock}", 15, "it begins with unix://", "unix:///var/run/docker.sock"),
@@ -476,13 +475,13 @@ def test_what_comes_later_is_said_once_for_each_key(refuse: Refuse) -> None:
     problems = refuse(
         """\
         fleet: acme
-        hosts: {box: {swarm: 'ssh://box'}}
-        environments: {dev: {hosts: [box]}}
+        hosts: {box: {docker: 'ssh://box'}}
+        environments: {dev: {hosts: [box], require: {signed: true}}}
         services:
           api: {artifact: {image: api}, container: {}}
         """
     )
-    assert [p.message for p in problems] == ["`swarm` is not supported by this version"]
+    assert [p.message for p in problems] == ["`signed` is not supported by this version"]
 
 
 def test_all_problems_are_reported_at_once_in_order(refuse: Refuse) -> None:
