@@ -20,7 +20,7 @@ from quarterdeck.config.shapes import Either, Key, Keys, ListOf, MapOf, Shape
 from quarterdeck.config.source import read_node
 
 DOCUMENT = Path("docs") / "fleet-file.md"
-EXAMPLES = ("full.yml", "docker.yml", "systemd.yml")
+EXAMPLES = ("full.yml", "docker.yml", "swarm.yml", "systemd.yml")
 _FIRST, _LAST = "<!-- keys -->\n", "<!-- /keys -->"
 _LONGEST_EXAMPLE = 64
 _SHOWN_ELSEWHERE = (keys.OVERRIDE.title, keys.PART.title)  # they have the keys of another, and say so

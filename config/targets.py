@@ -172,8 +172,9 @@ class Assembly:
         return found
 
     def _runs_on(self, environment: Environment, service: str, hosts: tuple[Host, ...]) -> RunsOn | None:
-        """What the hosts of a container are; None where that is not known, or of both kinds, which is a problem."""
-        engine = next((host.name for host in hosts if host.docker), "")
+        """What the hosts of a service are that have containers; None where that is not known, or of both kinds, which is a problem."""
+        hosts = tuple(host for host in hosts if host.contained)
+        engine = next((host.name for host in hosts if not host.swarm), "")
         swarm = next((host.name for host in hosts if host.swarm), "")
         if engine and swarm:
             self.problems.add(

@@ -11,6 +11,7 @@ import yaml
 from quarterdeck.config.compose import parts
 from quarterdeck.config.compose.declarations import CONFIG, NETWORK, SECRET, VOLUME
 from quarterdeck.config.compose.keys import IN_PLACE, SERVICE, TOP_LEVEL, TOP_LEVEL_REFUSED
+from quarterdeck.config.compose.refusals import NOT_ON_ENGINES, NOT_ON_SWARMS
 from quarterdeck.config.compose.shapes import ByForm, NamedMap, WithPlace
 from quarterdeck.config.container import ContainerSpec, Limits
 from quarterdeck.config.containers import POINTED_AT
@@ -88,6 +89,8 @@ TABLES = {
     "Keys of a service that can't be had": sorted(
         {*refused(SERVICE), *(row for above, keys in LONG_FORMS.items() for row in refused(keys, above))}
     ),
+    "Keys that a swarm can't have": [f"| `{path}` | {why} |" for path, why in NOT_ON_SWARMS.items()],
+    "Keys that an engine can't have": [f"| `{path}` | {why} |" for path, why in NOT_ON_ENGINES.items()],
     "Keys of the top level that can't be had": [
         row for above, keys in DECLARED.items() for row in refused(keys, above)
     ],
