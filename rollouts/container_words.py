@@ -7,11 +7,13 @@ from typing import Any
 
 from quarterdeck.config.container import (
     ContainerSpec,
+    Deploy,
     Device,
     Healthcheck,
     Limits,
     Mount,
     Network,
+    Pace,
     PublishedPort,
     Ulimit,
     Volume,
@@ -29,7 +31,19 @@ _LIMITS = {
 }
 _UNITS = (("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10))
 _BYTES = frozenset({"memory", "memory_reservation", "memory_swap", "shm_size"})
-_NO_KEYS = frozenset({"project", "service", "limits", "volumes"})  # not of the service itself, or told elsewhere
+_NO_KEYS = frozenset(
+    {"project", "service", "limits", "volumes", "deploy"}
+)  # not of the service itself, or told elsewhere
+_DEPLOY = {
+    "mode": "deploy.mode",
+    "replicas": "deploy.replicas",
+    "endpoint_mode": "deploy.endpoint_mode",
+    "constraints": "deploy.placement.constraints",
+    "preferences": "deploy.placement.preferences",
+    "max_replicas_per_node": "deploy.placement.max_replicas_per_node",
+    "reserved_cpus": "deploy.resources.reservations.cpus",
+    "reserved_memory": "deploy.resources.reservations.memory",
+}
 
 
 def compose_words(spec: ContainerSpec) -> dict[str, str]:
@@ -38,11 +52,13 @@ def compose_words(spec: ContainerSpec) -> dict[str, str]:
     found: dict[str, str] = {}
     for key in ContainerSpec.__struct_fields__:
         value = getattr(spec, key)
-        if key in _NO_KEYS or (value == getattr(plain, key) and key != "restart"):
+        if key in _NO_KEYS or value == "" or (value == getattr(plain, key) and key != "restart"):
             continue
         name = _NEW_NAMES.get(key, "volumes" if key == "mounts" else key)
         found |= _written(name, value)
     found |= _limits(spec.limits)
+    if spec.deploy is not None:
+        found |= _deploy(spec.deploy)
     for volume in spec.volumes:
         found |= _outside(f"volumes.{volume.name}", volume)
     return found
@@ -95,10 +111,11 @@ def _member(name: str, one: Any) -> dict[str, str]:
 
 
 def port_words(port: PublishedPort) -> str:
-    """``8080:80``, ``127.0.0.1:8080:80/udp``, ``80`` for any free one."""
+    """``8080:80``, ``127.0.0.1:8080:80/udp``, ``80`` for any free one; ``8080:80 mode=host`` on a swarm."""
     published = f"{port.published}:" if port.published or port.host_ip else ""
     address = (f"[{port.host_ip}]" if ":" in port.host_ip else port.host_ip) + ":" if port.host_ip else ""
-    return f"{address}{published}{port.target}" + (f"/{port.protocol}" if port.protocol != "tcp" else "")
+    protocol = f"/{port.protocol}" if port.protocol != "tcp" else ""
+    return f"{address}{published}{port.target}{protocol}" + (f" mode={port.mode}" if port.mode else "")
 
 
 def _mount(mount: Mount) -> str:
@@ -162,6 +179,40 @@ def _limits(limits: Limits) -> dict[str, str]:
     return found
 
 
+def _deploy(deploy: Deploy) -> dict[str, str]:
+    """What only a swarm is told: what is not as it is without a word."""
+    plain = Deploy()
+    found: dict[str, str] = {}
+    for key, name in _DEPLOY.items():
+        value = getattr(deploy, key)
+        if value != getattr(plain, key):
+            found |= {name: _size(value)} if key == "reserved_memory" else _flat(name, value)
+    found |= {f"deploy.labels.{name}": value for name, value in deploy.labels.items()}
+    if deploy.restart is not None:
+        found["deploy.restart_policy.condition"] = deploy.restart.condition
+        for key in ("delay", "window"):
+            if getattr(deploy.restart, key) is not None:
+                found[f"deploy.restart_policy.{key}"] = _seconds(getattr(deploy.restart, key))
+        if deploy.restart.max_attempts is not None:
+            found["deploy.restart_policy.max_attempts"] = str(deploy.restart.max_attempts)
+    for name, pace in (("update_config", deploy.update), ("rollback_config", deploy.rollback)):
+        found |= {} if pace is None else _pace(f"deploy.{name}", pace)
+    return found
+
+
+def _pace(name: str, pace: Pace) -> dict[str, str]:
+    found = {f"{name}.parallelism": str(pace.parallelism)}
+    for key in ("delay", "monitor"):
+        if getattr(pace, key) != getattr(Pace(), key):
+            found[f"{name}.{key}"] = _seconds(getattr(pace, key))
+    if pace.max_failure_ratio:
+        found[f"{name}.max_failure_ratio"] = f"{pace.max_failure_ratio:g}"
+    for key in ("order", "failure_action"):
+        if getattr(pace, key):
+            found[f"{name}.{key}"] = getattr(pace, key)
+    return found
+
+
 def _ulimit(limit: Ulimit) -> str:
     return str(limit.soft) if limit.soft == limit.hard else f"{limit.soft}:{limit.hard}"
 
@@ -200,7 +251,12 @@ def _size(value: int) -> str:
 
 
 def in_short(spec: ContainerSpec, image: str, target: str) -> str:
-    """``image registry/app  container production-web  ports 8080:80  restart always``."""
+    """``image registry/app  container production-web  ports 8080:80  restart always``; on a swarm ``… service … 3 replicas …``."""
     name = spec.container_name or target.replace("/", "-")
     ports = " ".join(port_words(port) for port in spec.ports) or ("host's" if spec.network_mode == "host" else "none")
-    return f"image {image}  container {name}  ports {ports}  restart {spec.restart}"
+    if spec.restart:
+        return f"image {image}  container {name}  ports {ports}  restart {spec.restart}"
+    deploy = spec.deploy or Deploy()
+    runs = "one on each node" if deploy.mode == "global" else f"{deploy.replicas} replica{'s' * (deploy.replicas != 1)}"
+    restart = deploy.restart.condition if deploy.restart is not None else "any"
+    return f"image {image}  service {name}  {runs}  ports {ports}  restart {restart}"

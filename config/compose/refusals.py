@@ -45,6 +45,7 @@ _ONLY_ON_ENGINES = {
 }
 
 _OF_THE_NODES = "can't be had on a swarm: say it to the engines of its nodes"
+_NOWHERE = "can't be had on a swarm: leave it out, or run it on an engine, a host {docker: …}"
 _TASK = "can't be had on a swarm: each task has its own"
 _DEVICE = "can't be had on a swarm: what needs a device belongs on an engine, a host {docker: …}"
 _CPUS = "can't be had on a swarm: use `cpus`"
@@ -67,10 +68,10 @@ NOT_ON_SWARMS: Mapping[str, str] = {
     "ipc": _TASK,
     "mac_address": _TASK,
     "mem_reservation": "can't be had on a swarm: use `deploy.resources.reservations.memory`",
-    "mem_swappiness": _OF_THE_NODES,
-    "memswap_limit": _OF_THE_NODES,
-    "oom_kill_disable": _OF_THE_NODES,
-    "oom_score_adj": _OF_THE_NODES,
+    "mem_swappiness": _NOWHERE,
+    "memswap_limit": _NOWHERE,
+    "oom_kill_disable": _NOWHERE,
+    "oom_score_adj": _NOWHERE,
     "pid": _TASK,
     "platform": "can't be had on a swarm: use `deploy.placement.constraints`, such as [node.platform.arch == x86_64]",
     "privileged": "can't be had on a swarm: give it what it needs by `cap_add`, or run it on an engine, a host {docker: …}",

@@ -9,13 +9,16 @@ import pytest
 from quarterdeck.config.container import (
     ContainerFile,
     ContainerSpec,
+    Deploy,
     Device,
     Healthcheck,
     Limits,
     Logging,
     Mount,
     Network,
+    Pace,
     PublishedPort,
+    Restart,
     SecretFile,
     Ulimit,
     Volume,
@@ -57,6 +60,7 @@ SET: dict[str, Any] = {
     "security_opt": ("no-new-privileges",),
     "sysctls": {"net.core.somaxconn": "1024"},
     "storage_opt": {"size": "1G"},
+    "deploy": Deploy(replicas=3),
 }
 
 
@@ -76,6 +80,46 @@ def test_every_limit_that_differs_is_told(key: str) -> None:
     value: Any = {"cpuset": "0-1", "ulimits": {"nofile": Ulimit(1024, 2048)}, "oom_kill_disable": True}.get(key, 7)
     assert value != default
     assert compose_words(msgspec.structs.replace(PLAIN, limits=Limits(**{key: value}))) != compose_words(PLAIN)
+
+
+ON_A_SWARM = Deploy(
+    "global", 3, "dnsrr", {"a": "b"}, ("node.role == worker",), ("node.labels.zone",), 2, 0.5, 256 << 20
+)
+
+
+@pytest.mark.parametrize("key", Deploy.__struct_fields__)
+def test_everything_that_a_swarm_is_told_is_told(key: str) -> None:
+    for value in {
+        "restart": [Restart(), Restart(delay=1.0), Restart(max_attempts=0), Restart(window=1.0), Restart("none")],
+        "update": [Pace(), Pace(0), Pace(delay=1.0), Pace(monitor=0.0), Pace(1, 0.0, None, 0.5), Pace(order="start-first"),
+                   Pace(failure_action="pause")],
+        "rollback": [Pace(2)],
+    }.get(key, [getattr(ON_A_SWARM, key)]):  # fmt: skip
+        assert value != getattr(Deploy(), key)
+        found = compose_words(msgspec.structs.replace(PLAIN, deploy=Deploy(**{key: value})))
+        added = {name: words for name, words in found.items() if name not in compose_words(PLAIN)}
+        assert added
+        assert all(name.startswith("deploy.") and words for name, words in added.items())
+    paces = [
+        compose_words(msgspec.structs.replace(PLAIN, deploy=Deploy(update=pace))) for pace in (Pace(), Pace(delay=1.0))
+    ]
+    assert paces[0] != paces[1]
+
+
+def test_a_service_of_a_swarm_in_words() -> None:
+    spec = msgspec.structs.replace(PLAIN, restart="", ports=(PublishedPort(80, "8080", mode="host"),))
+    assert "restart" not in compose_words(spec)
+    assert in_short(spec, "r.io/web", "production/web") == (
+        "image r.io/web  service production-web  1 replica  ports 8080:80 mode=host  restart any"
+    )
+    spec = msgspec.structs.replace(spec, deploy=Deploy(replicas=3, restart=Restart("none")))
+    assert "  3 replicas  " in in_short(spec, "r.io/web", "production/web")
+    assert in_short(spec, "r.io/web", "production/web").endswith("  restart none")
+    spec = msgspec.structs.replace(spec, deploy=ON_A_SWARM)
+    assert "  one on each node  " in in_short(spec, "r.io/web", "production/web")
+    found = compose_words(spec)
+    assert found["deploy.placement.constraints"] == "node.role == worker"
+    assert (found["deploy.resources.reservations.memory"], found["deploy.labels.a"]) == ("256m", "b")
 
 
 def test_what_has_a_short_syntax_is_written_in_it() -> None:
