@@ -14,6 +14,7 @@ from quarterdeck.config.scalars import Unfit
 from quarterdeck.config.shapes import Choice, Fields, Key, Keys, ListOf, Scalar
 
 _MOST = 1_000_000  # replicas, tasks at once: far more than any swarm has
+_LONGEST = 1000  # characters of a constraint
 _JOBS = dict.fromkeys(("replicated-job", "global-job"), "is not supported: a job ends, and a release runs on")
 _ATTRIBUTES = ("node.id", "node.hostname", "node.ip", "node.role", "node.platform.os", "node.platform.arch")
 _LABEL = re.compile(r"(?:node|engine)\.labels\.[A-Za-z0-9_.-]+")
@@ -24,6 +25,8 @@ _ATTRIBUTE_WORDS = f"{', '.join(_ATTRIBUTES)}, node.labels.NAME and engine.label
 
 def constraint(text: str) -> str:
     """`node.role == worker` of any spacing, as one that a swarm can keep. Raises ``Unfit``."""
+    if len(text) > _LONGEST:
+        raise Unfit(f"it is longer than {_LONGEST} characters")
     found = _CONSTRAINT.fullmatch(text)
     if found is None or not _VALUE.fullmatch(found[3]):
         alone = re.fullmatch(r"\s*([^\s=!]+)\s*=\s*([^\s=!]+)\s*", text)

@@ -23,7 +23,7 @@ EXAMPLES = sorted(path for path in (FLOOR / "examples").glob("*.yml") if path.na
 
 
 def test_there_are_examples() -> None:
-    assert {"minimal.yml", "systemd.yml", "full.yml"} <= {path.name for path in EXAMPLES}
+    assert {"minimal.yml", "systemd.yml", "full.yml", "swarm.yml"} <= {path.name for path in EXAMPLES}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -69,6 +69,13 @@ def test_the_schema_is_a_schema_and_the_file_is_in_step() -> None:
         {"hosts": {"a": {}}},
         {"hosts": {"A": {"ssh": "a"}}},
         {"hosts": {"a": {"ssh": "ssh://a"}}},
+        {"hosts": {"a": {"swarm": []}}},
+        {"hosts": {"a": {"swarm": "a"}}},
+        {"hosts": {"a": {"swarm": ["ssh://a", "ssh://a"]}}},
+        {"hosts": {"a": {"swarm": "ssh://a", "docker": "ssh://a"}}},
+        {"hosts": {"a": {"swarm": "ssh://a", "nodes": "{address}"}}},
+        {"services": {"s": {"container": {"deploy": {"mode": "globle"}}}}},
+        {"services": {"s": {"container": {"deploy": {"placement": {"preferences": ["zone"]}}}}}},
         {"environments": {"e": {"hosts": []}}},
         {"environments": {"e": {"hosts": ["a"], "soak": "5"}}},
         {"services": {"s": {"strategy": "canary"}}},

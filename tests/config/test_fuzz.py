@@ -118,7 +118,7 @@ def test_any_values_in_the_right_structure(body: Any, tmp_path: Path) -> None:
 
 
 FLEET = (
-    "fleet: acme\nhosts: {a: {docker: 'ssh://a'}}\nenvironments: {e: {hosts: [a]}}\nservices:\n"
+    "fleet: acme\nhosts: {a: {%s: 'ssh://a'}}\nenvironments: {e: {hosts: [a]}}\nservices:\n"
     "  s: {artifact: {image: x}, container: {compose: compose.yaml, service: a, without: [depends_on]}}\n"
 )
 TOP = {
@@ -129,11 +129,15 @@ TOP = {
 
 
 @BOUNDED
-@given(service=values_for(SERVICE), names=st.sampled_from([TOP, {}, {"networks": {"a": 1}, "secrets": {"a": []}}]))
-def test_any_values_in_a_service_of_a_compose_file(service: Any, names: Any, tmp_path: Path) -> None:
+@given(
+    service=values_for(SERVICE),
+    names=st.sampled_from([TOP, {}, {"networks": {"a": 1}, "secrets": {"a": []}}]),
+    kind=st.sampled_from(["docker", "swarm"]),
+)
+def test_any_values_in_a_service_of_a_compose_file(service: Any, names: Any, kind: str, tmp_path: Path) -> None:
     body = {"services": {"a": service}, **names}
     (tmp_path / "compose.yaml").write_bytes(json.dumps(body).encode())
-    check(tmp_path / "fleet.yml", FLEET.encode())
+    check(tmp_path / "fleet.yml", (FLEET % kind).encode())
 
 
 @BOUNDED
@@ -141,10 +145,11 @@ def test_any_values_in_a_service_of_a_compose_file(service: Any, names: Any, tmp
     text=st.sampled_from(CORPUS),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), PIECES), min_size=1, max_size=4),
     service=st.sampled_from(["web", "sidekiq", "node", "model", "proxy"]),
+    kind=st.sampled_from(["docker", "swarm"]),
     dotenv=st.binary(max_size=60) | st.text(alphabet="A=$'\"\n\\{}:-# ", max_size=60).map(str.encode),
 )
 def test_a_compose_file_with_random_damage(
-    text: str, edits: list[tuple[float, int, str]], service: str, dotenv: bytes, tmp_path: Path
+    text: str, edits: list[tuple[float, int, str]], service: str, kind: str, dotenv: bytes, tmp_path: Path
 ) -> None:
     for where, length, piece in edits:
         at = int(where * len(text))
@@ -152,4 +157,4 @@ def test_a_compose_file_with_random_damage(
     (tmp_path / "compose.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
     (tmp_path / ".env").write_bytes(dotenv)
     (tmp_path / ".env.forum").write_bytes(dotenv)
-    check(tmp_path / "fleet.yml", FLEET.replace("service: a,", f"service: {service},").encode())
+    check(tmp_path / "fleet.yml", (FLEET % kind).replace("service: a,", f"service: {service},").encode())

@@ -547,3 +547,9 @@ def test_the_example_has_what_a_fleet_on_a_swarm_needs() -> None:
     assert any(len(host.swarm) > 1 and host.nodes for host in swarms)
     deploys = [target.container.deploy for target in fleet.targets.values() if target.container is not None]
     assert {deploy.mode for deploy in deploys if deploy is not None} == {"replicated", "global"}
+
+
+def test_a_constraint_is_read_at_once_however_long() -> None:
+    for text in ("a" + "==" * 200_000 + "\n", "node.role" + " " * 400_000 + "=", "=" * 400_000):
+        with pytest.raises(Unfit):
+            constraint(text)

@@ -153,7 +153,7 @@ def _example_seeds() -> list[bytes]:
         b"fleet: acme\ninclude: [b.yml]\n%%% b.yml\nhosts: {a: {docker: 'ssh://a'}}\nenvironments: {e: {hosts: [a]}}\n"
         b"services:\n  s: {artifact: {image: x}, container: {compose: c.yaml, service: a}}\n"
         b"%%% c.yaml\nservices: {a: {image: x, ports: ['1:2'], command: [a, $B]}}\n%%% .env\nB=1\n",
-        *((EXAMPLES / name).read_bytes() for name in ("minimal.yml", "docker.yml")),
+        *((EXAMPLES / name).read_bytes() for name in ("minimal.yml", "docker.yml", "swarm.yml")),
     ]
 
 
@@ -171,7 +171,7 @@ _VALUES: Final[tuple[Any, ...]] = (
 @cache
 def _bodies() -> tuple[Any, ...]:
     """The examples as plain values."""
-    names = ("full.yml", "docker.yml", "systemd.yml")
+    names = ("full.yml", "docker.yml", "swarm.yml", "systemd.yml")
     return tuple(yaml.load((EXAMPLES / name).read_text(), Loader=_Loader) for name in names)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from quarterdeck.config import scalars
+from quarterdeck.config.compose.deploy import constraint, ratio, spread
 from quarterdeck.config.condition_parsing import ConditionUnfit, condition
 from quarterdeck.config.first_file.draft import CannotBegin
 from quarterdeck.config.first_file.joining import Wishes, joined
@@ -60,6 +61,10 @@ _READERS: Final = (
     scalars.true_or_false,
     scalars.ssh_address,
     scalars.docker_address,
+    scalars.node_address,
+    constraint,
+    spread,
+    ratio,
     scalars.image_repository,
     scalars.registry_part,
     scalars.release_path,
