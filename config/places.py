@@ -28,12 +28,7 @@ class Places(msgspec.Struct):
     reached: dict[tuple[str, str, str], str] = msgspec.field(
         default_factory=dict
     )  # engine, network, name in it → target
-    engines: dict[str, str] = msgspec.field(
-        default_factory=dict
-    )  # host → what is the same for the same engine or swarm
-
-    def __post_init__(self) -> None:
-        self.engines = engines_of(self.hosts.values())
+    engines: dict[str, str] = msgspec.field(default_factory=dict)  # as engines_of has them, once there is a container
 
     def directory(self, environment: Environment, service: str, hosts: tuple[Host, ...], path: str, at: Node) -> None:
         """Two targets may share a host, not a directory: neither may be the other's, nor lie in it."""
@@ -76,6 +71,8 @@ class Places(msgspec.Struct):
         ports are said."""
         target = f"{environment.name}/{service}"
         name = spec.container_name or f"{environment.name}-{service}"
+        if not self.engines:
+            self.engines = engines_of(self.hosts.values())
         for host in hosts:
             engine = self.engines[host.name]
             other = self.named.get((engine, name))

@@ -140,6 +140,7 @@ def copy_of(places: Places, problems: Problems) -> Places:
         {key: list(taken) for key, taken in places.published.items()},
         dict(places.listened),
         dict(places.reached),
+        places.engines,
     )
 
 
