@@ -87,7 +87,7 @@ class Swarm:
 
     @property
     def nodes_template(self) -> str:
-        """Any node's engine, with its hostname for ``{hostname}``."""
+        """Any node's engine, with its hostname for ``{hostname}``. Over SSH the path is the same, on any sshd of this machine."""
         return f"unix://{self.directory}/{{hostname}}/engine.sock"
 
     def api(self, index: int) -> docker.APIClient:
@@ -363,7 +363,8 @@ class Swarm:
 
     def _remove_something(self) -> str:
         """Takes one step towards a clean swarm; says which, nothing when there was none to take."""
-        self._bring_members_back()
+        if in_the_way := self._bring_members_back():
+            return in_the_way
         client = self.any_api
         if services := client.services():
             for service in services:
@@ -398,8 +399,9 @@ class Swarm:
                 return f"volumes on {node.hostname}"
         return ""
 
-    def _bring_members_back(self) -> None:
-        """Whoever left joins again, whoever was demoted, drained or labelled is as at the beginning, and nobody else is listed."""
+    def _bring_members_back(self) -> str:
+        """Whoever left joins again, whoever was demoted, drained or labelled is as at the beginning, and nobody else is listed. Says what
+        has to be waited for."""
         members = self.members()
         for node in self.nodes:
             said = self.api(node.index).info()["Swarm"]
@@ -410,17 +412,24 @@ class Swarm:
                 self._join(node.index)
         own = {self.api(node.index).info()["Swarm"]["NodeID"] for node in self.nodes}
         for member in self.members().values():
-            version, spec = member["Version"]["Index"], member["Spec"]
-            as_before = spec["Role"] == "manager" and spec["Availability"] == "active" and not spec.get("Labels")
-            if member["ID"] in own:
-                if not as_before:
-                    self.any_api.update_node(
-                        member["ID"], version, {"Role": "manager", "Availability": "active", "Labels": {}}
-                    )
-            elif spec["Role"] == "manager":
-                self.any_api.update_node(member["ID"], version, {"Role": "worker", "Availability": "drain"})
-            else:
-                self.any_api.remove_node(member["ID"], force=True)
+            version, spec, hostname = member["Version"]["Index"], member["Spec"], member["Description"].get("Hostname")
+            if member["ID"] not in own:
+                if spec["Role"] == "manager":
+                    self.any_api.update_node(member["ID"], version, {"Role": "worker", "Availability": "drain"})
+                else:
+                    self.any_api.remove_node(member["ID"], force=True)
+                return f"what {hostname} was before it left"
+            if spec["Role"] == "worker":
+                # Told otherwise in the middle of its demotion it would never be a manager again; after it, that takes half a minute.
+                index = self._index_of(member)
+                if not self._is_member(index):
+                    self.api(index).leave_swarm(force=True)
+                return f"{hostname}, which is or becomes a worker"
+            if spec["Availability"] != "active" or spec.get("Labels"):
+                self.any_api.update_node(
+                    member["ID"], version, {"Role": "manager", "Availability": "active", "Labels": {}}
+                )
+        return ""
 
     def _end(self) -> None:
         for client in self._clients.values():
