@@ -29,7 +29,8 @@ class WaitingWorker:
 
     def assign(self, state: "Path", rollout: int, hosts: Sequence[Sequence[object]], options: dict[str, Any]) -> None:
         """Hands over the rollout, with what the worker needs to connect before it has opened the journal: ``hosts``: name, and how it
-        is reached (``ssh``, ``docker``, ``tls``, ``swarm``, ``nodes`` of ``config.model.Host``). Raises ``OSError`` when the worker is gone already."""
+        is reached (``ssh``, ``docker``, ``tls``, ``swarm``, ``nodes`` of ``config.model.Host``). Raises ``OSError`` when the worker is
+        gone already."""
         import json
 
         task = {

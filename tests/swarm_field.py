@@ -109,7 +109,9 @@ class Field:
     @property
     def versions(self) -> list[str]:
         """Of all tasks that run, one for each."""
-        return sorted(one["Spec"]["ContainerSpec"]["Labels"]["dev.quarterdeck.release"].rpartition("-")[0] for one in self.tasks())
+        return sorted(
+            one["Spec"]["ContainerSpec"]["Labels"]["dev.quarterdeck.release"].rpartition("-")[0] for one in self.tasks()
+        )
 
     def ranges(self) -> tuple[PublishedPort, ...]:
         ports = free_range()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.images import Sink, Tagged
     from quarterdeck.backends.hosts.ssh.backend import SshBackend
     from quarterdeck.backends.hosts.swarm.backend import SwarmBackend
+    from quarterdeck.backends.hosts.swarm.managers import Managers
     from quarterdeck.config.container import ContainerSpec
 
 _ENGINE: Final = 10.0  # seconds for an engine that is asked for images to be reached
@@ -122,13 +123,23 @@ class Hosts:
 
     async def engine_lacks(self, host: Host, specs: "Sequence[ContainerSpec]") -> tuple[str, list[tuple[str, str]]]:
         """The engine's version, and what is external for ``specs`` and not there: ``network`` or ``volume``, and its name."""
+        if host.swarm:
+            from quarterdeck.backends.hosts.swarm import externals as of_swarm
+
+            async with self._managers(host) as managers:
+                return managers.version, await of_swarm.lacking(managers, specs)
         from quarterdeck.backends.hosts.docker.externals import lacking
 
         async with self._engine(host) as engine:
             return engine.engine_version, await lacking(engine, specs)
 
     async def make_on_engine(self, host: Host, kind: str, name: str) -> None:
-        """A ``network`` or a ``volume`` as `docker network create NAME` makes it."""
+        """A ``network`` or a ``volume`` as `docker network create NAME` makes it; of a swarm an overlay network."""
+        if host.swarm:
+            from quarterdeck.backends.hosts.swarm import externals as of_swarm
+
+            async with self._managers(host) as managers:
+                return await of_swarm.make(managers, name)
         from quarterdeck.backends.hosts.docker.externals import make
 
         async with self._engine(host) as engine:
@@ -141,6 +152,14 @@ class Hosts:
             yield engine
         finally:
             await engine.close()
+
+    @asynccontextmanager
+    async def _managers(self, host: Host) -> "AsyncIterator[Managers]":
+        managers = await self.swarm().open_managers(host, deadline=_ENGINE)
+        try:
+            yield managers
+        finally:
+            await managers.close()
 
     def ssh(self) -> "SshBackend":
         if self._ssh is None:

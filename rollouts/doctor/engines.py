@@ -11,15 +11,15 @@ ASK = 20.0  # seconds a target
 
 
 async def examine_engine(
-    subject: str, connection: Connection, targets: Sequence[Target], back: Mapping[str, Release]
+    subject: str, connection: Connection, targets: Sequence[Target], back: Mapping[str, Release], *, swarm: bool = False
 ) -> list[Finding]:
-    """What is wrong, or one finding that says that nothing is. ``back``: by target what a rollback would lead to, as the journal knows
-    it. Raises BackendError where the engine does not answer."""
+    """What is wrong, or one finding that says that nothing is. ``back``: by target what a rollback would lead to, as the journal knows it.
+    ``swarm``: it is the managers of one that are asked. Raises BackendError where the engine does not answer."""
     found: list[Finding] = []
     free: int | None = None
     for target in targets:
         facts = await connection.facts(target.name, target.path, deadline=ASK)
-        found += target_findings(subject, target, facts, back.get(target.name))
+        found += target_findings(subject, target, facts, back.get(target.name), swarm=swarm)
         free = facts.free_bytes
     if free is not None and free < LITTLE_ROOM:
         room = f"only {free // (1024 * 1024)} MiB free on the engine's disk"
@@ -28,10 +28,12 @@ async def examine_engine(
         return found
     room = "" if free is None else f", {free // (1024 * 1024)} MiB free"
     count = f"{len(targets)} target{'s' if len(targets) != 1 else ''}"
-    return [Finding(subject, Verdict.OK, f"connection, engine, {count}{room}")]
+    return [Finding(subject, Verdict.OK, f"connection, {'swarm' if swarm else 'engine'}, {count}{room}")]
 
 
-def target_findings(subject: str, target: Target, facts: TargetFacts, back: Release | None = None) -> list[Finding]:
+def target_findings(
+    subject: str, target: Target, facts: TargetFacts, back: Release | None = None, *, swarm: bool = False
+) -> list[Finding]:
     """Of one target: what the engine complains of, what was changed there, and a good release that could not be gone back to. Without
     ``back`` that is the one that the engine itself remembers; where its register was pruned, it remembers none."""
     found = [
@@ -56,7 +58,7 @@ def target_findings(subject: str, target: Target, facts: TargetFacts, back: Rele
                 subject,
                 Verdict.WARN,
                 f"{target.name}: work that was cut short has left {', '.join(facts.left)}",
-                f"the next rollout that succeeds removes it; by hand: docker rm -v {' '.join(facts.left)}",
+                f"the next rollout that succeeds removes it; by hand: docker {'service rm' if swarm else 'rm -v'} {' '.join(facts.left)}",
             )
         )
     if pruned:
@@ -67,8 +69,11 @@ def target_findings(subject: str, target: Target, facts: TargetFacts, back: Rele
             Finding(
                 subject,
                 Verdict.WARN,
-                f"{target.name}: the image of {way}, the way back, is not on the engine any more",
-                f"a rollback has to fetch it: docker pull {location}"
+                f"{target.name}: the image of {way}, the way back, "
+                + ("can't be fetched any more" if swarm else "is not on the engine any more"),
+                f"push it to the registry again: {location}"
+                if swarm
+                else f"a rollback has to fetch it: docker pull {location}"
                 if "@" in location
                 else "a rollback has to bring it from the engine that has the images",
             )

@@ -34,8 +34,8 @@ async def examine_host(
         async with asyncio.timeout(CONNECT + ASK):
             connection = await backend.connect(host, deadline=CONNECT)
             try:
-                if host.docker:
-                    return await examine_engine(subject, connection, targets, back)
+                if host.contained:
+                    return await examine_engine(subject, connection, targets, back, swarm=bool(host.swarm))
                 return await _connected(subject, connection, targets)
             finally:
                 await leave(connection)
@@ -55,7 +55,8 @@ async def examine_host(
                 subject,
                 Verdict.FAIL,
                 _problem(error),
-                error.advice or f"is the host up, and its entry right: {host.ssh or host.docker}?",
+                error.advice
+                or f"is the host up, and its entry right: {host.ssh or host.docker or ', '.join(host.swarm)}?",
                 unreachable=isinstance(error, Unreachable),
             )
         ]

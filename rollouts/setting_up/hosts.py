@@ -100,7 +100,7 @@ async def look(backend: "Hosts", host: Host, targets: Sequence[Target]) -> HostN
 
 
 async def _look(backend: "Hosts", connection: "Connection", host: Host, targets: Sequence[Target]) -> HostNeeds:
-    if host.docker:
+    if host.contained:
         return await _look_at_engine(backend, connection, host, targets)
     looked = await look_at_host(connection, targets)
     if not looked.whole:
@@ -246,7 +246,7 @@ async def _look_at_engine(
     backend: "Hosts", connection: "Connection", host: Host, targets: Sequence[Target]
 ) -> HostNeeds:
     found = await examine_engine(
-        host.name, connection, targets, {}
+        host.name, connection, targets, {}, swarm=bool(host.swarm)
     )  # before a first deploy there is no way back to know of
     specs = [target.container for target in targets if target.container is not None]
     version, lacking = await backend.engine_lacks(host, specs)
@@ -254,14 +254,17 @@ async def _look_at_engine(
         Need(
             f"{kind} {name} is external and not there",
             By.ENGINE,
-            f"docker {kind} create {shlex.quote(name)}",
+            f"docker {kind} create {'-d overlay --attachable ' if host.swarm else ''}{shlex.quote(name)}",
             kind=kind,
             name=name,
         )
         for kind, name in lacking
     )
     return HostNeeds(
-        host.name, needs, tuple(one for one in found if one.verdict is not Verdict.OK), f"Docker engine {version}"
+        host.name,
+        needs,
+        tuple(one for one in found if one.verdict is not Verdict.OK),
+        f"Docker {'Swarm, a manager with ' if host.swarm else ''}engine {version}",
     )
 
 

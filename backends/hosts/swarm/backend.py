@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.backend import DockerBackend
     from quarterdeck.backends.hosts.docker.engine import Engine
     from quarterdeck.backends.hosts.swarm.connection import SwarmConnection
+    from quarterdeck.backends.hosts.swarm.managers import Managers, Open
 
 
 class SwarmBackend:
@@ -23,20 +24,27 @@ class SwarmBackend:
         self._fleet = fleet
 
     async def connect(self, host: Host, *, deadline: float = 20.0) -> "SwarmConnection":
-        """The swarm as a host of the contract. Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``, ``NotPermitted``."""
-
-        async def opening(address: str, seconds: float) -> "Engine":
-            return await self._docker().open_engine(Host(host.name, docker=address, tls=host.tls), deadline=seconds)
-
-        from quarterdeck.backends.hosts.swarm.managers import Managers
+        """The swarm as a host of the contract. Raises what ``open_managers`` does."""
+        managers = await self.open_managers(host, deadline=deadline)
+        from quarterdeck.backends.hosts.swarm.connection import SwarmConnection
         from quarterdeck.backends.hosts.swarm.nodes import Nodes
 
-        managers = Managers(host.name, host.swarm, opening)
+        return SwarmConnection(managers, Nodes(managers, host.nodes, self._opening(host)), self._auth, self._fleet)
+
+    async def open_managers(self, host: Host, *, deadline: float = 20.0) -> "Managers":
+        """A manager has answered. Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``, ``NotPermitted``."""
+        from quarterdeck.backends.hosts.swarm.managers import Managers
+
+        managers = Managers(host.name, host.swarm, self._opening(host))
         try:
             await managers.open(deadline)
         except BaseException:
             await managers.close()
             raise
-        from quarterdeck.backends.hosts.swarm.connection import SwarmConnection
+        return managers
 
-        return SwarmConnection(managers, Nodes(managers, host.nodes, opening), self._auth, self._fleet)
+    def _opening(self, host: Host) -> "Open":
+        async def opening(address: str, seconds: float) -> "Engine":
+            return await self._docker().open_engine(Host(host.name, docker=address, tls=host.tls), deadline=seconds)
+
+        return opening

@@ -81,9 +81,7 @@ def task_template(
     return template
 
 
-def service(
-    name: str, labels: Mapping[str, str], template: Body, mode: Mapping[str, Any], endpoint: Body
-) -> Body:
+def service(name: str, labels: Mapping[str, str], template: Body, mode: Mapping[str, Any], endpoint: Body) -> Body:
     return {
         "Name": name,
         "Labels": dict(labels),
