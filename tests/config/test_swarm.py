@@ -301,9 +301,9 @@ def test_what_a_swarm_cannot_do_is_refused_where_it_is_written(
 ) -> None:
     files = compose(service)
     problems = refuse(SWARM, **files)
-    (problem,) = [one for one in problems if message in one.message] or [None]
-    assert problem is not None, render(problems)
     assert len(problems) == 1, render(problems)
+    (problem,) = problems
+    assert message in problem.message, render(problems)
     assert (problem.file.name, problem.line, problem.column) == ("compose.yaml", line, column), render(problems)
     assert problem.text == files["app/compose.yaml"].splitlines()[line - 1]
 

@@ -89,12 +89,13 @@ ON_A_SWARM = Deploy(
 
 @pytest.mark.parametrize("key", Deploy.__struct_fields__)
 def test_everything_that_a_swarm_is_told_is_told(key: str) -> None:
-    for value in {
+    values: dict[str, list[Any]] = {
         "restart": [Restart(), Restart(delay=1.0), Restart(max_attempts=0), Restart(window=1.0), Restart("none")],
         "update": [Pace(), Pace(0), Pace(delay=1.0), Pace(monitor=0.0), Pace(1, 0.0, None, 0.5), Pace(order="start-first"),
                    Pace(failure_action="pause")],
         "rollback": [Pace(2)],
-    }.get(key, [getattr(ON_A_SWARM, key)]):  # fmt: skip
+    }  # fmt: skip
+    for value in values.get(key, [getattr(ON_A_SWARM, key)]):
         assert value != getattr(Deploy(), key)
         found = compose_words(msgspec.structs.replace(PLAIN, deploy=Deploy(**{key: value})))
         added = {name: words for name, words in found.items() if name not in compose_words(PLAIN)}
