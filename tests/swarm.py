@@ -472,7 +472,7 @@ def start_swarm(count: int = 3) -> Swarm:
         Node(index, name, directory / name / "engine.sock", f"10.{net}.0.{index + 1}")
         for index, name in enumerate(f"node-{number}" for number in range(1, count + 1))
     ]
-    swarm = Swarm(directory, net, nodes, f"10.{net}.0.253:5000", held)
+    swarm = Swarm(directory, net, nodes, f"127.0.0.1:{41000 + net}", held)
     # Ends what was left, should this process be killed: its end closes the pipe. The network is the watchdog's too, for so long.
     swarm._watchdog = subprocess.Popen(
         ["sh", "-c", 'cat >/dev/null; exec sh "$@"', "watchdog", str(_SCRIPT), "down", str(directory), str(net)],

@@ -1,8 +1,9 @@
 #!/bin/sh
 # A private Docker Swarm on one machine: each node an engine in a network namespace of its own, all on one switch, which is a bridge in one
-# more namespace; the registry is there too. The machine itself is plugged into the switch, so it reaches every node's address. Root only.
+# more namespace. The machine itself is plugged into the switch, so it reaches every node's address. Root only.
 #   swarm.sh up DIRECTORY NET COUNT              makes the directory (in memory), the switch and the machine's own cable to it
-#   swarm.sh registry DIRECTORY NET              becomes the registry, at 10.NET.0.253:5000
+#   swarm.sh registry DIRECTORY NET [NUMBER]     becomes the registry, at port 41000 + NET of 127.0.0.1: of the machine, or of a node. All
+#                                                have the same images: an engine, like qd, asks a registry without TLS at that address only
 #   swarm.sh start DIRECTORY NET NUMBER [ARGUMENTS OF dockerd…]   becomes the engine of node-NUMBER (from 1), at 10.NET.0.NUMBER
 #   swarm.sh lose DIRECTORY NET NUMBER           pulls its cable, then ends everything that runs on it; what it has on its disk stays
 #   swarm.sh down DIRECTORY NET                  ends all of it, whatever is left of it, and removes the directory
@@ -41,7 +42,6 @@ up)
     ip netns add "$switch" || exit 1
     ip -n "$switch" link add switch type bridge forward_delay 0
     ip -n "$switch" link set lo up
-    ip -n "$switch" addr add "10.$net.0.253/24" dev switch
     ip -n "$switch" link set switch up || exit 1
     ip link add "$name" type veth peer name machine netns "$switch" || exit 1
     ip -n "$switch" link set machine master switch up
@@ -49,11 +49,13 @@ up)
     ip link set "$name" up
     ;;
 registry)
-    enter registry
+    enter "${number:+node-$number/}registry"
+    own=$directory/registry$number.yml
     printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s/registry}, delete: {enabled: true}}\n' \
-        "$directory" >"$directory/registry.yml"
-    printf "http: {addr: '10.%s.0.253:5000', secret: x}\n" "$net" >>"$directory/registry.yml"
-    exec nsenter --net="/run/netns/$switch" docker-registry serve "$directory/registry.yml"
+        "$directory" >"$own"
+    printf "http: {addr: '127.0.0.1:%s', secret: x}\n" $((41000 + net)) >>"$own"
+    [ -z "$number" ] || exec nsenter --net="/run/netns/$name-$number" docker-registry serve "$own"
+    exec docker-registry serve "$own"
     ;;
 start)
     shift 4
@@ -71,10 +73,11 @@ start)
     ip -n "$switch" link set "$node" master switch up
     ip -n "$name-$number" addr add "10.$net.0.$number/24" dev eth0
     ip -n "$name-$number" link set eth0 up || exit 1
+    sh "$0" registry "$directory" "$net" "$number" &
     # shellcheck disable=SC2016
     exec nsenter --net="/run/netns/$name-$number" unshare --mount --uts sh -c 'echo "$1" >/proc/sys/kernel/hostname && shift && exec "$@"' sh "$node" \
         dockerd --data-root "$home/data" --exec-root "$home/exec" -p "$home/engine.pid" -H "unix://$home/engine.sock" \
-        --iptables=false --ip6tables=false --ip-masq=false --log-opt max-size=10m --insecure-registry "10.$net.0.0/24" \
+        --iptables=false --ip6tables=false --ip-masq=false --log-opt max-size=10m \
         --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$name/$node" "$@"
     ;;
 lose)
