@@ -48,6 +48,7 @@ LONGEST_FIRST = (
     "rollouts/test_on_real_hosts.py",
     "rollouts/test_on_docker.py",
     "playground/test_engine.py",
+    "test_swarm_of_tests.py",
     "rollouts/test_observer.py",
     "rollouts/test_observer_of_engines.py",
     "trust/test_01_killed_worker.py",
@@ -205,7 +206,8 @@ def the_swarm() -> Iterator[Swarm]:
 
 @pytest.fixture
 def swarm(the_swarm: Swarm) -> Iterator[Swarm]:
-    """One real Swarm of three managers for the whole run, on which nothing runs. What a test does to it is undone after it."""
+    """One real Swarm of three managers for the whole run, on which nothing runs. What a test does to it is undone after it, which takes
+    a minute where much was done on a busy machine: give such tests ``pytest.mark.timeout(240)``."""
     yield the_swarm
     the_swarm.clean()
 
