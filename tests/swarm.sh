@@ -75,7 +75,8 @@ start)
     ip -n "$name-$number" link set eth0 up || exit 1
     sh "$0" registry "$directory" "$net" "$number" &
     # shellcheck disable=SC2016
-    exec nsenter --net="/run/netns/$name-$number" unshare --mount --uts sh -c 'echo "$1" >/proc/sys/kernel/hostname && shift && exec "$@"' sh "$node" \
+    named='echo "$1" >/proc/sys/kernel/hostname && shift && exec "$@"'
+    exec nsenter --net="/run/netns/$name-$number" unshare --mount --uts sh -c "$named" sh "$node" \
         dockerd --data-root "$home/data" --exec-root "$home/exec" -p "$home/engine.pid" -H "unix://$home/engine.sock" \
         --iptables=false --ip6tables=false --ip-masq=false --log-opt max-size=10m \
         --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$name/$node" "$@"
