@@ -218,7 +218,7 @@ def test_nodes_are_as_before_whatever_a_test_does_to_them(swarm: Swarm) -> None:
 
 @pytest.mark.parametrize("watched", [True, False], ids=["with its watchdog alive", "together with its watchdog"])
 def test_tests_that_are_killed_leave_no_swarm(watched: bool) -> None:
-    """Where the watchdog is killed too, whoever starts the next swarm cleans up."""
+    """Where the watchdog is killed too, whoever starts the next swarm cleans up. Seen to fail with a watchdog that does nothing."""
     need_swarm()
     root = Path(__file__).parents[1]
     with subprocess.Popen([sys.executable, "-c", _STARTS], stdout=subprocess.PIPE, text=True, cwd=root) as tests:
