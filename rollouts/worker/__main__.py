@@ -74,7 +74,10 @@ async def _connect_and_run(state: Path, rollout: int, task: dict[str, Any], rest
         logins=RegistryLogins(msgspec.convert(task["registries"], dict[str, RegistryLogin]), Path(task["base"])),
         fleet=task["fleet"],
     )
-    crew = Crew(backend, [Known(*host[:4], swarm=tuple(host[4]), nodes=host[5]) for host in task["hosts"]])
+    crew = Crew(
+        backend,
+        [Known(name, ssh, docker, tls, tuple(swarm), nodes) for name, ssh, docker, tls, swarm, nodes in task["hosts"]],
+    )
     crew.connect_all()
     try:
         await asyncio.to_thread(rest.join)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Spec = dict[str, Any]
-_RECORDING: Final = 10.0  # seconds: also where the action itself has used up its time; an election takes some
+_RECORDING: Final = 45.0  # seconds: also where the action itself has used up its time; an election takes up to twenty
 _TRIES: Final = 20  # changes of a service that came in between, most of them Swarm's own
 
 

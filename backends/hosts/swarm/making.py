@@ -71,6 +71,7 @@ async def template(gate: SwarmGate, release: Release, values: Mapping[str, str],
         env=env,
         labels=_container_labels(given, release),
         networks=networks,
+        api_version=gate.managers.engine.api_version,
         configs=await objects.configs(gate, live, given),
         secrets=await objects.secret_objects(gate, live, given, values, container),
     )

@@ -74,17 +74,16 @@ class Managers:
     async def ask(self, action: str, function: "Callable[[docker.APIClient], T]", *, deadline: float) -> T:
         """What changes nothing: asked of one manager after the other. Raises as ``Engine.call`` does."""
         end = time.monotonic() + deadline
-        failures = 0
         while True:
             engine = await self._current(end)
             try:
                 return await engine.call(action, function, deadline=self._patience(end))
-            except (Unreachable, CommandTimedOut) as error:
-                failures += 1
+            except (Unreachable, CommandTimedOut):
+                # Behind a leader that is silent each of them is, until they have chosen another one, which takes some twenty seconds.
                 self._let_go(engine)
-                if failures > len(self.addresses) or time.monotonic() >= end or len(self.addresses) == 1:
+                if time.monotonic() + _ELECTION >= end or len(self.addresses) == 1:
                     raise
-                del error
+                await asyncio.sleep(_ELECTION)
             except EngineRefused as error:
                 if not is_passing(error):
                     raise
@@ -115,15 +114,13 @@ class Managers:
         deadline: float,
     ) -> T:
         end = time.monotonic() + deadline
-        tries = 0
         while True:
             engine = await self._current(end)
-            tries += 1
             try:
                 return await engine.call(action, function, deadline=self._patience(end))
             except (Unreachable, CommandTimedOut):
                 self._let_go(engine)
-                if time.monotonic() >= end or (tries > len(self.addresses) and not await self._is_back(end)):
+                if time.monotonic() + _ELECTION >= end or len(self.addresses) == 1:
                     raise
             except EngineRefused as error:
                 if not is_passing(error):
@@ -134,13 +131,6 @@ class Managers:
             made = await self.ask(action, is_made, deadline=max(0.1, end - time.monotonic()))
             if made is not None:
                 return made
-
-    async def _is_back(self, end: float) -> bool:
-        try:
-            await self._current(end)
-        except BackendError:
-            return False
-        return True
 
     def _is_over(self, task: asyncio.Task[Any]) -> None:
         self._changes.discard(task)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from quarterdeck.backends.hosts.docker.spec import Body, healthcheck, limits
+from quarterdeck.backends.hosts.docker.spec import Body, api_number, healthcheck, limits
 from quarterdeck.backends.hosts.swarm.looking import STOPPED
 from quarterdeck.config.container import ContainerFile, ContainerSpec, Deploy, Mount, Pace, PublishedPort, SecretFile
 
@@ -28,6 +28,7 @@ def task_template(
     env: Mapping[str, str],
     labels: Mapping[str, str],
     networks: Mapping[str, str],
+    api_version: str,
     configs: Sequence[tuple[Reference, ContainerFile]] = (),
     secrets: Sequence[tuple[Reference, SecretFile]] = (),
 ) -> Body:
@@ -67,7 +68,7 @@ def task_template(
     if spec.stop_signal:
         container["StopSignal"] = spec.stop_signal
     if spec.healthcheck is not None:
-        container["HealthCheck"] = healthcheck(spec.healthcheck, (1, 41))
+        container["HealthCheck"] = healthcheck(spec.healthcheck, api_number(api_version))
     template: Body = {
         "ContainerSpec": container,
         "Resources": _resources(spec, deploy),
@@ -81,7 +82,9 @@ def task_template(
     return template
 
 
-def service(name: str, labels: Mapping[str, str], template: Body, mode: Mapping[str, Any], endpoint: Body) -> Body:
+def service(
+    name: str, labels: Mapping[str, str], template: Mapping[str, Any], mode: Mapping[str, Any], endpoint: Body
+) -> Body:
     return {
         "Name": name,
         "Labels": dict(labels),
