@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from quarterdeck.backends.hosts.contract import Fence
+from quarterdeck.backends.hosts.contract import Fence, TargetFacts
 from quarterdeck.backends.hosts.docker.backend import DockerBackend
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.swarm.backend import SwarmBackend
@@ -90,6 +90,9 @@ class Field:
     def port(self) -> int:
         """Nodes have networks of their own, so targets of other workers don't want it."""
         return 20000 + int(self.name[1:5], 16) % 20000
+
+    async def facts(self) -> TargetFacts:
+        return await self.connection.facts(self.target, "")
 
     def tasks(self) -> list[dict[str, Any]]:
         """Those that run, whatever the Swarm wants of them, as it tells them."""

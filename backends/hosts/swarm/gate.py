@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Spec = dict[str, Any]
 _RECORDING: Final = 45.0  # seconds: also where the action itself has used up its time; an election takes up to twenty
+ANSWER: Final = 6.0  # seconds for what only looks, also right before the action's own end
 _TRIES: Final = 20  # changes of a service that came in between, most of them Swarm's own
 
 
@@ -58,13 +59,18 @@ class SwarmGate(Operation[Seen]):
         """Seconds that are left of the action's deadline."""
         return max(0.05, self._until - self._now())
 
+    @property
+    def is_over(self) -> bool:
+        """The action's deadline has passed."""
+        return self._now() >= self._until
+
     def allow(self, seconds: float) -> None:
         """So many more, from now on, where fewer are left: something has come forward."""
         self._until = max(self._until, self._now() + seconds)
 
     async def ask(self, function: "Callable[[docker.APIClient], T]") -> T:
         """What changes nothing."""
-        return await self.managers.ask(self.words, function, deadline=self.left)
+        return await self.managers.ask(self.words, function, deadline=max(ANSWER, self.left))
 
     async def look(self) -> Seen:
         await self.managers.settled(self.left)

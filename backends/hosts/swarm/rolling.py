@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, Unhealthy
 from quarterdeck.backends.hosts.swarm import calls
-from quarterdeck.backends.hosts.swarm.gate import Spec, SwarmGate
+from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_tasks, service_in
 from quarterdeck.backends.hosts.swarm.names import SETTLED
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
@@ -110,7 +110,9 @@ class Roll:
         pause, looked = FIRST_PAUSE, self._now()
         forward = -1
         while True:
-            tasks = await list_tasks(self._gate.managers, self._gate.words, [service.id], deadline=self._gate.left)
+            tasks = await list_tasks(
+                self._gate.managers, self._gate.words, [service.id], deadline=max(ANSWER, self._gate.left)
+            )
             new = [one for one in tasks if one.is_wanted and is_of(one, service)]
             await self._refuse_failed(service, tasks, progress)
             well = await self._well(new, progress)
@@ -132,7 +134,7 @@ class Roll:
             if self._now() - looked > _LOOK_AT_SERVICE:
                 looked = self._now()
                 await self._refuse_paused(service)
-            if self._gate.left <= FIRST_PAUSE:
+            if self._gate.is_over:
                 raise await self._too_long(service, tasks, new, well, wanted)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
@@ -142,7 +144,7 @@ class Roll:
             return 0
         if not service.is_global:
             return service.replicas
-        nodes = await self._nodes.all(self._gate.words, deadline=self._gate.left)
+        nodes = await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left))
         ready = {one.id for one in nodes if one.is_ready and one.availability == "active"}
         return max(1, len({one.node for one in tasks if one.is_wanted and one.node in ready}))
 
@@ -189,7 +191,7 @@ class Roll:
         leaving = [one for one in tasks if not one.is_wanted and one.may_run and one.node]
         if not leaving:
             return False
-        nodes = {one.id: one for one in await self._nodes.all(self._gate.words, deadline=self._gate.left)}
+        nodes = {one.id: one for one in await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left))}
         return any(one.node in nodes and nodes[one.node].is_ready for one in leaving)
 
     async def _too_long(

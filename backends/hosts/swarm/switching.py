@@ -17,7 +17,7 @@ from quarterdeck.backends.hosts.docker.names import PORTS
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.swarm import calls, making, names, spec
 from quarterdeck.backends.hosts.swarm.calls import Body
-from quarterdeck.backends.hosts.swarm.gate import Spec, SwarmGate
+from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.health import SwarmHealth
 from quarterdeck.backends.hosts.swarm.looking import Seen, Service, is_of, list_tasks
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
@@ -324,16 +324,16 @@ async def _ended(means: Means, services: Sequence[Service]) -> None:
     gate.allow(max([10.0, *graces]) + means.seconds)
     while True:
         try:
-            tasks = await list_tasks(gate.managers, gate.words, sorted(ids), deadline=gate.left)
+            tasks = await list_tasks(gate.managers, gate.words, sorted(ids), deadline=max(ANSWER, gate.left))
         except EngineRefused as error:
             if error.status == 404:
                 return
             raise
-        nodes = {one.id: one for one in await means.nodes.all(gate.words, deadline=gate.left)}
+        nodes = {one.id: one for one in await means.nodes.all(gate.words, deadline=max(ANSWER, gate.left))}
         left = [one for one in tasks if one.may_run and one.node in nodes and nodes[one.node].is_ready]
         if not left:
             return
-        if gate.left <= _PAUSE:
+        if gate.is_over:
             raise CommandFailed(
                 gate.host,
                 gate.words,

@@ -1,0 +1,234 @@
+"""What becomes of an update when machines are lost in its middle, when somebody else changes the service, when a worker is late: success
+is never told while a task is of another release."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from quarterdeck.backends.errors import BackendError, EngineRefused, Fenced, Unreachable
+from quarterdeck.backends.hosts.contract import SwitchOutcome
+from quarterdeck.backends.hosts.swarm import calls
+from quarterdeck.backends.hosts.swarm.gate import SwarmGate
+from quarterdeck.backends.hosts.swarm.looking import look
+from quarterdeck.backends.hosts.swarm.managers import Managers
+from quarterdeck.config.model import Host
+from quarterdeck.config.release import Release
+from tests.backends.swarm.conftest import until
+from tests.contract.places import NO_SECRETS
+from tests.swarm_field import Field, backend, connect
+
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+async def three(swarm_field: Field) -> Field:
+    """Three tasks of v1 run."""
+    swarm_field.replicas = 3
+    await put(swarm_field, "v1", 1)
+    return swarm_field
+
+
+async def put(field: Field, version: str, epoch: int) -> Release:
+    release = field.release(version)
+    await field.connection.stage(release, None, NO_SECRETS, field.fence(epoch))
+    await field.connection.switch(release, NO_SECRETS, field.fence(epoch), f"{epoch}.1")
+    await field.connection.finish(release, [], field.fence(epoch), f"{epoch}.2")
+    return release
+
+
+async def under_way(field: Field, version: str, epoch: int) -> "tuple[Release, asyncio.Task[SwitchOutcome]]":
+    """A switch of which one task has been replaced."""
+    release = field.release(version)
+    await field.connection.stage(release, None, NO_SECRETS, field.fence(epoch))
+    switching = field.connection.switch(release, NO_SECRETS, field.fence(epoch), f"{epoch}.1", deadline=120.0)
+    going = asyncio.create_task(switching)
+    await until(lambda: version in field.versions, f"a task of {version} runs")
+    return release, going
+
+
+async def all_of(field: Field, version: str) -> None:
+    await until(lambda: field.versions == [version] * field.replicas, f"every task is of {version}")
+
+
+async def test_a_node_is_lost_in_the_middle(three: Field) -> None:
+    """The others take over what it ran, and the facts tell of it."""
+    second, going = await under_way(three, "v2", 2)
+    asked = three.connection._managers.address
+    lost = next(node.index for node in three.swarm.nodes if node.docker != asked and node.index != three.swarm.leader)
+    await asyncio.to_thread(three.swarm.stop_node, lost)
+    assert (await going).current == second.id
+    facts = await three.facts()
+    assert facts.current == second.id
+    assert f"the node {three.swarm.nodes[lost].hostname} is down" in facts.drift
+    running = [one for one in facts.tasks if one.wanted and one.state == "running"]
+    assert [one.release for one in running] == [second.id] * 3
+    assert three.swarm.nodes[lost].hostname not in {one.node for one in running}
+    states = {one.hostname: one.state for one in facts.nodes}
+    assert states[three.swarm.nodes[lost].hostname] == "down"
+    await asyncio.to_thread(three.swarm.start_node, lost)
+    await all_of(three, "v2")
+
+
+async def test_the_manager_that_is_asked_is_lost_in_the_middle(three: Field) -> None:
+    """It is the leader, too: the others choose another one, which takes some twenty seconds, and the same action goes on."""
+    leader = three.swarm.leader
+    others = [node.docker for node in three.swarm.nodes if node.index != leader]
+    connection = await connect(three.swarm, managers=[three.swarm.nodes[leader].docker, *others])
+    old, three.connection = three.connection, connection
+    try:
+        second, going = await under_way(three, "v2", 2)
+        await asyncio.to_thread(three.swarm.stop_node, leader)
+        assert (await going).current == second.id
+        facts = await three.facts()
+        assert (facts.current, facts.epoch) == (second.id, 2)
+        assert [one.release for one in facts.tasks if one.wanted and one.state == "running"] == [second.id] * 3
+    finally:
+        three.connection = old
+        await connection.close()
+
+
+async def test_a_manager_that_hangs_is_left_for_another_one(three: Field) -> None:
+    """Its connections are taken and nothing is answered. It is no leader here."""
+    hung = next(node for node in three.swarm.nodes if node.index != three.swarm.leader)
+    others = [node.docker for node in three.swarm.nodes if node is not hung]
+    connection = await connect(three.swarm, managers=[hung.docker, *others])
+    old, three.connection = three.connection, connection
+    try:
+        second, going = await under_way(three, "v2", 2)
+        await asyncio.to_thread(three.swarm.freeze, hung.index)
+        assert (await going).current == second.id
+        assert connection._managers.address != hung.docker
+    finally:
+        three.connection = old
+        await connection.close()
+
+
+async def test_a_manager_that_is_lost_before_is_passed_by(three: Field) -> None:
+    first = three.swarm.nodes[0]
+    if three.swarm.leader == 0:
+        first = three.swarm.nodes[1]
+    await asyncio.to_thread(three.swarm.stop_node, first.index)
+    others = [node.docker for node in three.swarm.nodes if node is not first]
+    connection = await connect(three.swarm, managers=[first.docker, *others])
+    try:
+        assert (await connection.facts(three.target, "")).current is not None
+    finally:
+        await connection.close()
+
+
+async def test_the_swarm_itself_refuses_a_worker_that_was_overtaken(three: Field) -> None:
+    """The older one has looked, and is late: what it sends begins with a version of the service that is not the newest any more. Seen to
+    fail where a newer worker marks nothing."""
+    managers = three.connection._managers
+    seen = await look(managers, three.target, "look", deadline=30.0)
+    fixed = seen.fixed
+    assert fixed is not None
+    newer = await connect(three.swarm)
+    try:  # it puts nothing there, and touches no task
+        await newer.finish(three.release("v1"), [], three.fence(7, "rollout 7, bob@bastion"), "7.1")
+    finally:
+        await newer.close()
+    spec = {**fixed.spec, "Mode": {"Replicated": {"Replicas": 1}}}
+    with pytest.raises(EngineRefused) as caught:
+        await managers.ask(
+            "update",
+            lambda client: calls.post(client, f"/services/{fixed.id}/update", spec, version=fixed.version),
+            deadline=30.0,
+        )
+    assert calls.has_moved(caught.value)
+    assert three.versions == ["v1"] * 3
+
+
+@pytest.fixture
+def frozen_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], "tuple[asyncio.Event, asyncio.Event]"]:
+    """The next call of ``Managers.change`` whose words begin so waits: the first event tells that it does, the second lets it go on."""
+
+    def hold(words: str) -> tuple[asyncio.Event, asyncio.Event]:
+        held, on = asyncio.Event(), asyncio.Event()
+        real = Managers._change
+
+        async def change(self: Managers, action: str, *rest: Any) -> Any:
+            if action.startswith(words) and not held.is_set():
+                held.set()
+                await on.wait()
+            return await real(self, action, *rest)
+
+        monkeypatch.setattr(Managers, "_change", change)
+        return held, on
+
+    return hold
+
+
+@pytest.mark.parametrize("what", ["a first deploy", "an update"])
+async def test_a_frozen_worker_wakes_after_it_was_overtaken(
+    swarm_field: Field, what: str, frozen_at: Callable[[str], "tuple[asyncio.Event, asyncio.Event]"]
+) -> None:
+    """It had looked whether it still may, and was about to change something. What it sends is refused, or taken back."""
+    if what == "an update":
+        await put(swarm_field, "v1", 1)
+    second, third = swarm_field.release("v2"), swarm_field.release("v3")
+    for release in (second, third):
+        await swarm_field.connection.stage(release, None, NO_SECRETS, swarm_field.fence(2))
+    held, on = frozen_at(f"switch to {second.id}")
+    older = asyncio.create_task(swarm_field.connection.switch(second, NO_SECRETS, swarm_field.fence(2), "2.1"))
+    await asyncio.wait_for(held.wait(), 30)
+    newer = await connect(swarm_field.swarm)
+    try:
+        outcome = await newer.switch(third, NO_SECRETS, swarm_field.fence(3, "rollout 3, bob@bastion"), "3.1")
+        on.set()
+        with pytest.raises(Fenced, match="bob@bastion"):
+            await older
+        assert outcome.current == third.id
+        await all_of(swarm_field, "v3")
+        facts = await newer.facts(swarm_field.target, "")
+        assert (facts.current, facts.epoch, facts.drift) == (third.id, 3, ())
+    finally:
+        await newer.close()
+
+
+async def test_somebody_puts_another_image_there_in_the_middle(three: Field) -> None:
+    """By hand, with ``docker service update``: either every task is of the release in the end, or success is not told."""
+    foreign = three.swarm.image("other", "v9")
+    second, going = await under_way(three, "v2", 2)
+    client = three.swarm.any_api
+    service = next(one for one in client.services() if one["Spec"]["Name"] == three.name)
+    spec = service["Spec"]
+    spec["TaskTemplate"]["ContainerSpec"]["Image"] = foreign
+    spec["UpdateConfig"]["Delay"] = 0
+    gate = SwarmGate(three.connection._managers, three.fence(2), "by hand", 30.0)
+    await gate.ask(
+        lambda c: calls.post(c, f"/services/{service['ID']}/update", spec, version=service["Version"]["Index"])
+    )
+    try:
+        outcome = await asyncio.wait_for(going, 200)
+    except BackendError:
+        assert (await three.facts()).current != second.id
+        return
+    assert outcome.current == second.id
+    images = {one["Spec"]["ContainerSpec"]["Image"] for one in three.tasks() if one["DesiredState"] == "running"}
+    assert images == {second.artifact.location}
+
+
+async def test_a_swarm_that_is_none(swarm_field: Field) -> None:
+    """Each way that is no manager says so, with what to do."""
+    with pytest.raises(Unreachable, match=r"no socket|nobody listens|No such file|is not there"):
+        await backend().connect(Host("swarm", swarm=("unix:///nowhere/docker.sock",)))
+    index = next(node.index for node in swarm_field.swarm.nodes if node.index != swarm_field.swarm.leader)
+    await asyncio.to_thread(lambda: swarm_field.swarm.set_node(index, role="worker"))
+    worker = swarm_field.swarm.nodes[index]
+
+    async def refused() -> str:
+        try:
+            connection = await backend().connect(Host("swarm", swarm=(worker.docker,)))
+        except Unreachable as error:
+            return str(error)
+        await connection.close()
+        return ""
+
+    end = asyncio.get_running_loop().time() + 60
+    while "not a manager" not in (said := await refused()):
+        assert asyncio.get_running_loop().time() < end, said
+        await asyncio.sleep(0.5)
+    assert "name a manager in the host's swarm entry" in said
