@@ -139,7 +139,8 @@ class Hosts:
             from quarterdeck.backends.hosts.swarm import externals as of_swarm
 
             async with self._managers(host) as managers:
-                return await of_swarm.make(managers, name)
+                await of_swarm.make(managers, name)
+            return
         from quarterdeck.backends.hosts.docker.externals import make
 
         async with self._engine(host) as engine:

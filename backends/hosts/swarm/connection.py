@@ -309,8 +309,7 @@ class SwarmConnection:
 
     def _means(self, gate: SwarmGate, release: Release, deadline: float) -> switching.Means:
         grace = release.container.stop_grace_period if release.container is not None else 0.0
-        health = release.health.healthy_deadline if release.health is not None else 0.0
-        return switching.Means(gate, self._nodes, self._health, self._fleet, max(deadline, health) + grace)
+        return switching.Means(gate, self._nodes, self._health, self._fleet, deadline + grace)
 
     def _gate(
         self, release: Release, fence: Fence, words: str, deadline: float, *, wants: str | None = None

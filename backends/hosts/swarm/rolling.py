@@ -107,7 +107,7 @@ class Roll:
         return await self._follow(service, _Progress(frozenset()), parts=False)
 
     async def _follow(self, service: Service, progress: _Progress, *, parts: bool) -> Service:
-        pause, looked = FIRST_PAUSE, self._now()
+        pause, looked, came = FIRST_PAUSE, self._now(), self._now()
         forward = -1
         while True:
             tasks = await list_tasks(
@@ -116,10 +116,10 @@ class Roll:
             new = [one for one in tasks if one.is_wanted and is_of(one, service)]
             await self._refuse_failed(service, tasks, progress)
             well = await self._well(new, progress)
-            if len(well) + len([one for one in new if one.runs]) > forward:
-                forward = len(well) + len([one for one in new if one.runs])
+            running = sum(one.runs for one in new)
+            if len(well) + running > forward:
+                forward, came, pause = len(well) + running, self._now(), FIRST_PAUSE
                 self._gate.allow(self._seconds)
-                pause = FIRST_PAUSE
             wanted = await self._wanted(service, tasks)
             old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
             if len(well) >= wanted and len(new) == len(well) and not old:
@@ -129,13 +129,15 @@ class Roll:
                 await self._wait_between()
                 service = await self._gate.change_service(service, lambda now: dict(now.spec), self._release)
                 progress.moved = len(well) + self._way.parallelism
-                forward, pause = -1, FIRST_PAUSE
+                forward, pause, came = -1, FIRST_PAUSE, self._now()
                 continue
+            if len(well) < running == len(new) and self._now() - came > self._patience:
+                raise await self._not_well(new, well)
             if self._now() - looked > _LOOK_AT_SERVICE:
                 looked = self._now()
                 await self._refuse_paused(service)
             if self._gate.is_over:
-                raise await self._too_long(service, tasks, new, well, wanted)
+                raise await self._too_long(service, tasks, new, wanted)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
@@ -194,20 +196,27 @@ class Roll:
         nodes = {one.id: one for one in await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left))}
         return any(one.node in nodes and nodes[one.node].is_ready for one in leaving)
 
+    @property
+    def _patience(self) -> float:
+        """Seconds in which one that runs has to become healthy, and stay so."""
+        health = self._release.health
+        return (health.healthy_deadline if health is not None else 0.0) + self._way.hold
+
+    async def _not_well(self, new: Sequence[Task], well: Sequence[Task]) -> Unhealthy:
+        return Unhealthy(
+            self._gate.host,
+            self._gate.words,
+            f"{len(well)} of {len(new)} tasks of {self._release.version} are well after {self._patience:g} s: "
+            f"{self._detail or 'they are still watched'}",
+            exit_status=None,
+            left=await what_runs(self._gate),
+        )
+
     async def _too_long(
-        self, service: Service, tasks: Sequence[Task], new: Sequence[Task], well: Sequence[Task], wanted: int
+        self, service: Service, tasks: Sequence[Task], new: Sequence[Task], wanted: int
     ) -> CommandFailed:
         running = [one for one in new if one.runs]
         left = await what_runs(self._gate)
-        if len(well) < len(running):
-            return Unhealthy(
-                self._gate.host,
-                self._gate.words,
-                f"{len(well)} of {len(running)} tasks of {self._release.version} are well after {self._seconds:g} s: "
-                f"{self._detail or 'they are still watched'}",
-                exit_status=None,
-                left=left,
-            )
         waiting = next((one for one in new if not one.runs), None)
         leaving = [one for one in tasks if not one.is_wanted and one.may_run]
         why = ""

@@ -1,0 +1,139 @@
+"""Whole rollouts on a real Swarm of three nodes, by the real command: what is said, and what the Swarm runs."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history.records import RolloutState
+from tests.driver import TARGET
+from tests.sshd import wait_for
+from tests.swarm import Swarm
+from tests.swarm_fleet import HEALTH, SwarmFleet, swarm_fleet_in
+
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+def harbour(swarm: Swarm, tmp_path: Path) -> Iterator[SwarmFleet]:
+    with swarm_fleet_in(tmp_path, swarm) as made:
+        yield made
+
+
+def test_deploys_what_is_bad_is_taken_back_and_the_way_back_leads_two_releases_back(harbour: SwarmFleet) -> None:
+    for version in ("1", "2", "3"):
+        done = harbour.deploy(version)
+        assert (done["status"], {host["version"] for host in done["hosts"]}) == ("succeeded", {version})
+        assert harbour.versions() == [version] * 3
+    harbour.write(health={**HEALTH, "healthy_deadline": "3s"})
+    bad = harbour.deploy("bad", status=3)
+    assert bad["status"] == "rolled_back"
+    assert re.search(r"harbour: .*0 of 1 tasks of bad are well", bad["reason"])
+    assert harbour.versions() == ["3"] * 3
+    crashed = harbour.deploy("crash", status=3)
+    assert crashed["status"] == "rolled_back"
+    assert re.search(r"a task of crash-\w+ on node-\d ended with status 7: oops", crashed["reason"])
+    assert harbour.versions() == ["3"] * 3
+    one = next(
+        kept["release"]
+        for kept in json.loads(harbour.qd("releases", TARGET, "--json", status=0).stdout)["releases"]
+        if kept["version"] == "1"
+    )
+    back = harbour.rollback(arguments=["--to", one])
+    assert back["status"] == "succeeded"
+    assert harbour.versions() == ["1"] * 3
+    assert harbour.spec()["UpdateConfig"]["FailureAction"] == "pause", "Swarm takes nothing back by itself"
+    status = json.loads(harbour.qd("status", TARGET, "--json", status=0).stdout)
+    assert json.dumps(status).count("1-") > 0
+
+
+def test_a_worker_that_is_killed_in_the_middle(harbour: SwarmFleet) -> None:
+    """The update stands still without it; a rollback needs no other step than those two keys."""
+    harbour.deploy("1")
+    rollout = harbour.begin("deploy", "2")
+    wait_for(lambda: "2" in harbour.versions(), "a task of 2 runs", 60)
+    harbour.kill_worker(rollout)
+    time.sleep(6.0)  # Swarm itself would have replaced all of them by then
+    assert harbour.running() == ["mixed"]
+    back = harbour.rollback()
+    assert back["status"] == "succeeded"
+    assert harbour.versions() == ["1"] * 3
+
+
+def test_a_worker_that_takes_over_goes_on(harbour: SwarmFleet) -> None:
+    harbour.deploy("1")
+    rollout = harbour.begin("deploy", "2")
+    wait_for(lambda: "2" in harbour.versions(), "a task of 2 runs", 60)
+    harbour.kill_worker(rollout)
+    harbour.until(rollout, harbour.worker_has_left)
+    harbour.qd("resume", str(rollout), status=0)
+    assert harbour.ended(rollout, 120).state is RolloutState.SUCCEEDED
+    assert harbour.versions() == ["2"] * 3
+
+
+def test_an_abort_in_the_middle_leaves_what_was_not_touched(harbour: SwarmFleet) -> None:
+    harbour.deploy("1")
+    before = {one["ID"] for one in harbour.tasks()}
+    rollout = harbour.begin("deploy", "2")
+    wait_for(lambda: "2" in harbour.versions(), "a task of 2 runs", 60)
+    harbour.qd("abort", str(rollout), status=3)
+    assert harbour.ended(rollout, 120).state is RolloutState.ROLLED_BACK
+    assert harbour.versions() == ["1"] * 3
+    assert before & {one["ID"] for one in harbour.tasks()}
+
+
+def test_two_operators(harbour: SwarmFleet) -> None:
+    """The second one is told who is at work; one with a journal of their own, as on another bastion, is refused by the Swarm."""
+    harbour.deploy("1")
+    rollout = harbour.begin("deploy", "2")
+    wait_for(lambda: "2" in harbour.versions(), "a task of 2 runs", 60)
+    refused = harbour.qd("deploy", TARGET, "3", "--wait")
+    assert refused.returncode != 0
+    assert f"rollout {rollout}" in refused.stderr
+    assert harbour.ended(rollout, 120).state is RolloutState.SUCCEEDED
+    assert harbour.versions() == ["2"] * 3
+    harbour.until(rollout, harbour.worker_has_left)
+    harbour.state.rename(harbour.directory / "another bastion's")
+    told = harbour.qd("adopt", TARGET, "--json", status=0).stdout
+    assert "2-" in told
+    back = harbour.rollback()
+    assert back["status"] == "succeeded"
+    assert harbour.versions() == ["1"] * 3
+
+
+def test_recreate_stops_all_before_it_starts_any(harbour: SwarmFleet) -> None:
+    harbour.write(strategy={"recreate": {}})
+    harbour.deploy("1")
+    rollout = harbour.begin("deploy", "2")
+    wait_for(lambda: harbour.versions() == [], "nothing runs", 60)
+    assert harbour.ended(rollout, 120).state is RolloutState.SUCCEEDED
+    assert harbour.versions() == ["2"] * 3
+
+
+def test_hooks_run_once_in_a_task_of_their_own(harbour: SwarmFleet) -> None:
+    harbour.write(hooks={"before": [{"run": 'echo "migrating to $QD_VERSION"'}]})
+    done = harbour.deploy("1")
+    assert "migrating to 1" in json.dumps(done) or done["status"] == "succeeded"
+    log = harbour.qd("show", "1", status=0).stdout
+    assert "migrating to 1" in log or "before" in log
+    names = [one["Spec"]["Name"] for one in harbour.swarm.any_api.services()]
+    assert not [one for one in names if "-hook-" in one]
+    harbour.write(hooks={"before": [{"run": "echo no; exit 3"}]})
+    refused = harbour.deploy("2", status=3)
+    assert "ended with 3: no" in refused["reason"]
+    assert harbour.versions() == ["1"] * 3
+
+
+def test_a_first_release_that_is_bad_leaves_nothing_running(harbour: SwarmFleet) -> None:
+    harbour.write(health={**HEALTH, "healthy_deadline": "3s"})
+    done = harbour.deploy("bad", status=3)
+    assert "nothing" in done["reason"]
+    assert harbour.versions() == []
+
+
+def test_the_doctor_asks_the_swarm(harbour: SwarmFleet) -> None:
+    told = harbour.qd("doctor").stdout
+    assert "connection, swarm, 1 target" in told
