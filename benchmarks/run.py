@@ -217,6 +217,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--screen", action="store_true", help="the control room in place of deploys and rollbacks")
     parser.add_argument("--docker", action="store_true", help="Docker engines in place of SSH hosts (as root)")
     parser.add_argument("--routers", action="store_true", help="what clients notice behind routers (as root)")
+    parser.add_argument("--swarm", action="store_true", help="a Docker Swarm beside its own way back (as root)")
     parser.add_argument("--journal", action="store_true", help="what reads a journal of a million events")
     parser.add_argument("--only-floor", action="store_true", help="without qd")
     parser.add_argument(
@@ -252,6 +253,11 @@ def main() -> int:
 
         page = ROOT / "docs" / "performance.md" if chosen.write_docs else None
         return routed.run(machine(), say, chosen.json, page, chosen.rounds)
+    if chosen.swarm:
+        from benchmarks import swarm
+
+        page = ROOT / "docs" / "performance.md" if chosen.write_docs else None
+        return swarm.run(machine(), say, chosen.json, page, chosen.rounds)
     if chosen.journal:
         from benchmarks import long_journal
 

@@ -94,7 +94,12 @@ async def keep(
         )
     name = names.kept_service(names.live_name(release), release.id)
     body = spec.service(
-        name, labels(gate, release, op_id, fleet), wanted, spec.NONE_RUNS, spec.endpoint(given, published=False)
+        name,
+        labels(gate, release, op_id, fleet),
+        wanted,
+        spec.NONE_RUNS,
+        spec.endpoint(given, published=False),
+        spec.way_back(given),
     )
     try:
         return await gate.create_service(body, release)

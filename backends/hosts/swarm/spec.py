@@ -83,15 +83,21 @@ def task_template(
 
 
 def service(
-    name: str, labels: Mapping[str, str], template: Mapping[str, Any], mode: Mapping[str, Any], endpoint: Body
+    name: str,
+    labels: Mapping[str, str],
+    template: Mapping[str, Any],
+    mode: Mapping[str, Any],
+    endpoint: Body,
+    back: Mapping[str, Any],
 ) -> Body:
+    """``back``: of Swarm's own way back, which only a person asks for."""
     return {
         "Name": name,
         "Labels": dict(labels),
         "TaskTemplate": template,
         "Mode": mode,
         "UpdateConfig": pace(None, ""),
-        "RollbackConfig": pace(None, ""),
+        "RollbackConfig": back,
         "EndpointSpec": endpoint,
     }
 
@@ -100,6 +106,12 @@ def mode(deploy: Deploy) -> Body:
     if deploy.mode == "global":
         return {"Global": {}}
     return {"Replicated": {"Replicas": deploy.replicas}}
+
+
+def way_back(spec: ContainerSpec) -> Body:
+    """Of ``docker service rollback``, as Compose's ``rollback_config`` says."""
+    deploy = deploy_of(spec)
+    return pace(deploy.rollback, order_of(spec, deploy.rollback))
 
 
 NONE_RUNS: Final[Mapping[str, Any]] = {"Replicated": {"Replicas": 0}}

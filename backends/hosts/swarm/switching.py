@@ -92,7 +92,14 @@ async def _in_one_service(
     fixed = seen.fixed
     labels = making.labels(gate, release, op_id, means.fleet)
     deploy = spec.deploy_of(given)
-    body = spec.service(names.live_name(release), labels, dict(kept.template), spec.mode(deploy), spec.endpoint(given))
+    body = spec.service(
+        names.live_name(release),
+        labels,
+        dict(kept.template),
+        spec.mode(deploy),
+        spec.endpoint(given),
+        spec.way_back(given),
+    )
     if action == "none":
         body = _without_tasks(body)
     others = [one for one in seen.services if not one.is_fixed and not one.is_stopped]
