@@ -17,13 +17,13 @@ import msgspec
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import HostBackend, Printed
 from quarterdeck.config.load import load_fleet
-from quarterdeck.config.model import Host, Target
+from quarterdeck.config.model import Target
 from quarterdeck.config.problems import FleetFileErrors
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.executing import LIMIT, Lines, Words, allowed, run_on, words_of
+from quarterdeck.rollouts.executing import LIMIT, Lines, Place, Words, allowed, run_on, words_of
 from quarterdeck.rollouts.logs.merged import open_backend
 from quarterdeck.rollouts.refusals import Refused, UnknownTarget
 
@@ -90,15 +90,15 @@ async def carry_out(order: Order) -> None:
     fleet = load_fleet(order.fleet)
     operator = current_operator()
     with Journal.open(fleet.state, operator=operator) as journal:
-        target, hosts = allowed(Control(fleet, journal, operator), order.target, order.hosts)
+        target, places = allowed(Control(fleet, journal, operator), order.target, order.hosts)
         words = await words_of(journal, target, fleet.file.parent, order.command)
         told = _Told()
         flushing = asyncio.create_task(told.flush_for_ever())
         try:
             backend = open_backend(fleet)
             async with asyncio.TaskGroup() as group:
-                for host in hosts:
-                    group.create_task(_on(backend, journal, target, host, order.command, words, told))
+                for place in places:
+                    group.create_task(_on(backend, journal, target, place, order.command, words, told))
         finally:
             flushing.cancel()
 
@@ -107,7 +107,7 @@ async def _on(
     backend: HostBackend,
     journal: Journal,
     target: Target,
-    host: Host,
+    place: Place,
     command: tuple[str, ...],
     words: Words,
     told: _Told,
@@ -115,17 +115,17 @@ async def _on(
     lines = {error: Lines(words.masker) for error in (False, True)}
     ended: dict[str, Any] = {}
     try:
-        async for piece in run_on(backend, journal, target, host, command, words, deadline=LIMIT):
+        async for piece in run_on(backend, journal, target, place, command, words, deadline=LIMIT):
             if isinstance(piece, Printed):
-                told.add(host.name, lines[piece.error].take(piece.data), error=piece.error)
+                told.add(place.name, lines[piece.error].take(piece.data), error=piece.error)
             else:
                 ended = {"status": piece.status}
     except (BackendError, JournalError) as error:
         ended = {"error": words.masker.mask(str(error))}
     for is_error, rest in lines.items():
-        told.add(host.name, rest.end(), error=is_error)
+        told.add(place.name, rest.end(), error=is_error)
     await told.flush()
-    await say({"host": host.name, **ended})
+    await say({"host": place.name, **ended})
 
 
 async def run() -> None:

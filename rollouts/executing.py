@@ -20,6 +20,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Control
 from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.logs.merged import chosen_hosts
+from quarterdeck.rollouts.refusals import UnknownPart
 
 CONNECT = 10.0  # seconds
 RESOLVING = 8.0
@@ -34,10 +35,45 @@ class Words(msgspec.Struct, frozen=True):
     masker: Masker
 
 
-def allowed(control: Control, target: str, only: Collection[str]) -> tuple[Target, list[Host]]:
-    """The target and its hosts that are meant. Raises UnknownTarget, UnknownPart, Refused (role, read-only)."""
+class Place(msgspec.Struct, frozen=True):
+    """Where a command is run. ``task``: of a swarm, as ``Connection.exec_in`` has it."""
+
+    host: Host
+    task: str = ""
+
+    @property
+    def name(self) -> str:
+        """As an operator gives it: HOST, HOST:SLOT or HOST@NODE."""
+        return f"{self.host.name}{'' if self.task.startswith('@') or not self.task else ':'}{self.task}"
+
+
+def allowed(control: Control, target: str, only: Collection[str]) -> tuple[Target, list[Place]]:
+    """The target and its places that are meant; none is named: all of its hosts. Raises UnknownTarget, UnknownPart, Refused (role,
+    read-only)."""
     declared = control.permitted(target)
-    return declared, chosen_hosts(declared, only)
+    if not only:
+        return declared, [Place(host) for host in declared.hosts]
+    places = dict.fromkeys(_place(declared, name) for name in only)
+    order = [host.name for host in declared.hosts]
+    return declared, sorted(places, key=lambda place: order.index(place.host.name))
+
+
+def _place(target: Target, name: str) -> Place:
+    """What ``name`` means: a host, or of a swarm HOST:SLOT or HOST@NODE. Raises UnknownPart."""
+    hosts = {host.name: host for host in target.hosts}
+    mark = next((one for one in name if one in ":@"), "")
+    before, _, part = name.partition(mark) if mark else (name, "", "")
+    if name in hosts or before not in hosts:
+        return Place(chosen_hosts(target, [name])[0])
+    host = hosts[before]
+    if not host.swarm:
+        raise UnknownPart(f"{host.name} is no swarm: it has no task {part}", f"name the host alone: {host.name}")
+    if mark == ":" and not (part.isascii() and part.isdecimal() and int(part)):
+        raise UnknownPart(
+            f"{part} is no slot of a service: those are counted from 1",
+            f"name a task as {host.name}:2, or that of a node as {host.name}@HOSTNAME",
+        )
+    return Place(host, part if mark == ":" else f"@{part}")
 
 
 async def words_of(journal: Journal, target: Target, base: Path, command: Sequence[str]) -> Words:
@@ -61,7 +97,7 @@ async def run_on(
     backend: HostBackend,
     journal: Journal,
     target: Target,
-    host: Host,
+    place: Place,
     command: Sequence[str],
     words: Words,
     *,
@@ -72,14 +108,22 @@ async def run_on(
     """What ``Connection.exec_in`` gives, with an event before it begins and one when it has ended, however that was. Raises what it
     raises, and JournalError: what can't be written down is not done."""
     started = time.monotonic()
+    host = place.host
+    where = {"task": place.task} if place.task else {}
     ended: dict[str, object] = {"error": "its reader left"}
     connection = await backend.connect(host, deadline=CONNECT)
     try:
-        body = {"command": words.kept} | ({"terminal": True} if terminal is not None else {})
+        body = {"command": words.kept, **where} | ({"terminal": True} if terminal is not None else {})
         journal.record("exec", target=target.name, host=host.name, body=body)
         try:
             going = connection.exec_in(
-                target.name, target.path, command, deadline=deadline, input=input, terminal=terminal
+                target.name,
+                target.path,
+                command,
+                deadline=deadline,
+                input=input,
+                terminal=terminal,
+                task=place.task,
             )
             async with aclosing(going) as pieces:
                 async for piece in pieces:
@@ -91,7 +135,7 @@ async def run_on(
             raise
         finally:
             seconds = round(time.monotonic() - started, 3)
-            outcome = {"command": words.kept, **ended, "seconds": seconds}
+            outcome = {"command": words.kept, **where, **ended, "seconds": seconds}
             journal.record("exec.ended", target=target.name, host=host.name, body=outcome)
     finally:
         await leave(connection)

@@ -368,6 +368,7 @@ class Connection(Protocol):
         deadline: float | None,
         input: Typed | None = None,
         terminal: Terminal | None = None,
+        task: str = "",
     ) -> AsyncGenerator[Printed | Exited, None]:
         """Runs an operator's ``command`` where the target's current release runs: in its directory with its environment, in its
         container. Without the gate: it is the operator who knows what it does.
@@ -375,6 +376,8 @@ class Connection(Protocol):
         Each argument arrives as it is, no shell reads it. Without ``input`` its standard input is empty. The last value is ``Exited``.
         ``deadline``: seconds, then it is ended there and ``CommandTimedOut`` raised; None: for as long as somebody reads. Closing the
         generator ends it, too. ``CommandFailed`` where nothing of the target is there, or no exit status came back.
+
+        ``task``: of a Swarm, in which of its tasks: ``SLOT`` or ``@HOSTNAME`` of the node; empty: in any. No other host has such.
         """
         ...
 

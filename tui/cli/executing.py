@@ -16,8 +16,8 @@ from quarterdeck.tui.cli.parser import Parser, add_command
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.contract import Exited, HostBackend, Printed, Terminal, Typed
-    from quarterdeck.config.model import Host, Target
-    from quarterdeck.rollouts.executing import Words
+    from quarterdeck.config.model import Target
+    from quarterdeck.rollouts.executing import Place, Words
     from quarterdeck.tui.cli.session import Session
 
 TIMED_OUT = 124  # as `timeout` has it
@@ -31,8 +31,10 @@ def declare_exec(commands: "argparse._SubParsersAction[Parser]") -> None:
         changes=True,
         description=(
             "Runs CMD where the target's release runs: on an SSH host in the release's directory with its\n"
-            "environment, on a Docker host in the live container. Each argument arrives as it was typed, no\n"
-            "shell reads it (for a pipe: -- sh -c 'a | b'). It is no rollout: nothing takes it back.\n\n"
+            "environment, on a Docker host in the live container, on a swarm in one of its tasks, on a node whose\n"
+            "engine is reached (--host SWARM:2 is the task in slot 2, --host SWARM@NODE one on that node). Each\n"
+            "argument arrives as it was typed, no shell reads it (for a pipe: -- sh -c 'a | b'). It is no rollout:\n"
+            "nothing takes it back.\n\n"
             "With a terminal on both ends it is an interactive session. Else standard input is passed on (not\n"
             "with --all), and the output is shown line by line: cleaned of escape sequences and of the values of\n"
             "secrets on a terminal, unchanged into a file or pipe. The exit status is the command's; 124 when\n"
@@ -51,7 +53,11 @@ def declare_exec(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
     completion.completes(
         parser.add_argument(
-            "--host", metavar="HOST", action="append", default=[], help="this host; may be given again"
+            "--host",
+            metavar="HOST",
+            action="append",
+            default=[],
+            help="this host; of a swarm also HOST:SLOT or HOST@NODE, a task; may be given again",
         ),
         completion.hosts,
     )
@@ -83,16 +89,15 @@ async def _run(session: "Session", arguments: argparse.Namespace) -> int:
     assert going is not None
     for number in (signal.SIGTERM, signal.SIGHUP):  # the command is ended, and that is written down, as with Ctrl-C
         asyncio.get_running_loop().add_signal_handler(number, going.cancel)
-    target, hosts = allowed(session.control, session.target(arguments.target).name, arguments.host)
-    if len(hosts) > 1 and not (arguments.all or arguments.host):
-        raise UsageError(
-            f"{target.name} has {len(hosts)} hosts: say which with --host ({', '.join(h.name for h in hosts)}), or --all"
-        )
+    target, places = allowed(session.control, session.target(arguments.target).name, arguments.host)
+    if len(places) > 1 and not (arguments.all or arguments.host):
+        names = ", ".join(place.name for place in places)
+        raise UsageError(f"{target.name} has {len(places)} hosts: say which with --host ({names}), or --all")
     words = await words_of(session.journal, target, session.fleet.file.parent, arguments.behind)
     runner = _Exec(session, arguments, target, words, open_backend(session.fleet))
-    if len(hosts) == 1 and not arguments.all:
-        return await runner.on_one(hosts[0])
-    return await runner.on_all(hosts)
+    if len(places) == 1 and not arguments.all:
+        return await runner.on_one(places[0])
+    return await runner.on_all(places)
 
 
 class _Exec:
@@ -114,38 +119,38 @@ class _Exec:
         self._limit: float = arguments.timeout or LIMIT
         self._as_lines = not arguments.raw and (session.printer.json or sys.stdout.isatty())
 
-    async def on_one(self, host: "Host") -> int:
+    async def on_one(self, place: "Place") -> int:
         """Raises BackendError but for a command whose time was over."""
         from quarterdeck.tui.cli.typing_in import LocalTerminal, standard_input
 
         with LocalTerminal.where(self._session.printer.json or self._arguments.raw) as terminal:
             if terminal is not None:
-                pieces = self._begin(host, self._arguments.timeout, input=terminal.typed(), terminal=terminal.told())
-                return await self._pass_on(host, pieces, as_lines=False)
+                pieces = self._begin(place, self._arguments.timeout, input=terminal.typed(), terminal=terminal.told())
+                return await self._pass_on(place, pieces, as_lines=False)
             input_ = None if sys.stdin is None or sys.stdin.isatty() else standard_input()
-            return await self._pass_on(host, self._begin(host, self._limit, input=input_), as_lines=self._as_lines)
+            return await self._pass_on(place, self._begin(place, self._limit, input=input_), as_lines=self._as_lines)
 
-    async def on_all(self, hosts: "list[Host]") -> int:
+    async def on_all(self, places: "list[Place]") -> int:
         """At once on all; a host that can't do it is named, and the others go on. The highest status."""
         from quarterdeck.backends.errors import BackendError
         from quarterdeck.tui.cli.exits import explain
 
-        async def one(host: "Host") -> int:
+        async def one(place: "Place") -> int:
             try:
-                return await self._pass_on(host, self._begin(host, self._limit), as_lines=True, named=True)
+                return await self._pass_on(place, self._begin(place, self._limit), as_lines=True, named=True)
             except BackendError as error:
                 explanation = explain(error)
                 self._session.printer.say(f"qd: {explanation.text}", "bad")
-                self._session.printer.record({"host": host.name, "error": explanation.text})
+                self._session.printer.record({"host": place.name, "error": explanation.text})
                 return explanation.status
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(host)) for host in hosts]
+            tasks = [group.create_task(one(place)) for place in places]
         return max(task.result() for task in tasks)
 
     def _begin(
         self,
-        host: "Host",
+        place: "Place",
         deadline: float | None,
         input: "Typed | None" = None,
         terminal: "Terminal | None" = None,
@@ -156,7 +161,7 @@ class _Exec:
             self._backend,
             self._session.journal,
             self._target,
-            host,
+            place,
             self._arguments.behind,
             self._words,
             deadline=deadline,
@@ -166,7 +171,7 @@ class _Exec:
 
     async def _pass_on(
         self,
-        host: "Host",
+        place: "Place",
         pieces: "AsyncGenerator[Printed | Exited, None]",
         *,
         as_lines: bool,
@@ -184,7 +189,7 @@ class _Exec:
                     if not isinstance(piece, Printed):
                         status = piece.status
                     elif as_lines:
-                        self._show(host, lines[piece.error].take(piece.data), error=piece.error, named=named)
+                        self._show(place, lines[piece.error].take(piece.data), error=piece.error, named=named)
                     else:
                         await asyncio.to_thread(_write, 2 if piece.error else 1, piece.data)
         except CommandTimedOut as error:
@@ -192,15 +197,15 @@ class _Exec:
             status = TIMED_OUT
         finally:
             for error_stream, rest in lines.items():
-                self._show(host, rest.end(), error=error_stream, named=named)
-        self._session.printer.record({"host": host.name, "exit_status": status})
+                self._show(place, rest.end(), error=error_stream, named=named)
+        self._session.printer.record({"host": place.name, "exit_status": status})
         return status
 
-    def _show(self, host: "Host", lines: list[str], *, error: bool, named: bool) -> None:
+    def _show(self, place: "Place", lines: list[str], *, error: bool, named: bool) -> None:
         printer = self._session.printer
         for line in lines:
-            printer.record({"host": host.name, "stream": "error" if error else "output", "text": line})
-            text = f"{host.name:<12} {line}" if named else line
+            printer.record({"host": place.name, "stream": "error" if error else "output", "text": line})
+            text = f"{place.name:<12} {line}" if named else line
             if not error:
                 printer.line(text)
             elif not printer.json:

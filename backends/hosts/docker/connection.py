@@ -291,6 +291,7 @@ class DockerConnection:
         deadline: float | None,
         input: Typed | None = None,
         terminal: Terminal | None = None,
+        task: str = "",  # noqa: ARG002 # of the contract: only a swarm has tasks
     ) -> AsyncGenerator[Printed | Exited, None]:
         """Runs ``command`` in the live container, as the user that the service runs as. What the engine says of a command that can't
         be started is its output, with the status 126 or 127."""

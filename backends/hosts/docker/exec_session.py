@@ -29,7 +29,7 @@ _ASKING: Final = 20.0  # seconds for each question that is asked beside it
 _ENDING: Final = 8.0
 _PIECE: Final = 64 * 1024
 _HEAD: Final = 8  # bytes before each piece: which of the two outputs, three zeros, the piece's length
-_UNCHANGED: Final = "Nothing was begun"
+NOTHING_BEGUN: Final = "Nothing was begun"
 
 
 class _Attached:
@@ -136,9 +136,32 @@ async def exec_in_container(
 ) -> AsyncGenerator[Printed | Exited, None]:
     """Raises as ``Connection.exec_in`` does."""
     action = f"run a command in {target}"
-    end = None if deadline is None else time.monotonic() + deadline
-    container = await _live(engine, target, action, typed=input is not None)
-    attached = _Attached(container.id, command, terminal, typed=input is not None)
+    begun = time.monotonic()
+    judge_input(engine, action, input)
+    container = await _live(engine, target, action)
+    going = session_in(
+        engine, container.id, action, command, begun=begun, deadline=deadline, input=input, terminal=terminal
+    )
+    async with aclosing(going) as pieces:
+        async for piece in pieces:
+            yield piece
+
+
+async def session_in(
+    engine: "Engine",
+    container: str,
+    action: str,
+    command: Sequence[str],
+    *,
+    begun: float,
+    deadline: float | None,
+    input: Typed | None,
+    terminal: Terminal | None,
+) -> AsyncGenerator[Printed | Exited, None]:
+    """``command`` in the container with that id. ``begun``: the monotonic time from which ``deadline`` counts. ``judge_input`` comes
+    first. Raises as ``Connection.exec_in`` does."""
+    end = None if deadline is None else begun + deadline
+    attached = _Attached(container, command, terminal, typed=input is not None)
     typing = asyncio.create_task(_type(engine, attached, input), name=f"input of a command on {engine.host}")
     ended = False
     try:
@@ -162,19 +185,23 @@ async def exec_in_container(
         yield Exited(status)
     finally:
         if attached.id and not ended:
-            await _end(engine, container.id, attached.mark)
+            await _end(engine, container, attached.mark)
         await stop_typing(typing)
 
 
-async def _live(engine: "Engine", target: str, action: str, *, typed: bool) -> Container:
-    if typed and engine.encrypted:
+def judge_input(engine: "Engine", action: str, input: Typed | None) -> None:
+    """Raises ``BackendError`` where a command there can't be given any."""
+    if input is not None and engine.encrypted:
         raise BackendError(
             engine.host,
             action,
             "an engine that is reached over TLS can't be told where the input ends",
-            left=_UNCHANGED,
+            left=NOTHING_BEGUN,
             advice="give it no standard input (</dev/null), or reach the engine as ssh://…",
         )
+
+
+async def _live(engine: "Engine", target: str, action: str) -> Container:
     seen = await look(engine, target, action, deadline=_ASKING)
     container = seen.live if seen.live is not None and seen.live.runs else next(iter(seen.running), None)
     if container is None:
@@ -183,7 +210,7 @@ async def _live(engine: "Engine", target: str, action: str, *, typed: bool) -> C
             action,
             "no container of it runs there",
             exit_status=None,
-            left=_UNCHANGED,
+            left=NOTHING_BEGUN,
             advice=f"deploy a release, or see why it stopped: qd logs {target}",
         )
     return container

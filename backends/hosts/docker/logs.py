@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import urllib.parse
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from datetime import datetime
@@ -34,13 +34,13 @@ _ANSWER: Final = 20.0
 class Lines:
     """Read in a thread, taken on the loop; outlives the streams that it is read from, so that it knows what came already.
 
-    A reader that is too slow loses the oldest lines, counted.
+    A reader that is too slow loses the oldest lines, counted. ``whose``, of a line: what its source says of it; nothing here.
     """
 
     def __init__(self, lines: int, since: str) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[str, bytes]] = deque()
-        self._dropped = 0
+        self._waiting: deque[tuple[bytes, bytes, bytes]] = deque()  # whose, time, text
+        self._dropped: Counter[bytes] = Counter()
         self._told = False
         self._tail = str(max(0, lines))
         self._since = _seconds(since) if since else ""
@@ -48,26 +48,30 @@ class Lines:
         self._of_last = 0  # how many lines had that time: lines are asked for again from there on
         self._skip = 0
         self._cut = False  # as in ``ssh.logs``, of a container with a terminal
-        self._begun: dict[int, tuple[bytes, bytearray]] = {}  # lines without an end as yet
+        self._begun: dict[int | tuple[int, bytes], tuple[bytes, bytes, bytearray]] = {}  # lines without an end as yet
         self.came = False  # a line has come by the stream of now
 
-    def read(self, client: docker.APIClient, container: str, tty: bool, follow: bool) -> Iterator[None]:
-        """Asks at once. Yields each time that lines wait and nobody was told."""
-        asked: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "tail": self._tail}
-        if self._last:
-            asked |= {"since": _seconds(self._last.decode()), "tail": "all"}
-        elif self._since:
-            asked["since"] = self._since
-        self._skip, self.came, self._cut = self._of_last, False, False
+    def read(self, client: docker.APIClient, path: str, tty: bool, follow: bool) -> Iterator[None]:
+        """Asks at once, at ``path`` of the engine's API. Yields each time that lines wait and nobody was told."""
+        asked = self._asked() | {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        self._begin()
+        self.came, self._cut = False, False
         self._begun.clear()
-        name = urllib.parse.quote(container, safe="")
-        url = f"{client.base_url}/v{client.api_version}/containers/{name}/logs"
-        response = client.get(url, params=asked, stream=True)
+        response = client.get(f"{client.base_url}/v{client.api_version}{path}", params=asked, stream=True)
         try:
             response.raise_for_status()
         except requests.exceptions.HTTPError as error:
             docker.errors.create_api_error_from_http_exception(error)
         return self._pieces(response, tty)
+
+    def _asked(self) -> dict[str, Any]:
+        if self._last:
+            return {"since": _seconds(self._last.decode()), "tail": "all"}
+        return {"tail": self._tail} | ({"since": self._since} if self._since else {})
+
+    def _begin(self) -> None:
+        """A stream begins, with what has come already of the last moment."""
+        self._skip = self._of_last
 
     def _pieces(self, response: requests.Response, tty: bool) -> Iterator[None]:
         rest = bytearray()
@@ -79,8 +83,8 @@ class Lines:
                     yield None
             if tty and rest:
                 self._line(bytes(rest))
-            for time, text in self._begun.values():
-                self._add(time, bytes(text))
+            for whose, time, text in self._begun.values():
+                self._add(whose, time, bytes(text))
             self._begun.clear()
             if self._to_be_told():
                 yield None
@@ -109,7 +113,7 @@ class Lines:
 
     def _line(self, line: bytes) -> None:
         time, _, text = line.partition(b" ")
-        self._add(time, text.removesuffix(b"\r"))
+        self._add(b"", time, text.removesuffix(b"\r"))
 
     def _framed(self, rest: bytearray) -> None:
         at = 0
@@ -124,22 +128,25 @@ class Lines:
         del rest[:at]
 
     def _piece(self, output: int, piece: bytes) -> None:
-        """A line, or a part of a long one: engines cut them after 16 KiB, and put a time before each part."""
         time, _, text = piece.partition(b" ")
+        self._part(output, b"", time, text)
+
+    def _part(self, output: int | tuple[int, bytes], whose: bytes, time: bytes, text: bytes) -> None:
+        """A line, or a part of a long one: engines cut them after 16 KiB, and put a time before each part."""
         begun = self._begun.get(output)
         if begun is None:
             if text.endswith(b"\n"):
-                self._add(time, text[:-1])
+                self._add(whose, time, text[:-1])
             else:
-                self._begun[output] = time, bytearray(text)
+                self._begun[output] = whose, time, bytearray(text)
             return
-        if len(begun[1]) < _LONGEST_LINE:
-            begun[1].extend(text)
+        if len(begun[2]) < _LONGEST_LINE:
+            begun[2].extend(text)
         if text.endswith(b"\n"):
             del self._begun[output]
-            self._add(begun[0], bytes(begun[1]).removesuffix(b"\n"))
+            self._add(whose, begun[1], bytes(begun[2]).removesuffix(b"\n"))
 
-    def _add(self, time: bytes, text: bytes) -> None:
+    def _add(self, whose: bytes, time: bytes, text: bytes) -> None:
         if self._skip and time <= self._last:
             self._skip -= time == self._last
             return
@@ -147,11 +154,13 @@ class Lines:
         self.came = True
         self._of_last = self._of_last + 1 if time == self._last else 1
         self._last = time
+        self._keep(whose, time, text)
+
+    def _keep(self, whose: bytes, time: bytes, text: bytes) -> None:
         with self._lock:
-            self._waiting.append((time.decode("ascii", "replace"), text[:_LONGEST_LINE]))
+            self._waiting.append((whose, time, text[:_LONGEST_LINE]))
             while len(self._waiting) > _LINES_WAITING:
-                self._waiting.popleft()
-                self._dropped += 1
+                self._dropped[self._waiting.popleft()[0]] += 1
 
     @property
     def mark(self) -> str:
@@ -166,14 +175,31 @@ class Lines:
             self._last, self._of_last = last.encode(), int(of_last)
 
     def taken(self, host: str) -> LogBatch | None:
+        """What waits; None: nothing does."""
+        return next(iter(self.taken_of_each(host).values()), None)
+
+    def taken_of_each(self, host: str) -> dict[bytes, LogBatch]:
+        """The same by whose it is."""
         with self._lock:
             lines, dropped = list(self._waiting), self._dropped
             self._waiting.clear()
-            self._dropped, self._told = 0, False
-        if not lines:
-            return None
-        texts = clean_lines([text.decode("utf-8", "replace") for _, text in lines])
-        return LogBatch(host, texts, [_short(time) for time, _ in lines], dropped)
+            self._dropped, self._told = Counter(), False
+        found: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        for whose, time, text in lines:
+            found.setdefault(whose, []).append((time, text))
+        for whose in dropped:
+            found.setdefault(whose, [])
+        return {whose: _batch(host, own, dropped[whose]) for whose, own in found.items()}
+
+
+def _batch(host: str, lines: list[tuple[bytes, bytes]], dropped: int) -> LogBatch:
+    texts = clean_lines([text.decode("utf-8", "replace") for _, text in lines])
+    return LogBatch(host, texts, [_short(time.decode("ascii", "replace")) for time, _ in lines], dropped)
+
+
+def path_of(container: str) -> str:
+    """Of its log in the engine's API."""
+    return f"/containers/{urllib.parse.quote(container, safe='')}/logs"
 
 
 async def follow_container(
@@ -191,7 +217,7 @@ async def follow_container(
             tty = bool(seen["Config"]["Tty"])
 
             def begin(client: docker.APIClient, container: str = container, tty: bool = tty) -> Iterator[None]:
-                return read.read(client, container, tty, follow)
+                return read.read(client, path_of(container), tty, follow)
 
             async with aclosing(engine.stream(action, begin)) as tokens:
                 async for _ in tokens:

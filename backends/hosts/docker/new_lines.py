@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from quarterdeck.backends.errors import CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.contract import NewLines
-from quarterdeck.backends.hosts.docker.logs import Lines
+from quarterdeck.backends.hosts.docker.logs import Lines, path_of
 from quarterdeck.backends.hosts.docker.looking import inspect, look
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def _read(engine: "Engine", release: "Release", mark: str, lines: int, act
         read.go_on(until if container == one.id else "- 0")
 
     def begin(client: "docker.APIClient") -> Iterator[None]:
-        return read.read(client, one.id, bool(body["Config"]["Tty"]), False)
+        return read.read(client, path_of(one.id), bool(body["Config"]["Tty"]), False)
 
     texts: list[str] = []
     dropped = 0

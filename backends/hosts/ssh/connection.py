@@ -469,6 +469,7 @@ class SshConnection:
         deadline: float | None,
         input: Typed | None = None,
         terminal: Terminal | None = None,
+        task: str = "",  # noqa: ARG002 # of the contract: only a swarm has tasks
     ) -> AsyncGenerator[Printed | Exited, None]:
         """Runs ``command`` in the directory of the current release, with its environment. One execution."""
         action = f"run a command in {target}"

@@ -281,12 +281,13 @@ class SwarmConnection:
         deadline: float | None,
         input: Typed | None = None,
         terminal: Terminal | None = None,
+        task: str = "",
     ) -> AsyncGenerator[Printed | Exited, None]:
         """Runs ``command`` in a task of the current release, on a node whose engine is reached."""
         from quarterdeck.backends.hosts.swarm.executing import exec_in_task
 
         return exec_in_task(
-            self._managers, self._nodes, target, command, deadline=deadline, input=input, terminal=terminal
+            self._managers, self._nodes, target, command, deadline=deadline, input=input, terminal=terminal, task=task
         )
 
     async def execute(self, command: str, *, deadline: float, input: bytes = b"") -> CommandOutcome:

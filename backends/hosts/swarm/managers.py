@@ -64,6 +64,10 @@ class Managers:
         return str(self._info.get("NodeID", ""))
 
     @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
     def version(self) -> str:
         return self._engine.engine_version if self._engine is not None else ""
 

@@ -1,0 +1,110 @@
+"""What the tasks of a release have said since a mark. The mark has each task's id, and where its log was read to."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
+from quarterdeck.backends.hosts.contract import NewLines
+from quarterdeck.backends.hosts.docker.logs import Lines
+from quarterdeck.backends.hosts.swarm.looking import Task, list_nodes, look
+from quarterdeck.backends.hosts.swarm.task_lines import has_terminal, read_task
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.swarm.managers import Managers
+    from quarterdeck.config.release import Release
+
+_LONGEST: Final = 2000  # characters of a line
+_READ_AT_ONCE: Final = 8
+_ENDED: Final = "ended"  # in the place of where it was read to: nothing comes of it any more
+_SHARE: Final = 0.8  # of the time that is left, for what one task has said: others must not be lost with it
+
+
+async def new_lines_of(managers: "Managers", release: "Release", mark: str, *, lines: int, deadline: float) -> NewLines:
+    """In the order of their times. A task that can't be asked is left out: its lines come when it can be again. Raises ``CommandFailed``
+    where there is no task of the release."""
+    action = f"read the log of {release.id}"
+    try:
+        async with asyncio.timeout(deadline) as limit:
+            return await _read(managers, release, mark, lines, action, limit, deadline)
+    except TimeoutError:
+        raise CommandTimedOut(
+            managers.host, action, f"no answer within {round(deadline, 1):g} s", exit_status=None
+        ) from None
+
+
+async def _read(
+    managers: "Managers",
+    release: "Release",
+    mark: str,
+    lines: int,
+    action: str,
+    limit: asyncio.Timeout,
+    deadline: float,
+) -> NewLines:
+    seen = await look(managers, release.target, action, deadline=deadline)
+    nodes = {one.id: one for one in await list_nodes(managers, action, deadline=deadline)}
+    terminals = {one.id: has_terminal(one) for one in seen.services}
+    tasks = [one for one in seen.tasks if one.release == release.id and one.digest == release.digest and one.container]
+    if not tasks:
+        raise CommandFailed(managers.host, action, "there is no task of it", exit_status=None)
+    before = _marks_in(mark)
+    now: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
+    dropped = 0
+    failures: list[BaseException] = []
+    room = asyncio.Semaphore(_READ_AT_ONCE)
+    until = limit.when()
+    assert until is not None
+    left = (until - asyncio.get_running_loop().time()) * _SHARE
+
+    async def one(task: Task) -> None:
+        nonlocal dropped
+        read = Lines(1, "")
+        if mark:
+            # All that a task has said which was not there then.
+            read.go_on(before.get(task.id, "- 0"))
+        async with room:
+            told, more = await read_task(
+                managers.engine, task.id, read, terminals[task.service], action, lines, left / rounds
+            )
+        now[task.id] = read.mark if task.may_run or task.is_coming else _ENDED
+        if mark:
+            found.extend(told)
+            dropped += more
+
+    reading: list[Task] = []
+    for task in tasks:
+        node = nodes.get(task.node)
+        ended = not (task.may_run or task.is_coming)
+        if before.get(task.id) == _ENDED or (ended and not mark):
+            now[task.id] = _ENDED
+        elif node is None or not node.is_ready:
+            if task.id in before:
+                now[task.id] = before[task.id]
+            elif not mark:
+                now[task.id] = "- 0"
+        else:
+            reading.append(task)
+    rounds = max(1, -(-len(reading) // _READ_AT_ONCE))
+    for task, outcome in zip(
+        reading, await asyncio.gather(*(one(task) for task in reading), return_exceptions=True), strict=True
+    ):
+        if outcome is None:
+            continue
+        if not isinstance(outcome, (BackendError, TimeoutError)):
+            raise outcome
+        failures.append(outcome)
+        if task.id in before:
+            now[task.id] = before[task.id]
+    if failures and len(failures) == len(reading):
+        raise failures[0]
+    found.sort(key=lambda one: one[0])
+    texts = [text[:_LONGEST] for _, text in found[:lines]]
+    return NewLines(
+        " ".join(f"{id},{at.replace(' ', ',')}" for id, at in now.items()), texts, dropped + len(found) - len(texts)
+    )
+
+
+def _marks_in(mark: str) -> dict[str, str]:
+    """Of each task as ``Lines`` makes it, by its id."""
+    return {id: at.replace(",", " ") for id, _, at in (one.partition(",") for one in mark.split())}
