@@ -10,10 +10,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from quarterdeck.backends.errors import CommandTimedOut
 from quarterdeck.backends.hosts.contract import ContainerFigures, HealthOutcome, TargetFacts
 from quarterdeck.backends.hosts.docker import names
 from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
@@ -23,6 +22,7 @@ from quarterdeck.backends.hosts.docker.facts import digests, facts_of, foreign_h
 from quarterdeck.backends.hosts.docker.figures import ContainerStats
 from quarterdeck.backends.hosts.docker.looking import Body, Seen, name_in, seen_in, together
 from quarterdeck.backends.hosts.docker.register import State, epoch_of, newest_states
+from quarterdeck.backends.hosts.shared_looks import SharedLooks
 from quarterdeck.config.model import Health
 from quarterdeck.config.release import Release
 
@@ -51,7 +51,7 @@ class WatchedEngine(DockerConnection):
 
     def __init__(self, engine: "Engine", auth: Auth = no_auth) -> None:
         super().__init__(engine, auth)
-        self._lists = _Lists(engine)
+        self._lists = SharedLooks(engine.host, _ACTION, _Lists(engine).read)
         self._inspecting = asyncio.Semaphore(_INSPECTED_AT_ONCE)
         self._checking = asyncio.Semaphore(_CHECKED_AT_ONCE)
         self._inspected: dict[str, tuple[float, Body]] = {}  # the live containers, by target
@@ -155,55 +155,13 @@ class _Listed:
         return foreign_holder(name, str(holder.get("Image")))
 
 
-@dataclass(slots=True)
-class _Asked:
-    target: str
-    name: str  # that it has, or would have, while it is live; empty: not known
-    until: float
-    answer: "asyncio.Future[_Listed]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
 class _Lists:
-    """Everything that is on the engine, listed once for all who ask at the same time. Who asks while that is under way gets the next one,
-    which is asked for after the question."""
+    """Everything that is on the engine, listed once for all who ask at the same time."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-        self._asked: list[_Asked] = []
-        self._serving: asyncio.Task[None] | None = None
 
-    async def now(self, target: str, name: str, deadline: float) -> _Listed:
-        """Raises what ``Engine.call`` does."""
-        asked = _Asked(target, name, time.monotonic() + deadline)
-        self._asked.append(asked)
-        if self._serving is None or self._serving.done():
-            self._serving = asyncio.create_task(self._serve())
-        try:
-            async with asyncio.timeout(deadline):
-                return await asked.answer
-        except TimeoutError:
-            raise CommandTimedOut(
-                self._engine.host, _ACTION, f"no answer within {round(deadline, 1):g} s", exit_status=None
-            ) from None
-
-    async def _serve(self) -> None:
-        while self._asked:
-            asked, self._asked = [one for one in self._asked if not one.answer.done()], []
-            if not asked:
-                continue
-            deadline = max(0.05, max(one.until for one in asked) - time.monotonic())
-            try:
-                listed = await self._list({one.target: one.name for one in asked}, deadline)
-            except Exception as error:  # theirs, whatever it is: they wait for it
-                for one in asked:
-                    if not one.answer.done():
-                        one.answer.set_exception(error)
-            else:
-                for one in asked:
-                    if not one.answer.done():
-                        one.answer.set_result(listed)
-
-    async def _list(self, wanted: Mapping[str, str], deadline: float) -> _Listed:
+    async def read(self, wanted: Mapping[str, str], deadline: float) -> _Listed:
         """``wanted``: names by target."""
 
         async def ask(function: Callable[[Any], Any]) -> Any:

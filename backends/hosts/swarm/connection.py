@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -43,6 +43,9 @@ from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
 
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.swarm.watching import WatchedSwarm
+
 _ACTIONS = ("restart", "start", "stop", "none")
 _HOOK_ROOM = 150.0  # seconds beside a hook's own: a node is found, and fetches the image
 
@@ -72,6 +75,12 @@ class SwarmConnection:
     def version(self) -> str:
         """Of the engine of the manager that was asked last."""
         return self._managers.version
+
+    def watched(self) -> "WatchedSwarm":
+        """The same swarm for an observer; closing one of the two closes it."""
+        from quarterdeck.backends.hosts.swarm.watching import WatchedSwarm
+
+        return WatchedSwarm(self._managers, self._nodes, self._auth, self._fleet)
 
     async def facts(
         self,
@@ -264,7 +273,7 @@ class SwarmConnection:
         """Of the release's own tasks. The mark says how far each was read."""
         from quarterdeck.backends.hosts.swarm.new_lines import new_lines_of
 
-        return await new_lines_of(self._managers, release, mark, lines=lines, deadline=deadline)
+        return await new_lines_of(self._managers, self._nodes, release, mark, lines=lines, deadline=deadline)
 
     async def service_figures(self, release: Release, *, deadline: float = 10.0) -> ServiceFigures:
         """Of its tasks together, as far as their nodes are reached."""

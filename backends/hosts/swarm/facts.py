@@ -86,7 +86,20 @@ async def read_facts(
         named = await list_services(managers, action, name=name, deadline=deadline)
         holder = next((one for one in named if one.name == name and one.labels.get(TARGET) != target), None)
         if holder is not None:
-            foreign = f"the name {name} is held by a service that is not ours ({holder.container.get('Image')})"
+            foreign = foreign_holder(holder)
+    return await facts_of(registries, target, seen, listed, foreign, deadline=deadline)
+
+
+def foreign_holder(holder: Service) -> str:
+    """In the words of drift."""
+    return f"the name {holder.name} is held by a service that is not ours ({holder.container.get('Image')})"
+
+
+async def facts_of(
+    registries: Registries, target: str, seen: Seen, listed: Sequence[Node], foreign: str, *, deadline: float
+) -> TargetFacts:
+    """What ``seen`` means. ``foreign``: who else holds the live name, in words."""
+    action = f"read what runs of {target}"
     every = remembered(seen.state, [(one.release, one.manifest) for one in seen.services])
     sound = {id: found for id, body in every.items() if (found := _release_in(id, body)) is not None}
     there = await registries.have(list(sound.values()), action, deadline=deadline)

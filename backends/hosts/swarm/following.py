@@ -29,14 +29,13 @@ from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, look
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
-from quarterdeck.backends.hosts.swarm.task_lines import ServiceLines, has_terminal, read_task
+from quarterdeck.backends.hosts.swarm.task_lines import ServiceLines, TaskReader, has_terminal
 
 if TYPE_CHECKING:
     import docker
 
 _ASKING: Final = 20.0
-_READING: Final = 6.0  # seconds for what one task has printed: its node may be lost, and nobody knows yet
-_READ_AT_ONCE: Final = 8
+_READING: Final = 4.0  # seconds for what one task has printed: its node may be lost, and nobody knows yet
 _WAITING: Final = 8  # batches that are read ahead
 _LOOKING: Final = 2.0  # seconds between two looks at what there is to follow: that a task begins is no event
 _GONE: Final = 5  # looks without a service before its log is let go of
@@ -64,7 +63,11 @@ async def follow_target(
             managers.host, action, "there is no task of it", exit_status=None, advice="deploy a release there"
         )
     marks: dict[str, str] = {}
-    for batch in await _last_lines(managers, chosen, listed, lines, action, marks):
+    # Of one whose node is lost nothing comes.
+    ready = {one.id for one in listed if one.is_ready}
+    reached = [of for of in chosen if of.task.node in ready]
+    reader = TaskReader(managers, nodes, action)
+    for batch in await _last_lines(reader, managers.host, reached, lines, marks):
         yield batch
     if not follow:
         return
@@ -106,39 +109,24 @@ def _newest(tasks: Iterator[Task]) -> list[Task]:
 
 
 async def _last_lines(
-    managers: Managers, chosen: Sequence[_Chosen], nodes: Sequence[Node], lines: int, action: str, marks: dict[str, str]
+    reader: TaskReader, host: str, chosen: Sequence[_Chosen], lines: int, marks: dict[str, str]
 ) -> list[LogBatch]:
-    """One for each task that says something; of one whose node is lost nothing. ``marks`` gets where each was read to. Raises where no task
-    can be read at all."""
-    ready = {one.id for one in nodes if one.is_ready}
-    room = asyncio.Semaphore(_READ_AT_ONCE)
+    """One for each task that says something. ``marks`` gets where each was read to. Raises where no task can be read at all."""
 
     async def one(of: _Chosen) -> LogBatch | None:
-        async with room:
-            read = Lines(max(1, lines), "")  # of none the mark would be none
-            found, lost = await read_task(
-                managers.engine, of.task.id, read, has_terminal(of.service), action, lines, _READING
-            )
+        read = Lines(max(1, lines), "")  # of no line the mark would be none
+        found, lost = await reader.read(of.task, read, has_terminal(of.service), lines, _READING)
         marks[of.task.id] = read.mark
         if not found:
             return None
-        return LogBatch(managers.host, [text for _, text in found], [time for time, _ in found], lost, of.source)
+        return LogBatch(host, [text for _, text in found], [time for time, _ in found], lost, of.source)
 
-    wanted = [of for of in chosen if of.task.node in ready]
-    outcomes = await asyncio.gather(*(one(of) for of in wanted), return_exceptions=True)
+    outcomes = await asyncio.gather(*(one(of) for of in chosen), return_exceptions=True)
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for error in errors:
-        if not isinstance(error, (BackendError, TimeoutError)):
+        if not isinstance(error, BackendError) or len(errors) == len(chosen):
             raise error
-    if errors and len(errors) == len(wanted):
-        raise _told(managers, action, errors[0])
     return [outcome for outcome in outcomes if isinstance(outcome, LogBatch)]
-
-
-def _told(managers: Managers, action: str, error: BaseException) -> BaseException:
-    if not isinstance(error, TimeoutError):
-        return error
-    return CommandTimedOut(managers.host, action, f"no answer within {_READING:g} s", exit_status=None)
 
 
 class _Followers:

@@ -37,11 +37,11 @@ class SwarmHealth:
         self._nodes = nodes
         self._since: dict[str, float] = {}
 
-    async def check(self, health: Health, release: Release) -> HealthOutcome:
-        """Raises only ``Unreachable``, for a lost swarm."""
+    async def check(self, health: Health, release: Release, seen: Seen | None = None) -> HealthOutcome:
+        """``seen``: a look that was made a moment ago. Raises only ``Unreachable``, for a lost swarm."""
         started = time.monotonic()
         try:
-            seen = await look(self._managers, release.target, _ACTION, deadline=_ASKING)
+            seen = seen or await look(self._managers, release.target, _ACTION, deadline=_ASKING)
         except Unreachable:
             raise
         except CommandTimedOut as error:

@@ -6,26 +6,29 @@ from typing import TYPE_CHECKING, Final
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.contract import NewLines
 from quarterdeck.backends.hosts.docker.logs import Lines
-from quarterdeck.backends.hosts.swarm.looking import Task, list_nodes, look
-from quarterdeck.backends.hosts.swarm.task_lines import has_terminal, read_task
+from quarterdeck.backends.hosts.swarm.looking import Task, look
+from quarterdeck.backends.hosts.swarm.task_lines import READ_AT_ONCE, TaskReader, has_terminal
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.swarm.managers import Managers
+    from quarterdeck.backends.hosts.swarm.nodes import Nodes
     from quarterdeck.config.release import Release
 
 _LONGEST: Final = 2000  # characters of a line
-_READ_AT_ONCE: Final = 8
 _ENDED: Final = "ended"  # in the place of where it was read to: nothing comes of it any more
-_SHARE: Final = 0.8  # of the time that is left, for what one task has said: others must not be lost with it
+_UNREAD: Final = "unread"  # nobody could tell where its log ended: what it has said until it is read is not told
+_SHARE: Final = 0.4  # of the time that is left, for asking a manager or a node for what one task has said: others must not be lost with it
 
 
-async def new_lines_of(managers: "Managers", release: "Release", mark: str, *, lines: int, deadline: float) -> NewLines:
+async def new_lines_of(
+    managers: "Managers", nodes: "Nodes", release: "Release", mark: str, *, lines: int, deadline: float
+) -> NewLines:
     """In the order of their times. A task that can't be asked is left out: its lines come when it can be again. Raises ``CommandFailed``
     where there is no task of the release."""
     action = f"read the log of {release.id}"
     try:
         async with asyncio.timeout(deadline) as limit:
-            return await _read(managers, release, mark, lines, action, limit, deadline)
+            return await _read(managers, nodes, release, mark, lines, action, limit, deadline)
     except TimeoutError:
         raise CommandTimedOut(
             managers.host, action, f"no answer within {round(deadline, 1):g} s", exit_status=None
@@ -34,6 +37,7 @@ async def new_lines_of(managers: "Managers", release: "Release", mark: str, *, l
 
 async def _read(
     managers: "Managers",
+    nodes: "Nodes",
     release: "Release",
     mark: str,
     lines: int,
@@ -42,7 +46,7 @@ async def _read(
     deadline: float,
 ) -> NewLines:
     seen = await look(managers, release.target, action, deadline=deadline)
-    nodes = {one.id: one for one in await list_nodes(managers, action, deadline=deadline)}
+    listed = {one.id: one for one in await nodes.all(action, deadline=deadline, fresh=True)}
     terminals = {one.id: has_terminal(one) for one in seen.services}
     tasks = [one for one in seen.tasks if one.release == release.id and one.digest == release.digest and one.container]
     if not tasks:
@@ -52,7 +56,7 @@ async def _read(
     found: list[tuple[str, str]] = []
     dropped = 0
     failures: list[BaseException] = []
-    room = asyncio.Semaphore(_READ_AT_ONCE)
+    reader = TaskReader(managers, nodes, action)
     until = limit.when()
     assert until is not None
     left = (until - asyncio.get_running_loop().time()) * _SHARE
@@ -60,21 +64,19 @@ async def _read(
     async def one(task: Task) -> None:
         nonlocal dropped
         read = Lines(1, "")
-        if mark:
+        wanted = bool(mark) and before.get(task.id) != _UNREAD
+        if wanted:
             # All that a task has said which was not there then.
             read.go_on(before.get(task.id, "- 0"))
-        async with room:
-            told, more = await read_task(
-                managers.engine, task.id, read, terminals[task.service], action, lines, left / rounds
-            )
+        told, more = await reader.read(task, read, terminals[task.service], lines, left / rounds)
         now[task.id] = read.mark if task.may_run or task.is_coming else _ENDED
-        if mark:
+        if wanted:
             found.extend(told)
             dropped += more
 
     reading: list[Task] = []
     for task in tasks:
-        node = nodes.get(task.node)
+        node = listed.get(task.node)
         ended = not (task.may_run or task.is_coming)
         if before.get(task.id) == _ENDED or (ended and not mark):
             now[task.id] = _ENDED
@@ -82,20 +84,20 @@ async def _read(
             if task.id in before:
                 now[task.id] = before[task.id]
             elif not mark:
-                now[task.id] = "- 0"
+                now[task.id] = _UNREAD
         else:
             reading.append(task)
-    rounds = max(1, -(-len(reading) // _READ_AT_ONCE))
+    rounds = max(1, -(-len(reading) // READ_AT_ONCE))
     for task, outcome in zip(
         reading, await asyncio.gather(*(one(task) for task in reading), return_exceptions=True), strict=True
     ):
         if outcome is None:
             continue
-        if not isinstance(outcome, (BackendError, TimeoutError)):
+        if not isinstance(outcome, BackendError):
             raise outcome
         failures.append(outcome)
-        if task.id in before:
-            now[task.id] = before[task.id]
+        if task.id in before or not mark:
+            now[task.id] = before.get(task.id, _UNREAD)
     if failures and len(failures) == len(reading):
         raise failures[0]
     found.sort(key=lambda one: one[0])

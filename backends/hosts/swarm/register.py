@@ -50,12 +50,13 @@ class Register:
 
     async def look(self, action: str, *, deadline: float) -> Reading:
         found: list[Body] = await self._managers.ask(action, self._list, deadline=deadline)
-        return next((one for body in found if (one := self._reading(body)) is not None), Reading())
+        return next((one for body in found if (one := self.reading(body)) is not None), Reading())
 
     def _list(self, client: "docker.APIClient") -> Any:
         return calls.get(client, "/configs", name=[self._name])
 
-    def _reading(self, body: Body) -> Reading | None:
+    def reading(self, body: Body) -> Reading | None:
+        """What a config of the Swarm is of the register; None: it is another one."""
         spec: Body = body.get("Spec") or {}
         if spec.get("Name") != self._name:  # the filter takes names that only begin so
             return None
@@ -107,7 +108,7 @@ class Register:
 
         def is_set(client: "docker.APIClient") -> Reading | None:
             for body in self._list(client):
-                found = self._reading(body)
+                found = self.reading(body)
                 if found is not None and body["Spec"]["Labels"].get(NONCE) == nonce:
                     return found
             return None

@@ -6,17 +6,21 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from quarterdeck.backends.errors import BackendError, CommandTimedOut
 from quarterdeck.backends.hosts.contract import LogBatch
-from quarterdeck.backends.hosts.docker.logs import Lines
+from quarterdeck.backends.hosts.docker.logs import Lines, path_of
 
 if TYPE_CHECKING:
     import docker
 
     from quarterdeck.backends.hosts.docker.engine import Engine
-    from quarterdeck.backends.hosts.swarm.looking import Service
+    from quarterdeck.backends.hosts.swarm.looking import Service, Task
+    from quarterdeck.backends.hosts.swarm.managers import Managers
+    from quarterdeck.backends.hosts.swarm.nodes import Nodes
 
 _TASK: Final = b"com.docker.swarm.task.id="
 _REMEMBERED: Final = 2000  # tasks of a service whose last lines are known
+READ_AT_ONCE: Final = 8  # tasks
 _BEFORE: Final = (
     10  # seconds before the newest line from which it is read again: nodes' clocks differ, and their lines travel
 )
@@ -117,23 +121,64 @@ def has_terminal(service: "Service") -> bool:
     return bool(service.container.get("TTY"))
 
 
-async def read_task(
-    engine: "Engine", task: str, read: Lines, tty: bool, action: str, most: int, deadline: float
-) -> tuple[list[tuple[str, str]], int]:
-    """What ``read`` asks for, to its end: times and lines, the first ``most`` of them, and how many more there were. Raises what
-    ``Engine.stream`` does, also where the task's node does not answer, and ``TimeoutError``."""
+class TaskReader:
+    """Reads what single tasks have printed, some of them at a time. Raises ``BackendError`` for one that can't be read."""
 
-    def begin(client: "docker.APIClient") -> Iterator[None]:
-        return read.read(client, f"/tasks/{task}/logs", tty, False)
+    def __init__(self, managers: "Managers", nodes: "Nodes", action: str) -> None:
+        self._managers = managers
+        self._nodes = nodes
+        self._action = action
+        self._room = asyncio.Semaphore(READ_AT_ONCE)
 
-    found: list[tuple[str, str]] = []
-    lost = 0
-    async with asyncio.timeout(deadline), aclosing(engine.stream(action, begin, opening=deadline)) as tokens:
-        async for _ in tokens:
-            batch = read.taken(engine.host)
-            if batch is not None:
-                times = batch.times or [None] * len(batch.texts)
-                room = max(0, most - len(found))
-                found += [(time or "", text) for time, text in zip(times[:room], batch.texts[:room], strict=True)]
-                lost += batch.dropped + max(0, len(batch.texts) - room)
-    return found, lost
+    async def read(
+        self, task: "Task", read: Lines, tty: bool, most: int, seconds: float
+    ) -> tuple[list[tuple[str, str]], int]:
+        """What ``read`` asks for, to its end: times and lines, the first ``most`` of them, and how many more there were.
+
+        ``seconds``: for a manager, and once more for the node itself. That is asked where no manager can fetch it: a leader does not
+        find a node that was away for a moment, for as long as that does not connect anew."""
+        async with self._room:
+            found: tuple[list[tuple[str, str]], int] = [], 0
+            try:
+                return await self._at(self._managers.engine, f"/tasks/{task.id}/logs", found, read, tty, most, seconds)
+            except (BackendError, TimeoutError) as error:
+                node = await self._nodes.find(task.node, self._action, deadline=seconds)
+                if node is None or not node.is_ready:
+                    raise self._told(error, seconds) from None
+                try:
+                    async with asyncio.timeout(seconds):
+                        engine = await self._nodes.engine_of(node, self._action)
+                    return await self._at(engine, path_of(task.container), found, read, tty, most, seconds)
+                except (BackendError, TimeoutError):
+                    raise self._told(error, seconds) from None
+
+    async def _at(
+        self,
+        engine: "Engine",
+        path: str,
+        before: tuple[list[tuple[str, str]], int],
+        read: Lines,
+        tty: bool,
+        most: int,
+        seconds: float,
+    ) -> tuple[list[tuple[str, str]], int]:
+        def begin(client: "docker.APIClient") -> Iterator[None]:
+            return read.read(client, path, tty, False)
+
+        found, lost = before
+        async with asyncio.timeout(seconds), aclosing(engine.stream(self._action, begin, opening=seconds)) as tokens:
+            async for _ in tokens:
+                batch = read.taken(engine.host)
+                if batch is not None:
+                    times = batch.times or [None] * len(batch.texts)
+                    room = max(0, most - len(found))
+                    found += [(time or "", text) for time, text in zip(times[:room], batch.texts[:room], strict=True)]
+                    lost += batch.dropped + max(0, len(batch.texts) - room)
+        return found, lost
+
+    def _told(self, error: BackendError | TimeoutError, seconds: float) -> BackendError:
+        if isinstance(error, BackendError):
+            return error
+        return CommandTimedOut(
+            self._managers.host, self._action, f"no answer within {round(seconds, 1):g} s", exit_status=None
+        )

@@ -155,7 +155,8 @@ async def test_following_goes_on_when_the_manager_that_is_asked_is_lost(swarm: S
             assert max(numbers.count(one) for one in numbers) <= 2
 
 
-async def test_a_lost_node_holds_up_nobody(swarm: Swarm) -> None:
+async def test_a_lost_node_holds_up_nobody_and_is_read_again_when_it_is_back(swarm: Swarm) -> None:
+    """A leader may not find a node that was away: then the node itself is asked."""
     lost = next(node.index for node in swarm.nodes if node.index != swarm.leader)
     others = [node.index for node in swarm.nodes if node.index != lost]
     async with talking(swarm, managers=others) as field:
@@ -169,7 +170,16 @@ async def test_a_lost_node_holds_up_nobody(swarm: Swarm) -> None:
         found = await field.connection.new_lines(Logs(), release, mark, deadline=20)
         assert found.texts
         async with aclosing(field.connection.logs(Logs(), release, lines=1, follow=True)) as lines:
-            await Reader(lines).counted(2, 10)
+            reader = Reader(lines)
+            await reader.counted(2, 10)
+            await asyncio.to_thread(swarm.start_node, lost)
+            again = field.release("2", COUNTS, mode="global")
+            await field.live(again, "1.2")
+            async with asyncio.timeout(90):
+                while swarm.nodes[lost].hostname + ": " not in reader.numbers:
+                    await reader.next()
+        assert len({text.partition(":")[0] for text in await all_lines(field, again, 1)}) == 3
+        assert len((await field.connection.new_lines(Logs(), again)).mark.split()) == 3
 
 
 async def test_each_new_line_of_a_release_comes_once(swarm: Swarm) -> None:
