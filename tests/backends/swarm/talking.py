@@ -12,7 +12,7 @@ from quarterdeck.backends.hosts.docker.backend import DockerBackend
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.swarm.backend import SwarmBackend
 from quarterdeck.backends.hosts.swarm.connection import SwarmConnection
-from quarterdeck.config.container import ContainerSpec, Deploy
+from quarterdeck.config.container import ContainerSpec, Deploy, Limits
 from quarterdeck.config.model import Host, Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
 from tests.sshd import wait_for
@@ -37,7 +37,9 @@ class Talking:
     def fence(self) -> Fence:
         return Fence(self.target, 1, "rollout 1, alice@bastion", "1:abcdef")
 
-    def release(self, version: str, script: str, *, replicas: int = 1, **more: Any) -> Release:
+    def release(
+        self, version: str, script: str, *, replicas: int = 1, limits: Limits | None = None, **more: Any
+    ) -> Release:
         """Runs ``script`` in a shell; ``more``: of ``Deploy``."""
         location = self.swarm.image("talks", version)
         deploy = Deploy(replicas=replicas, endpoint_mode="dnsrr", **more)
@@ -48,6 +50,7 @@ class Talking:
             command=("sh", "-c", script),
             stop_grace_period=3.0,
             deploy=deploy,
+            limits=limits or Limits(),
         )
         artifact = ResolvedArtifact(location, location.rpartition(":")[2])
         return Release(self.target, version, artifact, "", Runner(), container=spec)

@@ -1,0 +1,68 @@
+"""A command of an operator's in a task of a Swarm: which one, and what happens where that is not reached."""
+
+import pytest
+
+from quarterdeck.backends.errors import CommandFailed, Unreachable
+from tests.backends.swarm.talking import WAITS, talking, until
+from tests.swarm import Swarm
+
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+
+
+async def test_it_runs_where_the_manager_is_that_is_asked_or_where_it_is_told_to(swarm: Swarm) -> None:
+    async with talking(swarm, managers=(1, 0, 2)) as field:
+        release = field.release("1", WAITS, replicas=3)
+        with pytest.raises(CommandFailed, match="no container of it runs there"):
+            await field.run("cat", "/etc/hostname")
+        await field.live(release, "1.1")
+        by_slot = {str(one["Slot"]): one for one in field.running()}
+        containers = {slot: one["Status"]["ContainerStatus"]["ContainerID"][:12] for slot, one in by_slot.items()}
+        nodes = {slot: swarm.nodes[field.node_of(one)].hostname for slot, one in by_slot.items()}
+        assert sorted(nodes.values()) == ["node-1", "node-2", "node-3"]
+        for slot, container in containers.items():
+            assert await field.run("cat", "/etc/hostname", task=slot) == (0, f"{container}\n")
+            assert await field.run("cat", "/etc/hostname", task=f"@{nodes[slot]}") == (0, f"{container}\n")
+        there = next(slot for slot, node in nodes.items() if node == "node-2")
+        assert await field.run("cat", "/etc/hostname") == (0, f"{containers[there]}\n")
+        with pytest.raises(CommandFailed, match="no task in slot 9 of it runs") as raised:
+            await field.run("true", task="9")
+        assert f"{there}@node-2" in raised.value.advice
+        with pytest.raises(CommandFailed, match="no task @node-9 of it runs"):
+            await field.run("true", task="@node-9")
+
+
+async def test_a_task_whose_node_nobody_reaches_is_not_taken_while_another_one_is(swarm: Swarm) -> None:
+    """Without a way to the nodes only the manager's own tasks are reached."""
+    async with talking(swarm, managers=(0,), nodes="") as field:
+        release = field.release("1", WAITS, replicas=3)
+        await field.live(release, "1.1")
+        here = next(one for one in field.running() if field.node_of(one) == 0)
+        other = next(one for one in field.running() if field.node_of(one) == 1)
+        assert await field.run("cat", "/etc/hostname") == (
+            0,
+            f"{here['Status']['ContainerStatus']['ContainerID'][:12]}\n",
+        )
+        with pytest.raises(Unreachable, match="nothing says how the engine of its node node-2 is reached"):
+            await field.run("true", task=str(other["Slot"]))
+
+
+async def test_a_lost_node_is_passed_over(swarm: Swarm) -> None:
+    """Also before the managers have noticed; and a task that has replaced another is found."""
+    lost = next(node.index for node in swarm.nodes if node.index != swarm.leader)
+    async with talking(swarm, managers=(lost, *(node.index for node in swarm.nodes if node.index != lost))) as field:
+        release = field.release("1", WAITS, replicas=3)
+        await field.live(release, "1.1")
+        gone = next(one for one in field.running() if field.node_of(one) == lost)
+        container = gone["Status"]["ContainerStatus"]["ContainerID"][:12]
+        assert await field.run("cat", "/etc/hostname") == (0, f"{container}\n")
+        swarm.stop_node(lost)
+        status, printed = await field.run("cat", "/etc/hostname")
+        assert status == 0
+        assert printed != f"{container}\n"
+        await until(
+            lambda: [one["Slot"] for one in field.running() if field.node_of(one) != lost].count(gone["Slot"]) == 1,
+            "it is replaced",
+        )
+        status, printed = await field.run("cat", "/etc/hostname", task=str(gone["Slot"]))
+        assert status == 0
+        assert printed != f"{container}\n"
