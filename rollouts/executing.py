@@ -53,12 +53,12 @@ def allowed(control: Control, target: str, only: Collection[str]) -> tuple[Targe
     declared = control.permitted(target)
     if not only:
         return declared, [Place(host) for host in declared.hosts]
-    places = dict.fromkeys(_place(declared, name) for name in only)
+    places = {place.name: place for place in (place_named(declared, name) for name in only)}
     order = [host.name for host in declared.hosts]
-    return declared, sorted(places, key=lambda place: order.index(place.host.name))
+    return declared, sorted(places.values(), key=lambda place: order.index(place.host.name))
 
 
-def _place(target: Target, name: str) -> Place:
+def place_named(target: Target, name: str) -> Place:
     """What ``name`` means: a host, or of a swarm HOST:SLOT or HOST@NODE. Raises UnknownPart."""
     hosts = {host.name: host for host in target.hosts}
     mark = next((one for one in name if one in ":@"), "")
@@ -68,12 +68,16 @@ def _place(target: Target, name: str) -> Place:
     host = hosts[before]
     if not host.swarm:
         raise UnknownPart(f"{host.name} is no swarm: it has no task {part}", f"name the host alone: {host.name}")
+    if not part:
+        raise UnknownPart(
+            f"{name} names no task", f"name one as {host.name}:2, or that of a node as {host.name}@HOSTNAME"
+        )
     if mark == ":" and not (part.isascii() and part.isdecimal() and int(part)):
         raise UnknownPart(
             f"{part} is no slot of a service: those are counted from 1",
             f"name a task as {host.name}:2, or that of a node as {host.name}@HOSTNAME",
         )
-    return Place(host, part if mark == ":" else f"@{part}")
+    return Place(host, str(int(part)) if mark == ":" else f"@{part}")
 
 
 async def words_of(journal: Journal, target: Target, base: Path, command: Sequence[str]) -> Words:
