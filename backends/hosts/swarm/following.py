@@ -30,6 +30,7 @@ from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, 
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.task_lines import ServiceLines, TaskReader, has_terminal
+from quarterdeck.backends.text_cleaning import clean
 
 if TYPE_CHECKING:
     import docker
@@ -78,7 +79,7 @@ async def follow_target(
 
 def source_of(task: Task, nodes: Sequence[Node]) -> str:
     """What its lines are told apart by."""
-    hostname = next((one.hostname for one in nodes if one.id == task.node), task.node[:12] or "no node")
+    hostname = next((clean(one.hostname) for one in nodes if one.id == task.node), task.node[:12] or "no node")
     return f"{task.slot}@{hostname}: " if task.slot else f"{hostname}: "
 
 
