@@ -4,8 +4,10 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from quarterdeck.config.model import Host
 from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.actions import BY_COMMAND
@@ -321,6 +323,24 @@ async def test_a_host_that_there_is_not_is_asked_for_again(make_acme: MakeAcme) 
         await until(pilot, lambda: asked(room) == "web-9", "the same question")
         await pilot.press("R")
         assert not list(room.cards()), "typed into the line"
+        await pilot.press("escape")
+
+
+async def test_of_a_swarm_a_task_may_be_named(make_acme: MakeAcme) -> None:
+    room = make_acme(target="production/cron")
+    declared = room.fleet.targets["production/cron"]
+    swarm = msgspec.structs.replace(declared, hosts=(Host("swarm", swarm=("ssh://n1",)),))
+    room.fleet = msgspec.structs.replace(room.fleet, targets={**room.fleet.targets, swarm.name: swarm})
+    async with room.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: room.picture.head > 0, "the journal")
+        await pilot.press("x")
+        await until(pilot, lambda: asked(room) == "swarm", "the question")
+        await pilot.press("colon", "0", "enter")
+        await until(pilot, lambda: "0 is no slot of a service" in room.said, "what is wrong")
+        await until(pilot, lambda: asked(room) == "swarm:0", "the same question")
+        await pilot.press("backspace", "2", "enter")
+        await until(pilot, lambda: asked(room) == "", "the command")
+        assert any(prompt.label == "production/cron on swarm:2 $ " for prompt in room.screen.query(Prompt))
         await pilot.press("escape")
 
 

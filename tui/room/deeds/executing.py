@@ -1,6 +1,7 @@
 """A command where the chosen target's release runs: asked for over the footer, shown in a card."""
 
-from quarterdeck.rollouts.refusals import Refused
+from quarterdeck.config.model import Target
+from quarterdeck.rollouts.refusals import Refused, UnknownPart
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.deeds import Handler, Words
 
@@ -8,7 +9,7 @@ ALL = "all"
 
 
 async def _exec(room: Room, words: Words) -> None:
-    """``x`` asks where (of several hosts) and what; ``:exec TARGET COMMAND`` runs on all of its hosts."""
+    """``x`` asks where (of several hosts, or of a swarm) and what; ``:exec TARGET COMMAND`` runs on all of its hosts."""
     target = room.target_in(words)
     declared = room.fleet.targets.get(target or "")
     if declared is None:
@@ -18,25 +19,38 @@ async def _exec(room: Room, words: Words) -> None:
     if len(words) > 1:
         _run(room, name, hosts, " ".join(words[1:]))
         return
-    if len(hosts) == 1:
+    if len(hosts) == 1 and not declared.hosts[0].swarm:
         _ask(room, name, hosts)
     else:
-        _ask_where(room, name, hosts, hosts[0])
+        _ask_where(room, declared, hosts[0])
 
 
-def _ask_where(room: Room, name: str, hosts: tuple[str, ...], text: str) -> None:
+def _ask_where(room: Room, target: Target, text: str) -> None:
+    name, hosts = target.name, tuple(host.name for host in target.hosts)
+    swarm = next((host.name for host in target.hosts if host.swarm), "")
+
     def chosen(text: str) -> None:
         host = text.strip()
         if host == ALL or host in hosts:
             _ask(room, name, hosts if host == ALL else (host,))
             return
-        room.say(f"exec: {name} has no host {host!r}; its hosts: {', '.join(hosts)}, or {ALL}")
-        _ask_where(room, name, hosts, host)  # asked again: what is typed now are no keys
+        said = f"{name} has no host {host!r}; its hosts: {', '.join(hosts)}, or {ALL}"
+        if swarm:
+            from quarterdeck.rollouts.executing import place_named
+
+            try:
+                _ask(room, name, (place_named(target, host).name,))
+                return
+            except UnknownPart as error:
+                said = str(error)
+        room.say(f"exec: {said}")
+        _ask_where(room, target, host)  # asked again: what is typed now are no keys
 
     def completions(text: str) -> list[str]:
         return [host for host in (*hosts, ALL) if host.startswith(text)]
 
-    hint = f"a host of {name}, or {ALL}; Tab completes"
+    tasks = f" ({swarm}:2, {swarm}@NODE: a task of it)" if swarm else ""
+    hint = f"a host of {name}{tasks}, or {ALL}; Tab completes"
     room.prompt("on host: ", text, on_done=chosen, complete=completions, hint=lambda _: hint)
 
 
