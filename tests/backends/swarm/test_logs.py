@@ -155,6 +155,27 @@ async def test_following_goes_on_when_the_manager_that_is_asked_is_lost(swarm: S
             assert max(numbers.count(one) for one in numbers) <= 2
 
 
+async def test_following_goes_on_when_the_manager_that_is_asked_hangs(swarm: Swarm) -> None:
+    """Its connections are taken, and nothing is answered: another manager is asked, which tells what the one has not."""
+    asked = next(node.index for node in swarm.nodes if node.index != swarm.leader)
+    others = [node.index for node in swarm.nodes if node.index != asked]
+    async with talking(swarm, managers=(asked, *others)) as field:
+        release = field.release("1", COUNTS, replicas=3)
+        await field.live(release, "1.1")
+        async with aclosing(field.connection.logs(Logs(), release, lines=5, follow=True)) as lines:
+            reader = Reader(lines)
+            await reader.counted(3, 10)
+            swarm.freeze(asked)
+            await reader.counted(2, 150)
+        there = [
+            numbers for source, numbers in reader.numbers.items() if f"@{swarm.nodes[asked].hostname}" not in source
+        ]
+        assert len(there) >= 2
+        for numbers in there:
+            assert set(numbers) == set(range(min(numbers), max(numbers) + 1)), "a line is missing"
+            assert max(numbers.count(one) for one in numbers) <= 2
+
+
 async def test_a_lost_node_holds_up_nobody_and_is_read_again_when_it_is_back(swarm: Swarm) -> None:
     """A leader may not find a node that was away: then the node itself is asked."""
     lost = next(node.index for node in swarm.nodes if node.index != swarm.leader)
