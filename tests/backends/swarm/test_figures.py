@@ -59,6 +59,7 @@ async def test_figures_are_sums_over_the_tasks_whose_nodes_are_reached(swarm: Sw
 
 
 async def test_failed_tasks_are_counted_until_it_is_switched_to_anew(swarm: Swarm) -> None:
+    """Seen to fail with all failed tasks that the Swarm remembers of the release."""
     async with talking(swarm) as field:
         release = field.release("1", FAILS, replicas=2)
         await field.live(release, "1.1")
