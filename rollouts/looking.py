@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 
 from quarterdeck.backends.errors import BackendError
-from quarterdeck.backends.hosts.contract import Connection, HealthOutcome
+from quarterdeck.backends.hosts.contract import Connection, HealthOutcome, TargetFacts
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.clock import now
 from quarterdeck.history.records import Observation
 from quarterdeck.rollouts.manifest import release_in
+from quarterdeck.rollouts.picture import swarm
 
 UNKNOWN = "unknown"
 
@@ -63,8 +64,31 @@ async def look(
         body["warm"] = warm
     if facts.drift:
         body["drift"] = list(facts.drift)
+    if facts.nodes:
+        body[swarm.KEY] = _swarm(facts, release)
     version = release.version if release else None
     return Look(Observation(target.name, connection.host, now(), facts.current, version, health, None, body), probe)
+
+
+def _swarm(facts: TargetFacts, release: Release | None) -> dict[str, Any]:
+    """``release``: what is current, where it is known."""
+    unfetched = [kept.release for kept in facts.kept if not kept.intact and _is_sound(kept.manifest)]
+    return swarm.told_of(facts, replicas=_replicas(release), unfetched=unfetched)
+
+
+def _replicas(release: Release | None) -> int:
+    """As the release says; 0: it does not, or wants one on each node."""
+    if release is None or release.container is None:
+        return 0
+    deploy = release.container.deploy
+    return 1 if deploy is None else 0 if deploy.mode == "global" else deploy.replicas
+
+
+def _is_sound(manifest: Mapping[str, object] | None) -> bool:
+    try:
+        return manifest is not None and bool(release_in(manifest))
+    except ValueError:
+        return False
 
 
 def unseen(target: str, host: str, last: Observation | None, reason: str) -> Observation:

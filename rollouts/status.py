@@ -17,6 +17,7 @@ from quarterdeck.rollouts.looking import look, unseen
 from quarterdeck.rollouts.picture.fleet import take_picture
 from quarterdeck.rollouts.picture.host import HostSeen
 from quarterdeck.rollouts.picture.router import RouterSeen
+from quarterdeck.rollouts.picture.swarm import SwarmSeen, on_nodes
 from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.rollouts.router_looking import Told, look_at_router, router_unseen, told
 
@@ -100,6 +101,39 @@ def _host(seen: HostSeen) -> dict[str, Any]:
         "drift": seen.drift,
         "changed": list(seen.changed),
         "error": seen.error,
+        "swarm": _swarm(seen.swarm, seen.release) if seen.swarm is not None else None,
+    }
+
+
+def _swarm(seen: SwarmSeen, release: str | None) -> dict[str, Any]:
+    """``running`` and ``wanted``: tasks of what is current there. ``nodes`` say how many tasks of this target each has."""
+    tasks = on_nodes([seen])
+    return {
+        "running": seen.running(release),
+        "wanted": seen.wanted,
+        "tasks": [
+            {
+                "id": one.id,
+                "slot": one.slot or None,
+                "node": one.node or None,
+                "release": one.release,
+                "version": one.version,
+                "state": one.state,
+                "said": one.said or None,
+                "wanted": one.wanted,
+            }
+            for one in seen.tasks
+        ],
+        "nodes": [
+            {
+                "node": one.hostname,
+                "state": one.state,
+                "availability": one.availability,
+                "role": one.role,
+                "tasks": tasks.get(one.hostname, 0),
+            }
+            for one in seen.nodes
+        ],
     }
 
 

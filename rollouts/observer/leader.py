@@ -19,6 +19,7 @@ from quarterdeck.rollouts.observer.clerk import Clerk
 from quarterdeck.rollouts.observer.host import Findings, HostWatch
 from quarterdeck.rollouts.observer.pace import Pace, figured, intervals, on_screen
 from quarterdeck.rollouts.observer.ways import Ways
+from quarterdeck.rollouts.picture.swarm import KEY as SWARM
 from quarterdeck.rollouts.router_looking import Told, router_unseen, told
 from quarterdeck.rollouts.way_back.watch import CLOSED, OPEN
 
@@ -243,5 +244,6 @@ def _differs(before: tuple[Observation, float] | None, seen: Observation) -> boo
     return (
         before is None
         or before[0].body.get("drift") != seen.body.get("drift")
+        or before[0].body.get(SWARM) != seen.body.get(SWARM)
         or msgspec.structs.replace(before[0], time="", body={}) != msgspec.structs.replace(seen, time="", body={})
     )

@@ -10,6 +10,7 @@ import msgspec
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Observation, Rollout
+from quarterdeck.rollouts.picture.swarm import KEY, SwarmSeen, swarm_seen
 from quarterdeck.rollouts.version_words import shown
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class HostSeen(msgspec.Struct, frozen=True, gc=False):  # tens of thousands, and
     warm: frozenset[str] = (
         frozenset()
     )  # those whose container is kept there, stopped: it is started again without a registry
+    swarm: SwarmSeen | None = None  # where the host is a Swarm that was seen: what runs on which of its nodes
 
     @property
     def trouble(self) -> str:
@@ -83,6 +85,7 @@ class _Told(NamedTuple):
     kept: frozenset[str] | None
     changed: tuple[str, ...]
     warm: frozenset[str]
+    swarm: SwarmSeen | None
 
 
 def _told_by(body: Mapping[str, Any]) -> _Told:
@@ -93,6 +96,7 @@ def _told_by(body: Mapping[str, Any]) -> _Told:
         frozenset(kept) if kept is not None else None,
         tuple(clean(str(words)) for words in body.get("drift", ())),
         frozenset(body.get("warm", ())),
+        swarm_seen(body[KEY]) if KEY in body else None,
     )
 
 
@@ -115,7 +119,20 @@ def _host(name: str, seen: Observation | None, expected: Expected, told: dict[in
         kept=body.kept,
         changed=changed,
         warm=body.warm,
+        swarm=body.swarm,
     )
+
+
+def healths_of(hosts: Iterable[HostSeen]) -> list[str]:
+    """For ``health_of``: one a host. A Swarm on which some of the tasks run, and not all, is well in part."""
+    found = []
+    for host in hosts:
+        found.append(host.health)
+        if host.swarm is not None and host.health == "unhealthy":
+            running = host.swarm.running(host.release)
+            if 0 < running < host.swarm.wanted:
+                found.append("healthy")
+    return found
 
 
 def health_of(states: Iterable[str]) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from quarterdeck.history.records import Debt, Drilled, Ended, Observation, RolloutState, Standing
-from quarterdeck.rollouts.picture.host import Expected, HostSeen, health_of, hosts_seen
-from quarterdeck.rollouts.picture.rollout import RolloutSeen, rollout_seen
+from quarterdeck.rollouts.picture.host import Expected, HostSeen, health_of, healths_of, hosts_seen
+from quarterdeck.rollouts.picture.rollout import MOVES, RolloutSeen, rollout_seen
 from quarterdeck.rollouts.picture.router import RouterSeen, router_seen
+from quarterdeck.rollouts.picture.swarm import SwarmSeen
 from quarterdeck.rollouts.version_words import shown
 
 if TYPE_CHECKING:
@@ -66,9 +67,11 @@ class TargetSeen(msgspec.Struct, frozen=True):
     router: RouterSeen | None = None  # None: there is none, or nothing is known of it
     drill: Drilled | None = None  # the last one that went well
     mark: Mark = Mark.NOTHING  # derived once, whatever is given: every pane asks for it, several times a frame
+    on_swarm: bool = False  # likewise: a host of it is a Swarm that was seen, so that tasks are counted
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "mark", self._mark())
+        msgspec.structs.force_setattr(self, "on_swarm", any(host.swarm is not None for host in self.hosts))
 
     def _mark(self) -> Mark:
         """One value, derived here only. What is going on comes first, then what is wrong, then what is not known."""
@@ -104,6 +107,19 @@ class TargetSeen(msgspec.Struct, frozen=True):
                 return "ok"
 
     @property
+    def counted(self) -> tuple[int, int]:
+        """How many of its hosts run its release, and how many there are; of a Swarm, of the tasks that it should have."""
+        running, total = 0, 0
+        for host in self.hosts:
+            if host.swarm is None:
+                running += self.release is not None and host.release == self.release
+                total += 1
+            else:
+                running += host.swarm.running(self.release)
+                total += max(host.swarm.wanted, 1)
+        return running, total
+
+    @property
     def oldest(self) -> str | None:
         """When the host that was seen longest ago was seen; None when one was never seen."""
         times = [host.seen for host in self.hosts]
@@ -131,7 +147,7 @@ def target_seen(
         since=standing.since,
         by=standing.by,
         reason=standing.reason,
-        health=health_of([host.health for host in hosts]),
+        health=health_of(healths_of(hosts)),
         hosts=hosts,
         back=_way_back(
             WayBack("", standing.back, shown(standing.back_version), (), standing.back_seconds), hosts, owed, router
@@ -142,6 +158,23 @@ def target_seen(
         router=router,
         drill=standing.drill,
     )
+
+
+def progress_of(seen: RolloutSeen, target: TargetSeen | None) -> tuple[int, int]:
+    """How far it is, and how far it goes: hosts, or on a Swarm, which one step changes, tasks. (0, 0) before there is a plan."""
+    done, total = seen.progress
+    if not total or target is None or not target.on_swarm:
+        return done, total
+    moves = {step.host for step in seen.steps if step.action in MOVES}
+    tasks = [
+        host.swarm.progress(seen.rollout.to_release)
+        for host in target.hosts
+        if host.swarm is not None and host.host in moves
+    ]
+    others = total - len(tasks)
+    if not tasks or others:
+        return done, total
+    return sum(run for run, _ in tasks), sum(all for _, all in tasks)
 
 
 def _router(target: "PicturedTarget", journal: "Journal") -> RouterSeen | None:
@@ -156,7 +189,7 @@ def looked_at_again(
 ) -> TargetSeen:
     """The target with what its hosts were seen running now; all else is as the journal told it."""
     hosts, router = hosts_seen(target, observations, _expected(known)), _router(target, journal)
-    health = health_of([host.health for host in hosts])
+    health = health_of(healths_of(hosts))
     back = _way_back(known.back, hosts, known.owed, router)
     return msgspec.structs.replace(known, hosts=hosts, health=health, back=back, router=router)
 
@@ -175,7 +208,7 @@ def _way_back(
     reasons: list[str] = []
     for host in hosts:
         if host.kept is not None and to.release not in host.kept:
-            reasons.append(no_copy(host.host, to.version))
+            reasons.append(no_copy(host.host, to.version) if host.swarm is None else _not_on(host, host.swarm, to))
         elif host.error is not None:
             reasons.append(f"{host.host}: can't be reached")
         elif host.kept is None and host.seen is None:
@@ -190,3 +223,14 @@ def _way_back(
 def no_copy(host: str, version: str | None) -> str:
     """Why the way back to that version is not open on a host, wherever it is told."""
     return f"{host}: no copy of {version}"
+
+
+def no_image(swarm: str, version: str | None) -> str:
+    """The same of a Swarm, whose nodes have no copies of their own but fetch images."""
+    return f"{swarm}: the image of {version} can't be fetched: its registry does not answer, or has it no more"
+
+
+def _not_on(host: HostSeen, swarm: SwarmSeen, to: WayBack) -> str:
+    if to.release in swarm.unfetched:
+        return no_image(host.host, to.version)
+    return f"{host.host}: the swarm has nothing of {to.version} any more"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.exits import Exit
 from quarterdeck.tui.cli.parser import Parser, add_command
+from quarterdeck.tui.cli.swarm_words import swarm_remarks
 from quarterdeck.tui.cli.times import age
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ def _row(target: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
         mark, style = ">", "moving"
     elif target["release"] is None:
         mark, style = "-", "dim"
-    hosts = target["hosts"]
-    running = sum(1 for host in hosts if host["release"] is not None and host["release"] == target["release"])
+    running, total = counted(target)
     ready = target["ready"]
     back = ready["state"] + (f" {_short(ready['to'])}" if ready["to"] else "")
     return (
@@ -111,10 +111,21 @@ def _row(target: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
         target["version"] or "-",
         f"{mark} {target['health']}",
         age(target["since"]),
-        f"{running}/{len(hosts)}",
+        f"{running}/{total}",
         back,
         target["by"] or "-",
     ), style
+
+
+def counted(target: Mapping[str, Any]) -> tuple[int, int]:
+    """How many of its hosts run its release, and how many there are; of a Swarm, of the tasks that it should have."""
+    running, total = 0, 0
+    for host in target["hosts"]:
+        same = host["release"] is not None and host["release"] == target["release"]
+        swarm = host["swarm"]
+        running += same if swarm is None else swarm["running"] if same else 0
+        total += 1 if swarm is None else max(swarm["wanted"], 1)
+    return running, total
 
 
 def _short(release: str) -> str:
@@ -158,6 +169,8 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
         elif whole or (host["health"] not in {"healthy", "unknown"} and target["release"] is not None):
             mark, style = MARKS.get(str(host["health"]), ("?", "warn"))
             found.append((f"{mark} {name} on {host['host']}: {runs}, {host['health']}{seen}", style))
+        if whole and host["swarm"] is not None:
+            found += swarm_remarks(target, host)
     if target["router"]:
         found += _router_remarks(name, target["router"], whole=whole)
     for debt in target["owed"]:

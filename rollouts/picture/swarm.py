@@ -1,0 +1,171 @@
+"""What runs of a target on a Swarm, which is one of its hosts: its tasks, the nodes, and what of both is as it should be.
+
+Values for pictures, made of the body of an observation alone. A target that runs on no Swarm has none of them.
+"""
+
+from collections.abc import Container, Iterable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from quarterdeck.backends.text_cleaning import clean
+from quarterdeck.rollouts.version_words import version_of
+
+if TYPE_CHECKING:
+    from quarterdeck.backends.hosts.contract import TargetFacts
+
+KEY: Final = "swarm"  # in the body of an observation
+_ENDED: Final = frozenset({"failed", "rejected", "complete", "orphaned", "remove"})
+_STUCK: Final = frozenset({"pending", "assigned"})  # no node takes it, or its node does not begin with it
+
+
+class State(StrEnum):
+    """How a task or a node stands, by the marks of targets and hosts."""
+
+    GOOD = "="
+    GOING = ">"  # on its way to running, or out
+    ODD = "~"
+    BAD = "x"
+    UNKNOWN = "?"
+
+
+class TaskSeen(msgspec.Struct, frozen=True, gc=False):
+    """``slot``: 0 of a global service. ``node``: its hostname, empty while it waits for one. ``said``: why it waits, or failed. ``wanted``:
+    False for one that is on its way out."""
+
+    id: str
+    slot: int
+    node: str
+    release: str
+    state: str
+    said: str = ""
+    wanted: bool = True
+
+    @property
+    def runs(self) -> bool:
+        return self.wanted and self.state == "running"
+
+    @property
+    def version(self) -> str:
+        return version_of(self.release) or "?"
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """What it fills: a slot, or of a global service its node. While one is replaced, two tasks have the same."""
+        return self.slot, "" if self.slot else self.node
+
+
+class NodeSeen(msgspec.Struct, frozen=True, gc=False):
+    """``state``: ready, down, unknown, disconnected; ``availability``: active, pause, drain."""
+
+    hostname: str
+    state: str
+    availability: str
+    manager: bool = False
+    leader: bool = False
+
+    @property
+    def role(self) -> str:
+        return "leader" if self.leader else "manager" if self.manager else "worker"
+
+    @property
+    def standing(self) -> State:
+        if self.state != "ready":
+            return State.UNKNOWN if self.state in ("unknown", "disconnected") else State.BAD
+        return State.GOOD if self.availability == "active" else State.ODD
+
+
+_Part = TypeVar("_Part", TaskSeen, NodeSeen)
+
+
+class SwarmSeen(msgspec.Struct, frozen=True, gc=False):
+    """``tasks``: by slot, what is to run before what is on its way out. ``nodes``: by hostname. ``replicas``: how many tasks its release says,
+    0: that is not known, or one on each node. ``unfetched``: releases that it knows and whose image it can't fetch."""
+
+    tasks: tuple[TaskSeen, ...] = ()
+    nodes: tuple[NodeSeen, ...] = ()
+    replicas: int = 0
+    unfetched: frozenset[str] = frozenset()
+
+    def running(self, release: str | None) -> int:
+        """How many places a running task of it fills."""
+        return len({one.place for one in self.tasks if one.runs and one.release == release})
+
+    @property
+    def wanted(self) -> int:
+        """How many tasks there should be: as many as its release says, or more where somebody has asked for more."""
+        return max(len({one.place for one in self.tasks if one.wanted}), self.replicas)
+
+    def progress(self, release: str | None) -> tuple[int, int]:
+        """Of an update to it: how many of its tasks run, and how many there are to be."""
+        return self.running(release), len({one.place for one in self.tasks if one.wanted}) or self.wanted or 1
+
+    def waiting(self, release: str | None) -> TaskSeen | None:
+        """The first task of it that is to run and does not, and says why; else one that says nothing."""
+        found = [one for one in self.tasks if one.wanted and not one.runs and one.release == release]
+        return next((one for one in found if one.said), found[0] if found else None)
+
+    def node(self, hostname: str) -> NodeSeen | None:
+        return next((one for one in self.nodes if one.hostname == hostname), None)
+
+
+def told_of(facts: "TargetFacts", *, replicas: int, unfetched: Iterable[str]) -> dict[str, Any]:
+    """For the body of an observation, under ``KEY``; see ``SwarmSeen``."""
+    return {
+        "tasks": [msgspec.to_builtins(one) for one in facts.tasks],
+        "nodes": [msgspec.to_builtins(one) for one in facts.nodes],
+        "replicas": replicas,
+        "unfetched": sorted(unfetched),
+    }
+
+
+def swarm_seen(told: object) -> SwarmSeen | None:
+    """From the body of an observation; None where it has another shape than any that we write."""
+    try:
+        found = msgspec.convert(told, SwarmSeen)
+    except msgspec.ValidationError:
+        return None
+    tasks = sorted((_cleaned(one) for one in found.tasks), key=lambda one: (one.place, not one.wanted, one.id))
+    nodes = sorted((_cleaned(one) for one in found.nodes), key=lambda one: one.hostname)
+    return msgspec.structs.replace(found, tasks=tuple(tasks), nodes=tuple(nodes))
+
+
+def _cleaned(one: _Part) -> _Part:
+    """Words of a swarm on one line: nodes and images are named by others."""
+    odd = {
+        name: " ".join(clean(value).split())
+        for name in one.__struct_fields__
+        if isinstance(value := getattr(one, name), str) and not (value.isascii() and value.isprintable())
+    }
+    return msgspec.structs.replace(one, **odd) if odd else one
+
+
+def standing_of(task: TaskSeen, node: NodeSeen | None, expected: Container[str | None]) -> tuple[State, str]:
+    """How the task stands, and why where its own state does not say it. ``node``: that it is on, None where that is not known. ``expected``:
+    releases that may run, of which a rollout has two."""
+    lost = node is not None and node.state != "ready"
+    where = f"{node.hostname} is {node.state}" if node is not None else ""
+    if not task.wanted:
+        return (State.UNKNOWN, f"{where}: it may still run there") if lost else (State.GOING, "on its way out")
+    if task.state in _ENDED:
+        return State.BAD, task.said
+    if task.state != "running":
+        return State.ODD if task.said or task.state in _STUCK else State.GOING, task.said
+    if lost:
+        return State.UNKNOWN, where
+    if task.release not in expected:
+        return State.ODD, "of another release"
+    if node is not None and node.availability == "drain":
+        return State.ODD, f"{node.hostname} is drained"
+    return State.GOOD, ""
+
+
+def on_nodes(swarms: Iterable[SwarmSeen]) -> Mapping[str, int]:
+    """By hostname, how many tasks of all these run there."""
+    found: dict[str, int] = {}
+    for swarm in swarms:
+        for task in swarm.tasks:
+            if task.state == "running" and task.node:
+                found[task.node] = found.get(task.node, 0) + 1
+    return found
