@@ -80,8 +80,8 @@ _Part = TypeVar("_Part", TaskSeen, NodeSeen)
 
 
 class SwarmSeen(msgspec.Struct, frozen=True, gc=False):
-    """``tasks``: by slot, what is to run before what is on its way out. ``nodes``: by hostname. ``replicas``: how many tasks its release says,
-    0: that is not known, or one on each node. ``unfetched``: releases that it knows and whose image it can't fetch."""
+    """``tasks``: by slot, what is to run before what is on its way out. ``nodes``: by hostname. ``replicas``: how many tasks its release
+    says, 0: that is not known, or one on each node. ``unfetched``: releases that it knows and whose image it can't fetch."""
 
     tasks: tuple[TaskSeen, ...] = ()
     nodes: tuple[NodeSeen, ...] = ()
@@ -142,8 +142,8 @@ def _cleaned(one: _Part) -> _Part:
 
 
 def standing_of(task: TaskSeen, node: NodeSeen | None, expected: Container[str | None]) -> tuple[State, str]:
-    """How the task stands, and why where its own state does not say it. ``node``: that it is on, None where that is not known. ``expected``:
-    releases that may run, of which a rollout has two."""
+    """How the task stands, and why where its own state does not say it. ``node``: that it is on, None where that is not known.
+    ``expected``: releases that may run, of which a rollout has two."""
     lost = node is not None and node.state != "ready"
     where = f"{node.hostname} is {node.state}" if node is not None else ""
     if not task.wanted:

@@ -56,6 +56,7 @@ class HostNow(msgspec.Struct, frozen=True):
     as_started: bool = True  # False: it runs, and somebody has changed it
     address: str = ""  # by which the router reaches it, where there is one
     late: bool = False  # has not answered yet; a rollback does not wait for it but takes it along when it does
+    swarm: bool = False  # its nodes have no copies of their own but fetch images: ``kept`` is what can be fetched there
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -421,9 +422,12 @@ def summary(plan: Plan, hosts: Sequence[HostNow], previous: str | None) -> str:
         f" change{'s' if len(plan.changed) == 1 else ''}"
     ]
     if previous is not None:
-        without = [h.host for h in hosts if h.error is None and h.host in plan.changed and previous not in h.kept]
-        if without:
-            parts.append(f"{len(without)} {'has' if len(without) == 1 else 'have'} no copy of the old release")
+        without = [h for h in hosts if h.error is None and h.host in plan.changed and previous not in h.kept]
+        swarms = [h.host for h in without if h.swarm]
+        if copies := len(without) - len(swarms):
+            parts.append(f"{copies} {'has' if copies == 1 else 'have'} no copy of the old release")
+        if swarms:
+            parts.append(f"the image of the old release can't be fetched by {', '.join(swarms)}")
     if plan.left_out:
         parts.append(f"not reachable: {', '.join(plan.left_out)}")
     return ", ".join(parts)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from quarterdeck.rollouts.picture.target import no_copy
+from quarterdeck.rollouts.picture.target import no_copy, no_image
 from quarterdeck.rollouts.plans.plan import HostNow
 
 OPEN = "open"
@@ -21,7 +21,7 @@ CLOSED = "closed"
 
 class BackFrom(msgspec.Struct, frozen=True):
     """``to`` and ``version``: where it leads, None: nowhere. ``copies``: hosts that have one; ``fetched``: hosts that would
-    fetch one; ``bare``: hosts on which nothing runs yet."""
+    fetch one, as a Swarm always does; ``bare``: hosts on which nothing runs yet."""
 
     state: str
     to: str | None = None
@@ -33,13 +33,15 @@ class BackFrom(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """``open: v1 lies on 3 hosts; box-2 can fetch it``, ``closed: web-2: no copy of v1``."""
+        """``open: v1 lies on 3 hosts; box-2 can fetch it``, ``open: sw can fetch v1``, ``closed: web-2: no copy of v1``."""
         if self.state == CLOSED:
             return f"closed: {'; '.join(self.reasons)}"
         if self.state == FIRST:
             return "none: nothing that worked was ever there"
         fetched = f"; {', '.join(self.fetched)} can fetch it" if self.fetched else ""
         new = f"; nothing runs yet on {', '.join(self.bare)}" if self.bare else ""
+        if self.fetched and not self.copies and not self.bare:
+            return f"open: {', '.join(self.fetched)} can fetch {self.version}"
         hosts = f"{len(self.copies)} host{'s' if len(self.copies) != 1 else ''}"
         return f"open: {self.version} lies on {hosts}{fetched}{new}"
 
@@ -67,17 +69,23 @@ def back_from(
     bare = tuple(host.host for host in hosts if host.error is None and host.current is None)
     lacking = [name for name in without_copy(to, hosts) if name not in bare]
     reasons = []
+    swarms = [host.host for host in hosts if host.swarm and host.error is None]
     if lacking and not fetchable:
-        reasons = [no_copy(name, version) for name in lacking]
+        reasons = [no_image(name, version) if name in swarms else no_copy(name, version) for name in lacking]
     elif lacking and fetch_fault:
-        reasons = [f"{no_copy(', '.join(lacking), version)}, and it can't be fetched: {fetch_fault}"]
+        without = [name for name in lacking if name not in swarms]
+        reasons = [
+            f"{name}: the image of {version} can't be fetched: {fetch_fault}" for name in lacking if name in swarms
+        ]
+        if without:
+            reasons.append(f"{no_copy(', '.join(without), version)}, and it can't be fetched: {fetch_fault}")
     reasons += [
         f"secret {name} of {version} can't be read" for name, state in secrets.items() if state == "unavailable"
     ]
-    copies = tuple(host.host for host in hosts if host.error is None and to in host.kept)
-    return BackFrom(
-        CLOSED if reasons else OPEN, to, version, tuple(reasons), copies, () if reasons else tuple(lacking), bare
-    )
+    copies = tuple(host.host for host in hosts if host.error is None and to in host.kept and not host.swarm)
+    fetched = () if reasons else tuple(name for name in swarms if name not in bare and name not in lacking)
+    fetched += () if reasons else tuple(lacking)
+    return BackFrom(CLOSED if reasons else OPEN, to, version, tuple(reasons), copies, fetched, bare)
 
 
 def back_to_nothing(hosts: Sequence[HostNow], known: Iterable[str], *, was_good: bool) -> BackFrom:

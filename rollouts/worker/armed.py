@@ -68,11 +68,17 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
     if kind in (RolloutKind.ROLLBACK, RolloutKind.DRILL):
         answered = [host for host in hosts if host.error is None]
         missing = without_copy(to, answered)
-        if missing:
+        swarms = [host.host for host in answered if host.swarm and host.host in missing]
+        copies = [name for name in missing if name not in swarms]
+        if swarms:
+            how = f" can't be fetched now: {armed.fetch_fault}" if armed.fetch_fault else " is asked for first"
+            reasons.append(f"{armed.release.version} is not ready on the swarm {', '.join(swarms)}: its image{how}")
+        if copies:
             how = f"and it can't be fetched now: {armed.fetch_fault}" if armed.fetch_fault else "it is fetched first"
             reasons.append(
-                f"no copy of {armed.release.version} on {', '.join(missing)}{', ' if armed.fetch_fault else ': '}{how}"
+                f"no copy of {armed.release.version} on {', '.join(copies)}{', ' if armed.fetch_fault else ': '}{how}"
             )
+        if missing:
             nowhere = bool(armed.fetch_fault) and len(missing) == len(answered)
     if armed.router_fault:
         reasons.append(armed.router_fault)
@@ -97,6 +103,7 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
                 "problems": list(host.problems),
                 "error": host.error,
                 **({"late": True} if host.late else {}),
+                **({"swarm": True} if host.swarm else {}),
             }
             for host in hosts
         ],
@@ -158,6 +165,7 @@ def host_now(name: str, facts: TargetFacts) -> HostNow:
         free_bytes=facts.free_bytes,
         problems=facts.problems,
         as_started=facts.as_started,
+        swarm=bool(facts.nodes),
     )
 
 
@@ -170,6 +178,7 @@ def hosts_from_body(body: Mapping[str, Any]) -> list[HostNow]:
             running=item["running"],
             kept=frozenset(item["kept"]),
             error=item["error"],
+            swarm=bool(item.get("swarm")),
         )
         for item in body["hosts"]
     ]

@@ -169,9 +169,12 @@ def _host(host: Mapping[str, Any]) -> str:
     runs = f"runs {host.get('current') or 'nothing'}"
     if host.get("current") and host.get("running") is False:
         runs = f"has {host['current']}, stopped"
-    copy = "has a copy" if host.get("has_release") else "no copy yet"
-    if host.get("warm"):
-        copy += ", kept warm"
+    if host.get("swarm"):
+        copy = "can fetch its image" if host.get("has_release") else "its image is not asked for yet"
+        copy += ", its service is kept" if host.get("warm") else ""
+    else:
+        copy = "has a copy" if host.get("has_release") else "no copy yet"
+        copy += ", kept warm" if host.get("warm") else ""
     free = f", {size(host['free_bytes'])} free" if host.get("free_bytes") is not None else ""
     problems = "".join(f"; {problem}" for problem in host.get("problems") or ())
     return f"{'x' if problems else '='} {name} {runs}, {copy}{free}{problems}"

@@ -28,6 +28,23 @@ MARKS: Final[Sequence[tuple[Mark, str, str]]] = (
 )
 
 
+ON_A_SWARM: Final[Sequence[tuple[str, str]]] = (
+    (
+        "task",
+        "Its mark, slot, node, version and state, and why it waits or is odd. 5/6 run: of those that should, of what was released.",
+    ),
+    (
+        "node",
+        "Its mark, state, availability, role, how many tasks of the fleet's targets run there, and how many of this one.",
+    ),
+    (
+        "~ x ?",
+        "A task that waits, is of another release or on a drained node; one that has failed; one whose node is not ready.",
+    ),
+)
+"""What the health view has of a target on a Swarm; its rows scroll where they have the keys (Tab)."""
+
+
 def in_groups(actions: Iterable[Action]) -> dict[Group, list[Action]]:
     """In the order of the groups, those without a single action left out."""
     found: dict[Group, list[Action]] = {group: [] for group in GROUPS}
@@ -65,6 +82,10 @@ def help_rows(pane: str, keymap: Keymap, standing: Standing, size: tuple[int, in
     rows += _heading("Marks")
     for mark, word, meaning in MARKS:
         rows += _entry(f"{mark} {word}", meaning, width)
+    if pane in ("health", "vitals"):
+        rows += _heading("On a Swarm, below the hosts (Tab goes there, j and k scroll)")
+        for word, meaning in ON_A_SWARM:
+            rows += _entry(word, meaning, width)
     rows += _heading("Leaving")
     rows += _entry(keymap.key_of("back"), "Goes back: closes what is open, then the place before.", width)
     rows += _entry(keymap.key_of("quit"), "Leaves the control room. Rollouts go on without it.", width)

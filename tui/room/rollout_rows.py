@@ -1,9 +1,10 @@
 """A rollout as rows: state, progress, hosts, steps, wishes. For the card that has become live and for the rollout screen. Pure."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Request, RolloutKind, RolloutState, Step, StepState
@@ -19,7 +20,9 @@ from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, pad
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.measured import MetricSeen
+    from quarterdeck.tui.room.swarm_rows import Update
 
+NO_UPDATES: Final[Mapping[str, "Update"]] = MappingProxyType({})
 STATE_ROLES = {
     RolloutState.ARMED: Role.STALE,
     RolloutState.QUEUED: Role.STALE,
@@ -53,9 +56,9 @@ def state_words(state: RolloutState) -> str:
     return str(state).replace("_", " ")
 
 
-def progress_row(seen: Closely, width: int) -> Row:
+def progress_row(seen: Closely, width: int, *, swarms: "Mapping[str, Update]" = NO_UPDATES) -> Row:
     """``[#####.....] 2 of 5 hosts``: hosts whose move has ended well; those that were taken back again are not among them. Where none
-    moves, that, and why."""
+    moves, that, and why. ``swarms``: of those that go on, by host; where nothing else moves, their tasks are counted."""
     moves = [host for host in seen.hosts if host.state is not None]
     if not moves:
         if seen.plan:
@@ -69,10 +72,15 @@ def progress_row(seen: Closely, width: int) -> Row:
     words = f" {done} of {len(moves)} hosts"
     if seen.rollout.kind is RolloutKind.DRILL:
         done, back, words = back, 0, f" {back} of {len(moves)} hosts there and back"
+    total = len(moves)
+    if swarms and not seen.ended and all(host.host in swarms for host in moves):
+        done = sum(swarms[host.host].done for host in moves)
+        total = sum(swarms[host.host].total for host in moves)
+        words = f" {done} of {total} tasks run {seen.to_version or '?'}"
     words += f", {failed} failed" if failed else ""
     words += f", {back} taken back" if back else ""
     room = max(min(width - len(words) - 2, 40), 4)
-    full = round(room * done / len(moves))
+    full = round(room * done / total)
     role = Role.BAD if failed else Role.PLAIN if seen.ended else Role.MOVING
     return (
         Span("[" + "#" * full + "." * (room - full) + "]", role),
@@ -97,8 +105,11 @@ def state_row(seen: Closely, width: int, now: datetime | None = None) -> Row:
     return (Span(words, STATE_ROLES[rollout.state]), Span(ellipsis(about, max(width - len(words), 0))))
 
 
-def host_rows(hosts: Iterable[HostMove], width: int, *, ended: bool) -> list[Row]:
-    """``= prod-1  v3 -> v2``; a host that failed says why. ``ended``: what is pending then never comes."""
+def host_rows(
+    hosts: Iterable[HostMove], width: int, *, ended: bool, swarms: "Mapping[str, Update]" = NO_UPDATES
+) -> list[Row]:
+    """``= prod-1  v3 -> v2``; a host that failed says why. ``ended``: what is pending then never comes. ``swarms``: how far those that go
+    on are, by host."""
     rows: list[Row] = []
     for host in hosts:
         mark, role = STEP_MARKS[host.state] if host.state is not None else ("?" if host.error else ".", Role.DIM)
@@ -110,6 +121,8 @@ def host_rows(hosts: Iterable[HostMove], width: int, *, ended: bool) -> list[Row
         word = "" if never else str(host.state)
         if host.back:
             word = f"taking back: {host.state}" if host.state is not StepState.DONE else "taken back"
+        if host.state is StepState.STARTED and host.host in swarms:
+            word = f"{swarms[host.host].words}, {word}"
         text = f" {pad(one_line(host.host), 12)} {pad(moves, 22)} {word}"
         if host.error:
             text += f" {one_line(host.error)}"

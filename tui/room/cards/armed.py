@@ -38,6 +38,7 @@ from quarterdeck.tui.room.desk import Desk, News
 from quarterdeck.tui.room.freezing import freeze_words
 from quarterdeck.tui.room.rollout_rows import host_rows, metric_rows, one_line, progress_row, request_row, state_row
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
+from quarterdeck.tui.room.swarm_rows import updates_now
 from quarterdeck.tui.room.traffic_rows import short_spans
 from quarterdeck.tui.room.wrapping import said_rows
 
@@ -408,12 +409,13 @@ class ArmedCard(Card):
     def _live(self, width: int) -> tuple[list[Row], list[Row]]:
         assert self.seen is not None
         seen = self.seen
+        swarms = updates_now(self.room.picture, seen)
         body: list[Row] = [
             state_row(seen, width, self.room.now()),
-            progress_row(seen, width),
+            progress_row(seen, width, swarms=swarms),
             *self._requests(width),
             EMPTY,
-            *host_rows(seen.hosts, width, ended=seen.ended),
+            *host_rows(seen.hosts, width, ended=seen.ended, swarms=swarms),
         ]
         if seen.metrics:
             body += [EMPTY, *metric_rows(seen.metrics, width)]

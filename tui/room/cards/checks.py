@@ -240,6 +240,8 @@ def _copies(plan: Mapping[str, Any], version: str) -> Check:
     asked = [host for host in plan.get("hosts") or () if not host.get("error")]
     without = [str(host["host"]) for host in asked if not host.get("has_release")]
     total = len(plan.get("hosts") or ())
+    if asked and all(host.get("swarm") for host in asked):
+        return _images(plan, version, without, [str(host["host"]) for host in asked])
     text = f"copy of {version} on {len(asked) - len(without)}/{total} hosts"
     if without:
         fault = plan.get("fetch_fault")
@@ -248,12 +250,24 @@ def _copies(plan: Mapping[str, Any], version: str) -> Check:
     return Check(Level.OK, text)
 
 
+def _images(plan: Mapping[str, Any], version: str, without: Sequence[str], swarms: Sequence[str]) -> Check:
+    """Of Swarms, whose nodes have no copies of their own."""
+    if not without:
+        return Check(Level.OK, f"the image of {version} can be fetched by {' '.join(swarms)}")
+    fault = plan.get("fetch_fault")
+    how = f"can't be fetched now: {fault}" if fault else "is asked for first"
+    return Check(Level.RED, f"{version} is not ready on {' '.join(without)}: its image {how}")
+
+
 def _warm(plan: Mapping[str, Any]) -> list[Check]:
     """Of containers: whether the one of that release was kept, to be started as it is; else it is made anew from the image there."""
     hosts = [host for host in plan.get("hosts") or () if host.get("warm") is not None and host.get("has_release")]
     cold = [str(host["host"]) for host in hosts if not host["warm"]]
     if not hosts:
         return []
+    if all(host.get("swarm") for host in hosts):
+        kept = [str(host["host"]) for host in hosts if host["warm"]]
+        return [Check(Level.OK, f"its service is kept on {' '.join(kept)}")] if kept else []
     text = f"warm on {len(hosts) - len(cold)}/{len(hosts)}"
     if len(cold) < len(hosts) and "changed" in (plan.get("secrets") or {}).values():
         return [Check(Level.WARN, f"{text}, no pull; made anew, as secrets have changed")]

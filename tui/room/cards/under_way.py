@@ -14,6 +14,7 @@ from quarterdeck.tui.room.cards.checks import is_production, place_words
 from quarterdeck.tui.room.desk import News
 from quarterdeck.tui.room.rollout_rows import host_rows, metric_rows, one_line, progress_row, state_row
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, row
+from quarterdeck.tui.room.swarm_rows import updates_now
 from quarterdeck.tui.room.wrapping import said_rows, wrapped
 
 if TYPE_CHECKING:
@@ -122,15 +123,19 @@ class AbortCard(RolloutCard):
             return self.headed(
                 "ABORT", [], [row(Span("? reading the journal", Role.STALE))], [EMPTY, *keys_rows(width, ("esc", "no"))]
             )
+        swarms = updates_now(self.room.picture, self.seen)
         said = abort_words(self.seen)
         body: list[Row] = [line for words in said for line in wrapped(one_line(words), width, Role.STRONG)]
-        body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended)]
+        body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended, swarms=swarms)]
         foot: list[Row] = [EMPTY]
         foot += said_rows(self.said, width)
         keys = (("y", "abort it"), ("esc", "no")) if self.useful else (("esc", "close"),)
         foot += keys_rows(width, *keys, dead=self.useful and not self.guard.open)
         return self.headed(
-            "ABORT", [state_row(self.seen, width, self.room.now()), progress_row(self.seen, width), EMPTY], body, foot
+            "ABORT",
+            [state_row(self.seen, width, self.room.now()), progress_row(self.seen, width, swarms=swarms), EMPTY],
+            body,
+            foot,
         )
 
 
@@ -171,6 +176,7 @@ class WaysOnCard(RolloutCard):
                 [row(Span("? reading the journal", Role.STALE))],
                 [EMPTY, *keys_rows(width, ("esc", "close"))],
             )
+        swarms = updates_now(self.room.picture, self.seen)
         ways, why = ways_on(self.seen)
         body: list[Row] = [
             line
@@ -187,13 +193,16 @@ class WaysOnCard(RolloutCard):
             body += [EMPTY, *wrapped(one_line(stands), width, Role.WARN)]
         if self.seen.metrics:
             body += [EMPTY, *metric_rows(self.seen.metrics, width)]
-        body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended)]
+        body += [EMPTY, *host_rows(self.seen.hosts, width, ended=self.seen.ended, swarms=swarms)]
         foot: list[Row] = [EMPTY]
         foot += said_rows(self.said, width)
         keys = [(_key(way), _word(way)) for way in ways]
         foot += keys_rows(width, *keys, ("esc", "no"), dead=bool(keys) and not self.guard.open)
         return self.headed(
-            "GO ON", [state_row(self.seen, width, self.room.now()), progress_row(self.seen, width), EMPTY], body, foot
+            "GO ON",
+            [state_row(self.seen, width, self.room.now()), progress_row(self.seen, width, swarms=swarms), EMPTY],
+            body,
+            foot,
         )
 
 

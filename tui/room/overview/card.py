@@ -10,9 +10,9 @@ from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.rollouts.picture.rollout import RolloutSeen
 from quarterdeck.rollouts.picture.router import RouterSeen
-from quarterdeck.rollouts.picture.target import Mark, TargetSeen
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen, progress_of
 from quarterdeck.tui.cli.times import age, clock, duration
-from quarterdeck.tui.room.overview.cells import ROLES, back_words, mark_now, too_old
+from quarterdeck.tui.room.overview.cells import ROLES, back_words, ill_words, mark_now, too_old
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, width_of
 from quarterdeck.tui.room.traffic_rows import short_spans
 
@@ -71,6 +71,8 @@ def card_rows(
             rows.insert(2, traffic)
     if width >= WIDE and (path := _path(seen, picture)):
         rows.insert(2, _line("path", [Span(path)], width))
+    if seen.on_swarm:
+        _add_swarm(rows, seen, width)
     if uses and not beside:
         rows.append(_with(_line("uses", [], width), uses, width, first=""))
     if seen.router is not None and not news:
@@ -84,6 +86,14 @@ def card_rows(
     if last:
         rows.append(_line("last", [Span(last, Role.DIM)], width))
     return rows
+
+
+def _add_swarm(rows: list[Row], seen: TargetSeen, width: int) -> None:
+    from quarterdeck.tui.room.swarm_rows import nodes_in_short, tasks_in_short  # only where there is one
+
+    for name, found in (("task", tasks_in_short(seen)), ("node", nodes_in_short(seen))):
+        if found is not None:
+            rows.append(_line(name, [Span(*found)], width))
 
 
 def _with(line: Row, parts: Sequence[str], width: int, *, first: str = "   ") -> Row:
@@ -116,7 +126,7 @@ def _now(seen: TargetSeen, width: int, now: datetime) -> Row:
     digest = f" sha256:{seen.digest[: short - 3]}.." if seen.digest else ""
     spans = [Span(f"{mark}{seen.version or 'nothing'}", ROLES[mark]), Span(digest, Role.DIM)]
     if seen.moving is not None:
-        spans += [Span("  "), Span(_moving(seen.moving), Role.MOVING)]
+        spans += [Span("  "), Span(_moving(seen.moving, seen), Role.MOVING)]
         return _line("now", [*spans, Span(_by(seen.moving.rollout.requested_by, seen.moving.rollout.reason))], width)
     if seen.release is not None:
         since = f"since {age(seen.since, now)}" if seen.since else "since unknown"
@@ -130,11 +140,11 @@ def _by(who: str, reason: str) -> str:
     return (f"  {who.split('@')[0]}" if who else "") + (f"  {reason}" if reason else "")
 
 
-def _moving(moving: RolloutSeen) -> str:
+def _moving(moving: RolloutSeen, target: TargetSeen) -> str:
     rollout = moving.rollout
-    done, total = moving.progress
+    done, total = progress_of(moving, target)
     started = f" since {clock(rollout.started)}" if rollout.started else ""
-    hosts = f" {done}/{total} hosts" if total else ""
+    hosts = f" {done}/{total} {'tasks' if target.on_swarm else 'hosts'}" if total else ""
     state = str(rollout.state).replace("_", " ")
     return f"{rollout.id} {rollout.kind} -> {moving.to_version or '?'} {state}{hosts}{started}"
 
@@ -162,7 +172,9 @@ def _back(seen: TargetSeen, width: int, older: Sequence[Older], config: str) -> 
         return _line("back", [Span("closed  ", Role.WARN), Span("; ".join(back.reasons) or "nothing runs here")], width)
     there = sum(host.kept is not None and back.release in host.kept for host in seen.hosts)
     spans = [Span(words, role)]
-    if back.state == "ready":
+    if back.state == "ready" and seen.on_swarm:
+        spans.append(Span("  last good, its image can be fetched"))
+    elif back.state == "ready":
         warm = sum(back.release in host.warm for host in seen.hosts)
         kept = f", warm on {warm} of {len(seen.hosts)}" if any(host.warm for host in seen.hosts) else ""
         spans.append(Span(f"  last good, copy on {there or len(seen.hosts)}/{len(seen.hosts)} hosts{kept}"))
@@ -208,7 +220,7 @@ def why(seen: TargetSeen, now: datetime) -> tuple[str, Role]:
     if seen.moving is None and seen.last is not None and seen.last.state is RolloutState.FAILED:
         return f"rollout {seen.last.id} failed: {seen.last.outcome}", Role.BAD
     if ill:
-        return f"{len(ill)} of {len(seen.hosts)} hosts unhealthy: {' '.join(ill)}", Role.BAD
+        return ill_words(seen, ill), Role.BAD
     if (drifted or routed) and seen.moving is None:
         changed = [*routed, *(f"{host.host}: {words}" for host in drifted for words in host.changed)]
         if changed:

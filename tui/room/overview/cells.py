@@ -6,7 +6,7 @@ from typing import Final
 
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture.rollout import RolloutSeen
-from quarterdeck.rollouts.picture.target import Mark, TargetSeen
+from quarterdeck.rollouts.picture.target import Mark, TargetSeen, progress_of
 from quarterdeck.rollouts.promoting import stands_at
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.rows import Role, Span, cells, ellipsis
@@ -41,6 +41,13 @@ def mark_now(seen: TargetSeen, old: str) -> Mark:
 
 def ill(seen: TargetSeen) -> list[str]:
     return [host.host for host in seen.hosts if host.health == "unhealthy"]
+
+
+def ill_words(seen: TargetSeen, bad: Sequence[str]) -> str:
+    """``2 of 4 hosts unhealthy: web-1 web-2``; of a Swarm what its check says, which tells of its tasks."""
+    if not seen.on_swarm:
+        return f"{len(bad)} of {len(seen.hosts)} hosts unhealthy: {' '.join(bad)}"
+    return "; ".join(f"{host.host}: {host.detail or 'unhealthy'}" for host in seen.hosts if host.host in bad)
 
 
 def in_trouble(seen: TargetSeen) -> bool:
@@ -82,12 +89,12 @@ def back_mark(seen: TargetSeen) -> str:
 
 
 def cell_words(seen: TargetSeen, now: datetime, old: str) -> tuple[str, str]:
-    """``=v143``, and what is said beside it: ``2/4``, ``failed``, ``stale 7m``."""
+    """``=v143``, and what is said beside it: ``2/4``, ``failed``, ``stale 7m``, of a Swarm's tasks ``5/6 drift``."""
     mark = mark_now(seen, old)
     version = seen.version or ""
     extra = ""
     if seen.moving is not None:
-        done, total = seen.moving.progress
+        done, total = progress_of(seen.moving, seen)
         version = seen.moving.to_version or version
         state = "" if seen.word in ("running", "queued") else seen.word
         extra = f"{done}/{total} {state}".strip() if total else seen.word
@@ -96,6 +103,8 @@ def cell_words(seen: TargetSeen, now: datetime, old: str) -> tuple[str, str]:
         extra = f"{'old' if seen.mark is Mark.OK else seen.word} {age(since, now)}" if since else seen.word
     elif mark in (Mark.FAILED, Mark.DRIFT):
         extra = seen.word
+        if seen.on_swarm and (counts := seen.counted)[0] < counts[1]:
+            extra = f"{counts[0]}/{counts[1]} {extra}"
     return f"{mark}{version}", extra
 
 
@@ -155,6 +164,9 @@ def health_words(seen: TargetSeen | None, now: datetime, old: str) -> tuple[str,
     if seen is None or (seen.release is None and seen.moving is None):
         return "-", Role.DIM
     bad = ill(seen)
+    if bad and seen.on_swarm:
+        running, total = seen.counted
+        return (f"{running}/{total} run !" if 0 < running < total else "down !"), Role.BAD
     if bad:
         good = sum(host.health == "healthy" for host in seen.hosts)
         return (f"{good}/{len(seen.hosts)} ok !" if good else "down !"), Role.BAD
@@ -165,11 +177,10 @@ def health_words(seen: TargetSeen | None, now: datetime, old: str) -> tuple[str,
 
 
 def hosts_words(seen: TargetSeen | None) -> tuple[str, Role]:
-    """``4``: all run the release; ``3/4``."""
+    """``4``: all run the release; ``3/4``. Of a Swarm its tasks."""
     if seen is None:
         return "-", Role.DIM
-    total = len(seen.hosts)
-    running = sum(seen.release is not None and host.release == seen.release for host in seen.hosts)
+    running, total = seen.counted
     if running == total or seen.release is None:
         return str(total), Role.PLAIN
     return f"{running}/{total}", Role.MOVING if seen.moving is not None else Role.WARN

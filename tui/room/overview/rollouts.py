@@ -9,7 +9,7 @@ import msgspec
 from quarterdeck.history.records import ENDED, RolloutState, Step, StepState
 from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.rollouts.picture.rollout import MOVES, RolloutSeen
-from quarterdeck.rollouts.picture.target import TargetSeen
+from quarterdeck.rollouts.picture.target import TargetSeen, progress_of
 from quarterdeck.tui.cli.times import age, clock, duration, parse
 from quarterdeck.tui.cli.waits import left_words, standing_words
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
@@ -56,7 +56,9 @@ def rollout_lines(picture: Picture, width: int, height: int, now: datetime, find
     room = max(height - len(living) - min(len(ended), _RECENT), 0)
     lines: list[Line] = []
     for at, seen in enumerate(living):
-        lines.append(Line(seen.id, living_row(seen, picture.production, width, now)))
+        lines.append(
+            Line(seen.id, living_row(seen, picture.targets.get(seen.rollout.target), picture.production, width, now))
+        )
         share = room // (len(living) - at) if room else 0
         tree = tree_rows(seen, picture.targets.get(seen.rollout.target), width, share, now)
         lines += [Line(seen.id, row) for row in tree]
@@ -80,11 +82,11 @@ def _rank(seen: RolloutSeen, picture: Picture) -> tuple[bool, bool]:
     return not (target is not None and in_trouble(target)), not seen.rollout.target.startswith(f"{picture.production}/")
 
 
-def living_row(seen: RolloutSeen, production: str, width: int, now: datetime) -> Row:
+def living_row(seen: RolloutSeen, target: TargetSeen | None, production: str, width: int, now: datetime) -> Row:
     """``812 api @ PRODUCTION  rolling [#####...] 2/4  0:02:16 lena``."""
     rollout = seen.rollout
     environment, _, service = rollout.target.partition("/")
-    done, total = seen.progress
+    done, total = progress_of(seen, target)
     state = (
         str(rollout.state).replace("_", " ").upper() if rollout.state in _BAD else str(rollout.state).replace("_", " ")
     )
@@ -164,6 +166,10 @@ def _host_rows(seen: RolloutSeen, target: TargetSeen | None, width: int, *, alik
         done = step.state in (StepState.DONE, StepState.SKIPPED)
         version = (seen.to_version if done else seen.from_version) or "-"
         words, role = _step_words(step, known[host].health if host in known and done else "")
+        if step.state is StepState.STARTED and host in known and (swarm := known[host].swarm) is not None:
+            from quarterdeck.tui.room.swarm_rows import update_of  # only where there is one
+
+            words = f"{update_of(swarm, seen.rollout.to_release, seen.to_version).words}  {words}"
         if alike and groups and groups[-1][1:] == (version, words, role):
             groups[-1][0].append(host)
         else:

@@ -14,7 +14,7 @@ from quarterdeck.rollouts.picture.target import Mark, TargetSeen
 from quarterdeck.rollouts.promoting import asks_people, is_held, stands_at, waits_in
 from quarterdeck.rollouts.queueing import waits_for_turn
 from quarterdeck.rollouts.way_back.watch import in_the_way, unready
-from quarterdeck.tui.room.overview.cells import ill, in_trouble, stands_still
+from quarterdeck.tui.room.overview.cells import ill, ill_words, in_trouble, stands_still
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis
 
 _WORST: Final = (Mark.FAILED, Mark.DRIFT, Mark.STALE)
@@ -144,11 +144,11 @@ def cause(seen: TargetSeen) -> tuple[str, Ways]:
     bad = ill(seen)
     if bad and seen.moving is not None:
         away = ("rollback", "back") if back else ("abort", "take it back")
-        return f"{_hosts(seen, bad)}, rollout {seen.moving.id}", (away, ("pause", "hold"))
+        return f"{ill_words(seen, bad)}, rollout {seen.moving.id}", (away, ("pause", "hold"))
     if seen.moving is None and seen.last is not None and seen.last.state is RolloutState.FAILED:
         return f"rollout {seen.last.id} failed: {seen.last.outcome}", _roll_back(back)
     if bad:
-        return _hosts(seen, bad), (*_roll_back(back), ("logs", "logs"))
+        return ill_words(seen, bad), (*_roll_back(back), ("logs", "logs"))
     if seen.mark is Mark.DRIFT:
         return _drift(seen), (("view-6", "drift"),)
     lost = [host.host for host in seen.hosts if host.error is not None]
@@ -158,12 +158,10 @@ def cause(seen: TargetSeen) -> tuple[str, Ways]:
 def _drift(seen: TargetSeen) -> str:
     if seen.router is not None and seen.router.changed:
         return f"drift: {seen.router.name}: {'; '.join(seen.router.changed)}"
+    if seen.on_swarm and (words := [f"{host.host}: {host.changed[0]}" for host in seen.hosts if host.changed]):
+        return f"drift: {'; '.join(words)}"
     return f"drift on {' '.join(host.host for host in seen.hosts if host.drift)}"
 
 
 def _roll_back(back: bool) -> Ways:
     return (("rollback", "roll back"),) if back else ()
-
-
-def _hosts(seen: TargetSeen, bad: list[str]) -> str:
-    return f"{len(bad)} of {len(seen.hosts)} hosts unhealthy: {' '.join(bad)}"

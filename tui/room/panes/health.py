@@ -88,30 +88,36 @@ def health_rows(
     *,
     hosts: bool,
     containers: bool = False,
+    parts: Sequence[Sequence[Row]] = (),
 ) -> list[Row]:
     """``timeout``: of a health check, in seconds: the limit that is declared. ``hosts``: each one in a line of its own; ``containers``:
-    likewise, below them."""
+    likewise, below them; ``parts``: of a Swarm, its tasks and nodes, below the hosts."""
     if found is None or found.target != seen.target:
-        return [row(Span(" no data yet", Role.DIM))]
+        rows = [row(Span(" no data yet", Role.DIM))]
+        for block in parts:
+            rows += [row(), *block]
+        return rows
     boxes = found.containers
     figures = {one.host: one for one in found.hosts}
-    blocks = []
+    blocks: list[Sequence[Row]] = []
     if hosts:
         blocks.append([host_row(host, figures.get(host.host), now, size.width) for host in seen.hosts])
+    blocks += parts
     if containers and boxes:
         blocks.append(container_rows(boxes, found.last_bucket, size.width))
     lines = [line for line in LINES if line.counted is None or boxes]
     room = size.height - 1  # the last one is that of the checks
-    if boxes:  # the more there is below, the fewer of them
+    below = bool(boxes or parts)
+    if below:  # the more there is below, the fewer of them
         room = max(room - sum(len(block) for block in blocks), min(LEAST, room))
-    fitting = lines[: max(room, 1)] if boxes or size.height <= len(lines) else lines
+    fitting = lines[: max(room, 1)] if below or size.height <= len(lines) else lines
     shown = sorted(fitting, key=lambda line: ORDER.index(line.name))
     names = max(NAME, *(len(line.name) + 1 for line in shown))
     rows = [_line(line, found, timeout, size.width, names) for line in shown]
     if found.newest == 0:
         rows = [row(Span(" no data: nothing was measured in the last five minutes", Role.STALE))]
     rows.append(checks_row(seen))
-    apart = not boxes or len(rows) + sum(len(block) + 1 for block in blocks) <= size.height
+    apart = not below or len(rows) + sum(len(block) + 1 for block in blocks) <= size.height
     for block in blocks:
         rows += [row(), *block] if apart else block
     return rows
@@ -240,4 +246,13 @@ class HealthPane(Pane):
         timeout = declared.health.timeout if declared is not None and declared.health is not None else None
         whole = self.room.place.view == "health" or self.room.place.zoom == "health"
         alone = whole and not any(pane.name_of == "vitals" for pane in self.room.visible_panes())
-        return health_rows(seen, self._found, timeout, self.room.now(), size, hosts=whole, containers=alone)
+        parts = self._parts(seen, size.width, alone=alone) if whole and seen.on_swarm else ()
+        return health_rows(
+            seen, self._found, timeout, self.room.now(), size, hosts=whole, containers=alone, parts=parts
+        )
+
+    def _parts(self, seen: TargetSeen, width: int, *, alone: bool) -> list[list[Row]]:
+        """Tasks, and nodes where no other pane has them."""
+        from quarterdeck.tui.room.swarm_rows import node_rows, task_rows
+
+        return [task_rows(seen, width), *([node_rows(seen, self.room.picture, width)] if alone else [])]

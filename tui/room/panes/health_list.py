@@ -44,7 +44,9 @@ def list_rows(
 
 
 def _row(seen: TargetSeen, found: Probes | None, names: int, now: datetime | None, *, here: bool) -> Row:
-    healthy = sum(host.health == "healthy" for host in seen.hosts)
+    healthy, total = sum(host.health == "healthy" for host in seen.hosts), len(seen.hosts)
+    if seen.on_swarm:
+        healthy, total = seen.counted
     word = "-" if seen.mark is Mark.NOTHING else seen.health
     failing = percent(found.error_rate) if found is not None else NOTHING
     latency = milliseconds(found.p95) if found is not None else NOTHING
@@ -53,7 +55,7 @@ def _row(seen: TargetSeen, found: Probes | None, names: int, now: datetime | Non
         Span(f"{seen.mark} ", WORDS.get(seen.health, Role.STALE) if seen.mark is not Mark.NOTHING else Role.DIM),
         Span(pad(seen.target, names), Role.CURSOR if here else Role.PLAIN),
         Span(f" {pad(word, 9)}", WORDS.get(word, Role.STALE if word == "unknown" else Role.DIM)),
-        Span(f" {f'{healthy}/{len(seen.hosts)}':>6}"),
+        Span(f" {f'{healthy}/{total}':>6}"),
         Span(f" {failing:>5}", Role.BAD if found is not None and found.failed else Role.PLAIN),
         Span(f" {latency:>6}"),
         Span(

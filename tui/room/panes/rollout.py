@@ -1,7 +1,7 @@
 """The rollout screen: all rollouts, those that live first, and the chosen one whole beside it, live."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import ClassVar
@@ -11,6 +11,7 @@ from quarterdeck.history.records import ENDED, RolloutState, Step
 from quarterdeck.rollouts.closely import Closely, look_closely, ways_on
 from quarterdeck.rollouts.picture.rollout import RolloutSeen
 from quarterdeck.rollouts.picture.router import RouterSeen
+from quarterdeck.rollouts.picture.target import TargetSeen, progress_of
 from quarterdeck.rollouts.promoting import asks_people
 from quarterdeck.rollouts.queueing import waits_for_turn
 from quarterdeck.tui.cli.times import age, clock, day_and_clock
@@ -18,6 +19,7 @@ from quarterdeck.tui.cli.waits import flag_off_words, standing_words
 from quarterdeck.tui.room.overview.rollouts import searched
 from quarterdeck.tui.room.pane import Pane, Size, unread_rows
 from quarterdeck.tui.room.rollout_rows import (
+    NO_UPDATES,
     STATE_ROLES,
     column_of,
     host_rows,
@@ -30,6 +32,7 @@ from quarterdeck.tui.room.rollout_rows import (
     step_row,
 )
 from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, row
+from quarterdeck.tui.room.swarm_rows import Update, updates_now
 from quarterdeck.tui.room.timeline import is_detail, text_of
 from quarterdeck.tui.room.traffic_rows import whole_rows as traffic_rows
 
@@ -37,10 +40,12 @@ _ABORT = (Span("   A", Role.KEY), Span(" abort"))
 LOOK_AGAIN = 2  # ticks of the room: whether the worker lives is told by no event
 
 
-def list_row(seen: RolloutSeen, width: int, now: datetime | None = None, *, chosen: bool) -> Row:
+def list_row(
+    seen: RolloutSeen, width: int, now: datetime | None = None, *, chosen: bool, target: TargetSeen | None = None
+) -> Row:
     """``>812 production/api rollback v2 -> v1 running 1/3  maya``."""
     rollout = seen.rollout
-    done, total = seen.progress
+    done, total = progress_of(seen, target)
     words = state_words(rollout.state) + (f" {done}/{total}" if total and rollout.state not in ENDED else "")
     when = age(rollout.ended or rollout.started or rollout.created, now)
     head = f"{rollout.id:>4} {pad(rollout.target, min(20, max(width - 28, 12)))} "  # with its state, before all else
@@ -75,7 +80,11 @@ class RolloutList(Pane):
             words = "no rollout passes the filter" if self.room.picture.rollouts else "nothing was ever rolled out"
             return [row(Span(f" {words}", Role.DIM))]
         now = self.room.now()
-        return [list_row(seen, size.width, now, chosen=seen.id == chosen) for seen in rollouts]
+        targets = self.room.picture.targets
+        return [
+            list_row(seen, size.width, now, chosen=seen.id == chosen, target=targets.get(seen.rollout.target))
+            for seen in rollouts
+        ]
 
     def chosen_row(self) -> int | None:
         chosen = self.room.chosen_rollout
@@ -132,7 +141,9 @@ class RolloutWhole(Pane):
             return [row(Span(f" {words}", Role.DIM))]
         target = self.room.picture.targets.get(self.seen.rollout.target)
         router = target.router if target is not None and not self.seen.ended else None
-        rows, self._step_rows = whole_rows(self.seen, size.width, self.step, self.room.now(), router=router)
+        swarms = updates_now(self.room.picture, self.seen)
+        now = self.room.now()
+        rows, self._step_rows = whole_rows(self.seen, size.width, self.step, now, router=router, swarms=swarms)
         return rows
 
     def _ask(self) -> None:
@@ -191,11 +202,20 @@ class RolloutWhole(Pane):
 
 
 def whole_rows(
-    seen: Closely, width: int, chosen: int | None, now: datetime | None = None, *, router: RouterSeen | None = None
+    seen: Closely,
+    width: int,
+    chosen: int | None,
+    now: datetime | None = None,
+    *,
+    router: RouterSeen | None = None,
+    swarms: Mapping[str, Update] = NO_UPDATES,
 ) -> tuple[list[Row], dict[int, int]]:
-    """All rows of a rollout, and the row of each step by its number. ``router``: as it is now, of a rollout that goes on."""
+    """All rows of a rollout, and the row of each step by its number. ``router``, ``swarms``: as they are now, of a rollout that goes on."""
     rollout = seen.rollout
-    rows: list[Row] = [_indented(state_row(seen, width - 1, now)), _indented(progress_row(seen, width - 1))]
+    rows: list[Row] = [
+        _indented(state_row(seen, width - 1, now)),
+        _indented(progress_row(seen, width - 1, swarms=swarms)),
+    ]
     rows += _said("", one_line(standing_words(seen.steps, rollout.outcome, now)), width, STATE_ROLES[rollout.state])
     if seen.flag_off is not None:
         rows += _said("!", one_line(flag_off_words(seen.flag_off)), width, Role.WARN)
@@ -217,7 +237,10 @@ def whole_rows(
         rows += [_heading(f"requests through {one_line(router.name)}")]
         rows += traffic_rows(router, width, now, new=rollout.to_release)
     rows += (
-        [_heading("hosts"), *(_indented(line) for line in host_rows(seen.hosts, width - 1, ended=seen.ended))]
+        [
+            _heading("hosts"),
+            *(_indented(line) for line in host_rows(seen.hosts, width - 1, ended=seen.ended, swarms=swarms)),
+        ]
         if seen.hosts
         else []
     )

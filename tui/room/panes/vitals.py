@@ -1,4 +1,5 @@
-"""Vitals of the hosts of the chosen target: load, processor, memory, disk, each with the age of what is shown; and of its containers."""
+"""Vitals of the hosts of the chosen target: load, processor, memory, disk, each with the age of what is shown; and of its containers. Below
+them the nodes of a Swarm."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -51,4 +52,11 @@ class Vitals(Pane):
 
     def build(self, size: Size) -> Sequence[Row]:
         seen = self.room.target
-        return vitals_rows(seen, self.room.measures.chosen, size.width) if seen is not None else []
+        if seen is None:
+            return []
+        rows = vitals_rows(seen, self.room.measures.chosen, size.width)
+        if seen.on_swarm:
+            from quarterdeck.tui.room.swarm_rows import node_rows
+
+            rows += [row(), *node_rows(seen, self.room.picture, size.width)]
+        return rows
