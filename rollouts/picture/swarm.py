@@ -88,9 +88,9 @@ class SwarmSeen(msgspec.Struct, frozen=True, gc=False):
     replicas: int = 0
     unfetched: frozenset[str] = frozenset()
 
-    def running(self, release: str | None) -> int:
-        """How many places a running task of it fills."""
-        return len({one.place for one in self.tasks if one.runs and one.release == release})
+    def running(self, *releases: str | None) -> int:
+        """How many places a running task of one of these fills."""
+        return len({one.place for one in self.tasks if one.runs and one.release in releases})
 
     @property
     def wanted(self) -> int:

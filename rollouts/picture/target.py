@@ -108,14 +108,16 @@ class TargetSeen(msgspec.Struct, frozen=True):
 
     @property
     def counted(self) -> tuple[int, int]:
-        """How many of its hosts run its release, and how many there are; of a Swarm, of the tasks that it should have."""
+        """How many of its hosts run its release, and how many there are; of a Swarm, of the tasks that it should have. There one that a
+        rollout has replaced already runs as well."""
         running, total = 0, 0
+        coming = self.moving.rollout.to_release if self.moving is not None else None
         for host in self.hosts:
             if host.swarm is None:
                 running += self.release is not None and host.release == self.release
                 total += 1
             else:
-                running += host.swarm.running(self.release)
+                running += host.swarm.running(self.release, coming)
                 total += max(host.swarm.wanted, 1)
         return running, total
 

@@ -36,7 +36,7 @@ def swarm_remarks(target: Mapping[str, Any], host: Mapping[str, Any]) -> list[tu
         found.append((f"  {state} task {task.slot or '-'}{where}: {task.version}, {task.state}{said}", STYLES[state]))
     for one in host["swarm"]["nodes"]:
         node = nodes[one["node"]]
-        tasks = f"{one['tasks']} task{'' if one['tasks'] == 1 else 's'} of it"
+        tasks = f"{one['tasks']} task{'' if one['tasks'] == 1 else 's'} of {target['target']}"
         words = f"{node.state}, {node.availability}, {node.role}, {tasks}"
         found.append((f"  {node.standing} node {node.hostname}: {words}", STYLES[node.standing]))
     return found

@@ -40,7 +40,9 @@ def task_rows(seen: TargetSeen, width: int) -> list[Row]:
         swarm = host.swarm
         if swarm is None:
             continue
-        rows.append(_head(f"TASK ON {host.host}", swarm, host, f"{swarm.running(seen.release)}/{swarm.wanted} run"))
+        running = _running(seen, swarm)
+        words = f"{running}/{swarm.wanted} run"
+        rows.append(_head(f"TASK ON {host.host}", host, words, short=running < swarm.wanted))
         nodes = {one.hostname: one for one in swarm.nodes}
         rows += [_task(one, nodes.get(one.node), expected, width, host.error is not None) for one in swarm.tasks]
         if not swarm.tasks:
@@ -48,9 +50,12 @@ def task_rows(seen: TargetSeen, width: int) -> list[Row]:
     return rows
 
 
-def _head(title: str, swarm: SwarmSeen, host: HostSeen, words: str) -> Row:
+def _running(seen: TargetSeen, swarm: SwarmSeen) -> int:
+    return swarm.running(seen.release, seen.moving.rollout.to_release if seen.moving is not None else None)
+
+
+def _head(title: str, host: HostSeen, words: str, *, short: bool) -> Row:
     """What is known of a Swarm that can't be asked is of before."""
-    short = swarm.running(host.release) < swarm.wanted
     lost = "  as last seen" if host.error is not None else ""
     return row(
         Span(f" {title}  ", Role.DIM), Span(words + lost, Role.STALE if lost else Role.WARN if short else Role.DIM)
@@ -82,17 +87,19 @@ def node_rows(seen: TargetSeen, picture: Picture, width: int) -> list[Row]:
         mine = on_nodes([host.swarm])
         words = f"{ready}/{len(host.swarm.nodes)} ready" + ("  as last seen" if host.error is not None else "")
         rows.append(row(Span(f" NODE OF {host.host}  ", Role.DIM), Span(words, Role.DIM)))
-        rows += [_node(one, tasks, mine, width, host.error is not None) for one in host.swarm.nodes]
+        rows += [_node(one, tasks, mine, seen.service, width, host.error is not None) for one in host.swarm.nodes]
     return rows
 
 
-def _node(node: NodeSeen, tasks: Mapping[str, int], mine: Mapping[str, int], width: int, lost: bool) -> Row:
-    """``= node-1         ready active  leader   4 tasks, 2 of it``."""
+def _node(
+    node: NodeSeen, tasks: Mapping[str, int], mine: Mapping[str, int], service: str, width: int, lost: bool
+) -> Row:
+    """``= node-1         ready active  leader   4 tasks, 2 of web``."""
     state = State.UNKNOWN if lost else node.standing
     head = f" {state} {pad(node.hostname, NODE)} "
     count, own = tasks.get(node.hostname, 0), mine.get(node.hostname, 0)
     words = f"{pad(node.state, STATE)} {pad(node.availability, 7)} {pad(node.role, 8)}"
-    words += f"{count} task{'' if count == 1 else 's'}, {own} of it"
+    words += f"{count} task{'' if count == 1 else 's'}, {own} of {service}"
     said = ellipsis(words, max(width - len(head), 0))
     return row(Span(head, ROLES[state]), Span(said, Role.PLAIN if state is State.GOOD else ROLES[state]))
 
@@ -126,7 +133,7 @@ def tasks_in_short(seen: TargetSeen) -> tuple[str, Role] | None:
         swarm = host.swarm
         if swarm is None:
             continue
-        running = swarm.running(seen.release)
+        running = _running(seen, swarm)
         spread = ", ".join(f"{node} {count}" for node, count in sorted(on_nodes([swarm]).items()))
         words = f"{f'{host.host} ' if several else ''}{running}/{swarm.wanted} run{f': {spread}' if spread else ''}"
         for task in swarm.tasks:

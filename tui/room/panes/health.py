@@ -175,6 +175,8 @@ def verdict(side: Side) -> Span:
 
 def checks_row(seen: TargetSeen) -> Row:
     """``checks 7/8 hosts healthy  1 not reachable   2 v143 + 6 v142``."""
+    if seen.on_swarm:
+        return _tasks_checked(seen)
     total = len(seen.hosts)
     healthy = sum(host.health == "healthy" for host in seen.hosts)
     lost = sum(host.error is not None for host in seen.hosts)
@@ -193,6 +195,22 @@ def checks_row(seen: TargetSeen) -> Row:
             )
         )
     return row(*parts)
+
+
+def _tasks_checked(seen: TargetSeen) -> Row:
+    """``checks degraded   5/6 tasks run   v143 drift``: a check of a Swarm is one of all its tasks."""
+    running, total = seen.counted
+    role = {"healthy": Role.OK, "unknown": Role.STALE}.get(seen.health, Role.BAD)
+    drift = any(host.drift for host in seen.hosts)
+    return row(
+        Span(" checks "),
+        Span(seen.health, role),
+        Span(f"   {running}/{total} tasks run", Role.PLAIN if running >= total else Role.WARN),
+        Span(
+            f"   {seen.version or 'nothing'}" + (" drift" if drift else ""),
+            Role.DRIFT if drift else Role.PLAIN,
+        ),
+    )
 
 
 def host_row(host: HostSeen, figures: HostFigures | None, now: datetime, width: int) -> Row:
