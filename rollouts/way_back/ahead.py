@@ -38,12 +38,14 @@ class BackFrom(msgspec.Struct, frozen=True):
             return f"closed: {'; '.join(self.reasons)}"
         if self.state == FIRST:
             return "none: nothing that worked was ever there"
-        fetched = f"; {', '.join(self.fetched)} can fetch it" if self.fetched else ""
-        new = f"; nothing runs yet on {', '.join(self.bare)}" if self.bare else ""
-        if self.fetched and not self.copies and not self.bare:
-            return f"open: {', '.join(self.fetched)} can fetch {self.version}"
-        hosts = f"{len(self.copies)} host{'s' if len(self.copies) != 1 else ''}"
-        return f"open: {self.version} lies on {hosts}{fetched}{new}"
+        parts = []
+        if self.copies or not self.fetched:
+            parts.append(f"{self.version} lies on {len(self.copies)} host{'s' if len(self.copies) != 1 else ''}")
+        if self.fetched:
+            parts.append(f"{', '.join(self.fetched)} can fetch {'it' if parts else self.version}")
+        if self.bare:
+            parts.append(f"nothing runs yet on {', '.join(self.bare)}")
+        return f"open: {'; '.join(parts)}"
 
     def value(self) -> dict[str, Any]:
         """As the plan holds it."""

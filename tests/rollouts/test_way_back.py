@@ -34,6 +34,27 @@ def test_what_can_be_fetched_need_not_be_there() -> None:
     assert found.words == "closed: web-2: no copy of v1, and it can't be fetched: registry: no answer"
 
 
+def test_a_swarm_has_no_copies_and_is_told_of_in_its_own_words() -> None:
+    """Its nodes fetch images: what counts is whether that can be had. Never that something is missing on a host."""
+    swarm = HostNow("sw", current=NOW, kept=frozenset({BACK, NOW}), swarm=True)
+    found = back_from(BACK, "v1", [swarm], fetchable=True, secrets={})
+    assert (found.state, found.copies, found.fetched, found.words) == (OPEN, (), ("sw",), "open: sw can fetch v1")
+    new = HostNow("sw-2", swarm=True)
+    assert back_from(BACK, "v1", [swarm, new], fetchable=True, secrets={}).words == (
+        "open: sw can fetch v1; nothing runs yet on sw-2"
+    )
+    gone = HostNow("sw", current=NOW, kept=frozenset({NOW}), swarm=True)
+    found = back_from(BACK, "v1", [gone], fetchable=False, secrets={})
+    assert found.words == (
+        "closed: sw: the image of v1 can't be fetched: its registry does not answer, or has it no more"
+    )
+    found = back_from(BACK, "v1", [gone, LACKING], fetchable=True, fetch_fault="registry: no answer", secrets={})
+    assert found.words == (
+        "closed: sw: the image of v1 can't be fetched: registry: no answer; "
+        "web-2: no copy of v1, and it can't be fetched: registry: no answer"
+    )
+
+
 def test_a_host_on_which_nothing_runs_needs_none() -> None:
     found = back_from(BACK, "v1", [WHOLE, BARE, LOST], fetchable=False, secrets={})
     assert found.words == "open: v1 lies on 1 host; nothing runs yet on web-3"

@@ -1,6 +1,5 @@
 """Services on a Swarm beside one on an SSH host, compared with the pictures that are kept, and what of them must be there at every size."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,11 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Observation
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.opening import Opening
-from tests.room.acme import LENA, NOW, frozen_clock
+from quarterdeck.tui.room.rows import plain
+from tests.room.acme import LENA, NOW
 from tests.room.pictures import Screen, compare
 from tests.room.seen import pane_text, until
-from tests.room.swarmed import (
-    AGENT,
-    AGENT_NEXT,
-    AGENT_NOW,
-    CART,
-    OF_SHOP,
-    SHOP,
-    SHOP_NOW,
-    SWARM,
-    fill_swarmed,
-    fleet_text,
-    told,
-)
+from tests.room.swarmed import AGENT, CART, OF_SHOP, SHOP, SHOP_NOW, SWARM, fill_swarmed, fleet_text
 from tests.room.test_snapshots import _card_shows, _shows
 
 SIZES = ((80, 24), (200, 60))
@@ -58,3 +46,62 @@ def make(state: Path, **options: Any) -> Room:
 @pytest.mark.parametrize(("screen", "size"), [(screen, size) for screen in SCREENS for size in SIZES], ids=str)
 async def test_it_looks_as_it_did(state: Path, screen: Screen, size: tuple[int, int]) -> None:
     await compare(make(state, target=screen.target), screen, size)
+
+
+def seen_again(state: Path, *states: str) -> None:
+    """Another look at the shop: its tasks in these states, in the order of their slots, none of them on its way out."""
+    tasks = [one for one in OF_SHOP["tasks"] if one["wanted"]]
+    told = [
+        {**one, "node": "node-2", "state": how, "said": ""}
+        for one, how in zip(tasks, states or ["running"] * 6, strict=True)
+    ]
+    body = {"kept": [SHOP_NOW.id], "detail": "6 tasks: http 200", "swarm": {**OF_SHOP, "tasks": told}}
+    with Journal.open(state, operator=LENA) as journal:
+        journal.observe([Observation(SHOP, SWARM, now(), SHOP_NOW.id, "1.9.0", "healthy", None, body)])
+
+
+async def test_tasks_and_nodes_are_live_and_scroll_on_a_small_terminal(state: Path) -> None:
+    room = make(state, target=SHOP)
+    async with room.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4", "tab")
+        await until(pilot, lambda: "4   -" in pane_text(room, "health"), "the task that waits")
+        assert "NODE OF" not in pane_text(room, "health")
+        await pilot.press("G")
+        await until(pilot, lambda: "node-4" in pane_text(room, "health"), "the nodes, below")
+        assert "5 tasks, 3 of shop" in pane_text(room, "health"), "those of the other targets are counted, too"
+        seen_again(state)
+        await until(pilot, lambda: "6 of shop" in pane_text(room, "health"), "what is seen now")
+        await pilot.press("g")
+        await until(pilot, lambda: "6/6 tasks run" in pane_text(room, "health"), "the count")
+        assert "pending" not in pane_text(room, "health")
+
+
+async def test_a_matrix_cell_counts_tasks_only_where_one_is_missing(state: Path) -> None:
+    room = make(state, target=SHOP)
+    async with room.run_test(size=(120, 35)) as pilot:
+        await until(pilot, lambda: "x1.9.0 5/6" in pane_text(room, "matrix"), "five of six")
+        seen_again(state)
+        await until(pilot, lambda: "=1.9.0" in pane_text(room, "matrix"), "all of them")
+        row = next(line for line in pane_text(room, "matrix").splitlines() if "shop" in line)
+        assert "/" not in row
+        assert row.rstrip().endswith("6")
+        seen_again(state, "running", "running", "running", "running", "running", "failed")
+        await until(pilot, lambda: "6 failed" in pane_text(room, "card"), "the one that failed")
+
+
+async def test_help_says_what_the_rows_are(state: Path) -> None:
+    room = make(state, target=SHOP)
+    async with room.run_test(size=(120, 60)) as pilot:
+        await pilot.press("4", "tab", "question_mark")
+        await until(pilot, lambda: bool(room.cards()), "the help")
+        await pilot.press(*["j"] * 60)
+        words = "\n".join(plain(row) for card in room.cards() for row in card._face._rows)
+        assert "On a Swarm, below the hosts" in words
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_card_has_tasks_and_nodes(state: Path, size: tuple[int, int]) -> None:
+    room = make(state, target=CART)
+    async with room.run_test(size=size) as pilot:
+        await until(pilot, lambda: "2/2 run: node-1 1, node-2 1" in pane_text(room, "card"), "its tasks")
+        assert "copy on" not in pane_text(room, "card")

@@ -1,0 +1,111 @@
+"""The observer on a real Swarm: its tasks and nodes are in the journal, and what happens to them comes after."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quarterdeck.backends.hosts.contract import SecretValues
+from quarterdeck.config.load import load_fleet
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Operator, RolloutKind, RolloutState
+from quarterdeck.rollouts.picture.fleet import take_picture
+from quarterdeck.rollouts.picture.swarm import State
+from quarterdeck.rollouts.picture.target import TargetSeen
+from quarterdeck.rollouts.status import status
+from tests.observers import ObservedRooms, observed_rooms
+from tests.sshd import wait_for
+from tests.swarm import Swarm
+from tests.swarm_field import Field
+
+pytestmark = [pytest.mark.swarm, pytest.mark.root]
+rooms = pytest.fixture(observed_rooms)
+LONG = 60.0  # seconds: Swarm takes its time, and a busy machine too
+
+
+def write_fleet(file: Path, field: Field) -> Path:
+    body = {
+        "fleet": "swarms",
+        "state": str(file.parent / "state"),
+        "hosts": {"sw": {"swarm": field.swarm.managers, "nodes": field.swarm.nodes_template}},
+        "environments": {"test": {"hosts": ["sw"]}},
+        "services": {
+            field.name: {
+                "artifact": {"image": field.swarm.image("app", "v1").partition("@")[0].rpartition(":")[0]},
+                "container": {"deploy": {"replicas": 3, "endpoint_mode": "dnsrr"}, "stop_grace_period": "3s"},
+            }
+        },
+    }
+    file.write_text(json.dumps(body, indent=1))
+    return file
+
+
+async def test_tasks_and_nodes_reach_the_picture_and_status(
+    swarm_field: Field, swarm: Swarm, tmp_path: Path, rooms: ObservedRooms
+) -> None:
+    field = swarm_field
+    field.replicas = 3
+    release = field.release("v1")
+    await field.connection.stage(release, None, SecretValues(), field.fence())
+    await field.connection.switch(release, SecretValues(), field.fence(), "put")
+    fleet = load_fleet(write_fleet(tmp_path / "fleet.json", field))
+    journal = Journal.open(fleet.state, operator=Operator("alice", 1000, None, "bastion-2"))
+    journal.put_release(release)
+    armed = journal.arm(field.target, RolloutKind.DEPLOY, to_release=release.id)
+    epoch = journal.begin(armed.id, preempt="nothing")
+    journal.set_state(armed.id, epoch, RolloutState.SUCCEEDED)
+
+    def seen() -> TargetSeen:
+        return take_picture(fleet, journal).targets[field.target]
+
+    def until(holds: Callable[[TargetSeen], object], what: str) -> None:
+        try:
+            wait_for(lambda: bool(holds(seen())), what, LONG)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {seen().hosts}") from None
+
+    rooms(fleet.file, target=field.target, chosen=0.5, shown=0.5, rest=0.5)
+    until(lambda now: now.on_swarm and now.counted == (3, 3) and now.mark == "=", "three tasks of three to be seen")
+    found = seen().hosts[0].swarm
+    assert found is not None
+    assert [one.hostname for one in found.nodes] == sorted(node.hostname for node in swarm.nodes)
+    assert [one.leader for one in found.nodes].count(True) == 1
+    assert {one.node for one in found.tasks if one.runs} <= {node.hostname for node in swarm.nodes}
+    assert {one.version for one in found.tasks} == {"v1"}
+
+    swarm.set_node(2, availability="drain")
+    drained = swarm.nodes[2].hostname
+    until(lambda now: _standing(now, drained) is State.ODD, "the node to be drained")
+    until(lambda now: now.counted == (3, 3), "its task to run elsewhere")
+    swarm.set_node(2)
+    until(lambda now: _standing(now, drained) is State.GOOD, "the node to be as it was")
+
+    fill_up(swarm, field)
+    until(lambda now: now.counted[0] < now.counted[1], "a task that no node takes")
+    until(lambda now: now.mark in ("x", "~") and now.hosts[0].changed, "the target to say so")
+    document = status(fleet, journal)["targets"][0]["hosts"][0]["swarm"]
+    assert document["running"] < document["wanted"]
+    waits: list[Mapping[str, Any]] = [one for one in document["tasks"] if one["state"] == "pending"]
+    assert waits
+    assert all(one["node"] is None and one["said"] for one in waits)
+    journal.close()
+
+
+def _standing(seen: TargetSeen, hostname: str) -> State | None:
+    swarm = seen.hosts[0].swarm
+    node = swarm.node(hostname) if swarm is not None else None
+    return node.standing if node is not None else None
+
+
+def fill_up(swarm: Swarm, field: Field) -> None:
+    """Somebody has it run on a node that there is not."""
+    client = swarm.any_api
+    found = client.services(filters={"label": f"dev.quarterdeck.target={field.target}"})
+    service = next(one for one in found if one["Spec"]["Mode"].get("Replicated", {}).get("Replicas"))
+    spec = service["Spec"]
+    spec["TaskTemplate"].setdefault("Placement", {})["Constraints"] = ["node.hostname == nowhere"]
+    client._post_json(
+        client._url("/services/{0}/update", service["ID"]), data=spec, params={"version": service["Version"]["Index"]}
+    )
