@@ -19,6 +19,8 @@ KEY: Final = "swarm"  # in the body of an observation
 _ENDED: Final = frozenset({"failed", "rejected", "complete", "orphaned", "remove"})
 _STUCK: Final = frozenset({"pending", "assigned"})  # no node takes it, or its node does not begin with it
 
+_WORDS: Final = ("node", "release", "state", "said", "hostname", "availability")
+
 
 class State(StrEnum):
     """How a task or a node stands, by the marks of targets and hosts."""
@@ -126,19 +128,20 @@ def swarm_seen(told: object) -> SwarmSeen | None:
         found = msgspec.convert(told, SwarmSeen)
     except msgspec.ValidationError:
         return None
-    tasks = sorted((_cleaned(one) for one in found.tasks), key=lambda one: (one.place, not one.wanted, one.id))
-    nodes = sorted((_cleaned(one) for one in found.nodes), key=lambda one: one.hostname)
-    return msgspec.structs.replace(found, tasks=tuple(tasks), nodes=tuple(nodes))
+    words = "".join([text for one in found.tasks for text in (one.node, one.release, one.state, one.said)])
+    words += "".join([text for one in found.nodes for text in (one.hostname, one.state, one.availability)])
+    tasks, nodes = found.tasks, found.nodes
+    if not (words.isascii() and words.isprintable()):  # all at once: hardly ever is one of thousands odd
+        tasks, nodes = tuple(_cleaned(one) for one in tasks), tuple(_cleaned(one) for one in nodes)
+    by_slot = sorted(tasks, key=lambda one: (one.place, not one.wanted, one.id))
+    by_name = sorted(nodes, key=lambda one: one.hostname)
+    return SwarmSeen(tuple(by_slot), tuple(by_name), found.replicas, found.unfetched)
 
 
 def _cleaned(one: _Part) -> _Part:
-    """Words of a swarm on one line: nodes and images are named by others."""
-    odd = {
-        name: " ".join(clean(value).split())
-        for name in one.__struct_fields__
-        if isinstance(value := getattr(one, name), str) and not (value.isascii() and value.isprintable())
-    }
-    return msgspec.structs.replace(one, **odd) if odd else one
+    """Its words, each on one line: nodes and images are named by others."""
+    words = {name: " ".join(clean(getattr(one, name)).split()) for name in _WORDS if hasattr(one, name)}
+    return msgspec.structs.replace(one, **words)
 
 
 def standing_of(task: TaskSeen, node: NodeSeen | None, expected: Container[str | None]) -> tuple[State, str]:

@@ -67,11 +67,12 @@ class TargetSeen(msgspec.Struct, frozen=True):
     router: RouterSeen | None = None  # None: there is none, or nothing is known of it
     drill: Drilled | None = None  # the last one that went well
     mark: Mark = Mark.NOTHING  # derived once, whatever is given: every pane asks for it, several times a frame
-    on_swarm: bool = False  # likewise: a host of it is a Swarm that was seen, so that tasks are counted
+    tasks: tuple[int, int] | None = None  # likewise, where a host of it is a Swarm that was seen: see ``counted``
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "mark", self._mark())
-        msgspec.structs.force_setattr(self, "on_swarm", any(host.swarm is not None for host in self.hosts))
+        on_swarm = any(host.swarm is not None for host in self.hosts)
+        msgspec.structs.force_setattr(self, "tasks", self._counted() if on_swarm else None)
 
     def _mark(self) -> Mark:
         """One value, derived here only. What is going on comes first, then what is wrong, then what is not known."""
@@ -107,9 +108,17 @@ class TargetSeen(msgspec.Struct, frozen=True):
                 return "ok"
 
     @property
+    def on_swarm(self) -> bool:
+        """Whether tasks are counted and not hosts."""
+        return self.tasks is not None
+
+    @property
     def counted(self) -> tuple[int, int]:
         """How many of its hosts run its release, and how many there are; of a Swarm, of the tasks that it should have. There one that a
         rollout has replaced already runs as well."""
+        return self.tasks if self.tasks is not None else self._counted()
+
+    def _counted(self) -> tuple[int, int]:
         running, total = 0, 0
         coming = self.moving.rollout.to_release if self.moving is not None else None
         for host in self.hosts:

@@ -10,7 +10,10 @@ from quarterdeck.history.clock import now
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Observation
 from quarterdeck.tui.room.app import Room
+from quarterdeck.tui.room.keymap import DEFAULT
+from quarterdeck.tui.room.manual import help_rows
 from quarterdeck.tui.room.opening import Opening
+from quarterdeck.tui.room.permission import Standing
 from quarterdeck.tui.room.rows import plain
 from tests.room.acme import LENA, NOW
 from tests.room.pictures import Screen, compare
@@ -89,14 +92,12 @@ async def test_a_matrix_cell_counts_tasks_only_where_one_is_missing(state: Path)
         await until(pilot, lambda: "6 failed" in pane_text(room, "card"), "the one that failed")
 
 
-async def test_help_says_what_the_rows_are(state: Path) -> None:
-    room = make(state, target=SHOP)
-    async with room.run_test(size=(120, 60)) as pilot:
-        await pilot.press("4", "tab", "question_mark")
-        await until(pilot, lambda: bool(room.cards()), "the help")
-        await pilot.press(*["j"] * 60)
-        words = "\n".join(plain(row) for card in room.cards() for row in card._face._rows)
-        assert "On a Swarm, below the hosts" in words
+@pytest.mark.parametrize("pane", ["health", "vitals"])
+def test_help_says_what_the_rows_are_where_they_have_the_keys(pane: str) -> None:
+    standing = Standing(LENA, may_change=True)
+    words = " ".join(plain(line) for line in help_rows(pane, DEFAULT, standing, (80, 24), 78))
+    assert "On a Swarm, below the hosts (Tab goes there, j and k scroll)" in words
+    assert "On a Swarm" not in " ".join(plain(line) for line in help_rows("logs", DEFAULT, standing, (80, 24), 78))
 
 
 @pytest.mark.parametrize("size", SIZES)
