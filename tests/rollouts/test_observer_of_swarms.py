@@ -82,7 +82,7 @@ async def test_tasks_and_nodes_reach_the_picture_and_status(
     swarm.set_node(2)
     until(lambda now: _standing(now, drained) is State.GOOD, "the node to be as it was")
 
-    fill_up(swarm, field)
+    want_nowhere(swarm, field)
     until(lambda now: now.counted[0] < now.counted[1], "a task that no node takes")
     until(lambda now: now.mark in ("x", "~") and now.hosts[0].changed, "the target to say so")
     document = status(fleet, journal)["targets"][0]["hosts"][0]["swarm"]
@@ -99,13 +99,17 @@ def _standing(seen: TargetSeen, hostname: str) -> State | None:
     return node.standing if node is not None else None
 
 
-def fill_up(swarm: Swarm, field: Field) -> None:
+def want_nowhere(swarm: Swarm, field: Field) -> None:
     """Somebody has it run on a node that there is not."""
     client = swarm.any_api
     found = client.services(filters={"label": f"dev.quarterdeck.target={field.target}"})
     service = next(one for one in found if one["Spec"]["Mode"].get("Replicated", {}).get("Replicas"))
-    spec = service["Spec"]
-    spec["TaskTemplate"].setdefault("Placement", {})["Constraints"] = ["node.hostname == nowhere"]
-    client._post_json(
-        client._url("/services/{0}/update", service["ID"]), data=spec, params={"version": service["Version"]["Index"]}
+    template = service["Spec"]["TaskTemplate"]
+    template.setdefault("Placement", {})["Constraints"] = ["node.hostname == nowhere"]
+    client.update_service(
+        service["ID"],
+        service["Version"]["Index"],
+        task_template=template,
+        name=service["Spec"]["Name"],
+        fetch_current_spec=True,
     )

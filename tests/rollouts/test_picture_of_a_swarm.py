@@ -116,7 +116,15 @@ def test_places_are_counted_not_tasks() -> None:
 
 def test_what_has_another_shape_tells_nothing() -> None:
     """A journal of another version, or one that somebody wrote into."""
-    for odd in (None, [], "swarm", {"tasks": 1}, {"nodes": [{"hostname": "n"}]}, {"tasks": [{"slot": "one"}]}):
+    odd_ones: list[object] = [
+        None,
+        [],
+        "swarm",
+        {"tasks": 1},
+        {"nodes": [{"hostname": "n"}]},
+        {"tasks": [{"slot": "one"}]},
+    ]
+    for odd in odd_ones:
         assert swarm_seen(odd) is None
     found = swarm_seen({**told([(1, "node-1", SHOP_NOW, "running")]), "to come": True})
     assert found is not None

@@ -56,11 +56,10 @@ def rollout_lines(picture: Picture, width: int, height: int, now: datetime, find
     room = max(height - len(living) - min(len(ended), _RECENT), 0)
     lines: list[Line] = []
     for at, seen in enumerate(living):
-        lines.append(
-            Line(seen.id, living_row(seen, picture.targets.get(seen.rollout.target), picture.production, width, now))
-        )
+        target = picture.targets.get(seen.rollout.target)
+        lines.append(Line(seen.id, living_row(seen, picture.production, width, now, target=target)))
         share = room // (len(living) - at) if room else 0
-        tree = tree_rows(seen, picture.targets.get(seen.rollout.target), width, share, now)
+        tree = tree_rows(seen, target, width, share, now)
         lines += [Line(seen.id, row) for row in tree]
         room -= len(tree)
     for seen in ended:
@@ -82,8 +81,10 @@ def _rank(seen: RolloutSeen, picture: Picture) -> tuple[bool, bool]:
     return not (target is not None and in_trouble(target)), not seen.rollout.target.startswith(f"{picture.production}/")
 
 
-def living_row(seen: RolloutSeen, target: TargetSeen | None, production: str, width: int, now: datetime) -> Row:
-    """``812 api @ PRODUCTION  rolling [#####...] 2/4  0:02:16 lena``."""
+def living_row(
+    seen: RolloutSeen, production: str, width: int, now: datetime, *, target: TargetSeen | None = None
+) -> Row:
+    """``812 api @ PRODUCTION  rolling [#####...] 2/4  0:02:16 lena``. ``target``: as it was seen."""
     rollout = seen.rollout
     environment, _, service = rollout.target.partition("/")
     done, total = progress_of(seen, target)
