@@ -52,6 +52,9 @@ async def look(
         health, detail = "healthy" if probe.healthy else "unhealthy", probe.detail
     elif facts.running:
         health, detail = "healthy", "the service runs"
+    of_swarm = _swarm(facts, release) if facts.nodes else None
+    if of_swarm is not None and health == "unhealthy" and (words := _update_words(of_swarm, facts.current)):
+        health, detail, probe = UNKNOWN, words, None  # the check is of the release that is being replaced
     body: dict[str, Any] = {
         "kept": sorted(k.release for k in facts.kept if k.intact),
         "epoch": facts.epoch,
@@ -64,8 +67,8 @@ async def look(
         body["warm"] = warm
     if facts.drift:
         body["drift"] = list(facts.drift)
-    if facts.nodes:
-        body[swarm.KEY] = _swarm(facts, release)
+    if of_swarm is not None:
+        body[swarm.KEY] = of_swarm
     version = release.version if release else None
     return Look(Observation(target.name, connection.host, now(), facts.current, version, health, None, body), probe)
 
@@ -74,6 +77,19 @@ def _swarm(facts: TargetFacts, release: Release | None) -> dict[str, Any]:
     """``release``: what is current, where it is known."""
     unfetched = [kept.release for kept in facts.kept if not kept.intact and _is_sound(kept.manifest)]
     return swarm.told_of(facts, replicas=_replicas(release), unfetched=unfetched)
+
+
+def _update_words(told: Mapping[str, Any], current: str | None) -> str:
+    """Of a Swarm whose tasks are on their way from the release ``current`` to another one, as a rollout has them; else empty. Such an
+    update is checked by who makes it, part after part."""
+    seen = swarm.swarm_seen(told)
+    if seen is None or current is None:
+        return ""
+    others = {one.release for one in seen.tasks if one.wanted} - {current}
+    runs = seen.running(current, *others)
+    if not others or not runs or seen.running(current) >= seen.wanted:
+        return ""
+    return f"an update is under way: {runs} of {seen.wanted} tasks run"
 
 
 def _replicas(release: Release | None) -> int:

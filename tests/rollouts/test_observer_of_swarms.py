@@ -1,5 +1,6 @@
 """The observer on a real Swarm: its tasks and nodes are in the journal, and what happens to them comes after."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 import pytest
 
 from quarterdeck.backends.hosts.contract import SecretValues
+from quarterdeck.config.container import Pace, PublishedPort
 from quarterdeck.config.load import load_fleet
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Operator, RolloutKind, RolloutState
 from quarterdeck.rollouts.picture.fleet import take_picture
-from quarterdeck.rollouts.picture.swarm import State
+from quarterdeck.rollouts.picture.swarm import State, swarm_seen
 from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.rollouts.status import status
 from tests.observers import ObservedRooms, observed_rooms
@@ -90,6 +92,45 @@ async def test_tasks_and_nodes_reach_the_picture_and_status(
     waits: list[Mapping[str, Any]] = [one for one in document["tasks"] if one["state"] == "pending"]
     assert waits
     assert all(one["node"] is None and one["said"] for one in waits)
+    journal.close()
+
+
+async def test_an_update_is_seen_on_its_way_and_is_no_failure(
+    swarm_field: Field, tmp_path: Path, rooms: ObservedRooms
+) -> None:
+    """Task after task, while the release that is current is the old one still."""
+    field = swarm_field
+    field.replicas = 3
+    slow = {"replicas": 3, "update": Pace(parallelism=1, delay=2.0)}
+    port = PublishedPort(8080, str(field.port), mode="host")
+    releases = [field.served(version, spec=field.spec(ports=(port,), deploy=slow)) for version in ("v1", "v2")]
+    for release in releases:
+        await field.connection.stage(release, None, SecretValues(), field.fence())
+    await field.connection.switch(releases[0], SecretValues(), field.fence(), "put")
+    fleet = load_fleet(write_fleet(tmp_path / "fleet.json", field))
+    journal = Journal.open(fleet.state, operator=Operator("alice", 1000, None, "bastion-2"))
+    for release in releases:
+        journal.put_release(release)
+
+    def looked() -> tuple[str, int]:
+        """What was observed last: its health, and how many tasks of the new release run."""
+        found = journal.observations(field.target)
+        swarm = swarm_seen(found[0].body.get("swarm")) if found else None
+        return (found[0].health, swarm.running(releases[1].id)) if swarm is not None else ("", 0)
+
+    rooms(fleet.file, target=field.target, chosen=0.3, shown=0.3, rest=0.3)
+    wait_for(lambda: looked()[0] == "healthy", "the release to be seen well", LONG)
+    switching = asyncio.create_task(
+        field.connection.switch(releases[1], SecretValues(), field.fence(), "update", deadline=90.0)
+    )
+    on_the_way: set[tuple[str, int]] = set()
+    while not switching.done():
+        on_the_way.add(looked())
+        await asyncio.sleep(0.05)
+    assert (await switching).current == releases[1].id
+    assert {running for _, running in on_the_way} & {1, 2}, on_the_way
+    assert "unhealthy" not in {health for health, _ in on_the_way}, on_the_way
+    wait_for(lambda: looked() == ("healthy", 3), "the new release to be seen well", LONG)
     journal.close()
 
 

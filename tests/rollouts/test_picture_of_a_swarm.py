@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from quarterdeck.backends.hosts.contract import KeptRelease, SwarmNode, SwarmTask, TargetFacts
+from quarterdeck.backends.hosts.contract import HealthOutcome, KeptRelease, SwarmNode, SwarmTask, TargetFacts
 from quarterdeck.config.load import load_fleet
 from quarterdeck.config.model import Fleet
 from quarterdeck.config.release import Release, to_json
@@ -240,12 +240,16 @@ def test_status_tells_tasks_and_nodes(fleet: Fleet, journal: Journal) -> None:
 
 
 class OneAnswer:
-    """A connection that gives these facts."""
+    """A connection that gives these facts, and this outcome of a check."""
 
     host = SWARM
 
-    def __init__(self, facts: TargetFacts) -> None:
+    def __init__(self, facts: TargetFacts, outcome: HealthOutcome | None = None) -> None:
         self._facts = facts
+        self._outcome = outcome
+
+    async def check_health(self, *_: object) -> HealthOutcome | None:
+        return self._outcome
 
     async def facts(self, *_: object, **__: object) -> TargetFacts:
         return self._facts
@@ -279,6 +283,67 @@ async def test_what_a_look_keeps_of_a_swarm(fleet: Fleet) -> None:
     seen = swarm_seen(found.body["swarm"])
     assert seen is not None
     assert (seen.running(wanted.id), seen.wanted, seen.unfetched) == (1, 2, frozenset({CART_BEFORE.id}))
+
+
+def task_of(slot: int, release: Release, state: str = "running") -> SwarmTask:
+    return SwarmTask(f"t{slot}-{release.version}", slot, "node-1", release.id, state)
+
+
+WELL, ILL = HealthOutcome(True, "2 tasks: http 200", 0.01), HealthOutcome(False, "there is no service of v7", 0.01)
+LOOKS = [
+    # its tasks, what the check of the release says that is current, whether tasks of that run, health, detail
+    ((task_of(1, CART_NOW), task_of(2, CART_NOW)), WELL, True, "healthy", "2 tasks: http 200"),
+    ((task_of(1, CART_NOW), task_of(2, CART_NOW, "pending")), ILL, True, "unhealthy", "there is no service of v7"),
+    ((task_of(1, CART_BEFORE), task_of(2, CART_NOW)), ILL, True, "unknown", "an update is under way: 2 of 2 tasks run"),
+    (
+        (task_of(1, CART_BEFORE, "preparing"), task_of(2, CART_NOW)),
+        ILL,
+        True,
+        "unknown",
+        "an update is under way: 1 of 2 tasks run",
+    ),
+    (
+        (task_of(1, CART_BEFORE), task_of(2, CART_BEFORE)),
+        ILL,
+        False,
+        "unknown",
+        "an update is under way: 2 of 2 tasks run",
+    ),
+    (
+        (task_of(1, CART_BEFORE, "failed"), task_of(2, CART_BEFORE, "pending")),
+        ILL,
+        False,
+        "unhealthy",
+        "the service does not run",
+    ),
+    (
+        (task_of(1, CART_NOW), task_of(2, CART_NOW), task_of(1, CART_BEFORE)),  # another one runs beside it
+        ILL,
+        True,
+        "unhealthy",
+        "there is no service of v7",
+    ),
+]
+
+
+@pytest.mark.parametrize(("tasks", "outcome", "runs", "health", "detail"), LOOKS)
+async def test_an_update_under_way_is_no_failure_of_what_it_replaces(
+    fleet: Fleet, tasks: tuple[SwarmTask, ...], outcome: HealthOutcome, runs: bool, health: str, detail: str
+) -> None:
+    """The check is of the release that was current when the update began: it would be red for as long as that goes on, and count failures
+    of a service that answers."""
+    checked = msgspec.structs.replace(CART_NOW, health=SHOP_NOW.health)
+    tasks = tuple(
+        msgspec.structs.replace(one, release=checked.id) if one.release == CART_NOW.id else one for one in tasks
+    )
+    nodes = (SwarmNode("node-1", "ready", "active", True, True),)
+    facts = TargetFacts(checked.id, runs, (), 1, "", "", (), None, tasks=tasks, nodes=nodes)
+    connection: Any = OneAnswer(facts, outcome)
+    found = await look(connection, fleet.targets[CART], {checked.id: checked}, 7)
+    assert (found.observation.health, found.observation.body["detail"]) == (health, detail)
+    assert (found.probe is None) == (health == "unknown" or not runs), (
+        "what says nothing of the service is no sample of it"
+    )
 
 
 async def test_a_host_that_is_no_swarm_keeps_nothing_of_one(fleet: Fleet) -> None:

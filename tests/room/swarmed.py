@@ -145,7 +145,9 @@ def fill_swarmed(state: Path) -> None:
             [
                 _seen(SHOP, SHOP_NOW, "unhealthy", OF_SHOP, [SHOP_BEFORE.id, SHOP_NOW.id], short, drift=[short]),
                 _seen(CART, CART_NOW, "healthy", OF_CART, [CART_NOW.id], "2 tasks: http 200 from :8080/healthz"),
-                _seen(AGENT, AGENT_NOW, "healthy", OF_AGENT, [AGENT_NOW.id], "the service runs"),
+                _seen(
+                    AGENT, AGENT_NOW, "unknown", OF_AGENT, [AGENT_NOW.id], "an update is under way: 1 of 2 tasks run"
+                ),
                 Observation(PROXY, "web-1", clock.now(), proxy("v4").id, "v4", "healthy", None, {"kept": []}),
             ]
         )

@@ -234,6 +234,12 @@ def why(seen: TargetSeen, now: datetime) -> tuple[str, Role]:
         )
     if seen.release is None:
         return "nothing was ever released here", Role.DIM
+    if (
+        seen.on_swarm
+        and seen.health == "unknown"
+        and (words := [one for one in seen.hosts if one.swarm and one.detail])
+    ):
+        return "; ".join(f"{host.host}: {host.detail}" for host in words), Role.MOVING if seen.moving else Role.STALE
     if seen.health == "unknown" or seen.oldest is None:
         return "not every host was looked at yet", Role.STALE
     every = f"all {len(seen.hosts)} hosts" if len(seen.hosts) != 1 else f"{seen.hosts[0].host}"

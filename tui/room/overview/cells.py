@@ -170,6 +170,9 @@ def health_words(seen: TargetSeen | None, now: datetime, old: str) -> tuple[str,
     if bad:
         good = sum(host.health == "healthy" for host in seen.hosts)
         return (f"{good}/{len(seen.hosts)} ok !" if good else "down !"), Role.BAD
+    if seen.on_swarm and seen.moving is not None and seen.health == "unknown":
+        running, total = seen.counted  # an update of it is checked by its worker, part after part
+        return f"{running}/{total} run", Role.MOVING
     if mark_now(seen, old) is Mark.STALE or seen.health == "unknown":
         since = seen.oldest
         return (f"stale {age(since, now)}" if since else "unknown"), Role.STALE
