@@ -98,7 +98,8 @@ async def test_tasks_and_nodes_reach_the_picture_and_status(
 async def test_an_update_is_seen_on_its_way_and_is_no_failure(
     swarm_field: Field, tmp_path: Path, rooms: ObservedRooms
 ) -> None:
-    """Task after task, while the release that is current is the old one still."""
+    """Task after task, while the release that is current is the old one still. Seen to fail without the words of an update in a look: the
+    old release's check says then, until the end, that there is no service of it."""
     field = swarm_field
     field.replicas = 3
     slow = {"replicas": 3, "update": Pace(parallelism=1, delay=2.0)}

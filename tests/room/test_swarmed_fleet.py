@@ -9,12 +9,17 @@ from quarterdeck.config.load import load_fleet
 from quarterdeck.history.clock import now
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Observation
+from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.host import HostSeen
+from quarterdeck.rollouts.picture.swarm import swarm_seen
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.keymap import DEFAULT
 from quarterdeck.tui.room.manual import help_rows
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.permission import Standing
-from quarterdeck.tui.room.rows import plain
+from quarterdeck.tui.room.rows import Role, plain, width_of
+from quarterdeck.tui.room.swarm_rows import node_rows, nodes_in_short, task_rows, tasks_in_short
 from tests.room.acme import LENA, NOW
 from tests.room.pictures import Screen, compare
 from tests.room.seen import pane_text, until
@@ -106,3 +111,28 @@ async def test_the_card_has_tasks_and_nodes(state: Path, size: tuple[int, int]) 
     async with room.run_test(size=size) as pilot:
         await until(pilot, lambda: "2/2 run: node-1 1, node-2 1" in pane_text(room, "card"), "its tasks")
         assert "copy on" not in pane_text(room, "card")
+
+
+def test_a_swarm_that_can_not_be_asked_is_shown_as_it_was_seen_last() -> None:
+    """Nothing of it is called good, whatever it was."""
+    swarm = swarm_seen(OF_SHOP)
+    host = HostSeen(
+        SWARM, SHOP_NOW.id, "1.9.0", "unknown", "2026-11-24T14:00:00.000Z", "swarm-eu: no answer", swarm=swarm
+    )
+    seen = TargetSeen(SHOP, "production", "shop", release=SHOP_NOW.id, hosts=(host,))
+    picture = Picture("swarmed", ("production",), ("shop",), {SHOP: seen})
+    tasks, nodes = ([plain(row) for row in rows] for rows in (task_rows(seen, 80), node_rows(seen, picture, 80)))
+    assert "5/6 run  as last seen" in tasks[0]
+    assert "2/4 ready  as last seen" in nodes[0]
+    assert {line[1] for line in (*tasks[1:], *nodes[1:])} == {"?"}
+    assert (tasks_in_short(seen) or ("", Role.OK))[1] is Role.STALE
+    elsewhere = TargetSeen(CART, "production", "cart", hosts=(HostSeen("web-1"),))
+    assert (task_rows(elsewhere, 80), tasks_in_short(elsewhere), nodes_in_short(elsewhere)) == ([], None, None)
+
+
+@pytest.mark.parametrize("width", [40, 57, 80, 200])
+def test_rows_fit(width: int) -> None:
+    host = HostSeen(SWARM, SHOP_NOW.id, "1.9.0", "healthy", "2026-11-24T14:00:00.000Z", swarm=swarm_seen(OF_SHOP))
+    seen = TargetSeen(SHOP, "production", "shop", release=SHOP_NOW.id, hosts=(host,))
+    picture = Picture("swarmed", ("production",), ("shop",), {SHOP: seen})
+    assert all(width_of(row) <= width for row in (*task_rows(seen, width), *node_rows(seen, picture, width)))
