@@ -72,7 +72,7 @@ def _target(seen: TargetSeen) -> dict[str, Any]:
             "seconds": seen.back.seconds,
         },
         "drill": msgspec.to_builtins(seen.drill) if seen.drill is not None else None,
-        "hosts": [_host(host) for host in seen.hosts],
+        "hosts": [_host(host, seen) for host in seen.hosts],
         "router": _router(seen.router) if seen.router is not None else None,
         "owed": [
             {"host": debt.host, "release": debt.release, "since": debt.since, "rollout": debt.rollout}
@@ -91,7 +91,7 @@ def _failed(seen: TargetSeen) -> dict[str, Any] | None:
     return {"rollout": seen.last.id, "reason": seen.last.outcome}
 
 
-def _host(seen: HostSeen) -> dict[str, Any]:
+def _host(seen: HostSeen, target: TargetSeen) -> dict[str, Any]:
     return {
         "host": seen.host,
         "release": seen.release,
@@ -101,15 +101,17 @@ def _host(seen: HostSeen) -> dict[str, Any]:
         "drift": seen.drift,
         "changed": list(seen.changed),
         "error": seen.error,
-        "swarm": _swarm(seen.swarm, seen.release) if seen.swarm is not None else None,
+        "swarm": _swarm(seen.swarm, target) if seen.swarm is not None else None,
     }
 
 
-def _swarm(seen: SwarmSeen, release: str | None) -> dict[str, Any]:
-    """``running`` and ``wanted``: tasks of what is current there. ``nodes`` say how many tasks of this target each has."""
+def _swarm(seen: SwarmSeen, target: TargetSeen) -> dict[str, Any]:
+    """``running`` and ``wanted``: tasks of the target's release, while a rollout goes on also of that which it brings. ``nodes`` say how many
+    tasks of this target each has."""
+    coming = target.moving.rollout.to_release if target.moving is not None else None
     tasks = on_nodes([seen])
     return {
-        "running": seen.running(release),
+        "running": seen.running(target.release, coming),
         "wanted": seen.wanted,
         "tasks": [
             {

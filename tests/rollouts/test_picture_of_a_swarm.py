@@ -236,6 +236,7 @@ def test_status_tells_tasks_and_nodes(fleet: Fleet, journal: Journal) -> None:
         "  ~ node node-4: ready, drain, worker, 0 tasks of production/shop",
     ]
     agent = found[AGENT]
+    assert counted(agent) == (1, 2), "one that the rollout has replaced already runs as well"
     assert not [text for text, _ in swarm_remarks(agent, agent["hosts"][0]) if "another release" in text]
 
 

@@ -123,7 +123,7 @@ def counted(target: Mapping[str, Any]) -> tuple[int, int]:
     for host in target["hosts"]:
         same = host["release"] is not None and host["release"] == target["release"]
         swarm = host["swarm"]
-        running += same if swarm is None else swarm["running"] if same else 0
+        running += same if swarm is None else swarm["running"]
         total += 1 if swarm is None else max(swarm["wanted"], 1)
     return running, total
 
@@ -168,7 +168,8 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
             )
         elif whole or (host["health"] not in {"healthy", "unknown"} and target["release"] is not None):
             mark, style = MARKS.get(str(host["health"]), ("?", "warn"))
-            found.append((f"{mark} {name} on {host['host']}: {runs}, {host['health']}{seen}", style))
+            tasks = f", {swarm['running']} of {swarm['wanted']} tasks run" if (swarm := host["swarm"]) else ""
+            found.append((f"{mark} {name} on {host['host']}: {runs}, {host['health']}{tasks}{seen}", style))
         if whole and host["swarm"] is not None:
             found += swarm_remarks(target, host)
     if target["router"]:
