@@ -106,8 +106,8 @@ def _host(seen: HostSeen, target: TargetSeen) -> dict[str, Any]:
 
 
 def _swarm(seen: SwarmSeen, target: TargetSeen) -> dict[str, Any]:
-    """``running`` and ``wanted``: tasks of the target's release, while a rollout goes on also of that which it brings. ``nodes`` say how many
-    tasks of this target each has."""
+    """``running`` and ``wanted``: tasks of the target's release, while a rollout goes on also of that which it brings. ``nodes`` say how
+    many tasks of this target each has."""
     coming = target.moving.rollout.to_release if target.moving is not None else None
     tasks = on_nodes([seen])
     return {

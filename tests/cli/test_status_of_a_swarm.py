@@ -1,4 +1,4 @@
-"""`qd status` of a target on a Swarm: counted by its tasks, each of them and of the nodes in a line of its own where one target is asked for."""
+"""`qd status` of a target on a Swarm: counted by its tasks; each of them and of the nodes in a line where one target is asked for."""
 
 from tests.cli.qd_command import Qd
 from tests.room.swarmed import NO_NODE, fill_swarmed, fleet_text
