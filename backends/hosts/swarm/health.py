@@ -53,6 +53,8 @@ class SwarmHealth:
 
     async def _judge(self, health: Health, release: Release, seen: Seen) -> tuple[bool, str, int]:
         service = serving(seen, release)
+        if service is None and seen.fixed is not None and seen.current == release.id:
+            return await self._while_updated(health, release, seen, seen.fixed)
         if service is None:
             return False, f"there is no service of {release.id}", 1
         mine = [one for one in seen.of(service) if one.release == release.id and one.is_wanted]
@@ -66,6 +68,22 @@ class SwarmHealth:
             well = sum(one.healthy for one in outcomes)
             return False, f"{well} of {len(running)} tasks are well: {bad.detail}", len(outcomes)
         return True, f"{len(running)} task{'s' if len(running) > 1 else ''}: {outcomes[0].detail}", len(outcomes)
+
+    async def _while_updated(
+        self, health: Health, release: Release, seen: Seen, service: Service
+    ) -> tuple[bool, str, int]:
+        """Of the release that an update comes from: as many tasks run as are wanted, and those that are left of it are well. The others are
+        checked by who makes the update."""
+        running = [one for one in seen.of(service) if one.is_wanted and one.runs]
+        words = f"an update to {service.release} is under way, "
+        if not service.is_global and len(running) < service.replicas:
+            return False, f"{words}{len(running)} of {service.replicas} tasks run", 1
+        mine = [one for one in running if one.release == release.id]
+        outcomes = await self.of_tasks(health, release, mine)
+        bad = next((one for one in outcomes if not one.healthy), None)
+        if bad is not None:
+            return False, f"{words}{bad.detail}", len(outcomes)
+        return True, f"{words}{len(mine)} of {len(running)} tasks are of {release.version}", max(1, len(outcomes))
 
     async def _why(self, mine: Sequence[Task]) -> str:
         waiting = next((one for one in mine if not one.runs), None)
