@@ -193,6 +193,7 @@ class SwarmGate(Operation[Seen]):
                 raise self._gone(service) from None
             raise
         if epoch_of(now.labels) > self.fence.epoch:
+            await self.check()  # which tells who that is
             raise Fenced(self.host, self.words, epoch=self.fence.epoch, seen=epoch_of(now.labels))
         return now
 
