@@ -13,13 +13,36 @@ SOCKET = "/run/docker.sock"
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - it is compared with, nothing listens here
 
 
+Machines = frozenset[str]
+"""Of one environment, as addresses: of a thousand hosts that have a hundred services, the set is made once and kept a hundred times."""
+
+
+class Taken(msgspec.Struct):
+    """Who has a directory, on which machines; where several claim it, the first of them."""
+
+    by_path: dict[str, list[tuple[Machines, str]]] = msgspec.field(default_factory=dict)
+
+    def add(self, path: str, machines: Machines, target: str) -> None:
+        self.by_path.setdefault(path, []).append((machines, target))
+
+    def of(self, machine: str, path: str) -> str | None:
+        return next((target for machines, target in self.by_path.get(path, ()) if machine in machines), None)
+
+    def anywhere(self, machines: Machines, path: str) -> bool:
+        """Whether it is anybody's on one of ``machines``."""
+        return any(not machines.isdisjoint(taken) for taken, _ in self.by_path.get(path, ()))
+
+    def copy(self) -> "Taken":
+        return Taken({path: list(taken) for path, taken in self.by_path.items()})
+
+
 class Places(msgspec.Struct):
     """What is taken, by machine. Clashes are added to ``problems``."""
 
     hosts: Mapping[str, Host]
     problems: Problems
-    occupied: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # ssh address and path → target
-    above: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # the same for each directory above a path
+    occupied: Taken = msgspec.field(default_factory=Taken)  # paths, by ssh address
+    above: Taken = msgspec.field(default_factory=Taken)  # the same for each directory above a path
     named: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)  # engine and container name → target
     published: dict[tuple[str, int, str], list[tuple[PublishedPort, str]]] = msgspec.field(
         default_factory=dict
@@ -29,25 +52,51 @@ class Places(msgspec.Struct):
         default_factory=dict
     )  # engine, network, name in it → target
     engines: dict[str, str] = msgspec.field(default_factory=dict)  # as engines_of has them, once there is a container
+    machines: dict[tuple[str, bool], tuple[tuple[Host, ...], Machines]] = msgspec.field(default_factory=dict)
 
     def directory(self, environment: Environment, service: str, hosts: tuple[Host, ...], path: str, at: Node) -> None:
         """Two targets may share a host, not a directory: neither may be the other's, nor lie in it."""
         target = f"{environment.name}/{service}"
         parents = _directories_above(path)
+        machines = self._machines(environment.name, hosts, absolute=path.startswith("/"))
+        free = len(machines) == len(hosts) and not (
+            self.occupied.anywhere(machines, path)
+            or self.above.anywhere(machines, path)
+            or any(self.occupied.anywhere(machines, one) for one in parents)
+        )
+        if not free:
+            self._directory_clashes(environment, target, hosts, path, parents, at)
+        self.occupied.add(path, machines, target)
+        for directory in parents:
+            self.above.add(directory, machines, target)
+
+    def _machines(self, environment: str, hosts: tuple[Host, ...], *, absolute: bool) -> Machines:
+        known = self.machines.get((environment, absolute))
+        if known is not None and known[0] is hosts:
+            return known[1]
+        made = frozenset(_machine(host, absolute=absolute) for host in hosts)
+        self.machines[environment, absolute] = hosts, made
+        return made
+
+    def _directory_clashes(
+        self,
+        environment: Environment,
+        target: str,
+        hosts: tuple[Host, ...],
+        path: str,
+        parents: list[str],
+        at: Node,
+    ) -> None:
+        mine: set[str] = set()
         for host in hosts:
-            # An absolute path is the same for every login; ~/ is not.
-            machine = host.ssh.rpartition("@")[2] if path.startswith("/") else host.ssh
-            other = self.occupied.get((machine, path)) or self.above.get((machine, path))
-            other = other or next(
-                (self.occupied[machine, one] for one in parents if (machine, one) in self.occupied), None
-            )
+            machine = _machine(host, absolute=path.startswith("/"))
+            other = self.occupied.of(machine, path) or (target if machine in mine else self.above.of(machine, path))
+            other = other or next((found for one in parents if (found := self.occupied.of(machine, one))), None)
+            mine.add(machine)
             if other == target:
                 self.problems.add(at, f"{environment.name} has the machine {machine} twice, so {path} too")
             elif other is not None:
                 self.problems.add(at, f"{target} and {other} are both in {path} on {host.name}; give each its own path")
-            self.occupied.setdefault((machine, path), target)
-            for directory in parents:
-                self.above.setdefault((machine, directory), target)
 
     def slots(self, environment: Environment, service: str, hosts: tuple[Host, ...], slots: Slots, at: Node) -> None:
         """Two targets may share a host, not a port that instances listen on."""
@@ -123,6 +172,11 @@ class Places(msgspec.Struct):
                 self.problems.add(at, f"{who} the port {key[1]}/{key[2]} on {host.name}{again}")
                 return
         taken.append((port, target))
+
+
+def _machine(host: Host, *, absolute: bool) -> str:
+    """An absolute path is the same for every login; ~/ is not."""
+    return host.ssh.rpartition("@")[2] if absolute else host.ssh
 
 
 def engines_of(hosts: Iterable[Host]) -> dict[str, str]:

@@ -134,8 +134,8 @@ def copy_of(places: Places, problems: Problems) -> Places:
     return Places(
         places.hosts,
         problems,
-        dict(places.occupied),
-        dict(places.above),
+        places.occupied.copy(),
+        places.above.copy(),
         dict(places.named),
         {key: list(taken) for key, taken in places.published.items()},
         dict(places.listened),

@@ -40,7 +40,9 @@ from quarterdeck.config.routing import Routing
 from quarterdeck.config.shapes import Fields, Nothing
 from quarterdeck.config.strategies import DEFAULT_STRATEGY
 
-MOST_PLACEMENTS = 300_000  # targets times their hosts; far more than a fleet can have, few enough to be checked quickly
+MOST_PLACEMENTS = (
+    1_000_000  # targets times their hosts; far more than a fleet can have, few enough to be checked quickly
+)
 MERGED = ("env", "secrets", "files")
 RUNNERS = ("unit", "commands")
 RUNNER = "`unit` or `commands`"
@@ -53,6 +55,17 @@ NOT_OF_A_CONTAINER = {
     "logs": "the engine has them",
     "slots": "two containers run beside each other where `ports` publish a range, such as 8081-8082:80",
 }
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """The hosts of an environment that are declared, by what can run on them."""
+
+    names: tuple[str, ...]  # as the environment has them, also those that are not declared
+    found: list[Host]
+    contained: tuple[Host, ...]  # engines and swarms
+    others: tuple[Host, ...]
+    engine: str  # the first of them; empty: none
+    swarm: str  # the same
 
 
 class Assembly:
@@ -70,6 +83,7 @@ class Assembly:
         self.environments = environments
         self.problems = problems
         self.missing: dict[tuple[str, str], list[str]] = {}  # service and key → environments without it
+        self._hosts_of: dict[str, _Known] = {}  # by the environment's name
         self.containers = Containers(declared.main.values.get("fleet", "unnamed"), problems)
         self.places = Places(hosts, problems)
         self.routing = Routing(declared, hosts, problems)
@@ -122,7 +136,7 @@ class Assembly:
         values = _merge(below, layers)
         contained = _is_container(layers)
         hosts = self._hosts(environment, name, contained)
-        runs_on = self._runs_on(environment, name, hosts)
+        runs_on = self._runs_on(environment, name) if contained else None
         made = self._container(environment.name, name, layers, values, runs_on) if contained else None
         files = {secret.source for secret in made.spec.secrets} if made is not None else set()
         self._check_variables([below, *layers], values, files)
@@ -159,9 +173,9 @@ class Assembly:
 
     def _hosts(self, environment: Environment, service: str, contained: bool) -> tuple[Host, ...]:
         """The hosts of the environment on which the service can run: Docker's and swarms for a container, SSH's for all else."""
-        known = [self.hosts[host] for host in environment.hosts if host in self.hosts]
-        found = tuple(host for host in known if host.contained == contained)
-        if not found and known and len(known) == len(environment.hosts):
+        known = self._known_hosts(environment)
+        found = known.contained if contained else known.others
+        if not found and known.found and len(known.found) == len(environment.hosts):
             why = "no Docker host, and it is a container" if contained else "Docker hosts only, and it is no container"
             fix = "{docker: …} or a swarm {swarm: …}" if contained else "{ssh: …}"
             self.problems.add(
@@ -171,19 +185,32 @@ class Assembly:
             )
         return found
 
-    def _runs_on(self, environment: Environment, service: str, hosts: tuple[Host, ...]) -> RunsOn | None:
-        """What the hosts of a service are that have containers; None where that is not known, or of both kinds, which is a problem."""
-        hosts = tuple(host for host in hosts if host.contained)
-        engine = next((host.name for host in hosts if not host.swarm), "")
-        swarm = next((host.name for host in hosts if host.swarm), "")
-        if engine and swarm:
+    def _known_hosts(self, environment: Environment) -> _Known:
+        """Those that are declared. All services of an environment share them."""
+        made = self._hosts_of.get(environment.name)
+        if made is None or made.names != environment.hosts:
+            found = [self.hosts[host] for host in environment.hosts if host in self.hosts]
+            made = self._hosts_of[environment.name] = _Known(
+                environment.hosts,
+                found,
+                tuple(host for host in found if host.contained),
+                tuple(host for host in found if not host.contained),
+                next((host.name for host in found if host.contained and not host.swarm), ""),
+                next((host.name for host in found if host.swarm), ""),
+            )
+        return made
+
+    def _runs_on(self, environment: Environment, service: str) -> RunsOn | None:
+        """What the hosts of a container are; None where that is not known, or of both kinds, which is a problem."""
+        known = self._known_hosts(environment)
+        if known.engine and known.swarm:
             self.problems.add(
                 self.declared.places["services"][service],
-                f"`{service}` would run in {environment.name} on engines ({engine}) and on a swarm ({swarm}), which run it in different "
-                f"ways: give each an environment of its own, or write `environments: {{{environment.name}: null}}`",
+                f"`{service}` would run in {environment.name} on engines ({known.engine}) and on a swarm ({known.swarm}), which run it "
+                f"in different ways: give each an environment of its own, or write `environments: {{{environment.name}: null}}`",
             )
             return None
-        return RunsOn.SWARMS if swarm else RunsOn.ENGINES if engine else None
+        return RunsOn.SWARMS if known.swarm else RunsOn.ENGINES if known.engine else None
 
     def _container(
         self,
