@@ -137,9 +137,11 @@ def take_picture(fleet: "PicturedFleet", journal: "Journal", only: Collection[st
     )  # before the rows: what comes in between is then read once more
     standings = journal.standings(None if only is None else tuple(wanted))
     owed = _by_target(journal.debts())
-    seen = _by_target(journal.observations() if only is None else _observations(journal, wanted))
     targets = {
-        name: target_seen(target, standings.get(name, Standing(name)), seen.get(name, ()), owed.get(name, ()), journal)
+        # Target by target: of a large fleet what hosts said is more than one wants in memory at once.
+        name: target_seen(
+            target, standings.get(name, Standing(name)), journal.observations(name), owed.get(name, ()), journal
+        )
         for name, target in wanted.items()
     }
     return Picture(

@@ -73,8 +73,42 @@ def hosts_seen(
     target: "PicturedTarget", observations: Iterable[Observation], expected: Expected
 ) -> tuple[HostSeen, ...]:
     known = {observation.host: observation for observation in observations}
-    told: dict[int, _Told] = {}  # the hosts of a target mostly say the same, and share the body that says so
-    return tuple(_host(host.name, known.get(host.name), expected, told) for host in target.hosts)
+    said: dict[_Words, _Said] = {}  # the hosts of a target mostly say the same, and share the body that says so
+    found: list[HostSeen] = []
+    for host in target.hosts:
+        seen = known.get(host.name)
+        if seen is None:
+            found.append(HostSeen(host.name))
+            continue
+        words = (seen.release, seen.health, seen.error, seen.version, id(seen.body))
+        same = said.get(words)
+        if same is None:
+            same = said[words] = _said(seen, expected)
+        never, release, version, health, error, drift, changed, detail, kept, warm, swarm = same
+        when = None if never else seen.time
+        found.append(
+            HostSeen(host.name, release, version, health, when, error, drift, changed, detail, kept, warm, swarm)
+        )
+    return tuple(found)
+
+
+_Words = tuple[str | None, str, str | None, str | None, int]
+"""All that a host says, but for its name and the time."""
+
+_Said = tuple[
+    bool,
+    str | None,
+    str | None,
+    str,
+    str | None,
+    bool,
+    tuple[str, ...],
+    str,
+    frozenset[str] | None,
+    frozenset[str],
+    SwarmSeen | None,
+]
+"""Whether it was never seen; then what a ``HostSeen`` says of it, in its order, without name and time."""
 
 
 class _Told(NamedTuple):
@@ -100,26 +134,21 @@ def _told_by(body: Mapping[str, Any]) -> _Told:
     )
 
 
-def _host(name: str, seen: Observation | None, expected: Expected, told: dict[int, _Told]) -> HostSeen:
-    if seen is None:
-        return HostSeen(name)
-    body = told.get(id(seen.body))
-    if body is None:
-        body = told[id(seen.body)] = _told_by(seen.body)
+def _said(seen: Observation, expected: Expected) -> _Said:
+    body = _told_by(seen.body)
     changed = body.changed if expected.is_settled(seen) else ()
-    return HostSeen(
-        name,
+    return (
+        body.never,
         seen.release,
         shown(seen.version),
         expected.health(seen),
-        None if body.never else seen.time,
         None if seen.error is None else clean(seen.error),
-        drift=expected.is_drift(seen) or bool(changed),
-        detail=body.detail,
-        kept=body.kept,
-        changed=changed,
-        warm=body.warm,
-        swarm=body.swarm,
+        expected.is_drift(seen) or bool(changed),
+        changed,
+        body.detail,
+        body.kept,
+        body.warm,
+        body.swarm,
     )
 
 
