@@ -1,8 +1,11 @@
-"""Makes a fleet that is as large as is promised for, with a journal of a million events, for benchmarks of reading.
+"""Makes a fleet that is as large as is promised for, with a journal of a million events, for benchmarks of reading, and for trying out how
+``qd`` feels on one: ``python -m benchmarks.big_fleet DIRECTORY [--services N] [--environments N] [--hosts N] [--events N]``.
 
-The rows are written straight into the tables (through the Journal it would take an hour), in the proportions of real rollouts.
+The rows are written straight into the tables (through the Journal it would take an hour), in the proportions of real rollouts. Nobody
+listens at the hosts' addresses, which are all on this machine: whoever asks them is refused at once.
 """
 
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +36,8 @@ def make_big_fleet(directory: Path, size: Size) -> Path:
     hosts = {name: [f"{name}-{n}" for n in range(1, size.hosts + 1)] for name in names}
     services = [f"service-{n:03d}" for n in range(1, size.services + 1)]
     lines = ["fleet: big", f"state: {directory / 'state'}", "hosts:"]
-    lines += [f'  {host}: {{ssh: "deploy@{host}"}}' for every in hosts.values() for host in every]
+    every_host = [host for every in hosts.values() for host in every]
+    lines += [f'  {host}: {{ssh: "{_address(number)}"}}' for number, host in enumerate(every_host)]
     lines += ["environments:"]
     before = None
     for name in names:
@@ -51,6 +55,8 @@ def make_big_fleet(directory: Path, size: Size) -> Path:
     file.write_text("\n".join(lines) + "\n")
     with Journal.open(directory / "state"):
         pass
+    if not size.events:
+        return file
     connection = engine.connect(directory / "state" / "history.db")
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("BEGIN")
@@ -59,6 +65,11 @@ def make_big_fleet(directory: Path, size: Size) -> Path:
     connection.execute("COMMIT")
     connection.close()
     return file
+
+
+def _address(number: int) -> str:
+    """Of its own for each host, on loopback, at a port where nobody listens: 127.64.0.0 to 127.127.255.255."""
+    return f"deploy@127.{64 + number // 65536}.{number // 256 % 256}.{number % 256}:1"
 
 
 def _fill(connection: Any, targets: list[str], hosts: dict[str, list[str]], events: int) -> None:
@@ -144,3 +155,33 @@ def _time(minute: int) -> str:
 
     moment = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=minute * 10)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.big_fleet", description=__doc__)
+    parser.add_argument("directory", type=Path, help="gets fleet.yml and state/; must not be there, or be empty")
+    parser.add_argument("--services", type=int, default=100)
+    parser.add_argument("--environments", type=int, default=5, help=f"1 to {len(ENVIRONMENTS)}, one after the other")
+    parser.add_argument(
+        "--hosts", type=int, default=500, help="of all environments together; each has every service of its own"
+    )
+    parser.add_argument(
+        "--events", type=int, default=100_000, help="in the journal, about; 0: nothing was ever released"
+    )
+    chosen = parser.parse_args()
+    if not 1 <= chosen.environments <= len(ENVIRONMENTS):
+        parser.error(f"--environments: 1 to {len(ENVIRONMENTS)}")
+    if chosen.services < 1 or chosen.hosts < chosen.environments or chosen.events < 0:
+        parser.error("at least one service, a host for each environment, and no fewer than 0 events")
+    if chosen.directory.exists() and (not chosen.directory.is_dir() or any(chosen.directory.iterdir())):
+        parser.error(f"{chosen.directory} is there already: name a directory that is not, or is empty")
+    each = chosen.hosts // chosen.environments
+    size = Size(chosen.services, chosen.environments, each, chosen.events)
+    file = make_big_fleet(chosen.directory, size)
+    if chosen.hosts % chosen.environments:
+        print(f"each of {chosen.environments} environments has {each} hosts: {each * chosen.environments} in all")
+    print(f"qd --fleet {file} status --cached")
+
+
+if __name__ == "__main__":
+    main()

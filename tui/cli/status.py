@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from quarterdeck.tui.cli.printing import Printer
     from quarterdeck.tui.cli.session import Session
 
+SOME = 4  # hosts of one target that are told one by one where many targets are shown
 MARKS = {"healthy": ("=", "ok"), "degraded": ("~", "warn"), "down": ("x", "bad"), "unhealthy": ("x", "bad")}
 
 
@@ -149,29 +150,31 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
         )
     if failed := target["failed"]:
         found.append((f"x {name}: rollout {failed['rollout']} failed: {failed['reason']}", "bad"))
+    hosts: list[tuple[str, str]] = []
     for host in target["hosts"]:
         seen = f", seen {age(host.get('seen'))} ago" if host.get("seen") else ""
         runs = host["version"] or host["release"] or "nothing"
         if host["error"]:
             known = f"last known: {runs}{seen}" if host["release"] else "what runs there is not known"
-            found.append(
+            hosts.append(
                 (
                     f"? {name} on {host['host']}: {host['error'].removeprefix(host['host'] + ': ')} ({known})",
                     "bad",
                 )
             )
         elif host.get("changed"):
-            found.append((f"~ {name} on {host['host']}: {runs}, {'; '.join(host['changed'])}{seen}", "warn"))
+            hosts.append((f"~ {name} on {host['host']}: {runs}, {'; '.join(host['changed'])}{seen}", "warn"))
         elif host.get("drift"):
-            found.append(
+            hosts.append(
                 (f"~ {name} on {host['host']}: runs {runs}, {target['version'] or 'nothing'} is recorded{seen}", "warn")
             )
         elif whole or (host["health"] not in {"healthy", "unknown"} and target["release"] is not None):
             mark, style = MARKS.get(str(host["health"]), ("?", "warn"))
             tasks = f", {swarm['running']} of {swarm['wanted']} tasks run" if (swarm := host["swarm"]) else ""
-            found.append((f"{mark} {name} on {host['host']}: {runs}, {host['health']}{tasks}{seen}", style))
+            hosts.append((f"{mark} {name} on {host['host']}: {runs}, {host['health']}{tasks}{seen}", style))
         if whole and host["swarm"] is not None:
-            found += swarm_remarks(target, host)
+            hosts += swarm_remarks(target, host)
+    found += hosts if whole else _some(hosts, name)
     if target["router"]:
         found += _router_remarks(name, target["router"], whole=whole)
     for debt in target["owed"]:
@@ -179,11 +182,18 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
         owed = f"owed {release} for {age(debt['since'])}; when it is back: qd retry {debt['rollout']}"
         found.append((f"x {name} on {debt['host']}: {owed}", "bad"))
     if whole or (target["ready"]["state"] == "degraded"):
-        found += [
-            (f"! {name}: way back {target['ready']['state']}: {reason}", "warn")
-            for reason in target["ready"]["reasons"]
-        ]
+        reasons = target["ready"]["reasons"]
+        shown = [(f"! {name}: way back {target['ready']['state']}: {reason}", "warn") for reason in reasons]
+        found += shown if whole else _some(shown, name)
     return found
+
+
+def _some(lines: list[tuple[str, str]], target: str) -> list[tuple[str, str]]:
+    """The first of them, and how many there are more: a target may have a thousand hosts, and the next one's lines come below."""
+    if len(lines) <= SOME + 1:
+        return lines
+    more = f"  … {target}: {len(lines) - SOME} more like these; all of them: qd status {target}"
+    return [*lines[:SOME], (more, lines[SOME][1])]
 
 
 def _router_remarks(target: str, router: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]:
