@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.pacing import Pace
 from quarterdeck.config.model import Fleet, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.clock import now
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.contract import HostBackend
     from quarterdeck.backends.hosts.opening import Hosts
 
-LOOK = 15.0  # seconds for one host, from connecting to its answer
+LOOK = 15.0  # seconds for one host, from connecting to its answer …
+ASKED_AT_ONCE = 100  # … that begin when it is its turn: of thousands that are asked together none would answer in time
+SLOW = 1.0  # seconds without an answer, and a host gives its place to the next one
 
 
 def status(fleet: Fleet, journal: Journal, *, only: str | None = None) -> dict[str, Any]:
@@ -193,8 +196,9 @@ async def observe(fleet: Fleet, journal: Journal, targets: Collection[str]) -> N
     before = {(o.target, o.host): o for name in targets for o in journal.observations(name)}
     head, _ = journal.head()
     routed = [target for name in targets if (target := fleet.targets[name]).routed is not None]
+    pace = Pace(ASKED_AT_ONCE, SLOW)
     answers = await asyncio.gather(
-        *(_ask(backend, fleet, host, asked, releases, before, head) for host, asked in hosts.items()),
+        *(_ask(backend, fleet, host, asked, releases, before, head, pace) for host, asked in hosts.items()),
         *(_ask_router(backend, target, journal, journal.router_observation(target.name)) for target in routed),
     )
     journal.observe([observation for answer in answers for observation in answer])
@@ -231,14 +235,18 @@ async def _ask(
     releases: dict[str, dict[str, Release]],
     before: dict[tuple[str, str], Observation],
     head: int,
+    pace: Pace,
 ) -> list[Observation]:
     done: list[Observation] = []
     try:
-        async with asyncio.timeout(LOOK):
+        async with pace.place() as turn, asyncio.timeout(LOOK) as clock:
             connection = await backend.connect(fleet.hosts[host], deadline=LOOK)
             try:
                 for target in targets:
                     done.append((await look(connection, target, releases[target.name], head)).observation)
+                    # A host that answers is asked to the end, however many targets it has.
+                    clock.reschedule(asyncio.get_running_loop().time() + LOOK)
+                    turn.moved()
             finally:
                 await leave(connection)
     except (BackendError, TimeoutError) as error:

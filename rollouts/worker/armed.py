@@ -196,9 +196,13 @@ def most_common(hosts: list[HostNow]) -> str | None:
     return max(sorted(set(running)), key=running.count) if running else None
 
 
+NAMED = 12  # hosts that a sentence names; of thousands it says how many
+
+
 def unreachable(lost: list[HostNow], total: int) -> CannotBegin:
     """In one sentence: how many, and the first one's reason."""
     first = lost[0].error or ""
-    more = f" (and {len(lost) - 1} more: {', '.join(h.host for h in lost[1:])})" if len(lost) > 1 else ""
+    others = [host.host for host in lost[1 : NAMED + 1]] + (["…"] if len(lost) > NAMED + 1 else [])
+    more = f" (and {len(lost) - 1} more: {', '.join(others)})" if len(lost) > 1 else ""
     why = f"{len(lost)} of {total} hosts can't be reached, nothing was changed: {first}{more}"
     return CannotBegin("unreachable", why, hosts={host.host: host.error or "" for host in lost})

@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any
 
 from quarterdeck.backends.errors import BackendError, Fenced, HostKeyRejected, HostLockBusy, LoginRefused, Unreachable
+from quarterdeck.backends.pacing import Pace
 from quarterdeck.config.model import OnUnreachable
 from quarterdeck.history.records import Step, StepState
 from quarterdeck.rollouts.plans.plan import BASTION, Action
@@ -29,6 +30,10 @@ log = logging.getLogger("quarterdeck.worker")
 LOCK_PATIENCE = 150.0  # seconds: longer than any switch may take
 QUICK_LOSS = 7.0  # seconds: lost sooner than keepalive can tell, so the other side closed it and may be back
 RESTART_PATIENCE = 15.0  # seconds that an sshd or an engine which is being restarted gets, while a host is brought back
+AT_ONCE = (
+    250  # hosts of a wave that begin together: the answers of thousands could not be read before their deadlines …
+)
+SLOW = 2.0  # … and a host that takes longer than so many seconds for a step gives its place to the next one
 QUICK_REFUSAL = 3.0  # seconds: nobody listens there just now; what takes longer hangs
 
 
@@ -77,12 +82,14 @@ class Waves(Safeguarding):
         chains: dict[str, list[Step]] = {}
         for step in steps:
             chains.setdefault(step.host, []).append(step)
-        await self._start([chain[0] for chain in chains.values()])
+        first = list(chains.values())[:AT_ONCE]
+        await self._start([chain[0] for chain in first])  # those behind them begin when it is their turn
+        pace, begun = Pace(AT_ONCE, SLOW), {chain[0].seq for chain in first}
 
         async def everything() -> None:
             async with asyncio.TaskGroup() as group:
                 for chain in chains.values():
-                    group.create_task(self._chain(chain, stop_at_failure, on_unreachable, progress))
+                    group.create_task(self._chain(chain, begun, pace, stop_at_failure, on_unreachable, progress))
 
         progress = _Progress(progress_deadline)
         running = asyncio.create_task(everything())
@@ -113,40 +120,54 @@ class Waves(Safeguarding):
             raise _worst(group) from group
 
     async def _chain(
-        self, chain: list[Step], stop_at_failure: bool, on_unreachable: OnUnreachable, progress: "_Progress"
+        self,
+        chain: list[Step],
+        begun: Collection[int],
+        pace: Pace,
+        stop_at_failure: bool,
+        on_unreachable: OnUnreachable,
+        progress: "_Progress",
     ) -> None:
-        for index, step in enumerate(chain):
-            # A deploy that loses a host is taken back at once, for the others' sake. A host that is being brought back holds up nobody,
-            # and may have nothing running: it is given the time that a restart takes.
-            patience = 0.0 if stop_at_failure or step.action == Action.FINISH else RESTART_PATIENCE
-            if index:
-                await self._start([step])
-            try:
-                outcome = await self._persistently(step, patience)
-            except asyncio.CancelledError:
-                await self._end(step, StepState.FAILED, {"error": "interrupted: what it did was not waited for"})
-                raise
-            except (StepFailed, BackendError, OSError) as error:
-                if isinstance(error, Fenced):
-                    raise
-                failure = self._as_failure(step, error)
-                untouched = {"untouched": True} if self._never_touched(step, failure) else {}
-                await self._end(step, StepState.FAILED, {"error": failure.why, **untouched})
-                if step.action == Action.FINISH:
-                    return  # cleaning up never fails a rollout
-                self.failures.append(failure)
-                if failure.unreachable:
-                    self.lost[step.host] = failure.why
-                    if on_unreachable is OnUnreachable.CONTINUE:
-                        await self._owe(step, failure)
-                        return
-                if stop_at_failure:
-                    raise failure from error
-                return
-            await self._end(step, StepState.DONE, outcome)
-            if step.action == Action.SWITCH:
-                await self._settle(step)
+        """The steps of one host, one after the other. ``begun``: those that are journalled as started already."""
+        for step in chain:
+            async with pace.place():
+                if step.seq not in begun:
+                    await self._start([step])
+                if not await self._carried_out(step, stop_at_failure, on_unreachable):
+                    return
             progress.made()
+
+    async def _carried_out(self, step: Step, stop_at_failure: bool, on_unreachable: OnUnreachable) -> bool:
+        """Whether the host's next step may follow. Raises ``StepFailed`` where that ends the wave, and ``Fenced``."""
+        # A deploy that loses a host is taken back at once, for the others' sake. A host that is being brought back holds up nobody,
+        # and may have nothing running: it is given the time that a restart takes.
+        patience = 0.0 if stop_at_failure or step.action == Action.FINISH else RESTART_PATIENCE
+        try:
+            outcome = await self._persistently(step, patience)
+        except asyncio.CancelledError:
+            await self._end(step, StepState.FAILED, {"error": "interrupted: what it did was not waited for"})
+            raise
+        except (StepFailed, BackendError, OSError) as error:
+            if isinstance(error, Fenced):
+                raise
+            failure = self._as_failure(step, error)
+            untouched = {"untouched": True} if self._never_touched(step, failure) else {}
+            await self._end(step, StepState.FAILED, {"error": failure.why, **untouched})
+            if step.action == Action.FINISH:
+                return False  # cleaning up never fails a rollout
+            self.failures.append(failure)
+            if failure.unreachable:
+                self.lost[step.host] = failure.why
+                if on_unreachable is OnUnreachable.CONTINUE:
+                    await self._owe(step, failure)
+                    return False
+            if stop_at_failure:
+                raise failure from error
+            return False
+        await self._end(step, StepState.DONE, outcome)
+        if step.action == Action.SWITCH:
+            await self._settle(step)
+        return True
 
     async def _persistently(self, step: Step, patience: float, since: float | None = None) -> dict[str, object]:
         """Once more on a new connection when the old one was cut (a restarted sshd); the op_id makes that harmless. ``patience``: for

@@ -17,6 +17,7 @@ from quarterdeck.backends.hosts.contract import Fence, SecretValues, Vitals
 from quarterdeck.backends.hosts.ssh.answer import Answer, parse
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
 from quarterdeck.backends.hosts.ssh.script import Script, build
+from quarterdeck.backends.pacing import Pace
 from quarterdeck.config.model import Health, Hook, HttpCheck, Logs, Runner, Slots
 from quarterdeck.config.release import Release, ResolvedArtifact
 from tests.backends.ssh.releases import IN_SLOTS, QUICK, quick_release
@@ -41,7 +42,7 @@ class Told(SshConnection):
     def __init__(self, stdout: bytes, stderr: bytes = b"", exit_status: int | None = 0) -> None:
         nothing: Any = None
         way: Any = _Way()
-        super().__init__("host", nothing, way, nothing)
+        super().__init__("host", nothing, way, nothing, Pace(1, patience=1.0))
         self.told = stdout, stderr, exit_status
         self.forwarding = False
 

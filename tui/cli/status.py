@@ -25,7 +25,7 @@ def declare_status(commands: "argparse._SubParsersAction[Parser]") -> None:
         run=run_status,
         description=(
             "What runs on every target, since when, by whom, how healthy it is, and whether the way back is open.\n\n"
-            "The hosts are asked, all at once; one that has not answered after 15 seconds is shown with what was\n"
+            "The hosts are asked, a hundred at once; one that gives no answer for 15 seconds is shown with what was\n"
             "last known of it and why. --cached asks nobody and shows what the journal knows.\n"
             "Marks: = ok, > rolling, x down, ~ degraded or drifted, ? unknown, # frozen: no deploy begins there."
         ),

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -12,14 +13,25 @@ import msgspec
 from quarterdeck.backends.errors import Unreachable
 from quarterdeck.backends.hosts.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES, prefix_can_be_cut
 from quarterdeck.backends.hosts.ssh.host_keys import UnreadableFile
+from quarterdeck.backends.hosts.ssh.open_files import OpenFiles
 from quarterdeck.backends.hosts.ssh.refusals import KeyWatch, explain
 from quarterdeck.backends.hosts.ssh.way import Destination, Way, find_way, parse_destination
+from quarterdeck.backends.pacing import Pace
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.ssh.connection import SshConnection
 
 HANDSHAKES_AT_ONCE: Final = 10
 """Per server or jump host: OpenSSH's ``MaxStartups`` drops more by default."""
+
+CONNECTING_AT_ONCE: Final = 100
+"""Hosts in all: of thousands that begin together none would be done within its deadline. A handshake is some milliseconds of processor."""
+
+UPLOADS_AT_ONCE: Final = 50
+"""Each has pieces of the archive in memory, and its share of the line: of thousands that begin together none would end in time."""
+
+_SLOW_HANDSHAKE: Final = 1.0  # seconds until a host that has not answered gives its place to the next one
+_SLOW_UPLOAD: Final = 2.0  # seconds without a further piece
 
 _TRIES: Final = 6
 _KEEPALIVE_SECONDS: Final = 3
@@ -73,16 +85,42 @@ class SshBackend:
     def __init__(self, ssh_config: Sequence[Path] = (), known_hosts: Sequence[Path] = ()) -> None:
         self._config = [path.expanduser() for path in ssh_config]
         self._known_hosts = tuple(known_hosts)
-        self._handshakes: dict[object, asyncio.Semaphore] = {}
+        self._connecting = Pace(CONNECTING_AT_ONCE, _SLOW_HANDSHAKE)
+        self._uploads = Pace(UPLOADS_AT_ONCE, _SLOW_UPLOAD)
+        self._open_files = OpenFiles()
+        self._handshakes: dict[object, Pace] = {}
         self._jumps: dict[object, _Jump] = {}
 
     async def connect(self, host: Reachable, *, deadline: float = 20.0) -> "SshConnection":
-        """An open connection, logged in. Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``."""
+        """An open connection, logged in. ``deadline``: seconds, without those that are waited for others to have connected. Raises
+        ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``."""
+        async with self._connecting.place():
+            self._open_files.take(host.name, _ACTION)
+            try:
+                way, connection, release = await self._connected(host, deadline)
+            except BaseException:
+                self._open_files.give_back()
+                raise
+        # Not needed for the handshakes, which take longer.
+        from quarterdeck.backends.hosts.ssh.connection import SshConnection
+
+        is_open = True
+
+        async def closed() -> None:
+            nonlocal is_open
+            if is_open:
+                is_open = False
+                self._open_files.give_back()
+            await release()
+
+        return SshConnection(host.name, connection, way, closed, self._uploads)
+
+    async def _connected(self, host: Reachable, deadline: float) -> tuple[Way, asyncssh.SSHClientConnection, Release]:
         way: Way | None = None
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(deadline) as clock:
                 way = await self._way(host.name, parse_destination(host.ssh))
-                connection, release = await self._open(host.name, way, ())
+                return way, *(await self._open(host.name, way, (), clock))
         except TimeoutError:
             raise Unreachable(
                 host.name,
@@ -96,10 +134,6 @@ class SshBackend:
             unreadable = isinstance(error, UnreadableFile)
             advice = _LET_READ if unreadable else "correct the host's ssh entry or ~/.ssh/config"
             raise Unreachable(host.name, _ACTION, str(error), advice=advice) from None
-        # Not needed for the handshakes, which take longer.
-        from quarterdeck.backends.hosts.ssh.connection import SshConnection
-
-        return SshConnection(host.name, connection, way, release)
 
     async def _way(self, host: str, destination: Destination) -> Way:
         try:
@@ -114,9 +148,9 @@ class SshBackend:
             ) from None
 
     async def _open(
-        self, host: str, way: Way, through: tuple[Destination, ...]
+        self, host: str, way: Way, through: tuple[Destination, ...], clock: asyncio.Timeout | None
     ) -> tuple[asyncssh.SSHClientConnection, Release]:
-        """The connection, and what gives its jump hosts back."""
+        """The connection, and what gives its jump hosts back. ``clock``: the deadline, which stands still while others have their turn."""
         if len(through) > _JUMPS_AT_MOST or set(way.jumps) & set(through):
             raise Unreachable(
                 host,
@@ -126,7 +160,7 @@ class SshBackend:
             )
         if not way.jumps:
             limit = self._limit((way.address, way.port) if not way.proxy_command else "proxy commands")
-            return await self._handshake(host, way, (), limit), _nothing
+            return await self._handshake(host, way, (), limit, clock), _nothing
         key = way.jumps
         jump = self._jumps.get(key)
         if jump is None or _unusable(jump.opening):
@@ -144,7 +178,7 @@ class SshBackend:
 
         try:
             chain = await asyncio.shield(shared.opening)
-            return await self._handshake(host, way, chain.connections[-1], self._limit(key)), give_back
+            return await self._handshake(host, way, chain.connections[-1], self._limit(key), clock), give_back
         except BaseException:
             await give_back()
             raise
@@ -158,10 +192,10 @@ class SshBackend:
                 name = f"{host} (through {destination.name})"
                 if not chain.connections:
                     # Only the first may have a jump host of its own: the others are reached through the one before.
-                    connection, chain.release = await self._open(name, way, (*through, destination))
+                    connection, chain.release = await self._open(name, way, (*through, destination), None)
                 else:
                     connection = await self._handshake(
-                        name, way, chain.connections[-1], self._limit((way.address, way.port))
+                        name, way, chain.connections[-1], self._limit((way.address, way.port)), None
                     )
                 chain.connections.append(connection)
         except BaseException:
@@ -169,17 +203,17 @@ class SshBackend:
             raise
         return chain
 
-    def _limit(self, key: object) -> asyncio.Semaphore:
-        return self._handshakes.setdefault(key, asyncio.Semaphore(HANDSHAKES_AT_ONCE))
+    def _limit(self, key: object) -> Pace:
+        return self._handshakes.setdefault(key, Pace(HANDSHAKES_AT_ONCE, _SLOW_HANDSHAKE))
 
     async def _handshake(
-        self, host: str, way: Way, tunnel: object, limit: asyncio.Semaphore
+        self, host: str, way: Way, tunnel: object, limit: Pace, clock: asyncio.Timeout | None
     ) -> asyncssh.SSHClientConnection:
         """Connects and logs in. A handshake that the server drops (too many at once) is tried again after a random wait."""
         for attempt in range(_TRIES):
             watch = KeyWatch()
             try:
-                async with limit:
+                async with _in_line(limit, clock):
                     connection = await asyncssh.connect(
                         way.destination.name,
                         way.destination.port or (),
@@ -236,6 +270,22 @@ class SshBackend:
             "connect_timeout": None,  # the caller's deadline holds for everything
             "login_timeout": 60,
         }
+
+
+@asynccontextmanager
+async def _in_line(limit: Pace, clock: asyncio.Timeout | None) -> AsyncIterator[None]:
+    """A place, with the time that was left before it was waited for."""
+    until = clock.when() if clock is not None else None
+    if clock is None or until is None:
+        async with limit.place():
+            yield
+        return
+    loop = asyncio.get_running_loop()
+    left = until - loop.time()
+    clock.reschedule(None)
+    async with limit.place():
+        clock.reschedule(loop.time() + left)
+        yield
 
 
 async def _nothing() -> None:

@@ -56,6 +56,7 @@ from quarterdeck.backends.hosts.ssh.staging import archive_needs, chunks, compre
 from quarterdeck.backends.hosts.ssh.vitals import read_vitals
 from quarterdeck.backends.hosts.ssh.way import Way
 from quarterdeck.backends.numbers import number_in
+from quarterdeck.backends.pacing import Pace
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
@@ -72,9 +73,15 @@ class SshConnection:
     """An open connection to one host. Made by ``SshBackend.connect``."""
 
     def __init__(
-        self, host: str, connection: asyncssh.SSHClientConnection, way: Way, release: Callable[[], Awaitable[None]]
+        self,
+        host: str,
+        connection: asyncssh.SSHClientConnection,
+        way: Way,
+        release: Callable[[], Awaitable[None]],
+        uploads: Pace,
     ) -> None:
         self._host = host
+        self._uploads = uploads
         self._connection = connection
         self._release = release
         self._executions = 0
@@ -242,9 +249,11 @@ class SshConnection:
             "wait": str(int(_LONGEST_WAIT)),
             "unique": hashlib.sha256(f"{fence.holder}{time.time_ns()}".encode()).hexdigest()[:12],
         }
-        answer = await self.run(
-            action, "stage", values, deadline=deadline, extra=writing_function(files), payload=chunks(archive)
-        )
+        extra = writing_function(files)
+        async with self._uploads.place() as turn:
+            answer = await self.run(
+                action, "stage", values, deadline=deadline, extra=extra, payload=chunks(archive, turn.moved)
+            )
         if not answer.has("already"):
             require(self._host, action, answer, epoch=fence.epoch)
         self._verified.add((values["path"], release.id))

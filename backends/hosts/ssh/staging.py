@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -26,21 +26,52 @@ def archive_needs(file: BinaryIO, size: int) -> int:
     return size + unpacked
 
 
-async def chunks(archive: Path) -> AsyncIterator[bytes]:
-    """The archive piece by piece. What the kernel has in memory is taken at once, the rest is read in a thread: many hosts are
-    sent the same file, and only the first one waits for the disk.
+class _Opened:
+    """An archive that is being sent to one host or many: open once."""
+
+    def __init__(self, archive: Path) -> None:
+        self.opening = asyncio.create_task(asyncio.to_thread(os.open, archive, os.O_RDONLY | os.O_CLOEXEC))
+        self.users = 0
+
+    def close(self) -> None:
+        if not self.opening.done():
+            self.opening.add_done_callback(_close)  # whoever asked for it has left meanwhile
+        else:
+            _close(self.opening)
+
+
+def _close(opening: "asyncio.Task[int]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
+
+
+_opened: dict[tuple[asyncio.AbstractEventLoop, Path], _Opened] = {}
+
+
+async def chunks(archive: Path, moved: Callable[[], None]) -> AsyncIterator[bytes]:
+    """The archive piece by piece; ``moved`` is called when one was taken. What the kernel has in memory is taken at once, the rest is read
+    in a thread: many hosts are sent the same file, and only the first one waits for the disk.
     """
-    descriptor = await asyncio.to_thread(os.open, archive, os.O_RDONLY | os.O_CLOEXEC)
+    key = asyncio.get_running_loop(), archive
+    opened = _opened.get(key)
+    if opened is None:
+        opened = _opened[key] = _Opened(archive)
+    opened.users += 1
     position = 0
     try:
+        descriptor = await asyncio.shield(opened.opening)
         while piece := _in_memory(descriptor, position) or await asyncio.to_thread(
             os.pread, descriptor, _PIECE, position
         ):
             position += len(piece)
+            moved()
             yield piece
             await asyncio.sleep(0)  # the other hosts' turn
     finally:
-        os.close(descriptor)
+        opened.users -= 1
+        if opened.users == 0:
+            del _opened[key]
+            opened.close()
 
 
 def _in_memory(descriptor: int, position: int) -> bytes:
