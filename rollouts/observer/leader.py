@@ -53,6 +53,7 @@ class Leader:
         self._pace = pace
         self._findings = Findings()
         self._written: dict[tuple[str, str], tuple[Observation, float]] = {}
+        self._by_host = by_host(fleet)
         self._watches: dict[str, HostWatch] = {}
         self._ways = Ways(fleet, clerk, hold=pace.hold)
         self._routers: RouterWatches | None = None  # None: no target is behind one
@@ -84,7 +85,7 @@ class Leader:
         async with asyncio.TaskGroup() as group:
             if self._routers is not None:
                 self._routers.start(group)
-            for host, targets in by_host(self.fleet).items():
+            for host, targets in self._by_host.items():
                 watch = HostWatch(self.fleet.hosts[host], targets, backend, self._known, self._findings)
                 self._watches[host] = watch
                 group.create_task(watch.run(), name=f"watch {host}")
@@ -114,7 +115,7 @@ class Leader:
         wanted = intervals(self.fleet, presences, moving, self._pace)
         shown = figured(self.fleet, presences)
         for host, watch in self._watches.items():
-            every = {name: wanted[name] for name in by_host(self.fleet)[host]}
+            every = {name: wanted[name] for name in self._by_host[host]}
             often = min(every.values()) <= self._pace.chosen
             watch.want(every, self._pace.vitals if often else max(30.0, min(every.values())), shown.intersection(every))
             if changed & every.keys():

@@ -23,6 +23,7 @@ class Pace(msgspec.Struct, frozen=True):
     rest: float = 60.0
     vitals: float = 5.0  # of hosts of chosen targets; of the others at most as often as they are looked at
     many: int = 50
+    looks: float = 20.0  # a second at most at what nobody has open: each is a login, and some milliseconds of processor
     hold: float = 30.0  # that a way back must stay closed, or open again, before it is told
 
 
@@ -30,7 +31,8 @@ def intervals(fleet: Fleet, presences: Iterable[Presence], moving: Collection[st
     """Seconds between two looks, for every target of the fleet."""
     here = list(presences)
     close = {one.target for one in here} | set(moving)
-    other = pace.shown if _listed(fleet, here, pace) else pace.rest
+    placed = sum(len(target.hosts) for target in fleet.targets.values())
+    other = pace.shown if _listed(fleet, here, pace) else max(pace.rest, placed / pace.looks)
     return {name: pace.chosen if name in close else other for name in fleet.targets}
 
 

@@ -43,6 +43,13 @@ def test_what_nobody_sees_and_what_is_too_much_is_looked_at_rarely() -> None:
     assert set(intervals(fleet(3), [], set(), Pace()).values()) == {60.0}
 
 
+def test_of_thousands_what_nobody_has_open_is_looked_at_as_often_as_one_process_can() -> None:
+    """Three services on 400 hosts are 1200 looks, a minute's worth; on 4000 hosts they take ten. What is open is not looked at less."""
+    assert set(intervals(fleet(400), [], set(), Pace()).values()) == {60.0}
+    found = intervals(fleet(4000), [presence("overview", "production/api")], set(), Pace())
+    assert list(found.values()) == [2.0, 600.0, 600.0]
+
+
 def test_asking_anew_is_about_what_somebody_sees() -> None:
     listed, one = presence("overview", None), presence("logs", "production/api")
     assert len(on_screen(fleet(3), [listed, one], Pace())) == 3
