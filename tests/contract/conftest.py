@@ -8,8 +8,9 @@ import pytest
 
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from tests.contract.place import Place
-from tests.contract.places import AnyHost, DockerTarget, SlotTarget, SshTarget, SwarmTarget
+from tests.contract.places import AnyHost, DockerTarget, SlotTarget, SshTarget, SwarmTarget, SyntheticTarget
 from tests.sshd import SshdFleet
+from tests.synthetic.world import World
 
 
 @pytest.fixture
@@ -22,9 +23,20 @@ async def place(sshd_fleet: SshdFleet, tmp_path: Path) -> AsyncIterator[Place]:
 
 
 _DOCKER = pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(240)])
-
-
 _SWARM = pytest.param("swarm", marks=[pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(240)])
+
+_RUNS_NOTHING = "a synthetic host runs no command"
+NOT_OF_SYNTHETIC_HOSTS = {
+    "test_a_hook_gives_its_status_and_output_once": _RUNS_NOTHING,
+    "test_the_status_and_both_outputs_are_the_commands_own": _RUNS_NOTHING,
+    "test_every_argument_arrives_as_it_is": _RUNS_NOTHING,
+    "test_bytes_come_unchanged_and_all_of_them": _RUNS_NOTHING,
+    "test_input_goes_in_and_its_end_is_told": _RUNS_NOTHING,
+    "test_a_command_is_ended_when_its_time_is_over": _RUNS_NOTHING,
+    "test_a_command_ends_with_its_reader": _RUNS_NOTHING,
+    "test_on_a_terminal_it_is_one_with_its_size": _RUNS_NOTHING,
+}
+"""All other tests of ``any_host`` are kept by a synthetic host as by a real one. Those of ``beside`` are not about it: it has no slots."""
 
 
 def _target(request: pytest.FixtureRequest) -> AnyHost:
@@ -33,11 +45,16 @@ def _target(request: pytest.FixtureRequest) -> AnyHost:
     if request.param == "docker":
         request.getfixturevalue("at_once")
         return DockerTarget(request.getfixturevalue("box"))
+    if request.param == "synthetic":
+        why = NOT_OF_SYNTHETIC_HOSTS.get(request.node.originalname)
+        if why is not None:
+            pytest.skip(why)
+        return SyntheticTarget(World(), request.getfixturevalue("tmp_path"))
     kind = SshTarget if request.param == "ssh" else SlotTarget
     return kind(request.getfixturevalue("place"))
 
 
-@pytest.fixture(params=["ssh", "slots", _DOCKER, _SWARM])
+@pytest.fixture(params=["ssh", "slots", _DOCKER, _SWARM, "synthetic"])
 def any_host(request: pytest.FixtureRequest) -> AnyHost:
     return _target(request)
 

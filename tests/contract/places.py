@@ -10,11 +10,13 @@ from quarterdeck.backends.hosts.contract import Connection, Fence, SecretValues,
 from quarterdeck.config.container import PublishedPort
 from quarterdeck.config.model import Commands, Hook, Runner, Slots
 from quarterdeck.config.release import Release
-from tests.backends.ssh.releases import IN_SLOTS, QUICK, SERVES_IN_SLOTS, http_release
+from tests.backends.ssh.releases import IN_SLOTS, QUICK, SERVES_IN_SLOTS, http_release, quick_release
 from tests.boxes import HEALTH, Box
 from tests.contract.place import Place
 from tests.sshd import free_range
 from tests.swarm_field import SHOWN, Field, connect
+from tests.synthetic.connection import SyntheticConnection
+from tests.synthetic.world import World
 
 NO_SECRETS = SecretValues()
 BROKEN = Commands(start="echo oops; exit 7", stop="exit 9")
@@ -135,6 +137,33 @@ class SlotTarget(SshTarget):
     @property
     def running(self) -> list[str]:
         return sorted(file.read_text().strip() for file in (self.place.path / "shared").glob("running.*"))
+
+
+@dataclass
+class SyntheticTarget(AnyHost):
+    """In memory, for simulations: what is said of thousands of hosts stands on this being a host like the others."""
+
+    world: World
+    files: Path
+
+    def __post_init__(self) -> None:
+        self.target = "test/web"
+        self.path = "/srv/web"
+        self.connection = SyntheticConnection(self.world, self.world.host("web-1"))
+
+    def release(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
+        release, archive = quick_release(self.files, version, Path(self.path), commands=BROKEN if broken else QUICK)
+        if broken:
+            self.world.broken[release.id] = (7, "oops")
+        return release, archive
+
+    @property
+    def running(self) -> list[str]:
+        running = self.world.host("web-1").of(self.target).running
+        return [] if running is None else [running]
+
+    async def another(self) -> Connection:
+        return SyntheticConnection(self.world, self.world.host("web-1"))
 
 
 @dataclass
