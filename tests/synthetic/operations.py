@@ -17,6 +17,7 @@ class Operation(StrEnum):
 class Trouble(StrEnum):
     REFUSED = "refused"  # nobody listens there
     SILENT = "silent"  # never answers
+    FAILS = "fails"  # answers at once that a command of it ended with 7
     CUT = "cut"  # the connection is lost after the host has done it
 
 

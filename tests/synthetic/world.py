@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from quarterdeck.backends.errors import CommandTimedOut, Unreachable
+from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, Unreachable
 from quarterdeck.backends.hosts.contract import KeptRelease
 from quarterdeck.backends.hosts.opening import AnyHost, Hosts
 from tests.synthetic.connection import SyntheticConnection
@@ -53,6 +53,8 @@ class World:
         try:
             if trouble is Trouble.REFUSED:
                 raise Unreachable(host, action, "it refused the connection")
+            if trouble is Trouble.FAILS:
+                raise CommandFailed(host, action, "it ended with status 7", exit_status=7)
             latency = self.latencies.get(operation, Latency()).drawn(self._chance)
             if trouble is Trouble.SILENT or latency > deadline:
                 await asyncio.sleep(deadline)
