@@ -79,6 +79,16 @@ class Operator(msgspec.Struct, frozen=True):
         return self.login or self.name
 
 
+class Working(msgspec.Struct, frozen=True):
+    """As much of a rollout as writing about its steps needs: nothing that grows with its hosts."""
+
+    id: int
+    target: str
+    state: RolloutState
+    epoch: int
+    plan_hash: str
+
+
 class Rollout(msgspec.Struct, frozen=True):
     """A target on its way from one release to another. ``outcome`` is the sentence why it ended or stands still."""
 

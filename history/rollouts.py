@@ -8,7 +8,7 @@ from quarterdeck.history.asked import Asked
 from quarterdeck.history.chain import from_text, plain, to_text
 from quarterdeck.history.clock import boot_id, boottime, now
 from quarterdeck.history.errors import EpochLost, RequestRefused, TargetBusy, UnknownRollout, Withdrawn
-from quarterdeck.history.records import ENDED, Rollout, RolloutKind, RolloutState, Worker
+from quarterdeck.history.records import ENDED, Rollout, RolloutKind, RolloutState, Worker, Working
 
 ENDED_SQL = "('succeeded', 'rolled_back', 'failed', 'cancelled', 'superseded')"
 ACTIVE_SQL = "state NOT IN ('armed', 'succeeded', 'rolled_back', 'failed', 'cancelled', 'superseded')"
@@ -259,6 +259,13 @@ class Rollouts(Asked):
         """Raises ``UnknownRollout``."""
         return self._known(id)
 
+    def state_of(self, rollout: int) -> RolloutState:
+        """Its state alone, for who asks often. Raises ``UnknownRollout``."""
+        row = self._row("SELECT state FROM rollout WHERE id = ?", (rollout,))
+        if row is None:
+            raise UnknownRollout(rollout)
+        return RolloutState(row[0])
+
     def rollouts(self, target: str | None = None, limit: int = 50, active_only: bool = False) -> list[Rollout]:
         """Rollouts, the newest first."""
         conditions = [*(["r.target = ?"] if target is not None else []), *(["r." + ACTIVE_SQL] if active_only else [])]
@@ -379,7 +386,7 @@ class Rollouts(Asked):
         """Raises ``EpochLost`` unless ``epoch`` is the rollout's and still the highest of its target."""
         self._check_epoch(self._known(rollout), epoch)
 
-    def _check_epoch(self, found: Rollout, epoch: int) -> None:
+    def _check_epoch(self, found: Rollout | Working, epoch: int) -> None:
         """Raises ``EpochLost`` unless ``epoch`` is the rollout's and still the highest of its target."""
         fence = self._fence(found.target)
         if fence == epoch == found.epoch:
@@ -397,9 +404,13 @@ class Rollouts(Asked):
             taker = f"rollout {other.id} ({other.kind}) of {other.requested_by}"
         raise EpochLost(found.id, epoch, fence, taker)
 
-    def _working(self, rollout: int, epoch: int) -> Rollout:
-        """The rollout, whose epoch still holds and which has not ended — or has ended well: telling the hosts comes afterwards."""
-        found = self._known(rollout)
+    def _working(self, rollout: int, epoch: int) -> Working:
+        """The rollout, whose epoch still holds and which has not ended — or has ended well: telling the hosts comes afterwards. Without its
+        plan and options, which grow with its hosts: each of their steps asks."""
+        row = self._row("SELECT id, target, state, epoch, plan_hash FROM rollout WHERE id = ?", (rollout,))
+        if row is None:
+            raise UnknownRollout(rollout)
+        found = Working(row[0], row[1], RolloutState(row[2]), row[3], row[4])
         self._check_epoch(found, epoch)
         if found.state in ENDED and found.state not in (RolloutState.SUCCEEDED, RolloutState.ROLLED_BACK):
             raise RequestRefused(f"rollout {rollout} has ended: {found.state}")

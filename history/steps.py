@@ -7,7 +7,7 @@ from typing import Any
 from quarterdeck.history.chain import from_text, to_text
 from quarterdeck.history.clock import now
 from quarterdeck.history.errors import RequestRefused
-from quarterdeck.history.records import NewStep, Rollout, Step, StepState
+from quarterdeck.history.records import NewStep, Step, StepState, Working
 from quarterdeck.history.standings import Standings
 
 COLUMNS = "rollout, seq, host, action, batch, body, op_id, state, attempt, epoch, outcome, started, ended"
@@ -123,7 +123,7 @@ class Steps(Standings):
 
         return self._write(change, rollout=rollout)
 
-    def _end(self, found: Rollout, epoch: int, seq: int, state: StepState, outcome: dict[str, Any]) -> None:
+    def _end(self, found: Working, epoch: int, seq: int, state: StepState, outcome: dict[str, Any]) -> None:
         if state not in (StepState.DONE, StepState.FAILED, StepState.SKIPPED):
             raise ValueError(state)
         step = self._step(found.id, seq)

@@ -16,8 +16,7 @@ def await_state(journal: Journal, rollout: int, states: Collection[RolloutState]
         now_version = journal.data_version()
         if now_version != version:
             version = now_version
-            now = journal.rollout(rollout)
-            if now.state in states:
+            if journal.state_of(rollout) in states and (now := journal.rollout(rollout)).state in states:
                 return now
         if time.monotonic() >= deadline:
             return None
@@ -34,7 +33,7 @@ def follow(journal: Journal, rollout: int, after: int = 0, timeout: float | None
         now_version = journal.data_version()
         if now_version != version:
             version = now_version
-            ended = journal.rollout(rollout).state in ENDED
+            ended = journal.state_of(rollout) in ENDED
             while events := journal.events(after, rollout=rollout, limit=500):
                 after = events[-1].seq
                 yield from events

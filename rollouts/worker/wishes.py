@@ -47,7 +47,7 @@ class Wishes:
             await asyncio.sleep(EAGER if self.eager else CALM)
 
     def _read(self) -> None:
-        if self._journal.reader.rollout(self._rollout).state is RolloutState.SUPERSEDED:
+        if self._journal.reader.state_of(self._rollout) is RolloutState.SUPERSEDED:
             self.overtaken.set()
         waiting = self._journal.reader.open_requests(self._rollout)
         fresh = {request.id: request for request in waiting if request.id not in self._answered}
