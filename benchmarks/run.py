@@ -183,6 +183,23 @@ def _screen(file: Path, *, quick: bool, write_docs: bool) -> int:
     return 0
 
 
+def _scale(chosen: argparse.Namespace) -> int:
+    from benchmarks.scale import measure
+
+    try:
+        results = measure(machine(), say, quick=chosen.quick, program=chosen.qd)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    file = chosen.json.with_name("bench-scale.json") if chosen.json.name == "bench.json" else chosen.json
+    results.write(file)
+    if chosen.write_docs:
+        results.write_into(ROOT / "docs" / "performance.md")
+    print(results.text())
+    say(f"written: {file}")
+    return 0
+
+
 def _docker(chosen: argparse.Namespace) -> int:
     from benchmarks.docker_all import measure
 
@@ -219,6 +236,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--routers", action="store_true", help="what clients notice behind routers (as root)")
     parser.add_argument("--swarm", action="store_true", help="a Docker Swarm beside its own way back (as root)")
     parser.add_argument("--journal", action="store_true", help="what reads a journal of a million events")
+    parser.add_argument("--scale", action="store_true", help="fleets of 500 and 5,000 hosts, most of them in memory")
     parser.add_argument("--only-floor", action="store_true", help="without qd")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "build" / "bench.json", help="where the figures go (build/bench.json)"
@@ -231,8 +249,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(
             "--others is about deploys and rollbacks over SSH, --screen about the control room, --docker about engines"
         )
-    if chosen.screen and chosen.docker:
-        parser.error("--screen and --docker: one after the other")
+    if chosen.screen + chosen.docker + chosen.scale > 1:
+        parser.error("--screen, --docker and --scale: one after the other")
+    if chosen.others and chosen.scale:
+        parser.error("--others is about deploys and rollbacks over SSH, --scale about fleets")
     chosen.rounds = max(1, chosen.rounds)
     if chosen.quick:
         chosen.hosts, chosen.rounds = [5, 20], 1
@@ -248,6 +268,8 @@ def main() -> int:
         return _screen(chosen.json, quick=chosen.quick, write_docs=chosen.write_docs)
     if chosen.docker:
         return _docker(chosen)
+    if chosen.scale:
+        return _scale(chosen)
     if chosen.routers:
         from benchmarks import routed
 

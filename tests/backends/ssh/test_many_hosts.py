@@ -20,6 +20,7 @@ from quarterdeck.backends.hosts.ssh import backend as ssh_backend
 from quarterdeck.backends.hosts.ssh import connection as ssh_connection
 from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.backends.hosts.ssh.connection import SshConnection
+from quarterdeck.backends.hosts.ssh.staging import chunks
 from quarterdeck.config.model import Host
 from tests.backends.ssh.releases import quick_release
 from tests.sshd import SshdFleet
@@ -128,7 +129,7 @@ async def test_so_many_uploads_at_once_from_one_open_file(
     """Seen to fail (five at once) without the place that an upload takes."""
     monkeypatch.setattr(ssh_backend, "UPLOADS_AT_ONCE", 2)
     monkeypatch.setattr(ssh_backend, "_SLOW_UPLOAD", BOUND)
-    uploads, descriptors, chunks = Counted(), 0, ssh_connection.chunks
+    uploads, descriptors = Counted(), 0
 
     async def counting(archive: Path, moved: Callable[[], None]) -> AsyncIterator[bytes]:
         nonlocal descriptors
