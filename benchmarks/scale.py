@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.big_fleet import Size, make_big_fleet
 from benchmarks.processes import ROOT, cost_of, prepare_environment
-from benchmarks.report import CONNECTING, FLOOR
+from benchmarks.report import ARMED, COLD, CONNECTING, FLOOR
 from benchmarks.screen import Watched
 from benchmarks.screen_start import environment_in
 
@@ -81,11 +81,13 @@ class Scale:
                 "| what | seconds | / floor | peak MB of the worker |",
                 "|---|---|---|---|",
             ]
-            for what in (FLOOR, CONNECTING, "qd, armed", "qd, cold"):
-                if f"rollback {what}" in told:
-                    took = told[f"rollback {what}"]
-                    peak = f"{told[f'peak {what}']:.0f}" if told.get(f"peak {what}") else ""
-                    lines.append(f"| rollback: {what} | {took:.2f} | {took / told[f'rollback {FLOOR}']:.2f} | {peak} |")
+            for method in (FLOOR, CONNECTING, ARMED, COLD):
+                if f"rollback {method}" in told:
+                    took = told[f"rollback {method}"]
+                    peak = f"{told[f'peak {method}']:.0f}" if told.get(f"peak {method}") else ""
+                    lines.append(
+                        f"| rollback: {method} | {took:.2f} | {took / told[f'rollback {FLOOR}']:.2f} | {peak} |"
+                    )
             lines.append("")
         lines += [f"- not measured: {one}" for one in self.skipped]
         return "\n".join(lines).rstrip()

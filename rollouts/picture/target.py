@@ -66,13 +66,25 @@ class TargetSeen(msgspec.Struct, frozen=True):
     owed: tuple[Debt, ...] = ()  # hosts that could not be finished
     router: RouterSeen | None = None  # None: there is none, or nothing is known of it
     drill: Drilled | None = None  # the last one that went well
-    mark: Mark = Mark.NOTHING  # derived once, whatever is given: every pane asks for it, several times a frame
-    tasks: tuple[int, int] | None = None  # likewise, where a host of it is a Swarm that was seen: see ``counted``
+    # Derived once, whatever is given: every pane asks for them, several times a frame, and a target may have a thousand hosts.
+    mark: Mark = Mark.NOTHING
+    oldest: str | None = None  # when the host that was seen longest ago was seen; None: one was never seen
+    healthy: int = 0  # hosts
+    unasked: bool = False  # whether one of them can't be asked
+    on_swarm: bool = False  # whether a host of it is a Swarm that was seen: then tasks are counted and not hosts
+    # How many of its hosts run its release, and how many there are; of a Swarm, of the tasks that it should have. There one that a rollout
+    # has replaced already runs as well.
+    counted: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "mark", self._mark())
-        on_swarm = any(host.swarm is not None for host in self.hosts)
-        msgspec.structs.force_setattr(self, "tasks", self._counted() if on_swarm else None)
+        times = [host.seen for host in self.hosts]
+        oldest = None if not times or None in times else min(str(time) for time in times)
+        msgspec.structs.force_setattr(self, "oldest", oldest)
+        msgspec.structs.force_setattr(self, "healthy", [host.health for host in self.hosts].count("healthy"))
+        msgspec.structs.force_setattr(self, "unasked", any(host.error for host in self.hosts))
+        msgspec.structs.force_setattr(self, "on_swarm", any(host.swarm is not None for host in self.hosts))
+        msgspec.structs.force_setattr(self, "counted", self._counted())
 
     def _mark(self) -> Mark:
         """One value, derived here only. What is going on comes first, then what is wrong, then what is not known."""
@@ -107,17 +119,6 @@ class TargetSeen(msgspec.Struct, frozen=True):
             case _:
                 return "ok"
 
-    @property
-    def on_swarm(self) -> bool:
-        """Whether tasks are counted and not hosts."""
-        return self.tasks is not None
-
-    @property
-    def counted(self) -> tuple[int, int]:
-        """How many of its hosts run its release, and how many there are; of a Swarm, of the tasks that it should have. There one that a
-        rollout has replaced already runs as well."""
-        return self.tasks if self.tasks is not None else self._counted()
-
     def _counted(self) -> tuple[int, int]:
         running, total = 0, 0
         coming = self.moving.rollout.to_release if self.moving is not None else None
@@ -129,12 +130,6 @@ class TargetSeen(msgspec.Struct, frozen=True):
                 running += host.swarm.running(self.release, coming)
                 total += max(host.swarm.wanted, 1)
         return running, total
-
-    @property
-    def oldest(self) -> str | None:
-        """When the host that was seen longest ago was seen; None when one was never seen."""
-        times = [host.seen for host in self.hosts]
-        return None if not times or None in times else min(str(time) for time in times)
 
 
 def target_seen(

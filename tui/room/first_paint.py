@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from quarterdeck.tui.room.rows import Row
 
 SCREEN: Final = 2  # standard error: the screen library draws there as well
-_FLAGS: Final = {"--read-only", "--slow", "--mouse", "--debug"}
+_FLAGS: Final = {"--read-only", "--slow", "--mouse", "--debug", "--cached"}
 _SHELL: "list[Any] | None" = None  # the terminal's settings as the shell had them, while they are changed
 _PAINTED: "Picture | None" = None
 

@@ -38,7 +38,7 @@ def live(picture: Picture, way: Way, now: datetime) -> Span:
         return (
             Span(f"LIVE {coarse(seconds)}", Role.OK) if seconds < STALE else Span(f"STALE {coarse(seconds)}", Role.BAD)
         )
-    newest = max((host.seen for seen in picture.targets.values() for host in seen.hosts if host.seen), default=None)
+    newest = _hosts(picture).newest
     old = f" {age(newest, now)} old" if newest else ""
     if way.read_only:
         return Span(f"READ-ONLY no observer{old}", Role.WARN)
@@ -47,21 +47,53 @@ def live(picture: Picture, way: Way, now: datetime) -> Span:
     return Span(f"STALE{old}" if newest else "NOT SEEN YET", Role.WARN)
 
 
-def reachable(picture: Picture, now: datetime) -> tuple[int, int, str]:
-    """How many hosts can be asked, how many there are, and the one that has been lost longest: ``mail-1 stale 7m``."""
+class _Hosts(msgspec.Struct, frozen=True):
+    """What a picture says of all hosts, whatever the time is. ``newest``: when one was seen last; empty: none ever was. ``lost``: the one
+    that has been lost longest, and when it was seen last."""
+
+    picture: Picture
+    newest: str
+    fine: int
+    total: int
+    others_lost: int
+    lost: str
+    lost_seen: str
+
+
+_known: _Hosts | None = None  # of the last picture: a header is built far more often than a picture is made
+
+
+def _hosts(picture: Picture) -> _Hosts:
+    global _known
+    if _known is not None and _known.picture is picture:
+        return _known
     fine: set[str] = set()
     seen: dict[str, str] = {}
+    newest = ""
     for target in picture.targets.values():
         for host in target.hosts:
-            seen[host.host] = max(seen.get(host.host, ""), host.seen or "")
-            if host.error is None and host.seen is not None:
-                fine.add(host.host)
-    lost = sorted(seen.keys() - fine, key=lambda name: (seen[name] or "~", name))  # those never seen come last
+            time, name = host.seen or "", host.host
+            if time > seen.setdefault(name, ""):
+                seen[name] = time
+                if time > newest:
+                    newest = time
+            if time and host.error is None:
+                fine.add(name)
+    # Those that were never seen come last.
+    lost = min(seen.keys() - fine, key=lambda name: (seen[name] or "~", name), default="")
+    others = max(len(seen) - len(fine) - 1, 0)
+    _known = _Hosts(picture, newest, len(fine), len(seen), others, lost, seen.get(lost, ""))
+    return _known
+
+
+def reachable(picture: Picture, now: datetime) -> tuple[int, int, str]:
+    """How many hosts can be asked, how many there are, and the one that has been lost longest: ``mail-1 stale 7m``."""
+    hosts = _hosts(picture)
     words = ""
-    if lost:
-        words = f"{lost[0]} stale {age(seen[lost[0]], now)}" if seen[lost[0]] else f"{lost[0]} never seen"
-        words += f" +{len(lost) - 1}" if len(lost) > 1 else ""
-    return len(fine), len(seen), words
+    if hosts.lost:
+        words = f"{hosts.lost} stale {age(hosts.lost_seen, now)}" if hosts.lost_seen else f"{hosts.lost} never seen"
+        words += f" +{hosts.others_lost}" if hosts.others_lost else ""
+    return hosts.fine, hosts.total, words
 
 
 def others(picture: Picture, pid: int, *, wide: bool) -> str:

@@ -44,9 +44,7 @@ def list_rows(
 
 
 def _row(seen: TargetSeen, found: Probes | None, names: int, now: datetime | None, *, here: bool) -> Row:
-    healthy, total = sum(host.health == "healthy" for host in seen.hosts), len(seen.hosts)
-    if seen.on_swarm:
-        healthy, total = seen.counted
+    healthy, total = seen.counted if seen.on_swarm else (seen.healthy, len(seen.hosts))
     word = "-" if seen.mark is Mark.NOTHING else seen.health
     failing = percent(found.error_rate) if found is not None else NOTHING
     latency = milliseconds(found.p95) if found is not None else NOTHING
@@ -60,7 +58,7 @@ def _row(seen: TargetSeen, found: Probes | None, names: int, now: datetime | Non
         Span(f" {latency:>6}"),
         Span(
             f" {_seen(seen, now):>5}" if now is not None else "",
-            Role.STALE if any(host.error for host in seen.hosts) else Role.DIM,
+            Role.STALE if seen.unasked else Role.DIM,
         ),
     )
 
