@@ -75,6 +75,27 @@ def test_status_of_hosts_that_cannot_be_reached_shows_what_was_last_known(filled
     assert "last known: v2" in shown
 
 
+def test_status_of_many_hosts_in_trouble_tells_some_of_each_target_and_how_many_there_are(qd: Qd) -> None:
+    """All of them where one target is asked for."""
+    names = [f"web-{number}" for number in range(1, 41)]
+    qd.write_fleet()
+    text = qd.fleet_file.read_text().replace("[web-1, web-2]", f"[{', '.join(names)}]")
+    more = "".join(f'  {name}: {{ssh: "deploy@127.0.0.1:{at}"}}\n' for at, name in enumerate(names[2:], 10))
+    qd.fleet_file.write_text(text.replace("environments:", f"{more}environments:"))
+    with qd.journal() as journal:
+        lost = [
+            Observation("production/api", name, "2026-11-23T11:00:00.000Z", None, None, "unknown", "no answer", {})
+            for name in names
+        ]
+        journal.observe(lost)
+    shown = qd.inside("status", "--cached").stdout
+    assert shown.count("? production/api on web-") == 4
+    assert "production/api: 36 more like these; all of them: qd status production/api" in shown
+    assert qd.inside("status", "--cached", "production/api").stdout.count("? production/api on web-") == 40
+    api = next(one for one in qd.json("status", "--cached")["targets"] if one["target"] == "production/api")
+    assert len(api["hosts"]) == 40
+
+
 def test_status_tells_what_a_host_is_owed_and_that_nobody_knows_what_it_runs(filled: Qd) -> None:
     """Also where there is no release to go back to, and in the table of all targets."""
     with filled.journal() as journal:

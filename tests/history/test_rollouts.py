@@ -280,3 +280,20 @@ def test_no_step_is_written_under_a_lost_epoch_or_after_the_end(journal: Journal
     with pytest.raises(RequestRefused, match="has ended"):
         other.start_steps(rollout, epoch + 1, [1])
     assert all(step.state == StepState.PENDING for step in journal.steps(rollout))
+
+
+def test_what_is_written_of_a_step_does_not_read_the_plan_which_grows_with_the_hosts(journal: Journal) -> None:
+    """The plan can't be read any more: steps can be written, and the state be asked for, all the same. Seen to fail when a step's write
+    read its whole rollout."""
+    rollout, epoch = begun(journal)
+    journal.add_steps(rollout, epoch, [NewStep(1, "web-1", "switch", 1, {})])
+    journal._connection.execute("UPDATE rollout SET plan = '{', options = '{' WHERE id = ?", (rollout,))
+    journal.start_steps(rollout, epoch, [1])
+    journal.end_step(rollout, epoch, 1, StepState.DONE, {"current": "v2"})
+    (step,) = journal.steps(rollout)
+    assert (step.state, step.outcome) == (StepState.DONE, {"current": "v2"})
+    assert journal.state_of(rollout) is RolloutState.RUNNING
+    with pytest.raises(UnknownRollout):
+        journal.state_of(rollout + 1)
+    with pytest.raises(UnknownRollout):
+        journal.end_step(rollout + 1, epoch, 1, StepState.DONE, {})
