@@ -12,6 +12,7 @@ import msgspec
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import HostBackend, TargetFacts
+from quarterdeck.backends.pacing import Pace
 from quarterdeck.config.model import Fleet, Host, Target
 from quarterdeck.config.release import Release
 from quarterdeck.history.journal import Journal
@@ -21,7 +22,9 @@ from quarterdeck.rollouts.leaving import leave
 from quarterdeck.rollouts.manifest import release_in
 
 CONNECT = 10.0  # seconds
-ASK = 30.0  # for one host, all its targets
+ASK = 30.0  # seconds without an answer of a host, counted from when it is its turn
+AT_ONCE = 100  # hosts that are asked
+SLOW = 1.0  # seconds without an answer, and a host gives its place to the next one
 _HIGHEST_EPOCH = (
     10**15
 )  # of rollouts there are fewer; beyond it the journal and the hosts' shells could count no further
@@ -65,16 +68,17 @@ async def ask_hosts(backend: HostBackend, fleet: Fleet, targets: Collection[str]
     for name in targets:
         for host in fleet.targets[name].hosts:
             wanted.setdefault(host.name, []).append(fleet.targets[name])
+    pace = Pace(AT_ONCE, SLOW)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_ask(backend, fleet.hosts[host], asked)) for host, asked in wanted.items()]
+        tasks = [group.create_task(_ask(backend, fleet.hosts[host], asked, pace)) for host, asked in wanted.items()]
     return [told for task in tasks for told in task.result()]
 
 
-async def _ask(backend: HostBackend, host: Host, targets: Sequence[Target]) -> list[Told]:
+async def _ask(backend: HostBackend, host: Host, targets: Sequence[Target], pace: Pace) -> list[Told]:
     told: list[Told] = []
     error = f"{host.name}: no answer within {ASK:g} s"
     with suppress(TimeoutError):
-        async with asyncio.timeout(ASK):
+        async with pace.place() as turn, asyncio.timeout(ASK) as clock:
             try:
                 connection = await backend.connect(host, deadline=CONNECT)
             except BackendError as failed:
@@ -86,6 +90,8 @@ async def _ask(backend: HostBackend, host: Host, targets: Sequence[Target]) -> l
                         told.append(_checked(target.name, host.name, facts))
                     except BackendError as failed:
                         told.append(Told(target.name, host.name, None, str(failed)))
+                    clock.reschedule(asyncio.get_running_loop().time() + ASK)
+                    turn.moved()
             finally:
                 await leave(connection)
     answered = {one.target for one in told}

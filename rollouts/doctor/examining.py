@@ -63,10 +63,14 @@ async def examine(
 
     declared = [fleet.targets[name] for name in targets]
     hosts = {host.name: host for target in declared for host in target.hosts}
+    there: dict[str, list[Target]] = {}
+    for target in declared:
+        for host in target.hosts:
+            there.setdefault(host.name, []).append(target)
     back = _ways_back(journal, declared)
     async with asyncio.TaskGroup() as group:
         for host in hosts.values():
-            group.create_task(then_tell(examine_host(backend, host, [t for t in declared if host in t.hosts], back)))
+            group.create_task(then_tell(examine_host(backend, host, there[host.name], back)))
         group.create_task(then_tell(examine_routers(backend, declared)))
         for target in declared:
             group.create_task(then_tell(_artifact(backend, journal, target)))
