@@ -31,6 +31,7 @@ UPLOADS_AT_ONCE: Final = 50
 """Each has pieces of the archive in memory, and its share of the line: of thousands that begin together none would end in time."""
 
 _SLOW_HANDSHAKE: Final = 1.0  # seconds until a host that has not answered gives its place to the next one
+_SLOW_LOGIN: Final = 4.0  # the same of those with one server, which drops logins where too many are not through yet
 _SLOW_UPLOAD: Final = 2.0  # seconds without a further piece
 
 _TRIES: Final = 6
@@ -204,7 +205,7 @@ class SshBackend:
         return chain
 
     def _limit(self, key: object) -> Pace:
-        return self._handshakes.setdefault(key, Pace(HANDSHAKES_AT_ONCE, _SLOW_HANDSHAKE))
+        return self._handshakes.setdefault(key, Pace(HANDSHAKES_AT_ONCE, _SLOW_LOGIN))
 
     async def _handshake(
         self, host: str, way: Way, tunnel: object, limit: Pace, clock: asyncio.Timeout | None

@@ -112,7 +112,7 @@ async def test_the_time_in_line_is_not_the_hosts(
 
     monkeypatch.setattr(asyncssh, "connect", slowly)
     monkeypatch.setattr(ssh_backend, "HANDSHAKES_AT_ONCE", 1)
-    monkeypatch.setattr(ssh_backend, "_SLOW_HANDSHAKE", BOUND)
+    monkeypatch.setattr(ssh_backend, "_SLOW_LOGIN", BOUND)
     backend, loop = SshBackend([sshd_fleet.ssh_config]), asyncio.get_running_loop()
     begun = loop.time()
     one = [Host(f"web-{number}", sshd_fleet[0].name) for number in range(14)]
