@@ -84,9 +84,9 @@ class Scale:
             for method in (FLOOR, CONNECTING, ARMED, COLD):
                 if f"rollback {method}" in told:
                     took = told[f"rollback {method}"]
-                    peak = f"{told[f'peak {method}']:.0f}" if told.get(f"peak {method}") else ""
+                    memory = f"{told[f'peak {method}']:.0f}" if told.get(f"peak {method}") else ""
                     lines.append(
-                        f"| rollback: {method} | {took:.2f} | {took / told[f'rollback {FLOOR}']:.2f} | {peak} |"
+                        f"| rollback: {method} | {took:.2f} | {took / told[f'rollback {FLOOR}']:.2f} | {memory} |"
                     )
             lines.append("")
         lines += [f"- not measured: {one}" for one in self.skipped]
