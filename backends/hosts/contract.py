@@ -413,6 +413,16 @@ class Watchable(Protocol):
         ...
 
 
+@runtime_checkable
+class Progressing(Protocol):
+    """A connection on which one action moves many machines, one after the other."""
+
+    @property
+    def came_forward(self) -> float:
+        """When the action under way last made a step forward, by the monotonic clock; 0: it has not."""
+        ...
+
+
 class HostBackend(Protocol):
     async def connect(self, host: Host, *, deadline: float = 20.0) -> Connection:
         """Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``."""

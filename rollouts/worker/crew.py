@@ -44,6 +44,19 @@ class Crew:
         self._answered.add(host)
         return opened
 
+    def came_forward(self, hosts: Iterable[str]) -> float:
+        """When what is under way on one of them last made a step forward, where it tells, by the monotonic clock."""
+        from quarterdeck.backends.hosts.contract import Progressing
+
+        latest = 0.0
+        for host in hosts:
+            task = self._tasks.get(host)
+            if task is not None and task.done() and not task.cancelled() and task.exception() is None:
+                connection = task.result()
+                if isinstance(connection, Progressing):
+                    latest = max(latest, connection.came_forward)
+        return latest
+
     def renew(self) -> None:
         """Tries anew where connecting has failed: the host may be back."""
         for name, task in self._tasks.items():

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -91,7 +91,7 @@ class Waves(Safeguarding):
                 for chain in chains.values():
                     group.create_task(self._chain(chain, begun, pace, stop_at_failure, on_unreachable, progress))
 
-        progress = _Progress(progress_deadline)
+        progress = _Progress(progress_deadline, partial(self.work.crew.came_forward, tuple(chains)))
         running = asyncio.create_task(everything())
         watchers: list[asyncio.Task[Any]] = [asyncio.create_task(progress.overdue())]
         if heed_wishes:
@@ -270,10 +270,11 @@ class Waves(Safeguarding):
 
 
 class _Progress:
-    """A deadline that every finished step sets back."""
+    """A deadline that every finished step sets back, and every part of one that a host tells of (``forward``)."""
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, forward: Callable[[], float]) -> None:
         self._seconds = seconds
+        self._forward = forward
         self._last = time.monotonic()
 
     def made(self) -> None:
@@ -284,7 +285,7 @@ class _Progress:
             await asyncio.Event().wait()
             return
         # It sleeps until the deadline, which moves meanwhile: there is no event to wait for.
-        while (left := self._last + self._seconds - time.monotonic()) > 0:  # noqa: ASYNC110
+        while (left := max(self._last, self._forward()) + self._seconds - time.monotonic()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(left)
 
 

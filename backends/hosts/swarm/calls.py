@@ -60,7 +60,7 @@ def has_moved(error: EngineRefused) -> bool:
 def is_passing(error: EngineRefused) -> bool:
     """Whether a manager said that it can't answer just now: it has lost the others, or they choose a leader."""
     said = error.explanation.lower()
-    return error.status >= 500 and any(sign in said for sign in _TRANSIENT)
+    return error.status >= 500 and "too large" not in said and any(sign in said for sign in _TRANSIENT)
 
 
 def get_bytes(client: docker.APIClient, path: str, **asked: str) -> bytes:

@@ -72,6 +72,11 @@ class SwarmConnection:
         return self._managers.calls + self._nodes.calls
 
     @property
+    def came_forward(self) -> float:
+        """See ``Progressing``."""
+        return self._managers.came_forward
+
+    @property
     def version(self) -> str:
         """Of the engine of the manager that was asked last."""
         return self._managers.version
@@ -140,9 +145,9 @@ class SwarmConnection:
         words = f"{'stop the service of' if action == 'stop' else 'switch to'} {release.id}"
         gate = self._gate(release, fence, words, deadline, wants="" if action == "stop" else release.id)
         gate.hide(secrets.values.values())
-        means = self._means(gate, release, deadline)
 
         async def change(seen: Seen) -> dict[str, Any]:
+            means = self._means(gate, release, deadline, seen)
             outcome = await switching.switch(means, seen, release, secrets.values, action, op_id, served=served)
             return outcome if action == "stop" else remembering(outcome, seen.state, release)
 
@@ -151,10 +156,9 @@ class SwarmConnection:
     async def retire(self, release: Release, fence: Fence, op_id: str, *, deadline: float = 120.0) -> SwitchOutcome:
         """Ends what runs beside ``release``, which is current from then on."""
         gate = self._gate(release, fence, f"retire what runs beside {release.id}", deadline)
-        means = self._means(gate, release, deadline)
 
         async def change(seen: Seen) -> dict[str, Any]:
-            return await switching.retire(means, seen, release)
+            return await switching.retire(self._means(gate, release, deadline, seen), seen, release)
 
         return await switched(gate.once(op_id, "retire", change))
 
@@ -163,10 +167,9 @@ class SwarmConnection:
     ) -> SwitchOutcome:
         """Ends the tasks of ``release``; none is current then."""
         gate = self._gate(release, fence, f"withdraw {release.id}", deadline, wants="")
-        means = self._means(gate, release, deadline)
 
         async def change(seen: Seen) -> dict[str, Any]:
-            return await switching.withdraw(means, seen, release, every=surely)
+            return await switching.withdraw(self._means(gate, release, deadline, seen), seen, release, every=surely)
 
         return await switched(gate.once(op_id, "withdraw", change))
 
@@ -317,8 +320,11 @@ class SwarmConnection:
         await self._nodes.close()
         await self._managers.close()
 
-    def _means(self, gate: SwarmGate, release: Release, deadline: float) -> switching.Means:
-        grace = release.container.stop_grace_period if release.container is not None else 0.0
+    def _means(self, gate: SwarmGate, release: Release, deadline: float, seen: Seen) -> switching.Means:
+        """What ends takes its own time to stop, and what begins its own."""
+        specs = [release.container, *(one.container_spec for one in seen.services)]
+        grace = max([one.stop_grace_period for one in specs if one is not None], default=0.0)
+        gate.allow(deadline + grace)
         return switching.Means(gate, self._nodes, self._health, self._fleet, deadline + grace)
 
     def _gate(

@@ -2,76 +2,86 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from quarterdeck.backends.errors import EngineRefused
+from quarterdeck.backends.errors import BackendError, EngineRefused
 from quarterdeck.backends.hosts.contract import KeptRelease, SwarmNode, SwarmTask, TargetFacts
 from quarterdeck.backends.hosts.docker.auth import Auth
 from quarterdeck.backends.hosts.docker.facts import is_sound
 from quarterdeck.backends.hosts.docker.finishing import remembered
-from quarterdeck.backends.hosts.docker.names import FLEET, TARGET, live_name
-from quarterdeck.backends.hosts.swarm import calls, making, spec
+from quarterdeck.backends.hosts.docker.names import FLEET, TARGET
+from quarterdeck.backends.hosts.swarm import calls, names, spec
 from quarterdeck.backends.hosts.swarm.credentials import registry_header
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_services, look
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
-from quarterdeck.backends.hosts.swarm.switching import made_as
+from quarterdeck.backends.hosts.swarm.templates import made_as, plain
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release, release_from_json
 
 if TYPE_CHECKING:
     import docker
 
-_KNOWN_FOR: Final = 60.0  # seconds in which a registry is not asked again for what it had
-_MISSING_FOR: Final = 5.0  # and for what it had not
+_KNOWN_FOR: Final = (
+    1800.0  # seconds in which a registry is not asked again for what it had: some count each question as a pull
+)
+_MISSING_FOR: Final = 20.0  # and for what it had not, or where it did not answer
+_ASKING: Final = 4.0
+_GONE: Final = ("manifest unknown", "not found", "denied", "unauthorized")
 _AT_ONCE: Final = 5
 
 
 class Registries:
-    """Whether images can still be fetched, by way of a manager: the answers of one connection. Where no registry has one, or none
-    answers, it is enough that an engine has it."""
+    """Whether images can still be fetched, by way of a manager: the answers of one connection. Where no registry has one, it is enough
+    that the manager's engine has it."""
 
     def __init__(self, managers: Managers, auth: Auth) -> None:
         self._managers = managers
         self._auth = auth
-        self._known: dict[str, tuple[float, bool]] = {}
+        self._known: dict[str, tuple[float, bool | None]] = {}
 
-    async def have(self, releases: Sequence[Release], action: str, *, deadline: float) -> set[str]:
-        """Those locations that can be fetched, or lie on the manager that is asked."""
+    async def have(self, releases: Sequence[Release], action: str) -> dict[str, bool | None]:
+        """By location. None: nobody can tell, as the registry does not answer. Raises nothing."""
         room = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(release: Release) -> tuple[str, bool]:
+        async def one(release: Release) -> tuple[str, bool | None]:
             async with room:
-                return release.artifact.location, await self._has(release, action, deadline)
+                return release.artifact.location, await self._has(release, action)
 
         by_location = {release.artifact.location: release for release in releases}
-        return {place for place, found in await asyncio.gather(*map(one, by_location.values())) if found}
+        return dict(await asyncio.gather(*map(one, by_location.values())))
 
-    async def _has(self, release: Release, action: str, deadline: float) -> bool:
+    async def _has(self, release: Release, action: str) -> bool | None:
         location = release.artifact.location
-        at, found = self._known.get(location, (0.0, False))
+        at, found = self._known.get(location, (0.0, None))
         if at and time.monotonic() - at < (_KNOWN_FOR if found else _MISSING_FOR):
             return found
         header = await registry_header(self._auth, release)
 
-        def ask(client: "docker.APIClient") -> bool:
+        def ask(client: "docker.APIClient") -> None:
             calls.get(client, f"/distribution/{location}/json", header)
-            return True
 
-        def is_here(client: "docker.APIClient") -> bool:
+        def is_here(client: "docker.APIClient") -> None:
             calls.get(client, f"/images/{location}/json")
-            return True
 
-        found = False
-        for question in (ask, is_here):
-            try:
-                found = await self._managers.ask(action, question, deadline=deadline)
-                break
-            except EngineRefused:
-                continue
+        found = await self._answer(action, ask)
+        if not found and await self._answer(action, is_here):
+            found = True
         self._known[location] = time.monotonic(), found
         return found
+
+    async def _answer(self, action: str, question: "Callable[[docker.APIClient], None]") -> bool | None:
+        """Of the manager that is asked anyway, and of no other: where a registry hangs, that is no manager's fault."""
+        try:
+            await self._managers.engine.call(action, question, deadline=_ASKING)
+        except EngineRefused as error:
+            said = error.explanation.lower()
+            gone = error.status in (401, 403, 404) or any(words in said for words in _GONE)
+            return False if gone else None
+        except BackendError:
+            return None
+        return True
 
 
 async def read_facts(
@@ -82,12 +92,12 @@ async def read_facts(
     listed = await nodes.all(action, deadline=deadline, fresh=True)
     foreign = ""
     if release is not None and seen.fixed is None:
-        name = live_name(release)
+        name = names.live_name(release)
         named = await list_services(managers, action, name=name, deadline=deadline)
         holder = next((one for one in named if one.name == name and one.labels.get(TARGET) != target), None)
         if holder is not None:
             foreign = foreign_holder(holder)
-    return await facts_of(registries, target, seen, listed, foreign, deadline=deadline)
+    return await facts_of(registries, target, seen, listed, foreign)
 
 
 def foreign_holder(holder: Service) -> str:
@@ -96,18 +106,21 @@ def foreign_holder(holder: Service) -> str:
 
 
 async def facts_of(
-    registries: Registries, target: str, seen: Seen, listed: Sequence[Node], foreign: str, *, deadline: float
+    registries: Registries, target: str, seen: Seen, listed: Sequence[Node], foreign: str
 ) -> TargetFacts:
     """What ``seen`` means. ``foreign``: who else holds the live name, in words."""
     action = f"read what runs of {target}"
     every = remembered(seen.state, [(one.release, one.manifest) for one in seen.services])
     sound = {id: found for id, body in every.items() if (found := _release_in(id, body)) is not None}
-    there = await registries.have(list(sound.values()), action, deadline=deadline)
+    there = await registries.have(list(sound.values()), action)
     waiting = {one.release for one in seen.services if not one.is_fixed}
-    kept = tuple(
-        KeptRelease(id, id in sound and sound[id].artifact.location in there, body, id in waiting)
-        for id, body in every.items()
-    )
+
+    def intact(id: str) -> bool:
+        """Where nobody can tell whether its image is there, what has it all else is believed to run again: most nodes have it."""
+        found = there.get(sound[id].artifact.location) if id in sound else False
+        return id in waiting if found is None else found
+
+    kept = tuple(KeptRelease(id, intact(id), body, id in waiting) for id, body in every.items())
     changed = drift_of(seen, listed)
     gone = [
         f"the image of {one.release}, which is good, can't be fetched any more"
@@ -167,7 +180,7 @@ def drift_of(seen: Seen, nodes: Sequence[Node]) -> list[str]:
         found.append(f"an update to {live.release} was begun and is not ended: {done} of its tasks run")
     elif started and started.get("id") != live.id:
         found.append(f"the service {live.name} is not the one that was started: somebody has made it anew")
-    elif started and started.get("at") != made_as(live):
+    elif started and started.get("at") != made_as(live.spec):
         found.append(f"the service {live.name} was changed, not by qd: {_difference(seen, live)}")
     found += _tasks_of(seen, live)
     for one in seen.services:
@@ -239,8 +252,8 @@ _NAMED: Final = {
 
 def _other_parts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """By name alone: a value may be a secret."""
-    mine: Mapping[str, Any] = making.plain({**one, **(one.get("ContainerSpec") or {})})
-    theirs: Mapping[str, Any] = making.plain({**other, **(other.get("ContainerSpec") or {})})
+    mine: Mapping[str, Any] = plain({**one, **(one.get("ContainerSpec") or {})})
+    theirs: Mapping[str, Any] = plain({**other, **(other.get("ContainerSpec") or {})})
     found = [words for key, words in _NAMED.items() if mine.get(key) != theirs.get(key)]
     force = int(one.get("ForceUpdate") or 0) != int(other.get("ForceUpdate") or 0)
     return [f"changed: {', '.join(found)}"] if found else (["a restart was forced"] if force else [])

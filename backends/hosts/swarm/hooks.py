@@ -5,21 +5,26 @@ It is a service of one task that is never started again, and no job of the Swarm
 its service is removed (seen with 20.10)."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.docker.making import spec_of
 from quarterdeck.backends.hosts.docker.names import EPOCH, HOOK, RELEASE, ROLE, TARGET
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
-from quarterdeck.backends.hosts.swarm import names
+from quarterdeck.backends.hosts.swarm import calls, names
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Seen, Service, Task, list_tasks
 from quarterdeck.backends.hosts.swarm.task_logs import last_words
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release
 
+if TYPE_CHECKING:
+    import docker
+
+_SETTLING: Final = 30.0  # seconds
 _PLACING: Final = 120.0  # seconds for a node to be found, and to fetch the image
 _PAUSE: Final = 0.1
 _TAIL: Final = 2000  # lines
@@ -42,8 +47,9 @@ async def run_hook(
         )
     env = dict(one.partition("=")[::2] for one in holder.container.get("Env") or ())
     gate.hide(env[name] for name in release.secrets if name in env)
-    made = await gate.create_service(_job(gate, holder, release, command, {**env, **extra_env}), release)
+    job = _job(gate, holder, release, command, {**env, **extra_env})
     try:
+        made = await gate.create_service(job, release)
         task = await _ended(gate, made, timeout)
         output = await _output(gate, task)
         if task.exit_status is None:
@@ -52,7 +58,7 @@ async def run_hook(
             )
         return {"exit": task.exit_status, "output": output}
     finally:
-        await asyncio.shield(_removed(gate, made))
+        await asyncio.shield(_removed(gate, str(job["Name"])))
 
 
 def _job(gate: SwarmGate, holder: Service, release: Release, command: str, env: Mapping[str, str]) -> dict[str, Any]:
@@ -112,8 +118,12 @@ async def _output(gate: SwarmGate, task: Task) -> str:
         return f"(its output can't be read: {error.problem})"
 
 
-async def _removed(gate: SwarmGate, made: Service) -> None:
-    try:
-        await gate.remove(f"/services/{made.id}")
-    except BackendError:
-        return  # ``finish`` removes what is left
+async def _removed(gate: SwarmGate, name: str) -> None:
+    """Its own one, also where a newer worker has taken over, or where it is created in this very moment."""
+
+    def delete(client: "docker.APIClient") -> None:
+        calls.delete(client, f"/services/{name}")
+
+    with contextlib.suppress(BackendError):  # ``finish`` removes what is left
+        await gate.managers.settled(_SETTLING)
+        await gate.managers.ask(gate.words, delete, deadline=_SETTLING)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from quarterdeck.backends.errors import EngineRefused
 from quarterdeck.backends.hosts.docker.looking import manifest_in
 from quarterdeck.backends.hosts.docker.names import DIGEST, NAME, PORTS, RELEASE, ROLE, TARGET
 from quarterdeck.backends.hosts.docker.register import State, epoch_of
@@ -12,6 +13,7 @@ from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.calls import Body
 from quarterdeck.backends.hosts.swarm.names import LEAVING
 from quarterdeck.backends.hosts.swarm.register import Reading, Register
+from quarterdeck.backends.hosts.swarm.templates import same_task
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release, release_from_json
 
@@ -52,6 +54,7 @@ class Task:
     state: str
     wanted: str
     image: str
+    spec: Body  # what it was made by
     release: str  # by the label of its container
     digest: str
     force: int  # counts restarts that were asked for
@@ -221,17 +224,11 @@ class Seen:
 
 
 def is_of(task: Task, service: Service) -> bool:
-    """Whether it is as the service says now: not of an earlier release, and not from before it was last restarted."""
-    labels: Mapping[str, str] = service.container.get("Labels") or {}
-    says = (
-        str(service.container.get("Image", "")),
-        labels.get(DIGEST, ""),
-        int(service.template.get("ForceUpdate") or 0),
-    )
-    return (task.image, task.digest, task.force) == says
+    """Whether it is as the service says now: not of an earlier release, not with secrets of before, and not from before a restart."""
+    return same_task(task.spec, service.template)
 
 
-async def look(managers: "Managers", target: str, action: str, *, deadline: float) -> Seen:
+async def look(managers: "Managers", target: str, action: str, *, deadline: float, again: int = 5) -> Seen:
     """Two questions, one after the other: tasks are asked for by the services that are there."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -240,7 +237,12 @@ async def look(managers: "Managers", target: str, action: str, *, deadline: floa
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     services = listed.result()
-    tasks = await list_tasks(managers, action, [one.id for one in services], deadline=deadline)
+    try:
+        tasks = await list_tasks(managers, action, [one.id for one in services], deadline=deadline)
+    except EngineRefused as error:
+        if error.status != 404 or not again:
+            raise
+        return await look(managers, target, action, deadline=deadline, again=again - 1)  # one was removed in between
     return seen_in(register.result(), services, tasks)
 
 
@@ -309,6 +311,7 @@ def task_in(body: Body) -> Task:
         state=str(status.get("State", "")),
         wanted=str(body.get("DesiredState", "")),
         image=str(container.get("Image", "")),
+        spec=spec,
         release=labels.get(RELEASE, ""),
         digest=labels.get(DIGEST, ""),
         force=int(spec.get("ForceUpdate") or 0),
@@ -329,8 +332,8 @@ def node_in(body: Body) -> Node:
     manager: Body = body.get("ManagerStatus") or {}
     described: Body = body.get("Description") or {}
     address = str(status.get("Addr", ""))
-    if address in ("", "0.0.0.0", "127.0.0.1") and manager.get("Addr"):  # noqa: S104 # what a leader may say of itself
-        address = str(manager["Addr"]).rpartition(":")[0]
+    if address in ("", "0.0.0.0", "127.0.0.1", "::", "::1") and manager.get("Addr"):  # noqa: S104 # what a leader may say of itself
+        address = str(manager["Addr"]).rpartition(":")[0].strip("[]")
     return Node(
         id=str(body["ID"]),
         hostname=str(described.get("Hostname", "")),

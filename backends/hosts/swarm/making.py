@@ -2,7 +2,7 @@
 begins with the first."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from quarterdeck.backends.errors import CommandFailed, EngineRefused
 from quarterdeck.backends.hosts.docker import making as containers
@@ -13,6 +13,7 @@ from quarterdeck.backends.hosts.swarm import names, objects, spec
 from quarterdeck.backends.hosts.swarm.calls import Body
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Seen, Service, list_services
+from quarterdeck.backends.hosts.swarm.templates import same_template
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release, canonical
 
@@ -77,21 +78,36 @@ async def template(gate: SwarmGate, release: Release, values: Mapping[str, str],
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The service that holds a release, and what its tasks are to be made by: that may be other than what those that run were."""
+
+    service: Service
+    wanted: Body
+
+
+def _having(seen: Seen, release: Release) -> Service | None:
+    """The target's own service, where that has the release already."""
+    fixed = seen.fixed
+    return fixed if fixed is not None and fixed.labels.get(DIGEST) == release.digest else None
+
+
 async def keep(
     gate: SwarmGate, seen: Seen, release: Release, values: Mapping[str, str], op_id: str, fleet: str
-) -> Service:
+) -> Kept:
     """The service that holds ``release``, without a task. One that is there is given what differs (rotated secrets), and left as it is
-    where nothing does."""
+    where nothing does, or where its tasks run: they would be replaced at once."""
     given = containers.spec_of(gate.host, gate.words, release)
     there = seen.kept(release)
-    wanted = await template(gate, release, values, there)
+    wanted = await template(gate, release, values, there or _having(seen, release))
     if there is not None:
-        if same_template(there.template, wanted):
-            return there
+        if same_template(there.template, wanted) or not there.is_stopped:
+            return Kept(there, wanted)
         force = int(there.template.get("ForceUpdate") or 0)
-        return await gate.change_service(
+        changed = await gate.change_service(
             there, lambda now: {**now.spec, "TaskTemplate": {**wanted, "ForceUpdate": force}}, release
         )
+        return Kept(changed, wanted)
     name = names.kept_service(names.live_name(release), release.id)
     body = spec.service(
         name,
@@ -102,13 +118,13 @@ async def keep(
         spec.way_back(given),
     )
     try:
-        return await gate.create_service(body, release)
+        return Kept(await gate.create_service(body, release), wanted)
     except EngineRefused as error:
         if error.status != 409:
             raise _refused(gate, error) from None
         holder = await _holder(gate, name)
         if holder is not None and holder.release == release.id and holder.labels.get(DIGEST) == release.digest:
-            return holder  # somebody was quicker
+            return Kept(holder, wanted)  # somebody was quicker
         raise foreign(gate, name, holder) from None
 
 
@@ -147,27 +163,3 @@ def _refused(gate: SwarmGate, error: EngineRefused) -> CommandFailed:
         left="What runs there runs on",
         advice="correct the service's description",
     )
-
-
-def same_template(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether they make the same tasks, whatever Swarm adds to what it was given, and however often a restart was asked for."""
-    return bool(plain(_comparable(one)) == plain(_comparable(other)))
-
-
-def _comparable(template: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Networks of the nodes themselves have ids that are not told beforehand."""
-    networks = [one for one in template.get("Networks") or () if one.get("Aliases")]
-    return {**template, "ForceUpdate": 0, "Runtime": "", "Networks": networks}
-
-
-_OWN = ("Isolation", "Platforms")  # what Swarm, or Docker's client, fills in
-
-
-def plain(value: Any) -> Any:
-    """Without what is empty, which Swarm leaves out, or puts there."""
-    if isinstance(value, Mapping):
-        inner = {key: plain(one) for key, one in value.items() if key not in _OWN}
-        return {key: one for key, one in inner.items() if one not in (None, "", 0, False, {}, [], ())}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    return value

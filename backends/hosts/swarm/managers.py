@@ -36,6 +36,7 @@ class Managers:
         self._at = ""  # the address of ``_engine``
         self._info: Body = {}
         self._calls = 0  # of engines that were let go of
+        self.came_forward = 0.0  # when an action last made a step forward, by the monotonic clock
         self._lock = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
         self._changes: set[asyncio.Task[Any]] = set()

@@ -97,13 +97,13 @@ class Register:
     async def _write(self, wanted: State, before: Reading, action: str, deadline: float) -> Reading | None:
         nonce = secrets.token_hex(8)
         labels = {TARGET: self._target, NONCE: nonce, STATE: to_label(wanted), names.REGISTER: "yes"}
-        spec = {"Name": self._name, "Labels": labels, "Data": _NOTE}
+        spec = {"Name": self._name, "Labels": labels}  # its text never changes
 
         def set_it(client: "docker.APIClient") -> Reading:
             if before.is_there:
                 calls.post(client, f"/configs/{before.id}/update", spec, version=before.version)
             else:
-                calls.post(client, "/configs/create", spec)
+                calls.post(client, "/configs/create", {**spec, "Data": _NOTE})
             return is_set(client) or Reading()
 
         def is_set(client: "docker.APIClient") -> Reading | None:

@@ -8,6 +8,7 @@ between, the new one begins one part by itself: it is gated like the others."""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ from quarterdeck.backends.hosts.swarm.names import SETTLED
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_of, pace
 from quarterdeck.backends.hosts.swarm.task_logs import last_words
+from quarterdeck.backends.hosts.swarm.templates import made_as
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.container import ContainerSpec, Pace
 from quarterdeck.config.release import Release
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 FIRST_PAUSE: Final = 0.03  # seconds between two looks, longer from one to the next
 LONGEST_PAUSE: Final = 0.4
 _LOOK_AT_SERVICE: Final = 1.0  # seconds between two looks whether Swarm itself has paused it
-_NODES: Final = 1.0  # seconds between two looks at the nodes, while something waits for one of them
+_MARGIN: Final = 30.0  # seconds beside those that a health gate may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,13 @@ class Roll:
         self._seconds = seconds  # for each step forward
         self._now = asyncio.get_running_loop().time
         self._detail = ""  # of the last check that failed
+        self._failed: Task | None = None  # the last one that did
 
     async def update(self, seen: Seen, service: Service, build: Callable[[Service], Spec], op_id: str) -> Service:
         """The service at the end of its update: every task is of the release, runs, and where the way is gated is well. Raises
         ``CommandFailed`` (``Unhealthy``), ``Fenced``: the update stands still then."""
         way = self._way
+        await self._refuse_paused_nodes(seen, service)
         before = frozenset(one.id for one in seen.of(service) if one.has_failed)
         parts = way.gated and 0 < way.parallelism < max(
             2, service.replicas, len([t for t in seen.of(service) if t.is_wanted])
@@ -102,13 +106,14 @@ class Roll:
             service, lambda now: _labelled({**now.spec, "UpdateConfig": settled}, SETTLED, op_id), self._release
         )
 
-    async def created(self, service: Service) -> Service:
-        """One that was created, or whose tasks were none, comes up."""
-        return await self._follow(service, _Progress(frozenset()), parts=False)
+    async def created(self, seen: Seen, service: Service) -> Service:
+        """One that was created, or whose tasks were none, comes up; or is found to be up. ``seen``: what was there before."""
+        before = frozenset(one.id for one in seen.of(service) if one.has_failed)
+        return await self._follow(service, _Progress(before), parts=False)
 
     async def _follow(self, service: Service, progress: _Progress, *, parts: bool) -> Service:
         pause, looked, came = FIRST_PAUSE, self._now(), self._now()
-        forward = -1
+        forward, done = -1, 0.0
         while True:
             tasks = await list_tasks(
                 self._gate.managers, self._gate.words, [service.id], deadline=max(ANSWER, self._gate.left)
@@ -119,23 +124,28 @@ class Roll:
             running = sum(one.runs for one in new)
             if len(well) + running > forward:
                 forward, came, pause = len(well) + running, self._now(), FIRST_PAUSE
-                self._gate.allow(self._seconds)
+                self._come_forward()
             wanted = await self._wanted(service, tasks)
             old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
             if len(well) >= wanted and len(new) == len(well) and not old:
                 if not await self._still_there(tasks):
                     return service
             elif parts and len(new) == len(well) >= min(progress.moved, wanted):
-                await self._wait_between()
-                service = await self._gate.change_service(service, lambda now: dict(now.spec), self._release)
-                progress.moved = len(well) + self._way.parallelism
-                forward, pause, came = -1, FIRST_PAUSE, self._now()
-                continue
+                done = done or self._now()
+                # Looked at until the pause between two parts is over: a task that fails in it ends the update.
+                if self._now() - done >= self._way.pace.delay:
+                    service = await self._gate.change_service(service, lambda now: dict(now.spec), self._release)
+                    progress.moved = len(well) + self._way.parallelism
+                    forward, done, pause, came = -1, 0.0, FIRST_PAUSE, self._now()
+                    continue
+                self._come_forward()
+            else:
+                done = 0.0
             if len(well) < running == len(new) and self._now() - came > self._patience:
                 raise await self._not_well(new, well)
             if self._now() - looked > _LOOK_AT_SERVICE:
                 looked = self._now()
-                await self._refuse_paused(service)
+                service = await self._refuse_paused(service)
             if self._gate.is_over:
                 raise await self._too_long(service, tasks, new, wanted)
             await asyncio.sleep(pause)
@@ -167,18 +177,49 @@ class Roll:
             one for one in running if self._now() - progress.healthy.get(one.id, self._now() + 1.0) >= self._way.hold
         ]
 
-    async def _wait_between(self) -> None:
-        if self._way.pace.delay > 0.0:
-            self._gate.allow(self._seconds + self._way.pace.delay)
-            await asyncio.sleep(self._way.pace.delay)
+    def _come_forward(self) -> None:
+        """As much time again for what comes next: for a task to begin, and to become and stay healthy."""
+        self._gate.allow(max(self._seconds, self._patience + _MARGIN))
+        self._gate.managers.came_forward = time.monotonic()
+
+    async def _refuse_paused_nodes(self, seen: Seen, service: Service) -> None:
+        """Of a global service Swarm replaces no task on a node that is paused: it would be waited for in vain."""
+        if not service.is_global:
+            return
+        nodes = await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left), fresh=True)
+        paused = {one.id: one.hostname for one in nodes if one.availability == "pause"}
+        held = next((paused[one.node] for one in seen.of(service) if one.is_wanted and one.node in paused), "")
+        if held:
+            raise CommandFailed(
+                self._gate.host,
+                self._gate.words,
+                f"its node {held} is paused: Swarm replaces no task of a global service there",
+                exit_status=None,
+                left="What runs there runs on",
+                advice=f"docker node update --availability active {held}, or drain",
+            )
 
     async def _refuse_failed(self, service: Service, tasks: Sequence[Task], progress: _Progress) -> None:
+        """What has proved itself is not given up for one task: Swarm starts another one."""
         failed = [one for one in tasks if is_of(one, service) and one.has_failed and one.id not in progress.before]
-        if failed:
+        self._failed = failed[-1] if failed else None
+        if failed and self._way.gated:
             raise await failure(self._gate, self._nodes, service, self._release, failed[-1])
 
-    async def _refuse_paused(self, service: Service) -> None:
+    async def _refuse_paused(self, service: Service) -> Service:
+        """Raises ``CommandFailed`` where Swarm has ended the update, or somebody has changed the service; what has proved itself goes on."""
         now = service_in(await self._gate.ask(lambda client: calls.get(client, f"/services/{service.id}")))
+        if made_as(now.spec) != made_as(service.spec):
+            raise CommandFailed(
+                self._gate.host,
+                self._gate.words,
+                f"somebody else has changed the service {service.name} meanwhile",
+                exit_status=None,
+                left=await what_runs(self._gate),
+                advice="see who: an autoscaler, or a docker service update by hand",
+            )
+        if now.update == "paused" and not self._way.gated:
+            return await self._gate.change_service(service, lambda now: dict(now.spec), self._release)
         if now.update in ("paused", "rollback_started", "rollback_paused", "rollback_completed"):
             raise CommandFailed(
                 self._gate.host,
@@ -187,6 +228,7 @@ class Roll:
                 exit_status=1,
             )
         await self._gate.check()
+        return service
 
     async def _still_there(self, tasks: Sequence[Task]) -> bool:
         """Whether a task of before still runs, or may. One on a node that is lost can't be waited for: the facts tell of it."""
@@ -225,6 +267,8 @@ class Roll:
             why = f": a task is {waiting.state}{', ' if said else ''}{said}"
         elif leaving:
             why = f": {len(leaving)} of before have not ended"
+        if self._failed is not None:
+            why = f": one was {self._failed.state}, {clean(self._failed.said)}"
         return CommandTimedOut(
             self._gate.host,
             self._gate.words,
@@ -256,7 +300,8 @@ async def failure(gate: SwarmGate, nodes: Nodes, service: Service, release: Rele
         gate.host,
         gate.words,
         problem,
-        exit_status=task.exit_status if task.exit_status is not None else 1,
+        # What a node refuses says nothing of the release: it may lack a login, or a directory.
+        exit_status=None if task.state == "rejected" else 1 if task.exit_status is None else task.exit_status,
         output=output,
         left=await what_runs(gate),
         advice=f"see: docker service ps --no-trunc {service.name}",

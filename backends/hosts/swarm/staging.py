@@ -10,11 +10,12 @@ from quarterdeck.backends.hosts.docker.auth import Auth
 from quarterdeck.backends.hosts.docker.making import spec_of
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.docker.staging import pull_error
+from quarterdeck.backends.hosts.manifest import manifest
 from quarterdeck.backends.hosts.swarm import calls, making
 from quarterdeck.backends.hosts.swarm.credentials import registry_header
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
-from quarterdeck.config.release import Release
+from quarterdeck.config.release import Release, canonical
 
 if TYPE_CHECKING:
     import docker
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.engine import Engine
 
 _AT_ONCE: Final = 10  # nodes that fetch an image at the same time: they share a registry
-_LEFT: Final = "What runs there runs on"
+_LARGEST: Final = 150_000  # bytes of one release's manifest; some eight of them are remembered
 
 
 async def stage(
@@ -45,9 +46,12 @@ async def stage(
         )
     seen = await gate.look()
     await making.refuse_a_foreign_holder(gate, release)
-    if seen.kept(release) is not None and not values:
+    there = seen.kept(release)
+    if there is not None and not values:
         return True
-    await is_in_registry(gate, release, auth)
+    if there is None:
+        _refuse_what_is_too_large(gate, release)
+        await is_in_registry(gate, release, auth)
     if (claim := gate.claim(seen)) is not None:
         await gate.remember(claim, seen.epoch)
     seen = await gate.claimed(seen)
@@ -55,7 +59,21 @@ async def stage(
     kept = await making.keep(gate, seen, release, values, "stage", fleet)
     if already is None:
         await _fetch_everywhere(gate, nodes, release, auth)
-    return already is not None and kept.version == already.version
+    return already is not None and kept.service.version == already.version
+
+
+def _refuse_what_is_too_large(gate: SwarmGate, release: Release) -> None:
+    """What a swarm keeps of a release, in labels of which it takes 1.5 MB at once for all that are remembered."""
+    size = len(canonical(manifest(release)))
+    if size > _LARGEST:
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"the description of {release.id} with its configs is {size // 1000} kB, and a swarm is given {_LARGEST // 1000} kB at most",
+            exit_status=None,
+            left=UNCHANGED,
+            advice="put large files into the image, or a volume",
+        )
 
 
 async def is_in_registry(gate: SwarmGate, release: Release, auth: Auth) -> None:

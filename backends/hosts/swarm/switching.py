@@ -5,7 +5,6 @@ Without a choice of ports there is one service with the target's own name, which
 two releases be reached side by side, each has a service of its own, which runs or has no task."""
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,17 +12,19 @@ from typing import Any, Final
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
 from quarterdeck.backends.hosts.docker import ports
 from quarterdeck.backends.hosts.docker.making import spec_of
-from quarterdeck.backends.hosts.docker.names import PORTS
+from quarterdeck.backends.hosts.docker.names import OPERATION, PORTS
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.swarm import calls, making, names, spec
 from quarterdeck.backends.hosts.swarm.calls import Body
 from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.health import SwarmHealth
 from quarterdeck.backends.hosts.swarm.looking import Seen, Service, is_of, list_tasks
+from quarterdeck.backends.hosts.swarm.making import Kept
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.rolling import Roll, way_of
+from quarterdeck.backends.hosts.swarm.templates import made_as, plain, same_template
 from quarterdeck.config.container import ContainerSpec
-from quarterdeck.config.release import Release, canonical
+from quarterdeck.config.release import Release
 
 Outcome = dict[str, Any]
 _TRIES: Final = 3
@@ -81,7 +82,7 @@ async def _in_one_service(
     means: Means,
     seen: Seen,
     release: Release,
-    kept: Service,
+    kept: Kept,
     given: ContainerSpec,
     action: str,
     op_id: str,
@@ -95,7 +96,7 @@ async def _in_one_service(
     body = spec.service(
         names.live_name(release),
         labels,
-        dict(kept.template),
+        dict(kept.wanted),
         spec.mode(deploy),
         spec.endpoint(given),
         spec.way_back(given),
@@ -103,14 +104,16 @@ async def _in_one_service(
     if action == "none":
         body = _without_tasks(body)
     others = [one for one in seen.services if not one.is_fixed and not one.is_stopped]
-    roll = means.roll(release, proved=release.id in seen.state.good)
+    # What is there already is not gone back to: it is started anew part by part.
+    proved = release.id in seen.state.good and (fixed is None or fixed.release != release.id)
+    roll = means.roll(release, proved=proved)
     if fixed is not None and fixed.is_global != (deploy.mode == "global"):
         await gate.remove_service(fixed)  # a service never changes from the one to the other
         await _ended(means, [fixed])
         fixed = None
     if fixed is None:
         await _stopped(means, others)
-        service = await roll.created(await _create(gate, body, release))
+        service = await roll.created(seen, await _create(gate, body, release))
     elif action == "none":
         service = await gate.change_service(fixed, lambda now: _over(now, body), release)
         await _ended(means, [service])
@@ -118,9 +121,10 @@ async def _in_one_service(
         there = _is_there(seen, fixed, release, body)
         anew = action == "restart" and not others and not served
         if there and not anew and fixed.update not in ("updating", "paused"):
-            service = await roll.created(fixed)
+            service = await roll.created(seen, fixed)
         else:
-            body = _with_force(body, fixed, int(there and anew and fixed.update != "updating"))
+            begun = fixed.labels.get(OPERATION) == op_id  # by this very operation, whose worker has died
+            body = _with_force(body, fixed, int(there and anew and not begun))
             service = await roll.update(seen, fixed, lambda now: _over(now, body), op_id)
     await _stopped(means, others)
     return await _read_back(means, release, previous, service)
@@ -130,8 +134,9 @@ def _is_there(seen: Seen, fixed: Service, release: Release, body: Spec) -> bool:
     """Every task is as the release says: nothing would come of an update to it."""
     return (
         fixed.release == release.id
-        and making.same_template(fixed.template, body["TaskTemplate"])
-        and fixed.spec.get("Mode") == body["Mode"]
+        and same_template(fixed.template, body["TaskTemplate"])
+        and plain([fixed.spec.get(part) for part in ("Mode", "EndpointSpec")])
+        == plain([body[part] for part in ("Mode", "EndpointSpec")])
         and all(is_of(one, fixed) for one in seen.of(fixed) if one.is_wanted)
     )
 
@@ -192,39 +197,42 @@ async def _side_by_side(
     means: Means,
     seen: Seen,
     release: Release,
-    kept: Service,
+    kept: Kept,
     given: ContainerSpec,
     action: str,
     op_id: str,
     *,
     served: bool,
 ) -> Outcome:
-    previous = seen.current
-    live = seen.live
-    others = [one for one in seen.services if one.id != kept.id and not one.is_stopped]
-    roll = means.roll(release, proved=release.id in seen.state.good)
+    previous, live, own = seen.current, seen.live, kept.service
+    others = [one for one in seen.services if one.id != own.id and not one.is_stopped]
+    in_place = live is not None and live.id == own.id
+    roll = means.roll(release, proved=release.id in seen.state.good and not in_place)
     if action == "none":
-        await _stopped(means, [*others, *([] if kept.is_stopped else [kept])])
-        return _outcome(release.id, previous, kept)
+        await _stopped(means, [*others, *([] if own.is_stopped else [own])])
+        return _outcome(release.id, previous, own)
     live_runs = live is not None and not live.is_stopped
-    if live is not None and live.id == kept.id:
+    if in_place:
         await _stopped(means, others)
-        restart = live_runs and action == "restart" and not others and not served
-        if restart:
-            service = await roll.update(seen, kept, lambda now: _with_force(now.spec, now, 1), op_id)
+        other = not same_template(own.template, kept.wanted)  # secrets were rotated
+        restart = action == "restart" and not others and not served
+        if live_runs and (other or restart):
+            body = _with_force({**own.spec, "TaskTemplate": kept.wanted}, own, int(not other))
+            template = body["TaskTemplate"]
+            service = await roll.update(seen, own, lambda now: {**now.spec, "TaskTemplate": template}, op_id)
         else:
-            service = await _started(means, seen, roll, kept, release, given, op_id)
+            service = await _started(means, seen, roll, own, release, given, op_id)
         return await _read_back(means, release, previous, service)
     if action == "restart" and live is not None and live_runs:
         await _stopped(means, [one for one in others if one.id != live.id])
         try:
-            await _started(means, seen, roll, kept, release, given, op_id)
+            await _started(means, seen, roll, own, release, given, op_id)
         except CommandFailed:
-            await _quietly_stopped(means, kept)
+            await _quietly_stopped(means, own)
             raise
         return {"current": previous, "previous": previous, "beside": True, "state": {"current": previous or ""}}
     await _stopped(means, others)
-    service = await _started(means, seen, roll, kept, release, given, op_id)
+    service = await _started(means, seen, roll, own, release, given, op_id)
     return await _read_back(means, release, previous, service)
 
 
@@ -234,7 +242,7 @@ async def _started(
     """It runs with all its tasks, on ports that nobody else has."""
     gate, deploy = means.gate, spec.deploy_of(given)
     if not kept.is_stopped:
-        return await roll.created(kept)  # by a worker that died, or that was overtaken
+        return await roll.created(seen, kept)  # by a worker that died, or that was overtaken
     refused: set[str] = set()
     while True:
         listed: list[Body] = await gate.ask(lambda client: calls.get(client, "/services"))
@@ -259,7 +267,7 @@ async def _started(
             if any(words in error.explanation for words in _IN_USE) and ports.is_left(given, refused):
                 continue
             raise _refused(gate, error.explanation) from None
-        return await roll.created(service)
+        return await roll.created(seen, service)
 
 
 async def retire(means: Means, seen: Seen, release: Release) -> Outcome:
@@ -376,11 +384,5 @@ def _outcome(current: str | None, previous: str | None, service: Service) -> Out
     return {
         "current": current,
         "previous": previous,
-        "state": {"current": current or "", "started": {"id": service.id, "at": made_as(service)}},
+        "state": {"current": current or "", "started": {"id": service.id, "at": made_as(service.spec)}},
     }
-
-
-def made_as(service: Service) -> str:
-    """What is compared to tell that somebody has changed the service: all of it but labels, and how it is updated."""
-    parts = {key: service.spec.get(key) for key in ("TaskTemplate", "Mode", "EndpointSpec")}
-    return hashlib.sha256(canonical(making.plain(parts))).hexdigest()[:16]

@@ -17,6 +17,7 @@ from quarterdeck.backends.hosts.contract import ContainerFigures, HealthOutcome,
 from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
 from quarterdeck.backends.hosts.docker.events import EngineEvent
 from quarterdeck.backends.hosts.docker.looking import together
+from quarterdeck.backends.hosts.docker.names import TARGET
 from quarterdeck.backends.hosts.shared_looks import SharedLooks
 from quarterdeck.backends.hosts.swarm import calls, names
 from quarterdeck.backends.hosts.swarm.calls import Body
@@ -75,7 +76,7 @@ class _Listed:
     def foreign(self, target: str, name: str) -> str:
         """Who else holds ``name``, in the words of drift; empty: nobody."""
         holder = self.holders.get(name) if name else None
-        if holder is None or holder.labels.get(names.TARGET) == target:
+        if holder is None or holder.labels.get(TARGET) == target:
             return ""
         return foreign_holder(holder)
 
@@ -104,7 +105,7 @@ class WatchedSwarm(SwarmConnection):
         seen = listed.seen(self._managers, target)
         self._seen[target] = time.monotonic(), seen
         foreign = listed.foreign(target, name) if seen.fixed is None else ""
-        return await facts_of(self._registries, target, seen, listed.nodes, foreign, deadline=deadline)
+        return await facts_of(self._registries, target, seen, listed.nodes, foreign)
 
     async def check_health(self, health: Health, release: Release) -> HealthOutcome:
         """The managers are not asked again where ``facts`` has asked them a moment before."""
@@ -179,7 +180,7 @@ class WatchedSwarm(SwarmConnection):
         """``wanted``: names by target. All targets' are listed, whoever asks: a filter of the API takes one of them."""
 
         def listed(client: "docker.APIClient") -> tuple[list[Body], list[Body], list[Body]]:
-            services: list[Body] = calls.get(client, "/services", label=[names.TARGET])
+            services: list[Body] = calls.get(client, "/services", label=[TARGET])
             registers: list[Body] = calls.get(client, "/configs", label=[names.REGISTER])
             live = sorted({name for name in wanted.values() if name})
             named: list[Body] = calls.get(client, "/services", name=live) if live else []
@@ -193,7 +194,7 @@ class WatchedSwarm(SwarmConnection):
             own = sorted(services, key=lambda one: str(one.get("CreatedAt", "")), reverse=True)
             of_targets: dict[str, list[Service]] = {}
             for one in map(service_in, own):
-                of_targets.setdefault(one.labels.get(names.TARGET, ""), []).append(one)
+                of_targets.setdefault(one.labels.get(TARGET, ""), []).append(one)
             try:
                 tasks = await list_tasks(self._managers, _ACTION, [str(one["ID"]) for one in own], deadline=deadline)
             except EngineRefused as error:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.backends.errors import ArtifactMissing
+from quarterdeck.config.container import Restart
 from quarterdeck.config.release import Release
 from tests.backends.swarm.conftest import until
 from tests.contract.places import NO_SECRETS
@@ -127,6 +128,24 @@ async def test_every_release_of_the_history_can_be_gone_back_to(swarm_field: Fie
     for epoch, release in ((6, releases[0]), (7, releases[2])):
         outcome = await field.connection.switch(release, NO_SECRETS, field.fence(epoch), f"{epoch}.1")
         assert (outcome.current, field.versions) == (release.id, [release.version])
+
+
+async def test_versions_with_dots_and_what_failed_once_is_history(swarm_field: Field) -> None:
+    """A task that has failed long ago, and was started again, is no reason to refuse the way back to its release."""
+    field = swarm_field
+    first = field.release("1.2.3", spec=field.spec(deploy={"restart": Restart(delay=0.1)}))
+    await put(field, first, 1)
+    (task,) = field.tasks()
+    members = field.swarm.members()
+    engine = field.swarm.api(field.swarm._index_of(members[task["NodeID"]]))
+    await asyncio.to_thread(engine.kill, task["Status"]["ContainerStatus"]["ContainerID"])
+    await until(lambda: [one["ID"] for one in field.tasks()] not in ([], [task["ID"]]), "another task runs")
+    second = field.release("1.2.4+build.5", spec=field.spec(deploy={"restart": Restart(delay=0.1)}))
+    await put(field, second, 2)
+    outcome = await field.connection.switch(first, NO_SECRETS, field.fence(3), "3.1")
+    assert outcome.current == first.id
+    outcome = await field.connection.switch(first, NO_SECRETS, field.fence(3), "3.2", action="start")
+    assert (outcome.current, field.versions) == (first.id, ["1.2.3"])
 
 
 async def test_an_image_that_no_registry_has_is_told_and_refused(two: Field) -> None:

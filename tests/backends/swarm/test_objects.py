@@ -89,6 +89,25 @@ async def test_a_secret_that_was_rotated_is_another_one(swarm_field: Field) -> N
     assert await asyncio.to_thread(inside, field, 'cat /run/secrets/key; echo " $TOKEN"') == "new t2"
 
 
+async def test_a_rotated_secret_reaches_every_task_one_after_the_other(swarm_field: Field) -> None:
+    """Of the same release, so that only its tasks' own description tells old ones from new ones. Seen to fail where tasks are told apart by
+    their release alone."""
+    field = swarm_field
+    field.replicas = 3
+    release = with_files(field, "v1", "x\n", variable=True)
+    await put(field, release, {"KEY": "old", "TOKEN": "t1"}, 1)
+    before = {one["ID"] for one in field.tasks()}
+    secrets = SecretValues({"KEY": "new", "TOKEN": "t2"})
+    outcome = await field.connection.switch(release, secrets, field.fence(2), "2.1", action="start")
+    assert outcome.current == release.id
+    now = field.tasks()
+    assert len(now) == 3
+    assert not before & {one["ID"] for one in now}
+    assert {"TOKEN=t2"} == {
+        env for one in now for env in one["Spec"]["ContainerSpec"]["Env"] if env.startswith("TOKEN")
+    }
+
+
 async def test_a_release_whose_secrets_nobody_knows_is_refused(swarm_field: Field) -> None:
     field = swarm_field
     release = with_files(field, "v1", "x\n")
