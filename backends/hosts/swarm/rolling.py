@@ -29,6 +29,7 @@ from quarterdeck.config.release import Release
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.swarm.health import SwarmHealth
 
+IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
 FIRST_PAUSE: Final = 0.03  # seconds between two looks, longer from one to the next
 LONGEST_PAUSE: Final = 0.4
 _LOOK_AT_SERVICE: Final = 1.0  # seconds between two looks whether Swarm itself has paused it
@@ -200,14 +201,16 @@ class Roll:
             )
 
     async def _refuse_failed(self, service: Service, tasks: Sequence[Task], progress: _Progress) -> None:
-        """What has proved itself is not given up for one task: Swarm starts another one."""
+        """What has proved itself is not given up for one task, and nothing is for a port that its node has not given up yet: Swarm starts
+        another one."""
         failed = [one for one in tasks if is_of(one, service) and one.has_failed and one.id not in progress.before]
         self._failed = failed[-1] if failed else None
-        if failed and self._way.gated:
-            raise await failure(self._gate, self._nodes, service, self._release, failed[-1])
+        own = [one for one in failed if not any(words in one.said for words in IN_USE)]
+        if own and self._way.gated:
+            raise await failure(self._gate, self._nodes, service, self._release, own[-1])
 
     async def _refuse_paused(self, service: Service) -> Service:
-        """Raises ``CommandFailed`` where Swarm has ended the update, or somebody has changed the service; what has proved itself goes on."""
+        """Raises ``CommandFailed`` where Swarm has ended the update, or somebody has changed the service. The proved go on."""
         now = service_in(await self._gate.ask(lambda client: calls.get(client, f"/services/{service.id}")))
         if made_as(now.spec) != made_as(service.spec):
             raise CommandFailed(

@@ -140,7 +140,7 @@ async def test_versions_with_dots_and_what_failed_once_is_history(swarm_field: F
     engine = field.swarm.api(field.swarm._index_of(members[task["NodeID"]]))
     await asyncio.to_thread(engine.kill, task["Status"]["ContainerStatus"]["ContainerID"])
     await until(lambda: [one["ID"] for one in field.tasks()] not in ([], [task["ID"]]), "another task runs")
-    second = field.release("1.2.4+build.5", spec=field.spec(deploy={"restart": Restart(delay=0.1)}))
+    second = field.release("1.2.4_rc.5", spec=field.spec(deploy={"restart": Restart(delay=0.1)}))
     await put(field, second, 2)
     outcome = await field.connection.switch(first, NO_SECRETS, field.fence(3), "3.1")
     assert outcome.current == first.id
