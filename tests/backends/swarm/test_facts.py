@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ async def test_a_service_that_was_removed_by_hand_is_made_anew(two: Field) -> No
 
 async def test_nodes_that_are_drained_or_paused_and_replicas_that_find_no_place(two: Field) -> None:
     for node in two.swarm.nodes:
-        await asyncio.to_thread(lambda index=node.index: two.swarm.set_node(index, availability="drain"))
+        await asyncio.to_thread(partial(two.swarm.set_node, node.index, availability="drain"))
     await until(lambda: two.versions == [], "nothing runs where no node takes tasks")
     facts = await two.facts()
     assert (facts.current, facts.running) == (two.release("v1").id, False)
@@ -111,7 +112,7 @@ async def test_nodes_that_are_drained_or_paused_and_replicas_that_find_no_place(
     assert {one.availability for one in facts.nodes} == {"drain"}
     assert facts.as_started is False
     for node in two.swarm.nodes:
-        await asyncio.to_thread(lambda index=node.index: two.swarm.set_node(index))
+        await asyncio.to_thread(partial(two.swarm.set_node, node.index))
     await until(lambda: two.versions == ["v1", "v1"], "both are back")
 
 

@@ -68,12 +68,12 @@ async def test_what_is_the_same_is_made_once_and_what_nobody_needs_goes(swarm_fi
         await put(field, release, {"KEY": "one"}, epoch)
     client = field.swarm.any_api
     configs = [one for one in client.configs() if "dev.quarterdeck.register" not in one["Spec"]["Labels"]]
-    assert (len(configs), len(client.secrets())) == (1, 1)
+    assert (len(configs), len(list(client.secrets()))) == (1, 1)
     last = with_files(field, "v9", "other\n")
     await put(field, last, {"KEY": "two"}, 9)
-    assert len(client.secrets()) == 2
+    assert len(list(client.secrets())) == 2
     await field.connection.finish(last, [], field.fence(9), "9.3", prune_to=0, warm=0, bad=[one.id for one in releases])
-    assert len(client.secrets()) == 1
+    assert len(list(client.secrets())) == 1
     assert len([one for one in client.configs() if "dev.quarterdeck.register" not in one["Spec"]["Labels"]]) == 1
 
 
