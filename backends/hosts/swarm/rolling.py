@@ -102,10 +102,13 @@ class Roll:
         service = await self._follow(service, progress, parts=parts)
         if not parts:
             return service
-        settled = pace(way.pace, way.order)
-        return await self._gate.change_service(
-            service, lambda now: _labelled({**now.spec, "UpdateConfig": settled}, SETTLED, op_id), self._release
-        )
+        own = _labelled({**service.spec, "UpdateConfig": pace(way.pace, way.order)}, SETTLED, op_id)
+        return await self._gate.change_service(service, lambda _: own, self._release)
+
+    async def _set_going(self, service: Service) -> Service:
+        """The next part, and as it was begun: what somebody else has put there in between does not go along."""
+        own = dict(service.spec)
+        return await self._gate.change_service(service, lambda _: own, self._release)
 
     async def created(self, seen: Seen, service: Service) -> Service:
         """One that was created, or whose tasks were none, comes up; or is found to be up. ``seen``: what was there before."""
@@ -135,7 +138,7 @@ class Roll:
                 done = done or self._now()
                 # Looked at until the pause between two parts is over: a task that fails in it ends the update.
                 if self._now() - done >= self._way.pace.delay:
-                    service = await self._gate.change_service(service, lambda now: dict(now.spec), self._release)
+                    service = await self._set_going(service)
                     progress.moved = len(well) + self._way.parallelism
                     forward, done, pause, came = -1, 0.0, FIRST_PAUSE, self._now()
                     continue
@@ -222,7 +225,7 @@ class Roll:
                 advice="see who: an autoscaler, or a docker service update by hand",
             )
         if now.update == "paused" and not self._way.gated:
-            return await self._gate.change_service(service, lambda now: dict(now.spec), self._release)
+            return await self._set_going(service)
         if now.update in ("paused", "rollback_started", "rollback_paused", "rollback_completed"):
             raise CommandFailed(
                 self._gate.host,
