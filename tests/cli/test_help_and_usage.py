@@ -54,7 +54,7 @@ def test_a_list_of_actions_shows_whole_sentences(qd: Qd, group: str) -> None:
 
 def test_the_time_that_a_host_gets_is_the_one_that_the_manual_names(qd: Qd) -> None:
     manual = " ".join(qd.inside("status", "--help").stdout.split())
-    assert f"has not answered after {LOOK:g} seconds" in manual
+    assert f"gives no answer for {LOOK:g} seconds" in manual
 
 
 def test_the_overview_names_all_commands_and_exit_statuses(qd: Qd) -> None:
