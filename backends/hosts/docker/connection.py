@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +40,7 @@ from quarterdeck.backends.hosts.docker.making import Around
 from quarterdeck.backends.hosts.docker.new_lines import new_lines_of
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.docker.service_figures import service_figures_of
+from quarterdeck.backends.hosts.line_by_line import line_by_line
 from quarterdeck.backends.hosts.manifest import check_release_id
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
@@ -242,18 +242,11 @@ class DockerConnection:
         """Of the engine's machine, as far as anybody tells; the disk is the one that the engine keeps its data on."""
         return await self._engine.vitals(deadline=deadline)
 
-    async def logs(
+    def logs(
         self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False
     ) -> AsyncGenerator[LogLine, None]:
         """``log_batches``, line by line."""
-        async with aclosing(self.log_batches(logs, release, lines=lines, follow=follow)) as batches:
-            async for batch in batches:
-                dropped = batch.dropped
-                for at, text in enumerate(batch.texts):
-                    yield LogLine(
-                        batch.host, batch.source + text, batch.times[at] if batch.times else None, dropped, batch.source
-                    )
-                    dropped = 0
+        return line_by_line(self.log_batches(logs, release, lines=lines, follow=follow))
 
     def log_batches(
         self,

@@ -31,7 +31,7 @@ _STUCK: Final = (
     "task ",
     "already exists",
 )  # of an engine that was killed as it started it: containerd has what the engine has not
-_IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
+IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
 
 
 async def switch(
@@ -427,7 +427,7 @@ async def _start(gate: Gate, new: Container, release: Release) -> Body | None:
         body = await gate.inspect(new.id)
         status = body["State"].get("ExitCode") if body is not None else None
         said = clean(error.explanation)
-        in_use = any(words in said for words in _IN_USE)
+        in_use = any(words in said for words in IN_USE)
         advice = "see what has that port: ss -ltnp, on the host" if in_use else "correct the service's description"
         failure = CommandFailed(
             gate.host,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from quarterdeck.backends.hosts.docker.connection import switched
 from quarterdeck.backends.hosts.docker.finishing import Wish
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.docker.switching import remembering
+from quarterdeck.backends.hosts.line_by_line import line_by_line
 from quarterdeck.backends.hosts.manifest import check_release_id
 from quarterdeck.backends.hosts.swarm import finishing, hooks, staging, switching
 from quarterdeck.backends.hosts.swarm.facts import Registries, read_facts
@@ -239,17 +239,11 @@ class SwarmConnection:
         """Of the manager's machine, as far as anybody tells."""
         return await self._managers.engine.vitals(deadline=deadline)
 
-    async def logs(
+    def logs(
         self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False
     ) -> AsyncGenerator[LogLine, None]:
         """``log_batches``, line by line."""
-        async with aclosing(self.log_batches(logs, release, lines=lines, follow=follow)) as batches:
-            async for batch in batches:
-                dropped = batch.dropped
-                for at, text in enumerate(batch.texts):
-                    time = batch.times[at] if batch.times else None
-                    yield LogLine(batch.host, batch.source + text, time, dropped, batch.source)
-                    dropped = 0
+        return line_by_line(self.log_batches(logs, release, lines=lines, follow=follow))
 
     def log_batches(
         self,

@@ -57,7 +57,6 @@ class Task:
     spec: Body  # what it was made by
     release: str  # by the label of its container
     digest: str
-    force: int  # counts restarts that were asked for
     said: str  # what its node said of it last: why it waits, or failed
     exit_status: int | None
     container: str  # its id on the node; empty while there is none
@@ -314,7 +313,6 @@ def task_in(body: Body) -> Task:
         spec=spec,
         release=labels.get(RELEASE, ""),
         digest=labels.get(DIGEST, ""),
-        force=int(spec.get("ForceUpdate") or 0),
         said=str(status.get("Err") or ""),
         exit_status=int(exit_status) if exit_status is not None and there.get("ContainerID") else None,
         container=str(there.get("ContainerID") or ""),

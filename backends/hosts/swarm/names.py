@@ -12,7 +12,6 @@ from quarterdeck.config.release import Release
 _PREFIX: Final = "dev.quarterdeck."
 NONCE: Final = f"{_PREFIX}nonce"  # of the last change of a service: by it is told whether a change was made
 LEAVING: Final = f"{_PREFIX}leaving"  # the service is being removed: nobody goes on with it
-SETTLED: Final = f"{_PREFIX}settled"  # the operation by which the service came to the end of its update
 SOURCE: Final = f"{_PREFIX}source"  # of a Swarm secret: its name among the target's secrets
 FINGERPRINT: Final = f"{_PREFIX}fingerprint"  # of a Swarm secret's value: salt and scrypt
 REGISTER: Final = f"{_PREFIX}register"  # on the config that keeps what the target's hosts remember

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, Unhealthy
+from quarterdeck.backends.hosts.docker.switching import IN_USE
 from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_tasks, service_in
-from quarterdeck.backends.hosts.swarm.names import SETTLED
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_of, pace
 from quarterdeck.backends.hosts.swarm.task_logs import last_words
@@ -29,7 +29,6 @@ from quarterdeck.config.release import Release
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.swarm.health import SwarmHealth
 
-IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
 FIRST_PAUSE: Final = 0.03  # seconds between two looks, longer from one to the next
 LONGEST_PAUSE: Final = 0.4
 _LOOK_AT_SERVICE: Final = 1.0  # seconds between two looks whether Swarm itself has paused it
@@ -85,7 +84,7 @@ class Roll:
         self._detail = ""  # of the last check that failed
         self._failed: Task | None = None  # the last one that did
 
-    async def update(self, seen: Seen, service: Service, build: Callable[[Service], Spec], op_id: str) -> Service:
+    async def update(self, seen: Seen, service: Service, build: Callable[[Service], Spec]) -> Service:
         """The service at the end of its update: every task is of the release, runs, and where the way is gated is well. Raises
         ``CommandFailed`` (``Unhealthy``), ``Fenced``: the update stands still then."""
         way = self._way
@@ -102,7 +101,7 @@ class Roll:
         service = await self._follow(service, progress, parts=parts)
         if not parts:
             return service
-        own = _labelled({**service.spec, "UpdateConfig": pace(way.pace, way.order)}, SETTLED, op_id)
+        own = {**service.spec, "UpdateConfig": pace(way.pace, way.order)}
         return await self._gate.change_service(service, lambda _: own, self._release)
 
     async def _set_going(self, service: Service) -> Service:
@@ -322,7 +321,3 @@ async def what_runs(gate: SwarmGate) -> str:
         return ""
     told = [f"{len(seen.running(one))} of {one}" for one in seen.releases_running]
     return f"Tasks that run now: {', '.join(told)}" if told else "Nothing of it runs there now"
-
-
-def _labelled(spec: Spec, name: str, value: str) -> Spec:
-    return {**spec, "Labels": {**(spec.get("Labels") or {}), name: value}}

@@ -125,7 +125,7 @@ async def _in_one_service(
         else:
             begun = fixed.labels.get(OPERATION) == op_id  # by this very operation, whose worker has died
             body = _with_force(body, fixed, int(there and anew and not begun))
-            service = await roll.update(seen, fixed, lambda now: _over(now, body), op_id)
+            service = await roll.update(seen, fixed, lambda now: _over(now, body))
     await _stopped(means, others)
     return await _read_back(means, release, previous, service)
 
@@ -219,7 +219,7 @@ async def _side_by_side(
         if live_runs and (other or restart):
             body = _with_force({**own.spec, "TaskTemplate": kept.wanted}, own, int(not other))
             template = body["TaskTemplate"]
-            service = await roll.update(seen, own, lambda now: {**now.spec, "TaskTemplate": template}, op_id)
+            service = await roll.update(seen, own, lambda now: {**now.spec, "TaskTemplate": template})
         else:
             service = await _started(means, seen, roll, own, release, given, op_id)
         return await _read_back(means, release, previous, service)
