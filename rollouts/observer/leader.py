@@ -108,8 +108,8 @@ class Leader:
         now = time.monotonic()
         if version == self._version and now - self._counted < RECOUNT:
             return
-        self._version, self._counted = version, now
         changed, moving, presences, ways = await self._clerk.do(self._read)
+        self._version, self._counted = version, now
         self._ways.happened(changed)
         self._ways.heard(ways)
         wanted = intervals(self.fleet, presences, moving, self._pace)
@@ -137,14 +137,17 @@ class Leader:
         journal's thread."""
         changed: set[str] = set()
         ways: list[Event] = []
-        while events := journal.events(self._head, limit=1000):
-            self._head = events[-1].seq
+        head = self._head
+        while events := journal.events(head, limit=1000):
+            head = events[-1].seq
             changed |= {event.target for event in events if event.target is not None and event.rollout is not None}
             ways += [event for event in events if event.kind in (CLOSED, OPEN)]
+        moving = {rollout.target for rollout in journal.living() if rollout.epoch > 0}
+        presences = journal.presences()
+        self._head = head  # not before all was read: it is read again else
         for name in changed:
             self._releases.pop(name, None)
-        moving = {rollout.target for rollout in journal.living() if rollout.epoch > 0}
-        return changed, moving, journal.presences(), ways
+        return changed, moving, presences, ways
 
     async def _known(self, target: str) -> tuple[Mapping[str, Release], int]:
         head = self._head

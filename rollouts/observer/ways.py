@@ -1,12 +1,15 @@
 """What the leading observer does about ways back: looks whether one has closed or is open again, journals it, and has people told."""
 
 import asyncio
+import itertools
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.history.errors import JournalError
@@ -14,6 +17,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Event, Operator
 from quarterdeck.rollouts.observer.clerk import Clerk
 from quarterdeck.rollouts.picture.fleet import take_picture
+from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.rollouts.way_back.telling import WORD, journalled, tell, untold
 from quarterdeck.rollouts.way_back.watch import Turned, WayWatch, said_closed, turned_of
 
@@ -22,8 +26,21 @@ GATHERED: Final = (
 )
 LATELY: Final = 600.0  # seconds: what was journalled within them and told by nobody is told by the next leader
 EVERY: Final = 5.0  # seconds between two looks at what may have turned; less where little patience is asked for
+PASSED: Final = 20  # targets that are looked at besides each time, one after the other, though nobody said that anything is new there
+AGAIN: Final = (2.0, 10.0, 30.0)  # times ``hold`` after which what reached nobody is sent again, while it is still so
 
 _log = logging.getLogger("quarterdeck.observer")
+
+
+class _Untold(msgspec.Struct):
+    """A message that destination ``to`` did not take. ``tries``: how often; ``at``: when it is sent again."""
+
+    to: int
+    turned: tuple[Turned, ...]
+    events: Mapping[str, int]
+    operator: Operator
+    tries: int
+    at: float
 
 
 class Ways:
@@ -36,6 +53,9 @@ class Ways:
         self._watch: WayWatch | None = None  # None: the journal has not told yet what was said last
         self._due = set(fleet.targets)  # something was seen of them, or happened to them, since the last look
         self._looked = 0.0
+        self._round = itertools.cycle(fleet.targets)
+        self._last: dict[str, int] = {}  # by target, the event by which it was said last here
+        self._untold: list[_Untold] = []
         self._ready_since = math.inf  # when the first of those that wait for others had turned for long enough
 
     def happened(self, targets: Iterable[str]) -> None:
@@ -46,6 +66,7 @@ class Ways:
         if self._watch is not None:
             for event in events:
                 self._watch.said(turned_of(event))
+                self.happened([event.target or ""])
 
     async def look(self, group: asyncio.TaskGroup) -> None:
         """At most every few seconds. Telling goes on beside, in ``group``. Raises JournalError: then it is looked at again."""
@@ -62,13 +83,15 @@ class Ways:
 
     async def _look(self, group: asyncio.TaskGroup) -> None:
         watch = self._watch or await self._begin(group)
-        names = self._due | watch.turning
+        self._tell_again(group, watch)
+        # What others wrote of a host, a timer or a worker at its end, may differ from what was seen here, which then does not change.
+        names = self._due | watch.turning | watch.closed | set(itertools.islice(self._round, PASSED))
         if not names:
             return
-        picture = await self._clerk.do(lambda journal: take_picture(self._fleet, journal, names))
+        seen = await self._clerk.do(lambda journal: self._pictured(journal, names))
         self._due -= names
         now = time.monotonic()
-        turned = watch.look(picture.targets.values(), now)
+        turned = watch.look(seen, now)
         self._ready_since = min(self._ready_since, now) if turned else math.inf
         others = watch.turning - {one.target for one in turned}
         if not turned or (others and now - self._ready_since < min(GATHERED, 2 * self._hold)):
@@ -77,7 +100,20 @@ class Ways:
         events, operator = await self._clerk.do(lambda journal: (journalled(journal, turned), journal.operator))
         for one in turned:
             watch.said(one)
+        self._last.update(events)
         self._tell_beside(group, [one for one in turned if one.target in events], events, operator)
+
+    def _pictured(self, journal: Journal, names: Collection[str]) -> list[TargetSeen]:
+        """Without those that can't be read: a row that another version wrote, for instance. Raises JournalError."""
+        try:
+            return list(take_picture(self._fleet, journal, names).targets.values())
+        except JournalError:
+            raise
+        except Exception:
+            if len(names) > 1:
+                return [seen for name in names for seen in self._pictured(journal, [name])]
+            _log.exception("target=%s its way back could not be looked at", *names)
+            return []
 
     async def _begin(self, group: asyncio.TaskGroup) -> WayWatch:
         since = (datetime.now(UTC) - timedelta(seconds=LATELY)).strftime("%Y-%m-%dT%H:%M:%S")
@@ -88,23 +124,47 @@ class Ways:
         closed, left, operator = await self._clerk.do(read)
         self._watch = WayWatch(closed.intersection(self._fleet.targets), hold=self._hold)
         last = {one.target: (seq, one) for seq, one in sorted(left.items())}  # of each the newest alone
-        self._tell_beside(
-            group, [one for _, one in last.values()], {target: seq for target, (seq, _) in last.items()}, operator
-        )
+        self._last = {target: seq for target, (seq, _) in last.items()}
+        self._tell_beside(group, [one for _, one in last.values()], self._last, operator)
         return self._watch
 
     def _tell_beside(
-        self, group: asyncio.TaskGroup, turned: Sequence[Turned], events: dict[str, int], operator: Operator
+        self, group: asyncio.TaskGroup, turned: Sequence[Turned], events: Mapping[str, int], operator: Operator
     ) -> None:
         if turned and any(WORD in one.on for one in self._fleet.notify):
-            group.create_task(self._tell(turned, events, operator), name="tell of ways back")
+            group.create_task(self._tell(turned, dict(events), operator), name="tell of ways back")
 
-    async def _tell(self, turned: Sequence[Turned], events: dict[str, int], operator: Operator) -> None:
+    def _tell_again(self, group: asyncio.TaskGroup, watch: WayWatch) -> None:
+        """What is still so."""
+        now = time.monotonic()
+        due = [one for one in self._untold if one.at <= now]
+        self._untold = [one for one in self._untold if one.at > now]
+        for one in due:
+            still = tuple(
+                turned
+                for turned in one.turned
+                if turned.closed is (turned.target in watch.closed)
+                and self._last.get(turned.target) == one.events[turned.target]
+            )
+            if still:
+                telling = self._tell(still, one.events, one.operator, to=one.to, tries=one.tries)
+                group.create_task(telling, name="tell of ways back again")
+
+    async def _tell(
+        self,
+        turned: Sequence[Turned],
+        events: Mapping[str, int],
+        operator: Operator,
+        *,
+        to: int | None = None,
+        tries: int = 0,
+    ) -> None:
         try:
-            records = await tell(self._fleet, turned, events, operator)
+            records = await tell(self._fleet, turned, events, operator, to=to)
             for _, target, body in records:
                 if "why" in body:
                     _log.warning("not told that a way back has turned, target=%s reason=%s", target, body["why"])
+                    self._keep_untold(body, turned, events, operator, tries)
             await self._clerk.do(
                 lambda journal: [journal.record(kind, target=target, body=dict(body)) for kind, target, body in records]
             )
@@ -112,3 +172,17 @@ class Ways:
             _log.warning("what came of a notification is not journalled: %s", error)
         except Exception:  # of a service's or a secret's: looking goes on
             _log.exception("telling of ways back failed")
+
+    def _keep_untold(
+        self,
+        body: Mapping[str, Any],
+        turned: Sequence[Turned],
+        events: Mapping[str, int],
+        operator: Operator,
+        tries: int,
+    ) -> None:
+        if tries < len(AGAIN):
+            about = {int(body["about"]), *map(int, body.get("with", ()))}
+            those = tuple(one for one in turned if events[one.target] in about)
+            at = time.monotonic() + AGAIN[tries] * self._hold
+            self._untold.append(_Untold(int(body["to"]), those, events, operator, tries + 1, at))

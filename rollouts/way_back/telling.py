@@ -27,16 +27,18 @@ Record = tuple[str, str, Mapping[str, Any]]
 
 def journalled(journal: "Journal", turned: Sequence[Turned]) -> dict[str, int]:
     """Writes an event for each that nobody else, a timer or another room, has written meanwhile; its number, by target. Raises
-    JournalError."""
-    return {
-        one.target: journal.record(one.kind, target=one.target, body=one.body()).seq
-        for one in turned
-        if is_said_closed(journal, one.target) is not one.closed
-    }
+    JournalError: then none of them is written."""
+    return journal.together(
+        lambda: {
+            one.target: journal.record(one.kind, target=one.target, body=one.body()).seq
+            for one in turned
+            if is_said_closed(journal, one.target) is not one.closed
+        }
+    )
 
 
 def untold(journal: "Journal", targets: Collection[str], since: str) -> dict[int, Turned]:
-    """By event, what was journalled after ``since`` (ISO 8601 UTC) and told by nobody: whoever was to do it has ended. Raises
+    """By event, what was journalled after ``since`` (ISO 8601 UTC) and reached nobody: whoever was to tell it has ended. Raises
     JournalError."""
     found: dict[int, Turned] = {}
     for kind in (CLOSED, OPEN):
@@ -44,20 +46,21 @@ def untold(journal: "Journal", targets: Collection[str], since: str) -> dict[int
             if event.target in targets and event.time > since:
                 found[event.seq] = turned_of(event)
     if found:
-        first = min(found)
-        for kind in (TOLD, NOT_TOLD):
-            for event in journal.events(first, kind=kind, limit=10 * LATELY):
-                if event.body.get("event") == WORD:
-                    found.pop(int(event.body.get("about", 0)), None)
-                    for seq in event.body.get("with", ()):
-                        found.pop(int(seq), None)
+        for event in journal.events(min(found), kind=TOLD, limit=10 * LATELY):
+            if event.body.get("event") == WORD:
+                found.pop(int(event.body.get("about", 0)), None)
+                for seq in event.body.get("with", ()):
+                    found.pop(int(seq), None)
     return found
 
 
-async def tell(fleet: Fleet, turned: Sequence[Turned], events: Mapping[str, int], operator: Operator) -> list[Record]:
+async def tell(
+    fleet: Fleet, turned: Sequence[Turned], events: Mapping[str, int], operator: Operator, *, to: int | None = None
+) -> list[Record]:
     """One message to each destination about all that closed, and one about all that is open again. ``events``: the number of the event of
-    each target. Takes some twenty seconds at most; raises nothing for what a service does."""
-    wanted = [one for one in fleet.notify if WORD in one.on]
+    each target; ``to``: of the one destination that is told, all without it. Takes some twenty seconds at most; raises nothing for what a
+    service does."""
+    wanted = [one for one in fleet.notify if WORD in one.on and to in (None, one.number)]
     told: list[tuple[Destination, list[Turned]]] = []
     for closed in (True, False):
         for destination in wanted:

@@ -80,8 +80,15 @@ class WayWatch:
                 )
         return turned
 
+    @property
+    def closed(self) -> frozenset[str]:
+        return frozenset(self._closed)
+
     def said(self, turned: Turned) -> None:
-        """It is journalled, by whom ever."""
+        """It is journalled, by whom ever. What was known already changes nothing: one's own words may come back when it has begun to turn
+        again."""
+        if turned.closed is (turned.target in self._closed):
+            return
         self._since.pop(turned.target, None)
         if turned.closed:
             self._closed.add(turned.target)

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from quarterdeck.history.records import Observation
-from quarterdeck.rollouts.way_back.watch import CLOSED, OPEN
+from quarterdeck.rollouts.telling import NOT_TOLD, TOLD
+from quarterdeck.rollouts.way_back.watch import CLOSED, OPEN, Turned
 from tests.field import TARGET, Field
 from tests.observers import ObservedRooms, observed_rooms
 from tests.sshd import SshHost, wait_for
 from tests.told import Told, service
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 rooms = pytest.fixture(observed_rooms)
 
 
@@ -28,13 +29,17 @@ def told() -> Iterator[Told]:
 
 
 @pytest.fixture
-def two_releases(field: Field, told: Told) -> Field:
-    """v2 runs, v1 is kept; what is told by default is told the service."""
+def two_releases(field: Field, told: Told) -> Iterator[Field]:
+    """v2 runs, v1 is kept; what is told by default is told the service. What the journal has of it is in the report of a failure."""
     field.extra["notify"] = [{"to": told.url(), "title": "{{event}}"}]
     field.write()
     field.deploy("v1")
     field.deploy("v2")
-    return field
+    yield field
+    with field.journal(read_only=True) as journal:
+        for event in journal.events(target=TARGET, limit=500):
+            if event.rollout is None:
+                print(event.time, event.kind, dict(event.body))
 
 
 def copy_of(field: Field, host: SshHost, version: str) -> Path:
@@ -54,8 +59,8 @@ def journalled(field: Field) -> list[str]:
 
 def test_a_room_s_observer_journals_and_tells_it_once(two_releases: Field, told: Told, rooms: ObservedRooms) -> None:
     field, host = two_releases, two_releases.hosts.hosts[1]
-    rooms(field.file, who="alice", target=TARGET, hold=0.4)
-    rooms(field.file, who="bob", target=TARGET, hold=0.4)
+    rooms(field.file, who="alice", target=TARGET, hold=1.0)
+    rooms(field.file, who="bob", target=TARGET, hold=1.0)
     copy = copy_of(field, host, "v1")
     shutil.move(copy, copy.with_name(f".{copy.name}.away"))
     told.until("the way back is closed")
@@ -73,6 +78,40 @@ def test_a_room_s_observer_journals_and_tells_it_once(two_releases: Field, told:
             return [str(event.body["event"]) for event in journal.events(kind="notified", target=TARGET)]
 
     wait_for(lambda: answers() == ["unready", "unready"], "what came of both messages is journalled")
+
+
+def test_what_the_service_did_not_take_is_sent_again_while_it_is_so(
+    two_releases: Field, told: Told, rooms: ObservedRooms
+) -> None:
+    field, host = two_releases, two_releases.hosts.hosts[1]
+    told.status = 500
+    rooms(field.file, target=TARGET, hold=1.0)
+    copy = copy_of(field, host, "v1")
+    shutil.move(copy, copy.with_name(f".{copy.name}.away"))
+    told.until("the way back is closed")
+
+    def answers() -> list[str]:
+        with field.journal(read_only=True) as journal:
+            found = [*journal.events(kind=NOT_TOLD, target=TARGET), *journal.events(kind=TOLD, target=TARGET)]
+            return [event.kind for event in sorted(found, key=lambda event: event.seq)]
+
+    wait_for(lambda: answers() == [NOT_TOLD], "the refusal is journalled")
+    told.status = 200
+    told.until("the way back is closed", "the way back is closed")
+    wait_for(lambda: answers() == [NOT_TOLD, TOLD], "and that it arrived then")
+    assert journalled(field) == [CLOSED]
+
+
+def test_what_somebody_else_saw_is_looked_at_again(two_releases: Field, told: Told, rooms: ObservedRooms) -> None:
+    """A timer that could not reach a host says that the way back has closed; the room, which sees nothing new, says that it is open."""
+    field = two_releases
+    rooms(field.file, target=TARGET, hold=1.0)
+    wait_for(lambda: any("detail" in one.body for one in looks(field)), "the room looks")
+    with field.journal() as journal:
+        turned = Turned(TARGET, True, "v1-1", "v1", ("host-1: can't be reached",))
+        journal.record(CLOSED, target=TARGET, body=turned.body())
+    told.until("the way back is open")
+    assert journalled(field) == [CLOSED, OPEN]
 
 
 def test_a_timer_tells_it_where_no_room_is_open(two_releases: Field, told: Told) -> None:

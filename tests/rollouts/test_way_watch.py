@@ -42,6 +42,18 @@ def test_it_is_said_once_and_only_when_it_has_stayed_so() -> None:
     assert turned.kind == OPEN
 
 
+def test_one_s_own_words_that_come_back_late_change_nothing() -> None:
+    watch = WayWatch(hold=30.0)
+    watch.look([target(GONE)], 0.0)
+    (closed,) = watch.look([target(GONE)], 30.0)
+    watch.said(closed)
+    assert watch.look([target()], 40.0) == []
+    watch.said(closed)
+    assert watch.turning == {"production/api"}, "it has begun to open again, and that is not forgotten"
+    (turned,) = watch.look([target()], 70.0)
+    assert turned.kind == OPEN
+
+
 def test_a_host_that_is_lost_for_a_moment_is_no_news() -> None:
     watch = WayWatch(hold=30.0)
     for at in range(0, 300, 25):
