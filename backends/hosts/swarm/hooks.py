@@ -17,6 +17,7 @@ from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.swarm import calls, names
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Seen, Service, Task, list_tasks
+from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.task_logs import last_words
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release
@@ -26,12 +27,19 @@ if TYPE_CHECKING:
 
 _SETTLING: Final = 30.0  # seconds
 _PLACING: Final = 120.0  # seconds for a node to be found, and to fetch the image
+_READING: Final = 15.0  # seconds for what it has printed
 _PAUSE: Final = 0.1
 _TAIL: Final = 2000  # lines
 
 
 async def run_hook(
-    gate: SwarmGate, seen: Seen, release: Release, command: str, timeout: float, extra_env: Mapping[str, str]
+    gate: SwarmGate,
+    nodes: Nodes,
+    seen: Seen,
+    release: Release,
+    command: str,
+    timeout: float,
+    extra_env: Mapping[str, str],
 ) -> dict[str, Any]:
     """``exit`` and ``output``. Raises ``CommandTimedOut``, and ``CommandFailed`` where it can't be run."""
     spec_of(gate.host, gate.words, release)
@@ -50,8 +58,8 @@ async def run_hook(
     job = _job(gate, holder, release, command, {**env, **extra_env})
     try:
         made = await gate.create_service(job, release)
-        task = await _ended(gate, made, timeout)
-        output = await _output(gate, task)
+        task = await _ended(gate, nodes, made, timeout)
+        output = await _output(gate, nodes, task)
         if task.exit_status is None:
             raise CommandFailed(
                 gate.host, gate.words, f"its task was {task.state}: {clean(task.said)}", exit_status=None, output=output
@@ -85,7 +93,7 @@ def _job(gate: SwarmGate, holder: Service, release: Release, command: str, env: 
     }
 
 
-async def _ended(gate: SwarmGate, made: Service, timeout: float) -> Task:
+async def _ended(gate: SwarmGate, nodes: Nodes, made: Service, timeout: float) -> Task:
     """``timeout`` begins with the command: until then it waits for a node."""
     now = asyncio.get_running_loop().time
     until, running = now() + _PLACING, False
@@ -104,16 +112,16 @@ async def _ended(gate: SwarmGate, made: Service, timeout: float) -> Task:
                     gate.words,
                     f"the command was ended after {timeout:g} s",
                     exit_status=124,
-                    output=await _output(gate, runs),
+                    output=await _output(gate, nodes, runs),
                 )
             why = "; ".join(sorted({clean(one.said) or one.state for one in tasks}))
             raise CommandFailed(gate.host, gate.words, f"no node has begun it: {why}", exit_status=None)
         await asyncio.sleep(_PAUSE)
 
 
-async def _output(gate: SwarmGate, task: Task) -> str:
+async def _output(gate: SwarmGate, nodes: Nodes, task: Task) -> str:
     try:
-        return (await last_words(gate.managers, task, gate.words, lines=_TAIL))[-65536:]
+        return (await last_words(gate.managers, nodes, task, gate.words, lines=_TAIL, deadline=_READING))[-65536:]
     except BackendError as error:
         return f"(its output can't be read: {error.problem})"
 

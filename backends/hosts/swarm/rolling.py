@@ -20,6 +20,7 @@ from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_tasks, service_in
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_of, pace
+from quarterdeck.backends.hosts.swarm.task_lines import has_terminal
 from quarterdeck.backends.hosts.swarm.task_logs import last_words
 from quarterdeck.backends.hosts.swarm.templates import made_as
 from quarterdeck.backends.text_cleaning import clean
@@ -290,7 +291,7 @@ async def failure(gate: SwarmGate, nodes: Nodes, service: Service, release: Rele
     output = ""
     with contextlib.suppress(BackendError):
         node = await nodes.find(task.node, gate.words, deadline=min(gate.left, 5.0)) if task.node else None
-        output = await last_words(gate.managers, task, gate.words)
+        output = await last_words(gate.managers, nodes, task, gate.words, tty=has_terminal(service))
     where = f" on {node.hostname}" if node is not None else ""
     last = f": {output.splitlines()[-1]}" if output else ""
     if task.exit_status is None or task.state == "rejected":

@@ -9,7 +9,7 @@ import pytest
 
 from quarterdeck.backends.errors import CommandFailed
 from quarterdeck.backends.hosts.contract import LogLine, NewLines
-from quarterdeck.config.model import Logs
+from quarterdeck.config.model import Hook, Logs
 from quarterdeck.config.release import Release
 from tests.backends.swarm.talking import COUNTS, NO_SECRETS, WAITS, Talking, talking, until
 from tests.swarm import Swarm
@@ -202,6 +202,21 @@ async def test_a_lost_node_holds_up_nobody_and_is_read_again_when_it_is_back(swa
                     await reader.next()
         assert len({text.partition(":")[0] for text in await all_lines(field, again, 1)}) == 3
         assert len((await field.connection.new_lines(Logs(), again)).mark.split()) == 3
+
+
+async def test_what_a_command_said_on_a_node_that_is_just_back(swarm: Swarm) -> None:
+    """Seen to fail where only a manager is asked for it: a leader does not find such a node's logs for some seconds."""
+    lost = next(node.index for node in swarm.nodes if node.index != swarm.leader)
+    async with talking(swarm, managers=[node.index for node in swarm.nodes if node.index != lost]) as field:
+        release = field.release("1", WAITS, constraints=(f"node.hostname=={swarm.nodes[lost].hostname}",))
+        await field.live(release, "1.1")
+        await asyncio.to_thread(swarm.stop_node, lost)
+        await until(lambda: any(one["Status"]["State"] == "down" for one in swarm.members().values()), "noticed")
+        await asyncio.to_thread(swarm.start_node, lost)
+        for number in range(3):
+            command = f"echo out {number}; echo err {number} >&2; exit 3"
+            found = await field.connection.hook(Hook(command), command, release, field.fence, f"1.{number + 2}")
+            assert (found.exit_status, sorted(found.output.split("\n"))) == (3, [f"err {number}", f"out {number}"])
 
 
 async def test_each_new_line_of_a_release_comes_once(swarm: Swarm) -> None:
