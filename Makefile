@@ -5,9 +5,9 @@
 
 BIN := .venv/bin
 # Tests run in so many processes, those of a file in one (they share a playground, or hosts); ARGS is handed on: make test ARGS="tests/config -k anchors"
-JOBS ?= $(shell nproc)
-# The promises' tests wait for hosts far more than they work: twice as many processes as processors keep those busy.
-TRUST_JOBS ?= $(shell expr 2 \* $(JOBS))
+# Many wait for hosts more than they work: three processes keep two processors busy. The promises' tests wait even more.
+JOBS ?= $(shell expr \( 3 \* $$(nproc) + 1 \) / 2)
+TRUST_JOBS ?= $(shell expr 2 \* $$(nproc))
 ARGS ?=
 UV_VERSION := 0.13.9
 
