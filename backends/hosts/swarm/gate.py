@@ -78,12 +78,13 @@ class SwarmGate(Operation[Seen]):
         if self.fence.epoch < seen.epoch:
             holder = seen.state.holder if seen.state.epoch == seen.epoch else ""
             raise Fenced(self.host, self.words, epoch=self.fence.epoch, seen=seen.epoch, holder=holder)
+        self.register.judge(self.fence, seen.reading, self.words)
         self._reading = seen.reading
         return seen
 
     async def check(self) -> None:
         self._reading = await self.register.look(self.words, deadline=max(_RECORDING, self.left))
-        self.register.judge(self.fence, self._reading.state, self.words)
+        self.register.judge(self.fence, self._reading, self.words)
 
     async def remember(self, change: Callable[[State], State], floor: int = 0) -> None:
         left = max(_RECORDING, self.left)
@@ -178,6 +179,8 @@ class SwarmGate(Operation[Seen]):
             else:
                 return changed
             service = await self._again(service)
+            if service.labels.get(NONCE) == nonce:
+                return service  # our own: its answer was lost, and it was sent once more
         raise BackendError(
             self.host,
             self.words,

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from quarterdeck.backends.errors import BackendError, EngineRefused, Fenced
+from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused, Fenced
 from quarterdeck.backends.hosts.contract import Fence
 from quarterdeck.backends.hosts.docker.names import NONCE, STATE, TARGET
+from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.docker.register import State, from_label, to_label
 from quarterdeck.backends.hosts.swarm import calls, names
 from quarterdeck.backends.hosts.swarm.calls import Body
@@ -34,6 +35,7 @@ class Reading:
     state: State = field(default_factory=State)
     id: str = ""
     version: int = 0
+    is_readable: bool = True  # False: what stands there is no state, so nobody knows which epoch was there
 
     @property
     def is_there(self) -> bool:
@@ -62,7 +64,7 @@ class Register:
             return None
         state = from_label((spec.get("Labels") or {}).get(STATE, ""))
         version = int((body.get("Version") or {}).get("Index") or 0)
-        return Reading(state or State(), str(body["ID"]), version)
+        return Reading(state or State(), str(body["ID"]), version, state is not None)
 
     async def write(
         self,
@@ -78,8 +80,8 @@ class Register:
         epoch seen elsewhere. Raises ``Fenced``."""
         for _ in range(_TRIES):
             reading = reading or await self.look(action, deadline=deadline)
+            self.judge(fence, reading, action, floor=floor)
             state = reading.state
-            self.judge(fence, replace(state, epoch=max(state.epoch, floor)), action)
             wanted = replace(change(state), epoch=fence.epoch, holder=fence.holder, anchor=fence.anchor)
             if reading.is_there and wanted == state:
                 return reading
@@ -121,7 +123,18 @@ class Register:
             raise
         return written if written.is_there else None
 
-    def judge(self, fence: Fence, state: State, action: str) -> None:
-        """Raises ``Fenced`` where ``fence`` may not act on ``state``."""
-        if fence.epoch < state.epoch:
-            raise Fenced(self._managers.host, action, epoch=fence.epoch, seen=state.epoch, holder=state.holder)
+    def judge(self, fence: Fence, reading: Reading, action: str, *, floor: int = 0) -> None:
+        """Raises ``Fenced`` where ``fence`` may not act on what was read, and ``CommandFailed`` where that can't be told."""
+        if not reading.is_readable:
+            raise CommandFailed(
+                self._managers.host,
+                action,
+                f"what the swarm's config {self._name} says of {self._target} can't be read",
+                exit_status=None,
+                left=UNCHANGED,
+                advice=f"a newer qd may have written it: use that one; see docker config inspect {self._name}",
+            )
+        state = reading.state
+        seen = max(state.epoch, floor)
+        if fence.epoch < seen:
+            raise Fenced(self._managers.host, action, epoch=fence.epoch, seen=seen, holder=state.holder)

@@ -22,7 +22,7 @@ from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_of, pace
 from quarterdeck.backends.hosts.swarm.task_lines import has_terminal
 from quarterdeck.backends.hosts.swarm.task_logs import last_words
-from quarterdeck.backends.hosts.swarm.templates import made_as
+from quarterdeck.backends.hosts.swarm.templates import is_made_as, made_as
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.container import ContainerSpec, Pace
 from quarterdeck.config.release import Release
@@ -66,6 +66,7 @@ class _Progress:
 
     before: frozenset[str]  # tasks that had failed before it
     healthy: dict[str, float] = field(default_factory=dict)  # since when, by task
+    asked: dict[str, float] = field(default_factory=dict)  # when last, by task
     moved: int = 0  # tasks that may be new by now
 
 
@@ -95,15 +96,41 @@ class Roll:
             2, service.replicas, len([t for t in seen.of(service) if t.is_wanted])
         )
         config = pace(way.pace, way.order, delay=HOLD if parts else None)
+        progress = _Progress(before)
+        if parts:
+            # An update to the same that a dead worker has left stands still: any change would set its next part going, so what is there
+            # of it is judged before.
+            already = 0
+            if _is_under_way(service, build(service)):
+                already = sum(is_of(one, service) for one in seen.of(service) if one.is_wanted)
+                await self._judged(service, progress)
+            progress.moved = already + way.parallelism
         service = await self._gate.change_service(
             service, lambda now: {**build(now), "UpdateConfig": config}, self._release
         )
-        progress = _Progress(before, moved=way.parallelism if parts else 0)
         service = await self._follow(service, progress, parts=parts)
         if not parts:
             return service
         own = {**service.spec, "UpdateConfig": pace(way.pace, way.order)}
         return await self._gate.change_service(service, lambda _: own, self._release)
+
+    async def _judged(self, service: Service, progress: _Progress) -> None:
+        """What is of ``service`` already runs, and is well. Raises ``Unhealthy``, ``CommandTimedOut``: nothing was changed."""
+        began, pause = self._now(), FIRST_PAUSE
+        while True:
+            tasks = await list_tasks(
+                self._gate.managers, self._gate.words, [service.id], deadline=max(ANSWER, self._gate.left)
+            )
+            new = [one for one in tasks if one.is_wanted and is_of(one, service)]
+            well = await self._well(new, progress)
+            if len(well) == len(new):
+                return
+            if all(one.runs for one in new) and self._now() - began > self._patience:
+                raise await self._not_well(new, well)
+            if self._gate.is_over:
+                raise await self._too_long(service, tasks, new, len(new))
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
 
     async def _set_going(self, service: Service) -> Service:
         """The next part, and as it was begun: what somebody else has put there in between does not go along."""
@@ -131,13 +158,15 @@ class Roll:
                 self._come_forward()
             wanted = await self._wanted(service, tasks)
             old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
+            if len(new) == len(well):
+                came = self._now()  # patience with one that is not well begins when it was last
             if len(well) >= wanted and len(new) == len(well) and not old:
-                if not await self._still_there(tasks):
+                if not await self._still_there(tasks) and await self._are_well_yet(new, progress):
                     return service
             elif parts and len(new) == len(well) >= min(progress.moved, wanted):
                 done = done or self._now()
                 # Looked at until the pause between two parts is over: a task that fails in it ends the update.
-                if self._now() - done >= self._way.pace.delay:
+                if self._now() - done >= self._way.pace.delay and await self._are_well_yet(new, progress):
                     service = await self._set_going(service)
                     progress.moved = len(well) + self._way.parallelism
                     forward, done, pause, came = -1, 0.0, FIRST_PAUSE, self._now()
@@ -172,6 +201,7 @@ class Roll:
         unknown = [one for one in running if one.id not in progress.healthy or self._way.hold > 0.0]
         outcomes = await self._health.of_tasks(self._release.health, self._release, unknown)
         for one, outcome in zip(unknown, outcomes, strict=True):
+            progress.asked[one.id] = self._now()
             if outcome.healthy:
                 progress.healthy.setdefault(one.id, self._now())
             else:
@@ -180,6 +210,20 @@ class Roll:
         return [
             one for one in running if self._now() - progress.healthy.get(one.id, self._now() + 1.0) >= self._way.hold
         ]
+
+    async def _are_well_yet(self, new: Sequence[Task], progress: _Progress) -> bool:
+        """Asked once more, all of them, before anything is built upon it: one may have been well at its start only."""
+        if not self._way.gated or self._release.health is None:
+            return True
+        health = self._release.health
+        late = [one for one in new if one.runs and self._now() - progress.asked.get(one.id, 0.0) > health.interval]
+        outcomes = await self._health.of_tasks(health, self._release, late)
+        for one, outcome in zip(late, outcomes, strict=True):
+            progress.asked[one.id] = self._now()
+            if not outcome.healthy:
+                progress.healthy.pop(one.id, None)
+                self._detail = outcome.detail
+        return all(one.id in progress.healthy for one in new if one.runs)
 
     def _come_forward(self) -> None:
         """As much time again for what comes next: for a task to begin, and to become and stay healthy."""
@@ -283,6 +327,12 @@ class Roll:
             left=left,
             advice=f"see why: docker service ps --no-trunc {service.name}",
         )
+
+
+def _is_under_way(service: Service, wanted: Spec) -> bool:
+    """Whether ``service`` was given ``wanted`` before, every restart that is asked for included."""
+    force = [int(one.get("ForceUpdate") or 0) for one in (service.template, wanted["TaskTemplate"])]
+    return is_made_as(service.spec, wanted) and force[0] == force[1]
 
 
 async def failure(gate: SwarmGate, nodes: Nodes, service: Service, release: Release, task: Task) -> CommandFailed:

@@ -4,7 +4,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from quarterdeck.backends.errors import ArtifactRefused, BackendError, CommandFailed, EngineRefused
+from quarterdeck.backends.errors import (
+    ArtifactMissing,
+    ArtifactRefused,
+    BackendError,
+    CommandFailed,
+    CommandTimedOut,
+    EngineRefused,
+    NotPermitted,
+    Unreachable,
+)
 from quarterdeck.backends.hosts.docker import images
 from quarterdeck.backends.hosts.docker.auth import Auth
 from quarterdeck.backends.hosts.docker.making import spec_of
@@ -23,6 +32,9 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.docker.engine import Engine
 
 _AT_ONCE: Final = 10  # nodes that fetch an image at the same time: they share a registry
+_REGISTRY: Final = 30.0  # seconds for one to tell whether it has an image
+_LOCAL: Final = 5.0  # seconds for what a manager knows by itself
+_FETCHING: Final = 300.0  # seconds that a node is waited for, which fetches the image itself for its task else
 _LARGEST: Final = 150_000  # bytes of one release's manifest; some eight of them are remembered
 
 
@@ -47,11 +59,13 @@ async def stage(
     seen = await gate.look()
     await making.refuse_a_foreign_holder(gate, release)
     there = seen.kept(release)
-    if there is not None and not values:
-        return True
     if there is None:
         _refuse_what_is_too_large(gate, release)
         await is_in_registry(gate, release, auth)
+    else:
+        await _is_not_gone(gate, release, auth)
+        if not values:
+            return True
     if (claim := gate.claim(seen)) is not None:
         await gate.remember(claim, seen.epoch)
     seen = await gate.claimed(seen)
@@ -76,21 +90,64 @@ def _refuse_what_is_too_large(gate: SwarmGate, release: Release) -> None:
         )
 
 
-async def is_in_registry(gate: SwarmGate, release: Release, auth: Auth) -> None:
-    """Asks the registry by way of a manager: what it can't find no node will. Raises what a pull that fails does."""
+async def is_in_registry(gate: SwarmGate, release: Release, auth: Auth, *, seconds: float | None = None) -> None:
+    """Asks the registry by way of a manager: what it can't find no node will. Raises what a pull that fails does, and ``CommandTimedOut``.
+
+    The manager that is asked anyway, and no other: a registry that hangs is no manager's fault."""
     location = release.artifact.location
     header = await registry_header(auth, release)
+    patience = min(_REGISTRY if seconds is None else seconds, gate.left)
+    for left in (1, 0):
+        try:
+            await gate.managers.engine.call(
+                gate.words,
+                lambda client: calls.get(client, f"/distribution/{location}/json", header),
+                deadline=patience,
+            )
+            return
+        except EngineRefused as error:
+            raise pull_error(gate, release, error.explanation) from None
+        except CommandTimedOut:
+            raise CommandTimedOut(
+                gate.host,
+                gate.words,
+                f"the registry of {location} gave no answer within {patience:g} s",
+                exit_status=None,
+                left=UNCHANGED,
+                advice="see whether that registry is well and its managers reach it, and deploy again",
+            ) from None
+        except Unreachable:
+            if not left:
+                raise
+            await gate.check()  # by another manager
+
+
+async def _is_not_gone(gate: SwarmGate, release: Release, auth: Auth) -> None:
+    """Of a release that waits there: raises ``ArtifactMissing`` and its kinds where its registry says that it has no such image any more,
+    and the manager that is asked has it neither. A registry that does not answer says nothing: nodes may have it."""
+    location = release.artifact.location
+
+    def is_here(client: "docker.APIClient") -> None:
+        calls.get(client, f"/images/{location}/json")
+
     try:
-        await gate.ask(lambda client: calls.get(client, f"/distribution/{location}/json", header))
-    except EngineRefused as error:
-        raise pull_error(gate, release, error.explanation) from None
+        await gate.managers.engine.call(gate.words, is_here, deadline=_LOCAL)
+        return
+    except BackendError:
+        pass
+    try:
+        await is_in_registry(gate, release, auth, seconds=_LOCAL)
+    except (ArtifactMissing, NotPermitted):
+        raise
+    except (CommandFailed, CommandTimedOut, Unreachable):
+        return
 
 
 async def _fetch_everywhere(gate: SwarmGate, nodes: Nodes, release: Release, auth: Auth) -> None:
     """Lets the nodes that can be reached fetch the image now rather than in the middle of an update. What fails, fails nothing: the node
     itself fetches it for its task."""
     try:
-        listed = await nodes.all(gate.words, deadline=gate.left)
+        listed = await nodes.all(gate.words, deadline=min(_LOCAL, gate.left))
     except BackendError:
         return
     repository, _, digest = release.artifact.location.partition("@")
@@ -104,7 +161,7 @@ async def _fetch_everywhere(gate: SwarmGate, nodes: Nodes, release: Release, aut
 
     async def fetch(engine: "Engine") -> None:
         async with room:
-            await engine.call(gate.words, pull, deadline=gate.left)
+            await engine.call(gate.words, pull, deadline=min(_FETCHING, gate.left))
 
     async def of_node(at: int) -> None:
         try:

@@ -21,8 +21,8 @@ from quarterdeck.backends.hosts.swarm.health import SwarmHealth
 from quarterdeck.backends.hosts.swarm.looking import Seen, Service, is_of, list_tasks
 from quarterdeck.backends.hosts.swarm.making import Kept
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
-from quarterdeck.backends.hosts.swarm.rolling import Roll, way_of
-from quarterdeck.backends.hosts.swarm.templates import made_as, plain, same_template
+from quarterdeck.backends.hosts.swarm.rolling import Roll, way_of, what_runs
+from quarterdeck.backends.hosts.swarm.templates import is_made_as, made_as, same_reach, same_template
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release
 
@@ -105,11 +105,11 @@ async def _in_one_service(
         body = _without_tasks(body)
     others = [one for one in seen.services if not one.is_fixed and not one.is_stopped]
     # What is there already is not gone back to: it is started anew part by part.
-    proved = release.id in seen.state.good and (fixed is None or fixed.release != release.id)
+    proved = release.id in seen.state.good and (fixed is None or not _is_in_place(seen, fixed, release))
     roll = means.roll(release, proved=proved)
     if fixed is not None and fixed.is_global != (deploy.mode == "global"):
+        await _stopped(means, [fixed])
         await gate.remove_service(fixed)  # a service never changes from the one to the other
-        await _ended(means, [fixed])
         fixed = None
     if fixed is None:
         await _stopped(means, others)
@@ -124,7 +124,11 @@ async def _in_one_service(
             service = await roll.created(seen, fixed)
         else:
             begun = fixed.labels.get(OPERATION) == op_id  # by this very operation, whose worker has died
-            body = _with_force(body, fixed, int(there and anew and not begun))
+            # Other ports alone make Swarm replace every task, and nothing of a task would tell that it was.
+            moved = same_template(fixed.template, body["TaskTemplate"]) and not same_reach(
+                fixed.spec, {**body, "Mode": fixed.spec.get("Mode")}
+            )
+            body = _with_force(body, fixed, int(moved or (there and anew and not begun)))
             service = await roll.update(seen, fixed, lambda now: _over(now, body))
     await _stopped(means, others)
     return await _read_back(means, release, previous, service)
@@ -134,11 +138,14 @@ def _is_there(seen: Seen, fixed: Service, release: Release, body: Spec) -> bool:
     """Every task is as the release says: nothing would come of an update to it."""
     return (
         fixed.release == release.id
-        and same_template(fixed.template, body["TaskTemplate"])
-        and plain([fixed.spec.get(part) for part in ("Mode", "EndpointSpec")])
-        == plain([body[part] for part in ("Mode", "EndpointSpec")])
+        and is_made_as(fixed.spec, body)
         and all(is_of(one, fixed) for one in seen.of(fixed) if one.is_wanted)
     )
+
+
+def _is_in_place(seen: Seen, fixed: Service, release: Release) -> bool:
+    """It runs there, and is not on its way there from another release: a worker may have died on the way back."""
+    return fixed.release == release.id and all(one.release == release.id for one in seen.of(fixed) if one.is_wanted)
 
 
 def _over(now: Service, body: Spec) -> Spec:
@@ -172,18 +179,18 @@ async def _create(gate: SwarmGate, body: Spec, release: Release) -> Service:
                 for one in seen.aside:
                     await gate.remove_service(one)
                 continue
-            raise _refused(gate, said) from None
+            raise await _refused(gate, said) from None
     raise AssertionError("the last try raises")
 
 
-def _refused(gate: SwarmGate, said: str) -> CommandFailed:
+async def _refused(gate: SwarmGate, said: str) -> CommandFailed:
     in_use = any(words in said for words in _IN_USE)
     return CommandFailed(
         gate.host,
         gate.words,
         f"the swarm does not take it: {said}",
         exit_status=None,
-        left="What runs there runs on",
+        left=await what_runs(gate),
         advice="another service publishes that port: docker service ls"
         if in_use
         else "correct the service's description",
@@ -221,39 +228,42 @@ async def _side_by_side(
             template = body["TaskTemplate"]
             service = await roll.update(seen, own, lambda now: {**now.spec, "TaskTemplate": template})
         else:
-            service = await _started(means, seen, roll, own, release, given, op_id)
+            service = await _started(means, seen, roll, kept, release, given, op_id)
         return await _read_back(means, release, previous, service)
     if action == "restart" and live is not None and live_runs:
         await _stopped(means, [one for one in others if one.id != live.id])
         try:
-            await _started(means, seen, roll, own, release, given, op_id)
+            await _started(means, seen, roll, kept, release, given, op_id)
         except CommandFailed:
             await _quietly_stopped(means, own)
             raise
         return {"current": previous, "previous": previous, "beside": True, "state": {"current": previous or ""}}
     await _stopped(means, others)
-    service = await _started(means, seen, roll, own, release, given, op_id)
+    service = await _started(means, seen, roll, kept, release, given, op_id)
     return await _read_back(means, release, previous, service)
 
 
 async def _started(
-    means: Means, seen: Seen, roll: Roll, kept: Service, release: Release, given: ContainerSpec, op_id: str
+    means: Means, seen: Seen, roll: Roll, kept: Kept, release: Release, given: ContainerSpec, op_id: str
 ) -> Service:
     """It runs with all its tasks, on ports that nobody else has."""
-    gate, deploy = means.gate, spec.deploy_of(given)
-    if not kept.is_stopped:
-        return await roll.created(seen, kept)  # by a worker that died, or that was overtaken
+    gate, deploy, own = means.gate, spec.deploy_of(given), kept.service
+    if not own.is_stopped:  # by a worker that died, or that was overtaken
+        if same_template(own.template, kept.wanted):
+            return await roll.created(seen, own)
+        template = _with_force({"TaskTemplate": kept.wanted}, own, 0)["TaskTemplate"]  # secrets were rotated since
+        return await roll.update(seen, own, lambda now: {**now.spec, "TaskTemplate": template})
     refused: set[str] = set()
     while True:
         listed: list[Body] = await gate.ask(lambda client: calls.get(client, "/services"))
         taken = {
             f"{port['PublishedPort']}/{port.get('Protocol', 'tcp')}"
             for one in listed
-            if one["ID"] != kept.id
+            if one["ID"] != own.id
             for port in ((one.get("Endpoint") or {}).get("Spec") or {}).get("Ports") or ()
             if port.get("PublishedPort")
         }
-        held = {port for one in seen.services if one.id != kept.id for port in one.chosen_ports}
+        held = {port for one in seen.services if one.id != own.id for port in one.chosen_ports}
         chosen_spec, chosen = ports.choose(given, refused, taken, held)
 
         def start(now: Service, chosen_spec: ContainerSpec = chosen_spec, chosen: ports.Taken = chosen) -> Spec:
@@ -261,12 +271,12 @@ async def _started(
             return {**now.spec, "Labels": labels, "Mode": spec.mode(deploy), "EndpointSpec": spec.endpoint(chosen_spec)}
 
         try:
-            service = await gate.change_service(kept, start, release)
+            service = await gate.change_service(own, start, release)
         except EngineRefused as error:
             refused |= chosen
             if any(words in error.explanation for words in _IN_USE) and ports.is_left(given, refused):
                 continue
-            raise _refused(gate, error.explanation) from None
+            raise await _refused(gate, error.explanation) from None
         return await roll.created(seen, service)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from quarterdeck.config.release import canonical
 
 _FILLED_IN: Final = ("Isolation", "Platforms")  # by Swarm, or Docker's client
-_OF_A_TASK: Final = ("ContainerSpec", "Resources", "RestartPolicy", "LogDriver")
+_OF_A_TASK: Final = ("ContainerSpec", "Resources", "RestartPolicy", "LogDriver", "Networks")
 """Parts in which a task that is other than its service is replaced. Of its place only a node that does not fit any more is a reason."""
 
 
@@ -28,8 +28,20 @@ def same_template(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _comparable(template: Mapping[str, Any]) -> Mapping[str, Any]:
     """Networks of the nodes themselves have ids that are not told beforehand."""
-    networks = [one for one in template.get("Networks") or () if one.get("Aliases")]
-    return {**template, "ForceUpdate": 0, "Runtime": "", "Networks": networks}
+    networks = template.get("Networks") or ()
+    named = [one for one in networks if one.get("Aliases")]
+    return {**template, "ForceUpdate": 0, "Runtime": "", "Networks": [*named, str(len(networks) - len(named))]}
+
+
+def is_made_as(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a service of ``spec`` is what ``wanted`` would make it, however often a restart was asked for."""
+    return same_template(spec.get("TaskTemplate") or {}, wanted["TaskTemplate"]) and same_reach(spec, wanted)
+
+
+def same_reach(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether it has as many tasks, and they are reached in the same way."""
+    parts = ("Mode", "EndpointSpec")
+    return bool(plain([spec.get(part) for part in parts]) == plain([wanted.get(part) for part in parts]))
 
 
 def same_task(task: Mapping[str, Any], template: Mapping[str, Any]) -> bool:

@@ -137,6 +137,10 @@ def test_tasks_are_told_apart_by_all_that_makes_them() -> None:
     placed = {**told, "Placement": {"Constraints": ["node.role == manager"]}}
     assert same_task(placed, one), "Swarm moves no task that fits where it is"
     assert not same_template(placed, one)
+    host = {**one, "Networks": [*one["Networks"], {"Target": "by its id, of each node"}]}
+    assert same_template(host, {**one, "Networks": [*one["Networks"], {"Target": "host"}]})
+    assert not same_template(host, one), "one more than the release has"
+    assert not same_task(one, host)
     service = {"TaskTemplate": one, "Mode": {"Replicated": {"Replicas": 6}}, "Labels": {"x": "1"}}
     assert made_as(service) == made_as({**service, "Labels": {}, "UpdateConfig": {"Delay": 1}})
     assert made_as(service) != made_as({**service, "Mode": {"Replicated": {"Replicas": 5}}})
