@@ -21,7 +21,7 @@ from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release
 
 Outcome = dict[str, Any]
-_WATCHED: Final = 1.0  # seconds that a container without any check must run before it counts as started
+WATCHED: Final = 1.0  # seconds that a container without any check must run before it counts as started
 _LED_BY_NOW: Final = (
     0.5  # seconds in which whoever was told the old one's address by the network's resolver has connected to it
 )
@@ -448,7 +448,7 @@ async def _start(gate: Gate, new: Container, release: Release) -> Body | None:
 
 def _watched(release: Release) -> float:
     """Where health checks follow they look again and again."""
-    return _WATCHED if release.health is None else 0.0
+    return WATCHED if release.health is None else 0.0
 
 
 async def _read_back(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, Unhealthy
-from quarterdeck.backends.hosts.docker.switching import IN_USE
+from quarterdeck.backends.hosts.docker.switching import IN_USE, WATCHED
 from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_tasks, service_in
@@ -196,8 +196,12 @@ class Roll:
     async def _well(self, new: Sequence[Task], progress: _Progress) -> list[Task]:
         """Of ``new`` those that run and, where that is asked for, are healthy and have been for long enough."""
         running = [one for one in new if one.runs]
-        if not self._way.gated or self._release.health is None:
+        if not self._way.gated:
             return running
+        if self._release.health is None:  # one that ends as soon as it begins is told as running in between
+            for one in running:
+                progress.healthy.setdefault(one.id, self._now())
+            return [one for one in running if self._now() - progress.healthy[one.id] >= WATCHED]
         unknown = [one for one in running if one.id not in progress.healthy or self._way.hold > 0.0]
         outcomes = await self._health.of_tasks(self._release.health, self._release, unknown)
         for one, outcome in zip(unknown, outcomes, strict=True):
@@ -292,7 +296,7 @@ class Roll:
     def _patience(self) -> float:
         """Seconds in which one that runs has to become healthy, and stay so."""
         health = self._release.health
-        return (health.healthy_deadline if health is not None else 0.0) + self._way.hold
+        return (health.healthy_deadline if health is not None else 2 * WATCHED) + self._way.hold
 
     async def _not_well(self, new: Sequence[Task], well: Sequence[Task]) -> Unhealthy:
         return Unhealthy(
