@@ -5,8 +5,6 @@ routing mesh need (IPVS): services here say ``endpoint_mode: dnsrr`` and publish
 """
 
 import contextlib
-import os
-import re
 import signal
 import socket
 import subprocess
@@ -20,12 +18,16 @@ import docker.errors
 import docker.types
 import httpx
 
-from tests.engine import SERVES, hold_net, make_image, need_docker, own_net, program_of, state_of
+from tests.engine import SERVES, make_image, need_docker, own_net, program_of, state_of
 from tests.requirements_here import need
 from tests.sshd import wait_for
+from tests.swarm_in_motion import again, set_heartbeat, wait
+from tests.swarm_leftovers import SCRIPT, directory_of, remove_leftovers
 
-_SCRIPT: Final = Path(__file__).with_name("swarm.sh")
-_HEARTBEAT: Final = 1_000_000_000  # ns; a node that missed three of them is down
+_HEARTBEAT: Final = (
+    5.0  # s, Swarm's own: a node that missed three of them is down, and an engine that got no processor is not
+)
+_QUICK: Final = 1.0
 _LONG: Final = 90.0  # s; an election takes up to 20 of them on a machine with nothing else to do
 _NOT_YET: Final = (OSError, docker.errors.DockerException)  # requests' own errors are OSErrors
 _OF_EVERY_ENGINE: Final = {"bridge", "host", "none", "ingress", "docker_gwbridge"}
@@ -66,7 +68,8 @@ class Node:
 
 @dataclass
 class Swarm:
-    """Nodes are named by their index. Whoever stops or freezes one need not bring it back: ``clean`` does."""
+    """Nodes are named by their index. Whoever stops or freezes one need not bring it back: ``clean`` does. The others find it
+    down after 15 s, or 3 where ``notice_soon`` was called."""
 
     directory: Path
     net: int
@@ -78,6 +81,9 @@ class Swarm:
     _watchdog: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _clients: dict[int, docker.APIClient] = field(default_factory=dict, repr=False)
     _frozen: set[int] = field(default_factory=set, repr=False)
+    _doubtful: set[int] = field(default_factory=set, repr=False)  # nodes that may be no managers
+    _booted: set[int] = field(default_factory=set, repr=False)  # nodes whose registry may not answer yet
+    _notices_soon: bool = field(default=False, repr=False)
     _pushed: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -102,16 +108,23 @@ class Swarm:
 
     @property
     def any_api(self) -> docker.APIClient:
-        """A client of a manager that is neither stopped nor frozen."""
-        return self.api(next(index for index in self._processes if index not in self._frozen))
+        """A client of a manager that is neither stopped nor frozen, nor demoted."""
+        there = [index for index in self._processes if index not in self._frozen]
+        there.sort(key=self._doubtful.__contains__)
+        return self.api(next((one for one in there if one not in self._doubtful or self._is_member(one)), there[0]))
 
     @property
     def leader(self) -> int:
-        """The leader's index, as a manager knows it that is neither stopped nor frozen. Raises ``LookupError`` while there is none."""
-        for node in self.members().values():
-            if node.get("ManagerStatus", {}).get("Leader"):
-                return self._index_of(node)
-        raise LookupError("the swarm has no leader")
+        """The leader's index, as a manager knows it that is neither stopped nor frozen. Where they choose one, that is waited for."""
+        found: list[int] = []
+
+        def is_there() -> bool:
+            of_now = [one for one in self.members().values() if one.get("ManagerStatus", {}).get("Leader")]
+            found.extend(self._index_of(one) for one in of_now)
+            return bool(found)
+
+        wait(is_there, "the swarm has a leader")
+        return found[0]
 
     def members(self) -> dict[str, dict[str, Any]]:
         """Nodes as the API describes them, by ID. Raises ``LookupError`` while no leader is there to ask."""
@@ -126,7 +139,7 @@ class Swarm:
 
     def _run(self, command: str, *more: str) -> None:
         subprocess.run(
-            ["sh", str(_SCRIPT), command, str(self.directory), str(self.net), *more],
+            ["sh", str(SCRIPT), command, str(self.directory), str(self.net), *more],
             check=True,
             stdin=subprocess.DEVNULL,
             timeout=60,
@@ -135,7 +148,7 @@ class Swarm:
     def _become(self, log: str, command: str, *more: str) -> subprocess.Popen[bytes]:
         with (self.directory / log).open("ab") as written:
             return subprocess.Popen(
-                ["sh", str(_SCRIPT), command, str(self.directory), str(self.net), *more],
+                ["sh", str(SCRIPT), command, str(self.directory), str(self.net), *more],
                 stdin=subprocess.DEVNULL,
                 stdout=written,
                 stderr=written,
@@ -154,7 +167,7 @@ class Swarm:
         self.api(0).init_swarm(
             advertise_addr=first.address,
             listen_addr=f"{first.address}:2377",
-            swarm_spec=self.api(0).create_swarm_spec(dispatcher_heartbeat_period=_HEARTBEAT),
+            swarm_spec=self.api(0).create_swarm_spec(dispatcher_heartbeat_period=int(_HEARTBEAT * 1e9)),
         )
         for node in self.nodes[1:]:
             self._join(node.index)
@@ -169,6 +182,7 @@ class Swarm:
 
     def _boot(self, index: int) -> None:
         node = self.nodes[index]
+        self._booted.add(index)
         self._processes[index] = self._become(f"{node.hostname}.log", "start", str(index + 1))
 
     def _wait_for_engine(self, index: int) -> None:
@@ -198,12 +212,26 @@ class Swarm:
         )
 
     def _is_member(self, index: int) -> bool:
-        said = self.api(index).info()["Swarm"]
+        try:
+            said = self.api(index).info()["Swarm"]
+        except _NOT_YET:
+            return False
         return said["LocalNodeState"] == "active" and bool(said["ControlAvailable"])
 
     def _wait_until_whole(self) -> None:
-        """Every node is a manager that is ready and takes tasks, and there is a leader, each of them says so."""
+        """Every node is a manager that is ready, takes tasks and can pull images, and there is a leader, each of them says so."""
         wait_for(lambda: all(self._sees_all(node.index) for node in self.nodes), "every node is back", _LONG)
+        wait_for(lambda: all(self._can_pull(index) for index in sorted(self._booted)), "nodes reach registries", _LONG)
+
+    def _can_pull(self, index: int) -> bool:
+        """A node's own registry begins beside its engine: until it answers, tasks with an image that is not there are rejected."""
+        try:
+            self.api(index).inspect_distribution(f"{self.registry}/nothing:1")
+        except docker.errors.NotFound:
+            self._booted.discard(index)
+        except _NOT_YET:
+            return False
+        return True
 
     def _sees_all(self, index: int) -> bool:
         try:
@@ -283,12 +311,14 @@ class Swarm:
             process.wait(timeout=30)
 
     def start_node(self, index: int) -> None:
-        """Boots a stopped one with the disk that it had, and waits until the swarm counts it as ready and as a manager again."""
+        """Boots a stopped one with the disk that it had, and waits until the swarm counts it as ready and as a manager again, and it
+        can pull images."""
         if index in self._processes:
             return
         self._boot(index)
         self._wait_for_engine(index)
         wait_for(lambda: self._is_back(index), f"{self.nodes[index].hostname} is back", _LONG)
+        wait_for(lambda: self._can_pull(index), f"{self.nodes[index].hostname} reaches a registry", _LONG)
 
     def _is_back(self, index: int) -> bool:
         """Its agent has a session (it is not active before), and it has a leader to ask, by whom it is ready."""
@@ -310,12 +340,20 @@ class Swarm:
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """What is not given is as at the beginning: an active manager without labels."""
-        member = next(one for one in self.members().values() if self._index_of(one) == index)
-        self.any_api.update_node(
-            member["ID"],
-            member["Version"]["Index"],
-            {"Role": role, "Availability": availability, "Labels": dict(labels or {})},
-        )
+        wanted = {"Role": role, "Availability": availability, "Labels": dict(labels or {})}
+
+        def read_and_change() -> None:
+            member = next(one for one in self.members().values() if self._index_of(one) == index)
+            self.any_api.update_node(member["ID"], member["Version"]["Index"], wanted)
+
+        if role == "worker":
+            self._doubtful.add(index)
+        again(read_and_change)
+
+    def notice_soon(self) -> None:
+        """That a node is lost, or hangs: after 3 s from now on, until ``clean``. By then an engine that got no processor is down, too."""
+        self._notices_soon = True
+        set_heartbeat(self, _QUICK)
 
     def freeze(self, index: int) -> None:
         """SIGSTOP to its engine: connections are taken and nothing is answered. What runs in its containers goes on."""
@@ -331,8 +369,8 @@ class Swarm:
 
     def clean(self) -> None:
         """All nodes are back, ready and active managers without labels; no service, task, container, configuration, secret, network or
-        volume is left. Images stay. Raises ``TimeoutError`` with what was in the way, after starting over for those who come next: so it is
-        where most of the managers have left the swarm for good."""
+        volume is left; a node is down after 15 s. Images stay. Raises ``TimeoutError`` with what was in the way, after starting over for
+        those who come next: so it is where most of the managers have left the swarm for good."""
         for node in self.nodes:
             if node.index in self._frozen:
                 self.thaw(node.index)
@@ -340,6 +378,7 @@ class Swarm:
                 self._boot(node.index)
         for node in self.nodes:
             self._wait_for_engine(node.index)
+        self._doubtful.update(self._processes)
         in_the_way = "nothing was looked at yet"
 
         def is_clean() -> bool:
@@ -353,6 +392,7 @@ class Swarm:
         try:
             wait_for(is_clean, "the swarm is clean", _LONG)
             self._wait_until_whole()
+            self._doubtful.clear()
         except TimeoutError as error:
             self._start_over()
             raise TimeoutError(f"{error}; in its way: {in_the_way or 'a node that is not back'}") from None
@@ -397,6 +437,9 @@ class Swarm:
                 for volume in volumes:
                     engine.remove_volume(volume["Name"], force=True)
                 return f"volumes on {node.hostname}"
+        if self._notices_soon:
+            set_heartbeat(self, _HEARTBEAT)
+            self._notices_soon = False
         return ""
 
     def _bring_members_back(self) -> str:
@@ -440,8 +483,9 @@ class Swarm:
             for process in (*self._processes.values(), self._registry_process):
                 if process is not None:
                     process.wait(timeout=30)
-            for of_these in (self._clients, self._processes, self._frozen, self._pushed):
+            for of_these in (self._clients, self._processes, self._frozen, self._pushed, self._doubtful, self._booted):
                 of_these.clear()
+            self._notices_soon = False
             self._registry_process = None
 
     def close(self) -> None:
@@ -467,7 +511,7 @@ def start_swarm(count: int = 3) -> Swarm:
     """A swarm of so many managers; what runs that were killed have left of theirs goes first."""
     remove_leftovers()
     held, net = own_net()
-    directory = _directory_of(net)
+    directory = directory_of(net)
     nodes = [
         Node(index, name, directory / name / "engine.sock", f"10.{net}.0.{index + 1}")
         for index, name in enumerate(f"node-{number}" for number in range(1, count + 1))
@@ -475,7 +519,7 @@ def start_swarm(count: int = 3) -> Swarm:
     swarm = Swarm(directory, net, nodes, f"127.0.0.1:{41000 + net}", held)
     # Ends what was left, should this process be killed: its end closes the pipe. The network is the watchdog's too, for so long.
     swarm._watchdog = subprocess.Popen(
-        ["sh", "-c", 'cat >/dev/null; exec sh "$@"', "watchdog", str(_SCRIPT), "down", str(directory), str(net)],
+        ["sh", "-c", 'cat >/dev/null; exec sh "$@"', "watchdog", str(SCRIPT), "down", str(directory), str(net)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -488,28 +532,3 @@ def start_swarm(count: int = 3) -> Swarm:
         swarm.close()
         raise
     return swarm
-
-
-def _directory_of(net: int) -> Path:
-    """Short, as its sockets' paths must be, and found again by whoever comes after a run that was killed together with its watchdog."""
-    return Path(f"/run/qdt{net}")
-
-
-def remove_leftovers() -> list[int]:
-    """Ends swarms that nobody holds any more; gives the numbers of their networks."""
-    names = os.listdir("/run") + (os.listdir("/run/netns") if Path("/run/netns").is_dir() else [])
-    found = {int(match[1]) for name in names if (match := re.fullmatch(r"qdt(\d+)(?:-.+)?", name))}
-    removed = []
-    for net in sorted(found):
-        held = hold_net(net)
-        if held is None:
-            continue
-        with held:
-            subprocess.run(
-                ["sh", str(_SCRIPT), "down", str(_directory_of(net)), str(net)],
-                check=True,
-                stdin=subprocess.DEVNULL,
-                timeout=60,
-            )
-        removed.append(net)
-    return removed

@@ -15,9 +15,12 @@ from quarterdeck.config.model import Health, Host, HttpCheck, Runner, SecretRefe
 from quarterdeck.config.release import Release, ResolvedArtifact, SecretRecord
 from tests.sshd import free_range
 from tests.swarm import Swarm
+from tests.swarm_in_motion import tasks_of
 
-SHOWN = Health(http=HttpCheck(8080, "/version", contains="{version}"), timeout=2.0, interval=0.1, healthy_deadline=60.0)
-"""Asks for the version that a release is of."""
+SHOWN = Health(
+    http=HttpCheck(8080, "/version", contains="{version}"), timeout=15.0, interval=0.1, healthy_deadline=60.0
+)
+"""Asks for the version that a release is of. Once is enough for an observer, so an answer has the time that a busy machine takes for it."""
 
 
 def backend() -> SwarmBackend:
@@ -96,12 +99,7 @@ class Field:
 
     def tasks(self) -> list[dict[str, Any]]:
         """Those that run, whatever the Swarm wants of them, as it tells them."""
-        client = self.swarm.any_api
-        services = [one["ID"] for one in client.services(filters={"label": f"dev.quarterdeck.target={self.target}"})]
-        if not services:
-            return []
-        found = client.tasks(filters={"service": services})
-        return [one for one in found if one["Status"]["State"] == "running"]
+        return [one for one in tasks_of(self.swarm, self.target) if one["Status"]["State"] == "running"]
 
     @property
     def running(self) -> list[str]:

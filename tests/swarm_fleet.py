@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tests.driver import TARGET, Driver
 from tests.swarm import Swarm
+from tests.swarm_in_motion import tasks_of
 
 NAME: Final = "staging-web"  # of the target's service
 HEALTH: Final = {
@@ -69,13 +70,7 @@ class SwarmFleet(Driver):
 
     def tasks(self) -> list[dict[str, Any]]:
         """Of the target: those that run and are to run, as the Swarm tells them."""
-        client = self.swarm.any_api
-        services = [
-            one["ID"]
-            for one in client.services(filters={"label": f"dev.quarterdeck.target={TARGET}"})
-            if "dev.quarterdeck.role" not in one["Spec"]["Labels"]
-        ]
-        found = client.tasks(filters={"service": services, "desired-state": "running"}) if services else []
+        found = tasks_of(self.swarm, TARGET, without="dev.quarterdeck.role", desired_state="running")
         return [one for one in found if one["Status"]["State"] == "running"]
 
     def versions(self) -> list[str]:

@@ -60,7 +60,7 @@ class Place:
 async def become_healthy(connection: Connection, release: Release) -> None:
     assert release.health is not None
     outcome = await connection.check_health(release.health, release)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not outcome.healthy:
             await asyncio.sleep(0.02)
             outcome = await connection.check_health(release.health, release)

@@ -5,14 +5,15 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quarterdeck.history.records import RolloutState
 from tests.driver import TARGET
-from tests.sshd import wait_for
 from tests.swarm import Swarm
-from tests.swarm_fleet import HEALTH, SwarmFleet, swarm_fleet_in
+from tests.swarm_fleet import HEALTH, NAME, SwarmFleet, swarm_fleet_in
+from tests.swarm_in_motion import wait
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
 
@@ -21,6 +22,28 @@ pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
 def harbour(swarm: Swarm, tmp_path: Path) -> Iterator[SwarmFleet]:
     with swarm_fleet_in(tmp_path, swarm) as made:
         yield made
+
+
+class Held:
+    """A rollout from 1 to 2 that stands at its first task, which runs and is not well until ``go``: however slow this process is, it is not
+    over before."""
+
+    def __init__(self, harbour: SwarmFleet) -> None:
+        self._well = harbour.directory / "well"  # a file in it: that version is
+        self._well.mkdir()
+        self._well.joinpath("1").touch()
+        harbour.container["volumes"] = [f"{self._well}:/well:ro"]
+        harbour.write(
+            health={"command": {"run": 'test -e "/well/$QD_VERSION"'}, "interval": "200ms", "healthy_deadline": "200s"}
+        )
+        harbour.deploy("1")
+        self.before = {one["ID"] for one in harbour.tasks()}
+        self.rollout = harbour.begin("deploy", "2")
+        wait(lambda: harbour.versions().count("2") == 1, "a task of 2 runs")
+
+    def go(self) -> None:
+        for version in ("2", "3"):
+            self._well.joinpath(version).touch()
 
 
 def test_deploys_what_is_bad_is_taken_back_and_the_way_back_leads_two_releases_back(harbour: SwarmFleet) -> None:
@@ -53,10 +76,9 @@ def test_deploys_what_is_bad_is_taken_back_and_the_way_back_leads_two_releases_b
 
 def test_a_worker_that_is_killed_in_the_middle(harbour: SwarmFleet) -> None:
     """The update stands still without it; a rollback needs no other step than those two keys."""
-    harbour.deploy("1")
-    rollout = harbour.begin("deploy", "2")
-    wait_for(lambda: "2" in harbour.versions(), "a task of 2 runs", 60)
-    harbour.kill_worker(rollout)
+    held = Held(harbour)
+    harbour.kill_worker(held.rollout)
+    held.go()
     time.sleep(6.0)  # Swarm itself would have replaced all of them by then
     assert harbour.running() == ["mixed"]
     back = harbour.rollback()
@@ -65,38 +87,33 @@ def test_a_worker_that_is_killed_in_the_middle(harbour: SwarmFleet) -> None:
 
 
 def test_a_worker_that_takes_over_goes_on(harbour: SwarmFleet) -> None:
-    harbour.deploy("1")
-    rollout = harbour.begin("deploy", "2")
-    wait_for(lambda: "2" in harbour.versions(), "a task of 2 runs", 60)
-    harbour.kill_worker(rollout)
-    harbour.until(rollout, harbour.worker_has_left)
-    harbour.qd("resume", str(rollout), status=0)
-    assert harbour.ended(rollout, 120).state is RolloutState.SUCCEEDED
+    held = Held(harbour)
+    harbour.kill_worker(held.rollout)
+    harbour.until(held.rollout, harbour.worker_has_left)
+    held.go()
+    harbour.qd("resume", str(held.rollout), status=0)
+    assert harbour.ended(held.rollout, 120).state is RolloutState.SUCCEEDED
     assert harbour.versions() == ["2"] * 3
 
 
 def test_an_abort_in_the_middle_leaves_what_was_not_touched(harbour: SwarmFleet) -> None:
-    harbour.deploy("1")
-    before = {one["ID"] for one in harbour.tasks()}
-    rollout = harbour.begin("deploy", "2")
-    wait_for(lambda: "2" in harbour.versions(), "a task of 2 runs", 60)
-    harbour.qd("abort", str(rollout), status=3)
-    assert harbour.ended(rollout, 120).state is RolloutState.ROLLED_BACK
+    held = Held(harbour)
+    harbour.qd("abort", str(held.rollout), status=3)
+    assert harbour.ended(held.rollout, 120).state is RolloutState.ROLLED_BACK
     assert harbour.versions() == ["1"] * 3
-    assert before & {one["ID"] for one in harbour.tasks()}
+    assert len(held.before & {one["ID"] for one in harbour.tasks()}) == 2
 
 
 def test_two_operators(harbour: SwarmFleet) -> None:
     """The second one is told who is at work; one with a journal of their own, as on another bastion, is refused by the Swarm."""
-    harbour.deploy("1")
-    rollout = harbour.begin("deploy", "2")
-    wait_for(lambda: "2" in harbour.versions(), "a task of 2 runs", 60)
+    held = Held(harbour)
     refused = harbour.qd("deploy", TARGET, "3", "--wait")
     assert refused.returncode != 0
-    assert f"rollout {rollout}" in refused.stderr
-    assert harbour.ended(rollout, 120).state is RolloutState.SUCCEEDED
+    assert f"rollout {held.rollout}" in refused.stderr
+    held.go()
+    assert harbour.ended(held.rollout, 120).state is RolloutState.SUCCEEDED
     assert harbour.versions() == ["2"] * 3
-    harbour.until(rollout, harbour.worker_has_left)
+    harbour.until(held.rollout, harbour.worker_has_left)
     harbour.state.rename(harbour.directory / "another bastion's")
     told = harbour.qd("adopt", TARGET, "--json", status=0).stdout
     assert "2-" in told
@@ -106,12 +123,29 @@ def test_two_operators(harbour: SwarmFleet) -> None:
 
 
 def test_recreate_stops_all_before_it_starts_any(harbour: SwarmFleet) -> None:
-    harbour.write(strategy={"recreate": {}})
+    # Each check of a task is three events, of which an engine remembers 256.
+    harbour.write(strategy={"recreate": {}}, health={**HEALTH, "interval": "1s"})
     harbour.deploy("1")
-    rollout = harbour.begin("deploy", "2")
-    wait_for(lambda: harbour.versions() == [], "nothing runs", 60)
-    assert harbour.ended(rollout, 120).state is RolloutState.SUCCEEDED
+    begin = int(time.time())
+    assert harbour.deploy("2")["status"] == "succeeded"
     assert harbour.versions() == ["2"] * 3
+    ended, begun = happened(harbour, "die", "1", begin), happened(harbour, "start", "2", begin)
+    assert (len(ended), len(begun)) == (3, 3)
+    assert max(ended) < min(begun)
+
+
+def happened(harbour: SwarmFleet, what: str, version: str, begin: int) -> list[int]:
+    """When, of each container of the version, by the engines' own word: nanoseconds. ``begin``: seconds, from when on."""
+    found: list[int] = []
+    for node in harbour.swarm.nodes:
+        filters = {"type": "container", "event": what, "label": f"com.docker.swarm.service.name={NAME}"}
+        told = harbour.swarm.api(node.index).events(
+            since=begin, until=int(time.time()) + 1, filters=filters, decode=True
+        )
+        events: list[dict[str, Any]] = list(told)
+        labels = ((one, one["Actor"]["Attributes"]["dev.quarterdeck.release"]) for one in events)
+        found += [one["timeNano"] for one, release in labels if release.rpartition("-")[0] == version]
+    return found
 
 
 def test_hooks_run_once_in_a_task_of_their_own(harbour: SwarmFleet) -> None:

@@ -1,8 +1,7 @@
 """A target on a real Swarm whose tasks say what a test wants to hear."""
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,8 +14,9 @@ from quarterdeck.backends.hosts.swarm.connection import SwarmConnection
 from quarterdeck.config.container import ContainerSpec, Deploy, Limits
 from quarterdeck.config.model import Host, Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
-from tests.sshd import wait_for
 from tests.swarm import Swarm
+from tests.swarm_in_motion import tasks_of
+from tests.swarm_in_motion import until as until
 
 NO_SECRETS: Final = SecretValues()
 COUNTS: Final = "trap 'exit 0' TERM; n=0; while :; do n=$((n+1)); echo line $n; sleep 0.1; done"
@@ -61,10 +61,7 @@ class Talking:
 
     def tasks(self) -> list[dict[str, Any]]:
         """All that the Swarm remembers, as it tells them."""
-        client = self.swarm.any_api
-        services = [one["ID"] for one in client.services(filters={"label": f"dev.quarterdeck.target={self.target}"})]
-        found: list[dict[str, Any]] = client.tasks(filters={"service": services}) if services else []
-        return found
+        return tasks_of(self.swarm, self.target)
 
     def running(self) -> list[dict[str, Any]]:
         return [one for one in self.tasks() if (one["Status"]["State"], one["DesiredState"]) == ("running", "running")]
@@ -80,9 +77,9 @@ class Talking:
         engine.exec_start(made["Id"])
 
     async def run(self, *command: str, **more: Any) -> tuple[int, str]:
-        """The status, and what was printed."""
+        """The status, and what was printed. While managers choose a leader nothing is: that takes some twenty seconds."""
         status, printed = -1, b""
-        async for piece in self.connection.exec_in(self.target, "", command, deadline=30.0, **more):
+        async for piece in self.connection.exec_in(self.target, "", command, deadline=90.0, **more):
             match piece:
                 case Exited(status=status):
                     pass
@@ -106,8 +103,3 @@ async def talking(swarm: Swarm, **more: Any) -> AsyncIterator[Talking]:
         yield Talking(swarm, connection)
     finally:
         await connection.close()
-
-
-async def until(condition: Callable[[], object], what: str, deadline: float = 60.0) -> None:
-    """Waits without blocking the loop until ``condition`` holds."""
-    await asyncio.to_thread(wait_for, condition, what, deadline)

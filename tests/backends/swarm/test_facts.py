@@ -10,9 +10,9 @@ import pytest
 from quarterdeck.backends.errors import ArtifactMissing
 from quarterdeck.config.container import Restart
 from quarterdeck.config.release import Release
-from tests.backends.swarm.conftest import until
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field
+from tests.swarm_in_motion import change_service, until
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -29,16 +29,6 @@ async def put(field: Field, release: Release, epoch: int, **finish: Any) -> None
     await field.connection.stage(release, None, NO_SECRETS, field.fence(epoch))
     await field.connection.switch(release, NO_SECRETS, field.fence(epoch), f"{epoch}.1")
     await field.connection.finish(release, [], field.fence(epoch), f"{epoch}.2", **finish)
-
-
-def by_hand(field: Field, change: Callable[[dict[str, Any]], None]) -> None:
-    """As ``docker service update`` does it."""
-    client = field.swarm.any_api
-    (service,) = [one for one in client.services() if one["Spec"]["Name"] == field.name]
-    spec = service["Spec"]
-    change(spec)
-    base = f"{client.base_url}/v{client.api_version}/services/{service['ID']}"
-    client.post(f"{base}/update", params={"version": service["Version"]["Index"]}, json=spec).raise_for_status()
 
 
 def image(spec: dict[str, Any], reference: str) -> None:
@@ -75,7 +65,7 @@ async def test_a_service_that_was_changed_by_hand(two: Field, change: Callable[.
     before = await two.facts()
     assert (before.drift, before.as_started) == ((), True)
     arguments = [two.swarm.image("other", "v9")] if change is image else []
-    await asyncio.to_thread(by_hand, two, lambda spec: change(spec, *arguments))
+    await asyncio.to_thread(change_service, two.swarm, two.name, lambda spec: change(spec, *arguments))
     facts = await two.facts()
     assert facts.as_started is False
     told = next(one for one in facts.drift if "was changed, not by qd" in one)

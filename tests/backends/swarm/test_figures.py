@@ -10,8 +10,9 @@ import pytest
 from quarterdeck.backends.errors import CommandFailed
 from quarterdeck.backends.hosts.contract import ContainerFigures
 from quarterdeck.config.container import Limits
-from tests.backends.swarm.talking import WAITS, talking, until
+from tests.backends.swarm.talking import WAITS, talking
 from tests.swarm import Swarm
+from tests.swarm_in_motion import until
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
 LIMIT = 64 * 1024 * 1024
@@ -45,7 +46,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 async def test_figures_are_sums_over_the_tasks_whose_nodes_are_reached(swarm: Swarm, told: Callable[[], int]) -> None:
     async with talking(swarm) as field, talking(swarm, managers=(0,), nodes="") as narrow:
-        release = field.release("1", WAITS, replicas=3, limits=Limits(memory=LIMIT))
+        release = field.release("1", WAITS, replicas=3, limits=Limits(memory=LIMIT), max_replicas_per_node=1)
         with pytest.raises(CommandFailed, match="no task of it"):
             await field.connection.service_figures(release)
         await field.live(release, "1.1")
@@ -78,7 +79,7 @@ async def test_failed_tasks_are_counted_until_it_is_switched_to_anew(swarm: Swar
 
 async def test_an_observer_has_the_figures_of_each_task(swarm: Swarm, told: Callable[[], int]) -> None:
     async with talking(swarm) as field:
-        release = field.release("1", WAITS, replicas=2, limits=Limits(memory=LIMIT))
+        release = field.release("1", WAITS, replicas=2, limits=Limits(memory=LIMIT), max_replicas_per_node=1)
         await field.live(release, "1.1")
         watched = field.connection.watched()
         assert (await watched.figures([field.target]))[field.target] == []
@@ -91,5 +92,5 @@ async def test_an_observer_has_the_figures_of_each_task(swarm: Swarm, told: Call
         assert [one.cpu for one in second] == [50.0, 50.0]
         assert [one.received for one in second] == [0.0, 0.0]
         swarm.freeze(next(field.node_of(task) for task in field.running()))
-        few = (await watched.figures([field.target], deadline=3.0))[field.target]
+        few = (await watched.figures([field.target], deadline=6.0))[field.target]
         assert sorted(one.memory is None for one in few) == [False, True]

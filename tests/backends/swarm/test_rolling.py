@@ -1,6 +1,7 @@
 """An update goes part by part: each is well before the next one begins, and whatever ends it leaves an update that stands still."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -8,9 +9,9 @@ from quarterdeck.backends.errors import CommandFailed, Fenced, Unhealthy
 from quarterdeck.config.container import Healthcheck, Pace
 from quarterdeck.config.model import CommandCheck, Health
 from quarterdeck.config.release import Release
-from tests.backends.swarm.conftest import until
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field, connect
+from tests.swarm_in_motion import NOT_YET, until
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -50,7 +51,7 @@ async def test_a_part_that_is_not_well_is_the_last_one_and_goes_back_alone(four:
     assert (await four.facts()).current == first.id
     outcome = await four.connection.switch(first, NO_SECRETS, four.fence(2), "2.2")
     assert (outcome.current, four.versions) == (first.id, ["v1"] * 4)
-    assert len(before & {one["ID"] for one in four.tasks()}) == 3
+    assert len(before & {one["ID"] for one in four.tasks() if one["DesiredState"] == "running"}) == 3
     facts = await four.facts()
     assert (facts.current, facts.drift, facts.as_started) == (first.id, (), True)
 
@@ -61,7 +62,7 @@ async def test_a_worker_that_ends_in_the_middle_leaves_an_update_that_stands_sti
     second = four.release("v2", health=WELL)
     await four.connection.stage(second, None, NO_SECRETS, four.fence(2))
     going = asyncio.create_task(four.connection.switch(second, NO_SECRETS, four.fence(2), "2.1"))
-    await until(lambda: "v2" in four.versions, "the first task of v2 runs")
+    await until(lambda: "v2" in four.versions, "the first task of v2 runs", unless=going)
     going.cancel()
     await asyncio.gather(going, return_exceptions=True)
     await asyncio.sleep(0.5)
@@ -85,13 +86,17 @@ async def test_what_was_good_goes_back_at_once_and_what_was_not_in_parts(four: F
 
     async def watch() -> None:
         while True:
-            tasks = await asyncio.to_thread(four.tasks)
-            seen.append(sum(one["DesiredState"] == "running" for one in tasks))
+            with contextlib.suppress(*NOT_YET):
+                tasks = await asyncio.to_thread(four.tasks)
+                seen.append(sum(one["DesiredState"] == "running" for one in tasks))
             await asyncio.sleep(0.05)
 
     watching = asyncio.create_task(watch())
     await four.connection.switch(second, NO_SECRETS, four.fence(2), "2.1")
     watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
+    assert len(seen) > 4, "of an update of four tasks"
     assert max(seen) <= 5, "one at a time"
     await four.connection.switch(first, NO_SECRETS, four.fence(3), "3.1")
     (service,) = [one for one in four.swarm.any_api.services() if one["Spec"]["Name"] == four.name]
@@ -129,7 +134,7 @@ async def test_an_older_worker_in_the_middle_of_its_update_is_overtaken(four: Fi
     for release in (second, third):
         await four.connection.stage(release, None, NO_SECRETS, four.fence(2))
     older = asyncio.create_task(four.connection.switch(second, NO_SECRETS, four.fence(2), "2.1"))
-    await until(lambda: "v2" in four.versions, "the first task of v2 runs")
+    await until(lambda: "v2" in four.versions, "the first task of v2 runs", unless=older)
     other = await connect(four.swarm)
     try:
         outcome = await other.switch(third, NO_SECRETS, four.fence(3, "rollout 3, bob@bastion"), "3.1")

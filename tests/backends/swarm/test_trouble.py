@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from quarterdeck.backends.errors import BackendError, EngineRefused, Fenced, Unreachable
-from quarterdeck.backends.hosts.contract import SwitchOutcome
+from quarterdeck.backends.hosts.contract import SwitchOutcome, TargetFacts
 from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import look
 from quarterdeck.backends.hosts.swarm.managers import Managers
+from quarterdeck.config.container import Pace
 from quarterdeck.config.model import Host
 from quarterdeck.config.release import Release
-from tests.backends.swarm.conftest import until
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field, backend, connect
+from tests.swarm_in_motion import until
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
 
@@ -39,12 +40,12 @@ async def put(field: Field, version: str, epoch: int) -> Release:
 
 
 async def under_way(field: Field, version: str, epoch: int) -> "tuple[Release, asyncio.Task[SwitchOutcome]]":
-    """A switch of which one task has been replaced."""
-    release = field.release(version)
+    """A switch of which one task has been replaced, and that pauses before the next one."""
+    release = field.release(version, spec=field.spec(deploy={"update": Pace(parallelism=1, delay=2.0)}))
     await field.connection.stage(release, None, NO_SECRETS, field.fence(epoch))
     switching = field.connection.switch(release, NO_SECRETS, field.fence(epoch), f"{epoch}.1", deadline=120.0)
     going = asyncio.create_task(switching)
-    await until(lambda: version in field.versions, f"a task of {version} runs")
+    await until(lambda: version in field.versions, f"a task of {version} runs", unless=going)
     return release, going
 
 
@@ -52,19 +53,33 @@ async def all_of(field: Field, version: str) -> None:
     await until(lambda: field.versions == [version] * field.replicas, f"every task is of {version}")
 
 
+async def facts_once(field: Field, lost: str, release: Release) -> TargetFacts:
+    """That the node is down is found out some time after it was lost, and then its tasks begin elsewhere."""
+
+    def runs_elsewhere(facts: TargetFacts) -> bool:
+        nodes = [one.node for one in facts.tasks if one.wanted and one.state == "running" and one.release == release.id]
+        return len(nodes) == field.replicas and lost not in nodes
+
+    end = asyncio.get_running_loop().time() + 60
+    while True:
+        facts = await field.facts()
+        if runs_elsewhere(facts) and f"the node {lost} is down" in facts.drift:
+            return facts
+        assert asyncio.get_running_loop().time() < end, facts
+        await asyncio.sleep(0.2)
+
+
 async def test_a_node_is_lost_in_the_middle(three: Field) -> None:
     """The others take over what it ran, and the facts tell of it."""
+    three.swarm.notice_soon()
     second, going = await under_way(three, "v2", 2)
     asked = three.connection._managers.address
     lost = next(node.index for node in three.swarm.nodes if node.docker != asked and node.index != three.swarm.leader)
     await asyncio.to_thread(three.swarm.stop_node, lost)
     assert (await going).current == second.id
-    facts = await three.facts()
+    facts = await facts_once(three, three.swarm.nodes[lost].hostname, second)
     assert facts.current == second.id
-    assert f"the node {three.swarm.nodes[lost].hostname} is down" in facts.drift
-    running = [one for one in facts.tasks if one.wanted and one.state == "running"]
-    assert [one.release for one in running] == [second.id] * 3
-    assert three.swarm.nodes[lost].hostname not in {one.node for one in running}
+    assert [one.release for one in facts.tasks if one.wanted and one.state == "running"] == [second.id] * 3
     states = {one.hostname: one.state for one in facts.nodes}
     assert states[three.swarm.nodes[lost].hostname] == "down"
     await asyncio.to_thread(three.swarm.start_node, lost)
@@ -73,6 +88,7 @@ async def test_a_node_is_lost_in_the_middle(three: Field) -> None:
 
 async def test_the_manager_that_is_asked_is_lost_in_the_middle(three: Field) -> None:
     """It is the leader, too: the others choose another one, which takes some twenty seconds, and the same action goes on."""
+    three.swarm.notice_soon()
     leader = three.swarm.leader
     others = [node.docker for node in three.swarm.nodes if node.index != leader]
     connection = await connect(three.swarm, managers=[three.swarm.nodes[leader].docker, *others])
@@ -81,7 +97,7 @@ async def test_the_manager_that_is_asked_is_lost_in_the_middle(three: Field) -> 
         second, going = await under_way(three, "v2", 2)
         await asyncio.to_thread(three.swarm.stop_node, leader)
         assert (await going).current == second.id
-        facts = await three.facts()
+        facts = await facts_once(three, three.swarm.nodes[leader].hostname, second)
         assert (facts.current, facts.epoch) == (second.id, 2)
         assert [one.release for one in facts.tasks if one.wanted and one.state == "running"] == [second.id] * 3
     finally:
@@ -91,6 +107,7 @@ async def test_the_manager_that_is_asked_is_lost_in_the_middle(three: Field) -> 
 
 async def test_a_manager_that_hangs_is_left_for_another_one(three: Field) -> None:
     """Its connections are taken and nothing is answered. It is no leader here."""
+    three.swarm.notice_soon()
     hung = next(node for node in three.swarm.nodes if node.index != three.swarm.leader)
     others = [node.docker for node in three.swarm.nodes if node is not hung]
     connection = await connect(three.swarm, managers=[hung.docker, *others])
@@ -176,7 +193,7 @@ async def test_a_frozen_worker_wakes_after_it_was_overtaken(
         await swarm_field.connection.stage(release, None, NO_SECRETS, swarm_field.fence(2))
     held, on = frozen_at(f"switch to {second.id}", by)
     older = asyncio.create_task(swarm_field.connection.switch(second, NO_SECRETS, swarm_field.fence(2), "2.1"))
-    await asyncio.wait_for(held.wait(), 30)
+    await until(held.is_set, "it is about to change something", unless=older)
     newer = await connect(swarm_field.swarm)
     try:
         outcome = await newer.switch(third, NO_SECRETS, swarm_field.fence(3, "rollout 3, bob@bastion"), "3.1")
@@ -200,7 +217,7 @@ async def test_a_service_that_is_created_too_late_is_taken_back(
     await swarm_field.connection.stage(second, None, NO_SECRETS, swarm_field.fence(2))
     held, on = frozen_at(f"switch to {second.id}", "create_service")
     older = asyncio.create_task(swarm_field.connection.switch(second, NO_SECRETS, swarm_field.fence(2), "2.1"))
-    await asyncio.wait_for(held.wait(), 30)
+    await until(held.is_set, "it is about to change something", unless=older)
     newer = await connect(swarm_field.swarm)
     try:
         await newer.withdraw(second, swarm_field.fence(3, "rollout 3, bob@bastion"), "3.1")

@@ -9,8 +9,9 @@ import pytest
 
 from quarterdeck.backends.hosts.contract import Watchable
 from quarterdeck.config.model import CommandCheck, Health
-from tests.backends.swarm.talking import WAITS, Talking, talking, until
+from tests.backends.swarm.talking import WAITS, Talking, talking
 from tests.swarm import Swarm
+from tests.swarm_in_motion import until
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
 FAILS = "trap 'exit 0' TERM; until [ -e /tmp/fail ]; do sleep 0.05; done; exit 3"
@@ -40,7 +41,9 @@ class Changes:
 
     async def __aenter__(self) -> "Changes":
         await until(lambda: self.told or self._hearing.done(), "it has begun")
-        assert self.told == [None]
+        if self._hearing.done():
+            self._hearing.result()
+        assert self.told[0] is None
         self.told.clear()
         return self
 
@@ -88,6 +91,7 @@ async def test_changes_name_their_target_and_looking_is_none(swarm: Swarm) -> No
 
 
 async def test_a_node_that_is_lost_concerns_all_and_changes_go_on_at_another_manager(swarm: Swarm) -> None:
+    swarm.notice_soon()
     asked = next(node.index for node in swarm.nodes if node.index != swarm.leader)
     others = [node.index for node in swarm.nodes if node.index != asked]
     async with talking(swarm, managers=(asked, *others)) as field:
