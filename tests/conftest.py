@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that tests
 
 os.environ["QD_PLAYGROUND_ENGINE"] = "no"  # many playgrounds at once: only the tests of it touch this machine's engine
 
+import tests.asserting  # noqa: F401 # before any other module of tests
 from quarterdeck.backends.hosts.docker import switching
 from tests.backends.registry.real_registry import RealRegistry
 from tests.boxes import Box, Registry, connect, start_registry

@@ -39,7 +39,7 @@ class Held:
         harbour.deploy("1")
         self.before = {one["ID"] for one in harbour.tasks()}
         self.rollout = harbour.begin("deploy", "2")
-        wait(lambda: harbour.versions().count("2") == 1, "a task of 2 runs")
+        wait(lambda: harbour.versions().count("2") == 1, "a task of 2 runs", 120)
 
     def go(self) -> None:
         for version in ("2", "3"):
