@@ -24,10 +24,9 @@ from tests.sshd import wait_for
 from tests.swarm_in_motion import again, set_heartbeat, wait
 from tests.swarm_leftovers import SCRIPT, directory_of, remove_leftovers
 
-_HEARTBEAT: Final = (
-    5.0  # s, Swarm's own: a node that missed three of them is down, and an engine that got no processor is not
-)
-_QUICK: Final = 1.0
+# Seconds. A node that has missed three of them is down: with Swarm's own, not one whose engine got no processor.
+_HEARTBEAT: Final = 5.0
+_QUICK_HEARTBEAT: Final = 1.0
 _LONG: Final = 90.0  # s; an election takes up to 20 of them on a machine with nothing else to do
 _NOT_YET: Final = (OSError, docker.errors.DockerException)  # requests' own errors are OSErrors
 _OF_EVERY_ENGINE: Final = {"bridge", "host", "none", "ingress", "docker_gwbridge"}
@@ -111,7 +110,11 @@ class Swarm:
         """A client of a manager that is neither stopped nor frozen, nor demoted."""
         there = [index for index in self._processes if index not in self._frozen]
         there.sort(key=self._doubtful.__contains__)
-        return self.api(next((one for one in there if one not in self._doubtful or self._is_member(one)), there[0]))
+        for index in there:
+            with contextlib.suppress(*_NOT_YET):
+                if index not in self._doubtful or self._is_member(index):
+                    return self.api(index)
+        return self.api(there[0])
 
     @property
     def leader(self) -> int:
@@ -212,10 +215,7 @@ class Swarm:
         )
 
     def _is_member(self, index: int) -> bool:
-        try:
-            said = self.api(index).info()["Swarm"]
-        except _NOT_YET:
-            return False
+        said = self.api(index).info()["Swarm"]
         return said["LocalNodeState"] == "active" and bool(said["ControlAvailable"])
 
     def _wait_until_whole(self) -> None:
@@ -353,7 +353,7 @@ class Swarm:
     def notice_soon(self) -> None:
         """That a node is lost, or hangs: after 3 s from now on, until ``clean``. By then an engine that got no processor is down, too."""
         self._notices_soon = True
-        set_heartbeat(self, _QUICK)
+        set_heartbeat(self, _QUICK_HEARTBEAT)
 
     def freeze(self, index: int) -> None:
         """SIGSTOP to its engine: connections are taken and nothing is answered. What runs in its containers goes on."""

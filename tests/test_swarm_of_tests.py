@@ -129,7 +129,7 @@ def test_what_ends_at_once_says_why(swarm: Swarm) -> None:
         ]
         return bool(ended)
 
-    wait_for(has_ended, "a task has failed", 60)
+    wait(has_ended, "a task has failed")
     container = ended[0]["Status"]["ContainerStatus"]
     assert container["ExitCode"] == 7
     node = next(
