@@ -7,6 +7,14 @@ never a deadline: nothing is ended here.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
+
+CONNECTING_AT_ONCE: Final = 100
+"""Hosts of one kind in all: of thousands that begin together none would be done within its deadline. A handshake, or an engine's first
+answer, is some milliseconds of processor."""
+
+SLOW_TO_CONNECT: Final = 1.0
+"""Seconds until a host that has not answered gives its place to the next one."""
 
 
 class Turn:

@@ -25,6 +25,7 @@ from quarterdeck.rollouts import spawn
 from quarterdeck.rollouts.awaiting import await_state
 from quarterdeck.rollouts.carried import carried, origin_carried
 from quarterdeck.rollouts.plans.plan import Action
+from quarterdeck.rollouts.policy import with_command
 from quarterdeck.rollouts.previews.lifetimes import refuse_if_over
 from quarterdeck.rollouts.promoting import asks_people, pauses_left, waits_in
 from quarterdeck.rollouts.refusals import Refused, UnknownPart, UnknownTarget, busy
@@ -81,9 +82,11 @@ class Control:
         detached_go: bool = False,
         digest: str | None = None,
         build: Mapping[str, Any] | None = None,
+        command: str = "",
     ) -> Rollout:
         """A deploy, journalled as armed, with its worker started. ``detached_go``: it goes as soon as it is ready.
         ``digest``: the SHA-256 that the version must stand for; another one is not deployed. ``build``: that it was made by.
+        ``command``: the one that has the options which a refusal names, where it was asked for by another one.
 
         Raises UnknownTarget, Refused (role, an active rollout without ``supersede``, an override or ``force`` without
         a reason).
@@ -108,6 +111,7 @@ class Control:
                 "go": detached_go,
                 **({"digest": digest} if digest is not None else {}),
                 **({"build": dict(build)} if build is not None else {}),
+                **({"command": command} if command else {}),
                 **origin_carried(self.fleet, declared.service),
             },
         )
@@ -368,12 +372,23 @@ class Control:
         owed = [debt.host for debt in debts]
         if now.state is RolloutState.SUCCEEDED and not owed:
             raise Refused(f"rollout {rollout} has succeeded: there is nothing to retry")
-        told = f"retry of {rollout}" + (f": {reason}" if reason else "")
+        release = debts[0].release if debts else now.to_release
+        command = _command_of(now, owed, release)
+        try:
+            return self._armed_again(now, owed, release, reason, command)
+        except Refused as refused:  # it names options that only the command has which this is in short
+            raise type(refused)(refused.why, with_command(refused.advice, command)) from None
+
+    def _armed_again(
+        self, now: Rollout, owed: Sequence[str], release: str | None, reason: str, command: str
+    ) -> Rollout:
+        """``release``: what the hosts in ``owed`` are owed, or what a rollback was about."""
+        told = f"retry of {now.id}" + (f": {reason}" if reason else "")
         force = bool(now.options.get("force"))
         if now.kind is RolloutKind.ROLLBACK or owed:
             return self.arm_rollback(
                 now.target,
-                to=debts[0].release if debts else now.to_release,
+                to=release,
                 only=owed or now.options.get("only", ()),
                 reason=told,
                 force=force and now.kind is RolloutKind.ROLLBACK,
@@ -390,6 +405,7 @@ class Control:
             detached_go=True,
             digest=now.options.get("digest"),
             build=now.options.get("build"),
+            command=command,
         )
 
     def tend(self) -> list[Rollout]:
@@ -455,6 +471,18 @@ class Control:
 
     def _may_deploy(self) -> bool:
         return not self.read_only and may_change(self.fleet.operators, self.operator)
+
+
+def _command_of(ended: Rollout, owed: Sequence[str], release: str | None) -> str:
+    """By which an operator asks for the same once more, without its reason."""
+    force = ["--force"] if ended.options.get("force") else []
+    if ended.kind is RolloutKind.ROLLBACK or owed:
+        only = sorted(owed or ended.options.get("only", ()))
+        words = ["qd rollback", ended.target, *(["--to", release] if release else [])]
+        words += ["--only", *only] if only else []
+        return " ".join([*words, *(force if ended.kind is RolloutKind.ROLLBACK else [])])
+    overrides = [f"--override {policy}" for policy in ended.options.get("override", ())]
+    return " ".join(["qd deploy", ended.target, str(ended.options["version"]), *force, *overrides])
 
 
 _TAKING_BACK = frozenset({RolloutState.ABORTING, RolloutState.ROLLING_BACK})

@@ -52,9 +52,10 @@ async def look(
         health, detail = "healthy" if probe.healthy else "unhealthy", probe.detail
     elif facts.running:
         health, detail = "healthy", "the service runs"
-    of_swarm = _swarm(facts, release) if facts.nodes else None
+    of_swarm = swarm_part(facts, release, well=probe.well if probe is not None else None)
     if of_swarm is not None and health == "unhealthy" and (words := _update_words(of_swarm, facts.current)):
         health, detail, probe = UNKNOWN, words, None  # the check is of the release that is being replaced
+        of_swarm.pop("well", None)
     body: dict[str, Any] = {
         "kept": sorted(k.release for k in facts.kept if k.intact),
         "epoch": facts.epoch,
@@ -69,14 +70,19 @@ async def look(
         body["drift"] = list(facts.drift)
     if of_swarm is not None:
         body[swarm.KEY] = of_swarm
+        asked = {kept.release: kept.asked for kept in facts.kept if kept.asked}
+        body |= {swarm.ASKED: asked} if asked else {}
     version = release.version if release else None
     return Look(Observation(target.name, connection.host, now(), facts.current, version, health, None, body), probe)
 
 
-def _swarm(facts: TargetFacts, release: Release | None) -> dict[str, Any]:
-    """``release``: what is current, where it is known."""
+def swarm_part(facts: TargetFacts, release: Release | None, *, well: int | None = None) -> dict[str, Any] | None:
+    """For the body of an observation, under ``swarm.KEY``; None of a host that is no Swarm. ``release``: what is current, where it is
+    known; ``well``: how many of its tasks are well, where they were asked."""
+    if not facts.nodes:
+        return None
     unfetched = [kept.release for kept in facts.kept if not kept.intact and _is_sound(kept.manifest)]
-    return swarm.told_of(facts, replicas=_replicas(release), unfetched=unfetched)
+    return swarm.told_of(facts, replicas=_replicas(release), unfetched=unfetched, well=well)
 
 
 def _update_words(told: Mapping[str, Any], current: str | None) -> str:

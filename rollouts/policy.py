@@ -123,10 +123,20 @@ def set_aside(rollout: Rollout, events: Iterable[Event]) -> list[str]:
     return [aside_words(one) for one in told]
 
 
-def refusal(found: Iterable[Objection], *, force: bool, overridden: Set[str]) -> str | None:
-    """The first one that is not set aside, in a sentence; None: it may go out."""
+def refusal(found: Iterable[Objection], *, force: bool, overridden: Set[str], command: str = "") -> str | None:
+    """The first one that is not set aside, in a sentence; None: it may go out. ``command``: see ``with_command``."""
     standing = (one for one in found if not one.is_set_aside(force=force, overridden=overridden))
-    return next((one.refusal for one in standing), None)
+    return next((with_command(one.refusal, command) for one in standing), None)
+
+
+def with_command(words: str, command: str) -> str:
+    """``words`` of a refusal with ``command`` in front of the options that they name: for who asked by another command, which has none of
+    them (``qd retry``). Empty: the command that was asked by has them."""
+    if not command:
+        return words
+    for option in (*(f"{way} --reason" for way in WayRound), "--supersede"):
+        words = words.replace(option, f"{command} {option}")
+    return words
 
 
 def way_closed(release: Release, why: str) -> Objection:

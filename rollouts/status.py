@@ -73,6 +73,7 @@ def _target(seen: TargetSeen) -> dict[str, Any]:
             "to": seen.back.release,
             "reasons": list(seen.back.reasons),
             "seconds": seen.back.seconds,
+            "asked": seen.back.asked,
         },
         "drill": msgspec.to_builtins(seen.drill) if seen.drill is not None else None,
         "hosts": [_host(host, seen) for host in seen.hosts],
@@ -109,13 +110,14 @@ def _host(seen: HostSeen, target: TargetSeen) -> dict[str, Any]:
 
 
 def _swarm(seen: SwarmSeen, target: TargetSeen) -> dict[str, Any]:
-    """``running`` and ``wanted``: tasks of the target's release, while a rollout goes on also of that which it brings. ``nodes`` say how
-    many tasks of this target each has."""
+    """``running`` and ``wanted``: tasks of the target's release, while a rollout goes on also of that which it brings. ``well``: how many
+    of those that run are well, null where their checks do not say. ``nodes`` say how many tasks of this target each has."""
     coming = target.moving.rollout.to_release if target.moving is not None else None
     tasks = on_nodes([seen])
     return {
         "running": seen.running(target.release, coming),
         "wanted": seen.wanted,
+        "well": seen.well if target.moving is None else None,
         "tasks": [
             {
                 "id": one.id,

@@ -30,6 +30,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
     intact: bool
     manifest: Mapping[str, object] | None = None
     warm: bool = False  # its container is kept, stopped: it is started again without a registry
+    asked: str = ""  # of a Swarm: when a registry was last asked for its image, ISO 8601 UTC; empty: it was not
 
 
 class SwarmTask(msgspec.Struct, frozen=True):
@@ -105,6 +106,9 @@ class HealthOutcome(msgspec.Struct, frozen=True):
     detail: str  # "http 500 from :8080/healthz", "refused", …
     seconds: float
     checks: int = 1
+    well: int | None = (
+        None  # of a Swarm: how many of the release's tasks run and are well; None: nobody has counted them
+    )
 
 
 class Vitals(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Observation, Rollout
-from quarterdeck.rollouts.picture.swarm import KEY, SwarmSeen, swarm_seen
+from quarterdeck.rollouts.picture.swarm import ASKED, KEY, SwarmSeen, swarm_seen
 from quarterdeck.rollouts.version_words import shown
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _told_by(body: Mapping[str, Any]) -> _Told:
         frozenset(kept) if kept is not None else None,
         tuple(clean(str(words)) for words in body.get("drift", ())),
         frozenset(body.get("warm", ())),
-        swarm_seen(body[KEY]) if KEY in body else None,
+        swarm_seen(body[KEY], body.get(ASKED)) if KEY in body else None,
     )
 
 
@@ -153,14 +153,12 @@ def _said(seen: Observation, expected: Expected) -> _Said:
 
 
 def healths_of(hosts: Iterable[HostSeen]) -> list[str]:
-    """For ``health_of``: one a host. A Swarm on which some of the tasks run, and not all, is well in part."""
+    """For ``health_of``: one a host. A Swarm on which some of the tasks are well, and not all, is well in part."""
     found = []
     for host in hosts:
         found.append(host.health)
-        if host.swarm is not None and host.health == "unhealthy":
-            running = host.swarm.running(host.release)
-            if 0 < running < host.swarm.wanted:
-                found.append("healthy")
+        if host.swarm is not None and host.health == "unhealthy" and host.swarm.in_part(host.release):
+            found.append("healthy")
     return found
 
 

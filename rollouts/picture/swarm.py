@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quarterdeck.backends.hosts.contract import TargetFacts
 
 KEY: Final = "swarm"  # in the body of an observation
+ASKED: Final = "asked"  # likewise; beside that, for another time alone is nothing that one would act upon
 _ENDED: Final = frozenset({"failed", "rejected", "complete", "orphaned", "remove"})
 _STUCK: Final = frozenset({"pending", "assigned"})  # no node takes it, or its node does not begin with it
 
@@ -83,12 +84,16 @@ _Part = TypeVar("_Part", TaskSeen, NodeSeen)
 
 class SwarmSeen(msgspec.Struct, frozen=True, gc=False):
     """``tasks``: by slot, what is to run before what is on its way out. ``nodes``: by hostname. ``replicas``: how many tasks its release
-    says, 0: that is not known, or one on each node. ``unfetched``: releases that it knows and whose image it can't fetch."""
+    says, 0: that is not known, or one on each node. ``unfetched``: releases that it knows and whose image it can't fetch. ``well``: how
+    many of its release's tasks run and are well, None: they were not asked. ``asked``: when a registry was asked for the images of
+    releases, ISO 8601 UTC."""
 
     tasks: tuple[TaskSeen, ...] = ()
     nodes: tuple[NodeSeen, ...] = ()
     replicas: int = 0
     unfetched: frozenset[str] = frozenset()
+    well: int | None = None
+    asked: Mapping[str, str] = {}
 
     def running(self, *releases: str | None) -> int:
         """How many places a running task of one of these fills."""
@@ -98,6 +103,10 @@ class SwarmSeen(msgspec.Struct, frozen=True, gc=False):
     def wanted(self) -> int:
         """How many tasks there should be: as many as its release says, or more where somebody has asked for more."""
         return max(len({one.place for one in self.tasks if one.wanted}), self.replicas)
+
+    def in_part(self, release: str | None) -> bool:
+        """Whether some of the tasks of ``release`` are well, and not all that there should be: by checks, else by whether they run."""
+        return 0 < (self.running(release) if self.well is None else self.well) < self.wanted
 
     def progress(self, release: str | None) -> tuple[int, int]:
         """Of an update to it: how many of its tasks run, and how many there are to be."""
@@ -112,20 +121,25 @@ class SwarmSeen(msgspec.Struct, frozen=True, gc=False):
         return next((one for one in self.nodes if one.hostname == hostname), None)
 
 
-def told_of(facts: "TargetFacts", *, replicas: int, unfetched: Iterable[str]) -> dict[str, Any]:
+def told_of(
+    facts: "TargetFacts", *, replicas: int, unfetched: Iterable[str], well: int | None = None
+) -> dict[str, Any]:
     """For the body of an observation, under ``KEY``; see ``SwarmSeen``."""
     return {
         "tasks": [msgspec.to_builtins(one) for one in facts.tasks],
         "nodes": [msgspec.to_builtins(one) for one in facts.nodes],
         "replicas": replicas,
         "unfetched": sorted(unfetched),
+        **({"well": well} if well is not None else {}),
     }
 
 
-def swarm_seen(told: object) -> SwarmSeen | None:
-    """From the body of an observation; None where it has another shape than any that we write."""
+def swarm_seen(told: object, asked: object = None) -> SwarmSeen | None:
+    """From the body of an observation, what is there under ``KEY`` and ``ASKED``; None where it has another shape than any that we
+    write."""
     try:
         found = msgspec.convert(told, SwarmSeen)
+        times = msgspec.convert(asked or {}, dict[str, str])
     except msgspec.ValidationError:
         return None
     words = "".join([text for one in found.tasks for text in (one.node, one.release, one.state, one.said)])
@@ -135,7 +149,7 @@ def swarm_seen(told: object) -> SwarmSeen | None:
         tasks, nodes = tuple(_cleaned(one) for one in tasks), tuple(_cleaned(one) for one in nodes)
     by_slot = sorted(tasks, key=lambda one: (one.place, not one.wanted, one.id))
     by_name = sorted(nodes, key=lambda one: one.hostname)
-    return SwarmSeen(tuple(by_slot), tuple(by_name), found.replicas, found.unfetched)
+    return SwarmSeen(tuple(by_slot), tuple(by_name), found.replicas, found.unfetched, found.well, times)
 
 
 def _cleaned(one: _Part) -> _Part:

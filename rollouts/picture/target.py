@@ -34,13 +34,15 @@ class Mark(StrEnum):
 
 
 class WayBack(msgspec.Struct, frozen=True):
-    """Where a rollback would lead. ``state``: ready, degraded or closed; ``seconds``: the median of earlier rollbacks."""
+    """Where a rollback would lead. ``state``: ready, degraded or closed; ``seconds``: the median of earlier rollbacks. ``asked``: of a
+    Swarm, when a registry was asked whether it has the image, ISO 8601 UTC, the oldest of several; None: it was not, or nobody need."""
 
     state: str = "closed"
     release: str | None = None
     version: str | None = None
     reasons: tuple[str, ...] = ()
     seconds: float | None = None
+    asked: str | None = None
 
 
 _NO_WAY_BACK: Final = WayBack()
@@ -118,6 +120,18 @@ class TargetSeen(msgspec.Struct, frozen=True):
                 return "nothing"
             case _:
                 return "ok"
+
+    @property
+    def well(self) -> int:
+        """How many of ``counted`` are well by their checks: of hosts those that are healthy, of a Swarm tasks, where they were asked."""
+        found = 0
+        for host in self.hosts:
+            if host.swarm is None:
+                found += host.health == "healthy"
+            else:
+                running = host.swarm.running(self.release)
+                found += running if host.swarm.well is None else min(host.swarm.well, running)
+        return found
 
     def _counted(self) -> tuple[int, int]:
         running, total = 0, 0
@@ -206,7 +220,7 @@ def _expected(seen: TargetSeen) -> Expected:
 
 
 def _way_back(
-    to: WayBack, hosts: Iterable[HostSeen], owed: Iterable[Debt], router: RouterSeen | None = None
+    to: WayBack, hosts: Sequence[HostSeen], owed: Iterable[Debt], router: RouterSeen | None = None
 ) -> WayBack:
     """Whether the way to the release of ``to`` is open, by what was last seen of the hosts and of the router."""
     if to.release is None:
@@ -223,7 +237,11 @@ def _way_back(
     reasons += [f"{debt.host}: owed since {debt.since}" for debt in owed]
     if router is not None and router.error is not None:
         reasons.append(f"router {router.name}: {router.error}")
-    return msgspec.structs.replace(to, state="degraded" if reasons else "ready", reasons=tuple(reasons))
+    asked = [
+        host.swarm.asked[to.release] for host in hosts if host.swarm is not None and to.release in host.swarm.asked
+    ]
+    state = "degraded" if reasons else "ready"
+    return msgspec.structs.replace(to, state=state, reasons=tuple(reasons), asked=min(asked, default=None))
 
 
 def no_copy(host: str, version: str | None) -> str:

@@ -254,7 +254,8 @@ class Arming:
             return
         options = self.rollout.options
         overridden = frozenset(options.get("override") or ())
-        why = refusal(found, force=bool(options.get("force")), overridden=overridden)
+        command = str(options.get("command") or "")
+        why = refusal(found, force=bool(options.get("force")), overridden=overridden, command=command)
         if why is not None:
             raise CannotBegin("policy", why)
         await self._journal_set_aside(found)

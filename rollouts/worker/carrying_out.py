@@ -84,7 +84,7 @@ class CarryingOut(Drilling):
     async def _finished(self, armed: Armed, waves: Waves, epoch: int, finish: list[Step]) -> None:
         journal = self.journal.journal
         name = armed.release.version
-        observed = self._observed(armed)
+        observed = await self._observed(armed)
         left_out = self._left_out(armed)
         skipped = [
             step.host

@@ -3,13 +3,15 @@
 Decides nothing and changes no host.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import Fence, SecretValues
 from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.secrets import Masker
@@ -32,6 +34,8 @@ from quarterdeck.rollouts.worker.wishes import Wishes
 if TYPE_CHECKING:
     from quarterdeck.config.analyses import Analysis
     from quarterdeck.rollouts.worker.directing import Director
+
+_TASKS: Final = 3.0  # seconds for a Swarm to say which of its tasks run
 
 log = logging.getLogger("quarterdeck.worker")
 
@@ -168,11 +172,36 @@ class Standing:
 
     async def _observe_steps(self, armed: Armed) -> None:
         """The last known state of every host that this rollout changed is journalled."""
-        if seen := self._observed(armed):
+        if seen := await self._observed(armed):
             await self.journal.do(self.journal.journal.observe, seen, self.id)
 
-    def _observed(self, armed: Armed) -> list[Observation]:
-        """From what its steps read back."""
+    async def _observed(self, armed: Armed) -> list[Observation]:
+        """From what its steps read back; of a Swarm also which tasks run now, which no step says: else screens would count none until
+        somebody looks."""
+        seen = self._read_back(armed)
+        hosts = self.crew.hosts
+        swarms = [one for one in seen if one.error is None and one.host in hosts and hosts[one.host].swarm]
+        parts = await asyncio.gather(*(self._tasks_of(one, armed) for one in swarms))
+        told = {one.host: part for one, part in zip(swarms, parts, strict=True) if part is not None}
+        return [msgspec.structs.replace(one, body={**one.body, **told.get(one.host, {})}) for one in seen]
+
+    async def _tasks_of(self, seen: Observation, armed: Armed) -> dict[str, Any] | None:
+        """What its observation says of the Swarm; None where it does not answer at once: the end is told without that."""
+        from quarterdeck.rollouts.looking import swarm_part
+        from quarterdeck.rollouts.picture.swarm import KEY
+
+        release = armed.releases.get(seen.release) if seen.release is not None else None
+        try:
+            async with asyncio.timeout(_TASKS):
+                connection = await self.crew.connection(seen.host)
+                facts = await connection.facts(self.target.name, self.target.path, deadline=_TASKS)
+        except (BackendError, TimeoutError) as error:
+            log.info("rollout=%d the tasks on %s are not known: %s", self.id, seen.host, error)
+            return None
+        part = swarm_part(facts, release)
+        return {KEY: part} if part is not None else None
+
+    def _read_back(self, armed: Armed) -> list[Observation]:
         seen: dict[str, Observation] = {}
         for step in self.journal.reader.steps(self.id):
             if not moves(step) or step.ended is None or step.outcome.get("beside"):

@@ -39,7 +39,7 @@ def test_status(filled: Qd) -> None:
     api = targets["production/api"]
     assert {"target", "release", "version", "digest", "since", "by", "health", "ready", "hosts", "rollout"} <= set(api)
     assert (api["version"], api["by"], api["rollout"]) == ("v2", "alice@bastion-2", None)
-    assert {"state", "to", "reasons", "seconds"} == set(api["ready"])
+    assert {"state", "to", "reasons", "seconds", "asked"} == set(api["ready"])
     assert {"host", "release", "version", "health", "error"} <= set(api["hosts"][0])
     assert targets["production/web"]["rollout"]["status"] == "paused"
     assert [t["target"] for t in filled.json("status", "--cached", "production")["targets"]] == [

@@ -78,7 +78,9 @@ def test_what_is_under_way_goes_on_when_a_freeze_begins(field: Field) -> None:
         journal.ask(rollout, "abort")
     assert field.ended(rollout).state is RolloutState.ROLLED_BACK, "an abort is never blocked"
     again = field.qd("retry", str(rollout), "--wait", status=5)
-    assert "until somebody ends it: INC-78" in " ".join(again.stderr.split())
+    said = " ".join(again.stderr.split())
+    assert "until somebody ends it: INC-78" in said
+    assert "or: qd deploy staging/web v2 --override freeze --reason" in said, "qd retry has no such option"
     assert json.loads(field.qd("unfreeze", "staging", "--json", status=0).stdout)["environments"][0]["now"] is None
 
 

@@ -46,14 +46,23 @@ class Held:
             self._well.joinpath(version).touch()
 
 
+def cached(harbour: SwarmFleet) -> tuple[str, int, int]:
+    """Its version, how many tasks run, and how many there should be, by the journal alone."""
+    status = json.loads(harbour.qd("status", TARGET, "--cached", "--json", status=0).stdout)
+    (host,) = status["targets"][0]["hosts"]
+    return host["version"], host["swarm"]["running"], host["swarm"]["wanted"]
+
+
 def test_deploys_what_is_bad_is_taken_back_and_the_way_back_leads_two_releases_back(harbour: SwarmFleet) -> None:
     for version in ("1", "2", "3"):
         done = harbour.deploy(version)
         assert (done["status"], {host["version"] for host in done["hosts"]}) == ("succeeded", {version})
         assert harbour.versions() == [version] * 3
+        assert cached(harbour) == (version, 3, 3), "nobody has looked since: the worker has"
     harbour.write(health={**HEALTH, "healthy_deadline": "3s"})
     bad = harbour.deploy("bad", status=3)
     assert bad["status"] == "rolled_back"
+    assert cached(harbour) == ("3", 3, 3)
     assert re.search(r"harbour: .*0 of 1 tasks of bad are well", bad["reason"])
     assert harbour.versions() == ["3"] * 3
     crashed = harbour.deploy("crash", status=3)
@@ -67,6 +76,7 @@ def test_deploys_what_is_bad_is_taken_back_and_the_way_back_leads_two_releases_b
     )
     back = harbour.rollback(arguments=["--to", one])
     assert back["status"] == "succeeded"
+    assert cached(harbour) == ("1", 3, 3)
     assert harbour.versions() == ["1"] * 3
     assert harbour.spec()["UpdateConfig"]["FailureAction"] == "pause", "Swarm takes nothing back by itself"
     status = json.loads(harbour.qd("status", TARGET, "--json", status=0).stdout)

@@ -13,6 +13,7 @@ from quarterdeck.config.model import Fleet
 from quarterdeck.config.release import Release, to_json
 from quarterdeck.history.clock import now
 from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Observation
 from quarterdeck.rollouts.looking import look
 from quarterdeck.rollouts.picture.fleet import Picture, take_picture
 from quarterdeck.rollouts.picture.host import HostSeen, health_of, healths_of
@@ -152,6 +153,34 @@ def test_a_swarm_that_runs_in_part_is_degraded_and_one_that_does_not_is_down() -
         assert (seen.health, seen.mark) == (health, Mark.FAILED)
 
 
+@pytest.mark.parametrize(
+    ("runs", "well", "health"),
+    [(2, 1, "degraded"), (2, 0, "down"), (2, None, "down"), (1, 0, "down"), (1, 1, "degraded"), (1, None, "degraded")],
+)
+def test_it_counts_how_many_tasks_are_well_where_they_were_asked(runs: int, well: int | None, health: str) -> None:
+    """Of two that are wanted. Where nobody has asked them, it is how many run."""
+    tasks = [task(), TaskSeen("t2", 2, "", NOW, "running" if runs == 2 else "pending")]
+    swarm = SwarmSeen(tuple(tasks), (READY,), 2, well=well)
+    host = HostSeen("sw", NOW, "1.9.0", "unhealthy", now(), swarm=swarm)
+    assert health_of(healths_of([host])) == health
+
+
+def test_status_says_how_many_are_well_and_when_a_registry_was_asked(tmp_path: Path) -> None:
+    fill_swarmed(tmp_path / "state")
+    (tmp_path / "fleet.yml").write_text(fleet_text(tmp_path / "state"))
+    fleet, asked = load_fleet(tmp_path / "fleet.yml"), "2026-11-24T13:50:00Z"
+    runs = told([(slot, "node-1", SHOP_NOW, "running") for slot in range(1, 7)], replicas=6)
+    body = {"kept": [SHOP_BEFORE.id], "detail": "x", "swarm": {**runs, "well": 5}, "asked": {SHOP_BEFORE.id: asked}}
+    with Journal.open(tmp_path / "state", operator=LENA) as journal:
+        journal.observe([Observation(SHOP, SWARM, now(), SHOP_NOW.id, "1.9.0", "unhealthy", None, body)])
+        found = {one["target"]: one for one in status(fleet, journal)["targets"]}
+    shop, cart = found[SHOP], found[CART]
+    (host,) = shop["hosts"]
+    assert (shop["health"], host["swarm"]["running"], host["swarm"]["well"]) == ("degraded", 6, 5)
+    assert (shop["ready"]["state"], shop["ready"]["asked"]) == ("ready", asked)
+    assert (cart["hosts"][0]["swarm"]["well"], cart["ready"]["asked"]) == (None, None)
+
+
 def test_hosts_and_tasks_are_counted_together() -> None:
     seen = TargetSeen(
         SHOP, "production", "shop", release=NOW, hosts=(swarm_of(task(), replicas=3), HostSeen("sw-2", NOW))
@@ -267,8 +296,8 @@ async def test_what_a_look_keeps_of_a_swarm(fleet: Fleet) -> None:
         wanted.id,
         True,
         (
-            KeptRelease(wanted.id, True, manifest(wanted)),
-            KeptRelease(CART_BEFORE.id, False, manifest(CART_BEFORE)),
+            KeptRelease(wanted.id, True, manifest(wanted), asked="2026-11-24T14:00:00Z"),
+            KeptRelease(CART_BEFORE.id, False, manifest(CART_BEFORE), asked="2026-11-24T13:00:00Z"),
             KeptRelease("v5-0123456789", False, {"id": "v5-0123456789", "release": {}}),
         ),
         1,
@@ -284,6 +313,8 @@ async def test_what_a_look_keeps_of_a_swarm(fleet: Fleet) -> None:
     seen = swarm_seen(found.body["swarm"])
     assert seen is not None
     assert (seen.running(wanted.id), seen.wanted, seen.unfetched) == (1, 2, frozenset({CART_BEFORE.id}))
+    assert seen.well is None, "it has no check"
+    assert found.body["asked"] == {wanted.id: "2026-11-24T14:00:00Z", CART_BEFORE.id: "2026-11-24T13:00:00Z"}
 
 
 def task_of(slot: int, release: Release, state: str = "running") -> SwarmTask:
@@ -325,6 +356,19 @@ LOOKS = [
         "there is no service of v7",
     ),
 ]
+
+
+async def test_a_look_keeps_how_many_tasks_are_well(fleet: Fleet) -> None:
+    """Nothing of the sort while an update replaces them: the count is of the old release's."""
+    checked = msgspec.structs.replace(CART_NOW, health=SHOP_NOW.health)
+    nodes = (SwarmNode("node-1", "ready", "active", True, True),)
+    ill = HealthOutcome(False, "1 of 2 tasks are well: http 500", 0.01, 2, 1)
+    for second, well in ((checked, 1), (CART_BEFORE, None)):
+        tasks = (task_of(1, second), task_of(2, checked))
+        facts = TargetFacts(checked.id, True, (), 1, "", "", (), None, tasks=tasks, nodes=nodes)
+        connection: Any = OneAnswer(facts, ill)
+        found = (await look(connection, fleet.targets[CART], {checked.id: checked}, 7)).observation
+        assert found.body["swarm"].get("well") == well
 
 
 @pytest.mark.parametrize(("tasks", "outcome", "runs", "health", "detail"), LOOKS)

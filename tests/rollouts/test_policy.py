@@ -15,6 +15,7 @@ from quarterdeck.rollouts.policy import (
     set_aside,
     way_closed,
     way_round,
+    with_command,
 )
 from quarterdeck.tui.cli.parser import POLICIES
 from tests.rollouts.test_telling import happened, rollout
@@ -62,6 +63,23 @@ def test_nobody_is_told_to_ship_a_bad_release() -> None:
     for told in (there, here, none):
         assert "ship it" not in told
         assert way_round(told) is WayRound.AFTER
+
+
+def test_who_asked_by_a_command_without_these_options_is_told_which_has_them() -> None:
+    found = objections(RELEASE, verdict="bad", verdict_reason="5xx", after=None, soak=0.0, before=NOTHING_BEFORE)
+    told = refusal(found, force=False, overridden=frozenset(), command="qd deploy staging/web v2") or ""
+    assert told.endswith("; to ship it all the same: qd deploy staging/web v2 --force --reason …")
+    assert way_round(told) is WayRound.FORCE, "the control room still knows it"
+    for words, whole in (
+        ("wait for it, abort it, or use --supersede", "wait for it, abort it, or use qd deploy a/b v1 --supersede"),
+        (
+            "ship it there first, or: --override after --reason …",
+            "ship it there first, or: qd deploy a/b v1 --override after --reason …",
+        ),
+        ("see: qd releases a/b", "see: qd releases a/b"),
+    ):
+        assert with_command(words, "qd deploy a/b v1") == whole
+        assert with_command(words, "") == words
 
 
 def test_soak_is_counted_from_when_it_succeeded_there() -> None:

@@ -57,6 +57,26 @@ def test_a_retry_is_about_the_same_hosts(field: Field) -> None:
         assert journal.rollouts(TARGET, limit=1)[0].reason == f"retry of {failed['rollout']}: the disk is back"
 
 
+def test_a_retry_names_the_command_that_has_the_options_which_it_lacks(field: Field) -> None:
+    """Of a rollback to what was marked bad since, and of a deploy whose target is busy. Seen to fail (the options alone are named) where
+    the words are those for the command itself."""
+    health = 'test ! -e ../../sick && test "$(cat ../../running)" = "$QD_RELEASE"'
+    field.write(health={"command": health, "interval": "1s", "healthy_deadline": "1s"})
+    field.deploy("v1")
+    field.deploy("v2")
+    one = field.hosts[4].name
+    sick = field.home(field.hosts[4]) / "sick"
+    sick.touch()
+    failed = field.rollback(status=4, arguments=["--only", one])
+    sick.unlink()
+    to = failed["to"]
+    with field.journal() as journal:
+        journal.judge(to, "bad", "5xx")
+    refused = field.qd("retry", str(failed["rollout"]), status=5)
+    said = " ".join(refused.stderr.split())
+    assert f"to go there all the same: qd rollback {TARGET} --to {to} --only {one} --force --reason" in said
+
+
 def test_some_hosts_alone_do_not_end_a_deploy_that_is_under_way(field: Field) -> None:
     field.make_version("slow", start='sleep 2; echo "$QD_RELEASE" > ../../running')
     field.write(strategy={"rolling": {"max_unavailable": 1}})

@@ -1,5 +1,6 @@
 """Services on a Swarm beside one on an SSH host, compared with the pictures that are kept, and what of them must be there at every size."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from quarterdeck.tui.room.swarm_rows import node_rows, nodes_in_short, task_rows
 from tests.room.acme import LENA, NOW
 from tests.room.pictures import Screen, compare
 from tests.room.seen import pane_text, until
-from tests.room.swarmed import AGENT, CART, OF_SHOP, SHOP, SHOP_NOW, SWARM, fill_swarmed, fleet_text
+from tests.room.swarmed import AGENT, CART, OF_SHOP, SHOP, SHOP_BEFORE, SHOP_NOW, SWARM, fill_swarmed, fleet_text
 from tests.room.test_snapshots import _card_shows, _shows
 
 SIZES = ((80, 24), (200, 60))
@@ -56,16 +57,24 @@ async def test_it_looks_as_it_did(state: Path, screen: Screen, size: tuple[int, 
     await compare(make(state, target=screen.target), screen, size)
 
 
-def seen_again(state: Path, *states: str) -> None:
-    """Another look at the shop: its tasks in these states, in the order of their slots, none of them on its way out."""
+def seen_again(state: Path, *states: str, well: int | None = None, asked: str = "") -> None:
+    """Another look at the shop: its tasks in these states, in the order of their slots, none of them on its way out. ``well``: how many of
+    them, by the check of each; ``asked``: when a registry was asked for the release before."""
     tasks = [one for one in OF_SHOP["tasks"] if one["wanted"]]
     told = [
         {**one, "node": "node-2", "state": how, "said": ""}
         for one, how in zip(tasks, states or ["running"] * 6, strict=True)
     ]
-    body = {"kept": [SHOP_NOW.id], "detail": "6 tasks: http 200", "swarm": {**OF_SHOP, "tasks": told}}
+    body: dict[str, Any] = {"kept": [SHOP_NOW.id], "detail": "6 tasks: http 200", "swarm": {**OF_SHOP, "tasks": told}}
+    health = "healthy"
+    if well is not None and well < len(told):
+        health, body["detail"] = "unhealthy", f"{well} of 6 tasks are well: http 500 from :8080/healthz"
+    if well is not None:
+        body["swarm"]["well"] = well
+    if asked:
+        body |= {"asked": {SHOP_BEFORE.id: asked}, "kept": [SHOP_BEFORE.id, SHOP_NOW.id]}
     with Journal.open(state, operator=LENA) as journal:
-        journal.observe([Observation(SHOP, SWARM, now(), SHOP_NOW.id, "1.9.0", "healthy", None, body)])
+        journal.observe([Observation(SHOP, SWARM, now(), SHOP_NOW.id, "1.9.0", health, None, body)])
 
 
 async def test_tasks_and_nodes_are_live_and_scroll_on_a_small_terminal(state: Path) -> None:
@@ -95,6 +104,42 @@ async def test_a_matrix_cell_counts_tasks_only_where_one_is_missing(state: Path)
         assert row.rstrip().endswith("6")
         seen_again(state, "running", "running", "running", "running", "running", "failed")
         await until(pilot, lambda: "6 failed" in pane_text(room, "card"), "the one that failed")
+
+
+async def test_tasks_that_all_run_and_are_not_all_well(state: Path) -> None:
+    """Degraded, and down where none is well: by how many are well, not by how many run. Seen to fail (down in both cases) without the
+    count."""
+    room = make(state, target=SHOP)
+    async with room.run_test(size=(120, 35)) as pilot:
+        seen_again(state, well=5)
+        await until(pilot, lambda: "6/6 run, 5 well" in pane_text(room, "card"), "the one that is ill")
+        assert room.picture.targets[SHOP].health == "degraded"
+        assert "5 of 6 tasks are well: http 500" in pane_text(room, "card")
+        await pilot.press("4")
+        await until(pilot, lambda: "6/6 run, 5 well" in pane_text(room, "health"), "the same above its tasks")
+        seen_again(state, well=0)
+        await until(pilot, lambda: "6/6 run, 0 well" in pane_text(room, "health"), "none is well")
+        assert room.picture.targets[SHOP].health == "down"
+        seen_again(state, well=6)
+        await until(pilot, lambda: room.picture.targets[SHOP].health == "healthy", "all are")
+        await until(pilot, lambda: "6/6 run" in pane_text(room, "health"), "which goes without saying")
+        assert "well" not in next(line for line in pane_text(room, "health").splitlines() if "TASK ON" in line)
+
+
+async def test_how_old_the_word_of_a_registry_is(state: Path) -> None:
+    room = make(state, target=SHOP)
+    async with room.run_test(size=(200, 50)) as pilot:
+        seen_again(state, asked=ago_of(minutes=4))
+        words = "its image can be fetched (registry asked 4m ago)"
+        await until(pilot, lambda: words in pane_text(room, "card"), "on the card")
+        await pilot.press("7")
+        await until(pilot, lambda: "registry asked 4m ago" in pane_text(room, "readiness"), "in its row")
+        row = next(line for line in pane_text(room, "readiness").splitlines() if "production/cart" in line)
+        assert "asked" not in row, "nobody has asked for that one"
+
+
+def ago_of(*, minutes: float) -> str:
+    return (NOW - timedelta(minutes=minutes)).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @pytest.mark.parametrize("pane", ["health", "vitals"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from quarterdeck.tui.cli import completion
 from quarterdeck.tui.cli.exits import Exit
 from quarterdeck.tui.cli.parser import Parser, add_command
-from quarterdeck.tui.cli.times import age, duration
+from quarterdeck.tui.cli.times import age, ago, duration
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.way_back.ready import Beside
@@ -167,6 +167,8 @@ def _show(session: "Session", found: "list[dict[str, Any]]", known: "Mapping[str
     for one in found:
         for reason in one["ready"]["reasons"]:
             printer.line(f"! {one['target']}: {reason}", STYLES.get(one["ready"]["state"], "bad"))
+        if (asked := one["ready"]["asked"]) is not None:
+            printer.line(f"  {one['target']}: its registry was asked for that image {ago(asked)}", "dim")
         beside = known.get(one["target"])
         for words in beside.words(version_of(one["ready"]["to"]) or "") if beside is not None else ():
             printer.line(f"! {one['target']}: {words}", "warn")

@@ -170,7 +170,7 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
             )
         elif whole or (host["health"] not in {"healthy", "unknown"} and target["release"] is not None):
             mark, style = MARKS.get(str(host["health"]), ("?", "warn"))
-            tasks = f", {swarm['running']} of {swarm['wanted']} tasks run" if (swarm := host["swarm"]) else ""
+            tasks = _tasks(swarm) if (swarm := host["swarm"]) else ""
             hosts.append((f"{mark} {name} on {host['host']}: {runs}, {host['health']}{tasks}{seen}", style))
         if whole and host["swarm"] is not None:
             hosts += swarm_remarks(target, host)
@@ -186,6 +186,13 @@ def _remarks(target: Mapping[str, Any], *, whole: bool) -> list[tuple[str, str]]
         shown = [(f"! {name}: way back {target['ready']['state']}: {reason}", "warn") for reason in reasons]
         found += shown if whole else _some(shown, name)
     return found
+
+
+def _tasks(swarm: Mapping[str, Any]) -> str:
+    """``, 6 of 6 tasks run, 5 are well``."""
+    ill = swarm["well"] is not None and swarm["well"] < swarm["running"]
+    well = f", {swarm['well']} {'is' if swarm['well'] == 1 else 'are'} well" if ill else ""
+    return f", {swarm['running']} of {swarm['wanted']} tasks run{well}"
 
 
 def _some(lines: list[tuple[str, str]], target: str) -> list[tuple[str, str]]:

@@ -53,6 +53,12 @@ def age(text: str | None, now: datetime | None = None) -> str:
     return f"{int(seconds)}s"
 
 
+def ago(text: str | None, now: datetime | None = None) -> str:
+    """``12s ago``; ``just now`` of what another clock has written."""
+    found = age(text, now)
+    return "just now" if found == "now" else f"{found} ago"
+
+
 def seconds_between(start: str | None, end: str | None) -> float | None:
     """Seconds from ``start`` to ``end`` (both ISO 8601), None when one is missing. For people: decisions use no wall time."""
     first, last = parse(start) if start else None, parse(end) if end else None

@@ -41,8 +41,9 @@ def task_rows(seen: TargetSeen, width: int) -> list[Row]:
         if swarm is None:
             continue
         running = _running(seen, swarm)
-        words = f"{running}/{swarm.wanted} run"
-        rows.append(_head(f"TASK ON {host.host}", host, words, short=running < swarm.wanted))
+        words = f"{running}/{swarm.wanted} run{_well(seen, swarm, running)}"
+        short = running < swarm.wanted or words.endswith(" well")
+        rows.append(_head(f"TASK ON {host.host}", host, words, short=short))
         nodes = {one.hostname: one for one in swarm.nodes}
         rows += [_task(one, nodes.get(one.node), expected, width, host.error is not None) for one in swarm.tasks]
         if not swarm.tasks:
@@ -52,6 +53,11 @@ def task_rows(seen: TargetSeen, width: int) -> list[Row]:
 
 def _running(seen: TargetSeen, swarm: SwarmSeen) -> int:
     return swarm.running(seen.release, seen.moving.rollout.to_release if seen.moving is not None else None)
+
+
+def _well(seen: TargetSeen, swarm: SwarmSeen, running: int) -> str:
+    """How many of those that run are well, where not all of them are. While a rollout moves them its worker checks them."""
+    return f", {swarm.well} well" if seen.moving is None and swarm.well is not None and swarm.well < running else ""
 
 
 def _head(title: str, host: HostSeen, words: str, *, short: bool) -> Row:
@@ -135,14 +141,17 @@ def tasks_in_short(seen: TargetSeen) -> tuple[str, Role] | None:
             continue
         running = _running(seen, swarm)
         spread = ", ".join(f"{node} {count}" for node, count in sorted(on_nodes([swarm]).items()))
-        words = f"{f'{host.host} ' if several else ''}{running}/{swarm.wanted} run{f': {spread}' if spread else ''}"
+        well = _well(seen, swarm, running)
+        words = (
+            f"{f'{host.host} ' if several else ''}{running}/{swarm.wanted} run{well}{f': {spread}' if spread else ''}"
+        )
         for task in swarm.tasks:
             state, why = standing_of(task, swarm.node(task.node), expected)
             if state is State.GOOD or not task.wanted:
                 continue
             words += f"; {task.slot or task.node} {task.state}{f': {why}' if why else ''}"
             worst = Role.BAD if state is State.BAD or worst is Role.BAD else Role.WARN
-        if running < swarm.wanted and worst is Role.PLAIN:
+        if (running < swarm.wanted or well) and worst is Role.PLAIN:
             worst = Role.MOVING if seen.moving is not None else Role.WARN
         if host.error is not None:
             words, worst = f"{words} (as last seen)", Role.STALE

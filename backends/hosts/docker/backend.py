@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from quarterdeck.backends.errors import Unreachable
 from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
 from quarterdeck.backends.hosts.docker.place import PlaceError, SshPlace, find_place
+from quarterdeck.backends.pacing import CONNECTING_AT_ONCE, SLOW_TO_CONNECT, Pace
 from quarterdeck.config.model import Host
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class DockerBackend:
         self._ssh = ssh
         self._auth = auth
         self._fleet = fleet
+        self._connecting = Pace(CONNECTING_AT_ONCE, SLOW_TO_CONNECT)
 
     async def connect(self, host: Host, *, deadline: float = 20.0) -> "DockerConnection":
         """The engine as a host of the contract. Raises what ``open_engine`` does."""
@@ -44,7 +46,12 @@ class DockerBackend:
         return DockerConnection(engine, self._auth)
 
     async def open_engine(self, host: Host, *, deadline: float = 20.0) -> "Engine":
-        """An engine that has answered. Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``, ``NotPermitted``."""
+        """An engine that has answered: a host, or a manager or a node of a Swarm. ``deadline``: seconds, without those that are waited for
+        others to have connected. Raises ``Unreachable``, ``HostKeyRejected``, ``LoginRefused``, ``NotPermitted``."""
+        async with self._connecting.place():
+            return await self._open(host, deadline)
+
+    async def _open(self, host: Host, deadline: float) -> "Engine":
         end = time.monotonic() + deadline
         try:
             place = await asyncio.to_thread(find_place, host.docker, host.tls)

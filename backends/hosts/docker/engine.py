@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 OLDEST_API: Final = "1.41"  # Docker 20.10
 NEWEST_API: Final = "1.47"  # Docker 27: newer engines speak it too
+_ANSWER: Final = 3.0  # seconds at least for the first answer, once there is a way to it
 _OPENING: Final = 20.0  # seconds for a stream to begin
 _LEAVING: Final = 5.0
 
@@ -80,8 +81,9 @@ class Engine:
         """Connects and agrees on the version of the API. ``Unreachable`` and its kinds, ``NotPermitted``."""
         end = time.monotonic() + deadline
         try:
-            async with asyncio.timeout(deadline):
-                await self._way.ready(deadline)
+            await self._way.ready(deadline)
+            # What it waited for others that connect is in no deadline: what is reached gets the time for one answer.
+            async with asyncio.timeout(max(min(deadline, _ANSWER), end - time.monotonic())):
                 self._client = await asyncio.to_thread(self._way.client)
                 version = await self.call(
                     "connect", lambda client: client.version(api_version=False), deadline=deadline

@@ -16,7 +16,7 @@ from quarterdeck.backends.hosts.ssh.host_keys import UnreadableFile
 from quarterdeck.backends.hosts.ssh.open_files import OpenFiles
 from quarterdeck.backends.hosts.ssh.refusals import KeyWatch, explain
 from quarterdeck.backends.hosts.ssh.way import Destination, Way, find_way, parse_destination
-from quarterdeck.backends.pacing import Pace
+from quarterdeck.backends.pacing import CONNECTING_AT_ONCE, SLOW_TO_CONNECT, Pace
 
 if TYPE_CHECKING:
     from quarterdeck.backends.hosts.ssh.connection import SshConnection
@@ -24,13 +24,9 @@ if TYPE_CHECKING:
 HANDSHAKES_AT_ONCE: Final = 10
 """Per server or jump host: OpenSSH's ``MaxStartups`` drops more by default."""
 
-CONNECTING_AT_ONCE: Final = 100
-"""Hosts in all: of thousands that begin together none would be done within its deadline. A handshake is some milliseconds of processor."""
-
 UPLOADS_AT_ONCE: Final = 50
 """Each has pieces of the archive in memory, and its share of the line: of thousands that begin together none would end in time."""
 
-_SLOW_HANDSHAKE: Final = 1.0  # seconds until a host that has not answered gives its place to the next one
 _SLOW_LOGIN: Final = 4.0  # the same of those with one server, which drops logins where too many are not through yet
 _SLOW_UPLOAD: Final = 2.0  # seconds without a further piece
 
@@ -86,7 +82,7 @@ class SshBackend:
     def __init__(self, ssh_config: Sequence[Path] = (), known_hosts: Sequence[Path] = ()) -> None:
         self._config = [path.expanduser() for path in ssh_config]
         self._known_hosts = tuple(known_hosts)
-        self._connecting = Pace(CONNECTING_AT_ONCE, _SLOW_HANDSHAKE)
+        self._connecting = Pace(CONNECTING_AT_ONCE, SLOW_TO_CONNECT)
         self._uploads = Pace(UPLOADS_AT_ONCE, _SLOW_UPLOAD)
         self._open_files = OpenFiles()
         self._handshakes: dict[object, Pace] = {}

@@ -63,6 +63,12 @@ def is_passing(error: EngineRefused) -> bool:
     return error.status >= 500 and "too large" not in said and any(sign in said for sign in _TRANSIENT)
 
 
+def get_bytes(client: docker.APIClient, path: str, **asked: str) -> bytes:
+    response = client.get(_url(client, path), params=asked)
+    _judge(response)
+    return bytes(response.content)
+
+
 def _url(client: docker.APIClient, path: str) -> str:
     return f"{client.base_url}/v{client.api_version}{path}"
 

@@ -34,12 +34,13 @@ from quarterdeck.backends.hosts.docker.switching import remembering
 from quarterdeck.backends.hosts.line_by_line import line_by_line
 from quarterdeck.backends.hosts.manifest import check_release_id
 from quarterdeck.backends.hosts.swarm import finishing, hooks, staging, switching
-from quarterdeck.backends.hosts.swarm.facts import Registries, read_facts
+from quarterdeck.backends.hosts.swarm.facts import read_facts
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
 from quarterdeck.backends.hosts.swarm.health import SwarmHealth
 from quarterdeck.backends.hosts.swarm.looking import Seen
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
+from quarterdeck.backends.hosts.swarm.registries import Registries
 from quarterdeck.config.model import Health, Hook, Logs
 from quarterdeck.config.release import Release
 
@@ -54,13 +55,20 @@ class SwarmConnection:
     """A Swarm as a host. Made by ``SwarmBackend.connect``. ``auth`` gives the credentials that nodes pull with; ``fleet``: the name of
     the fleet whose targets these are."""
 
-    def __init__(self, managers: Managers, nodes: Nodes, auth: Auth = no_auth, fleet: str = "") -> None:
+    def __init__(
+        self,
+        managers: Managers,
+        nodes: Nodes,
+        auth: Auth = no_auth,
+        fleet: str = "",
+        registries: Registries | None = None,
+    ) -> None:
         self._managers = managers
         self._nodes = nodes
         self._auth = auth
         self._fleet = fleet
         self._health = SwarmHealth(managers, nodes)
-        self._registries = Registries(managers, auth)
+        self._registries = registries or Registries(managers, auth)
 
     @property
     def host(self) -> str:
@@ -85,7 +93,7 @@ class SwarmConnection:
         """The same swarm for an observer; closing one of the two closes it."""
         from quarterdeck.backends.hosts.swarm.watching import WatchedSwarm
 
-        return WatchedSwarm(self._managers, self._nodes, self._auth, self._fleet)
+        return WatchedSwarm(self._managers, self._nodes, self._auth, self._fleet, self._registries)
 
     async def facts(
         self,
@@ -311,6 +319,7 @@ class SwarmConnection:
 
     async def close(self) -> None:
         """Closes the ways to managers and nodes: what they have begun, they go on with."""
+        await self._registries.close()
         await self._nodes.close()
         await self._managers.close()
 

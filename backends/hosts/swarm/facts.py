@@ -1,87 +1,23 @@
 """What a Swarm says of a target: what is current, what could be gone back to, and what was changed behind our back. Changes nothing."""
 
-import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from quarterdeck.backends.errors import BackendError, EngineRefused
 from quarterdeck.backends.hosts.contract import KeptRelease, SwarmNode, SwarmTask, TargetFacts
-from quarterdeck.backends.hosts.docker.auth import Auth
 from quarterdeck.backends.hosts.docker.facts import is_sound
 from quarterdeck.backends.hosts.docker.finishing import remembered
 from quarterdeck.backends.hosts.docker.names import FLEET, TARGET
-from quarterdeck.backends.hosts.swarm import calls, names, spec
-from quarterdeck.backends.hosts.swarm.credentials import registry_header
+from quarterdeck.backends.hosts.swarm import names, spec
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_services, look
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
+from quarterdeck.backends.hosts.swarm.registries import NOT_ASKED, Registries
 from quarterdeck.backends.hosts.swarm.templates import made_as, plain
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release, release_from_json
 
-if TYPE_CHECKING:
-    import docker
-
-_KNOWN_FOR: Final = (
-    1800.0  # seconds in which a registry is not asked again for what it had: some count each question as a pull
-)
-_MISSING_FOR: Final = 20.0  # and for what it had not, or where it did not answer
-_ASKING: Final = 4.0
-_GONE: Final = ("manifest unknown", "not found", "denied", "unauthorized")
-_AT_ONCE: Final = 5
-
-
-class Registries:
-    """Whether images can still be fetched, by way of a manager: the answers of one connection. Where no registry has one, it is enough
-    that the manager's engine has it."""
-
-    def __init__(self, managers: Managers, auth: Auth) -> None:
-        self._managers = managers
-        self._auth = auth
-        self._known: dict[str, tuple[float, bool | None]] = {}
-
-    async def have(self, releases: Sequence[Release], action: str) -> dict[str, bool | None]:
-        """By location. None: nobody can tell, as the registry does not answer. Raises nothing."""
-        room = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(release: Release) -> tuple[str, bool | None]:
-            async with room:
-                return release.artifact.location, await self._has(release, action)
-
-        by_location = {release.artifact.location: release for release in releases}
-        return dict(await asyncio.gather(*map(one, by_location.values())))
-
-    async def _has(self, release: Release, action: str) -> bool | None:
-        location = release.artifact.location
-        at, found = self._known.get(location, (0.0, None))
-        if at and time.monotonic() - at < (_KNOWN_FOR if found else _MISSING_FOR):
-            return found
-        header = await registry_header(self._auth, release)
-
-        def ask(client: "docker.APIClient") -> None:
-            calls.get(client, f"/distribution/{location}/json", header)
-
-        def is_here(client: "docker.APIClient") -> None:
-            calls.get(client, f"/images/{location}/json")
-
-        found = await self._answer(action, ask)
-        if not found and await self._answer(action, is_here):
-            found = True
-        self._known[location] = time.monotonic(), found
-        return found
-
-    async def _answer(self, action: str, question: "Callable[[docker.APIClient], None]") -> bool | None:
-        """Of the manager that is asked anyway, and of no other: where a registry hangs, that is no manager's fault."""
-        try:
-            await self._managers.engine.call(action, question, deadline=_ASKING)
-        except EngineRefused as error:
-            said = error.explanation.lower()
-            gone = error.status in (401, 403, 404) or any(words in said for words in _GONE)
-            return False if gone else None
-        except BackendError:
-            return None
-        return True
+_WITHIN: Final = 8.0  # seconds that a look waits for registries, where nobody else is waited for
+_SOON: Final = 2.0  # and one of those that are made again and again
 
 
 async def read_facts(
@@ -97,7 +33,7 @@ async def read_facts(
         holder = next((one for one in named if one.name == name and one.labels.get(TARGET) != target), None)
         if holder is not None:
             foreign = foreign_holder(holder)
-    return await facts_of(registries, target, seen, listed, foreign)
+    return await facts_of(registries, target, seen, listed, foreign, within=min(_WITHIN, deadline / 2))
 
 
 def foreign_holder(holder: Service) -> str:
@@ -106,26 +42,37 @@ def foreign_holder(holder: Service) -> str:
 
 
 async def facts_of(
-    registries: Registries, target: str, seen: Seen, listed: Sequence[Node], foreign: str
+    registries: Registries,
+    target: str,
+    seen: Seen,
+    listed: Sequence[Node],
+    foreign: str,
+    *,
+    within: float = _SOON,
+    patient: bool = True,
 ) -> TargetFacts:
-    """What ``seen`` means. ``foreign``: who else holds the live name, in words."""
+    """What ``seen`` means. ``foreign``: who else holds the live name, in words. ``within``, ``patient``: see ``Registries.have``."""
     action = f"read what runs of {target}"
     every = remembered(seen.state, [(one.release, one.manifest) for one in seen.services])
     sound = {id: found for id, body in every.items() if (found := _release_in(id, body)) is not None}
-    there = await registries.have(list(sound.values()), action)
     waiting = {one.release for one in seen.services if not one.is_fixed}
+    first = sorted(sound, key=lambda id: id not in waiting)  # a way back leads to one of those that wait
+    there = await registries.have([sound[id] for id in first], action, within=within, patient=patient)
+    answers = {id: there.get(sound[id].artifact.location, NOT_ASKED) for id in sound}
 
-    def intact(id: str) -> bool:
+    def kept_one(id: str, body: Mapping[str, Any] | None) -> KeptRelease:
         """Where nobody can tell whether its image is there, what has it all else is believed to run again: most nodes have it."""
-        found = there.get(sound[id].artifact.location) if id in sound else False
-        return id in waiting if found is None else found
+        answer = answers.get(id)
+        has = answer.has if answer is not None else False
+        intact = id in waiting if has is None else has
+        return KeptRelease(id, intact, body, id in waiting, answer.time if answer is not None else "")
 
-    kept = tuple(KeptRelease(id, intact(id), body, id in waiting) for id, body in every.items())
+    kept = tuple(kept_one(id, body) for id, body in every.items())
     changed = drift_of(seen, listed)
     gone = [
-        f"the image of {one.release}, which is good, can't be fetched any more"
-        for one in kept
-        if not one.intact and one.release in seen.state.good
+        f"the image of {id}, which is good, can't be fetched any more"
+        for id, answer in answers.items()
+        if answer.has is False and id in seen.state.good
     ]
     live = seen.live
     running = seen.running(seen.current) if seen.current else ()

@@ -48,26 +48,30 @@ class SwarmHealth:
             raise Unreachable(error.host, error.action, error.problem, left=error.left, advice=error.advice) from None
         except BackendError as error:
             return HealthOutcome(False, error.problem, time.monotonic() - started)
-        healthy, detail, checks = await self._judge(health, release, seen)
-        return HealthOutcome(healthy, detail, time.monotonic() - started, checks)
+        healthy, detail, checks, well = await self._judge(health, release, seen)
+        return HealthOutcome(healthy, detail, time.monotonic() - started, checks, well)
 
-    async def _judge(self, health: Health, release: Release, seen: Seen) -> tuple[bool, str, int]:
+    async def _judge(self, health: Health, release: Release, seen: Seen) -> tuple[bool, str, int, int | None]:
+        """Whether it is well, why, how many checks were made, and how many tasks are well where each that runs was asked."""
         service = serving(seen, release)
         if service is None and seen.fixed is not None and seen.current == release.id:
-            return await self._while_updated(health, release, seen, seen.fixed)
+            return *await self._while_updated(health, release, seen, seen.fixed), None
         if service is None:
-            return False, f"there is no service of {release.id}", 1
+            return False, f"there is no service of {release.id}", 1, None
         mine = [one for one in seen.of(service) if one.release == release.id and one.is_wanted]
         running = [one for one in mine if one.runs]
         wanted = len(mine) if service.is_global else service.replicas
-        if not running or len(running) < wanted:
-            return False, f"{len(running)} of {max(wanted, 1)} tasks run{await self._why(mine)}", 1
+        if not running:
+            return False, f"0 of {max(wanted, 1)} tasks run{self._why(mine)}", 1, 0
         outcomes = await self.of_tasks(health, release, running)
+        well = sum(one.healthy for one in outcomes)
         bad = next((one for one in outcomes if not one.healthy), None)
+        if len(running) < wanted:
+            ill = f", {well} are well: {bad.detail}" if bad is not None else self._why(mine)
+            return False, f"{len(running)} of {wanted} tasks run{ill}", len(outcomes), well
         if bad is not None:
-            well = sum(one.healthy for one in outcomes)
-            return False, f"{well} of {len(running)} tasks are well: {bad.detail}", len(outcomes)
-        return True, f"{len(running)} task{'s' if len(running) > 1 else ''}: {outcomes[0].detail}", len(outcomes)
+            return False, f"{well} of {len(running)} tasks are well: {bad.detail}", len(outcomes), well
+        return True, f"{len(running)} task{'s' if len(running) > 1 else ''}: {outcomes[0].detail}", len(outcomes), well
 
     async def _while_updated(
         self, health: Health, release: Release, seen: Seen, service: Service
@@ -85,7 +89,7 @@ class SwarmHealth:
             return False, f"{words}{bad.detail}", len(outcomes)
         return True, f"{words}{len(mine)} of {len(running)} tasks are of {release.version}", max(1, len(outcomes))
 
-    async def _why(self, mine: Sequence[Task]) -> str:
+    def _why(self, mine: Sequence[Task]) -> str:
         waiting = next((one for one in mine if not one.runs), None)
         if waiting is None:
             return ""

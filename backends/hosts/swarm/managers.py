@@ -21,6 +21,7 @@ Open = Callable[[str, float], Awaitable["Engine"]]
 """Opens the engine at an address within so many seconds. Raises ``Unreachable`` and its kinds, ``NotPermitted``."""
 
 _PATIENCE: Final = 6.0  # seconds that one of several managers gets for an answer
+_ANSWER: Final = 3.0  # seconds at least for what an engine is asked that has answered a moment before
 _HEAD_START: Final = 1.0  # seconds before another manager is tried beside one that has not answered yet
 _ELECTION: Final = 0.3  # seconds between two questions while there is no leader
 
@@ -212,8 +213,10 @@ class Managers:
     async def _try(self, address: str, deadline: float) -> "tuple[Engine, str, Body]":
         end = time.monotonic() + deadline
         engine = await self._opening(address, deadline)
+        # Waiting for a place among others that connect is in no deadline: it has answered now, and gets the time for one answer more.
+        left = max(min(deadline, _ANSWER), end - time.monotonic())
         try:
-            info = await engine.call("connect", lambda client: client.info(), deadline=max(0.1, end - time.monotonic()))
+            info = await engine.call("connect", lambda client: client.info(), deadline=left)
             swarm: Body = info.get("Swarm") or {}
             if swarm.get("LocalNodeState") != "active" or not swarm.get("ControlAvailable"):
                 raise self._no_manager(address, swarm)

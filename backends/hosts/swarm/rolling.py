@@ -70,6 +70,10 @@ class _Progress:
     moved: int = 0  # tasks that may be new by now
 
 
+class _ChangedMeanwhile(Exception):
+    """The service is not as this update has made it."""
+
+
 class Roll:
     """One update of ``service`` to ``release``. ``release.health`` gates each part where the way says so."""
 
@@ -133,9 +137,18 @@ class Roll:
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
     async def _set_going(self, service: Service) -> Service:
-        """The next part, and as it was begun: what somebody else has put there in between does not go along."""
-        own = dict(service.spec)
-        return await self._gate.change_service(service, lambda _: own, self._release)
+        """The next part, as it was begun. Raises ``CommandFailed`` where somebody else has put something there in between: it does not go
+        along, and which tasks Swarm has replaced by it nobody knows."""
+
+        def own(now: Service) -> Spec:
+            if made_as(now.spec) != made_as(service.spec):
+                raise _ChangedMeanwhile
+            return dict(service.spec)
+
+        try:
+            return await self._gate.change_service(service, own, self._release)
+        except _ChangedMeanwhile:
+            raise await self._changed(service) from None
 
     async def created(self, seen: Seen, service: Service) -> Service:
         """One that was created, or whose tasks were none, comes up; or is found to be up. ``seen``: what was there before."""
@@ -264,14 +277,7 @@ class Roll:
         """Raises ``CommandFailed`` where Swarm has ended the update, or somebody has changed the service. The proved go on."""
         now = service_in(await self._gate.ask(lambda client: calls.get(client, f"/services/{service.id}")))
         if made_as(now.spec) != made_as(service.spec):
-            raise CommandFailed(
-                self._gate.host,
-                self._gate.words,
-                f"somebody else has changed the service {service.name} meanwhile",
-                exit_status=None,
-                left=await what_runs(self._gate),
-                advice="see who: an autoscaler, or a docker service update by hand",
-            )
+            raise await self._changed(service)
         if now.update == "paused" and not self._way.gated:
             return await self._set_going(service)
         if now.update in ("paused", "rollback_started", "rollback_paused", "rollback_completed"):
@@ -283,6 +289,16 @@ class Roll:
             )
         await self._gate.check()
         return service
+
+    async def _changed(self, service: Service) -> CommandFailed:
+        return CommandFailed(
+            self._gate.host,
+            self._gate.words,
+            f"somebody else has changed the service {service.name} meanwhile",
+            exit_status=None,
+            left=await what_runs(self._gate),
+            advice="see who: an autoscaler, or a docker service update by hand",
+        )
 
     async def _still_there(self, tasks: Sequence[Task]) -> bool:
         """Whether a task of before still runs, or may. One on a node that is lost can't be waited for: the facts tell of it."""

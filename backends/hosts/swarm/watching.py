@@ -1,21 +1,18 @@
 """An open Swarm for an observer: looks at many targets share one list of each kind, and what happens is told soon after it has happened.
 
-Nothing is remembered from one look to the next: a target is shown from lists that were asked for after it was asked about. Not for
-workers: what they go by is read for them alone. That a task changes is no event of a Swarm, so its tasks are listed again and again.
+Nothing is remembered from one look to the next, but what registries said: a target is shown from lists that were asked for after it was
+asked about. Not for workers: what they go by is read for them alone.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from quarterdeck.backends.errors import BackendError, EngineRefused, HostKeyRejected, LoginRefused, NotPermitted
+from quarterdeck.backends.errors import EngineRefused
 from quarterdeck.backends.hosts.contract import ContainerFigures, HealthOutcome, TargetFacts
 from quarterdeck.backends.hosts.docker.auth import Auth, no_auth
-from quarterdeck.backends.hosts.docker.events import EngineEvent
 from quarterdeck.backends.hosts.docker.looking import together
 from quarterdeck.backends.hosts.docker.names import TARGET
 from quarterdeck.backends.hosts.shared_looks import SharedLooks
@@ -36,7 +33,9 @@ from quarterdeck.backends.hosts.swarm.looking import (
 )
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
+from quarterdeck.backends.hosts.swarm.noticing import Noticing
 from quarterdeck.backends.hosts.swarm.register import Reading, Register
+from quarterdeck.backends.hosts.swarm.registries import Registries
 from quarterdeck.config.model import Health
 from quarterdeck.config.release import Release
 
@@ -44,16 +43,12 @@ if TYPE_CHECKING:
     import docker
 
 _ACTION: Final = "look at what runs there"
-_EVENTS: Final = {"type": ["service", "node"]}
+_FEW: Final = 2  # targets that are asked about together of which each is read by itself: lists of everything cost more
 _FRESH: Final = 1.0  # seconds in which a health check goes by what the look before it has seen
 _CHECKED_AT_ONCE: Final = (
     8  # services: how long their answers take is measured, so they must not wait for one another here
 )
-_OFTEN: Final = 2.0  # seconds between two lists of tasks
-_SETTLED: Final = 0.1  # seconds: what belongs to one event comes together
-_ASKING: Final = 10.0
 _TRIES: Final = 3  # lists, where a service is removed between two of them
-_HOPELESS: Final = (HostKeyRejected, LoginRefused, NotPermitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +79,15 @@ class _Listed:
 class WatchedSwarm(SwarmConnection):
     """Made by ``SwarmConnection.watched``."""
 
-    def __init__(self, managers: Managers, nodes: Nodes, auth: Auth = no_auth, fleet: str = "") -> None:
-        super().__init__(managers, nodes, auth, fleet)
+    def __init__(
+        self,
+        managers: Managers,
+        nodes: Nodes,
+        auth: Auth = no_auth,
+        fleet: str = "",
+        registries: Registries | None = None,
+    ) -> None:
+        super().__init__(managers, nodes, auth, fleet, registries)
         self._lists = SharedLooks(managers.host, _ACTION, self._list)
         self._checking = asyncio.Semaphore(_CHECKED_AT_ONCE)
         self._seen: dict[str, tuple[float, Seen]] = {}
@@ -99,13 +101,14 @@ class WatchedSwarm(SwarmConnection):
         deadline: float = 20.0,
         then_switch: bool = False,  # noqa: ARG002 # of the contract
     ) -> TargetFacts:
-        """Without ``free_bytes``, which is no observer's business."""
+        """Without ``free_bytes``, which is no observer's business. What registries have is told as it was known some minutes ago, with the
+        time of that; nothing here waits for them, but for two seconds where nothing is known."""
         name = names.live_name(release) if release is not None else ""
         listed = await self._lists.now(target, name, deadline)
         seen = listed.seen(self._managers, target)
         self._seen[target] = time.monotonic(), seen
         foreign = listed.foreign(target, name) if seen.fixed is None else ""
-        return await facts_of(self._registries, target, seen, listed.nodes, foreign)
+        return await facts_of(self._registries, target, seen, listed.nodes, foreign, patient=False)
 
     async def check_health(self, health: Health, release: Release) -> HealthOutcome:
         """The managers are not asked again where ``facts`` has asked them a moment before."""
@@ -121,67 +124,21 @@ class WatchedSwarm(SwarmConnection):
         found = await container_figures_of(self._nodes, looks, _ACTION, deadline=deadline)
         return {target: found.get(target, []) for target in targets}
 
-    async def changes(self) -> AsyncGenerator[frozenset[str] | None, None]:
+    def changes(self) -> AsyncGenerator[frozenset[str] | None, None]:
         """Of services and their tasks; None where a node has changed. What becomes of registers and foreign services is not told: regular
         looks find that."""
-        told: asyncio.Queue[frozenset[str] | BackendError | None] = asyncio.Queue(1)
-        happened = asyncio.Event()
-        tasks = [asyncio.create_task(self._compare(told, happened)), asyncio.create_task(self._hear(happened))]
-        try:
-            while True:
-                one = await told.get()
-                if isinstance(one, BackendError):
-                    raise one
-                yield one
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _compare(
-        self, told: "asyncio.Queue[frozenset[str] | BackendError | None]", happened: asyncio.Event
-    ) -> None:
-        """Lists what is there again and again, and at once when a manager says that something has happened."""
-        before: _State | None = None
-        while True:
-            happened.clear()
-            try:
-                now = _state_in(await self._list({}, _ASKING))
-            except _HOPELESS as error:
-                await told.put(error)
-                return
-            except BackendError as error:
-                if self._managers.closed:
-                    await told.put(error)
-                    return
-                before = None  # whatever happens until the next list is not known
-            else:
-                if before is None or before.nodes != now.nodes:
-                    await told.put(None)
-                elif changed := before.other(now):
-                    await told.put(changed)
-                before = now
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_OFTEN):
-                    await happened.wait()
-                    await asyncio.sleep(_SETTLED)
-
-    async def _hear(self, happened: asyncio.Event) -> None:
-        """Of the manager that is asked, whichever that is by now. Where none tells, lists find out a little later."""
-        while not self._managers.closed:
-            with contextlib.suppress(BackendError):
-                async with aclosing(self._managers.engine.events(_EVENTS)) as happenings:
-                    async for one in happenings:
-                        if isinstance(one, EngineEvent):
-                            happened.set()
-            await asyncio.sleep(_OFTEN)
+        return Noticing(self._managers).changes()
 
     async def _list(self, wanted: Mapping[str, str], deadline: float) -> _Listed:
-        """``wanted``: names by target. All targets' are listed, whoever asks: a filter of the API takes one of them."""
+        """``wanted``: names by target. Of a few each is asked for by itself; a filter of the API takes one of them, so of many all targets'
+        are listed, whoever asks."""
+        few = len(wanted) <= _FEW
+        labels = [f"{TARGET}={one}" for one in wanted] if few else [TARGET]
+        of_registers = {"name": [names.register(one) for one in wanted]} if few else {"label": [names.REGISTER]}
 
         def listed(client: "docker.APIClient") -> tuple[list[Body], list[Body], list[Body]]:
-            services: list[Body] = calls.get(client, "/services", label=[TARGET])
-            registers: list[Body] = calls.get(client, "/configs", label=[names.REGISTER])
+            services: list[Body] = [body for one in labels for body in calls.get(client, "/services", label=[one])]
+            registers: list[Body] = calls.get(client, "/configs", **of_registers)
             live = sorted({name for name in wanted.values() if name})
             named: list[Body] = calls.get(client, "/services", name=live) if live else []
             return services, registers, named
@@ -209,30 +166,3 @@ class WatchedSwarm(SwarmConnection):
                 nodes=nodes,
             )
         raise AssertionError("the last try raises")
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What makes one list another than the one before, by target."""
-
-    targets: Mapping[str, frozenset[tuple[str, ...]]]
-    nodes: frozenset[tuple[str, ...]]
-
-    def other(self, now: "_State") -> frozenset[str]:
-        every = self.targets.keys() | now.targets.keys()
-        return frozenset(one for one in every if self.targets.get(one) != now.targets.get(one))
-
-
-def _state_in(listed: _Listed) -> _State:
-    targets: dict[str, set[tuple[str, ...]]] = {}
-    owners: dict[str, str] = {}
-    for target, services in listed.services.items():
-        targets[target] = {(one.id, str(one.version), one.update) for one in services}
-        owners |= {one.id: target for one in services}
-    for task in listed.tasks:
-        if task.service in owners:
-            targets[owners[task.service]].add((task.id, task.node, task.state, task.wanted, task.said))
-    return _State(
-        {target: frozenset(found) for target, found in targets.items()},
-        frozenset((one.id, one.hostname, one.state, one.availability, str(one.leader)) for one in listed.nodes),
-    )

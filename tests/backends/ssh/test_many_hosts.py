@@ -70,7 +70,7 @@ async def test_so_many_handshakes_at_once_and_all_hosts_are_reached(
 ) -> None:
     """Seen to fail (20 of them at once) without the place that connecting takes."""
     monkeypatch.setattr(ssh_backend, "CONNECTING_AT_ONCE", 4)
-    monkeypatch.setattr(ssh_backend, "_SLOW_HANDSHAKE", BOUND)
+    monkeypatch.setattr(ssh_backend, "SLOW_TO_CONNECT", BOUND)
     backend = SshBackend([sshd_fleet.ssh_config])
     async with asyncio.timeout(BOUND):
         opened = await asyncio.gather(*(backend.connect(one, deadline=DEADLINE) for one in many(sshd_fleet, 20)))
@@ -82,7 +82,7 @@ async def test_servers_that_never_greet_hold_up_nobody(sshd_fleet: SshdFleet, mo
     """Three times as many as there are places, and in front of all others: they are still waited for when the others are there.
     Seen to fail with places that are never given on."""
     monkeypatch.setattr(ssh_backend, "CONNECTING_AT_ONCE", 4)
-    monkeypatch.setattr(ssh_backend, "_SLOW_HANDSHAKE", 0.1)
+    monkeypatch.setattr(ssh_backend, "SLOW_TO_CONNECT", 0.1)
     backend = SshBackend([sshd_fleet.ssh_config])
     with socket.create_server((sshd_fleet[0].address, 0), backlog=64) as silent:
         ssh = f"{sshd_fleet[0].address}:{silent.getsockname()[1]}"

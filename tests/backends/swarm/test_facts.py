@@ -91,14 +91,21 @@ async def test_a_service_that_was_removed_by_hand_is_made_anew(two: Field) -> No
     assert (after.current, after.drift, two.versions) == (first.id, (), ["v1", "v1"])
 
 
+def waiting(field: Field) -> list[dict[str, Any]]:
+    """Tasks that no node has taken."""
+    client = field.swarm.any_api
+    services = [one["ID"] for one in client.services(filters={"label": f"dev.quarterdeck.target={field.target}"})]
+    return [one for one in client.tasks(filters={"service": services}) if one["Status"]["State"] == "pending"]
+
+
 async def test_nodes_that_are_drained_or_paused_and_replicas_that_find_no_place(two: Field) -> None:
     for node in two.swarm.nodes:
         await asyncio.to_thread(partial(two.swarm.set_node, node.index, availability="drain"))
     await until(lambda: two.versions == [], "nothing runs where no node takes tasks")
+    await until(lambda: any("no suitable node" in one["Status"].get("Err", "") for one in waiting(two)), "it says why")
     facts = await two.facts()
     assert (facts.current, facts.running) == (two.release("v1").id, False)
-    short = next(one for one in facts.drift if "0 of 2 tasks" in one)
-    assert "no suitable node" in short
+    assert any("0 of 2 tasks" in one and "no suitable node" in one for one in facts.drift), facts.drift
     assert {one.availability for one in facts.nodes} == {"drain"}
     assert facts.as_started is False
     for node in two.swarm.nodes:

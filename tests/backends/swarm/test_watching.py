@@ -1,13 +1,18 @@
 """What an observer sees of many targets of a Swarm: the same as a worker, for fewer questions, and soon after it has happened."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
+import docker.types
 import msgspec
 import pytest
 
 from quarterdeck.backends.hosts.contract import Watchable
+from quarterdeck.backends.hosts.docker.engine import Engine
+from quarterdeck.backends.hosts.swarm import calls, noticing
+from quarterdeck.backends.hosts.swarm.watching import WatchedSwarm
 from quarterdeck.config.model import CommandCheck, Health
 from tests.backends.swarm.talking import WAITS, Talking, talking
 from tests.swarm import Swarm
@@ -88,6 +93,134 @@ async def test_changes_name_their_target_and_looking_is_none(swarm: Swarm) -> No
         await until(lambda: frozenset({one.target}) in changes.told, "an update is told")
         facts = await one.connection.watched().facts(one.target, "")
         assert facts.current == one.release("2", WAITS).id
+
+
+def by_hand(swarm: Swarm, field: Talking, replicas: int | None = None) -> None:
+    """Somebody scales the service, or gives it another label."""
+    service = next(one for one in swarm.any_api.services() if one["Spec"]["Name"] == field.name)
+    spec = service["Spec"]
+    mode = docker.types.ServiceMode(
+        "replicated", spec["Mode"]["Replicated"]["Replicas"] if replicas is None else replicas
+    )
+    swarm.any_api.update_service(
+        service["ID"],
+        service["Version"]["Index"],
+        name=field.name,
+        mode=mode,
+        labels={**spec["Labels"], "by": "hand"},
+        fetch_current_spec=True,
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of all that is asked of managers about the Swarm."""
+    paths: list[str] = []
+    get, get_bytes = calls.get, calls.get_bytes
+
+    def counted(client: Any, path: str, *rest: Any, **filters: Any) -> Any:
+        paths.append(path)
+        return get(client, path, *rest, **filters)
+
+    def counted_bytes(client: Any, path: str, **words: str) -> bytes:
+        paths.append(path)
+        return get_bytes(client, path, **words)
+
+    monkeypatch.setattr(calls, "get", counted)
+    monkeypatch.setattr(calls, "get_bytes", counted_bytes)
+    return paths
+
+
+async def test_where_nothing_happens_only_tasks_are_listed(
+    swarm: Swarm, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what one event was about is asked for alone."""
+    monkeypatch.setattr(noticing, "OFTEN", 0.1)
+    monkeypatch.setattr(noticing, "_SHARE", 0.0)
+    monkeypatch.setattr(noticing, "WHOLE", 1000.0)
+    async with several(swarm, 2) as (one, two), Changes(one) as changes:
+        await until(lambda: asked[-20:] == ["/tasks"] * 20, "nothing but tasks")
+        asked.clear()
+        await asyncio.to_thread(by_hand, swarm, two)
+        await until(lambda: frozenset({two.target}) in changes.told, "a label that somebody has set")
+        await until(lambda: asked[-20:] == ["/tasks"] * 20, "quiet again")
+        assert set(asked) == {"/tasks", "/services"}
+        assert {*changes.told} == {frozenset({two.target})}
+
+
+@pytest.mark.parametrize("hears", [True, False], ids=["events", "no events"])
+async def test_what_happens_is_told_whether_events_come_or_not(
+    swarm: Swarm, hears: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that was changed behind our back, a task that died, a node that takes no more tasks. Where managers tell nothing, all of
+    it is listed as often as tasks are."""
+    if not hears:
+
+        async def silent(*_: object, **__: object) -> AsyncIterator[object]:
+            await asyncio.Event().wait()
+            yield object()
+
+        monkeypatch.setattr(Engine, "events", silent)
+    async with several(swarm, 2) as (one, two), Changes(one) as changes:
+        await asyncio.to_thread(by_hand, swarm, one)
+        await until(lambda: frozenset({one.target}) in changes.told, "an update by hand", 30)
+        (task,) = two.running()
+        two.inside(task, "touch", "/tmp/fail")
+        await until(lambda: frozenset({two.target}) in changes.told, "the end of a task", 30)
+        await asyncio.to_thread(swarm.set_node, 1, availability="pause")
+        await until(lambda: None in changes.told, "the node", 30)
+
+
+async def test_a_task_on_its_way_out_is_followed_to_its_end(swarm: Swarm) -> None:
+    """It is to run no more, and runs: what is listed again and again are tasks that are to run."""
+    async with talking(swarm) as field:
+        release = field.release("1", "trap '' TERM; while :; do sleep 0.1; done")
+        assert release.container is not None
+        patient = msgspec.structs.replace(release.container, stop_grace_period=10.0)
+        await field.live(msgspec.structs.replace(release, container=patient), "1.1")
+        async with Changes(field) as changes:
+            (task,) = field.running()
+
+            def leaves() -> bool:
+                (now,) = swarm.any_api.tasks(filters={"id": task["ID"]})
+                return bool(now["Status"]["State"] == "running" and now["DesiredState"] != "running")
+
+            await asyncio.to_thread(by_hand, swarm, field, 0)
+            await until(leaves, "it is to end")
+            await until(lambda: frozenset({field.target}) in changes.told, "that is told")
+            facts = await field.connection.watched().facts(field.target, "")
+            assert [(one.id, one.wanted) for one in facts.tasks] == [(task["ID"], False)]
+            told = 0
+            while await asyncio.to_thread(leaves):
+                told = len(changes.told)
+                await asyncio.sleep(0.1)
+            assert told, "it was given ten seconds"
+            await until(lambda: len(changes.told) > told, "its end is told", 30)
+
+
+async def test_one_target_is_read_by_itself(swarm: Swarm) -> None:
+    """What somebody has open is looked at every two seconds: the others of the Swarm are not listed for it."""
+    async with several(swarm, 4) as fields:
+        releases = [field.release("1", FAILS) for field in fields]
+        bodies: list[int] = []
+        seen = WatchedSwarm._list
+
+        async def counted(self: WatchedSwarm, wanted: Mapping[str, str], deadline: float) -> Any:
+            found = await seen(self, wanted, deadline)
+            bodies.append(len(found.services))
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(WatchedSwarm, "_list", counted)
+            watched = fields[0].connection.watched()
+            one = await watched.facts(fields[0].target, "", releases[0])
+            every = await asyncio.gather(
+                *(watched.facts(field.target, "", release) for field, release in zip(fields, releases, strict=True))
+            )
+        assert bodies[0] == 1
+        assert max(bodies) == 4
+        assert one == every[0]
+        assert all(facts.running for facts in every)
 
 
 async def test_a_node_that_is_lost_concerns_all_and_changes_go_on_at_another_manager(swarm: Swarm) -> None:

@@ -11,7 +11,7 @@ from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.rollouts.picture.rollout import RolloutSeen
 from quarterdeck.rollouts.picture.router import RouterSeen
 from quarterdeck.rollouts.picture.target import Mark, TargetSeen, progress_of
-from quarterdeck.tui.cli.times import age, clock, duration
+from quarterdeck.tui.cli.times import age, ago, clock, duration
 from quarterdeck.tui.room.overview.cells import ROLES, back_words, ill_words, mark_now, too_old
 from quarterdeck.tui.room.rows import Role, Row, Span, cells, ellipsis, width_of
 from quarterdeck.tui.room.traffic_rows import short_spans
@@ -60,7 +60,7 @@ def card_rows(
     service is run, as it is declared; ``uses``: what its containers use, beside what runs where all of it fits there."""
     if seen is None:
         return [(Span(" choose a target in the matrix: keys act on nothing until then", Role.DIM),)]
-    rows = [_now(seen, width, now), _back(seen, width, older, config), _why(seen, width, now)]
+    rows = [_now(seen, width, now), _back(seen, width, older, config, now), _why(seen, width, now)]
     beside = width_of(rows[0]) + sum(len(part) + 2 for part in uses) + 2 <= width
     if beside:
         rows[0] = _with(rows[0], uses, width)
@@ -162,7 +162,7 @@ def _requests(seen: TargetSeen, router: RouterSeen, width: int, now: datetime) -
     return (head, *short_spans(router, max(width - cells(head.text), 0), now, new=new))
 
 
-def _back(seen: TargetSeen, width: int, older: Sequence[Older], config: str) -> Row:
+def _back(seen: TargetSeen, width: int, older: Sequence[Older], config: str, now: datetime) -> Row:
     words, role = back_words(seen)
     back = seen.back
     if back.release is None and seen.owed:
@@ -173,7 +173,8 @@ def _back(seen: TargetSeen, width: int, older: Sequence[Older], config: str) -> 
     there = sum(host.kept is not None and back.release in host.kept for host in seen.hosts)
     spans = [Span(words, role)]
     if back.state == "ready" and seen.on_swarm:
-        spans.append(Span("  last good, its image can be fetched"))
+        asked = f" (registry asked {ago(back.asked, now)})" if back.asked is not None else ""
+        spans.append(Span(f"  last good, its image can be fetched{asked}"))
     elif back.state == "ready":
         warm = sum(back.release in host.warm for host in seen.hosts)
         kept = f", warm on {warm} of {len(seen.hosts)}" if any(host.warm for host in seen.hosts) else ""

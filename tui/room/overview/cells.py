@@ -160,13 +160,15 @@ def cell(
 
 
 def health_words(seen: TargetSeen | None, now: datetime, old: str) -> tuple[str, Role]:
-    """``ok``, ``3/4 ok !``, ``down !``, ``stale 7m``."""
+    """``ok``, ``3/4 ok !``, ``3/4 run !``, ``down !``, ``stale 7m``."""
     if seen is None or (seen.release is None and seen.moving is None):
         return "-", Role.DIM
     bad = ill(seen)
     if bad and seen.on_swarm:
-        running, total = seen.counted
-        return (f"{running}/{total} run !" if 0 < running < total else "down !"), Role.BAD
+        (running, total), well = seen.counted, seen.well
+        if 0 < well < running:
+            return f"{well}/{total} ok !", Role.BAD
+        return (f"{running}/{total} run !" if well > 0 and running < total else "down !"), Role.BAD
     if bad:
         good = sum(host.health == "healthy" for host in seen.hosts)
         return (f"{good}/{len(seen.hosts)} ok !" if good else "down !"), Role.BAD

@@ -198,14 +198,15 @@ def checks_row(seen: TargetSeen) -> Row:
 
 
 def _tasks_checked(seen: TargetSeen) -> Row:
-    """``checks degraded   5/6 tasks run   v143 drift``: a check of a Swarm is one of all its tasks."""
-    running, total = seen.counted
+    """``checks degraded   5/6 tasks run, 4 well   v143 drift``: a check of a Swarm is one of all its tasks."""
+    (running, total), well = seen.counted, seen.well
     role = {"healthy": Role.OK, "unknown": Role.STALE}.get(seen.health, Role.BAD)
     drift = any(host.drift for host in seen.hosts)
+    ill = f", {well} well" if seen.moving is None and well < running else ""
     return row(
         Span(" checks "),
         Span(seen.health, role),
-        Span(f"   {running}/{total} tasks run", Role.PLAIN if running >= total else Role.WARN),
+        Span(f"   {running}/{total} tasks run{ill}", Role.PLAIN if running >= total and not ill else Role.WARN),
         Span(
             f"   {seen.version or 'nothing'}" + (" drift" if drift else ""),
             Role.DRIFT if drift else Role.PLAIN,

@@ -8,7 +8,7 @@ from typing import ClassVar
 from quarterdeck.config.model import Fleet
 from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.rollouts.picture.target import TargetSeen
-from quarterdeck.tui.cli.times import age, duration
+from quarterdeck.tui.cli.times import age, ago, duration
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
@@ -65,7 +65,8 @@ def readiness_rows(
         back, role = seen.back, _ROLES.get(seen.back.state, Role.BAD)
         took = duration(back.seconds) if back.seconds is not None else "never"
         line = f"{pad(seen.target, wide)} {pad(seen.version or '-', short)} {pad(back.version or '-', back_wide)} "
-        why = "; ".join(back.reasons)
+        asked = "" if back.reasons else _asked(seen, now)
+        why = "; ".join(back.reasons) or asked
         drill, drill_role = _drill(seen, (old or {}).get(seen.environment, OLD), now)
         rows.append(
             (
@@ -74,7 +75,7 @@ def readiness_rows(
                 Span(f"{pad(back.state, 9)} ", role),
                 Span(f"{pad(took, took_wide)} ", Role.DIM),
                 Span(f"{pad(drill, DRILL)} ", drill_role),
-                Span(ellipsis(why, max(width - len(line) - 15 - took_wide - DRILL, 0)), role),
+                Span(ellipsis(why, max(width - len(line) - 15 - took_wide - DRILL, 0)), Role.DIM if asked else role),
             )
         )
     rows += [
@@ -82,6 +83,11 @@ def readiness_rows(
         (Span(" TOOK: the median of real rollbacks; DRILL: age of the last good one (:drill)", Role.DIM),),
     ]
     return rows
+
+
+def _asked(seen: TargetSeen, now: datetime | None) -> str:
+    """How old the registry's word is by which a Swarm counts as ready: it is not asked at each look."""
+    return f"registry asked {ago(seen.back.asked, now)}" if seen.back.asked is not None else ""
 
 
 def _drill(seen: TargetSeen, old: float, now: datetime | None) -> tuple[str, Role]:
