@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused, Fenced, Unreachable
+from quarterdeck.backends.errors import CommandFailed, EngineRefused, Fenced, Unreachable
 from quarterdeck.backends.hosts.contract import SwitchOutcome, TargetFacts
 from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
