@@ -17,12 +17,11 @@ import docker.errors
 import httpx
 
 from quarterdeck.backends.hosts.docker import names
-from quarterdeck.history.lease import lock_is_held
 from tests.backends.registry.real_registry import RealRegistry, registry_program, start_registry
 from tests.driver import TARGET, Driver
 from tests.engine import DockerEngine
 from tests.requirements_here import need
-from tests.sshd import SshdFleet, wait_for
+from tests.sshd import SshdFleet
 
 REPOSITORY: Final = "shop/app"
 HEALTH: Final = {
@@ -176,10 +175,6 @@ class DockerField(Driver):
         """``qd status --json`` of the target: it asks the engines."""
         document: dict[str, Any] = json.loads(self.qd("status", target, "--json", status=0).stdout)["targets"][0]
         return document
-
-    def quiet(self, rollout: int) -> None:
-        """Its worker is gone: cleaning up comes after the end."""
-        wait_for(lambda: not lock_is_held(self.state, rollout), f"the worker of rollout {rollout} to end", 30)
 
     def clear(self) -> None:
         """Takes everything away but the images, as soon as no worker is at work."""

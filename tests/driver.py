@@ -26,6 +26,8 @@ class Driver:
     """``directory`` holds the fleet file and the state. ``running`` is what the hosts themselves say."""
 
     directory: Path
+    longest = 90.0
+    """Seconds that a command may take, on a busy machine."""
 
     def running(self) -> list[str | None]:
         """The version that runs on each host; «mixed» where that is not clear."""
@@ -50,7 +52,7 @@ class Driver:
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         status: int | None = None,
-        timeout: float = 90,
+        timeout: float | None = None,
         input: str | None = None,
     ) -> "subprocess.CompletedProcess[str]":
         """Runs the real command, without a terminal. ``status``: the exit status that it must end with."""
@@ -58,7 +60,7 @@ class Driver:
             self.command(*arguments),
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout or self.longest,
             input=input,
             env={**os.environ, **(environment or {})},
         )
@@ -107,6 +109,10 @@ class Driver:
     def worker_has_left(self, now: Rollout) -> bool:
         """Whether its worker, who had begun, has died or left. For ``until``."""
         return now.pid is not None and not lock_is_held(self.state, now.id)
+
+    def quiet(self, rollout: int) -> None:
+        """Its worker is gone: cleaning up comes after the end."""
+        wait_for(lambda: not lock_is_held(self.state, rollout), f"the worker of rollout {rollout} to end", 30)
 
     def in_state(self, rollout: int, state: RolloutState, deadline: float = 30.0) -> Rollout:
         return self.until(rollout, lambda now: now.state is state, deadline)

@@ -175,7 +175,7 @@ class Swarm:
         for node in self.nodes[1:]:
             self._join(node.index)
         wait_for(self._registry_answers, "the registry answers")
-        self._wait_until_whole()
+        self.wait_until_whole()
 
     def _registry_answers(self) -> bool:
         try:
@@ -218,7 +218,7 @@ class Swarm:
         said = self.api(index).info()["Swarm"]
         return said["LocalNodeState"] == "active" and bool(said["ControlAvailable"])
 
-    def _wait_until_whole(self) -> None:
+    def wait_until_whole(self) -> None:
         """Every node is a manager that is ready, takes tasks and can pull images, and there is a leader, each of them says so."""
         wait_for(lambda: all(self._sees_all(node.index) for node in self.nodes), "every node is back", _LONG)
         wait_for(lambda: all(self._can_pull(index) for index in sorted(self._booted)), "nodes reach registries", _LONG)
@@ -391,7 +391,7 @@ class Swarm:
 
         try:
             wait_for(is_clean, "the swarm is clean", _LONG)
-            self._wait_until_whole()
+            self.wait_until_whole()
             self._doubtful.clear()
         except TimeoutError as error:
             self._start_over()

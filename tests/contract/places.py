@@ -29,6 +29,7 @@ class AnyHost(ABC):
     connection: Connection
     target: str
     path: str
+    is_real = True  # nothing is counted for a promise on one that is not
 
     @abstractmethod
     def release(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
@@ -145,6 +146,7 @@ class SyntheticTarget(AnyHost):
 
     world: World
     files: Path
+    is_real = False
 
     def __post_init__(self) -> None:
         self.target = "test/web"

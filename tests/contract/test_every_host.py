@@ -9,6 +9,7 @@ from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTime
 from quarterdeck.config.model import Hook
 from quarterdeck.config.release import release_from_json
 from tests.contract.places import NO_SECRETS, AnyHost
+from tests.trust.recording import Promises
 
 
 async def test_an_empty_host_has_no_facts(any_host: AnyHost) -> None:
@@ -42,13 +43,17 @@ async def test_one_release_takes_the_place_of_another_and_is_read_back(any_host:
     assert (facts.current, facts.running, facts.epoch, facts.anchor) == (second.id, True, 1, "1:abcdef")
 
 
-async def test_the_same_operation_again_does_nothing_and_answers_the_same(any_host: AnyHost) -> None:
+@pytest.mark.trust(2)
+async def test_the_same_operation_again_does_nothing_and_answers_the_same(any_host: AnyHost, promise: Promises) -> None:
+    """Promise 2."""
     first, second = await any_host.staged("v1"), await any_host.staged("v2")
     done = await any_host.moved_to(first, "1.1")
     await any_host.moved_to(second, "1.2")
     again = await any_host.connection.switch(first, NO_SECRETS, any_host.fence(), "1.1")
     assert (again.current, again.previous, again.replayed) == (done.current, done.previous, True)
     assert any_host.running == [second.id]
+    if any_host.is_real:
+        promise(2).count("operations asked for again of a kind of host")
 
 
 async def test_stop_and_start_leave_and_move_what_is_current(any_host: AnyHost) -> None:
@@ -64,7 +69,9 @@ async def test_stop_and_start_leave_and_move_what_is_current(any_host: AnyHost) 
     assert (started.current, any_host.running) == (second.id, [second.id])
 
 
-async def test_an_older_epoch_is_refused_everywhere_and_changes_nothing(any_host: AnyHost) -> None:
+@pytest.mark.trust(3)
+async def test_an_older_epoch_is_refused_everywhere_and_changes_nothing(any_host: AnyHost, promise: Promises) -> None:
+    """Promise 3, of each kind of change on each kind of host."""
     first, second = await any_host.staged("v1"), await any_host.staged("v2")
     connection, old = any_host.connection, any_host.fence(6)
     new = any_host.fence(7, "rollout 7, bob@bastion")
@@ -86,6 +93,8 @@ async def test_an_older_epoch_is_refused_everywhere_and_changes_nothing(any_host
     assert (facts.current, facts.epoch, facts.holder, facts.good) == (second.id, 7, "rollout 7, bob@bastion", ())
     assert {kept.release for kept in facts.kept} == {first.id, second.id}
     assert any_host.running == [second.id]
+    if any_host.is_real:
+        promise(3).count("actions of older epochs", len(attempts))
 
 
 async def test_a_broken_release_does_not_stand_in_the_way_of_the_one_before(any_host: AnyHost) -> None:

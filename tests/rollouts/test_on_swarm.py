@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.control import Control
 from tests.driver import TARGET
 from tests.swarm import Swarm
 from tests.swarm_fleet import HEALTH, NAME, SwarmFleet, swarm_fleet_in
 from tests.swarm_in_motion import wait
+from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
 
@@ -53,7 +56,11 @@ def cached(harbour: SwarmFleet) -> tuple[str, int, int]:
     return host["version"], host["swarm"]["running"], host["swarm"]["wanted"]
 
 
-def test_deploys_what_is_bad_is_taken_back_and_the_way_back_leads_two_releases_back(harbour: SwarmFleet) -> None:
+@pytest.mark.trust(23)
+def test_deploys_what_is_bad_is_taken_back_and_the_way_back_leads_two_releases_back(
+    harbour: SwarmFleet, promise: Promises
+) -> None:
+    """Promise 23."""
     for version in ("1", "2", "3"):
         done = harbour.deploy(version)
         assert (done["status"], {host["version"] for host in done["hosts"]}) == ("succeeded", {version})
@@ -82,10 +89,13 @@ def test_deploys_what_is_bad_is_taken_back_and_the_way_back_leads_two_releases_b
     status = json.loads(harbour.qd("status", TARGET, "--json", status=0).stdout)
     (host,) = status["targets"][0]["hosts"]
     assert (host["version"], host["swarm"]["running"], host["swarm"]["wanted"]) == ("1", 3, 3)
+    promise(23).count("hosts that run something else", 2)
 
 
-def test_a_worker_that_is_killed_in_the_middle(harbour: SwarmFleet) -> None:
-    """The update stands still without it; a rollback needs no other step than those two keys."""
+@pytest.mark.trust(1, 5)
+def test_a_worker_that_is_killed_in_the_middle(harbour: SwarmFleet, promise: Promises) -> None:
+    """Promises 1 and 5: no lock is left here or there. The update stands still without it; a rollback needs no other step than those two
+    keys."""
     held = Held(harbour)
     harbour.kill_worker(held.rollout)
     held.go()
@@ -94,9 +104,13 @@ def test_a_worker_that_is_killed_in_the_middle(harbour: SwarmFleet) -> None:
     back = harbour.rollback()
     assert back["status"] == "succeeded"
     assert harbour.versions() == ["1"] * 3
+    promise(1).count("kills in the middle of a Swarm's update")
+    promise(5).count("workers killed in the middle of a Swarm's update")
 
 
-def test_a_worker_that_takes_over_goes_on(harbour: SwarmFleet) -> None:
+@pytest.mark.trust(1)
+def test_a_worker_that_takes_over_goes_on(harbour: SwarmFleet, promise: Promises) -> None:
+    """Promise 1."""
     held = Held(harbour)
     harbour.kill_worker(held.rollout)
     harbour.until(held.rollout, harbour.worker_has_left)
@@ -104,18 +118,24 @@ def test_a_worker_that_takes_over_goes_on(harbour: SwarmFleet) -> None:
     harbour.qd("resume", str(held.rollout), status=0)
     assert harbour.ended(held.rollout, 120).state is RolloutState.SUCCEEDED
     assert harbour.versions() == ["2"] * 3
+    promise(1).count("kills in the middle of a Swarm's update")
 
 
-def test_an_abort_in_the_middle_leaves_what_was_not_touched(harbour: SwarmFleet) -> None:
+@pytest.mark.trust(24)
+def test_an_abort_in_the_middle_leaves_what_was_not_touched(harbour: SwarmFleet, promise: Promises) -> None:
+    """Promise 24."""
     held = Held(harbour)
     harbour.qd("abort", str(held.rollout), status=3)
     assert harbour.ended(held.rollout, 120).state is RolloutState.ROLLED_BACK
     assert harbour.versions() == ["1"] * 3
     assert len(held.before & {one["ID"] for one in harbour.tasks()}) == 2
+    promise(24).count("aborts on a Swarm")
 
 
-def test_two_operators(harbour: SwarmFleet) -> None:
-    """The second one is told who is at work; one with a journal of their own, as on another bastion, is refused by the Swarm."""
+@pytest.mark.trust(6, 27)
+def test_two_operators(harbour: SwarmFleet, promise: Promises) -> None:
+    """Promises 6 and 27. The second one is told who is at work. On another bastion, where there is no journal of it, ``qd adopt`` reads
+    the Swarm, and the way back is open."""
     held = Held(harbour)
     refused = harbour.qd("deploy", TARGET, "3", "--wait")
     assert refused.returncode != 0
@@ -130,6 +150,35 @@ def test_two_operators(harbour: SwarmFleet) -> None:
     back = harbour.rollback()
     assert back["status"] == "succeeded"
     assert harbour.versions() == ["1"] * 3
+    promise(6).count("operators refused beside a deploy of another one")
+    promise(27).count("bastions lost")
+
+
+@pytest.mark.trust(19)
+def test_what_was_approved_runs_though_its_tag_is_moved(harbour: SwarmFleet, promise: Promises) -> None:
+    """Promise 19: the digest that was shown is what runs, also where the tag leads elsewhere by then, and what a rollback brings back."""
+    swarm = harbour.swarm
+    harbour.write(artifact={"image": f"{swarm.registry}/shop/moving"})
+    before = swarm.image("shop/moving", "1")
+    with harbour.journal() as journal:
+        control = Control(harbour.fleet(), journal, current_operator())
+        rollout = control.arm_deploy(TARGET, "1").id
+        wait(lambda: journal.rollout(rollout).plan, "it is armed", 30)
+        after = swarm.image("shop/moving", "1", files={"/www/moved": "yes\n"})
+        assert after != before
+        control.go(rollout)
+    assert harbour.ended(rollout, 120).state is RolloutState.SUCCEEDED
+    assert images(harbour) == {before}
+    harbour.deploy("1", arguments=["--force", "--reason", "the tag was moved"])
+    assert images(harbour) == {after}
+    harbour.rollback()
+    assert images(harbour) == {before}
+    promise(19).count("tags moved after they were approved", 2)
+
+
+def images(harbour: SwarmFleet) -> set[str]:
+    """Of the tasks that run: names with a digest, by which nodes fetch them."""
+    return {one["Spec"]["ContainerSpec"]["Image"] for one in harbour.tasks()}
 
 
 def test_recreate_stops_all_before_it_starts_any(harbour: SwarmFleet) -> None:

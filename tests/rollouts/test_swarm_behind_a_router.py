@@ -18,6 +18,7 @@ from tests.rollouts.routed_docks import haproxy_for_versions, two_free_ports
 from tests.rollouts.routed_field import BREATH, written
 from tests.swarm import Swarm
 from tests.swarm_fleet import SwarmFleet, swarm_fleet_in
+from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
 
@@ -68,7 +69,9 @@ async def pier(swarm: Swarm, tmp_path: Path) -> AsyncIterator[Pier]:
         await router.close()
 
 
-async def test_blue_green_goes_back_by_one_change_of_the_router(pier: Pier) -> None:
+@pytest.mark.trust(25)
+async def test_blue_green_goes_back_by_one_change_of_the_router(pier: Pier, promise: Promises) -> None:
+    """Promise 25."""
     pier.harbour.write(strategy={"blue_green": {"auto_promote": False, "scale_down_delay": "1h"}})
     await pier.do("deploy", TARGET, "1", "--wait")
     rollout = await pier.begin("2")
@@ -83,11 +86,19 @@ async def test_blue_green_goes_back_by_one_change_of_the_router(pier: Pier) -> N
         assert await pier.versions() == Counter({"1": 1, "2": 1})
         await pier.do("rollback", TARGET, "--yes", "--wait")
         await more(counted, 50, "1")
+    requests(counted, promise)
     assert set(counted) == {"1", "2"}, counted
     assert pier.harbour.running() == ["1"]
 
 
-async def test_a_canary_takes_a_share_of_the_requests_and_goes_back_or_on(pier: Pier) -> None:
+def requests(counted: Counter[str], promise: Promises) -> None:
+    promise(25).count("requests", counted.total())
+    promise(25).none("failed", sum(number for words, number in counted.items() if words not in ("1", "2", "3")))
+
+
+@pytest.mark.trust(25)
+async def test_a_canary_takes_a_share_of_the_requests_and_goes_back_or_on(pier: Pier, promise: Promises) -> None:
+    """Promise 25, and that an abort leads back at once."""
     pier.harbour.write(strategy={"canary": {"steps": [{"set_weight": 25}, {"pause": {}}]}})
     await pier.do("deploy", TARGET, "1", "--wait")
     rollout = await pier.begin("2")
@@ -103,5 +114,6 @@ async def test_a_canary_takes_a_share_of_the_requests_and_goes_back_or_on(pier: 
         await pier.in_state(rollout, RolloutState.PAUSED)
         await pier.do("promote", str(rollout), "--wait")
         await more(counted, 20, "3")
+    requests(counted, promise)
     assert set(counted) == {"1", "3"}, counted
     assert pier.harbour.running() == ["3"]

@@ -1,5 +1,6 @@
 """Counts and hosts of the promises' tests: see ``tests.counts`` for how often one is put to the test."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from tests.counts import counts_are_full
 from tests.field import Field
 from tests.sshd import SshdFleet
+from tests.swarm import Swarm
+from tests.swarm_fleet import SwarmFleet, swarm_fleet_in
 
 FULL_SECONDS = 900.0
 """The limit of one test at full counts. It ends a test that hangs; the limits in the files are those of the small counts."""
@@ -33,3 +36,10 @@ def field(tmp_path: Path, sshd_fleet: SshdFleet) -> Field:
     made = Field(tmp_path, sshd_fleet)
     made.clear_hosts()
     return made
+
+
+@pytest.fixture
+def harbour(swarm: Swarm, tmp_path: Path) -> Iterator[SwarmFleet]:
+    """A Swarm of three managers on which nothing runs yet, a fleet file and a journal of the test's own. Three tasks, two at once."""
+    with swarm_fleet_in(tmp_path, swarm, placed={"update_config": {"parallelism": 2}}) as made:
+        yield made

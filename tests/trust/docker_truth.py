@@ -12,6 +12,7 @@ from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import ENDED, RolloutState
 from quarterdeck.rollouts.control import Control
 from tests.docker_fleet import DockerField
+from tests.driver import Driver
 from tests.sshd import wait_for
 from tests.trust.recording import Recorder
 from tests.trust.ssh_truth import DYING, Head
@@ -28,15 +29,15 @@ def dying(patch: pytest.MonkeyPatch, how: str, died: Path) -> Iterator[None]:
         yield
 
 
-def resume(docks: DockerField, rollout: int) -> Head:
+def resume(driver: Driver, rollout: int) -> Head:
     """A new worker, as soon as the killed one is gone: its lock is free then. Gives what the dead one had written last."""
     wait_for(
-        lambda: not lock_is_held(docks.state, rollout), "the dead worker's lock is free", 15
+        lambda: not lock_is_held(driver.state, rollout), "the dead worker's lock is free", 15
     )  # who is killed while the disk writes for it dies after that
-    with docks.journal() as journal:
+    with driver.journal() as journal:
         head: Head = ("the killed worker", *journal.head())
         if journal.rollout(rollout).state not in ENDED:
-            Control(docks.fleet(), journal, current_operator()).resume(rollout)
+            Control(driver.fleet(), journal, current_operator()).resume(rollout)
     return head
 
 

@@ -20,6 +20,7 @@ from quarterdeck.backends.hosts.docker.register import State
 from quarterdeck.backends.secrets.masking import Masker
 
 _OUTPUT_RECORDED: Final = 4096  # characters: all outcomes lie in one label, which is read before every change
+_NOT_KEPT: Final = "what it said is not kept on the host, as it may hold a secret"
 UNCHANGED: Final = "Nothing was changed there"
 
 
@@ -50,6 +51,7 @@ class Operation(ABC, Generic[S]):
         self.wants = wants
         self.touched = False
         self._hidden: set[str] = set()
+        self._all_known = True  # the values of all secrets that a process of the release could say
 
     @abstractmethod
     async def look(self) -> S:
@@ -70,6 +72,10 @@ class Operation(ABC, Generic[S]):
     def hide(self, values: Iterable[str]) -> None:
         """Secrets, which are taken out of whatever is recorded: labels can be read by all who may use the engine."""
         self._hidden.update(values)
+
+    def keep_no_words(self) -> None:
+        """Of a secret that processes have nobody here knows the value: nothing that they say is recorded, for it can't be taken out."""
+        self._all_known = False
 
     async def once(
         self,
@@ -135,7 +141,7 @@ class Operation(ABC, Generic[S]):
             return
 
     def _masked(self, text: str) -> str:
-        return _end(Masker(self._hidden).mask(text))
+        return _end(Masker(self._hidden).mask(text)) if self._all_known or not text else _NOT_KEPT
 
     def claim(self, seen: S) -> Callable[[State], State] | None:
         """What is remembered before this worker's first change: whoever is older is refused from there on. None: it is so already."""

@@ -55,6 +55,8 @@ async def run_hook(
         )
     env = dict(one.partition("=")[::2] for one in holder.container.get("Env") or ())
     gate.hide(env[name] for name in release.secrets if name in env)
+    if holder.container.get("Secrets"):  # whose values no manager tells
+        gate.keep_no_words()
     job = _job(gate, holder, release, command, {**env, **extra_env})
     try:
         made = await gate.create_service(job, release)

@@ -156,7 +156,7 @@ class Managers:
         return Unreachable(
             self.host,
             action,
-            f"its managers can't decide anything: {error.explanation}",
+            f"its managers can't decide anything: {error.explanation.rstrip('.')}",
             left=UNKNOWN,
             advice="more than half of the managers must run and reach each other: docker node ls, on one of them",
         )

@@ -61,6 +61,7 @@ async def secret_objects(
             reference = await asyncio.to_thread(_holding, there, file.source, values[file.source])
         elif reference is None:
             reference = before.get(file.target)
+            gate.keep_no_words()
         if reference is None and file.source in values:
             value = values[file.source]
             name = names.secret(live, file.source, secrets.token_hex(4))

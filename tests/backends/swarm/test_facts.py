@@ -13,6 +13,7 @@ from quarterdeck.config.release import Release
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field
 from tests.swarm_in_motion import change_service, until
+from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -51,6 +52,7 @@ def placed(spec: dict[str, Any]) -> None:
     spec["TaskTemplate"]["Placement"]["Constraints"] = ["node.role == manager"]
 
 
+@pytest.mark.trust(23)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -61,7 +63,10 @@ def placed(spec: dict[str, Any]) -> None:
         (placed, "changed: placement"),
     ],
 )
-async def test_a_service_that_was_changed_by_hand(two: Field, change: Callable[..., None], words: str) -> None:
+async def test_a_service_that_was_changed_by_hand(
+    two: Field, change: Callable[..., None], words: str, promise: Promises
+) -> None:
+    """Promise 23: it is told at the next look, and the next switch puts it right."""
     before = await two.facts()
     assert (before.drift, before.as_started) == ((), True)
     arguments = [two.swarm.image("other", "v9")] if change is image else []
@@ -77,9 +82,12 @@ async def test_a_service_that_was_changed_by_hand(two: Field, change: Callable[.
     after = await two.facts()
     assert (after.current, after.drift, after.as_started) == (first.id, (), True)
     assert two.versions == ["v1", "v1"]
+    promise(23).count("Swarms changed by hand")
 
 
-async def test_a_service_that_was_removed_by_hand_is_made_anew(two: Field) -> None:
+@pytest.mark.trust(23)
+async def test_a_service_that_was_removed_by_hand_is_made_anew(two: Field, promise: Promises) -> None:
+    """Promise 23."""
     (service,) = [one for one in two.swarm.any_api.services() if one["Spec"]["Name"] == two.name]
     await asyncio.to_thread(two.swarm.any_api.remove_service, service["ID"])
     facts = await two.facts()
@@ -89,6 +97,7 @@ async def test_a_service_that_was_removed_by_hand_is_made_anew(two: Field) -> No
     await two.connection.switch(first, NO_SECRETS, two.fence(2), "2.1")
     after = await two.facts()
     assert (after.current, after.drift, two.versions) == (first.id, (), ["v1", "v1"])
+    promise(23).count("Swarms changed by hand")
 
 
 def waiting(field: Field) -> list[dict[str, Any]]:
@@ -113,8 +122,10 @@ async def test_nodes_that_are_drained_or_paused_and_replicas_that_find_no_place(
     await until(lambda: two.versions == ["v1", "v1"], "both are back")
 
 
-async def test_every_release_of_the_history_can_be_gone_back_to(swarm_field: Field) -> None:
-    """Not only the one before, which is all that Swarm itself remembers: also where its own service was removed since."""
+@pytest.mark.trust(23)
+async def test_every_release_of_the_history_can_be_gone_back_to(swarm_field: Field, promise: Promises) -> None:
+    """Promise 23: that one is what runs, and what is said to. Not only the one before, which is all that Swarm itself remembers: also
+    where its own service was removed since."""
     field = swarm_field
     releases = [field.release(f"v{number}") for number in range(5)]
     for epoch, release in enumerate(releases, 1):
@@ -126,6 +137,7 @@ async def test_every_release_of_the_history_can_be_gone_back_to(swarm_field: Fie
     for epoch, release in ((6, releases[0]), (7, releases[2])):
         outcome = await field.connection.switch(release, NO_SECRETS, field.fence(epoch), f"{epoch}.1")
         assert (outcome.current, field.versions) == (release.id, [release.version])
+        promise(23).count("releases of a Swarm's history that were gone back to")
 
 
 async def test_versions_with_dots_and_what_failed_once_is_history(swarm_field: Field) -> None:

@@ -12,6 +12,7 @@ from quarterdeck.config.release import Release
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field, connect
 from tests.swarm_in_motion import NOT_YET, until
+from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -127,8 +128,9 @@ async def test_several_at_once_and_a_pause_between_where_the_service_says_so(fou
     assert four.versions == ["v2"] * 4
 
 
-async def test_an_older_worker_in_the_middle_of_its_update_is_overtaken(four: Field) -> None:
-    """Two operators: the one with the older epoch is refused at its next part, and every task is of the newer one's release."""
+@pytest.mark.trust(3)
+async def test_an_older_worker_in_the_middle_of_its_update_is_overtaken(four: Field, promise: Promises) -> None:
+    """Promise 3. Two operators: the one with the older epoch is refused at its next part, and every task is of the newer one's release."""
     first = await begun_with(four)
     second, third = four.release("v2", health=WELL), four.release("v3", health=WELL)
     for release in (second, third):
@@ -146,3 +148,4 @@ async def test_an_older_worker_in_the_middle_of_its_update_is_overtaken(four: Fi
         await other.close()
     facts = await four.facts()
     assert (facts.current, facts.epoch, facts.as_started) == (third.id, 3, True)
+    promise(3).count("workers overtaken in the middle of an update")

@@ -19,6 +19,7 @@ from quarterdeck.config.release import Release
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field, backend, connect
 from tests.swarm_in_motion import until
+from tests.trust.recording import Promises
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
 
@@ -72,8 +73,9 @@ async def facts_once(field: Field, lost: str, release: Release) -> TargetFacts:
         await asyncio.sleep(0.2)
 
 
-async def test_a_node_is_lost_in_the_middle(three: Field) -> None:
-    """The others take over what it ran, and the facts tell of it."""
+@pytest.mark.trust(26)
+async def test_a_node_is_lost_in_the_middle(three: Field, promise: Promises) -> None:
+    """Promise 26. The others take over what it ran, and the facts tell of it."""
     three.swarm.notice_soon()
     second, going = await under_way(three, "v2", 2)
     asked = three.connection._managers.address
@@ -87,10 +89,12 @@ async def test_a_node_is_lost_in_the_middle(three: Field) -> None:
     assert states[three.swarm.nodes[lost].hostname] == "down"
     await asyncio.to_thread(three.swarm.start_node, lost)
     await all_of(three, "v2")
+    promise(26).count("managers lost")
 
 
-async def test_the_manager_that_is_asked_is_lost_in_the_middle(three: Field) -> None:
-    """It is the leader, too: the others choose another one, which takes some twenty seconds, and the same action goes on."""
+@pytest.mark.trust(26)
+async def test_the_manager_that_is_asked_is_lost_in_the_middle(three: Field, promise: Promises) -> None:
+    """Promise 26. It is the leader, too: the others choose another one, which takes some twenty seconds, and the same action goes on."""
     three.swarm.notice_soon()
     leader = three.swarm.leader
     others = [node.docker for node in three.swarm.nodes if node.index != leader]
@@ -103,13 +107,15 @@ async def test_the_manager_that_is_asked_is_lost_in_the_middle(three: Field) -> 
         facts = await facts_once(three, three.swarm.nodes[leader].hostname, second)
         assert (facts.current, facts.epoch) == (second.id, 2)
         assert [one.release for one in facts.tasks if one.wanted and one.state == "running"] == [second.id] * 3
+        promise(26).count("managers lost")
     finally:
         three.connection = old
         await connection.close()
 
 
-async def test_a_manager_that_hangs_is_left_for_another_one(three: Field) -> None:
-    """Its connections are taken and nothing is answered. It is no leader here."""
+@pytest.mark.trust(26)
+async def test_a_manager_that_hangs_is_left_for_another_one(three: Field, promise: Promises) -> None:
+    """Promise 26. Its connections are taken and nothing is answered. It is no leader here."""
     three.swarm.notice_soon()
     hung = next(node for node in three.swarm.nodes if node.index != three.swarm.leader)
     others = [node.docker for node in three.swarm.nodes if node is not hung]
@@ -120,6 +126,7 @@ async def test_a_manager_that_hangs_is_left_for_another_one(three: Field) -> Non
         await asyncio.to_thread(three.swarm.freeze, hung.index)
         assert (await going).current == second.id
         assert connection._managers.address != hung.docker
+        promise(26).count("managers that hung")
     finally:
         three.connection = old
         await connection.close()
@@ -138,9 +145,10 @@ async def test_a_manager_that_is_lost_before_is_passed_by(three: Field) -> None:
         await connection.close()
 
 
-async def test_the_swarm_itself_refuses_a_worker_that_was_overtaken(three: Field) -> None:
-    """The older one has looked, and is late: what it sends begins with a version of the service that is not the newest any more. Seen to
-    fail where a newer worker marks nothing."""
+@pytest.mark.trust(3)
+async def test_the_swarm_itself_refuses_a_worker_that_was_overtaken(three: Field, promise: Promises) -> None:
+    """Promise 3. The older one has looked, and is late: what it sends begins with a version of the service that is not the newest any more.
+    Seen to fail where a newer worker marks nothing."""
     managers = three.connection._managers
     seen = await look(managers, three.target, "look", deadline=30.0)
     fixed = seen.fixed
@@ -159,6 +167,7 @@ async def test_the_swarm_itself_refuses_a_worker_that_was_overtaken(three: Field
         )
     assert calls.has_moved(caught.value)
     assert three.versions == ["v1"] * 3
+    promise(3).count("stale workers woken on a Swarm")
 
 
 @pytest.fixture
@@ -182,13 +191,18 @@ def frozen_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], "tuple[as
     return hold
 
 
+@pytest.mark.trust(3)
 @pytest.mark.parametrize(
     ("what", "by"), [("a first deploy", "create_service"), ("an update", "change_service"), ("an update", "Register")]
 )
 async def test_a_frozen_worker_wakes_after_it_was_overtaken(
-    swarm_field: Field, what: str, by: str, frozen_at: Callable[[str, str], "tuple[asyncio.Event, asyncio.Event]"]
+    swarm_field: Field,
+    what: str,
+    by: str,
+    frozen_at: Callable[[str, str], "tuple[asyncio.Event, asyncio.Event]"],
+    promise: Promises,
 ) -> None:
-    """It had looked whether it still may, and was about to change something. What it sends is refused, or taken back."""
+    """Promise 3. It had looked whether it still may, and was about to change something. What it sends is refused, or taken back."""
     if what == "an update":
         await put(swarm_field, "v1", 1)
     second, third = swarm_field.release("v2"), swarm_field.release("v3")
@@ -207,15 +221,17 @@ async def test_a_frozen_worker_wakes_after_it_was_overtaken(
         await all_of(swarm_field, "v3")
         facts = await newer.facts(swarm_field.target, "")
         assert (facts.current, facts.epoch, facts.drift) == (third.id, 3, ())
+        promise(3).count("stale workers woken on a Swarm")
     finally:
         await newer.close()
 
 
+@pytest.mark.trust(3)
 async def test_a_service_that_is_created_too_late_is_taken_back(
-    swarm_field: Field, frozen_at: Callable[[str, str], "tuple[asyncio.Event, asyncio.Event]"]
+    swarm_field: Field, frozen_at: Callable[[str, str], "tuple[asyncio.Event, asyncio.Event]"], promise: Promises
 ) -> None:
-    """The newer worker wants nothing there: a creation begins with no version, so Swarm takes it. Seen to fail without its being taken
-    back."""
+    """Promise 3. The newer worker wants nothing there: a creation begins with no version, so Swarm takes it. Seen to fail without its
+    being taken back."""
     second = swarm_field.release("v2")
     await swarm_field.connection.stage(second, None, NO_SECRETS, swarm_field.fence(2))
     held, on = frozen_at(f"switch to {second.id}", "create_service")
@@ -230,6 +246,7 @@ async def test_a_service_that_is_created_too_late_is_taken_back(
         services = [one["Spec"]["Name"] for one in swarm_field.swarm.any_api.services()]
         assert swarm_field.name not in services
         await until(lambda: swarm_field.versions == [], "nothing runs")
+        promise(3).count("stale workers woken on a Swarm")
     finally:
         await newer.close()
 
@@ -274,13 +291,15 @@ async def test_what_somebody_puts_there_does_not_go_along_with_the_next_part(
     await refused(three, second, going)
 
 
-async def test_what_somebody_puts_there_between_two_parts_ends_the_update(three: Field) -> None:
-    """Nobody is waited for any more then: it is said soon, and long before the next part would begin. Seen to fail where what is there is
-    not compared while an update waits."""
+@pytest.mark.trust(23)
+async def test_what_somebody_puts_there_between_two_parts_ends_the_update(three: Field, promise: Promises) -> None:
+    """Promise 23. Nobody is waited for any more then: it is said soon, and long before the next part would begin. Seen to fail where what
+    is there is not compared while an update waits."""
     foreign = three.swarm.image("other", "v9")
     second, going = await in_pauses(three, 90.0)
     await put_by_hand(three, foreign)
     await refused(three, second, going)
+    promise(23).count("Swarms changed by hand")
 
 
 async def test_a_swarm_that_is_none(swarm_field: Field) -> None:

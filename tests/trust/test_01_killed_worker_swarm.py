@@ -1,0 +1,137 @@
+"""Promises 1 and 2 on a Swarm: SIGKILL the worker at any boundary, or at random: a new one goes on with it, or takes it back, or an
+operator rolls back; the end state is right, and Swarm has made no task twice. What an update does meanwhile, and that no lock is left, is
+in tests/rollouts/test_on_swarm.py.
+"""
+
+import itertools
+import os
+import random
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from quarterdeck.history.records import ENDED, RolloutState
+from tests.swarm_fleet import SwarmFleet
+from tests.trust.docker_truth import dying, resume
+from tests.trust.recording import Promises
+from tests.trust.ssh_truth import Head, is_another_or_ended
+from tests.trust.swarm_truth import OTHER, REPLICAS, TAKEN_BACK, assert_ended, tasks_since
+
+pytestmark = [pytest.mark.trust(1, 2), pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
+
+BOUNDARIES = 12  # a deploy and a rollback of one host have more, however their writes are gathered
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_deploy_is_killed_at_a_write_and_goes_on(
+    harbour: SwarmFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, full: bool, promise: Promises
+) -> None:
+    harbour.deploy("1")
+    died, runs = tmp_path / "died", "1"
+    for boundary in itertools.count(2 if moment == "before" else 6, 8 if full else 20):
+        before, version = harbour.every_task(), OTHER[runs]
+        with dying(monkeypatch, f"{moment} {boundary}", died):
+            rollout = harbour.begin("deploy", version)
+        harbour.until(rollout, harbour.worker_has_left, 240)
+        if not died.exists():
+            break
+        heads = [resume(harbour, rollout)]
+        assert_ended(harbour, harbour.ended(rollout, 240), RolloutState.SUCCEEDED, version, heads, promise(1))
+        each_was_made_once(harbour, before, version, promise)
+        promise(1).count("kills at a write on a Swarm")
+        runs = version
+    assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
+
+
+def each_was_made_once(harbour: SwarmFleet, before: dict[str, str], version: str, promise: Promises) -> None:
+    """A killed worker ends no call to a manager: there is no excuse for more tasks than the service has."""
+    made = tasks_since(harbour, before, version)
+    promise(2).none("that ran twice", max(0, made - REPLICAS))
+    assert made == REPLICAS
+    promise(2).count("tasks by a Swarm's own list", made)
+
+
+@pytest.mark.parametrize("way", ["taken back", "rolled back"])
+def test_a_deploy_is_killed_at_a_write_and_is_not_gone_on_with(
+    harbour: SwarmFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, full: bool, promise: Promises
+) -> None:
+    """Aborted, by whom a new worker comes that takes it back; or followed by a rollback. Tasks that were not replaced are the same."""
+    harbour.deploy("1")
+    died = tmp_path / "died"
+    for boundary in itertools.count(7 if way == "taken back" else 11, 8 if full else 20):
+        before = harbour.every_task()
+        with dying(monkeypatch, f"after {boundary}", died):
+            rollout = harbour.begin("deploy", "2")
+        harbour.until(rollout, harbour.worker_has_left, 240)
+        if not died.exists():
+            break
+        with harbour.journal(read_only=True) as journal:
+            over = journal.rollout(rollout).state in ENDED
+        if over:
+            break  # an end that is written is the end
+        if way == "taken back":
+            harbour.qd("abort", str(rollout))
+            ended = harbour.ended(rollout, 240)
+            assert ended.state in TAKEN_BACK, ended.outcome
+            assert_ended(harbour, ended, ended.state, "1", [], promise(1))
+        else:
+            newer = harbour.ended(harbour.begin("rollback", "1"), 240)
+            assert_ended(harbour, newer, RolloutState.SUCCEEDED, "1", [], promise(1))
+            assert harbour.ended(rollout).state is RolloutState.SUPERSEDED
+        assert tasks_since(harbour, before, "1") <= tasks_since(harbour, before, "2") <= REPLICAS
+        promise(1).count("kills at a write on a Swarm")
+    assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
+
+
+def test_a_rollback_is_killed_at_a_write(
+    harbour: SwarmFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool, promise: Promises
+) -> None:
+    """A new worker goes on with it, or a second rollback has its place: both lead back."""
+    harbour.deploy("1")
+    died = tmp_path / "died"
+    harbour.quiet(harbour.deploy("2")["rollout"])
+    ways = itertools.cycle(["gone on with", "once more"])
+    for boundary in itertools.count(2, 5 if full else 19):
+        before = harbour.every_task()
+        with dying(monkeypatch, f"{'after' if boundary % 2 else 'before'} {boundary}", died):
+            rollout = harbour.begin("rollback", "1")
+        harbour.until(rollout, harbour.worker_has_left, 240)
+        if not died.exists():
+            break
+        if next(ways) == "gone on with":
+            heads = [resume(harbour, rollout)]
+        else:
+            heads = []
+            rollout = harbour.begin("rollback", "1")
+        assert_ended(harbour, harbour.ended(rollout, 240), RolloutState.SUCCEEDED, "1", heads, promise(1))
+        each_was_made_once(harbour, before, "1", promise)
+        promise(1).count("kills at a write on a Swarm")
+        harbour.quiet(harbour.deploy("2", arguments=["--force", "--reason", "again"])["rollout"])
+    assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
+
+
+def test_killed_at_random_again_and_again(harbour: SwarmFleet, full: bool, promise: Promises) -> None:
+    harbour.deploy("1")
+    chance = random.Random(7)
+    kills, runs = 0, "1"
+    while kills < (8 if full else 1):
+        before, version = harbour.every_task(), OTHER[runs]
+        rollout = harbour.begin("deploy", version)
+        heads: list[Head] = []
+        for _ in range(4):
+            pid = harbour.worker_pid(rollout)
+            time.sleep(chance.uniform(0.0, 2.0))  # the moment of the kill, not a wait for something
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                break
+            kills += 1
+            heads.append(resume(harbour, rollout))
+            harbour.until(rollout, partial(is_another_or_ended, old=pid), 60)
+        assert_ended(harbour, harbour.ended(rollout, 240), RolloutState.SUCCEEDED, version, heads, promise(1))
+        each_was_made_once(harbour, before, version, promise)
+        promise(1).count("kills at random on a Swarm", len(heads))
+        runs = version

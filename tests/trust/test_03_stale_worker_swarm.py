@@ -1,0 +1,49 @@
+"""Promise 3 on a Swarm: a stale worker can't overwrite a newer release. SIGSTOP it in the middle, roll back meanwhile, SIGCONT.
+
+Seen to fail without the fence (the journal's epoch check, the register's and the services' marks): the woken worker is still at work a
+minute later. What Swarm itself refuses of such a worker, whatever the journal says, is tested in tests/backends/swarm/test_trouble.py.
+"""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from quarterdeck.history.records import RolloutState
+from tests.sshd import wait_for
+from tests.swarm_fleet import SwarmFleet
+from tests.trust.recording import Promises
+from tests.trust.swarm_truth import all_of
+from tests.trust.test_03_stale_worker import is_alive, stop_outside_the_journal
+
+pytestmark = [pytest.mark.trust(3), pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
+
+
+def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(
+    harbour: SwarmFleet, full: bool, promise: Promises
+) -> None:
+    harbour.deploy("1")
+    moments = random.Random(3)
+    for number in range(4 if full else 1):
+        stale = harbour.begin("deploy", "2", force=True, reason="again")
+        wait_for(lambda: "2" in harbour.versions(), "a task of 2 runs", 60)
+        worker = harbour.worker_pid(stale)
+        time.sleep(moments.uniform(0.0, 2.0))  # in which of its steps it is stopped, not a wait for something
+        stop_outside_the_journal(harbour, worker)
+        try:
+            newer = harbour.begin("rollback", "1")
+            assert harbour.ended(newer, 240).state is RolloutState.SUCCEEDED, number
+            harbour.quiet(newer)
+            assert harbour.versions() == all_of("1")
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        wait_for(lambda: not is_alive(worker), "the stale worker has left", 60)  # noqa: B023
+        versions = harbour.versions()
+        promise(3).none("overwrites", sum(version != "1" for version in versions))
+        assert versions == all_of("1")
+        assert harbour.spec()["Labels"]["dev.quarterdeck.release"].startswith("1-")
+        assert harbour.ended(stale).state is RolloutState.SUPERSEDED
+        assert harbour.strays() == []
+        promise(3).count("stale workers woken on a Swarm")
