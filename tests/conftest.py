@@ -224,6 +224,15 @@ def swarm(the_swarm: Swarm) -> Iterator[Swarm]:
 
 
 @pytest.fixture
+def swarm_ways(the_swarm: Swarm, tmp_path: Path) -> Iterator[SshdFleet]:
+    """An sshd for each node of the real Swarm, called as the node is; see ``Node.over_ssh``."""
+    need(sshd_program() is not None, "OpenSSH's server (package openssh-server)")
+    fleet = start_fleet(tmp_path / "ways", len(the_swarm.nodes), names=[node.hostname for node in the_swarm.nodes])
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
 async def swarm_field(swarm: Swarm) -> AsyncIterator[Field]:
     """The real Swarm as a host, and the names of one target on it."""
     connection = await connect_to_swarm(swarm)

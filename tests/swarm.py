@@ -8,6 +8,7 @@ import contextlib
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ import docker.types
 import httpx
 
 from tests.engine import SERVES, make_image, need_docker, own_net, program_of, state_of
+from tests.engine_certificates import Authority, tls_arguments
 from tests.requirements_here import need
 from tests.sshd import wait_for
 from tests.swarm_in_motion import again, set_heartbeat, wait
@@ -27,8 +29,10 @@ from tests.swarm_leftovers import SCRIPT, directory_of, remove_leftovers
 # Seconds. A node that has missed three of them is down: with Swarm's own, not one whose engine got no processor.
 _HEARTBEAT: Final = 5.0
 _QUICK_HEARTBEAT: Final = 1.0
+_REFUSING: Final = Path(__file__).with_name("refusing_registry.py")
 _LONG: Final = 90.0  # s; an election takes up to 20 of them on a machine with nothing else to do
 _NOT_YET: Final = (OSError, docker.errors.DockerException)  # requests' own errors are OSErrors
+_TLS_PORT: Final = 2376
 _OF_EVERY_ENGINE: Final = {"bridge", "host", "none", "ingress", "docker_gwbridge"}
 
 
@@ -56,6 +60,16 @@ class Node:
     def docker(self) -> str:
         return f"unix://{self.socket}"
 
+    @property
+    def over_tls(self) -> str:
+        """The same engine for whoever has ``Swarm.certificates``."""
+        return f"tcp://{self.address}:{_TLS_PORT}"
+
+    @property
+    def over_ssh(self) -> str:
+        """The same, by an sshd of this machine that is called as the node is."""
+        return f"ssh://{self.hostname}{self.socket}"
+
     def get(self, port: int, path: str = "/version") -> str | None:
         """What is answered there over HTTP, without white space at its ends; None when nothing good is."""
         try:
@@ -76,13 +90,16 @@ class Swarm:
     registry: str
     _held: socket.socket = field(repr=False)
     _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict, repr=False)
-    _registry_process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _registries: list[subprocess.Popen[bytes]] = field(
+        default_factory=list, repr=False
+    )  # of this machine; nodes start theirs
     _watchdog: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _clients: dict[int, docker.APIClient] = field(default_factory=dict, repr=False)
     _frozen: set[int] = field(default_factory=set, repr=False)
     _doubtful: set[int] = field(default_factory=set, repr=False)  # nodes that may be no managers
     _booted: set[int] = field(default_factory=set, repr=False)  # nodes whose registry may not answer yet
     _notices_soon: bool = field(default=False, repr=False)
+    _registry: str = ""  # what was done to it: down, frozen
     _pushed: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -94,6 +111,11 @@ class Swarm:
     def nodes_template(self) -> str:
         """Any node's engine, with its hostname for ``{hostname}``. Over SSH the path is the same, on any sshd of this machine."""
         return f"unix://{self.directory}/{{hostname}}/engine.sock"
+
+    @property
+    def certificates(self) -> Path:
+        """With what the engines know, as the fleet file's ``tls`` wants it."""
+        return self.directory / "certificates" / "client"
 
     def api(self, index: int) -> docker.APIClient:
         """The SDK's own client of that node's engine, for what a test prepares and looks at."""
@@ -161,7 +183,11 @@ class Swarm:
     def start(self) -> None:
         """All of it, from nothing; waits until every manager is there."""
         self._run("up")
-        self._registry_process = self._become("registry.log", "registry")
+        authority = Authority(self.directory / "certificates")
+        authority.directory("client")
+        for node in self.nodes:
+            authority.directory(node.hostname, node.address)
+        self._registries = [self._become("registry.log", "registry")]
         for node in self.nodes:
             self._boot(node.index)
         for node in self.nodes:
@@ -178,15 +204,22 @@ class Swarm:
         self.wait_until_whole()
 
     def _registry_answers(self) -> bool:
+        return self._asked_registry() == 200
+
+    def _asked_registry(self) -> int:
         try:
-            return httpx.get(f"http://{self.registry}/v2/", trust_env=False).status_code == 200
+            return httpx.get(f"http://{self.registry}/v2/", trust_env=False).status_code
         except httpx.HTTPError:
-            return False
+            return 0
 
     def _boot(self, index: int) -> None:
         node = self.nodes[index]
         self._booted.add(index)
-        self._processes[index] = self._become(f"{node.hostname}.log", "start", str(index + 1))
+        self._processes[index] = self._become(
+            f"{node.hostname}.log",
+            *("start", str(index + 1)),
+            *tls_arguments(self.directory / "certificates" / node.hostname, node.address, _TLS_PORT),
+        )
 
     def _wait_for_engine(self, index: int) -> None:
         process = self._processes[index]
@@ -331,6 +364,38 @@ class Swarm:
         ready: bool = own["Status"]["State"] == "ready"
         return ready and reachable and said["LocalNodeState"] == "active"
 
+    def stop_registry(self) -> None:
+        """Of the machine, and of every node: nobody listens any more. ``clean`` starts it again."""
+        self._run("registry-down")
+        for process in self._registries:
+            process.wait(timeout=30)
+        self._registries.clear()
+        self._registry = "down"
+
+    def freeze_registry(self) -> None:
+        """The same: connections are taken and nothing is answered. ``clean`` thaws it."""
+        self._run("registry-freeze")
+        self._registry = "frozen"
+
+    def refuse_at_registry(self, status: int) -> None:
+        """Every question is answered with that status of HTTP. ``clean`` brings the registry back."""
+        self.stop_registry()
+        command = (sys.executable, str(_REFUSING), self.registry.rpartition(":")[2], str(status))
+        for number in ("", *(str(node.index + 1) for node in self.nodes)):
+            self._registries.append(self._become("registry.log", "instead", number, *command))
+        wait_for(lambda: self._asked_registry() == status, "the registry refuses")
+
+    def mend_registry(self) -> None:
+        """As at the beginning."""
+        if self._registry == "frozen":
+            self._run("registry-thaw")
+        elif self._registry == "down":
+            self.stop_registry()  # what stands in its place
+            for number in ("", *(str(index + 1) for index in self._processes)):
+                self._registries.append(self._become("registry.log", "registry", *([number] if number else [])))
+        self._registry = ""
+        wait_for(self._registry_answers, "the registry answers")
+
     def set_node(
         self,
         index: int,
@@ -379,6 +444,8 @@ class Swarm:
         for node in self.nodes:
             self._wait_for_engine(node.index)
         self._doubtful.update(self._processes)
+        if self._registry:
+            self.mend_registry()
         in_the_way = "nothing was looked at yet"
 
         def is_clean() -> bool:
@@ -480,13 +547,20 @@ class Swarm:
         try:
             self._run("down")
         finally:
-            for process in (*self._processes.values(), self._registry_process):
-                if process is not None:
-                    process.wait(timeout=30)
-            for of_these in (self._clients, self._processes, self._frozen, self._pushed, self._doubtful, self._booted):
+            for process in (*self._processes.values(), *self._registries):
+                process.wait(timeout=30)
+            for of_these in (
+                self._clients,
+                self._processes,
+                self._frozen,
+                self._pushed,
+                self._doubtful,
+                self._booted,
+                self._registries,
+            ):
                 of_these.clear()
             self._notices_soon = False
-            self._registry_process = None
+            self._registry = ""
 
     def close(self) -> None:
         """Ends all of it."""

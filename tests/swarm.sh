@@ -4,6 +4,8 @@
 #   swarm.sh up DIRECTORY NET COUNT              makes the directory (in memory), the switch and the machine's own cable to it
 #   swarm.sh registry DIRECTORY NET [NUMBER]     becomes the registry, at port 41000 + NET of 127.0.0.1: of the machine, or of a node. All
 #                                                have the same images: an engine, like qd, asks a registry without TLS at that address only
+#   swarm.sh registry-down DIRECTORY NET         ends the registry, and that of every node; registry-freeze, registry-thaw: stops them, lets them go on
+#   swarm.sh instead DIRECTORY NET NUMBER COMMAND…   becomes the command, in the registry's place; NUMBER may be empty
 #   swarm.sh start DIRECTORY NET NUMBER [ARGUMENTS OF dockerd…]   becomes the engine of node-NUMBER (from 1), at 10.NET.0.NUMBER
 #   swarm.sh lose DIRECTORY NET NUMBER           pulls its cable, then ends everything that runs on it; what it has on its disk stays
 #   swarm.sh down DIRECTORY NET                  ends all of it, whatever is left of it, and removes the directory
@@ -11,7 +13,7 @@
 set -u
 PATH=$PATH:/usr/sbin:/sbin
 command=${1:-} directory=${2:-} net=${3:-} number=${4:-}
-[ $# -ge 3 ] || { echo "usage: $0 up|registry|start|lose|down DIRECTORY NET [NUMBER] [ARGUMENT…]" >&2; exit 2; }
+[ $# -ge 3 ] || { echo "usage: $0 up|registry|registry-down|registry-freeze|registry-thaw|instead|start|lose|down DIRECTORY NET [NUMBER] [ARGUMENT…]" >&2; exit 2; }
 name=qdt$net
 switch=$name-switch
 # Where processes are counted: all that a node starts is in a group below one of its own, whatever it does.
@@ -36,6 +38,13 @@ kill_group() {
     return 1
 }
 
+# Sends a signal to every registry.
+signal_registries() {
+    for group in $(find "$counted/$name" -type d -name registry); do
+        for process in $(cat "$group/cgroup.procs"); do kill "$1" "$process" 2>/dev/null; done
+    done
+}
+
 case $command in
 up)
     mkdir -p "$directory" && mount -t tmpfs -o mode=0755 quarterdeck-test "$directory" || exit 1
@@ -56,6 +65,21 @@ registry)
     printf "http: {addr: '127.0.0.1:%s', secret: x}\n" $((41000 + net)) >>"$own"
     [ -z "$number" ] || exec nsenter --net="/run/netns/$name-$number" docker-registry serve "$own"
     exec docker-registry serve "$own"
+    ;;
+registry-down)
+    signal_registries -KILL
+    ;;
+registry-freeze)
+    signal_registries -STOP
+    ;;
+registry-thaw)
+    signal_registries -CONT
+    ;;
+instead)
+    enter "${number:+node-$number/}registry"
+    shift 4
+    [ -z "$number" ] || exec nsenter --net="/run/netns/$name-$number" "$@"
+    exec "$@"
     ;;
 start)
     shift 4
@@ -105,7 +129,7 @@ down)
     [ ! -e "$directory" ]
     ;;
 *)
-    echo "usage: $0 up|registry|start|lose|down DIRECTORY NET [NUMBER] [ARGUMENT…]" >&2
+    echo "usage: $0 up|registry|registry-down|registry-freeze|registry-thaw|instead|start|lose|down DIRECTORY NET [NUMBER] [ARGUMENT…]" >&2
     exit 2
     ;;
 esac

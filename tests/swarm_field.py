@@ -13,7 +13,7 @@ from quarterdeck.backends.hosts.swarm.connection import SwarmConnection
 from quarterdeck.config.container import ContainerSpec, Deploy, PublishedPort
 from quarterdeck.config.model import Health, Host, HttpCheck, Runner, SecretReference
 from quarterdeck.config.release import Release, ResolvedArtifact, SecretRecord
-from tests.sshd import free_range
+from tests.sshd import SshdFleet, free_range
 from tests.swarm import Swarm
 from tests.swarm_in_motion import tasks_of
 
@@ -23,8 +23,9 @@ SHOWN = Health(
 """Asks for the version that a release is of. Once is enough for an observer, so an answer has the time that a busy machine takes for it."""
 
 
-def backend() -> SwarmBackend:
-    ssh = SshBackend()
+def backend(ways: SshdFleet | None = None) -> SwarmBackend:
+    """``ways``: whose ssh_config is gone by."""
+    ssh = SshBackend() if ways is None else SshBackend([ways.ssh_config], [ways.known_hosts])
     docker = DockerBackend(lambda: ssh)
     return SwarmBackend(lambda: docker, fleet="test")
 
@@ -32,6 +33,12 @@ def backend() -> SwarmBackend:
 async def connect(swarm: Swarm, name: str = "swarm", managers: Sequence[str] = ()) -> SwarmConnection:
     host = Host(name, swarm=tuple(managers or swarm.managers), nodes=swarm.nodes_template)
     return await backend().connect(host)
+
+
+def over_ssh(swarm: Swarm) -> Host:
+    """By sshds that are called as the nodes are."""
+    addresses = tuple(node.over_ssh for node in swarm.nodes)
+    return Host("swarm", swarm=addresses, nodes=f"ssh://{{hostname}}{swarm.directory}/{{hostname}}/engine.sock")
 
 
 @dataclass

@@ -39,6 +39,7 @@ class SwarmFleet(Driver):
     placed: dict[str, Any] = field(default_factory=dict)  # likewise, of its container's deploy
     container: dict[str, Any] = field(default_factory=dict)  # likewise
     environment: dict[str, Any] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)  # keys of the host, such as another way to it
     top: dict[str, Any] = field(default_factory=dict)  # keys of the file
     longest = 240.0  # without an annotation: it is the class's
 
@@ -53,7 +54,7 @@ class SwarmFleet(Driver):
         body = {
             "fleet": "harbour",
             "state": str(self.state),
-            "hosts": {"harbour": {"swarm": self.swarm.managers, "nodes": self.swarm.nodes_template}},
+            "hosts": {"harbour": {"swarm": self.swarm.managers, "nodes": self.swarm.nodes_template, **self.host}},
             "environments": {"staging": {"hosts": ["harbour"], **self.environment}},
             "services": {
                 "web": {

@@ -133,6 +133,21 @@ class Hosts:
         async with self._engine(host) as engine:
             return engine.engine_version, await lacking(engine, specs)
 
+    async def without_a_place(self, host: Host, specs: "Sequence[ContainerSpec]") -> "list[tuple[str, str] | None]":
+        """Of a swarm: of each of ``specs`` why its nodes don't take it, and what to do; None where nothing is known to be in the way."""
+        from quarterdeck.backends.hosts.swarm import externals as of_swarm
+
+        async with self._managers(host) as managers:
+            return await of_swarm.without_a_place(managers, specs)
+
+    async def unreached_nodes(self, host: Host) -> list[tuple[str, str]]:
+        """Of a swarm: hostnames of nodes that are there and whose engines are not reached, each with the reason."""
+        connection = await self.swarm().connect(host, deadline=_ENGINE)
+        try:
+            return await connection.unreached_nodes()
+        finally:
+            await connection.close()
+
     async def make_on_engine(self, host: Host, kind: str, name: str) -> None:
         """A ``network`` or a ``volume`` as `docker network create NAME` makes it; of a swarm an overlay network."""
         if host.swarm:

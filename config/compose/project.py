@@ -10,7 +10,13 @@ import msgspec
 from quarterdeck.config.compose import declarations
 from quarterdeck.config.compose.expansion import Expansion
 from quarterdeck.config.compose.keys import IMAGE, SERVICE, TOP_LEVEL, TOP_LEVEL_REFUSED
-from quarterdeck.config.compose.refusals import LEAVE_OUT, NOT_ON_ENGINES
+from quarterdeck.config.compose.refusals import (
+    LEAVE_OUT,
+    NOT_ON_ENGINES,
+    NOT_ON_SWARMS,
+    RunsOn,
+    taken_back_by_swarm,
+)
 from quarterdeck.config.compose.relative import rooted
 from quarterdeck.config.compose.scalars import PROJECT, project_name
 from quarterdeck.config.compose.shapes import NamedMap
@@ -159,13 +165,17 @@ class Project(msgspec.Struct):
         """The service ``name`` as it is written, its merge keys spread."""
         return self.expansion.merged(self._section("services")[name][1])
 
-    def unsupported(self, name: str) -> dict[str, str]:
-        """What of the service ``name`` can't be had on an engine, with the reason: what `without` has to name there."""
-        found: dict[str, str] = {}
-        self._find_unsupported(self.merged_service(name), SERVICE, "", found)
+    def unsupported(self, name: str, runs_on: RunsOn = RunsOn.ENGINES) -> dict[str, str]:
+        """What of the service ``name`` can't be had on an engine, or on a swarm, with the reason: what `without` has to name there."""
+        service = self.merged_service(name)
+        swarm = runs_on is RunsOn.SWARMS
+        found: dict[str, str] = taken_back_by_swarm(service) if swarm else {}
+        self._find_unsupported(service, SERVICE, "", NOT_ON_SWARMS if swarm else NOT_ON_ENGINES, found)
         return found
 
-    def _find_unsupported(self, node: Node, keys: Keys, above: str, found: dict[str, str]) -> None:
+    def _find_unsupported(
+        self, node: Node, keys: Keys, above: str, not_there: Mapping[str, str], found: dict[str, str]
+    ) -> None:
         spread = self.expansion.merged(node)
         for name, entry in spread.entries.items() if isinstance(spread, MappingNode) else ():
             key = keys.by_name.get(name)
@@ -173,10 +183,10 @@ class Project(msgspec.Struct):
                 continue
             if key is None:
                 found[above + name] = keys.refused.get(name, "is not known")
-            elif above + name in NOT_ON_ENGINES:
-                found[above + name] = NOT_ON_ENGINES[above + name]
+            elif above + name in not_there:
+                found[above + name] = not_there[above + name]
             elif isinstance(key.shape, Keys):
-                self._find_unsupported(entry.value, key.shape, f"{above}{name}.", found)
+                self._find_unsupported(entry.value, key.shape, f"{above}{name}.", not_there, found)
 
     def _unsupported(self, key: ScalarNode, path: str, keys: Keys) -> None:
         why = keys.refused.get(key.text)

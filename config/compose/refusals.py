@@ -81,12 +81,46 @@ NOT_ON_SWARMS: Mapping[str, str] = {
     "userns_mode": _OF_THE_NODES,
     "uts": _TASK,
 }
+# Said by whoever deploys with `docker stack deploy`: Compose itself passes it over on an engine.
+_SAYS_A_SWARM = (
+    "deploy.endpoint_mode",
+    "deploy.labels",
+    "deploy.placement",
+    "deploy.rollback_config",
+    *(
+        f"deploy.update_config.{key}"
+        for key in ("delay", "failure_action", "max_failure_ratio", "monitor", "parallelism")
+    ),
+)
+_FAILURE_ACTIONS = ("deploy.update_config.failure_action", "deploy.rollback_config.failure_action")
+_TAKEN_BACK = (
+    "Quarterdeck takes a release back by itself, on all hosts and with its hooks: write `pause`, and see `rollback`"
+)
 LEAVE_OUT = "; nothing is ignored: to leave it out, name it in `without` of the fleet file"
 
 
 def not_on_engines(service: Node) -> dict[str, str]:
     """Those keys of a service that is written so which no engine has, and why; by their names from the service on."""
     return {path: why for path, why in NOT_ON_ENGINES.items() if _written(service, path) is not None}
+
+
+def says_a_swarm(service: Node) -> str:
+    """The first key of a service that is written so which only a swarm goes by; empty: none."""
+    mode = _written(service, "deploy.mode")
+    if mode is not None and isinstance(mode.value, ScalarNode) and mode.value.text == "global":
+        return "deploy.mode: global"
+    return next((path for path in _SAYS_A_SWARM if _written(service, path) is not None), "")
+
+
+def taken_back_by_swarm(service: Node) -> dict[str, str]:
+    """Where a service that is written so lets a swarm take a release back by itself, and why that can't be."""
+    return {
+        path: _TAKEN_BACK
+        for path in _FAILURE_ACTIONS
+        if (entry := _written(service, path)) is not None
+        and isinstance(entry.value, ScalarNode)
+        and entry.value.text == "rollback"
+    }
 
 
 def check(service: Fields, runs_on: RunsOn, *, pointed: bool, problems: Problems) -> None:
@@ -154,10 +188,9 @@ class _Swarm:
                 )
         for node, mount in self._members("volumes"):
             self._mount(node, mount)
-        for part in ("update_config", "rollback_config"):
-            entry = _written(self.service.node, f"deploy.{part}.failure_action")
-            if entry is not None and isinstance(entry.value, ScalarNode) and entry.value.text == "rollback":
-                words = "Quarterdeck takes a release back by itself, on all hosts and with its hooks: write `pause`, and see `rollback`"
+        for path, words in taken_back_by_swarm(self.service.node).items():
+            entry = _written(self.service.node, path)
+            if entry is not None:
                 self.problems.add(entry.value, words)
 
     def _mount(self, node: Node, placed: Placed) -> None:

@@ -26,17 +26,21 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class FoundHost(msgspec.Struct, frozen=True):
-    """``ssh`` or ``docker`` as the fleet file has them, the other one empty."""
+    """``ssh``, ``docker`` or ``swarm`` as the fleet file has them, the other ones empty. ``says_swarm``: whoever made it meant a Swarm's
+    manager."""
 
     name: str
     ssh: str = ""
     docker: str = ""
+    swarm: tuple[str, ...] = ()
     comment: str = ""
+    says_swarm: bool = False
 
 
 class FoundService(msgspec.Struct, frozen=True):
     """``keys`` are those of the fleet file, as text, lists and mappings, ``Told`` where a comment belongs behind one. ``to_do``
-    is what a person must fill in. ``environments`` are the only ones where it runs; None: everywhere."""
+    is what a person must fill in. ``environments`` are the only ones where it runs; None: everywhere. ``says_swarm``: by which key it is
+    described for a Swarm; empty: by none."""
 
     name: str
     source: str
@@ -44,6 +48,7 @@ class FoundService(msgspec.Struct, frozen=True):
     comment: str = ""
     to_do: tuple[str, ...] = ()
     environments: tuple[str, ...] | None = None
+    says_swarm: str = ""
 
     @property
     def is_container(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from quarterdeck.config.compose.project import ComposeFiles, Project
+from quarterdeck.config.compose.refusals import RunsOn, says_a_swarm
 from quarterdeck.config.compose.scalars import NAME
 from quarterdeck.config.compose.service import make
 from quarterdeck.config.first_file.draft import (
@@ -29,6 +30,10 @@ from quarterdeck.config.scalars import IMAGE, VARIABLE, Unfit, image_repository
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")  # in Compose's order
 _KEY = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 _ONE_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?:[:?+-][^{}]*)?\}|\$([A-Za-z_][A-Za-z0-9_]*)")
+_LEFT_OUT = {
+    RunsOn.ENGINES: "left out knowingly: a host alone can't have it",
+    RunsOn.SWARMS: "left out knowingly: a Swarm can't have it",
+}
 OVERRIDES = ("override.yaml", "override.yml")
 
 
@@ -43,8 +48,11 @@ def read_compose(path: Path, beside: Path) -> Draft:
     waiting: list[Waiting] = []
     left: list[Said] = []
     secrets: list[FoundSecret] = []
+    runs_on = RunsOn.SWARMS if any(_says_a_swarm(project, name) for name in project.service_names()) else RunsOn.ENGINES
     for name in project.service_names():
-        one = _Service(path, beside, name, {service.name for service in (*found, *(one.service for one in waiting))})
+        one = _Service(
+            path, beside, name, runs_on, {service.name for service in (*found, *(one.service for one in waiting))}
+        )
         one.read()
         left += one.left
         secrets += one.secrets
@@ -66,6 +74,10 @@ def read_compose(path: Path, beside: Path) -> Draft:
     )
 
 
+def _says_a_swarm(project: Project, name: str) -> str:
+    return says_a_swarm(project.merged_service(name))
+
+
 def _overrides(path: Path) -> list[Path]:
     stem = path.name.rpartition(".")[0]
     return [other for end in OVERRIDES if (other := path.parent / f"{stem}.{end}").is_file()]
@@ -82,6 +94,7 @@ class _Service(msgspec.Struct):
     path: Path
     beside: Path
     name: str
+    runs_on: RunsOn  # what the whole file is for
     taken: set[str]
     service: FoundService | None = None
     why: list[str] = msgspec.field(default_factory=list)
@@ -108,7 +121,7 @@ class _Service(msgspec.Struct):
         if not re.fullmatch(NAME, self.name):
             self.left.append(Said(self.source, "the service", "its name can't be said in a fleet file"))
             return
-        unsupported = project.unsupported(self.name)
+        unsupported = project.unsupported(self.name, self.runs_on)
         without = [key for key in unsupported if _KEY.fullmatch(key)]
         self.left += [Said(self.source, key, why) for key, why in unsupported.items()]
         if "build" in written.entries:
@@ -122,7 +135,13 @@ class _Service(msgspec.Struct):
         keys, to_do = self._keys(project, problems, image, without, directory)
         if relative:
             to_do.append(f"{', '.join(relative)} are looked for below {directory} on the hosts: put them there")
-        self.service = FoundService(free_name(self.name, self.taken, "service"), self.source, keys, to_do=tuple(to_do))
+        self.service = FoundService(
+            free_name(self.name, self.taken, "service"),
+            self.source,
+            keys,
+            to_do=tuple(to_do),
+            says_swarm=_says_a_swarm(project, self.name),
+        )
         self.why += [without_secrets(problem.message) for problem in problems.found.values()]
 
     def _keys(
@@ -136,11 +155,11 @@ class _Service(msgspec.Struct):
             pointer["without"] = without
         place = ScalarNode(Source(self.path, self.path.parent), 1, 1, self.name, True)
         fields = project.service(place, self.name, dict.fromkeys(without, place), directory)
-        container: object = Told(pointer, "left out knowingly: a host alone can't have it") if without else pointer
+        container: object = Told(pointer, _LEFT_OUT[self.runs_on]) if without else pointer
         keys: dict[str, object] = {"artifact": Told({"image": image}, "the version is the tag"), "container": container}
         to_do: list[str] = []
         if fields is not None:
-            made = make(fields, self.name, project, problems)
+            made = make(fields, self.name, project, problems, runs_on=self.runs_on)
             references = self._references(project, made.env)
             references |= {name: {"env": _variable(name)} for name in made.needed if name not in references}
             for name in made.needed:

@@ -17,12 +17,12 @@ def read_contexts(directory: Path) -> Draft:
     left: list[Said] = []
     found: dict[str, FoundHost] = {}
     for path in sorted((directory / "contexts" / "meta").glob("*/meta.json")):
-        name, address, refused = _read(path)
+        name, address, swarm, refused = _read(path)
         if refused:
             left.append(Said(str(path), f"context {name}" if name else "the context", refused))
             continue
         host = free_name(name, found)
-        found[host] = FoundHost(host, docker=f"context://{name}", comment=address)
+        found[host] = FoundHost(host, docker=f"context://{name}", comment=address, says_swarm=swarm)
     if not found:
         more = "; ".join(f"{said.what}: {said.why}" for said in left)
         raise CannotBegin(
@@ -32,20 +32,22 @@ def read_contexts(directory: Path) -> Draft:
     return Draft(origins=("Docker's contexts",), hosts=tuple(found.values()), left=tuple(left))
 
 
-def _read(path: Path) -> tuple[str, str, str]:
-    """Name, address, and why it is not taken over."""
+def _read(path: Path) -> tuple[str, str, bool, str]:
+    """Name, address, whether stacks go to a Swarm there (written by Docker before 23), and why it is not taken over."""
     data = read_bytes(path, LARGEST)
     if isinstance(data, str):
-        return "", "", data
+        return "", "", False, data
     try:
         meta = json.loads(data)
         name, address = meta["Name"], meta["Endpoints"]["docker"]["Host"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return "", "", "it is not as Docker writes it, or has no endpoint of an engine"
+        return "", "", False, "it is not as Docker writes it, or has no endpoint of an engine"
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        return "", "", "its name can't be said in a fleet file"
+        return "", "", False, "its name can't be said in a fleet file"
     if not isinstance(address, str) or not address:
-        return name, "", "it names no engine; Docker's own default is unix:///var/run/docker.sock"
+        return name, "", False, "it names no engine; Docker's own default is unix:///var/run/docker.sock"
     if address.startswith(("npipe:", "fd:")):
-        return name, "", f"{address.partition(':')[0]}: is not reached by Quarterdeck"
-    return name, re.sub(r"//[^@/]*:[^@/]*@", "//…@", address), ""
+        return name, "", False, f"{address.partition(':')[0]}: is not reached by Quarterdeck"
+    known = meta.get("Metadata")
+    swarm = isinstance(known, dict) and known.get("StackOrchestrator") == "swarm"
+    return name, re.sub(r"//[^@/]*:[^@/]*@", "//…@", address), swarm, ""

@@ -27,7 +27,7 @@ def joined(drafts: Sequence[Draft], wishes: Wishes, directory_name: str) -> Draf
     left = [said for draft in drafts for said in draft.left]
     hosts, renamed = _hosts(drafts, wishes)
     services, waiting = _services(drafts, left)
-    containers = any(service.is_container for service in (*services, *(one.service for one in waiting)))
+    containers = any(service.is_container for service in _described(services, waiting))
     if not hosts and containers:
         hosts = [HERE]
         assumed.append("the only host is the Docker engine of this machine, as no source names another: write yours")
@@ -37,6 +37,18 @@ def joined(drafts: Sequence[Draft], wishes: Wishes, directory_name: str) -> Draf
     if containers and not any(host.docker for host in hosts):
         hosts = [msgspec.structs.replace(host, ssh="", docker=f"ssh://{host.ssh}") for host in hosts]
         assumed.append("the services are containers, so the hosts are reached as Docker engines, over SSH")
+    said = next((f"{one.source}: {one.says_swarm}" for one in _described(services, waiting) if one.says_swarm), "")
+    stacks = [host.name for host in hosts if host.says_swarm]
+    if containers and said:
+        hosts = _as_swarm(hosts, assumed, said, apart=any(draft.environments for draft in drafts))
+    elif containers and stacks:
+        assumed.append(
+            f"{', '.join(stacks)}: an engine, as no service is described for a Swarm, though the context says that stacks go to one; "
+            "for the whole Swarm write swarm: in the place of docker:"
+        )
+    elif stacks:
+        hosts = [_manager(host) if host.says_swarm else host for host in hosts]
+        assumed.append(f"{', '.join(stacks)}: a manager of a Swarm, as the context says that stacks go to one")
     environments = _environments(drafts, hosts, renamed, wishes, assumed)
     to_do: list[str] = [sentence for draft in drafts for sentence in draft.to_do]
     if not services and not waiting:
@@ -65,6 +77,30 @@ def joined(drafts: Sequence[Draft], wishes: Wishes, directory_name: str) -> Draf
         to_do=tuple(to_do),
         waiting=tuple(waiting),
     )
+
+
+def _described(services: Sequence[FoundService], waiting: Sequence[Waiting]) -> list[FoundService]:
+    return [*services, *(one.service for one in waiting)]
+
+
+def _as_swarm(hosts: Sequence[FoundHost], assumed: list[str], said: str, *, apart: bool) -> list[FoundHost]:
+    """The engines as managers of one Swarm, which is one host; ``apart``: each of a Swarm of its own, as they are in environments.
+    ``said``: what is described for a Swarm."""
+    engines = [host for host in hosts if host.docker]
+    if apart or len(engines) == 1:
+        which = ", ".join(host.name for host in engines)
+        assumed.append(f"{which}: {'each a' if len(engines) > 1 else 'a'} manager of a Swarm ({said})")
+        return [_manager(host) if host.docker else host for host in hosts]
+    rest = [host for host in hosts if not host.docker]
+    name = free_name("swarm", {host.name for host in rest})
+    assumed.append(
+        f"the engines are the managers of one Swarm, which is one host ({said}): leave out those that are none"
+    )
+    return [*rest, FoundHost(name, swarm=tuple(host.docker for host in engines), comment="its managers, asked in turn")]
+
+
+def _manager(host: FoundHost) -> FoundHost:
+    return msgspec.structs.replace(host, docker="", swarm=(host.docker,))
 
 
 def _hosts(drafts: Sequence[Draft], wishes: Wishes) -> tuple[list[FoundHost], list[Mapping[str, str]]]:

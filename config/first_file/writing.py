@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from quarterdeck.config.first_file.draft import Draft, FoundService, Told, Waiting
+from quarterdeck.config.first_file.draft import Draft, FoundHost, FoundService, Told, Waiting
 from quarterdeck.config.first_file.yaml_text import block, comment_lines, flow, scalar, with_comment
 
 MARK = "TO DO:"
@@ -34,12 +34,18 @@ def _hosts(draft: Draft) -> list[str]:
     lines = ["hosts:"]
     widest = max((len(host.name) for host in draft.hosts), default=0)
     for host in draft.hosts:
-        address = {"ssh": host.ssh} if host.ssh else {"docker": host.docker}
+        address = (
+            {"ssh": host.ssh} if host.ssh else {"docker": host.docker} if host.docker else {"swarm": _managers(host)}
+        )
         head = f"  {scalar(host.name)}:{' ' * (min(widest, 20) - len(host.name))} {flow(address)}"
         # The comment is somebody else's text: none of it may end the line.
         comment = "".join(comment_lines(host.comment)[:1]).removeprefix("# ")
         lines.append(with_comment(head, comment))
     return lines
+
+
+def _managers(host: FoundHost) -> str | list[str]:
+    return host.swarm[0] if len(host.swarm) == 1 else list(host.swarm)
 
 
 def _environments(draft: Draft) -> list[str]:

@@ -260,12 +260,34 @@ async def _look_at_engine(
         )
         for kind, name in lacking
     )
+    if host.swarm:
+        needs += tuple(await _without_a_place(backend, host, targets))
+        found += [
+            Finding(
+                host.name,
+                Verdict.WARN,
+                f"the engine of the node {name} is not reached: {why}",
+                "commands in its containers (qd exec, health: {command: …}) and figures need it: see the host's nodes",
+            )
+            for name, why in await backend.unreached_nodes(host)
+        ]
     return HostNeeds(
         host.name,
         needs,
         tuple(one for one in found if one.verdict is not Verdict.OK),
         f"Docker {'Swarm, a manager with ' if host.swarm else ''}engine {version}",
     )
+
+
+async def _without_a_place(backend: "Hosts", host: Host, targets: Sequence[Target]) -> list[Need]:
+    """Services of a Swarm that its nodes would not take: labels that are missing, for instance."""
+    placed = [(target.name, target.container) for target in targets if target.container is not None]
+    found = await backend.without_a_place(host, [spec for _, spec in placed])
+    return [
+        Need(f"{name} has no place: {one[0]}; {one[1]}", By.PERSON, target=name)
+        for (name, _), one in zip(placed, found, strict=True)
+        if one is not None
+    ]
 
 
 async def prepare(

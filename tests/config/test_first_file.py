@@ -199,7 +199,7 @@ def test_a_compose_service_is_pointed_at_and_its_secrets_become_references(
         "      - DB_PASSWORD=${PGPASSWORD}\n"
         "      - LOG_LEVEL=info\n"
         "    depends_on: [db]\n"
-        "    deploy: {placement: {constraints: [node.role == manager]}, resources: {limits: {memory: 1g}}}\n"
+        "    deploy: {restart_policy: {window: 5s}, resources: {limits: {memory: 1g}}}\n"
         "    volumes: [./conf:/etc/api]\n"
         "    secrets: [signing]\n"
         "  tool: {build: ./tool}\n"
@@ -221,7 +221,7 @@ def test_a_compose_service_is_pointed_at_and_its_secrets_become_references(
     }
     assert SECRET not in repr(target)
     assert target.env == {"LOG": "info", "LOG_LEVEL": "info"}
-    assert "without: [depends_on, deploy.placement]" in text
+    assert "without: [depends_on, deploy.restart_policy.window]" in text
     left = {(said.source, said.what) for said in draft.left}
     assert ("compose.yaml: api", "depends_on") in left
     assert ("compose.yaml: api", "build") in left
@@ -309,6 +309,66 @@ def test_docker_contexts_become_hosts(tmp_path: Path) -> None:
     assert not draft.waiting
     with pytest.raises(CannotBegin, match="no Docker context"):
         read_contexts(tmp_path / "nothing")
+
+
+STACK = """services:
+  web:
+    image: registry.example.com/web:1
+    container_name: web
+    ports: [{target: 80, published: "8000", mode: host}]
+    deploy:
+      replicas: 3
+      placement: {constraints: [node.labels.zone == a]}
+      update_config: {parallelism: 2, failure_action: rollback}
+  agent:
+    image: registry.example.com/agent:1
+    deploy: {mode: global}
+"""
+
+
+def test_a_stack_for_a_swarm_becomes_a_fleet_on_a_swarm(tmp_path: Path) -> None:
+    """Its placement, replicas and pace are kept, which no engine would take; what no Swarm takes is left out by name."""
+    (tmp_path / "compose.yaml").write_text(STACK)
+    stack = read(Origin("compose", tmp_path / "compose.yaml"), tmp_path)
+    draft, text, fleet = made_of(stack, directory=tmp_path)
+    assert fleet.hosts["here"].swarm == ("unix:///var/run/docker.sock",)
+    assert not draft.waiting
+    web, agent = (fleet.targets[f"production/{name}"].container for name in ("web", "agent"))
+    assert web is not None
+    assert web.deploy is not None
+    assert (web.deploy.replicas, web.deploy.constraints) == (3, ("node.labels.zone == a",))
+    assert web.deploy.update is not None
+    assert web.deploy.update.parallelism == 2
+    assert agent is not None
+    assert agent.deploy is not None
+    assert agent.deploy.mode == "global"
+    assert "without: [deploy.update_config.failure_action, container_name]" in text
+    assert "a Swarm can't have it" in text
+    assert "here: a manager of a Swarm (compose.yaml: web: deploy.placement)" in draft.assumed
+
+
+def test_several_engines_are_the_managers_of_the_swarm_that_a_stack_is_for(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(STACK)
+    (tmp_path / "config").write_text("Host a\nHost b\n")
+    stack = read(Origin("compose", tmp_path / "compose.yaml"), tmp_path)
+    draft, _, fleet = made_of(read_ssh_config(tmp_path / "config"), stack, directory=tmp_path)
+    assert {name: host.swarm for name, host in fleet.hosts.items()} == {"swarm": ("ssh://a", "ssh://b")}
+    assert [host.name for host in fleet.targets["production/web"].hosts] == ["swarm"]
+    assert any("leave out those that are none" in one for one in draft.assumed)
+
+
+def test_a_context_for_stacks_is_a_swarm_unless_what_runs_there_is_described_for_an_engine(tmp_path: Path) -> None:
+    endpoint = {"docker": {"Host": "ssh://deploy@10.0.0.1", "SkipTLSVerify": False}}
+    context(tmp_path, "1", {"Name": "prod", "Metadata": {"StackOrchestrator": "swarm"}, "Endpoints": endpoint})
+    context(tmp_path, "2", {"Name": "dev", "Metadata": {"StackOrchestrator": "kubernetes"}, "Endpoints": endpoint})
+    found = read_contexts(tmp_path)
+    assert {host.name: host.says_swarm for host in found.hosts} == {"prod": True, "dev": False}
+    alone = joined([found], Wishes(), "x")
+    assert {host.name: host.swarm for host in alone.hosts} == {"prod": ("context://prod",), "dev": ()}
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: nginx}}\n")
+    beside = joined([found, read(Origin("compose", tmp_path / "compose.yaml"), tmp_path)], Wishes(), "x")
+    assert {host.docker for host in beside.hosts} == {"context://prod", "context://dev"}
+    assert any("swarm: in the place of docker:" in one for one in beside.assumed)
 
 
 def test_hosts_that_are_not_there_can_not_be_chosen(tmp_path: Path) -> None:

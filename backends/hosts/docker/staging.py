@@ -76,9 +76,15 @@ async def _pull(gate: Gate, release: Release, platform: str, auth: Auth) -> Body
     return image
 
 
+def registry_of(location: str) -> str:
+    """Of an image's location, as Docker understands it."""
+    first, slash, _ = location.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
+
+
 def pull_error(gate: Operation[Any], release: Release, said: str) -> BackendError:
     location = release.artifact.location
-    registry = location.partition("/")[0] if "." in location.partition("/")[0] else "docker.io"
+    registry = registry_of(location)
     text = said.lower()
     if "no space left" in text or "disk quota" in text:
         return NoSpace(gate.host, gate.words, said, left=_LEFT, advice="make room on the engine's disk")

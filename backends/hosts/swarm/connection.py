@@ -247,6 +247,10 @@ class SwarmConnection:
         """Of the manager's machine, as far as anybody tells."""
         return await self._managers.engine.vitals(deadline=deadline)
 
+    async def unreached_nodes(self, *, deadline: float = 20.0) -> list[tuple[str, str]]:
+        """See ``Nodes.unreached``."""
+        return await self._nodes.unreached("look at its nodes", deadline=deadline)
+
     def logs(
         self, logs: Logs, release: Release, *, lines: int = 100, follow: bool = False
     ) -> AsyncGenerator[LogLine, None]:

@@ -1,11 +1,13 @@
-"""Networks that services need and nobody but the operator makes."""
+"""What services need and nobody but the operator makes: networks, and nodes that fit them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.calls import Body
+from quarterdeck.backends.hosts.swarm.looking import list_nodes
 from quarterdeck.backends.hosts.swarm.managers import Managers
+from quarterdeck.backends.hosts.swarm.placement import obstacle
 from quarterdeck.config.container import ContainerSpec
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ async def lacking(managers: Managers, specs: Sequence[ContainerSpec]) -> list[tu
     there = {str(one["Name"]) for one in listed if one.get("Scope") == "swarm"}
     wanted = {network.name for spec in specs if not spec.network_mode for network in spec.networks if network.external}
     return [("network", name) for name in sorted(wanted - there)]
+
+
+async def without_a_place(managers: Managers, specs: Sequence[ContainerSpec]) -> list[tuple[str, str] | None]:
+    """Of each why no node takes all of its tasks, and what to do; None: nothing is known to be in the way."""
+    nodes = await list_nodes(managers, "look at its nodes", deadline=_ASKING)
+    return [obstacle(spec, nodes) for spec in specs]
 
 
 async def make(managers: Managers, name: str) -> None:

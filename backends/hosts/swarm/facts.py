@@ -7,11 +7,13 @@ from quarterdeck.backends.hosts.contract import KeptRelease, SwarmNode, SwarmTas
 from quarterdeck.backends.hosts.docker.facts import is_sound
 from quarterdeck.backends.hosts.docker.finishing import remembered
 from quarterdeck.backends.hosts.docker.names import FLEET, TARGET
+from quarterdeck.backends.hosts.docker.staging import registry_of
 from quarterdeck.backends.hosts.swarm import names, spec
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_services, look
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
-from quarterdeck.backends.hosts.swarm.registries import NOT_ASKED, Registries
+from quarterdeck.backends.hosts.swarm.placement import misfit
+from quarterdeck.backends.hosts.swarm.registries import NOT_ASKED, Answer, Registries
 from quarterdeck.backends.hosts.swarm.templates import made_as, plain
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release, release_from_json
@@ -86,7 +88,7 @@ async def facts_of(
         good=seen.state.good,
         bad=seen.state.bad,
         free_bytes=None,
-        drift=(*changed, *gone, *([foreign] if foreign else ()), *around(listed, seen)),
+        drift=(*changed, *gone, *([foreign] if foreign else ()), *around(listed, seen), *_silent(there)),
         as_started=not changed,
         left=tuple(one.name for one in seen.aside),
         fleet=live.labels.get(FLEET, "") if live is not None else "",
@@ -95,6 +97,14 @@ async def facts_of(
         ),
         nodes=tuple(SwarmNode(one.hostname, one.state, one.availability, one.manager, one.leader) for one in listed),
     )
+
+
+def _silent(there: Mapping[str, Answer]) -> list[str]:
+    """Registries of which nobody can tell whether they still have what is kept."""
+    registries = sorted(
+        {registry_of(location) for location, found in there.items() if found.time and found.has is None}
+    )
+    return [f"the registry {one} does not answer: whether images can be fetched is not known" for one in registries]
 
 
 def _release_in(id: str, manifest: Mapping[str, Any] | None) -> Release | None:
@@ -129,11 +139,12 @@ def drift_of(seen: Seen, nodes: Sequence[Node]) -> list[str]:
         found.append(f"the service {live.name} is not the one that was started: somebody has made it anew")
     elif started and started.get("at") != made_as(live.spec):
         found.append(f"the service {live.name} was changed, not by qd: {_difference(seen, live)}")
+    hosts = {one.id: one for one in nodes}
     found += _tasks_of(seen, live)
+    found += _misplaced(seen, live, hosts)
     for one in seen.services:
         if one.id != live.id and not one.is_stopped:
             found.append(f"{one.name} ({one.release}) runs as well")
-    hosts = {one.id: one for one in nodes}
     wanted = {live.release, *(one.release for one in seen.services if not one.is_stopped)}
     for task in seen.tasks:
         node = hosts.get(task.node)
@@ -152,14 +163,29 @@ def _tasks_of(seen: Seen, live: Service) -> list[str]:
     wanted = [one for one in seen.of(live) if one.is_wanted and is_of(one, live)]
     running = [one for one in wanted if one.runs]
     found: list[str] = []
-    if not live.is_global and live.release == seen.current and len(running) < live.replicas:
+    due = len(wanted) if live.is_global else live.replicas
+    if live.is_global and not live.is_stopped and not wanted:
+        found.append(f"{live.name} has no task: no node fits, or none takes tasks")
+    elif live.release == seen.current and len(running) < due:
         waiting = next((one for one in wanted if not one.runs), None)
         why = f": one is {waiting.state}" + (f", {clean(waiting.said)}" if waiting.said else "") if waiting else ""
-        found.append(f"{len(running)} of {live.replicas} tasks of {live.name} run{why}")
+        found.append(f"{len(running)} of {due} tasks of {live.name} run{why}")
     if live.update == "paused":
         found.append(f"Swarm has paused an update of {live.name}: {clean(live.update_said)}")
     if live.update.startswith("rollback"):
         found.append(f"Swarm itself has begun to take {live.name} back ({live.update.replace('_', ' ')})")
+    return found
+
+
+def _misplaced(seen: Seen, live: Service, hosts: Mapping[str, Node]) -> list[str]:
+    """Where a node's labels were changed Swarm moves its tasks, but for those of a node that is paused."""
+    constraints: Sequence[str] = (live.template.get("Placement") or {}).get("Constraints") or ()
+    found: list[str] = []
+    for task in seen.of(live):
+        node = hosts.get(task.node)
+        unmet = misfit(node, constraints) if node is not None and task.runs and task.is_wanted else ""
+        if node is not None and unmet:
+            found.append(f"a task of {task.release} runs on {node.hostname}, which does not fulfil {unmet}")
     return found
 
 

@@ -86,12 +86,44 @@ class Nodes:
             if not node.is_ready:
                 raise Unreachable(self._managers.host, action, f"its node {node.hostname} is {node.state}")
             try:
-                engine = await self._opening(address, _OPENING)
+                engine = await self._open(node, address, action)
             except BackendError as error:
                 self._failed[node.id] = time.monotonic(), error
                 raise
             self._engines[node.id] = engine
             return engine
+
+    async def _open(self, node: Node, address: str, action: str) -> "Engine":
+        """Raises ``Unreachable`` also where another node's engine listens there: it knows nothing of this one's tasks."""
+        engine = await self._opening(address, _OPENING)
+        try:
+            info = await engine.call(action, lambda client: client.info(), deadline=_OPENING)
+            if str((info.get("Swarm") or {}).get("NodeID", "")) == node.id:
+                return engine
+            raise Unreachable(
+                self._managers.host,
+                action,
+                f"{address} is the engine of {info.get('Name') or 'another machine'}, not of its node {node.hostname}",
+                left="Nothing was asked of it",
+                advice="correct the host's nodes: {address} and {hostname} in it are those of each node",
+            )
+        except BaseException:
+            await engine.close()
+            raise
+
+    async def unreached(self, action: str, *, deadline: float) -> list[tuple[str, str]]:
+        """Hostnames of the nodes that are there and whose engines are not reached, each with the reason."""
+        listed = [one for one in await self.all(action, deadline=deadline, fresh=True) if one.is_ready]
+
+        async def why(node: Node) -> str:
+            try:
+                await self.engine_of(node, action)
+            except BackendError as error:
+                return error.problem
+            return ""
+
+        found = await asyncio.gather(*map(why, listed))
+        return [(node.hostname, problem) for node, problem in zip(listed, found, strict=True) if problem]
 
     async def let_go(self, node: Node) -> None:
         """Its engine did not answer: it is opened anew the next time."""

@@ -195,7 +195,7 @@ async def _create(gate: SwarmGate, kind: str, name: str, data: bytes, labels: Ma
             f"the swarm takes no {kind.removesuffix('s')} {name}: {error.explanation}",
             exit_status=None,
             left=_LEFT,
-            advice="a config of a swarm holds 500 KB (1000 KB from Docker 25), a secret 500 KB",
+            advice="a config of a swarm holds 1 to 1,023,999 bytes, a secret 1 to 511,999",
         ) from None
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from quarterdeck.backends.errors import BackendError, EngineRefused, Unreachable
+from quarterdeck.backends.errors import BackendError, EngineRefused, NotPermitted, Unreachable
 from quarterdeck.backends.hosts.docker.auth import Auth
+from quarterdeck.backends.hosts.docker.staging import registry_of
 from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.credentials import registry_header
 from quarterdeck.backends.hosts.swarm.managers import Managers
@@ -36,6 +37,11 @@ _ASKING: Final = 4.0  # seconds for one answer
 _LOGIN: Final = 10.0  # seconds for a program that gives out logins
 _AT_ONCE: Final = 3  # of the threads in which the manager is asked for all else, too
 _GONE: Final = ("manifest unknown", "not found", "denied", "unauthorized")
+
+
+def is_gone(error: EngineRefused) -> bool:
+    """Whether a registry answered that it has no such image, or none for us; else it did not answer."""
+    return error.status in (401, 403, 404) or any(words in error.explanation.lower() for words in _GONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +164,9 @@ class Registries:
         try:
             await self._managers.engine.call(action, question, deadline=_ASKING)
         except EngineRefused as error:
-            said = error.explanation.lower()
-            gone = error.status in (401, 403, 404) or any(words in said for words in _GONE)
-            return False if gone else None
+            return False if is_gone(error) else None
+        except NotPermitted:
+            return False
         except Unreachable:
             raise
         except BackendError:
@@ -173,9 +179,3 @@ class Registries:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def registry_of(location: str) -> str:
-    """The registry that an image is of, as its name tells it."""
-    first, slash, _ = location.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"

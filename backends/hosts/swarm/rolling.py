@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 FIRST_PAUSE: Final = 0.03  # seconds between two looks, longer from one to the next
 LONGEST_PAUSE: Final = 0.4
 _LOOK_AT_SERVICE: Final = 1.0  # seconds between two looks whether Swarm itself has paused it
+_PLACELESS: Final = 10.0  # seconds in which Swarm may still find a node for a task
 _MARGIN: Final = 30.0  # seconds beside those that a health gate may take
 
 
@@ -89,12 +90,13 @@ class Roll:
         self._now = asyncio.get_running_loop().time
         self._detail = ""  # of the last check that failed
         self._failed: Task | None = None  # the last one that did
+        self._placeless: float | None = None  # since when a task has found no node
 
     async def update(self, seen: Seen, service: Service, build: Callable[[Service], Spec]) -> Service:
         """The service at the end of its update: every task is of the release, runs, and where the way is gated is well. Raises
         ``CommandFailed`` (``Unhealthy``), ``Fenced``: the update stands still then."""
         way = self._way
-        await self._refuse_paused_nodes(seen, service)
+        await self._refuse_paused_nodes(service, seen.of(service), fresh=True)
         before = frozenset(one.id for one in seen.of(service) if one.has_failed)
         parts = way.gated and 0 < way.parallelism < max(
             2, service.replicas, len([t for t in seen.of(service) if t.is_wanted])
@@ -170,6 +172,7 @@ class Roll:
                 forward, came, pause = len(well) + running, self._now(), FIRST_PAUSE
                 self._come_forward()
             wanted = await self._wanted(service, tasks)
+            await self._refuse_without_a_place(service, tasks, new, wanted)
             old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
             if len(new) == len(well):
                 came = self._now()  # patience with one that is not well begins when it was last
@@ -192,6 +195,7 @@ class Roll:
             if self._now() - looked > _LOOK_AT_SERVICE:
                 looked = self._now()
                 service = await self._refuse_paused(service)
+                await self._refuse_paused_nodes(service, old)
             if self._gate.is_over:
                 raise await self._too_long(service, tasks, new, wanted)
             await asyncio.sleep(pause)
@@ -247,20 +251,21 @@ class Roll:
         self._gate.allow(max(self._seconds, self._patience + _MARGIN))
         self._gate.managers.came_forward = time.monotonic()
 
-    async def _refuse_paused_nodes(self, seen: Seen, service: Service) -> None:
-        """Of a global service Swarm replaces no task on a node that is paused: it would be waited for in vain."""
-        if not service.is_global:
+    async def _refuse_paused_nodes(self, service: Service, old: Sequence[Task], *, fresh: bool = False) -> None:
+        """Of a global service Swarm replaces no task on a node that is paused: it would be waited for in vain. ``old``: those that are to
+        be replaced."""
+        if not service.is_global or not old:
             return
-        nodes = await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left), fresh=True)
+        nodes = await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left), fresh=fresh)
         paused = {one.id: one.hostname for one in nodes if one.availability == "pause"}
-        held = next((paused[one.node] for one in seen.of(service) if one.is_wanted and one.node in paused), "")
+        held = next((paused[one.node] for one in old if one.is_wanted and one.node in paused), "")
         if held:
             raise CommandFailed(
                 self._gate.host,
                 self._gate.words,
                 f"its node {held} is paused: Swarm replaces no task of a global service there",
                 exit_status=None,
-                left="What runs there runs on",
+                left=await what_runs(self._gate),
                 advice=f"docker node update --availability active {held}, or drain",
             )
 
@@ -272,6 +277,32 @@ class Roll:
         own = [one for one in failed if not any(words in one.said for words in IN_USE)]
         if own and self._way.gated:
             raise await failure(self._gate, self._nodes, service, self._release, own[-1])
+
+    async def _refuse_without_a_place(
+        self, service: Service, tasks: Sequence[Task], new: Sequence[Task], wanted: int
+    ) -> None:
+        """While each node that takes tasks is there, and nothing that is on its way out makes room, one that Swarm has found no node for
+        waits in vain."""
+        waiting = next((one for one in new if not one.node and one.said), None)
+        missing = service.is_global and wanted and not any(one.is_wanted for one in tasks)
+        if not (waiting or missing) or any(one.may_run and not one.is_wanted for one in tasks):
+            self._placeless = None
+            return
+        self._placeless = self._now() if self._placeless is None else self._placeless
+        if self._now() - self._placeless < _PLACELESS:
+            return
+        nodes = await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left))
+        if any(one.availability == "active" and not one.is_ready for one in nodes):
+            return
+        raise CommandFailed(
+            self._gate.host,
+            self._gate.words,
+            f"no node takes a task of {self._release.id}: {clean(waiting.said) if waiting else 'none fits, or is active'}",
+            exit_status=None,
+            left=await what_runs(self._gate),
+            advice=f"see what the service asks of its nodes (deploy.placement, resources, ports), and docker node ls; "
+            f"docker service ps --no-trunc {service.name}",
+        )
 
     async def _refuse_paused(self, service: Service) -> Service:
         """Raises ``CommandFailed`` where Swarm has ended the update, or somebody has changed the service. The proved go on."""

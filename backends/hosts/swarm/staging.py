@@ -4,45 +4,38 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from quarterdeck.backends.errors import (
-    ArtifactMissing,
-    ArtifactRefused,
-    BackendError,
-    CommandFailed,
-    CommandTimedOut,
-    EngineRefused,
-    NotPermitted,
-    Unreachable,
-)
+import docker
+import docker.errors
+
+from quarterdeck.backends.errors import ArtifactRefused, BackendError, CommandFailed
 from quarterdeck.backends.hosts.docker import images
 from quarterdeck.backends.hosts.docker.auth import Auth
 from quarterdeck.backends.hosts.docker.making import spec_of
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
-from quarterdeck.backends.hosts.docker.staging import pull_error
 from quarterdeck.backends.hosts.manifest import manifest
 from quarterdeck.backends.hosts.swarm import calls, making
-from quarterdeck.backends.hosts.swarm.credentials import registry_header
+from quarterdeck.backends.hosts.swarm.fetchable import refuse_gone, refuse_missing
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
+from quarterdeck.backends.hosts.swarm.placement import obstacle
+from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release, canonical
 
 if TYPE_CHECKING:
-    import docker
-
     from quarterdeck.backends.hosts.docker.engine import Engine
 
 _AT_ONCE: Final = 10  # nodes that fetch an image at the same time: they share a registry
-_REGISTRY: Final = 30.0  # seconds for one to tell whether it has an image
 _LOCAL: Final = 5.0  # seconds for what a manager knows by itself
 _FETCHING: Final = 300.0  # seconds that a node is waited for, which fetches the image itself for its task else
-_LARGEST: Final = 150_000  # bytes of one release's manifest; some eight of them are remembered
+LARGEST: Final = 150_000  # bytes of one release's manifest; some eight of them are remembered
+LARGEST_SECRET: Final = 500 * 1024 - 1  # bytes that a swarm takes
 
 
 async def stage(
     gate: SwarmGate, nodes: Nodes, release: Release, values: Mapping[str, str], auth: Auth, fleet: str
 ) -> bool:
     """Whether it was there already. Raises ``ArtifactMissing``, ``ArtifactRefused``, ``NotPermitted``, ``CommandFailed``, ``Fenced``."""
-    spec_of(gate.host, gate.words, release)
+    given = spec_of(gate.host, gate.words, release)
     if images.travels(release):
         raise CommandFailed(
             gate.host,
@@ -56,14 +49,16 @@ async def stage(
         raise ArtifactRefused(
             gate.host, gate.words, f"{release.artifact.location} is not named by its digest", left=UNCHANGED
         )
+    _refuse_what_is_too_large(gate, release, given, values)
     seen = await gate.look()
     await making.refuse_a_foreign_holder(gate, release)
+    if release.id not in seen.state.good:  # what has proved itself may come back to fewer nodes than it was made for
+        await _refuse_without_a_place(gate, nodes, release, given)
     there = seen.kept(release)
     if there is None:
-        _refuse_what_is_too_large(gate, release)
-        await is_in_registry(gate, release, auth)
+        await refuse_missing(gate, nodes, release, auth)
     else:
-        await _is_not_gone(gate, release, auth)
+        await refuse_gone(gate, nodes, release, auth)
         if not values:
             return True
     if (claim := gate.claim(seen)) is not None:
@@ -76,71 +71,61 @@ async def stage(
     return already is not None and kept.service.version == already.version
 
 
-def _refuse_what_is_too_large(gate: SwarmGate, release: Release) -> None:
-    """What a swarm keeps of a release, in labels of which it takes 1.5 MB at once for all that are remembered."""
+def _refuse_what_is_too_large(
+    gate: SwarmGate, release: Release, given: ContainerSpec, values: Mapping[str, str]
+) -> None:
+    """What a swarm keeps of a release, in labels of which it takes 1.5 MB at once for all that are remembered; and of secrets each."""
     size = len(canonical(manifest(release)))
-    if size > _LARGEST:
+    if size > LARGEST:
+        largest = max(given.files, key=lambda one: len(one.content.encode()), default=None)
+        which = f" (most of it {largest.target})" if largest is not None else ""
+        told = f"the description of {release.id} with its configs is {size // 1000} kB{which}"
         raise CommandFailed(
             gate.host,
             gate.words,
-            f"the description of {release.id} with its configs is {size // 1000} kB, and a swarm is given {_LARGEST // 1000} kB at most",
+            f"{told}, and a swarm is given {LARGEST // 1000} kB at most",
             exit_status=None,
             left=UNCHANGED,
             advice="put large files into the image, or a volume",
         )
-
-
-async def is_in_registry(gate: SwarmGate, release: Release, auth: Auth, *, seconds: float | None = None) -> None:
-    """Asks the registry by way of a manager: what it can't find no node will. Raises what a pull that fails does, and ``CommandTimedOut``.
-
-    The manager that is asked anyway, and no other: a registry that hangs is no manager's fault."""
-    location = release.artifact.location
-    header = await registry_header(auth, release)
-    patience = min(_REGISTRY if seconds is None else seconds, gate.left)
-    for left in (1, 0):
-        try:
-            await gate.managers.engine.call(
-                gate.words,
-                lambda client: calls.get(client, f"/distribution/{location}/json", header),
-                deadline=patience,
-            )
-            return
-        except EngineRefused as error:
-            raise pull_error(gate, release, error.explanation) from None
-        except CommandTimedOut:
-            raise CommandTimedOut(
+    empty = next((one.target for one in given.files if not one.content), "")
+    if empty:
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"the config {empty} is empty, and a swarm takes none that is",
+            exit_status=None,
+            left=UNCHANGED,
+            advice="leave it out, or write a comment into it",
+        )
+    for name in sorted({one.source for one in given.secrets if one.source in values}):
+        if not 0 < (length := len(values[name].encode())) <= LARGEST_SECRET:
+            raise CommandFailed(
                 gate.host,
                 gate.words,
-                f"the registry of {location} gave no answer within {patience:g} s",
+                f"the secret {name} has {length:,} bytes, and a swarm takes 1 to {LARGEST_SECRET:,}",
                 exit_status=None,
                 left=UNCHANGED,
-                advice="see whether that registry is well and its managers reach it, and deploy again",
-            ) from None
-        except Unreachable:
-            if not left:
-                raise
-            await gate.check()  # by another manager
+                advice="give it a value"
+                if not length
+                else "encrypt a large file in the image, and let the secret be its key",
+            )
 
 
-async def _is_not_gone(gate: SwarmGate, release: Release, auth: Auth) -> None:
-    """Of a release that waits there: raises ``ArtifactMissing`` and its kinds where its registry says that it has no such image any more,
-    and the manager that is asked has it neither. A registry that does not answer says nothing: nodes may have it."""
-    location = release.artifact.location
-
-    def is_here(client: "docker.APIClient") -> None:
-        calls.get(client, f"/images/{location}/json")
-
-    try:
-        await gate.managers.engine.call(gate.words, is_here, deadline=_LOCAL)
-        return
-    except BackendError:
-        pass
-    try:
-        await is_in_registry(gate, release, auth, seconds=_LOCAL)
-    except (ArtifactMissing, NotPermitted):
-        raise
-    except (CommandFailed, CommandTimedOut, Unreachable):
-        return
+async def _refuse_without_a_place(gate: SwarmGate, nodes: Nodes, release: Release, given: ContainerSpec) -> None:
+    """Before anything changes, rather than after tasks were waited for that no node takes."""
+    listed = await nodes.all(gate.words, deadline=gate.left, fresh=True)
+    found = obstacle(given, listed)
+    if found is not None:
+        problem, advice = found
+        raise CommandFailed(
+            gate.host,
+            gate.words,
+            f"{release.id} has no place: {problem}",
+            exit_status=None,
+            left=UNCHANGED,
+            advice=advice,
+        )
 
 
 async def _fetch_everywhere(gate: SwarmGate, nodes: Nodes, release: Release, auth: Auth) -> None:
@@ -154,7 +139,13 @@ async def _fetch_everywhere(gate: SwarmGate, nodes: Nodes, release: Release, aut
     credentials = await auth(repository) or {}
     room = asyncio.Semaphore(_AT_ONCE)
 
-    def pull(client: "docker.APIClient") -> None:
+    def pull(client: docker.APIClient) -> None:
+        try:
+            calls.get(client, f"/images/{release.artifact.location}/json")
+        except docker.errors.NotFound:
+            pass
+        else:
+            return  # the registry is not asked for what is there: it may hang
         lines: Any = client.pull(repository, tag=digest, stream=True, decode=True, auth_config=credentials)
         for _ in lines:
             pass

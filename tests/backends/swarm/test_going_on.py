@@ -14,9 +14,9 @@ from quarterdeck.backends.hosts.swarm import names
 from quarterdeck.config.container import Pace, SecretFile
 from quarterdeck.config.model import CommandCheck, Health
 from quarterdeck.config.release import Release
-from tests.backends.swarm.conftest import until
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field
+from tests.swarm_in_motion import until
 
 pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
 
