@@ -25,6 +25,7 @@ from tests.requirements_here import need
 from tests.sshd import wait_for
 from tests.swarm_in_motion import again, set_heartbeat, wait
 from tests.swarm_leftovers import SCRIPT, directory_of, remove_leftovers
+from tests.swarm_node import TLS_PORT, Node
 
 # Seconds. A node that has missed three of them is down: with Swarm's own, not one whose engine got no processor.
 _HEARTBEAT: Final = 5.0
@@ -32,7 +33,6 @@ _QUICK_HEARTBEAT: Final = 1.0
 _REFUSING: Final = Path(__file__).with_name("refusing_registry.py")
 _LONG: Final = 90.0  # s; an election takes up to 20 of them on a machine with nothing else to do
 _NOT_YET: Final = (OSError, docker.errors.DockerException)  # requests' own errors are OSErrors
-_TLS_PORT: Final = 2376
 _OF_EVERY_ENGINE: Final = {"bridge", "host", "none", "ingress", "docker_gwbridge"}
 
 
@@ -45,38 +45,6 @@ def need_swarm() -> None:
         ("unshare", "util-linux"),
     ):
         need(program_of(program) is not None, f"{program} (package {package})")
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One manager. ``index`` counts from 0, as in ``Swarm.nodes``; ``address`` can be reached from this machine."""
-
-    index: int
-    hostname: str
-    socket: Path
-    address: str
-
-    @property
-    def docker(self) -> str:
-        return f"unix://{self.socket}"
-
-    @property
-    def over_tls(self) -> str:
-        """The same engine for whoever has ``Swarm.certificates``."""
-        return f"tcp://{self.address}:{_TLS_PORT}"
-
-    @property
-    def over_ssh(self) -> str:
-        """The same, by an sshd of this machine that is called as the node is."""
-        return f"ssh://{self.hostname}{self.socket}"
-
-    def get(self, port: int, path: str = "/version") -> str | None:
-        """What is answered there over HTTP, without white space at its ends; None when nothing good is."""
-        try:
-            answer = httpx.get(f"http://{self.address}:{port}{path}", timeout=5, trust_env=False)
-        except httpx.HTTPError:
-            return None
-        return answer.text.strip() if answer.is_success else None
 
 
 @dataclass
@@ -218,7 +186,7 @@ class Swarm:
         self._processes[index] = self._become(
             f"{node.hostname}.log",
             *("start", str(index + 1)),
-            *tls_arguments(self.directory / "certificates" / node.hostname, node.address, _TLS_PORT),
+            *tls_arguments(self.directory / "certificates" / node.hostname, node.address, TLS_PORT),
         )
 
     def _wait_for_engine(self, index: int) -> None:
@@ -405,11 +373,14 @@ class Swarm:
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """What is not given is as at the beginning: an active manager without labels."""
-        wanted = {"Role": role, "Availability": availability, "Labels": dict(labels or {})}
 
         def read_and_change() -> None:
             member = next(one for one in self.members().values() if self._index_of(one) == index)
-            self.any_api.update_node(member["ID"], member["Version"]["Index"], wanted)
+            self.any_api.update_node(
+                member["ID"],
+                member["Version"]["Index"],
+                {"Role": role, "Availability": availability, "Labels": dict(labels or {})},
+            )
 
         if role == "worker":
             self._doubtful.add(index)

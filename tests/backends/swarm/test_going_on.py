@@ -10,7 +10,7 @@ import pytest
 from quarterdeck.backends.errors import CommandFailed, Unhealthy
 from quarterdeck.backends.hosts.contract import SecretValues
 from quarterdeck.backends.hosts.docker.names import RELEASE, STATE
-from quarterdeck.backends.hosts.swarm import names
+from quarterdeck.backends.hosts.swarm import calls, names
 from quarterdeck.config.container import Pace, SecretFile
 from quarterdeck.config.model import CommandCheck, Health
 from quarterdeck.config.release import Release
@@ -178,11 +178,12 @@ async def test_a_register_that_can_t_be_read_lets_nobody_change_anything(swarm_f
     client = field.swarm.any_api
     (register,) = [one for one in client.configs() if one["Spec"]["Name"] == names.register(field.target)]
     labels = {**register["Spec"]["Labels"], STATE: '{"epoch":"of a newer qd"}'}
-    client._post_json(
-        client._url("/configs/{0}/update", register["ID"]),
-        data={**register["Spec"], "Labels": labels},
-        params={"version": register["Version"]["Index"]},
-    ).raise_for_status()
+    spec = {**register["Spec"], "Labels": labels}
+    await field.connection._managers.ask(
+        "by hand",
+        lambda one: calls.post(one, f"/configs/{register['ID']}/update", spec, version=register["Version"]["Index"]),
+        deadline=30.0,
+    )
     with pytest.raises(CommandFailed, match="can't be read") as caught:
         await field.connection.switch(release, NO_SECRETS, field.fence(8), "8.1", action="restart")
     assert "docker config inspect" in caught.value.advice

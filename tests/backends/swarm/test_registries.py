@@ -9,6 +9,7 @@ import pytest
 
 from quarterdeck.backends.errors import CommandTimedOut, EngineRefused, SecretUnavailable, Unreachable
 from quarterdeck.backends.hosts.docker.auth import no_auth
+from quarterdeck.backends.hosts.docker.staging import registry_of
 from quarterdeck.backends.hosts.swarm import registries
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.registries import (
@@ -19,7 +20,6 @@ from quarterdeck.backends.hosts.swarm.registries import (
     NOT_ASKED,
     SILENT_FOR,
     Registries,
-    registry_of,
 )
 from quarterdeck.config.model import Runner
 from quarterdeck.config.release import Release, ResolvedArtifact
