@@ -75,8 +75,9 @@ def load_with_files(path: Path) -> tuple[Fleet, tuple[Path, ...]]:
         sources=of_services(services, "source"),
         previews=previews.every,
         previews_in=previews_in,
+        files=(*problems.files, previews_in, *(preview.file for preview in previews.every.values())),
     )
-    return fleet, (*problems.files, previews_in, *(preview.file for preview in previews.every.values()))
+    return fleet, fleet.files
 
 
 class _Previews(msgspec.Struct):

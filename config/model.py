@@ -429,3 +429,4 @@ class Fleet(msgspec.Struct, frozen=True):
     sources: Mapping[str, Any] = msgspec.field(default_factory=dict)  # config.builds.Repository by service
     previews: Mapping[str, Preview] = msgspec.field(default_factory=dict)  # those that can't be used, too
     previews_in: Path = Path()  # the directory of their files
+    files: tuple[Path, ...] = ()  # all that was read for it, ``file`` first: when one changes, it is another fleet

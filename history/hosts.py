@@ -6,11 +6,16 @@ from typing import Any
 from quarterdeck.history.chain import from_text, plain, to_text
 from quarterdeck.history.clock import now
 from quarterdeck.history.queueing import Queueing
-from quarterdeck.history.records import ROUTER, Debt, Observation
+from quarterdeck.history.records import BETWEEN, NOTHING, ROUTER, Debt, Observation, Said
 
 OBSERVATION = "target, host, time, release, version, health, error, body"
 DEBT = "target, host, release, rollout, since, reason"
 _OF_TARGET = " WHERE host <> ? AND target = ?"
+_SAID = (
+    "group_concat(host, char(30)), group_concat(time, char(30)), group_concat(coalesce(release, char(29)), char(30)),"
+    " group_concat(coalesce(version, char(29)), char(30)), group_concat(health, char(30)),"
+    " group_concat(coalesce(error, char(29)), char(30))"
+)
 
 
 class Hosts(Queueing):
@@ -51,20 +56,38 @@ class Hosts(Queueing):
         ] = {}  # the hosts of a target mostly say the same: a text that was parsed is not parsed again
         return [_to_observation(row, bodies) for row in rows]
 
+    def said(self, target: str) -> Said | None:
+        """The last observation of every host of the target, and of its router, in columns; None: none of them was ever observed."""
+        sql = f"SELECT count(*), {_SAID}, group_concat(body, char(30)) FROM observation WHERE target = ?"  # noqa: S608 - constants
+        row = self._row(sql, (target,))
+        count, *columns = row
+        if not count:
+            return None
+        if any(
+            column.count(BETWEEN) != count - 1 for column in columns
+        ):  # not by us: a value that holds what is between two
+            columns = self._cleared(target)
+        return Said(*columns)
+
+    def _cleared(self, target: str) -> list[str]:
+        """The columns, with a space in place of what may only stand between two values."""
+        rows = self._rows(f"SELECT {OBSERVATION} FROM observation WHERE target = ? ORDER BY host", (target,))  # noqa: S608 - constants
+        values = zip(*(row[1:] for row in rows), strict=True)
+        return [
+            BETWEEN.join(NOTHING if one is None else str(one).replace(BETWEEN, " ") for one in column)
+            for column in values
+        ]
+
+    def observed(self) -> dict[str, int]:
+        """For each target the ``Said.fingerprint`` that ``said`` would have now. SQLite makes the texts: there may be tens of thousands of
+        hosts, and hardly any of them is new."""
+        sql = f"SELECT target, {_SAID} FROM observation GROUP BY target"  # noqa: S608 - constants
+        return {target: hash(tuple(columns)) for target, *columns in self._each(sql)}
+
     def router_observation(self, target: str) -> Observation | None:
         """The last one of the router in front of the target."""
         row = self._row(f"SELECT {OBSERVATION} FROM observation WHERE host = ? AND target = ?", (ROUTER, target))  # noqa: S608 - constants
         return None if row is None else _to_observation(row, {})
-
-    def observed(self) -> dict[str, str]:
-        """For each target a text that is another one as soon as one of its hosts, or its router, was observed anew: made by SQLite, as
-        there may be tens of thousands of hosts, and hardly any of them is new."""
-        rows = self._rows(
-            "SELECT target, group_concat(host || char(31) || time || char(31) || coalesce(release, '') || char(31)"
-            " || coalesce(version, '') || char(31) || health || char(31) || coalesce(error, ''), char(30))"
-            " FROM observation GROUP BY target"
-        )
-        return dict(rows)
 
     def add_debt(self, target: str, host: str, release: str | None, rollout: int, reason: str) -> None:
         """A host could not be brought to ``release``; event ``debt``. An older debt of the host is replaced."""

@@ -299,6 +299,31 @@ class Observation(msgspec.Struct, frozen=True, gc=False):  # tens of thousands, 
     body: dict[str, Any]
 
 
+BETWEEN: Final = "\x1e"
+"""Stands between two values in a column of ``Said``; no value has it."""
+
+NOTHING: Final = "\x1d"
+"""Stands in a column of ``Said`` where there is no value."""
+
+
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """What all hosts of a target, and its router, said last: a column of an observation in each text, and in each column the same hosts in
+    the same order. A target may have a thousand hosts, and most of them say the same: nobody makes a thousand values of that."""
+
+    hosts: str
+    times: str
+    releases: str
+    versions: str
+    healths: str
+    errors: str
+    bodies: str
+
+    @property
+    def fingerprint(self) -> int:
+        """Another number as soon as a host, or the router, was observed anew; the same within one process only."""
+        return hash((self.hosts, self.times, self.releases, self.versions, self.healths, self.errors))
+
+
 class Metric(StrEnum):
     """What a sample measures. Of a target on a host: latency, failure, and what its container uses. Of a host: the others."""
 

@@ -78,8 +78,8 @@ class Standings(Rollouts):
             left = _left(current, moving)
             back = [(id, back) for _, id, back in sorted(good.get(name, ()), reverse=True) if id != left]
             if (first := _finished_first(current, moving, last.get(name))) is not None:
-                row = self.release(first)
-                back = [(first, row.release.version if row is not None else first)]
+                row = self._row("SELECT version FROM release WHERE id = ?", (first,))
+                back = [(first, row[0] if row is not None else first)]
             standings[name] = Standing(
                 name,
                 current,

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quarterdeck.history import engine
@@ -40,6 +40,13 @@ class Store:
         """All rows, in one short read: a reader that dawdles keeps the WAL from being reset."""
         try:
             return self._patiently(sql, parameters).fetchall()
+        except engine.engine().error as error:
+            raise self._told(error) from error
+
+    def _each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        """Row by row, where all at once would take much memory; for a caller that does not dawdle."""
+        try:
+            yield from self._patiently(sql, parameters)
         except engine.engine().error as error:
             raise self._told(error) from error
 

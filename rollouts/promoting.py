@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from quarterdeck.history.records import Request, Rollout, RolloutState, Step, StepState
-from quarterdeck.rollouts.plans.plan import Action
+from quarterdeck.rollouts.plans.actions import Action
 
 HELD: Final = "paused by"  # the sentence of a rollout that an operator holds begins so
 WAITS = frozenset({Action.PAUSE, Action.BAKE, Action.ANALYSIS, Action.APPROVAL})

@@ -2,22 +2,19 @@
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import msgspec
 
 from quarterdeck.backends.text_cleaning import clean
-from quarterdeck.history.records import ENDED, ROUTER, Debt, Event, MadeFreeze, Observation, Standing
-from quarterdeck.rollouts.picture.host import HostSeen, shows_another
+from quarterdeck.history.records import ENDED, Debt, Event, MadeFreeze, Standing
+from quarterdeck.rollouts.picture.hosts import HostsSeen, Names, names_of
 from quarterdeck.rollouts.picture.rollout import RolloutSeen, renewed_rollouts, rollouts_seen
-from quarterdeck.rollouts.picture.router import shows_another_look
 from quarterdeck.rollouts.picture.target import TargetSeen, looked_at_again, target_seen
 
 if TYPE_CHECKING:  # the first paint has a description of the fleet of its own, and no time for what reads fleet files
     from quarterdeck.history.journal import Journal
     from quarterdeck.rollouts.picture.needs import PicturedFleet
-
-_OfTarget = TypeVar("_OfTarget", Debt, Observation)
 
 
 class RoomSeen(msgspec.Struct, frozen=True):
@@ -55,7 +52,7 @@ class Picture(msgspec.Struct, frozen=True, eq=False):
     rollouts: tuple[RolloutSeen, ...] = ()  # those that have not ended, newest first, then the newest ended ones
     head: int = 0
     around: Around = _ALONE
-    observed: Mapping[str, str] = msgspec.field(default_factory=dict)  # see Hosts.observed, when hosts were read
+    observed: Mapping[str, int] = msgspec.field(default_factory=dict)  # see Hosts.observed, when hosts were read
     previews: Mapping[str, str] = msgspec.field(
         default_factory=dict
     )  # environments with a lifetime, and when it is over (ISO 8601 UTC)
@@ -89,8 +86,9 @@ class Picture(msgspec.Struct, frozen=True, eq=False):
 
 def empty_picture(fleet: "PicturedFleet") -> Picture:
     """What can be shown before the journal was read."""
+    names = Names()
     targets = {
-        name: TargetSeen(name, target.environment, target.service, hosts=tuple(HostSeen(h.name) for h in target.hosts))
+        name: TargetSeen(name, target.environment, target.service, hosts=HostsSeen(names.of(target)))
         for name, target in fleet.targets.items()
     }
     return Picture(fleet.name, promotion_order(fleet), fleet.services, targets, previews=lifetimes(fleet))
@@ -104,11 +102,19 @@ def is_of(picture: Picture | None, fleet: "PicturedFleet") -> "TypeGuard[Picture
         == (fleet.name, promotion_order(fleet), fleet.services)
         and picture.previews == lifetimes(fleet)
         and picture.targets.keys() == fleet.targets.keys()
-        and all(
-            [host.host for host in picture.targets[name].hosts] == [host.name for host in target.hosts]
-            for name, target in fleet.targets.items()
-        )
+        and _same_hosts(picture, fleet)
     )
+
+
+def _same_hosts(picture: Picture, fleet: "PicturedFleet") -> bool:
+    names = Names()
+    pairs = {
+        (id(seen), id(declared)): (seen, declared)  # many targets have the same hosts
+        for seen, declared in (
+            (names_of(picture.targets[name].hosts), names.of(target)) for name, target in fleet.targets.items()
+        )
+    }
+    return all(seen == declared for seen, declared in pairs.values())
 
 
 def promotion_order(fleet: "PicturedFleet") -> tuple[str, ...]:
@@ -132,18 +138,17 @@ def take_picture(fleet: "PicturedFleet", journal: "Journal", only: Collection[st
     """The whole picture as the journal has it now. ``only``: no other targets than these are in it."""
     head, _ = journal.head()
     wanted = {name: target for name, target in fleet.targets.items() if only is None or name in only}
-    observed = (
-        journal.observed() if only is None else {}
-    )  # before the rows: what comes in between is then read once more
     standings = journal.standings(None if only is None else tuple(wanted))
     owed = _by_target(journal.debts())
-    targets = {
+    names = Names()
+    targets: dict[str, TargetSeen] = {}
+    observed: dict[str, int] = {}
+    for name, target in wanted.items():
         # Target by target: of a large fleet what hosts said is more than one wants in memory at once.
-        name: target_seen(
-            target, standings.get(name, Standing(name)), journal.observations(name), owed.get(name, ()), journal
-        )
-        for name, target in wanted.items()
-    }
+        if (said := journal.said(name)) is not None:
+            observed[name] = said.fingerprint
+        standing = standings.get(name, Standing(name))
+        targets[name] = target_seen(target, names.of(target), standing, said, owed.get(name, ()), journal)
     return Picture(
         fleet.name,
         promotion_order(fleet),
@@ -165,32 +170,41 @@ def renew(
     ``looked``: what hosts were last seen running may have changed as well. ``picture`` itself when nothing did.
     """
     news = list(events)
-    told = {event.target for event in news if event.target in fleet.targets}
+    told = {event.target for event in news if event.target is not None and event.target in fleet.targets}
     looked = looked or any(event.kind.startswith("freeze") for event in news)
-    observed = journal.observed() if looked else picture.observed
-    looked_at = _changed_observations(picture, journal, observed) if looked else set()
-    if observed != picture.observed:
-        picture = msgspec.structs.replace(picture, observed=observed)
-    if not news and not looked_at:
-        return _with_around(picture, journal) if looked else picture
+    observed = dict(picture.observed)
     targets = dict(picture.targets)
-    named = [str(name) for name in told]
-    standings = journal.standings(named) if named else {}
-    seen = _by_target(_observations(journal, told | looked_at))
-    owed = _by_target(journal.debts()) if told else {}
-    for name in told | looked_at:
-        target, observations = fleet.targets[str(name)], seen.get(str(name), ())
-        if name in told:
-            standing = standings.get(str(name), Standing(str(name)))
-            targets[str(name)] = target_seen(target, standing, observations, owed.get(str(name), ()), journal)
-        elif (known := targets.get(str(name))) is not None:
-            targets[str(name)] = looked_at_again(known, target, observations, journal)
+    names = Names()
+    if told:
+        standings = journal.standings(tuple(told))
+        owed = _by_target(journal.debts())
+        for name in told:
+            said, standing = journal.said(name), standings.get(name, Standing(name))
+            if said is not None:
+                observed[name] = said.fingerprint
+            of_it = owed.get(name, ())
+            targets[name] = target_seen(
+                fleet.targets[name], names.of(fleet.targets[name]), standing, said, of_it, journal
+            )
+    if looked:
+        for name, now in journal.observed().items():
+            if now != observed.get(name) and name in fleet.targets and (known := targets.get(name)) is not None:
+                said = journal.said(name)
+                observed[name] = said.fingerprint if said is not None else now
+                target = fleet.targets[name]
+                targets[name] = looked_at_again(known, target, names.of(target), said, journal)
+    changed = any(seen is not picture.targets.get(name) for name, seen in targets.items())
     concerned = {event.rollout for event in news if event.rollout is not None}
-    rollouts = renewed_rollouts(picture.rollouts, concerned, fleet, journal) if concerned else picture.rollouts
     renewed = msgspec.structs.replace(
-        picture, targets=targets, rollouts=rollouts, head=news[-1].seq if news else picture.head
+        picture,
+        targets=targets if changed else picture.targets,
+        rollouts=renewed_rollouts(picture.rollouts, concerned, fleet, journal) if concerned else picture.rollouts,
+        head=news[-1].seq if news else picture.head,
+        around=around(journal) if looked else picture.around,
+        observed=observed,
     )
-    return _with_around(renewed, journal) if looked else renewed
+    same = renewed.around == picture.around and observed == picture.observed
+    return picture if same and not news and not changed else renewed
 
 
 def around(journal: "Journal") -> Around:
@@ -213,31 +227,8 @@ def around(journal: "Journal") -> Around:
     )
 
 
-def _with_around(picture: Picture, journal: "Journal") -> Picture:
-    now = around(journal)
-    return picture if now == picture.around else msgspec.structs.replace(picture, around=now)
-
-
-def _observations(journal: "Journal", targets: Iterable[str | None]) -> list[Observation]:
-    return [observation for name in targets if name is not None for observation in journal.observations(name)]
-
-
-def _changed_observations(picture: Picture, journal: "Journal", observed: Mapping[str, str]) -> set[str]:
-    """Targets with a host that was seen, or failed to be seen, since the picture was made."""
-    anew = [name for name, text in observed.items() if picture.observed.get(name) != text and name in picture.targets]
-    return {
-        name
-        for name in anew
-        if shows_another(picture.targets[name].hosts, journal.observations(name))
-        or (
-            ROUTER in observed[name]
-            and shows_another_look(picture.targets[name].router, journal.router_observation(name))
-        )
-    }
-
-
-def _by_target(rows: Iterable[_OfTarget]) -> dict[str, list[_OfTarget]]:
-    found: dict[str, list[_OfTarget]] = {}
-    for row in rows:
-        found.setdefault(row.target, []).append(row)
+def _by_target(debts: Iterable[Debt]) -> dict[str, list[Debt]]:
+    found: dict[str, list[Debt]] = {}
+    for debt in debts:
+        found.setdefault(debt.target, []).append(debt)
     return found

@@ -4,7 +4,7 @@ Values for pictures, made from the journal alone.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,9 +12,6 @@ from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.records import Observation, Rollout
 from quarterdeck.rollouts.picture.swarm import ASKED, KEY, SwarmSeen, swarm_seen
 from quarterdeck.rollouts.version_words import shown
-
-if TYPE_CHECKING:
-    from quarterdeck.rollouts.picture.needs import PicturedTarget
 
 
 class HostSeen(msgspec.Struct, frozen=True, gc=False):  # tens of thousands, and nothing in one leads back to it
@@ -69,48 +66,6 @@ class Expected(msgspec.Struct, frozen=True):
         return self.moving is None and int(seen.body.get("seq", self.settled)) < self.settled
 
 
-def hosts_seen(
-    target: "PicturedTarget", observations: Iterable[Observation], expected: Expected
-) -> tuple[HostSeen, ...]:
-    known = {observation.host: observation for observation in observations}
-    said: dict[_Words, _Said] = {}  # the hosts of a target mostly say the same, and share the body that says so
-    found: list[HostSeen] = []
-    for host in target.hosts:
-        seen = known.get(host.name)
-        if seen is None:
-            found.append(HostSeen(host.name))
-            continue
-        words = (seen.release, seen.health, seen.error, seen.version, id(seen.body))
-        same = said.get(words)
-        if same is None:
-            same = said[words] = _said(seen, expected)
-        never, release, version, health, error, drift, changed, detail, kept, warm, swarm = same
-        when = None if never else seen.time
-        found.append(
-            HostSeen(host.name, release, version, health, when, error, drift, changed, detail, kept, warm, swarm)
-        )
-    return tuple(found)
-
-
-_Words = tuple[str | None, str, str | None, str | None, int]
-"""All that a host says, but for its name and the time."""
-
-_Said = tuple[
-    bool,
-    str | None,
-    str | None,
-    str,
-    str | None,
-    bool,
-    tuple[str, ...],
-    str,
-    frozenset[str] | None,
-    frozenset[str],
-    SwarmSeen | None,
-]
-"""Whether it was never seen; then what a ``HostSeen`` says of it, in its order, without name and time."""
-
-
 class _Told(NamedTuple):
     """What the body of an observation says of a host."""
 
@@ -134,14 +89,16 @@ def _told_by(body: Mapping[str, Any]) -> _Told:
     )
 
 
-def _said(seen: Observation, expected: Expected) -> _Said:
+def host_seen(name: str, seen: Observation, expected: Expected) -> HostSeen:
+    """The host of that name as it was seen, beside what it should run."""
     body = _told_by(seen.body)
     changed = body.changed if expected.is_settled(seen) else ()
-    return (
-        body.never,
+    return HostSeen(
+        name,
         seen.release,
         shown(seen.version),
         expected.health(seen),
+        None if body.never else seen.time,
         None if seen.error is None else clean(seen.error),
         expected.is_drift(seen) or bool(changed),
         changed,
@@ -171,19 +128,3 @@ def health_of(states: Iterable[str]) -> str:
     if all(state == "healthy" for state in every):
         return "healthy"
     return "degraded" if "healthy" in known else "down"
-
-
-def shows_another(hosts: Iterable[HostSeen], observations: Iterable[Observation]) -> bool:
-    """Whether one of these says something that is not on the screen."""
-    known = {host.host: (host.seen, host.release, host.version, host.health, host.error) for host in hosts}
-    for one in observations:
-        before = known.get(one.host)
-        now = (one.time, one.release, shown(one.version), one.health, None if one.error is None else clean(one.error))
-        if before is None or before == now:
-            continue
-        if before[0] is None and before[-1] is not None and before[1:] == now[1:]:
-            continue  # never seen, and again not: the time is that of the last try
-        if before[:3] == now[:3] and before[3:] == ("unknown", None) and now[3:] == ("unhealthy", None):
-            continue  # the same answer: it was given before the last rollout ended (see Expected.health)
-        return True
-    return False

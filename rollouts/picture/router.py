@@ -108,10 +108,3 @@ def _sides(body: Mapping[str, Any], counted: Mapping[str, Any]) -> tuple[SideSee
 
 def _rules(body: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     return tuple((str(on), clean(str(value)), str(slot)) for on, value, slot in body.get("rules") or ())
-
-
-def shows_another_look(seen: RouterSeen | None, look: Observation | None) -> bool:
-    """Whether a look at the router is newer than what is on the screen."""
-    if look is None or seen is None:
-        return look is not None
-    return (look.time, look.error and clean(look.error)) != (seen.seen or look.time, seen.error)

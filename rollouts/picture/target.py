@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from quarterdeck.history.records import Debt, Drilled, Ended, Observation, RolloutState, Standing
-from quarterdeck.rollouts.picture.host import Expected, HostSeen, health_of, healths_of, hosts_seen
+from quarterdeck.history.records import Debt, Drilled, Ended, RolloutState, Said, Standing
+from quarterdeck.rollouts.picture.host import Expected, HostSeen, health_of, healths_of
+from quarterdeck.rollouts.picture.hosts import counted, hosts_seen, times_of
 from quarterdeck.rollouts.picture.rollout import MOVES, RolloutSeen, rollout_seen
 from quarterdeck.rollouts.picture.router import RouterSeen, router_seen
 from quarterdeck.rollouts.picture.swarm import SwarmSeen
@@ -61,7 +62,7 @@ class TargetSeen(msgspec.Struct, frozen=True):
     by: str | None = None
     reason: str = ""
     health: str = "unknown"  # healthy | degraded | down | unknown
-    hosts: tuple[HostSeen, ...] = ()
+    hosts: Sequence[HostSeen] = ()
     back: WayBack = _NO_WAY_BACK
     moving: RolloutSeen | None = None
     last: Ended | None = None  # the last one that ended after it had begun
@@ -71,6 +72,7 @@ class TargetSeen(msgspec.Struct, frozen=True):
     # Derived once, whatever is given: every pane asks for them, several times a frame, and a target may have a thousand hosts.
     mark: Mark = Mark.NOTHING
     oldest: str | None = None  # when the host that was seen longest ago was seen; None: one was never seen
+    newest: str = ""  # when the one was seen that was seen last; empty: none ever was
     healthy: int = 0  # hosts
     unasked: bool = False  # whether one of them can't be asked
     on_swarm: bool = False  # whether a host of it is a Swarm that was seen: then tasks are counted and not hosts
@@ -79,28 +81,30 @@ class TargetSeen(msgspec.Struct, frozen=True):
     counted: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "mark", self._mark())
-        times = [host.seen for host in self.hosts]
-        oldest = None if not times or None in times else min(str(time) for time in times)
-        msgspec.structs.force_setattr(self, "oldest", oldest)
-        msgspec.structs.force_setattr(self, "healthy", [host.health for host in self.hosts].count("healthy"))
-        msgspec.structs.force_setattr(self, "unasked", any(host.error for host in self.hosts))
-        msgspec.structs.force_setattr(self, "on_swarm", any(host.swarm is not None for host in self.hosts))
-        msgspec.structs.force_setattr(self, "counted", self._counted())
+        kinds = counted(self.hosts)
+        oldest, newest = times_of(self.hosts)
+        force = msgspec.structs.force_setattr
+        force(self, "mark", self._mark([kind for kind, _ in kinds]))
+        force(self, "oldest", oldest)
+        force(self, "newest", newest)
+        force(self, "healthy", sum(count for kind, count in kinds if kind.health == "healthy"))
+        force(self, "unasked", any(kind.error is not None for kind, _ in kinds))
+        force(self, "on_swarm", any(kind.swarm is not None for kind, _ in kinds))
+        force(self, "counted", self._counted(kinds))
 
-    def _mark(self) -> Mark:
+    def _mark(self, kinds: Iterable[HostSeen]) -> Mark:
         """One value, derived here only. What is going on comes first, then what is wrong, then what is not known."""
         if self.moving is not None:
             return Mark.FAILED if self.moving.rollout.state is RolloutState.ORPHANED else Mark.ROLLING
         if self.last is not None and self.last.state is RolloutState.FAILED:
             return Mark.FAILED
         if self.release is None:
-            return Mark.DRIFT if any(host.release is not None for host in self.hosts) else Mark.NOTHING
-        if self.health in ("degraded", "down") and any(host.health == "unhealthy" for host in self.hosts):
+            return Mark.DRIFT if any(host.release is not None for host in kinds) else Mark.NOTHING
+        if self.health in ("degraded", "down") and any(host.health == "unhealthy" for host in kinds):
             return Mark.FAILED
-        if any(host.drift for host in self.hosts) or (self.router is not None and self.router.changed):
+        if any(host.drift for host in kinds) or (self.router is not None and self.router.changed):
             return Mark.DRIFT
-        if any(host.error is not None for host in self.hosts) or self.health == "unknown":
+        if any(host.error is not None for host in kinds) or self.health == "unknown":
             return Mark.STALE
         return Mark.OK
 
@@ -115,7 +119,7 @@ class TargetSeen(msgspec.Struct, frozen=True):
             case Mark.DRIFT:
                 return "drift"
             case Mark.STALE:
-                return "stale" if any(host.error is not None for host in self.hosts) else "unknown"
+                return "stale" if self.unasked else "unknown"
             case Mark.NOTHING:
                 return "nothing"
             case _:
@@ -125,37 +129,38 @@ class TargetSeen(msgspec.Struct, frozen=True):
     def well(self) -> int:
         """How many of ``counted`` are well by their checks: of hosts those that are healthy, of a Swarm tasks, where they were asked."""
         found = 0
-        for host in self.hosts:
+        for host, count in counted(self.hosts):
             if host.swarm is None:
-                found += host.health == "healthy"
+                found += count * (host.health == "healthy")
             else:
                 running = host.swarm.running(self.release)
-                found += running if host.swarm.well is None else min(host.swarm.well, running)
+                found += count * (running if host.swarm.well is None else min(host.swarm.well, running))
         return found
 
-    def _counted(self) -> tuple[int, int]:
+    def _counted(self, kinds: Iterable[tuple[HostSeen, int]]) -> tuple[int, int]:
         running, total = 0, 0
         coming = self.moving.rollout.to_release if self.moving is not None else None
-        for host in self.hosts:
+        for host, count in kinds:
             if host.swarm is None:
-                running += self.release is not None and host.release == self.release
-                total += 1
+                running += count * (self.release is not None and host.release == self.release)
+                total += count
             else:
-                running += host.swarm.running(self.release, coming)
-                total += max(host.swarm.wanted, 1)
+                running += count * host.swarm.running(self.release, coming)
+                total += count * max(host.swarm.wanted, 1)
         return running, total
 
 
 def target_seen(
     target: "PicturedTarget",
+    names: tuple[str, ...],
     standing: Standing,
-    observations: Iterable[Observation],
+    said: Said | None,
     owed: Sequence[Debt],
     journal: "Journal",
 ) -> TargetSeen:
-    """As the journal has it now. ``owed``: of this target."""
+    """As the journal has it now. ``names``: of its hosts; ``owed``: of this target."""
     settled = standing.last.seq if standing.last is not None else 0
-    hosts = hosts_seen(target, observations, Expected(standing.current, settled, standing.active))
+    hosts = hosts_seen(names, said, Expected(standing.current, settled, standing.active))
     router = _router(target, journal)
     return TargetSeen(
         target.name,
@@ -167,7 +172,7 @@ def target_seen(
         since=standing.since,
         by=standing.by,
         reason=standing.reason,
-        health=health_of(healths_of(hosts)),
+        health=_health(hosts),
         hosts=hosts,
         back=_way_back(
             WayBack("", standing.back, shown(standing.back_version), (), standing.back_seconds), hosts, owed, router
@@ -205,13 +210,19 @@ def _router(target: "PicturedTarget", journal: "Journal") -> RouterSeen | None:
 
 
 def looked_at_again(
-    known: TargetSeen, target: "PicturedTarget", observations: Iterable[Observation], journal: "Journal"
+    known: TargetSeen, target: "PicturedTarget", names: tuple[str, ...], said: Said | None, journal: "Journal"
 ) -> TargetSeen:
-    """The target with what its hosts were seen running now; all else is as the journal told it."""
-    hosts, router = hosts_seen(target, observations, _expected(known)), _router(target, journal)
-    health = health_of(healths_of(hosts))
+    """The target with what its hosts were seen running now; all else is as the journal told it. ``known`` itself, where they say nothing
+    else than before."""
+    hosts, router = hosts_seen(names, said, _expected(known)), _router(target, journal)
+    if hosts == known.hosts and router == known.router:
+        return known
     back = _way_back(known.back, hosts, known.owed, router)
-    return msgspec.structs.replace(known, hosts=hosts, health=health, back=back, router=router)
+    return msgspec.structs.replace(known, hosts=hosts, health=_health(hosts), back=back, router=router)
+
+
+def _health(hosts: Sequence[HostSeen]) -> str:
+    return health_of(healths_of(kind for kind, _ in counted(hosts)))
 
 
 def _expected(seen: TargetSeen) -> Expected:
@@ -226,22 +237,30 @@ def _way_back(
     if to.release is None:
         return WayBack("closed", reasons=("no earlier release that worked",), seconds=to.seconds)
     reasons: list[str] = []
-    for host in hosts:
-        if host.kept is not None and to.release not in host.kept:
-            reasons.append(no_copy(host.host, to.version) if host.swarm is None else _not_on(host, host.swarm, to))
-        elif host.error is not None:
-            reasons.append(f"{host.host}: can't be reached")
-        elif host.kept is None and host.seen is None:
-            reasons.append(f"{host.host}: not seen")
-        # else a rollout has just left it, and did not count the copies: it keeps the one that a rollback needs
+    for host in hosts if any(_in_the_way(kind, to) for kind, _ in counted(hosts)) else ():
+        if reason := _in_the_way(host, to):
+            reasons.append(reason)
     reasons += [f"{debt.host}: owed since {debt.since}" for debt in owed]
     if router is not None and router.error is not None:
         reasons.append(f"router {router.name}: {router.error}")
     asked = [
-        host.swarm.asked[to.release] for host in hosts if host.swarm is not None and to.release in host.swarm.asked
+        host.swarm.asked[to.release]
+        for host, _ in counted(hosts)
+        if host.swarm is not None and to.release in host.swarm.asked
     ]
     state = "degraded" if reasons else "ready"
     return msgspec.structs.replace(to, state=state, reasons=tuple(reasons), asked=min(asked, default=None))
+
+
+def _in_the_way(host: HostSeen, to: WayBack) -> str:
+    """Why the way to the release of ``to`` is not open there; empty: it is."""
+    if host.kept is not None and to.release not in host.kept:
+        return no_copy(host.host, to.version) if host.swarm is None else _not_on(host, host.swarm, to)
+    if host.error is not None:
+        return f"{host.host}: can't be reached"
+    if host.kept is None and host.seen is None:
+        return f"{host.host}: not seen"
+    return ""  # a rollout that has just left it did not count the copies: it keeps the one that a rollback needs
 
 
 def no_copy(host: str, version: str | None) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from quarterdeck.config.load import load_fleet
 from quarterdeck.history.journal import Journal
-from quarterdeck.history.records import Ended, Event, Observation, Rollout, RolloutKind, RolloutState
+from quarterdeck.history.records import Ended, Event, Observation, Rollout, RolloutKind, RolloutState, Said
 from quarterdeck.rollouts.picture.fleet import promotion_order, renew, take_picture
 from quarterdeck.rollouts.picture.host import HostSeen, health_of
 from quarterdeck.rollouts.picture.rollout import RolloutSeen
@@ -219,17 +219,17 @@ def test_only_the_hosts_of_a_target_that_was_looked_at_anew_are_read(
     with qd.journal() as journal:
         ids = fill(journal)
         before = take_picture(fleet, journal)
-        read: list[str | None] = []
-        observations = journal.observations
+        read: list[str] = []
+        said = journal.said
 
-        def counted(target: str | None = None) -> list[Observation]:
+        def counted(target: str) -> Said | None:
             read.append(target)
-            return observations(target)
+            return said(target)
 
-        monkeypatch.setattr(journal, "observations", counted)
+        monkeypatch.setattr(journal, "said", counted)
         assert renew(before, fleet, journal, [], looked=True) is before
         assert read == []
         journal.observe([Observation("staging/api", "stg-1", SEEN, ids["v2"], "v2", "healthy", None, {})])
         after = renew(before, fleet, journal, [], looked=True)
-        assert set(read) == {"staging/api"}
+        assert read == ["staging/api"]
         assert after.targets["production/api"] is before.targets["production/api"]

@@ -82,6 +82,7 @@ print(json.dumps(["LAST KNOWN" in text, *sorted(set(sys.argv[3:]) & set(sys.modu
 def test_nothing_is_loaded_for_it_that_takes_long_to_load(acme: Qd) -> None:
     remember(load_fleet(acme.fleet_file), "dark", _variables(acme))
     slow = ["textual", "asyncio", "argparse", "yaml", "inspect", "ast", "dis", "typing_extensions", "hashlib", "socket"]
+    slow += ["quarterdeck.config.model", "quarterdeck.rollouts.plans.plan", "random"]
     command = [sys.executable, "-c", PAINT, str(acme.fleet_file), json.dumps(_variables(acme)), *slow]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(done.stdout) == [True]

@@ -17,7 +17,7 @@ from quarterdeck.tui.room.asked import Asked
 from quarterdeck.tui.room.attention import Attention
 from quarterdeck.tui.room.deeds import SUBJECTS, handlers_in
 from quarterdeck.tui.room.desk import Desk, News
-from quarterdeck.tui.room.fleet_cache import remember
+from quarterdeck.tui.room.fleet_cache import is_large, remember
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.pane import Size
 from quarterdeck.tui.room.permission import standing
@@ -30,6 +30,7 @@ _log = logging.getLogger("quarterdeck.room")
 TICK = 1.0  # seconds: ages and the clock
 SLOW_TICK = 10.0  # the same over a slow line
 REMEMBERED_AFTER = 1.0  # seconds after the first frame: for the next start, so it can wait
+KEPT_EVERY = 300.0  # seconds
 LOAD_FROM, LOAD_APART = 0.5, 0.1  # seconds after the first frame at which the handlers are loaded, a file at a time
 
 
@@ -62,7 +63,7 @@ class Room(Acting):
         self._companions_closed = threading.Lock()
         self.broke: str | None = None  # by which fault of its own the room ended
         self.attention = Attention(opening.settings, self.write_sequence)
-        self.fleet_watch = FleetWatch(self.fleet.file, lambda file: self._hand_over(FleetRead(file)))
+        self.fleet_watch = FleetWatch(self.fleet.file, lambda file: self._hand_over(FleetRead(file)), self.fleet.files)
         self.desk = Desk(
             self.fleet, opening.operator, read_only=opening.read_only, tell=self._told, known=opening.known
         )
@@ -95,6 +96,21 @@ class Room(Acting):
 
     def _remember(self) -> None:
         threading.Thread(target=remember, args=(self.fleet, self.look.name), daemon=True).start()
+        if is_large(self.fleet):
+            self._keep_picture()
+            self.set_interval(KEPT_EVERY, self._keep_picture)
+
+    def _keep_picture(self) -> None:
+        """For the next start as well, beside the screen."""
+        threading.Thread(target=self.keep_picture, daemon=True).start()
+
+    def keep_picture(self) -> None:
+        """Writes down what is known of a large fleet, once the journal was read."""
+        last = self.recent[-1] if self.recent else None
+        if last is not None and last.seq == self.picture.head and is_large(self.fleet):
+            from quarterdeck.tui.room.known_picture import keep  # most fleets are small
+
+            keep(self.fleet.file, self.picture, last.hash)
 
     def on_unmount(self) -> None:
         self.attention.end()

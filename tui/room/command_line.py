@@ -6,6 +6,7 @@ import msgspec
 
 from quarterdeck.config.problems import nearest
 from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.hosts import counted
 from quarterdeck.tui.room.actions import BY_COMMAND, Action
 from quarterdeck.tui.room.looks import LOOKS
 from quarterdeck.tui.room.views import VIEWS
@@ -41,7 +42,7 @@ def names_of(picture: Picture, panes: Sequence[str]) -> Names:
     versions: dict[str, tuple[str, ...]] = {}
     for name, seen in picture.targets.items():
         moved = [v for r in picture.rollouts if r.rollout.target == name for v in (r.to_version, r.from_version)]
-        found = [seen.version, seen.back.version, *(host.version for host in seen.hosts), *moved]
+        found = [seen.version, seen.back.version, *(kind.version for kind, _ in counted(seen.hosts)), *moved]
         versions[name] = tuple(dict.fromkeys(version for version in found if version))
     rollouts = tuple(str(seen.id) for seen in picture.rollouts)
     return Names(tuple(picture.targets), rollouts, versions, tuple(panes))

@@ -3,6 +3,7 @@ operators ask for. The screen's own loop never waits for a disk."""
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -21,7 +22,10 @@ from quarterdeck.rollouts.picture.samples import SampleReading
 T = TypeVar("T")
 
 LOOK_EVERY = 0.05  # seconds between two looks at the journal's version: 5 µs each
-OBSERVATIONS_EVERY = 0.5  # seconds: what hosts were last seen running is read no oftener
+OBSERVATIONS_EVERY = 0.5  # seconds: what hosts were last seen running is read no oftener ...
+OBSERVATIONS_REST = (
+    5.0  # ... and of thousands of hosts, where that takes long, only after so many times as long as it took
+)
 AROUND_EVERY = 5.0  # seconds: rooms go without a word
 RECENT_EVENTS = 400  # that a screen has at once; older ones are asked for by the page
 AT_A_TIME = 1000  # events
@@ -150,6 +154,7 @@ class Desk:
         recent = journal.events(limit=RECENT_EVENTS, newest_first=True)
         self._tell(News(picture, tuple(reversed(recent))))
         since_looked = since_around = 0.0
+        pause = OBSERVATIONS_EVERY
         measuring = SampleReading()
         while not self._stop.is_set():
             self._nudge.wait(LOOK_EVERY)
@@ -165,11 +170,14 @@ class Desk:
             before, events = picture, []
             if now != version:
                 events = journal.events(picture.head, limit=AT_A_TIME)
-                looked = since_looked >= OBSERVATIONS_EVERY
+                looked = since_looked >= pause
                 if looked:
                     version, since_looked, since_around = now, 0.0, 0.0
                 if events or looked:  # else seen again with the next look: ``version`` stays as it was
+                    begun = time.monotonic()
                     picture = renew(picture, self.fleet, journal, events, looked=looked)
+                    if looked:
+                        pause = max(OBSERVATIONS_EVERY, OBSERVATIONS_REST * (time.monotonic() - begun))
             elif since_around >= AROUND_EVERY:
                 since_around = 0.0
                 picture = msgspec.structs.replace(picture, around=around(journal))

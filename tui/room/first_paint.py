@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from quarterdeck.rollouts.picture.fleet import Picture
     from quarterdeck.tui.room.boxes import Box
     from quarterdeck.tui.room.fleet_cache import KnownFleet
@@ -77,10 +79,11 @@ def screen_text(wishes: Wishes, variables: Mapping[str, str], width: int, height
     from quarterdeck.config.locate import locate_fleet
     from quarterdeck.tui.room.fleet_cache import recall
 
-    fleet = recall(locate_fleet(wishes.fleet, environment=variables), variables)
+    file = locate_fleet(wishes.fleet, environment=variables)
+    fleet = recall(file, variables)
     if fleet is None or width < 40 or height < 10:
         return ""
-    picture = last_known(fleet)
+    picture, seen = last_known(fleet, file, variables)
     global _PAINTED
     _PAINTED = picture
     from quarterdeck.tui.room.ansi import ALTERNATE_SCREEN, HIDE_CURSOR, painted
@@ -90,26 +93,34 @@ def screen_text(wishes: Wishes, variables: Mapping[str, str], width: int, height
     styles = LOOKS[look_for(variables, wishes.look, slow=wishes.slow, usual=fleet.look)].styles
     chosen = wishes.target if wishes.target in picture.targets else next(iter(picture.targets), None)
     parts = [ALTERNATE_SCREEN, HIDE_CURSOR]
-    for box, rows in panes(picture, chosen, width, height, now):
+    for box, rows in panes(picture, chosen, width, height, now, seen):
         parts.append(painted([fit(row, box.width) for row in rows[: box.height]], styles, box.x, box.y))
     return "".join(parts)
 
 
-def last_known(fleet: "KnownFleet") -> "Picture":
-    """From the journal, read only and without a look at any host. Raises JournalError."""
+def last_known(fleet: "KnownFleet", file: "Path", variables: Mapping[str, str]) -> "tuple[Picture, str]":
+    """From the journal, read only and without a look at any host; of a large fleet with what was kept of the last room's picture. With it
+    when a host was last seen, as far as that is in it (ISO 8601 UTC; empty: never). Raises JournalError."""
     from quarterdeck.history.journal import Journal
     from quarterdeck.history.records import Operator
     from quarterdeck.rollouts.picture.fleet import take_picture
 
     nobody = Operator("", os.getuid())  # nothing is written
     with Journal.open(fleet.state, operator=nobody, create=False, read_only=True) as journal:
-        return take_picture(fleet, journal)
+        if fleet.is_large:
+            from quarterdeck.tui.room.known_picture import recall
+
+            if (found := recall(fleet, file, journal, variables)) is not None:
+                return found.picture, found.newest
+        picture = take_picture(fleet, journal)
+    return picture, max((seen.newest for seen in picture.targets.values()), default="")
 
 
 def panes(
-    picture: "Picture", chosen: str | None, width: int, height: int, now: datetime
+    picture: "Picture", chosen: str | None, width: int, height: int, now: datetime, seen: str
 ) -> "list[tuple[Box, list[Row]]]":
-    """What is on the overview, each pane where the room will have it."""
+    """What is on the overview, each pane where the room will have it. ``seen``: when a host of the fleet was last seen."""
+    from quarterdeck.tui.cli.times import age
     from quarterdeck.tui.room.boxes import frame, overview
     from quarterdeck.tui.room.overview.card import card_rows, title_of
     from quarterdeck.tui.room.overview.matrix import TITLE_FROM, chosen_services, matrix_rows
@@ -119,15 +130,13 @@ def panes(
     from quarterdeck.tui.room.rows import Role, Span, row, spread, title
 
     boxes = frame(width, height) | overview(width, height)
-    age = age_of(picture, now)
-    left = row(
-        Span(" qd ", Role.STRONG), Span(picture.fleet, Role.STRONG), " | ", Span(f"LAST KNOWN {age}", Role.STALE)
-    )
-    seen, more = worst(picture)
+    old = f"LAST KNOWN {age(seen, now) if seen else 'never'}"
+    left = row(Span(" qd ", Role.STRONG), Span(picture.fleet, Role.STRONG), " | ", Span(old, Role.STALE))
+    bad, more = worst(picture)
     found: list[tuple[Box, list[Row]]] = [
         (boxes["header"], [spread(left, row(Span(now.strftime("%H:%M:%SZ "), Role.STRONG)), width)]),
         (boxes["tabs"], [tabs_row("overview", counts(picture), width)]),
-        (boxes["alert"], [alert_row(seen, more, picture.production, width)]),
+        (boxes["alert"], [alert_row(bad, more, picture.production, width)]),
         (boxes["footer"], [(Span(" what was last known; the room opens ..", Role.DIM),)]),
     ]
     for name, box in boxes.items():
@@ -146,14 +155,6 @@ def panes(
             rows += [line.row for line in rollout_lines(picture, box.width, room, now)]
         found.append((box, rows))
     return found
-
-
-def age_of(picture: "Picture", now: datetime) -> str:
-    """How long ago a host of the fleet was last seen."""
-    from quarterdeck.tui.cli.times import age
-
-    newest = max((host.seen or "" for seen in picture.targets.values() for host in seen.hosts), default="")
-    return age(newest, now) if newest else "never"
 
 
 def painted_already() -> bool:

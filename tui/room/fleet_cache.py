@@ -13,9 +13,11 @@ import msgspec
 
 if TYPE_CHECKING:
     from quarterdeck.config.model import Fleet
+    from quarterdeck.rollouts.picture.needs import PicturedFleet
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 MOST_BYTES: Final = 8 * 1024 * 1024
+LARGE: Final = 4000  # services on hosts: of fewer the journal's are read in some milliseconds
 
 
 class KnownHost(msgspec.Struct, frozen=True):
@@ -45,6 +47,16 @@ class KnownFleet(msgspec.Struct, frozen=True):
     targets: Mapping[str, KnownTarget]
     look: str
 
+    @property
+    def is_large(self) -> bool:
+        """Whether a picture of it takes long to read."""
+        return is_large(self)
+
+
+def is_large(fleet: "PicturedFleet") -> bool:
+    """Whether its picture is kept for the next first paint (see known_picture.py)."""
+    return sum(len(target.hosts) for target in fleet.targets.values()) >= LARGE
+
 
 def cache_path(fleet_file: Path, environment: Mapping[str, str] | None = None) -> Path:
     """$XDG_CACHE_HOME/quarterdeck/fleet-<CRC-32 of the fleet file's path>.json."""
@@ -73,9 +85,13 @@ def _directory(previews: Path) -> list[Any]:
 
 def remember(fleet: "Fleet", look: str, environment: Mapping[str, str] | None = None) -> None:
     """Writes it down for the next start, unless the same is there. Never raises: it is a convenience."""
+    from quarterdeck.rollouts.picture.hosts import Names
     from quarterdeck.tui.room.own_files import write_own
 
     try:
+        lists: dict[tuple[str, ...], int] = {}  # of hosts: most targets of an environment have the same
+        names = Names()
+        hosts = {name: lists.setdefault(names.of(target), len(lists)) for name, target in fleet.targets.items()}
         text = json.dumps(
             {
                 "key": _key(fleet.file),
@@ -85,14 +101,10 @@ def remember(fleet: "Fleet", look: str, environment: Mapping[str, str] | None = 
                 "environments": [[name, each.after, each.until] for name, each in fleet.environments.items()],
                 "previews": _directory(fleet.previews_in),
                 "services": list(fleet.services),
+                "hosts": [list(names) for names in lists],
                 "targets": [
-                    [
-                        target.environment,
-                        target.service,
-                        [host.name for host in target.hosts],
-                        target.routed is not None,
-                    ]
-                    for target in fleet.targets.values()
+                    [target.environment, target.service, hosts[name], target.routed is not None]
+                    for name, target in fleet.targets.items()
                 ],
             }
         )
@@ -119,7 +131,7 @@ def recall(fleet_file: Path, environment: Mapping[str, str] | None = None) -> Kn
         if body["key"] != _key(fleet_file) or body["previews"] != _directory(Path(_text(body["previews"][0]))):
             return None
         return _known(body)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -129,16 +141,22 @@ def _known(body: dict[str, Any]) -> KnownFleet:
         _text(name): KnownEnvironment(None if after is None else _text(after), None if until is None else _text(until))
         for name, after, until in body["environments"]
     }
+    lists = [tuple(KnownHost(_text(host)) for host in hosts) for hosts in body["hosts"]]
     targets = {}
     for environment, service, hosts, routed in body["targets"]:
         name = f"{_text(environment)}/{_text(service)}"
-        known = tuple(KnownHost(_text(host)) for host in hosts)
-        targets[name] = KnownTarget(name, environment, service, known, bool(routed))
+        targets[name] = KnownTarget(name, environment, service, lists[_number(hosts)], bool(routed))
     state = Path(_text(body["state"]))
     if not state.is_absolute() or not targets:
         raise ValueError("state")
     services = tuple(_text(name) for name in body["services"])
     return KnownFleet(_text(body["name"]), state, environments, services, targets, _text(body["look"]))
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise TypeError(value)
+    return value
 
 
 def _text(value: object) -> str:

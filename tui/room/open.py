@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from textual.driver import Driver
@@ -17,11 +18,14 @@ from quarterdeck.tui.room.logbook import open_logbook
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.watchdog import Watchdog
 
+TURN: Final = 0.001  # seconds that a thread which reads much may go on while a key waits for its turn
+
 
 def open_room(opening: Opening, *, mouse: bool = False) -> int:
     """Runs until the operator leaves. The screen library draws on standard error; nothing else may be written there."""
     heed_the_terminal()
     gc.disable()  # until the room is ready, see first_paint.ready
+    sys.setswitchinterval(TURN)
     logbook = open_logbook()
     room = Room(msgspec.structs.replace(opening, known=first_paint.painted()))
     if first_paint.painted_already():
@@ -32,6 +36,7 @@ def open_room(opening: Opening, *, mouse: bool = False) -> int:
     finally:
         # Of a fleet file that was edited, or with another look: for the next start.
         remember(room.fleet, room.look.name)
+        room.keep_picture()
     if room.broke is not None:
         print(broken(room.broke, logbook), file=sys.stderr)
         return 1

@@ -19,13 +19,13 @@ def own_directory(environment: Mapping[str, str] | None = None) -> Path:
     return base / "quarterdeck" / "_room"
 
 
-def write_own(path: Path, text: str) -> None:
+def write_own(path: Path, text: str | bytes) -> None:
     """Replaces the file in one step, for this user only (0600, in a directory of 0700). Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
+        with open(descriptor, "wb") as file:
+            file.write(text if isinstance(text, bytes) else text.encode("utf-8", "replace"))
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -23,14 +23,15 @@ class FleetFile(msgspec.Struct, frozen=True):
 
 
 class FleetWatch:
-    """``tell`` is called from its thread and must only hand over. ``close()`` ends it at once."""
+    """``tell`` is called from its thread and must only hand over. ``files``: what the fleet was read from; not said: it is read
+    once more. ``close()`` ends it at once."""
 
-    def __init__(self, path: Path, tell: Callable[[FleetFile], None]) -> None:
+    def __init__(self, path: Path, tell: Callable[[FleetFile], None], files: tuple[Path, ...] = ()) -> None:
         self.path = path
         self._tell = tell
         self._stop = threading.Event()
         self.ready = threading.Event()  # from now on a change is seen
-        self._files: tuple[Path, ...] = (path,)
+        self._files = files
         self._thread = threading.Thread(target=self._watch, name="follow the fleet file", daemon=True)
 
     def start(self) -> None:
@@ -40,8 +41,10 @@ class FleetWatch:
         self._stop.set()
 
     def _watch(self) -> None:
-        with contextlib.suppress(FleetFileErrors, OSError):
-            self._files = load_with_files(self.path)[1]
+        if not self._files:
+            self._files = (self.path,)
+            with contextlib.suppress(FleetFileErrors, OSError):
+                self._files = load_with_files(self.path)[1]
         known = signature(self._files)
         self.ready.set()
         while not self._stop.wait(LOOK_EVERY):

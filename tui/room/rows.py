@@ -63,6 +63,36 @@ class Lazily(Sequence[Row]):
         return self._make(index % self._count)
 
 
+class Joined(Sequence[Row]):
+    """Lists below each other; of a long one only those rows are made that somebody looks at (see ``Lazily``)."""
+
+    def __init__(self, *parts: Sequence[Row]) -> None:
+        self._parts = [part for part in parts if len(part)]
+        self._count = sum(len(part) for part in self._parts)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(self._count)
+            if step != 1:
+                return [self[at] for at in range(start, stop, step)]
+            found: list[Row] = []
+            for part in self._parts:
+                if start < len(part) and stop > 0:
+                    found += part[max(start, 0) : stop]
+                start, stop = start - len(part), stop - len(part)
+            return found
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        return self[index % self._count : index % self._count + 1][0]
+
+
 def row(*parts: "Span | str") -> Row:
     """A row of spans; a bare text is plain."""
     return tuple(part if isinstance(part, Span) else Span(part) for part in parts if part)

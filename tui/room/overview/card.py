@@ -8,6 +8,7 @@ import msgspec
 
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.hosts import counted
 from quarterdeck.rollouts.picture.rollout import RolloutSeen
 from quarterdeck.rollouts.picture.router import RouterSeen
 from quarterdeck.rollouts.picture.target import Mark, TargetSeen, progress_of
@@ -170,14 +171,15 @@ def _back(seen: TargetSeen, width: int, older: Sequence[Older], config: str, now
         return _line("back", [Span(words, role), Span(f"  R brings {hosts} back to {seen.version}")], width)
     if back.release is None:
         return _line("back", [Span("closed  ", Role.WARN), Span("; ".join(back.reasons) or "nothing runs here")], width)
-    there = sum(host.kept is not None and back.release in host.kept for host in seen.hosts)
+    kinds = counted(seen.hosts)
+    there = sum(count for kind, count in kinds if kind.kept is not None and back.release in kind.kept)
     spans = [Span(words, role)]
     if back.state == "ready" and seen.on_swarm:
         asked = f" (registry asked {ago(back.asked, now)})" if back.asked is not None else ""
         spans.append(Span(f"  last good, its image can be fetched{asked}"))
     elif back.state == "ready":
-        warm = sum(back.release in host.warm for host in seen.hosts)
-        kept = f", warm on {warm} of {len(seen.hosts)}" if any(host.warm for host in seen.hosts) else ""
+        warm = sum(count for kind, count in kinds if back.release in kind.warm)
+        kept = f", warm on {warm} of {len(seen.hosts)}" if any(kind.warm for kind, _ in kinds) else ""
         spans.append(Span(f"  last good, copy on {there or len(seen.hosts)}/{len(seen.hosts)} hosts{kept}"))
     else:
         spans.append(Span(f"  {'; '.join(back.reasons)}", Role.WARN))

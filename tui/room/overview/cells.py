@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from quarterdeck.history.records import RolloutState
+from quarterdeck.rollouts.picture.hosts import counted
 from quarterdeck.rollouts.picture.rollout import RolloutSeen
 from quarterdeck.rollouts.picture.target import Mark, TargetSeen, progress_of
 from quarterdeck.rollouts.promoting import stands_at
@@ -40,6 +41,8 @@ def mark_now(seen: TargetSeen, old: str) -> Mark:
 
 
 def ill(seen: TargetSeen) -> list[str]:
+    if not any(kind.health == "unhealthy" for kind, _ in counted(seen.hosts)):
+        return []
     return [host.host for host in seen.hosts if host.health == "unhealthy"]
 
 
@@ -71,11 +74,13 @@ def back_words(seen: TargetSeen) -> tuple[str, Role]:
     version = back.version or ""
     if back.state == "ready":
         return f"{version} ok", Role.OK
-    missing = [host.host for host in seen.hosts if host.kept is not None and back.release not in host.kept]
-    if missing and len(missing) == len(seen.hosts):
+    missing = sum(
+        count for kind, count in counted(seen.hosts) if kind.kept is not None and back.release not in kind.kept
+    )
+    if missing and missing == len(seen.hosts):
         return f"{version} GONE", Role.BAD
     if missing:
-        return f"{version} {len(seen.hosts) - len(missing)}/{len(seen.hosts)}", Role.WARN
+        return f"{version} {len(seen.hosts) - missing}/{len(seen.hosts)}", Role.WARN
     return (f"{version} owed" if seen.owed else f"{version} ?"), Role.WARN
 
 
@@ -170,8 +175,7 @@ def health_words(seen: TargetSeen | None, now: datetime, old: str) -> tuple[str,
             return f"{well}/{total} ok !", Role.BAD
         return (f"{running}/{total} run !" if well > 0 and running < total else "down !"), Role.BAD
     if bad:
-        good = sum(host.health == "healthy" for host in seen.hosts)
-        return (f"{good}/{len(seen.hosts)} ok !" if good else "down !"), Role.BAD
+        return (f"{seen.healthy}/{len(seen.hosts)} ok !" if seen.healthy else "down !"), Role.BAD
     if seen.on_swarm and seen.moving is not None and seen.health == "unknown":
         running, total = seen.counted  # an update of it is checked by its worker, part after part
         return f"{running}/{total} run", Role.MOVING

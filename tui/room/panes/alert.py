@@ -22,6 +22,7 @@ from quarterdeck.tui.room.overview.worst import (
     worst,
 )
 from quarterdeck.tui.room.pane import Pane, Size
+from quarterdeck.tui.room.panes.once import Once
 from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis
 
 
@@ -29,9 +30,14 @@ class AlertBand(Pane, can_focus=False):
     name_of: ClassVar[str] = "alert"
     titled: ClassVar[bool] = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._worst = Once(lambda picture, _: worst(picture))
+        self._least_ready = Once(lambda picture, _: least_ready(picture))
+
     def build(self, size: Size) -> Sequence[Row]:
         room = self.room
-        seen, more = worst(room.picture)
+        seen, more = self._worst.of(room.picture)
         said = room.word(quiet=seen is None)
         if said:
             return [(Span(ellipsis(f" {said}", size.width), Role.WARN),)]
@@ -48,7 +54,7 @@ class AlertBand(Pane, can_focus=False):
             return [
                 waiting_row(waits, more, room.picture.production, size.width, self._keys(waiting_ways(waits), there))
             ]
-        shut, more = least_ready(room.picture)
+        shut, more = self._least_ready.of(room.picture)
         if shut is not None:
             keys = self._keys(WHY_UNREADY, room.place.target == shut.target)
             return [unready_row(shut, more, room.picture.production, size.width, keys)]

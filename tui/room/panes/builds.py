@@ -15,6 +15,7 @@ from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
+from quarterdeck.rollouts.picture.hosts import counted
 from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.cli.times import age, size
 from quarterdeck.tui.room.aside import aside
@@ -66,11 +67,12 @@ def release_rows(
         f" {pad('LAST GOOD', 10)} {pad('COPIES', 7)} BY"
     )
     rows: list[Row] = [(Span(head, Role.DIM),)]
+    kinds = counted(seen.hosts)
     for row in releases:
         release = row.release
-        copies = sum(row.id in (host.kept or ()) for host in seen.hosts)
-        warm = sum(row.id in host.warm for host in seen.hosts)
-        known = sum(host.kept is not None for host in seen.hosts)
+        copies = sum(count for kind, count in kinds if row.id in (kind.kept or ()))
+        warm = sum(count for kind, count in kinds if row.id in kind.warm)
+        known = sum(count for kind, count in kinds if kind.kept is not None)
         here = row.id == seen.release
         line = f"{pad(release.version, 16)} {release.artifact.sha256[:12]} {pad(size(release.artifact.size), 9)} "
         verdict = Span(f"{pad(row.verdict, 8)} ", _ROLES.get(row.verdict, Role.PLAIN))
@@ -88,7 +90,7 @@ def release_rows(
         )
     if not releases:
         rows.append((Span("   nothing was ever released here", Role.DIM),))
-    warm_words = " w: containers that are kept warm." if any(host.warm for host in seen.hosts) else ""
+    warm_words = " w: containers that are kept warm." if any(kind.warm for kind, _ in kinds) else ""
     nowhere = "" if built else " Nothing says where it is built (`builds`): the journal's alone."
     return [*rows, (), (Span(f" * runs now.{warm_words}{nowhere}", Role.DIM),)]
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 from quarterdeck.history.errors import JournalError
 from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import ReleaseRow
+from quarterdeck.rollouts.picture.hosts import counted
 from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.cli.times import clock
 from quarterdeck.tui.room.overview.card import WIDE, Older, card_rows, config_words, title_of
@@ -129,8 +130,13 @@ class TargetCard(Pane, can_focus=False):
         if self._older is None or self._older[0] != seen.target:
             return []
         found = [(id, version) for id, version in self._older[2] if id != seen.back.release]
+        kinds = counted(seen.hosts)
         return [
-            Older(version, sum(id in host.kept for host in seen.hosts if host.kept is not None), len(seen.hosts))
+            Older(
+                version,
+                sum(count for kind, count in kinds if kind.kept is not None and id in kind.kept),
+                len(seen.hosts),
+            )
             for id, version in found[:OLDER]
         ]
 

@@ -8,11 +8,13 @@ from typing import ClassVar
 
 from quarterdeck.rollouts.picture.fleet import Picture
 from quarterdeck.rollouts.picture.host import HostSeen
+from quarterdeck.rollouts.picture.hosts import counted
 from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size
-from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
+from quarterdeck.tui.room.panes.once import Once
+from quarterdeck.tui.room.rows import Joined, Lazily, Role, Row, Span, ellipsis, pad
 
 WIDE = 110  # columns from which names have all the room they want
 
@@ -23,12 +25,18 @@ def drifting(picture: Picture, find: Matcher = EVERYTHING) -> list[tuple[TargetS
     found = [
         (seen, host)
         for seen in picture.targets.values()
-        for host in (*seen.hosts, *_router(seen))
-        if seen.release is not None and (host.drift or host.error is not None) and find.matches(_searched(seen, host))
+        if seen.release is not None
+        for host in (*(seen.hosts if _differs(seen) else ()), *_router(seen))
+        if (host.drift or host.error is not None) and find.matches(_searched(seen, host))
     ]
     return sorted(
         found, key=lambda pair: (not pair[1].drift, order.get(pair[0].environment, 0), pair[0].target, pair[1].host)
     )
+
+
+def _differs(seen: TargetSeen) -> bool:
+    """Whether one of its hosts drifts or can't be asked: most are asked no further."""
+    return seen.unasked or any(kind.drift for kind, _ in counted(seen.hosts))
 
 
 def _router(seen: TargetSeen) -> tuple[HostSeen, ...]:
@@ -55,20 +63,23 @@ def _why(host: HostSeen) -> str:
 
 def drift_rows(
     picture: Picture,
+    found: Sequence[tuple[TargetSeen, HostSeen]],
     chosen: tuple[str, str] | None,
     width: int,
     find: Matcher = EVERYTHING,
     now: datetime | None = None,
-) -> list[Row]:
-    found = drifting(picture, find)
+) -> Sequence[Row]:
+    """``found``: what drifts and passes the filter ``find``."""
     if not found and find.active and drifting(picture):
         return [(Span(" nothing passes the filter", Role.DIM),)]
     if not found:
-        known = sum(host.seen is not None for seen in picture.targets.values() for host in seen.hosts)
+        known = sum(
+            count for seen in picture.targets.values() for kind, count in counted(seen.hosts) if kind.seen is not None
+        )
         text = f"no drift: {known} hosts of targets run what was released" if known else "no host has been seen yet"
         return [(Span(f" = {text}", Role.OK if known else Role.DIM),)]
     wide, host_wide, short = (22, 14, 14) if width >= WIDE else (18, 8, 8)
-    rows: list[Row] = [
+    head: list[Row] = [
         (
             Span(
                 f"   {pad('TARGET', wide)} {pad('HOST', host_wide)} {pad('RELEASED', short)} {pad('RUNS', short)} SEEN WHY",
@@ -76,7 +87,9 @@ def drift_rows(
             ),
         )
     ]
-    for seen, host in found:
+
+    def made(at: int) -> Row:
+        seen, host = found[at]
         here = chosen == (seen.target, host.host)
         role = Role.DRIFT if host.drift else Role.STALE
         why = _why(host)
@@ -85,14 +98,14 @@ def drift_rows(
             f" {pad(host.version or host.release or 'nothing', short)} {pad(age(host.seen, now), 4)} "
         )
         mark = "~" if host.drift else "?"
-        rows.append(
-            (
-                Span(f"{'>' if here else ' '}{mark} ", role),
-                Span(line, Role.STRONG if here else Role.PLAIN),
-                Span(ellipsis(why, max(width - len(line) - 3, 0)), role),
-            )
+        return (
+            Span(f"{'>' if here else ' '}{mark} ", role),
+            Span(line, Role.STRONG if here else Role.PLAIN),
+            Span(ellipsis(why, max(width - len(line) - 3, 0)), role),
         )
-    return rows + _whole(next((host for seen, host in found if chosen == (seen.target, host.host)), None), width)
+
+    whole = _whole(next((host for seen, host in found if chosen == (seen.target, host.host)), None), width)
+    return Joined(head, Lazily(len(found), made), whole)
 
 
 def _whole(host: HostSeen | None, width: int) -> list[Row]:
@@ -114,6 +127,7 @@ class Drift(Pane):
     def __init__(self) -> None:
         super().__init__()
         self.host: tuple[str, str] | None = None
+        self._once = Once(drifting)
 
     def heading(self) -> str:
         return "drift: declared against running"
@@ -123,15 +137,19 @@ class Drift(Pane):
         act = f"keys act on {target}   " if target is not None and self.chosen() is None else ""
         return f"{act}c compares environments"
 
+    def _found(self) -> list[tuple[TargetSeen, HostSeen]]:
+        return self._once.of(self.room.picture, self.matcher)
+
     def _keys(self) -> list[tuple[str, str]]:
-        return [(seen.target, host.host) for seen, host in drifting(self.room.picture, self.matcher)]
+        return [(seen.target, host.host) for seen, host in self._found()]
 
     def chosen(self) -> tuple[str, str] | None:
         here = [key for key in self._keys() if key[0] == self.room.place.target]
         return self.host if self.host in here else (here[0] if here else None)
 
     def build(self, size: Size) -> Sequence[Row]:
-        return drift_rows(self.room.picture, self.chosen(), size.width, self.matcher, self.room.now())
+        room = self.room
+        return drift_rows(room.picture, self._found(), self.chosen(), size.width, self.matcher, room.now())
 
     def chosen_row(self) -> int | None:
         chosen = self.chosen()

@@ -12,6 +12,7 @@ import msgspec
 
 from quarterdeck.rollouts.freezes import Frozen
 from quarterdeck.rollouts.picture.fleet import Picture
+from quarterdeck.rollouts.picture.hosts import lost_of, named, names_of
 from quarterdeck.tui.cli.times import age
 from quarterdeck.tui.room.ages import coarse, since
 from quarterdeck.tui.room.boxes import CLOCK_WIDTH, WIDE_WIDTH
@@ -67,23 +68,37 @@ def _hosts(picture: Picture) -> _Hosts:
     global _known
     if _known is not None and _known.picture is picture:
         return _known
-    fine: set[str] = set()
-    seen: dict[str, str] = {}
-    newest = ""
-    for target in picture.targets.values():
-        for host in target.hosts:
-            time, name = host.seen or "", host.host
-            if time > seen.setdefault(name, ""):
-                seen[name] = time
-                if time > newest:
-                    newest = time
-            if time and host.error is None:
-                fine.add(name)
+    every = {name for names in {names_of(target.hosts) for target in picture.targets.values()} for name in names}
+    newest = max((target.newest for target in picture.targets.values()), default="")
+    lost = _lost(picture)
     # Those that were never seen come last.
-    lost = min(seen.keys() - fine, key=lambda name: (seen[name] or "~", name), default="")
-    others = max(len(seen) - len(fine) - 1, 0)
-    _known = _Hosts(picture, newest, len(fine), len(seen), others, lost, seen.get(lost, ""))
+    longest = min(lost, key=lambda name: (lost[name] or "~", name), default="")
+    others = max(len(lost) - 1, 0)
+    _known = _Hosts(picture, newest, len(every) - len(lost), len(every), others, longest, lost.get(longest, ""))
     return _known
+
+
+def _lost(picture: Picture) -> dict[str, str]:
+    """The hosts that no target tells to be well, and when each was seen last; empty: it never was. Only those that one target does not find
+    are asked for in the others."""
+    seen = {
+        name: ""
+        for target in picture.targets.values()
+        if target.unasked or target.oldest is None
+        for name in lost_of(target.hosts)
+    }
+    fine: set[str] = set()
+    shared: dict[tuple[str, ...], set[str]] = {}
+    for target in picture.targets.values() if seen else ():
+        names = names_of(target.hosts)
+        here = shared.get(names)
+        if here is None:
+            here = shared[names] = set(seen).intersection(names)
+        for host in named(target.hosts, here - fine):
+            seen[host.host] = max(seen[host.host], host.seen or "")
+            if host.seen and host.error is None:
+                fine.add(host.host)
+    return {name: time for name, time in seen.items() if name not in fine}
 
 
 def reachable(picture: Picture, now: datetime) -> tuple[int, int, str]:

@@ -8,6 +8,7 @@ from typing import ClassVar, Final, NamedTuple
 from quarterdeck.history.records import Metric
 from quarterdeck.rollouts.health import WINDOW, HostFigures, Series, Side, TargetHealth
 from quarterdeck.rollouts.picture.host import HostSeen
+from quarterdeck.rollouts.picture.hosts import counted
 from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.rollouts.version_words import version_of
 from quarterdeck.tui.cli.times import age
@@ -27,7 +28,7 @@ from quarterdeck.tui.room.figures import (
 from quarterdeck.tui.room.figures import size as size_of
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.panes.containers import container_rows
-from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad, row
+from quarterdeck.tui.room.rows import Joined, Lazily, Role, Row, Span, ellipsis, pad, row
 
 OLD: Final = 30.0  # seconds without a sample: the figures are not live
 NAME: Final = 6  # columns
@@ -89,7 +90,7 @@ def health_rows(
     hosts: bool,
     containers: bool = False,
     parts: Sequence[Sequence[Row]] = (),
-) -> list[Row]:
+) -> Sequence[Row]:
     """``timeout``: of a health check, in seconds: the limit that is declared. ``hosts``: each one in a line of its own; ``containers``:
     likewise, below them; ``parts``: of a Swarm, its tasks and nodes, below the hosts."""
     if found is None or found.target != seen.target:
@@ -101,7 +102,8 @@ def health_rows(
     figures = {one.host: one for one in found.hosts}
     blocks: list[Sequence[Row]] = []
     if hosts:
-        blocks.append([host_row(host, figures.get(host.host), now, size.width) for host in seen.hosts])
+        every = seen.hosts
+        blocks.append(Lazily(len(every), lambda at: host_row(every[at], figures.get(every[at].host), now, size.width)))
     blocks += parts
     if containers and boxes:
         blocks.append(container_rows(boxes, found.last_bucket, size.width))
@@ -118,9 +120,7 @@ def health_rows(
         rows = [row(Span(" no data: nothing was measured in the last five minutes", Role.STALE))]
     rows.append(checks_row(seen))
     apart = not below or len(rows) + sum(len(block) + 1 for block in blocks) <= size.height
-    for block in blocks:
-        rows += [row(), *block] if apart else block
-    return rows
+    return Joined(rows, *(part for block in blocks for part in (([row()], block) if apart else (block,))))
 
 
 def _line(line: Line, found: TargetHealth, timeout: float | None, width: int, names: int) -> Row:
@@ -178,16 +178,20 @@ def checks_row(seen: TargetSeen) -> Row:
     if seen.on_swarm:
         return _tasks_checked(seen)
     total = len(seen.hosts)
-    healthy = sum(host.health == "healthy" for host in seen.hosts)
-    lost = sum(host.error is not None for host in seen.hosts)
+    kinds = counted(seen.hosts)
+    healthy = seen.healthy
+    lost = sum(number for kind, number in kinds if kind.error is not None)
     role = Role.OK if healthy == total else Role.STALE if healthy + lost == total else Role.BAD
-    versions = Counter(version_of(host.release) or "nothing" for host in seen.hosts if host.seen is not None)
+    versions: Counter[str] = Counter()
+    for kind, number in kinds:
+        if kind.seen is not None:
+            versions[version_of(kind.release) or "nothing"] += number
     parts = [Span(" checks "), Span(f"{healthy}/{total} hosts healthy", role)]
     if lost:
         parts.append(Span(f"  {lost} not reachable", Role.STALE))
     runs = " + ".join(f"{count} {version}" for version, count in sorted(versions.items(), reverse=True))
     if runs:
-        drift = any(host.drift for host in seen.hosts)
+        drift = any(kind.drift for kind, _ in kinds)
         parts.append(
             Span(
                 f"   {runs}" + (" drift" if drift else " as planned" if seen.moving else ""),
@@ -201,7 +205,7 @@ def _tasks_checked(seen: TargetSeen) -> Row:
     """``checks degraded   5/6 tasks run, 4 well   v143 drift``: a check of a Swarm is one of all its tasks."""
     (running, total), well = seen.counted, seen.well
     role = {"healthy": Role.OK, "unknown": Role.STALE}.get(seen.health, Role.BAD)
-    drift = any(host.drift for host in seen.hosts)
+    drift = any(kind.drift for kind, _ in counted(seen.hosts))
     ill = f", {well} well" if seen.moving is None and well < running else ""
     return row(
         Span(" checks "),

@@ -3,7 +3,7 @@ ago it was practised."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from quarterdeck.config.model import Fleet
 from quarterdeck.rollouts.picture.fleet import Picture
@@ -11,7 +11,8 @@ from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.cli.times import age, ago, duration
 from quarterdeck.tui.room.matching import EVERYTHING, Matcher
 from quarterdeck.tui.room.pane import Pane, Size
-from quarterdeck.tui.room.rows import Role, Row, Span, ellipsis, pad
+from quarterdeck.tui.room.panes.once import Once
+from quarterdeck.tui.room.rows import Joined, Lazily, Role, Row, Span, ellipsis, pad
 
 OLD = 30 * 86400.0  # seconds: then a drill is old where nothing is said about it
 DRILL = 5  # columns
@@ -24,7 +25,11 @@ _MARKS = {"closed": "x", "degraded": "~", "ready": "="}
 def by_readiness(picture: Picture, find: Matcher = EVERYTHING) -> list[TargetSeen]:
     """Targets on which something runs, the least ready first; the last environment (production) before the others."""
     order = {name: -number for number, name in enumerate(picture.environments)}
-    found = [seen for seen in picture.targets.values() if seen.release is not None and find.matches(_searched(seen))]
+    found = [
+        seen
+        for seen in picture.targets.values()
+        if seen.release is not None and (not find.active or find.matches(_searched(seen)))
+    ]
     return sorted(
         found, key=lambda seen: (_WORST.get(seen.back.state, 0), order.get(seen.environment, 0), seen.service)
     )
@@ -43,7 +48,7 @@ def readiness_rows(
     filtered: bool = False,
     old: Mapping[str, float] | None = None,
     now: datetime | None = None,
-) -> list[Row]:
+) -> Sequence[Row]:
     """``old``: by environment, the seconds after which a drill is old there."""
     if not targets:
         words = "no target passes the filter" if filtered else "nothing has been released yet"
@@ -51,7 +56,7 @@ def readiness_rows(
     wide, short, back_wide, took_wide, title = (
         (22, 12, 14, 8, "ROLL BACK TO") if width >= WIDE else (18, 6, 6, 5, "BACK")
     )
-    rows: list[Row] = [
+    head: list[Row] = [
         (
             Span(
                 f"   {pad('TARGET', wide)} {pad('RUNS', short)} {pad(title, back_wide)} READY     {pad('TOOK', took_wide)} "
@@ -60,7 +65,9 @@ def readiness_rows(
             ),
         )
     ]
-    for seen in targets:
+
+    def made(at: int) -> Row:
+        seen = targets[at]
         here = seen.target == chosen
         back, role = seen.back, _ROLES.get(seen.back.state, Role.BAD)
         took = duration(back.seconds) if back.seconds is not None else "never"
@@ -68,21 +75,20 @@ def readiness_rows(
         asked = "" if back.reasons else _asked(seen, now)
         why = "; ".join(back.reasons) or asked
         drill, drill_role = _drill(seen, (old or {}).get(seen.environment, OLD), now)
-        rows.append(
-            (
-                Span(f"{'>' if here else ' '}{_MARKS.get(back.state, 'x')} ", role),
-                Span(line, Role.STRONG if here else Role.PLAIN),
-                Span(f"{pad(back.state, 9)} ", role),
-                Span(f"{pad(took, took_wide)} ", Role.DIM),
-                Span(f"{pad(drill, DRILL)} ", drill_role),
-                Span(ellipsis(why, max(width - len(line) - 15 - took_wide - DRILL, 0)), Role.DIM if asked else role),
-            )
+        return (
+            Span(f"{'>' if here else ' '}{_MARKS.get(back.state, 'x')} ", role),
+            Span(line, Role.STRONG if here else Role.PLAIN),
+            Span(f"{pad(back.state, 9)} ", role),
+            Span(f"{pad(took, took_wide)} ", Role.DIM),
+            Span(f"{pad(drill, DRILL)} ", drill_role),
+            Span(ellipsis(why, max(width - len(line) - 15 - took_wide - DRILL, 0)), Role.DIM if asked else role),
         )
-    rows += [
+
+    foot: list[Row] = [
         (),
         (Span(" TOOK: the median of real rollbacks; DRILL: age of the last good one (:drill)", Role.DIM),),
     ]
-    return rows
+    return Joined(head, Lazily(len(targets), made), foot)
 
 
 def _asked(seen: TargetSeen, now: datetime | None) -> str:
@@ -107,17 +113,32 @@ def drills_old(fleet: Fleet) -> Mapping[str, float]:
     }
 
 
+class _Listed(NamedTuple):
+    """The targets in their order, and where in it each one is."""
+
+    targets: list[TargetSeen]
+    places: Mapping[str, int]
+
+
+def _ordered(picture: Picture, find: Matcher) -> _Listed:
+    targets = by_readiness(picture, find)
+    return _Listed(targets, {seen.target: at for at, seen in enumerate(targets)})
+
+
 class Readiness(Pane):
     name_of: ClassVar[str] = "readiness"
     filterable: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._once = Once(_ordered)
 
     def heading(self) -> str:
         return "readiness: is the way back open"
 
     def build(self, size: Size) -> Sequence[Row]:
-        targets = by_readiness(self.room.picture, self.matcher)
         return readiness_rows(
-            targets,
+            self._listed().targets,
             self.room.place.target,
             size.width,
             filtered=self.matcher.active,
@@ -125,15 +146,16 @@ class Readiness(Pane):
             now=self.room.now(),
         )
 
-    def _names(self) -> list[str]:
-        return [seen.target for seen in by_readiness(self.room.picture, self.matcher)]
+    def _listed(self) -> _Listed:
+        return self._once.of(self.room.picture, self.matcher)
 
     def chosen_row(self) -> int | None:
-        names, chosen = self._names(), self.room.place.target
-        return names.index(chosen) + 1 if chosen in names else None
+        at = self._listed().places.get(self.room.place.target or "")
+        return None if at is None else at + 1
 
     def move(self, by: int) -> None:
-        names, chosen = self._names(), self.room.place.target
-        if names:
-            at = names.index(chosen) + by if chosen in names else 0
-            self.room.choose(names[max(0, min(at, len(names) - 1))])
+        targets = self._listed().targets
+        if targets:
+            at = self._listed().places.get(self.room.place.target or "")
+            at = 0 if at is None else at + by
+            self.room.choose(targets[max(0, min(at, len(targets) - 1))].target)

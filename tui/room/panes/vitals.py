@@ -6,26 +6,27 @@ from typing import ClassVar
 
 from quarterdeck.history.records import Metric
 from quarterdeck.rollouts.health import HostFigures, TargetHealth
+from quarterdeck.rollouts.picture.hosts import names_of
 from quarterdeck.rollouts.picture.target import TargetSeen
 from quarterdeck.tui.room.ages import coarse, since
 from quarterdeck.tui.room.figures import load, percent
 from quarterdeck.tui.room.pane import Pane, Size
 from quarterdeck.tui.room.panes.containers import container_rows
-from quarterdeck.tui.room.rows import Role, Row, Span, pad, row
+from quarterdeck.tui.room.rows import Joined, Lazily, Role, Row, Span, pad, row
 
 FULL = 90.0  # percent of memory or disk: worth a look
 OLD = 60.0  # seconds
 
 
-def vitals_rows(seen: TargetSeen, found: TargetHealth | None, width: int = 80) -> list[Row]:
-    rows = [row(Span(f" {pad('HOST', 14)} {'CPU':>5} {'LOAD':>6} {'MEM':>5} {'DISK':>5}  SEEN", Role.DIM))]
-    if found is None or found.target != seen.target:
-        return rows + [_row(host.host, None) for host in seen.hosts]
-    figures = {one.host: one for one in found.hosts}
-    rows += [_row(host.host, figures.get(host.host)) for host in seen.hosts]
-    if found.containers:
-        rows += [row(), *container_rows(found.containers, found.last_bucket, width)]
-    return rows
+def vitals_rows(seen: TargetSeen, found: TargetHealth | None, width: int = 80) -> Sequence[Row]:
+    head = [row(Span(f" {pad('HOST', 14)} {'CPU':>5} {'LOAD':>6} {'MEM':>5} {'DISK':>5}  SEEN", Role.DIM))]
+    mine = found if found is not None and found.target == seen.target else None
+    figures = {one.host: one for one in mine.hosts} if mine is not None else {}
+    names = names_of(seen.hosts)
+    hosts = Lazily(len(names), lambda at: _row(names[at], figures.get(names[at])))
+    if mine is None or not mine.containers:
+        return Joined(head, hosts)
+    return Joined(head, hosts, [row(), *container_rows(mine.containers, mine.last_bucket, width)])
 
 
 def _row(host: str, found: HostFigures | None) -> Row:
@@ -58,5 +59,5 @@ class Vitals(Pane):
         if seen.on_swarm:
             from quarterdeck.tui.room.swarm_rows import node_rows
 
-            rows += [row(), *node_rows(seen, self.room.picture, size.width)]
+            return Joined(rows, [row(), *node_rows(seen, self.room.picture, size.width)])
         return rows
