@@ -58,8 +58,8 @@ def test_a_retry_is_about_the_same_hosts(field: Field) -> None:
 
 
 def test_a_retry_names_the_command_that_has_the_options_which_it_lacks(field: Field) -> None:
-    """Of a rollback to what was marked bad since, and of a deploy whose target is busy. Seen to fail (the options alone are named) where
-    the words are those for the command itself."""
+    """Of a rollback to what was marked bad since. Seen to fail (the options alone are named) where the words are those for the command
+    itself."""
     health = 'test ! -e ../../sick && test "$(cat ../../running)" = "$QD_RELEASE"'
     field.write(health={"command": health, "interval": "1s", "healthy_deadline": "1s"})
     field.deploy("v1")
