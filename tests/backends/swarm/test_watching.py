@@ -172,7 +172,8 @@ async def test_what_happens_is_told_whether_events_come_or_not(
 
 
 async def test_a_task_on_its_way_out_is_followed_to_its_end(swarm: Swarm) -> None:
-    """It is to run no more, and runs: what is listed again and again are tasks that are to run."""
+    """It is to run no more, and runs: what is listed again and again are tasks that are to run. Seen to fail where
+    those that no more are to are forgotten."""
     async with talking(swarm) as field:
         release = field.release("1", "trap '' TERM; while :; do sleep 0.1; done")
         assert release.container is not None
@@ -199,7 +200,8 @@ async def test_a_task_on_its_way_out_is_followed_to_its_end(swarm: Swarm) -> Non
 
 
 async def test_one_target_is_read_by_itself(swarm: Swarm) -> None:
-    """What somebody has open is looked at every two seconds: the others of the Swarm are not listed for it."""
+    """What somebody has open is looked at every two seconds: the others of the Swarm are not listed for it. Seen
+    to fail where all are listed for each."""
     async with several(swarm, 4) as fields:
         releases = [field.release("1", FAILS) for field in fields]
         bodies: list[int] = []
