@@ -1,4 +1,7 @@
-"""A registry that does nothing but let nobody in. `python refusing_registry.py PORT STATUS`"""
+"""In the place of a registry: answers every question with one status, as one does that lets nobody in.
+
+``python refusing_registry.py PORT STATUS``
+"""
 
 import http.server
 import sys
@@ -16,7 +19,8 @@ class Refuses(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(_SAID)
 
-    do_HEAD = do_GET  # noqa: N815 - http.server asks for it by this name
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None: ...
 
