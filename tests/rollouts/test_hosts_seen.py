@@ -167,7 +167,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Qd, dict[str, st
 def test_renewing_look_by_look_says_what_taking_it_anew_says(
     released: tuple[Qd, dict[str, str]], rounds: list[tuple[list[Look], bool]]
 ) -> None:
-    """A mark that is reckoned from a part of the hosts, and a target that is not read although it was looked at, were seen to fail it."""
+    """Targets that were not read although their hosts were looked at were seen to fail it."""
     qd, ids = released
     fleet = load_fleet(qd.fleet_file)
     with qd.journal() as journal, Journal.open(qd.state, operator=OPERATOR) as writer:
