@@ -21,7 +21,7 @@ from tests.swarm_field import Field, backend, connect
 from tests.swarm_in_motion import until
 from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def under_way(
     pausing = spec or field.spec(deploy={"update": Pace(parallelism=1, delay=2.0)})
     release = field.release(version, spec=pausing)
     await field.connection.stage(release, None, NO_SECRETS, field.fence(epoch))
-    switching = field.connection.switch(release, NO_SECRETS, field.fence(epoch), f"{epoch}.1", deadline=120.0)
+    switching = field.connection.switch(release, NO_SECRETS, field.fence(epoch), f"{epoch}.1", deadline=240.0)
     going = asyncio.create_task(switching)
     await until(lambda: version in field.versions, f"a task of {version} runs", unless=going)
     return release, going
