@@ -2,8 +2,7 @@
 them, a rollback and the control room: they are in no journal, log, label, config, argument of a process, command's output or screen.
 
 Seen to fail as long as what hooks had printed was recorded in the Swarm although no manager tells the secret's value, so that it could
-not be taken out. They are where they have to be: in the environment of the service's containers, and in a Swarm secret, whose value no
-manager tells.
+not be taken out. They are where they have to be: in the environment of the service's containers, and in a Swarm secret.
 """
 
 import base64

@@ -1,5 +1,7 @@
 """Promise 24 on a Swarm, without a router: abort wins at every step, and at any moment. The worker is stopped right after each of its
 writes, an operator aborts, the worker goes on; the new release may be well or unwell. Tasks that were not replaced yet are never touched.
+
+Seen to fail with a worker that hears no abort: it ends in success.
 """
 
 import os
