@@ -61,7 +61,7 @@ def test_abort_at_every_step(
         if kind != "recreate":
             assert tasks_since(harbour, before, "1") <= tasks_since(harbour, before, version) <= REPLICAS
         promise(24).count("aborts on a Swarm")
-        boundary += 6 if full else 12
+        boundary += 3 if full else 6
     assert boundary > BOUNDARIES, "the worker ended before it was aborted at each of them"
 
 
