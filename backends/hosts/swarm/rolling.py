@@ -34,6 +34,7 @@ FIRST_PAUSE: Final = 0.03  # seconds between two looks, longer from one to the n
 LONGEST_PAUSE: Final = 0.4
 _LOOK_AT_SERVICE: Final = 1.0  # seconds between two looks whether Swarm itself has paused it
 _PLACELESS: Final = 10.0  # seconds in which Swarm may still find a node for a task
+STUCK: Final = 20.0  # seconds in which no task changes, though every one of a part is well: Swarm has begun none of the next
 _MARGIN: Final = 30.0  # seconds beside those that a health gate may take
 
 
@@ -69,6 +70,19 @@ class _Progress:
     healthy: dict[str, float] = field(default_factory=dict)  # since when, by task
     asked: dict[str, float] = field(default_factory=dict)  # when last, by task
     moved: int = 0  # tasks that may be new by now
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """What must not change for an update to stand still."""
+
+    tasks: frozenset[tuple[str, str, str]] = frozenset()  # ids, states, and what Swarm wants of them
+    new: int = 0
+    well: int = 0
+
+    @classmethod
+    def of(cls, tasks: Sequence[Task], new: Sequence[Task], well: Sequence[Task]) -> "_Stand":
+        return cls(frozenset((one.id, one.state, one.wanted) for one in tasks), len(new), len(well))
 
 
 class _ChangedMeanwhile(Exception):
@@ -160,6 +174,7 @@ class Roll:
     async def _follow(self, service: Service, progress: _Progress, *, parts: bool) -> Service:
         pause, looked, came = FIRST_PAUSE, self._now(), self._now()
         forward, done = -1, 0.0
+        stand, stands = _Stand(), self._now()
         while True:
             tasks = await list_tasks(
                 self._gate.managers, self._gate.words, [service.id], deadline=max(ANSWER, self._gate.left)
@@ -176,6 +191,12 @@ class Roll:
             old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
             if len(new) == len(well):
                 came = self._now()  # patience with one that is not well begins when it was last
+            if (now := _Stand.of(tasks, new, well)) != stand:
+                stand, stands = now, self._now()
+            elif parts and len(well) == len(new) < wanted and old and self._now() - stands > STUCK:
+                # Swarm has used up a part for a slot whose new task was there already, after a node was lost for instance: it would wait
+                # for the next one for ever.
+                progress.moved = min(progress.moved, len(well))
             if len(well) >= wanted and len(new) == len(well) and not old:
                 if not await self._still_there(tasks) and await self._are_well_yet(new, progress):
                     return service
