@@ -34,7 +34,7 @@ FIRST_PAUSE: Final = 0.03  # seconds between two looks, longer from one to the n
 LONGEST_PAUSE: Final = 0.4
 _LOOK_AT_SERVICE: Final = 1.0  # seconds between two looks whether Swarm itself has paused it
 _PLACELESS: Final = 10.0  # seconds in which Swarm may still find a node for a task
-STUCK: Final = 20.0  # seconds in which no task changes, though every one of a part is well: Swarm has begun none of the next
+STUCK: Final = 20.0  # seconds in which no task changes, though all are well: Swarm has begun none of the next part
 _MARGIN: Final = 30.0  # seconds beside those that a health gate may take
 
 
