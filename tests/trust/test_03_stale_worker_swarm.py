@@ -1,7 +1,8 @@
 """Promise 3 on a Swarm: a stale worker can't overwrite a newer release. SIGSTOP it in the middle, roll back meanwhile, SIGCONT.
 
 Without the fence (the journal's epoch check, the register's and the services' marks) the woken worker was still at work a minute later,
-which fails here; that it overwrites something was not seen. What Swarm itself refuses of such a worker, whatever the journal says, is tested in tests/backends/swarm/test_trouble.py.
+which fails here; that it overwrites something was not seen. What Swarm itself refuses of such a worker, whatever the journal says, is
+tested in tests/backends/swarm/test_trouble.py.
 """
 
 import os
