@@ -11,10 +11,12 @@ from quarterdeck.history.records import BETWEEN, NOTHING, ROUTER, Debt, Observat
 OBSERVATION = "target, host, time, release, version, health, error, body"
 DEBT = "target, host, release, rollout, since, reason"
 _OF_TARGET = " WHERE host <> ? AND target = ?"
-_SAID = (
-    "group_concat(host, char(30)), group_concat(time, char(30)), group_concat(coalesce(release, char(29)), char(30)),"
-    " group_concat(coalesce(version, char(29)), char(30)), group_concat(health, char(30)),"
-    " group_concat(coalesce(error, char(29)), char(30))"
+_SAID = ", ".join(  # NULL where no text is: by its notes SQLite before 3.47 may say so of one that is empty
+    f"coalesce(group_concat({column}, char(30)), '')"
+    for column in (
+        *("host", "time", "coalesce(release, char(29))", "coalesce(version, char(29))"),
+        *("health", "coalesce(error, char(29))"),
+    )
 )
 
 
@@ -58,7 +60,7 @@ class Hosts(Queueing):
 
     def said(self, target: str) -> Said | None:
         """The last observation of every host of the target, and of its router, in columns; None: none of them was ever observed."""
-        sql = f"SELECT count(*), {_SAID}, group_concat(body, char(30)) FROM observation WHERE target = ?"  # noqa: S608 - constants
+        sql = f"SELECT count(*), {_SAID}, coalesce(group_concat(body, char(30)), '') FROM observation WHERE target = ?"  # noqa: S608 - constants
         row = self._row(sql, (target,))
         count, *columns = row
         if not count:

@@ -26,6 +26,7 @@ GATHERED: Final = (
 )
 LATELY: Final = 600.0  # seconds: what was journalled within them and told by nobody is told by the next leader
 EVERY: Final = 5.0  # seconds between two looks at what may have turned; less where little patience is asked for
+RESTS: Final = 5.0  # times as long as a look took until the next one at the earliest
 PASSED: Final = 20  # targets that are looked at besides each time, one after the other, though nobody said that anything is new there
 AGAIN: Final = (2.0, 10.0, 30.0)  # times ``hold`` after which what reached nobody is sent again, while it is still so
 
@@ -52,10 +53,12 @@ class Ways:
         self._hold = hold
         self._watch: WayWatch | None = None  # None: the journal has not told yet what was said last
         self._due = set(fleet.targets)  # something was seen of them, or happened to them, since the last look
-        self._looked = 0.0
+        self._next = 0.0
         self._round = itertools.cycle(fleet.targets)
         self._last: dict[str, int] = {}  # by target, the event by which it was said last here
         self._untold: list[_Untold] = []
+        self._passed_closed = 0
+        self._odd: set[str] = set()  # those that could not be looked at, and it was said
         self._ready_since = math.inf  # when the first of those that wait for others had turned for long enough
 
     def happened(self, targets: Iterable[str]) -> None:
@@ -66,16 +69,19 @@ class Ways:
         if self._watch is not None:
             for event in events:
                 self._watch.said(turned_of(event))
+                self._last[event.target or ""] = event.seq
                 self.happened([event.target or ""])
 
     async def look(self, group: asyncio.TaskGroup) -> None:
         """At most every few seconds. Telling goes on beside, in ``group``. Raises JournalError: then it is looked at again."""
-        now = time.monotonic()
-        if now - self._looked < min(EVERY, self._hold):
+        begun = time.monotonic()
+        if begun < self._next:
             return
-        self._looked = now
+        self._next = begun + min(EVERY, self._hold)
         try:
             await self._look(group)
+            took = time.monotonic() - begun
+            self._next = max(self._next, begun + RESTS * took)  # hosts are observed by the same loop
         except JournalError:
             raise
         except Exception:  # of a row that another version wrote, for instance: hosts are observed all the same
@@ -85,7 +91,7 @@ class Ways:
         watch = self._watch or await self._begin(group)
         self._tell_again(group, watch)
         # What others wrote of a host, a timer or a worker at its end, may differ from what was seen here, which then does not change.
-        names = self._due | watch.turning | watch.closed | set(itertools.islice(self._round, PASSED))
+        names = self._due | watch.turning | self._passed(watch.closed)
         if not names:
             return
         seen = await self._clerk.do(lambda journal: self._pictured(journal, names))
@@ -103,6 +109,14 @@ class Ways:
         self._last.update(events)
         self._tell_beside(group, [one for one in turned if one.target in events], events, operator)
 
+    def _passed(self, closed: Collection[str]) -> set[str]:
+        """Some of those that have closed, and of all: each in its turn."""
+        again = sorted(closed)
+        if len(again) > PASSED:
+            self._passed_closed = (self._passed_closed + PASSED) % len(again)
+            again = (again[self._passed_closed :] + again)[:PASSED]
+        return {*again, *itertools.islice(self._round, PASSED)}
+
     def _pictured(self, journal: Journal, names: Collection[str]) -> list[TargetSeen]:
         """Without those that can't be read: a row that another version wrote, for instance. Raises JournalError."""
         try:
@@ -111,8 +125,13 @@ class Ways:
             raise
         except Exception:
             if len(names) > 1:
-                return [seen for name in names for seen in self._pictured(journal, [name])]
-            _log.exception("target=%s its way back could not be looked at", *names)
+                each = sorted(names)
+                half = len(each) // 2
+                return [*self._pictured(journal, each[:half]), *self._pictured(journal, each[half:])]
+            (name,) = names
+            if name not in self._odd:
+                self._odd.add(name)
+                _log.exception("target=%s its way back could not be looked at", name)
             return []
 
     async def _begin(self, group: asyncio.TaskGroup) -> WayWatch:
@@ -123,9 +142,8 @@ class Ways:
 
         closed, left, operator = await self._clerk.do(read)
         self._watch = WayWatch(closed.intersection(self._fleet.targets), hold=self._hold)
-        last = {one.target: (seq, one) for seq, one in sorted(left.items())}  # of each the newest alone
-        self._last = {target: seq for target, (seq, _) in last.items()}
-        self._tell_beside(group, [one for _, one in last.values()], self._last, operator)
+        self._last = {one.target: seq for seq, one in left.items()}
+        self._tell_beside(group, list(left.values()), self._last, operator)
         return self._watch
 
     def _tell_beside(

@@ -4,6 +4,7 @@ hosts under its targets, and a screen shows a few dozen: a ``HostSeen`` is made 
 Values for pictures, made from the journal alone.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
@@ -26,7 +27,7 @@ class HostsSeen(Sequence[HostSeen]):
     """A value, in the order of the fleet file. ``names``: of the hosts; ``oldest``: when that one was seen that was seen longest ago, None
     where one never was; ``newest``: when the last one was, empty where none ever was."""
 
-    __slots__ = ("_made", "_order", "_times", "kinds", "names", "newest", "of", "oldest")
+    __slots__ = ("_counted", "_made", "_order", "_times", "kinds", "names", "newest", "of", "oldest")
 
     def __init__(
         self,
@@ -46,14 +47,18 @@ class HostsSeen(Sequence[HostSeen]):
         self._times = times
         self._order = order
         self._made: tuple[HostSeen, ...] | None = None
+        self._counted: Sequence[tuple[HostSeen, int]] | None = None
         self.oldest, self.newest = self._ends() if ends is None else ends
 
-    def counted(self) -> list[tuple[HostSeen, int]]:
+    def counted(self) -> Sequence[tuple[HostSeen, int]]:
         """The kinds, and how many hosts are of each."""
-        if self.of is None:
-            return [(self.kinds[0], len(self.names))] if self.names else []
-        found = [(kind, self.of.count(number)) for number, kind in enumerate(self.kinds)]
-        return [(kind, count) for kind, count in found if count]
+        if self._counted is None:
+            if self.of is None:
+                self._counted = [(self.kinds[0], len(self.names))] if self.names else []
+            else:  # of hosts that are lost each has its own words
+                found = Counter(self.of)
+                self._counted = [(kind, found[number]) for number, kind in enumerate(self.kinds) if number in found]
+        return self._counted
 
     def named(self, names: Iterable[str]) -> list[HostSeen]:
         """The hosts of these names; no others are made."""
@@ -156,7 +161,7 @@ def _made(kind: HostSeen, name: str, time: str) -> HostSeen:
     )
 
 
-def counted(hosts: Sequence[HostSeen]) -> list[tuple[HostSeen, int]]:
+def counted(hosts: Sequence[HostSeen]) -> Sequence[tuple[HostSeen, int]]:
     """What hosts say, and how many say it: neither name nor time may be asked of these."""
     return hosts.counted() if isinstance(hosts, HostsSeen) else [(host, 1) for host in hosts]
 

@@ -13,6 +13,7 @@ from quarterdeck.rollouts.way_back.watch import CLOSED, OPEN, Turned, is_said_cl
 if TYPE_CHECKING:
     from quarterdeck.config.notifications import Destination
     from quarterdeck.history.journal import Journal
+    from quarterdeck.history.records import Event
 
 WORD = "unready"
 RESOLVE = 5.0  # seconds in which the URLs must be found
@@ -38,13 +39,15 @@ def journalled(journal: "Journal", turned: Sequence[Turned]) -> dict[str, int]:
 
 
 def untold(journal: "Journal", targets: Collection[str], since: str) -> dict[int, Turned]:
-    """By event, what was journalled after ``since`` (ISO 8601 UTC) and reached nobody: whoever was to tell it has ended. Raises
-    JournalError."""
-    found: dict[int, Turned] = {}
+    """By event, what was journalled after ``since`` (ISO 8601 UTC) and reached nobody: whoever was to tell it has ended. Of each target the
+    newest alone, for nothing else is so any more. Raises JournalError."""
+    last: dict[str, Event] = {}
     for kind in (CLOSED, OPEN):
         for event in journal.events(kind=kind, newest_first=True, limit=LATELY):
             if event.target in targets and event.time > since:
-                found[event.seq] = turned_of(event)
+                known = last.setdefault(str(event.target), event)
+                last[known.target or ""] = max(known, event, key=lambda one: one.seq)
+    found = {event.seq: turned_of(event) for event in last.values()}
     if found:
         for event in journal.events(min(found), kind=TOLD, limit=10 * LATELY):
             if event.body.get("event") == WORD:

@@ -217,7 +217,7 @@ class Standing:
                 release=release if done else None,
                 version=version_of(armed, release) if done and release else None,
                 health="healthy" if done and step.action in (Action.SWITCH, Action.RETIRE) else "unknown",
-                error=None if done else str(step.outcome.get("error", "")),
+                error=None if done else str(step.outcome.get("error") or step.outcome.get("why") or "not finished"),
                 body={"rollout": self.id},
             )
         return list(seen.values())

@@ -1,6 +1,11 @@
 """The hosts of a target are kept together, and whatever is asked of all of them at once is what one finds who asks each."""
 
+import importlib.util
+import os
+import subprocess
+import sys
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +19,7 @@ from quarterdeck.rollouts.picture.host import Expected, HostSeen, host_seen
 from quarterdeck.rollouts.picture.hosts import HostsSeen, counted, hosts_seen, lost_of, named, names_of, times_of
 from quarterdeck.rollouts.picture.target import TargetSeen
 from tests.cli.qd_command import OPERATOR, Qd, fill
+from tests.requirements_here import need
 
 TARGET = "production/api"
 HOSTS = (
@@ -183,3 +189,38 @@ def test_renewing_look_by_look_says_what_taking_it_anew_says(
             picture = renew(picture, fleet, journal, events, looked=True)
             assert picture == take_picture(fleet, journal)
             assert renew(picture, fleet, journal, [], looked=True) is picture
+
+
+SAYS_NOTHING = """
+import sys
+from pathlib import Path
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import Observation, Operator
+with Journal.open(Path(sys.argv[1]), operator=Operator("maya", 1000, None, "bastion")) as journal:
+    journal.observe([Observation("production/api", "web-1", "2026-11-24T14:32:00.000Z", "", "", "healthy", "", {})])
+    said = journal.said("production/api")
+    print([said.releases, said.versions, said.errors], journal.observed() == {"production/api": said.fingerprint})
+"""
+
+
+@pytest.mark.parametrize("library", ["stdlib", "bundled"])
+def test_a_single_host_that_says_nothing(tmp_path: Path, library: str) -> None:
+    """Whichever SQLite makes one text of all of them: an empty one is one."""
+    need(library != "bundled" or importlib.util.find_spec("pysqlite3") is not None, "the bundled SQLite")
+    done = subprocess.run(
+        [sys.executable, "-c", SAYS_NOTHING, str(tmp_path / "state")],
+        env={**os.environ, "QD_SQLITE": library},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.returncode) == ("['', '', ''] True", 0), done.stderr
+
+
+def test_hosts_that_are_lost_each_in_words_of_its_own_are_counted_once() -> None:
+    names = tuple(f"web-{number}" for number in range(3000))
+    kinds = tuple(HostSeen("", error=f"{name}: no answer") for name in names)
+    hosts = HostsSeen(names, kinds, tuple(range(3000)), BETWEEN.join("2026-11-24T14:32:00.000Z" for _ in names))
+    assert counted(hosts) == [(kind, 1) for kind in kinds]
+    assert counted(hosts) is counted(hosts), "once: every pane asks for it, and it takes as long as there are hosts"

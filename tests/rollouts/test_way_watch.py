@@ -120,3 +120,7 @@ def test_a_room_and_a_timer_journal_it_once_and_what_nobody_told_is_found(tmp_pa
         assert untold(journal, everywhere, "2020") == {}
         again = journalled(journal, [opened])
         assert untold(journal, everywhere, "2020") == {again[api.target]: opened}
+        shut = journalled(journal, [api])
+        body = {"about": shut[api.target], "event": "unready", "to": 1, "service": "json"}
+        journal.record(TOLD, target=api.target, body=body)
+        assert untold(journal, everywhere, "2020") == {}, "what nobody was told is not so any more"

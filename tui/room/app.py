@@ -106,11 +106,11 @@ class Room(Acting):
 
     def keep_picture(self) -> None:
         """Writes down what is known of a large fleet, once the journal was read."""
-        last = self.recent[-1] if self.recent else None
-        if last is not None and last.seq == self.picture.head and is_large(self.fleet):
+        last, picture = self.recent[-1] if self.recent else None, self.picture
+        if last is not None and last.seq == picture.head and is_large(self.fleet):
             from quarterdeck.tui.room.known_picture import keep  # most fleets are small
 
-            keep(self.fleet.file, self.picture, last.hash)
+            keep(self.fleet.file, picture, last.hash)
 
     def on_unmount(self) -> None:
         self.attention.end()

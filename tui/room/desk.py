@@ -26,6 +26,7 @@ OBSERVATIONS_EVERY = 0.5  # seconds: what hosts were last seen running is read n
 OBSERVATIONS_REST = (
     5.0  # ... and of thousands of hosts, where that takes long, only after so many times as long as it took
 )
+LONGEST_REST = 15.0  # seconds
 AROUND_EVERY = 5.0  # seconds: rooms go without a word
 RECENT_EVENTS = 400  # that a screen has at once; older ones are asked for by the page
 AT_A_TIME = 1000  # events
@@ -153,33 +154,33 @@ class Desk:
         picture = self._brought_up(journal) or take_picture(self.fleet, journal)
         recent = journal.events(limit=RECENT_EVENTS, newest_first=True)
         self._tell(News(picture, tuple(reversed(recent))))
-        since_looked = since_around = 0.0
+        looked_at = around_at = time.monotonic()
         pause = OBSERVATIONS_EVERY
         measuring = SampleReading()
         while not self._stop.is_set():
             self._nudge.wait(LOOK_EVERY)
             self._nudge.clear()
-            since_looked += LOOK_EVERY
-            since_around += LOOK_EVERY
             if self._fleet_changed:
                 self._fleet_changed = False
+                missed = journal.events(picture.head, limit=AT_A_TIME)
                 picture = take_picture(self.fleet, journal)
-                self._tell(News(picture, ()))
+                self._tell(News(picture, tuple(event for event in missed if event.seq <= picture.head)))
                 continue
             now = journal.data_version()
             before, events = picture, []
             if now != version:
                 events = journal.events(picture.head, limit=AT_A_TIME)
-                looked = since_looked >= pause
+                begun = time.monotonic()
+                looked = begun - looked_at >= pause
                 if looked:
-                    version, since_looked, since_around = now, 0.0, 0.0
+                    version, looked_at, around_at = now, begun, begun
                 if events or looked:  # else seen again with the next look: ``version`` stays as it was
-                    begun = time.monotonic()
                     picture = renew(picture, self.fleet, journal, events, looked=looked)
                     if looked:
-                        pause = max(OBSERVATIONS_EVERY, OBSERVATIONS_REST * (time.monotonic() - begun))
-            elif since_around >= AROUND_EVERY:
-                since_around = 0.0
+                        took = time.monotonic() - begun
+                        pause = min(max(OBSERVATIONS_EVERY, OBSERVATIONS_REST * took), LONGEST_REST)
+            if time.monotonic() - around_at >= AROUND_EVERY:
+                around_at = time.monotonic()
                 picture = msgspec.structs.replace(picture, around=around(journal))
             measures = measuring.take_when_due(*self._watched, picture, journal, now)
             if events or measures is not None or picture != before:
