@@ -36,6 +36,7 @@ class Managers:
         self._engine: Engine | None = None
         self._at = ""  # the address of ``_engine``
         self._info: Body = {}
+        self._cluster = ""  # the id of the swarm that was found first
         self._calls = 0  # of engines that were let go of
         self.came_forward = 0.0  # when an action last made a step forward, by the monotonic clock
         self._lock = asyncio.Lock()
@@ -167,6 +168,7 @@ class Managers:
                 raise Unreachable(self.host, "ask the swarm", "the connection to it was closed here")
             if self._engine is None:
                 self._engine, self._at, self._info = await self._open_one(end)
+                self._cluster = self._cluster or _cluster_of(self._info)
             return self._engine
 
     def _let_go(self, engine: "Engine") -> None:
@@ -220,6 +222,14 @@ class Managers:
             swarm: Body = info.get("Swarm") or {}
             if swarm.get("LocalNodeState") != "active" or not swarm.get("ControlAvailable"):
                 raise self._no_manager(address, swarm)
+            if self._cluster and _cluster_of(swarm) not in ("", self._cluster):
+                raise Unreachable(
+                    self.host,
+                    "connect",
+                    f"{address} is a manager of another swarm than the one that was asked before",
+                    left="Nothing was asked of it",
+                    advice="name managers of one swarm in the host's swarm entry",
+                )
         except BaseException:
             await _close(engine)
             raise
@@ -264,6 +274,10 @@ class Managers:
                 await engine.close()
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=_PATIENCE)
+
+
+def _cluster_of(swarm: Body) -> str:
+    return str((swarm.get("Cluster") or {}).get("ID", ""))
 
 
 async def _close(engine: "Engine") -> None:

@@ -34,6 +34,7 @@ FIRST_PAUSE: Final = 0.03  # seconds between two looks, longer from one to the n
 LONGEST_PAUSE: Final = 0.4
 _LOOK_AT_SERVICE: Final = 1.0  # seconds between two looks whether Swarm itself has paused it
 _PLACELESS: Final = 10.0  # seconds in which Swarm may still find a node for a task
+_ANSWERS: Final = 2.0  # seconds in which managers tell tasks where nothing is wrong with them
 STUCK: Final = 20.0  # seconds in which no task changes, though all are well: Swarm has begun none of the next part
 _MARGIN: Final = 30.0  # seconds beside those that a health gate may take
 
@@ -137,10 +138,13 @@ class Roll:
     async def _judged(self, service: Service, progress: _Progress) -> None:
         """What is of ``service`` already runs, and is well. Raises ``Unhealthy``, ``CommandTimedOut``: nothing was changed."""
         began, pause = self._now(), FIRST_PAUSE
+        self._gate.touched = True  # what is not well there is of this release, whoever began it
+        self._come_forward()
         while True:
             tasks = await list_tasks(
                 self._gate.managers, self._gate.words, [service.id], deadline=max(ANSWER, self._gate.left)
             )
+            await self._refuse_failed(service, tasks, progress)
             new = [one for one in tasks if one.is_wanted and is_of(one, service)]
             well = await self._well(new, progress)
             if len(well) == len(new):
@@ -174,11 +178,14 @@ class Roll:
     async def _follow(self, service: Service, progress: _Progress, *, parts: bool) -> Service:
         pause, looked, came = FIRST_PAUSE, self._now(), self._now()
         forward, done = -1, 0.0
-        stand, stands = _Stand(), self._now()
+        stand, stands, stuck = _Stand(), self._now(), False
         while True:
+            asked = self._now()
             tasks = await list_tasks(
                 self._gate.managers, self._gate.words, [service.id], deadline=max(ANSWER, self._gate.left)
             )
+            if self._now() - asked > _ANSWERS:
+                stands = self._now()  # nobody has looked meanwhile: a leader was chosen, for instance
             new = [one for one in tasks if one.is_wanted and is_of(one, service)]
             await self._refuse_failed(service, tasks, progress)
             well = await self._well(new, progress)
@@ -193,20 +200,25 @@ class Roll:
                 came = self._now()  # patience with one that is not well begins when it was last
             if (now := _Stand.of(tasks, new, well)) != stand:
                 stand, stands = now, self._now()
-            elif parts and len(well) == len(new) < wanted and old and self._now() - stands > STUCK:
+            elif parts and len(well) == len(new) and old and self._now() - stands > STUCK:
                 # Swarm has used up a part for a slot whose new task was there already, after a node was lost for instance: it would wait
                 # for the next one for ever.
-                progress.moved = min(progress.moved, len(well))
+                progress.moved, stuck = min(progress.moved, len(well)), True
             if len(well) >= wanted and len(new) == len(well) and not old:
                 if not await self._still_there(tasks) and await self._are_well_yet(new, progress):
                     return service
-            elif parts and len(new) == len(well) >= min(progress.moved, wanted):
+            elif (
+                parts
+                and len(new) == len(well) >= min(progress.moved, wanted)
+                and (stuck or not _share_a_slot(old, new))
+            ):
                 done = done or self._now()
                 # Looked at until the pause between two parts is over: a task that fails in it ends the update.
                 if self._now() - done >= self._way.pace.delay and await self._are_well_yet(new, progress):
                     service = await self._set_going(service)
                     progress.moved = len(well) + self._way.parallelism
                     forward, done, pause, came = -1, 0.0, FIRST_PAUSE, self._now()
+                    stand, stands, stuck = _Stand(), self._now(), False
                     continue
                 self._come_forward()
             else:
@@ -306,7 +318,9 @@ class Roll:
         waits in vain."""
         waiting = next((one for one in new if not one.node and one.said), None)
         missing = service.is_global and wanted and not any(one.is_wanted for one in tasks)
-        if not (waiting or missing) or any(one.may_run and not one.is_wanted for one in tasks):
+        makes_room = any(one.may_run and not one.is_wanted for one in tasks)
+        comes_up = any(one.node and one.is_coming for one in new)  # an old one goes when it runs
+        if not (waiting or missing) or makes_room or comes_up:
             self._placeless = None
             return
         self._placeless = self._now() if self._placeless is None else self._placeless
@@ -399,6 +413,12 @@ class Roll:
             left=left,
             advice=f"see why: docker service ps --no-trunc {service.name}",
         )
+
+
+def _share_a_slot(old: Sequence[Task], new: Sequence[Task]) -> bool:
+    """Whether an old task still is to run where a new one is: Swarm is not done with that slot, and would use up the next part for it."""
+    places = {one.slot or one.node for one in new}
+    return any((one.slot or one.node) in places for one in old)
 
 
 def _is_under_way(service: Service, wanted: Spec) -> bool:

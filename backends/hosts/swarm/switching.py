@@ -249,7 +249,10 @@ async def _started(
     """It runs with all its tasks, on ports that nobody else has."""
     gate, deploy, own = means.gate, spec.deploy_of(given), kept.service
     if not own.is_stopped:  # by a worker that died, or that was overtaken
-        if same_template(own.template, kept.wanted):
+        goes_on = own.update in ("updating", "paused") and not all(
+            is_of(one, own) for one in seen.of(own) if one.is_wanted
+        )
+        if same_template(own.template, kept.wanted) and not goes_on:
             return await roll.created(seen, own)
         template = _with_force({"TaskTemplate": kept.wanted}, own, 0)["TaskTemplate"]  # secrets were rotated since
         return await roll.update(seen, own, lambda now: {**now.spec, "TaskTemplate": template})
