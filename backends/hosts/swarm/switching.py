@@ -105,7 +105,7 @@ async def _in_one_service(
         body = _without_tasks(body)
     others = [one for one in seen.services if not one.is_fixed and not one.is_stopped]
     # What is there already is not gone back to: it is started anew part by part.
-    proved = release.id in seen.state.good and (fixed is None or not _is_in_place(seen, fixed, release))
+    proved = release.id in seen.state.good and (fixed is None or not is_in_place(seen, fixed, release))
     roll = means.roll(release, proved=proved)
     if fixed is not None and fixed.is_global != (deploy.mode == "global"):
         await _stopped(means, [fixed])
@@ -143,9 +143,14 @@ def _is_there(seen: Seen, fixed: Service, release: Release, body: Spec) -> bool:
     )
 
 
-def _is_in_place(seen: Seen, fixed: Service, release: Release) -> bool:
-    """It runs there, and is not on its way there from another release: a worker may have died on the way back."""
-    return fixed.release == release.id and all(one.release == release.id for one in seen.of(fixed) if one.is_wanted)
+def is_in_place(seen: Seen, fixed: Service, release: Release) -> bool:
+    """It runs there, and is not on its way there from another release, on which a worker may have died. Then tasks of another one are
+    still to run; or Swarm is at work with none of our pauses, which no gated update is between two parts."""
+    held = round(spec.HOLD * 1e9)
+    goes_back = fixed.update == "updating" and (fixed.spec.get("UpdateConfig") or {}).get("Delay") != held
+    if fixed.release != release.id or goes_back:
+        return False
+    return all(one.release == release.id for one in seen.of(fixed) if one.is_wanted)
 
 
 def _over(now: Service, body: Spec) -> Spec:
