@@ -7,13 +7,12 @@ from quarterdeck.backends.hosts.contract import KeptRelease, SwarmNode, SwarmTas
 from quarterdeck.backends.hosts.docker.facts import is_sound
 from quarterdeck.backends.hosts.docker.finishing import remembered
 from quarterdeck.backends.hosts.docker.names import FLEET, TARGET
-from quarterdeck.backends.hosts.docker.staging import registry_of
 from quarterdeck.backends.hosts.swarm import names, spec
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_services, look
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.placement import misfit
-from quarterdeck.backends.hosts.swarm.registries import NOT_ASKED, Answer, Registries
+from quarterdeck.backends.hosts.swarm.registries import NOT_ASKED, Registries
 from quarterdeck.backends.hosts.swarm.templates import made_as, plain
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release, release_from_json
@@ -88,7 +87,7 @@ async def facts_of(
         good=seen.state.good,
         bad=seen.state.bad,
         free_bytes=None,
-        drift=(*changed, *gone, *([foreign] if foreign else ()), *around(listed, seen), *_silent(there)),
+        drift=(*changed, *gone, *([foreign] if foreign else ()), *around(listed, seen)),
         as_started=not changed,
         left=tuple(one.name for one in seen.aside),
         fleet=live.labels.get(FLEET, "") if live is not None else "",
@@ -97,14 +96,6 @@ async def facts_of(
         ),
         nodes=tuple(SwarmNode(one.hostname, one.state, one.availability, one.manager, one.leader) for one in listed),
     )
-
-
-def _silent(there: Mapping[str, Answer]) -> list[str]:
-    """Registries of which nobody can tell whether they still have what is kept."""
-    registries = sorted(
-        {registry_of(location) for location, found in there.items() if found.time and found.has is None}
-    )
-    return [f"the registry {one} does not answer: whether images can be fetched is not known" for one in registries]
 
 
 def _release_in(id: str, manifest: Mapping[str, Any] | None) -> Release | None:
