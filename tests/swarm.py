@@ -386,6 +386,12 @@ class Swarm:
             self._doubtful.add(index)
         again(read_and_change)
 
+    def leave(self, index: int) -> None:
+        """It is no node of the swarm any more. A manager that leaves without a word takes the others' majority with it for a while."""
+        self.set_node(index, role="worker")
+        wait_for(lambda: not self._is_member(index), f"{self.nodes[index].hostname} is no manager", _LONG)
+        self.api(index).leave_swarm(force=True)
+
     def notice_soon(self) -> None:
         """That a node is lost, or hangs: after 3 s from now on, until ``clean``. By then an engine that got no processor is down, too."""
         self._notices_soon = True

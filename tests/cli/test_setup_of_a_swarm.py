@@ -56,7 +56,7 @@ def test_a_swarm_that_is_none_says_what_to_do(harbour: SwarmFleet) -> None:
     index = next(node.index for node in harbour.swarm.nodes if node.index != harbour.swarm.leader)
     harbour.host = {"swarm": [str(harbour.swarm.nodes[index].docker)]}
     harbour.write()
-    harbour.swarm.api(index).leave_swarm(force=True)
+    harbour.swarm.leave(index)
     refused = harbour.qd("env", "setup", "harbour", "--plan")
     assert refused.returncode != 0
     assert "is no node of a swarm" in refused.stderr

@@ -179,6 +179,7 @@ class Roll:
         pause, looked, came = FIRST_PAUSE, self._now(), self._now()
         forward, done = -1, 0.0
         stand, stands, stuck = _Stand(), self._now(), False
+        known: frozenset[str] = frozenset()
         while True:
             asked = self._now()
             tasks = await list_tasks(
@@ -196,8 +197,9 @@ class Roll:
             wanted = await self._wanted(service, tasks)
             await self._refuse_without_a_place(service, tasks, new, wanted)
             old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
-            if len(new) == len(well):
-                came = self._now()  # patience with one that is not well begins when it was last
+            if len(new) == len(well) or not known.issuperset(one.id for one in new):
+                came = self._now()  # patience with one that is not well begins when it was last, or when it is new
+            known = frozenset(one.id for one in new)
             if (now := _Stand.of(tasks, new, well)) != stand:
                 stand, stands = now, self._now()
             elif parts and len(well) == len(new) and old and self._now() - stands > STUCK:

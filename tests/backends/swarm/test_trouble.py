@@ -332,7 +332,7 @@ async def test_managers_of_another_swarm_are_not_gone_on_with(three: Field) -> N
     connection = await connect(three.swarm, managers=[others[0], alone.docker])
     try:
         engine = three.swarm.api(alone.index)
-        await asyncio.to_thread(engine.leave_swarm, force=True)
+        await asyncio.to_thread(three.swarm.leave, alone.index)
         await asyncio.to_thread(engine.init_swarm, advertise_addr=alone.address, listen_addr=f"{alone.address}:2377")
         managers = connection._managers
         for _ in range(2):
