@@ -10,7 +10,8 @@ import pytest
 from quarterdeck.backends.errors import CommandFailed, Unhealthy
 from quarterdeck.backends.hosts.contract import SecretValues
 from quarterdeck.backends.hosts.docker.names import RELEASE, STATE
-from quarterdeck.backends.hosts.swarm import calls, names
+from quarterdeck.backends.hosts.swarm import calls, names, rolling
+from quarterdeck.backends.hosts.swarm.looking import Service
 from quarterdeck.config.container import Pace, SecretFile
 from quarterdeck.config.model import CommandCheck, Health
 from quarterdeck.config.release import Release
@@ -129,6 +130,26 @@ async def test_a_part_that_was_well_is_asked_again_before_the_next_one(four: Fie
     await asyncio.to_thread(tell, four, "v2", 0)
     await until_runs(four, "v2", 3, going)
     await ended(going)
+
+
+async def test_a_part_that_swarm_has_not_begun_is_set_going_again(four: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where Swarm has used it up for a slot that needed none, after a node was lost: here the first word of ours is lost. Seen to fail
+    where nobody looks whether it stands still."""
+    four.replicas = 2
+    monkeypatch.setattr(rolling, "STUCK", 3.0)
+    real, words = rolling.Roll._set_going, [0]
+
+    async def lost(self: rolling.Roll, service: Service) -> Service:
+        words[0] += 1
+        return service if words[0] == 1 else await real(self, service)
+
+    monkeypatch.setattr(rolling.Roll, "_set_going", lost)
+    await live(four, four.release("v1"), 1)
+    second = four.release("v2")
+    await four.connection.stage(second, None, NO_SECRETS, four.fence(2))
+    outcome = await asyncio.wait_for(begin(four, second, 2), 60)
+    assert (outcome.current, four.versions) == (second.id, ["v2"] * 2)
+    assert words[0] >= 2
 
 
 async def test_a_way_back_whose_worker_died_goes_on_as_one(four: Field) -> None:
