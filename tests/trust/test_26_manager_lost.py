@@ -15,7 +15,11 @@ from tests.trust.recording import Promises
 from tests.trust.restarted import is_done
 from tests.trust.swarm_truth import OTHER, all_of
 
-pytestmark = [pytest.mark.trust(26), pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.trust(26), pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(1500)]
+
+# Seconds. What another node reports may be held up by a manager that hangs, until it is thawed: the way there and the way back are then
+# both given up after 122 s in which nothing came forward, and the managers have chosen a leader before.
+LONGEST = 400.0
 
 
 @pytest.mark.parametrize("how", ["lost", "hangs"])
@@ -36,9 +40,11 @@ def test_a_manager_is_gone_at_any_moment(harbour: SwarmFleet, how: str, full: bo
         go(victim)
         if at_once:
             come(victim)
-        ended = harbour.ended(rollout, 240)
+        ended = harbour.ended(rollout, LONGEST)
         if not at_once:
             come(victim)
+        if "came forward" in ended.outcome and not at_once:
+            assert swarm.nodes[victim].hostname in ended.outcome, ended.outcome
         harbour.quiet(rollout)
         swarm.wait_until_whole()
         wait_for(lambda: len(harbour.versions()) == len(swarm.nodes), "as many tasks run as are to", 60)
@@ -85,7 +91,7 @@ def test_a_majority_that_is_lost_in_the_middle_and_comes_back(harbour: SwarmFlee
         assert journal.rollout(rollout).state is not RolloutState.SUCCEEDED
     for index in gone:
         swarm.thaw(index)
-    ended = harbour.ended(rollout, 240)
+    ended = harbour.ended(rollout, LONGEST)
     harbour.quiet(rollout)
     swarm.wait_until_whole()
     wait_for(lambda: len(harbour.versions()) == len(swarm.nodes), "as many tasks run as are to", 60)

@@ -125,6 +125,15 @@ class Nodes:
         found = await asyncio.gather(*map(why, listed))
         return [(node.hostname, problem) for node, problem in zip(listed, found, strict=True) if problem]
 
+    async def lost_managers(self, action: str, *, deadline: float) -> str:
+        """Hostnames of managers that are not there, for an error; empty also where that can't be told. One that hangs holds up what other
+        nodes report, until its process ends: their reports have no deadline (moby/swarmkit, agent/agent.go: Agent.UpdateTaskStatus)."""
+        try:
+            listed = await self.all(action, deadline=deadline)
+        except BackendError:
+            return ""
+        return ", ".join(one.hostname for one in listed if one.manager and not one.is_ready)
+
     async def let_go(self, node: Node) -> None:
         """Its engine did not answer: it is opened anew the next time."""
         engine = self._engines.pop(node.id, None)

@@ -407,13 +407,15 @@ class Roll:
             why = f": {len(leaving)} of before have not ended"
         if self._failed is not None:
             why = f": one was {self._failed.state}, {clean(self._failed.said)}"
+        lost = await self._nodes.lost_managers(self._gate.words, deadline=ANSWER)
         return CommandTimedOut(
             self._gate.host,
             self._gate.words,
-            f"{len(running)} of {wanted} tasks of {self._release.version} run, and nothing came forward for {self._seconds:g} s{why}",
+            f"{len(running)} of {wanted} tasks of {self._release.version} run, and nothing came forward for {self._seconds:g} s{why}"
+            f"{while_lost(lost)}",
             exit_status=None,
             left=left,
-            advice=f"see why: docker service ps --no-trunc {service.name}",
+            advice=advice_where_lost(lost) or f"see why: docker service ps --no-trunc {service.name}",
         )
 
 
@@ -427,6 +429,19 @@ def _is_under_way(service: Service, wanted: Spec) -> bool:
     """Whether ``service`` was given ``wanted`` before, every restart that is asked for included."""
     force = [int(one.get("ForceUpdate") or 0) for one in (service.template, wanted["TaskTemplate"])]
     return is_made_as(service.spec, wanted) and force[0] == force[1]
+
+
+def while_lost(managers: str) -> str:
+    """For an error about tasks that do not come forward, ``Nodes.lost_managers`` meanwhile."""
+    return f", while of its managers {managers} did not answer" if managers else ""
+
+
+def advice_where_lost(managers: str) -> str:
+    return (
+        f"a manager that hangs holds up what other nodes report, as long as its process lives: restart the engine of {managers}, and try again"
+        if managers
+        else ""
+    )
 
 
 async def failure(gate: SwarmGate, nodes: Nodes, service: Service, release: Release, task: Task) -> CommandFailed:

@@ -21,7 +21,7 @@ from quarterdeck.backends.hosts.swarm.health import SwarmHealth
 from quarterdeck.backends.hosts.swarm.looking import Seen, Service, is_of, list_tasks
 from quarterdeck.backends.hosts.swarm.making import Kept
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
-from quarterdeck.backends.hosts.swarm.rolling import Roll, way_of, what_runs
+from quarterdeck.backends.hosts.swarm.rolling import Roll, advice_where_lost, way_of, what_runs, while_lost
 from quarterdeck.backends.hosts.swarm.templates import is_made_as, made_as, same_reach, same_template
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release
@@ -367,12 +367,13 @@ async def _ended(means: Means, services: Sequence[Service]) -> None:
         if not left:
             return
         if gate.is_over:
+            lost = await means.nodes.lost_managers(gate.words, deadline=ANSWER)
             raise CommandFailed(
                 gate.host,
                 gate.words,
-                f"{len(left)} task{'s have' if len(left) > 1 else ' has'} not ended",
+                f"{len(left)} task{'s have' if len(left) > 1 else ' has'} not ended{while_lost(lost)}",
                 exit_status=None,
-                advice="see what holds them, on their nodes: docker ps",
+                advice=advice_where_lost(lost) or "see what holds them, on their nodes: docker ps",
             )
         await asyncio.sleep(_PAUSE)
 
