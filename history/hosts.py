@@ -1,6 +1,6 @@
 """What is known of each host: its last observation, and what is still owed to it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from quarterdeck.history.chain import from_text, plain, to_text
@@ -58,18 +58,20 @@ class Hosts(Queueing):
         ] = {}  # the hosts of a target mostly say the same: a text that was parsed is not parsed again
         return [_to_observation(row, bodies) for row in rows]
 
-    def said(self, target: str) -> Said | None:
-        """The last observation of every host of the target, and of its router, in columns; None: none of them was ever observed."""
-        sql = f"SELECT count(*), {_SAID}, coalesce(group_concat(body, char(30)), '') FROM observation WHERE target = ?"  # noqa: S608 - constants
-        row = self._row(sql, (target,))
-        count, *columns = row
-        if not count:
-            return None
-        if any(
-            column.count(BETWEEN) != count - 1 for column in columns
-        ):  # not by us: a value that holds what is between two
-            columns = self._cleared(target)
-        return Said(*columns)
+    def said(self, targets: Collection[str]) -> dict[str, Said]:
+        """The last observation of every host of each of these targets, and of its router, in columns. Targets of which none was ever observed
+        are not in it. The caller asks for as many at once as it wants in memory."""
+        marks = ",".join("?" * len(targets))
+        sql = (
+            f"SELECT target, count(*), {_SAID}, coalesce(group_concat(body, char(30)), '')"  # noqa: S608 - constants
+            f" FROM observation WHERE target IN ({marks}) GROUP BY target"
+        )
+        found: dict[str, Said] = {}
+        for target, count, *columns in self._rows(sql, tuple(targets)):
+            if any(column.count(BETWEEN) != count - 1 for column in columns):
+                columns = self._cleared(target)  # not by us: a value that holds what is between two
+            found[target] = Said(*columns)
+        return found
 
     def _cleared(self, target: str) -> list[str]:
         """The columns, with a space in place of what may only stand between two values."""
@@ -85,6 +87,14 @@ class Hosts(Queueing):
         hosts, and hardly any of them is new."""
         sql = f"SELECT target, {_SAID} FROM observation GROUP BY target"  # noqa: S608 - constants
         return {target: hash(tuple(columns)) for target, *columns in self._each(sql)}
+
+    def newest(self) -> dict[str, tuple[str, str]]:
+        """For each target when the last of its hosts was observed, and when its router was; empty: never."""
+        sql = (
+            "SELECT target, max(CASE WHEN host = ? THEN '' ELSE time END), max(CASE WHEN host = ? THEN time ELSE '' END)"
+            " FROM observation GROUP BY target"
+        )
+        return {target: (hosts, router) for target, hosts, router in self._rows(sql, (ROUTER, ROUTER))}
 
     def router_observation(self, target: str) -> Observation | None:
         """The last one of the router in front of the target."""

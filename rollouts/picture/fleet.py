@@ -1,20 +1,20 @@
 """The picture that a screen shows of a fleet: frozen values, made from the journal alone. Nothing here asks a host."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 import msgspec
 
 from quarterdeck.backends.text_cleaning import clean
-from quarterdeck.history.records import ENDED, Debt, Event, MadeFreeze, Standing
+from quarterdeck.history.records import ENDED, Debt, Event, MadeFreeze, Said, Standing
 from quarterdeck.rollouts.picture.hosts import HostsSeen, Names, names_of
 from quarterdeck.rollouts.picture.rollout import RolloutSeen, renewed_rollouts, rollouts_seen
 from quarterdeck.rollouts.picture.target import TargetSeen, looked_at_again, target_seen
 
 if TYPE_CHECKING:  # the first paint has a description of the fleet of its own, and no time for what reads fleet files
     from quarterdeck.history.journal import Journal
-    from quarterdeck.rollouts.picture.needs import PicturedFleet
+    from quarterdeck.rollouts.picture.needs import PicturedFleet, PicturedTarget
 
 
 class RoomSeen(msgspec.Struct, frozen=True):
@@ -40,6 +40,8 @@ class Around(msgspec.Struct, frozen=True):
 
 
 _ALONE: Final = Around()
+HOSTS_AT_ONCE: Final = 2000  # of which it is read together what they said
+TARGETS_AT_ONCE: Final = 100
 
 
 class Picture(msgspec.Struct, frozen=True, eq=False):
@@ -143,9 +145,9 @@ def take_picture(fleet: "PicturedFleet", journal: "Journal", only: Collection[st
     names = Names()
     targets: dict[str, TargetSeen] = {}
     observed: dict[str, int] = {}
-    for name, target in wanted.items():
-        # Target by target: of a large fleet what hosts said is more than one wants in memory at once.
-        if (said := journal.said(name)) is not None:
+    for name, said in _what_hosts_said(wanted, journal):
+        target = wanted[name]
+        if said is not None:
             observed[name] = said.fingerprint
         standing = standings.get(name, Standing(name))
         targets[name] = target_seen(target, names.of(target), standing, said, owed.get(name, ()), journal)
@@ -160,6 +162,26 @@ def take_picture(fleet: "PicturedFleet", journal: "Journal", only: Collection[st
         observed,
         lifetimes(fleet),
     )
+
+
+def _what_hosts_said(
+    targets: "Mapping[str, PicturedTarget]", journal: "Journal"
+) -> Iterator[tuple[str, Said | None]]:
+    """Some targets at a time: a question for each takes long, and of a large fleet it all is more than one wants in memory at once."""
+    names: list[str] = []
+    hosts = 0
+    for name, target in targets.items():
+        names.append(name)
+        hosts += len(target.hosts)
+        if hosts >= HOSTS_AT_ONCE or len(names) >= TARGETS_AT_ONCE:
+            yield from _each(names, journal)
+            names, hosts = [], 0
+    yield from _each(names, journal)
+
+
+def _each(names: Sequence[str], journal: "Journal") -> Iterator[tuple[str, Said | None]]:
+    said = journal.said(names) if names else {}
+    return ((name, said.get(name)) for name in names)
 
 
 def renew(
@@ -178,21 +200,21 @@ def renew(
     if told:
         standings = journal.standings(tuple(told))
         owed = _by_target(journal.debts())
-        for name in told:
-            said, standing = journal.said(name), standings.get(name, Standing(name))
+        for name, said in _what_hosts_said({name: fleet.targets[name] for name in told}, journal):
             if said is not None:
                 observed[name] = said.fingerprint
-            of_it = owed.get(name, ())
-            targets[name] = target_seen(
-                fleet.targets[name], names.of(fleet.targets[name]), standing, said, of_it, journal
-            )
+            target, standing = fleet.targets[name], standings.get(name, Standing(name))
+            targets[name] = target_seen(target, names.of(target), standing, said, owed.get(name, ()), journal)
     if looked:
-        for name, now in journal.observed().items():
-            if now != observed.get(name) and name in fleet.targets and (known := targets.get(name)) is not None:
-                said = journal.said(name)
-                observed[name] = said.fingerprint if said is not None else now
-                target = fleet.targets[name]
-                targets[name] = looked_at_again(known, target, names.of(target), said, journal)
+        found = journal.observed()
+        other = {
+            name: fleet.targets[name]
+            for name, now in found.items()
+            if now != observed.get(name) and name in fleet.targets and name in targets
+        }
+        for name, said in _what_hosts_said(other, journal):
+            observed[name] = said.fingerprint if said is not None else found[name]
+            targets[name] = looked_at_again(targets[name], other[name], names.of(other[name]), said, journal)
     changed = any(seen is not picture.targets.get(name) for name, seen in targets.items())
     concerned = {event.rollout for event in news if event.rollout is not None}
     renewed = msgspec.structs.replace(

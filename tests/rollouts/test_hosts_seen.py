@@ -84,7 +84,7 @@ def by_itself(name: str, row: Observation | None, expected: Expected = EXPECTED)
 @given(rows=some)
 def test_together_they_say_what_each_says(journal: Journal, rows: tuple[Observation | None, ...]) -> None:
     known = put(journal, rows)
-    together = hosts_seen(HOSTS, journal.said(TARGET), EXPECTED)
+    together = hosts_seen(HOSTS, journal.said([TARGET]).get(TARGET), EXPECTED)
     alone = tuple(by_itself(name, known.get(name)) for name in HOSTS)
     assert names_of(together) == names_of(alone)
     assert times_of(together) == times_of(alone)
@@ -111,7 +111,7 @@ def test_its_fingerprint_is_another_one_as_soon_as_something_was_observed(
     prints = []
     for rows in (before, after):
         known = put(journal, rows)
-        said = journal.said(TARGET)
+        said = journal.said([TARGET]).get(TARGET)
         assert journal.observed() == ({TARGET: said.fingerprint} if said is not None else {})
         prints.append((shown(known), said.fingerprint if said is not None else None))
     assert (prints[0][0] == prints[1][0]) is (prints[0][1] == prints[1][1])
@@ -121,7 +121,7 @@ def test_a_value_that_holds_what_stands_between_two_moves_no_other(journal: Jour
     """Only another program can have written that."""
     odd = Observation(TARGET, "web-1", "t1", f"v1{BETWEEN}x", None, "healthy", f"a{BETWEEN}b", {})
     put(journal, (odd, Observation(TARGET, "web-2", "t2", "v2", "2", "healthy", None, {"kept": []})))
-    said = journal.said(TARGET)
+    said = journal.said([TARGET]).get(TARGET)
     assert said == Said(
         f"web-1{BETWEEN}web-2",
         f"t1{BETWEEN}t2",
@@ -135,7 +135,7 @@ def test_a_value_that_holds_what_stands_between_two_moves_no_other(journal: Jour
 
 def test_hosts_of_a_target_of_which_nothing_was_ever_said(journal: Journal) -> None:
     put(journal, ())
-    found = hosts_seen(HOSTS, journal.said(TARGET), EXPECTED)
+    found = hosts_seen(HOSTS, journal.said([TARGET]).get(TARGET), EXPECTED)
     assert found == tuple(HostSeen(name) for name in HOSTS)
     assert (found.oldest, found.newest, len(hosts_seen((), None, EXPECTED))) == (None, "", 0)
 
@@ -198,7 +198,7 @@ from quarterdeck.history.journal import Journal
 from quarterdeck.history.records import Observation, Operator
 with Journal.open(Path(sys.argv[1]), operator=Operator("maya", 1000, None, "bastion")) as journal:
     journal.observe([Observation("production/api", "web-1", "2026-11-24T14:32:00.000Z", "", "", "healthy", "", {})])
-    said = journal.said("production/api")
+    said = journal.said(["production/api"])["production/api"]
     print([said.releases, said.versions, said.errors], journal.observed() == {"production/api": said.fingerprint})
 """
 

@@ -1,5 +1,6 @@
 """The picture of a fleet: one mark and one word for everything that can be wrong, and renewing says what taking anew would."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -222,9 +223,9 @@ def test_only_the_hosts_of_a_target_that_was_looked_at_anew_are_read(
         read: list[str] = []
         said = journal.said
 
-        def counted(target: str) -> Said | None:
-            read.append(target)
-            return said(target)
+        def counted(targets: Collection[str]) -> dict[str, Said]:
+            read.extend(targets)
+            return said(targets)
 
         monkeypatch.setattr(journal, "said", counted)
         assert renew(before, fleet, journal, [], looked=True) is before

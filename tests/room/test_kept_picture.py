@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from quarterdeck.config.load import load_fleet
-from quarterdeck.history.records import BETWEEN
+from quarterdeck.history.journal import Journal
+from quarterdeck.history.records import BETWEEN, ROUTER
 from quarterdeck.rollouts.picture.fleet import Picture, is_of, take_picture
 from quarterdeck.rollouts.picture.hosts import HostsSeen
 from quarterdeck.tui.room import fleet_cache
@@ -22,6 +23,7 @@ from quarterdeck.tui.room.known_picture import NEWS, READ_ONE_BY_ONE, Recalled, 
 from tests.cli.qd_command import OPERATOR, Qd
 from tests.room.acme import NOW
 from tests.room.conftest import MakeAcme
+from tests.room.routed import SHOP, fill_routed, fleet_text
 from tests.room.seen import until
 from tests.room.terminal import Terminal
 
@@ -30,6 +32,7 @@ API, WEB = "production/api", "production/web"
 
 @pytest.fixture(autouse=True)
 def every_fleet_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_cache, "KEPT", 1)
     monkeypatch.setattr(fleet_cache, "LARGE", 1)
 
 
@@ -86,6 +89,31 @@ def test_what_was_journalled_since_is_in_it_and_what_hosts_said_since_is_not(acm
     assert again.picture.targets["staging/api"].newest == later  # it is read anew, as something was journalled about it
     assert again.newest < later
     assert again.picture.around.looked == 0  # no header calls it live
+
+
+@pytest.mark.parametrize("host", ["app-1", ROUTER])
+def test_of_a_fleet_that_is_not_large_what_hosts_and_routers_said_since_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Seen to fail with either of the two times of ``Journal.newest`` left out."""
+    monkeypatch.setattr(fleet_cache, "LARGE", 4000)
+    file, state = tmp_path / "fleet.yml", tmp_path / "state"
+    file.write_text(fleet_text(state))
+    fill_routed(state)
+    fleet, environment = load_fleet(file), {"HOME": str(tmp_path)}
+    with Journal.open(state, operator=OPERATOR) as journal:
+        before = take_picture(fleet, journal)
+        keep(file, before, journal.head()[1], environment)
+        assert recall(fleet, file, journal, environment) is not None
+        known = journal.router_observation(SHOP) if host == ROUTER else journal.observations(SHOP)[0]
+        assert known is not None
+        journal.observe([msgspec.structs.replace(known, time="2027-01-01T00:00:00.000Z", error="is away")])
+        found = recall(fleet, file, journal, environment)
+        whole = take_picture(fleet, journal)
+    assert found is not None
+    assert found.picture.targets[SHOP] == whole.targets[SHOP] != before.targets[SHOP]
+    assert found.picture.targets == whole.targets
+    assert found.newest == max(seen.newest for seen in whole.targets.values())
 
 
 def test_the_desk_makes_the_whole_picture_of_it(acme: Qd) -> None:
@@ -244,7 +272,7 @@ async def test_the_room_keeps_what_the_journal_told_it_and_nothing_before(
 
 
 def test_a_small_fleet_is_read_and_not_kept(acme: Qd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet_cache, "LARGE", 4000)
+    monkeypatch.setattr(fleet_cache, "KEPT", 400)
     environment = acme.environ(variables(acme))
     with Terminal(acme.command("--fleet", str(acme.fleet_file), API), environment=environment) as terminal:
         terminal.wait_for("CACHED")

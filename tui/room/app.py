@@ -17,7 +17,7 @@ from quarterdeck.tui.room.asked import Asked
 from quarterdeck.tui.room.attention import Attention
 from quarterdeck.tui.room.deeds import SUBJECTS, handlers_in
 from quarterdeck.tui.room.desk import Desk, News
-from quarterdeck.tui.room.fleet_cache import is_large, remember
+from quarterdeck.tui.room.fleet_cache import is_kept, remember
 from quarterdeck.tui.room.opening import Opening
 from quarterdeck.tui.room.pane import Size
 from quarterdeck.tui.room.permission import standing
@@ -96,7 +96,7 @@ class Room(Acting):
 
     def _remember(self) -> None:
         threading.Thread(target=remember, args=(self.fleet, self.look.name), daemon=True).start()
-        if is_large(self.fleet):
+        if is_kept(self.fleet):
             self._keep_picture()
             self.set_interval(KEPT_EVERY, self._keep_picture)
 
@@ -105,9 +105,9 @@ class Room(Acting):
         threading.Thread(target=self.keep_picture, daemon=True).start()
 
     def keep_picture(self) -> None:
-        """Writes down what is known of a large fleet, once the journal was read."""
+        """Writes down what is known of a fleet that is not small, once the journal was read."""
         last, picture = self.recent[-1] if self.recent else None, self.picture
-        if last is not None and last.seq == picture.head and is_large(self.fleet):
+        if last is not None and last.seq == picture.head and is_kept(self.fleet):
             from quarterdeck.tui.room.known_picture import keep  # most fleets are small
 
             keep(self.fleet.file, picture, last.hash)

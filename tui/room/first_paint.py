@@ -99,15 +99,16 @@ def screen_text(wishes: Wishes, variables: Mapping[str, str], width: int, height
 
 
 def last_known(fleet: "KnownFleet", file: "Path", variables: Mapping[str, str]) -> "tuple[Picture, str]":
-    """From the journal, read only and without a look at any host; of a large fleet with what was kept of the last room's picture. With it
-    when a host was last seen, as far as that is in it (ISO 8601 UTC; empty: never). Raises JournalError."""
+    """From the journal, read only and without a look at any host; of a fleet that is not small with what was kept of the last room's
+    picture. With it when a host was last seen, as far as that is in it (ISO 8601 UTC; empty: never). Raises JournalError."""
     from quarterdeck.history.journal import Journal
     from quarterdeck.history.records import Operator
     from quarterdeck.rollouts.picture.fleet import take_picture
+    from quarterdeck.tui.room.fleet_cache import is_kept
 
     nobody = Operator("", os.getuid())  # nothing is written
     with Journal.open(fleet.state, operator=nobody, create=False, read_only=True) as journal:
-        if fleet.is_large:
+        if is_kept(fleet):
             from quarterdeck.tui.room.known_picture import recall
 
             if (found := recall(fleet, file, journal, variables)) is not None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 4
 MOST_BYTES: Final = 8 * 1024 * 1024
-LARGE: Final = 4000  # services on hosts: of fewer the journal's are read in some milliseconds
+KEPT: Final = 400  # services on hosts, from which on a picture is kept: of fewer the journal's are read in some milliseconds
+LARGE: Final = 4000  # likewise, from which on reading what their hosts said since takes too long for a first paint
 
 
 class KnownHost(msgspec.Struct, frozen=True):
@@ -47,15 +48,19 @@ class KnownFleet(msgspec.Struct, frozen=True):
     targets: Mapping[str, KnownTarget]
     look: str
 
-    @property
-    def is_large(self) -> bool:
-        """Whether a picture of it takes long to read."""
-        return is_large(self)
+
+def is_kept(fleet: "PicturedFleet") -> bool:
+    """Whether its picture is kept for the next first paint (see known_picture.py)."""
+    return _on_hosts(fleet) >= KEPT
 
 
 def is_large(fleet: "PicturedFleet") -> bool:
-    """Whether its picture is kept for the next first paint (see known_picture.py)."""
-    return sum(len(target.hosts) for target in fleet.targets.values()) >= LARGE
+    """Whether that paint leaves out what hosts said since."""
+    return _on_hosts(fleet) >= LARGE
+
+
+def _on_hosts(fleet: "PicturedFleet") -> int:
+    return sum(len(target.hosts) for target in fleet.targets.values())
 
 
 def cache_path(fleet_file: Path, environment: Mapping[str, str] | None = None) -> Path:

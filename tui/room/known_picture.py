@@ -1,6 +1,6 @@
-"""The picture of a large fleet as this operator's room had it last, kept so that the next first paint need not read what ten thousand hosts
-said. What has been journalled since is read; what hosts were seen running since is not: a paint made from it says how old it is. It is for
-this user only, and is taken for nothing when anything about it is odd.
+"""The picture of a fleet as this operator's room had it last, kept so that the next first paint need not read what thousands of hosts said.
+What has been journalled since is read, and so is what hosts were seen running since; of a large fleet that is not: a paint made from it says
+how old it is. It is for this user only, and is taken for nothing when anything about it is odd.
 
 Of a small fleet nothing is kept: its picture is read from the journal at once.
 """
@@ -19,7 +19,7 @@ from quarterdeck.rollouts.picture.fleet import Picture, take_picture
 from quarterdeck.rollouts.picture.host import HostSeen
 from quarterdeck.rollouts.picture.hosts import HostsSeen, Names
 from quarterdeck.rollouts.picture.target import TargetSeen
-from quarterdeck.tui.room.fleet_cache import cache_path
+from quarterdeck.tui.room.fleet_cache import cache_path, is_large
 
 if TYPE_CHECKING:
     from quarterdeck.history.journal import Journal
@@ -54,7 +54,7 @@ class _Saved(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Recalled(NamedTuple):
-    """``newest``: when a host was last seen of those that were not read anew (ISO 8601 UTC); empty: none was."""
+    """``newest``: when a host was last seen, of a large fleet of those that were not read anew (ISO 8601 UTC); empty: none was."""
 
     picture: Picture
     newest: str
@@ -112,6 +112,10 @@ def recall(
         return None  # another journal, or so much has happened that reading it all is quicker
     told = {event.target for event in news}
     kept = {name: seen for name, seen in _targets(saved, fleet).items() if name not in told}
+    large = is_large(fleet)
+    if not large:
+        newest = journal.newest()
+        kept = {name: seen for name, seen in kept.items() if newest.get(name, ("", "")) == _newest_of(seen)}
     anew = fleet.targets.keys() - kept.keys()
     if len(anew) > READ_ONE_BY_ONE:
         return None
@@ -125,7 +129,13 @@ def recall(
         around=msgspec.structs.replace(read.around, looked=0),  # whatever an observer saves now is not in it
         observed={},
     )
-    return Recalled(picture, max((seen.newest for seen in kept.values()), default=""))
+    old = kept if large else picture.targets
+    return Recalled(picture, max((seen.newest for seen in old.values()), default=""))
+
+
+def _newest_of(seen: TargetSeen) -> tuple[str, str]:
+    """As ``Journal.newest`` has it, where nothing was observed since."""
+    return seen.newest, (seen.router.seen or "") if seen.router is not None else ""
 
 
 def _targets(saved: _Saved, fleet: "PicturedFleet") -> dict[str, TargetSeen]:
