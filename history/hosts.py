@@ -59,8 +59,8 @@ class Hosts(Queueing):
         return [_to_observation(row, bodies) for row in rows]
 
     def said(self, targets: Collection[str]) -> dict[str, Said]:
-        """The last observation of every host of each of these targets, and of its router, in columns. Targets of which none was ever observed
-        are not in it. The caller asks for as many at once as it wants in memory."""
+        """The last observation of every host of each of these targets, and of its router, in columns. Targets of which none was ever
+        observed are not in it. The caller asks for as many at once as it wants in memory."""
         marks = ",".join("?" * len(targets))
         sql = (
             f"SELECT target, count(*), {_SAID}, coalesce(group_concat(body, char(30)), '')"  # noqa: S608 - constants

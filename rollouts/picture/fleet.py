@@ -164,9 +164,7 @@ def take_picture(fleet: "PicturedFleet", journal: "Journal", only: Collection[st
     )
 
 
-def _what_hosts_said(
-    targets: "Mapping[str, PicturedTarget]", journal: "Journal"
-) -> Iterator[tuple[str, Said | None]]:
+def _what_hosts_said(targets: "Mapping[str, PicturedTarget]", journal: "Journal") -> Iterator[tuple[str, Said | None]]:
     """Some targets at a time: a question for each takes long, and of a large fleet it all is more than one wants in memory at once."""
     names: list[str] = []
     hosts = 0

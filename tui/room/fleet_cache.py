@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 4
 MOST_BYTES: Final = 8 * 1024 * 1024
-KEPT: Final = 400  # services on hosts, from which on a picture is kept: of fewer the journal's are read in some milliseconds
+KEPT: Final = 400  # services on hosts, from which on a picture is kept: fewer are read in some milliseconds
 LARGE: Final = 4000  # likewise, from which on reading what their hosts said since takes too long for a first paint
 
 

@@ -1,6 +1,6 @@
 """The picture of a fleet as this operator's room had it last, kept so that the next first paint need not read what thousands of hosts said.
-What has been journalled since is read, and so is what hosts were seen running since; of a large fleet that is not: a paint made from it says
-how old it is. It is for this user only, and is taken for nothing when anything about it is odd.
+What has been journalled since is read, and so is what hosts were seen running since; of a large fleet that is not: a paint made from it
+says how old it is. It is for this user only, and is taken for nothing when anything about it is odd.
 
 Of a small fleet nothing is kept: its picture is read from the journal at once.
 """

@@ -438,7 +438,8 @@ def while_lost(managers: str) -> str:
 
 def advice_where_lost(managers: str) -> str:
     return (
-        f"a manager that hangs holds up what other nodes report, as long as its process lives: restart the engine of {managers}, and try again"
+        "a manager that hangs holds up what other nodes report, as long as its process lives: restart the engine of "
+        f"{managers}, and try again"
         if managers
         else ""
     )
