@@ -159,6 +159,13 @@ def _another_shape(qd: Qd) -> None:
     picture_path(qd.fleet_file, variables(qd)).write_bytes(binascii.crc32(data).to_bytes(4) + data)
 
 
+def _another_program(qd: Qd) -> None:
+    path = picture_path(qd.fleet_file, variables(qd))
+    body = msgspec.msgpack.decode(path.read_bytes()[4:])
+    data = msgspec.msgpack.encode([body[0] + "1", *body[1:]])
+    path.write_bytes(binascii.crc32(data).to_bytes(4) + data)
+
+
 def _one_byte_is_another(qd: Qd) -> None:
     path = picture_path(qd.fleet_file, variables(qd))
     path.write_bytes(path.read_bytes().replace(b"web-", b"wob-", 1))
@@ -179,6 +186,7 @@ def _a_link(qd: Qd) -> None:
         _others_may_read,
         _cut,
         _another_shape,
+        _another_program,
         _one_byte_is_another,
         _a_link,
     ],

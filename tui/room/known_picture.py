@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from quarterdeck import __version__
 from quarterdeck.history.records import BETWEEN
 from quarterdeck.rollouts.picture.fleet import Picture, take_picture
 from quarterdeck.rollouts.picture.host import HostSeen
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from quarterdeck.history.journal import Journal
     from quarterdeck.rollouts.picture.needs import PicturedFleet
 
-FORMAT: Final = 1
+FORMAT: Final = f"1 {__version__}"  # another program may take what is in it for something else
 READ_ONE_BY_ONE: Final = 40  # targets that something has happened to since; of more everything is read anew
 NEWS: Final = 1000  # events
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -45,7 +46,7 @@ class _Target(msgspec.Struct, frozen=True, array_like=True):
 class _Saved(msgspec.Struct, frozen=True, array_like=True):
     """``head``, ``hash``: the last event that is in it."""
 
-    format: int
+    format: str
     fleet: str
     head: int
     hash: str
