@@ -286,6 +286,8 @@ async def _verify(step: Step, work: Work, connection: Connection) -> dict[str, A
             f"{step.host}: runs {facts.current or 'nothing'} where {release.id} was put: somebody else changed it",
             release_at_fault=False,
         )
+    if facts.mismatch:
+        raise StepFailed(step, f"{step.host}: {facts.mismatch}: somebody else changed it", release_at_fault=False)
     if facts.running is False and not held:
         raise StepFailed(step, f"{step.host}: {release.version} has stopped running", release_at_fault=True)
     if release.health is not None:

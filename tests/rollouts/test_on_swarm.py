@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.history.identity import current_operator
-from quarterdeck.history.records import RolloutState
+from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
 from tests.driver import TARGET
 from tests.swarm import Swarm
@@ -152,6 +153,33 @@ def test_two_operators(harbour: SwarmFleet, promise: Promises) -> None:
     assert harbour.versions() == ["1"] * 3
     promise(6).count("operators refused beside a deploy of another one")
     promise(27).count("bastions lost")
+
+
+@pytest.mark.trust(23)
+def test_what_somebody_puts_there_while_it_is_watched_is_no_success(harbour: SwarmFleet, promise: Promises) -> None:
+    """Promise 23. Another image that is as healthy, by ``docker service update``: all labels stay, and name the release. Seen to fail where
+    images are not compared at the end."""
+    other = harbour.swarm.image("shop/other", "1", files={"/www/version": "2\n"})
+    harbour.deploy("1")
+    before = {one["Spec"]["ContainerSpec"]["Image"] for one in harbour.tasks()}
+    harbour.write(strategy={"canary": {"steps": [{"set_weight": 100}, {"bake": {"duration": "15s"}}]}})
+    rollout = harbour.begin("deploy", "2")
+    wait(lambda: harbour.versions() == ["2"] * 3, "it runs, and is watched", 120)
+    with harbour.journal(read_only=True) as journal:
+        wait(
+            lambda: all(one.state is StepState.DONE for one in journal.steps(rollout) if one.action == "switch"), "", 60
+        )
+    client, spec = harbour.swarm.any_api, harbour.spec()
+    (service,) = [one for one in client.services() if one["Spec"]["Name"] == NAME]
+    spec["TaskTemplate"]["ContainerSpec"]["Image"] = other
+    spec["UpdateConfig"] |= {"Delay": 0, "Parallelism": 0}
+    calls.post(client, f"/services/{service['ID']}/update", spec, version=service["Version"]["Index"])
+    ended = harbour.ended(rollout, 200)
+    assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
+    assert "harbour: a task in the name of 2-" in ended.outcome
+    assert "shop/other" in ended.outcome
+    assert {one["Spec"]["ContainerSpec"]["Image"] for one in harbour.tasks()} == before
+    promise(23).count("Swarms changed by hand")
 
 
 @pytest.mark.trust(19)

@@ -27,6 +27,7 @@ _TRANSIENT: Final = (
     "error reading from server",
 )
 _MOVED: Final = "update out of sequence"
+_NO_MANAGER: Final = "not a swarm manager"
 
 
 def get(client: docker.APIClient, path: str, headers: Mapping[str, str] | None = None, /, **filters: list[str]) -> Any:
@@ -61,6 +62,11 @@ def is_passing(error: EngineRefused) -> bool:
     """Whether a manager said that it can't answer just now: it has lost the others, or they choose a leader."""
     said = error.explanation.lower()
     return error.status >= 500 and "too large" not in said and any(sign in said for sign in _TRANSIENT)
+
+
+def is_no_manager(error: EngineRefused) -> bool:
+    """Whether it was said by a node that is a worker by now, or of no swarm any more: another manager is to be asked."""
+    return error.status == 503 and _NO_MANAGER in error.explanation.lower()
 
 
 def get_bytes(client: docker.APIClient, path: str, **asked: str) -> bytes:

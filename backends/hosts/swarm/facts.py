@@ -37,6 +37,12 @@ async def read_facts(
     return await facts_of(registries, target, seen, listed, foreign, within=min(_WITHIN, deadline / 2))
 
 
+def _wants_none(live: Service | None) -> bool:
+    """Whether its release says that no task is to run."""
+    given = live.container_spec if live is not None else None
+    return given is not None and spec.deploy_of(given).mode != "global" and not spec.deploy_of(given).replicas
+
+
 def foreign_holder(holder: Service) -> str:
     """In the words of drift."""
     return f"the name {holder.name} is held by a service that is not ours ({holder.container.get('Image')})"
@@ -79,7 +85,7 @@ async def facts_of(
     running = seen.running(seen.current) if seen.current else ()
     return TargetFacts(
         current=seen.current,
-        running=bool(running),
+        running=bool(running) or (None if _wants_none(live) else False),
         kept=kept,
         epoch=seen.epoch,
         holder=seen.state.holder,
@@ -92,9 +98,12 @@ async def facts_of(
         left=tuple(one.name for one in seen.aside),
         fleet=live.labels.get(FLEET, "") if live is not None else "",
         tasks=tuple(
-            _told(one, listed) for one in sorted(seen.tasks, key=lambda one: (one.slot, one.at)) if _is_shown(one)
+            _told(one, listed, sound)
+            for one in sorted(seen.tasks, key=lambda one: (one.slot, one.at))
+            if _is_shown(one)
         ),
         nodes=tuple(SwarmNode(one.hostname, one.state, one.availability, one.manager, one.leader) for one in listed),
+        mismatch=next((words for one in seen.tasks if one.is_wanted and (words := _mismatch(one, sound))), ""),
     )
 
 
@@ -112,9 +121,22 @@ def _is_shown(task: Task) -> bool:
     return task.is_wanted or task.may_run
 
 
-def _told(task: Task, nodes: Sequence[Node]) -> SwarmTask:
+def _told(task: Task, nodes: Sequence[Node], releases: Mapping[str, Release]) -> SwarmTask:
+    """One that runs something else in the name of a release is of none."""
     node = next((one.hostname for one in nodes if one.id == task.node), "")
-    return SwarmTask(task.id, task.slot, node, task.release, task.state, clean(task.said), wanted=task.is_wanted)
+    other = _mismatch(task, releases)
+    release, said = ("", other) if other else (task.release, clean(task.said))
+    return SwarmTask(task.id, task.slot, node, release, task.state, said, wanted=task.is_wanted)
+
+
+def _mismatch(task: Task, releases: Mapping[str, Release]) -> str:
+    """Why it is not of the release that its label names; empty: it is, or nothing is known of that release."""
+    release = releases.get(task.release)
+    if task.release and release is None:
+        return ""
+    if release is not None and (task.image, task.digest) == (release.artifact.location, release.digest):
+        return ""
+    return f"a task in the name of {task.release or 'no release'} is of {clean(task.image)}"
 
 
 def drift_of(seen: Seen, nodes: Sequence[Node]) -> list[str]:

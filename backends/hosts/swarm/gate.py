@@ -30,7 +30,12 @@ T = TypeVar("T")
 Spec = dict[str, Any]
 _RECORDING: Final = 45.0  # seconds: also where the action itself has used up its time; an election takes up to twenty
 ANSWER: Final = 6.0  # seconds for what only looks, also right before the action's own end
+_LOGIN: Final = 15.0  # seconds in which a login to a registry must be had
 _TRIES: Final = 20  # changes of a service that came in between, most of them Swarm's own
+
+
+class ServiceGone(CommandFailed):
+    """A service that was there is not there any more."""
 
 
 class SwarmGate(Operation[Seen]):
@@ -53,6 +58,8 @@ class SwarmGate(Operation[Seen]):
         self._now = asyncio.get_running_loop().time
         self._until = self._now() + deadline
         self._reading: Reading | None = None
+        self._logins: dict[str, dict[str, str]] = {}  # by image, as a request has them
+        self.no_login = ""  # why one could not be had
 
     @property
     def left(self) -> float:
@@ -113,7 +120,7 @@ class SwarmGate(Operation[Seen]):
         await self.check()
         nonce = secrets.token_hex(8)
         body = self._marked(spec, nonce)
-        header = await registry_header(self._auth, release)
+        header = await self._login(release)
 
         def create(client: "docker.APIClient") -> Service:
             made = calls.post(client, "/services/create", body, headers=header)
@@ -152,7 +159,7 @@ class SwarmGate(Operation[Seen]):
         """The service as it is after it was given what ``build`` makes of it, which is asked again where another change came in between.
         ``once``: where one came, nothing is done. ``release``: whose image nodes may have to fetch. Raises ``Fenced``, and
         ``CommandFailed`` where the service is gone."""
-        header = await registry_header(self._auth, release) if release is not None else {}
+        header = await self._login(release) if release is not None else {}
         for _ in range(_TRIES):
             await self.check()
             nonce = secrets.token_hex(8)
@@ -171,7 +178,7 @@ class SwarmGate(Operation[Seen]):
                 changed = await self.managers.change(self.words, update, is_made, deadline=max(_RECORDING, self.left))
             except EngineRefused as error:
                 if error.status == 404:
-                    raise self._gone(service) from None
+                    raise self.gone(service) from None
                 if not calls.has_moved(error):
                     raise
                 if once:
@@ -193,7 +200,7 @@ class SwarmGate(Operation[Seen]):
             now = service_in(await self.ask(lambda client: calls.get(client, f"/services/{service.id}")))
         except EngineRefused as error:
             if error.status == 404:
-                raise self._gone(service) from None
+                raise self.gone(service) from None
             raise
         if epoch_of(now.labels) > self.fence.epoch:
             await self.check()  # which tells who that is
@@ -205,8 +212,8 @@ class SwarmGate(Operation[Seen]):
         if LEAVING not in service.labels:
             try:
                 service = await self.change_service(service, _leaving)
-            except CommandFailed:
-                return  # it is gone
+            except ServiceGone:
+                return
         await self.remove(f"/services/{service.id}")
 
     async def remove(self, path: str) -> bool:
@@ -232,10 +239,29 @@ class SwarmGate(Operation[Seen]):
                 return False
             raise
 
-    def _gone(self, service: Service) -> CommandFailed:
-        return CommandFailed(
-            self.host, self.words, f"the service {service.name} was removed by somebody else", exit_status=None
+    def gone(self, service: Service) -> ServiceGone:
+        return ServiceGone(
+            self.host,
+            self.words,
+            f"the service {service.name} was removed by somebody else",
+            exit_status=None,
+            left="What it ran has ended, or ends",
+            advice="deploy again: it is made anew",
         )
+
+    async def _login(self, release: Release) -> dict[str, str]:
+        """What nodes may need to fetch the image of ``release``, asked for once. Where it can't be had the change is made without: Swarm
+        keeps the login that the service has, and a way back leads to what nodes mostly have."""
+        image = release.artifact.location
+        if image not in self._logins:
+            try:
+                async with asyncio.timeout(_LOGIN):
+                    self._logins[image] = await registry_header(self._auth, release)
+            except BackendError as error:
+                self._logins[image], self.no_login = {}, error.problem
+            except TimeoutError:
+                self._logins[image], self.no_login = {}, f"not told within {_LOGIN:g} s"
+        return self._logins[image]
 
     def _marked(self, spec: Mapping[str, Any], nonce: str) -> Spec:
         labels = {**(spec.get("Labels") or {}), EPOCH: str(self.fence.epoch), NONCE: nonce}

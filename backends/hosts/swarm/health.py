@@ -16,6 +16,7 @@ from quarterdeck.backends.hosts.swarm.calls import Body
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, look
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
+from quarterdeck.backends.hosts.swarm.spec import deploy_of
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.model import CommandCheck, Health, HttpCheck, TcpCheck
 from quarterdeck.config.release import Release
@@ -61,6 +62,8 @@ class SwarmHealth:
         mine = [one for one in seen.of(service) if one.release == release.id and one.is_wanted]
         running = [one for one in mine if one.runs]
         wanted = len(mine) if service.is_global else service.replicas
+        if not wanted and service.container_spec is not None and not deploy_of(service.container_spec).replicas:
+            return True, "no task is wanted, as its replicas say", 1, None
         if not running:
             return False, f"0 of {max(wanted, 1)} tasks run{self._why(mine)}", 1, 0
         outcomes = await self.of_tasks(health, release, running)

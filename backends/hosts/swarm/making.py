@@ -13,6 +13,7 @@ from quarterdeck.backends.hosts.swarm import names, objects, spec
 from quarterdeck.backends.hosts.swarm.calls import Body
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Seen, Service, list_services
+from quarterdeck.backends.hosts.swarm.names import LEAVING
 from quarterdeck.backends.hosts.swarm.templates import same_template
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release, canonical
@@ -123,6 +124,10 @@ async def keep(
         if error.status != 409:
             raise _refused(gate, error) from None
         holder = await _holder(gate, name)
+        if holder is not None and LEAVING in holder.labels and holder.labels.get(TARGET) == release.target:
+            # Whoever was removing it did not come to the end.
+            await gate.remove_service(holder)
+            return Kept(await gate.create_service(body, release), wanted)
         if holder is not None and holder.release == release.id and holder.labels.get(DIGEST) == release.digest:
             return Kept(holder, wanted)  # somebody was quicker
         raise foreign(gate, name, holder) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, EngineRefused, NotPermitted, Unreachable
 from quarterdeck.backends.hosts.docker.refusals import UNKNOWN
-from quarterdeck.backends.hosts.swarm.calls import Body, is_passing
+from quarterdeck.backends.hosts.swarm.calls import Body, is_no_manager, is_passing
 
 if TYPE_CHECKING:
     import docker
@@ -92,11 +92,7 @@ class Managers:
                     raise
                 await asyncio.sleep(_ELECTION)
             except EngineRefused as error:
-                if not is_passing(error):
-                    raise
-                if time.monotonic() + _ELECTION >= end:
-                    raise self._without_leader(action, error) from None
-                await asyncio.sleep(_ELECTION)
+                await self._again_after(engine, action, error, end)
 
     async def change(
         self,
@@ -130,14 +126,22 @@ class Managers:
                 if time.monotonic() + _ELECTION >= end or len(self.addresses) == 1:
                     raise
             except EngineRefused as error:
-                if not is_passing(error):
-                    raise
-                if time.monotonic() + _ELECTION >= end:
-                    raise self._without_leader(action, error) from None
-                await asyncio.sleep(_ELECTION)
+                await self._again_after(engine, action, error, end)
             made = await self.ask(action, is_made, deadline=max(0.1, end - time.monotonic()))
             if made is not None:
                 return made
+
+    async def _again_after(self, engine: "Engine", action: str, error: EngineRefused, end: float) -> None:
+        """Returns where it is worth asking again. Raises ``error``, or what it means where the time is over."""
+        if is_no_manager(error):
+            self._let_go(
+                engine
+            )  # the next one is asked; where there is none, opening this one again says what is the matter
+        elif not is_passing(error):
+            raise error
+        elif time.monotonic() + _ELECTION >= end:
+            raise self._without_leader(action, error) from None
+        await asyncio.sleep(_ELECTION)
 
     def _is_over(self, task: asyncio.Task[Any]) -> None:
         self._changes.discard(task)

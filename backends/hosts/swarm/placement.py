@@ -41,7 +41,7 @@ def obstacle(spec: ContainerSpec, nodes: Sequence[Node]) -> tuple[str, str] | No
     deploy = deploy_of(spec)
     if deploy.mode != "global" and not deploy.replicas:
         return None
-    fitting = [one for one in nodes if not misfit(one, deploy.constraints)]
+    fitting = _fitting(spec, nodes)
     if not fitting:
         alone = [one for one in deploy.constraints if not any(fits(node, one) for node in nodes)]
         unmet = " and ".join(alone or deploy.constraints)
@@ -64,6 +64,18 @@ def obstacle(spec: ContainerSpec, nodes: Sequence[Node]) -> tuple[str, str] | No
         f"{deploy.replicas} tasks are wanted, {most} a node at most, {why}, and {there}{f' ({told})' if told else ''}",
         "lower deploy.replicas, or let more nodes take them",
     )
+
+
+def is_full(spec: ContainerSpec, nodes: Sequence[Node]) -> bool:
+    """Whether no node takes one task more than are wanted, by ``max_replicas_per_node``: the old ones count until they have ended."""
+    deploy = deploy_of(spec)
+    taking = [one for one in _fitting(spec, nodes) if not _why_away(one)]
+    most = deploy.max_replicas_per_node
+    return deploy.mode != "global" and bool(most) and deploy.replicas >= (most or 0) * len(taking)
+
+
+def _fitting(spec: ContainerSpec, nodes: Sequence[Node]) -> list[Node]:
+    return [one for one in nodes if not misfit(one, deploy_of(spec).constraints)]
 
 
 def _why_away(node: Node) -> str:

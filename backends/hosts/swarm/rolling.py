@@ -10,19 +10,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, Unhealthy
+from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, EngineRefused, Unhealthy
 from quarterdeck.backends.hosts.docker.switching import IN_USE, WATCHED
 from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_tasks, service_in
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
-from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_of, pace
+from quarterdeck.backends.hosts.swarm.placement import is_full
+from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_of, pace, said_order
 from quarterdeck.backends.hosts.swarm.task_lines import has_terminal
 from quarterdeck.backends.hosts.swarm.task_logs import last_words
-from quarterdeck.backends.hosts.swarm.templates import is_made_as, made_as
+from quarterdeck.backends.hosts.swarm.templates import is_made_as, made_as, same_template
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.container import ContainerSpec, Pace
 from quarterdeck.config.release import Release
@@ -41,12 +42,18 @@ _MARGIN: Final = 30.0  # seconds beside those that a health gate may take
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the tasks are replaced. ``gated``: each part must be well before the next one begins."""
+    """How the tasks are replaced. ``gated``: each part must be well before the next one begins. ``said``: the order is the fleet file's."""
 
     pace: Pace
     order: str
     gated: bool
     hold: float  # seconds that a task must stay healthy
+    said: bool = False
+
+    @property
+    def may_make_room(self) -> bool:
+        """Whether an old task may end first where no node takes one more: what is good goes back whatever was said."""
+        return self.order == "start-first" and not (self.gated and self.said)
 
     @property
     def parallelism(self) -> int:
@@ -60,7 +67,8 @@ def way_of(spec: ContainerSpec, release: Release, *, proved: bool) -> Way:
         given = deploy.rollback or Pace(parallelism=0)
         return Way(given, order_of(spec, deploy.rollback or deploy.update), gated=False, hold=0.0)
     hold = release.health.min_healthy_time if release.health is not None else 0.0
-    return Way(deploy.update or Pace(), order_of(spec, deploy.update), gated=True, hold=hold)
+    said = bool(said_order(spec, deploy.update))
+    return Way(deploy.update or Pace(), order_of(spec, deploy.update), gated=True, hold=hold, said=said)
 
 
 @dataclass(slots=True)
@@ -110,8 +118,15 @@ class Roll:
     async def update(self, seen: Seen, service: Service, build: Callable[[Service], Spec]) -> Service:
         """The service at the end of its update: every task is of the release, runs, and where the way is gated is well. Raises
         ``CommandFailed`` (``Unhealthy``), ``Fenced``: the update stands still then."""
-        way = self._way
-        await self._refuse_paused_nodes(service, seen.of(service), fresh=True)
+        way = self._way = await self._with_room(self._way)
+        template = build(service)["TaskTemplate"]
+        force = int(template.get("ForceUpdate") or 0)
+        due = [
+            one
+            for one in seen.of(service)
+            if not same_template(one.spec, template) or int(one.spec.get("ForceUpdate") or 0) != force
+        ]
+        await self._refuse_paused_nodes(service, due, fresh=True)
         before = frozenset(one.id for one in seen.of(service) if one.has_failed)
         parts = way.gated and 0 < way.parallelism < max(
             2, service.replicas, len([t for t in seen.of(service) if t.is_wanted])
@@ -132,7 +147,7 @@ class Roll:
         service = await self._follow(service, progress, parts=parts)
         if not parts:
             return service
-        own = {**service.spec, "UpdateConfig": pace(way.pace, way.order)}
+        own = {**service.spec, "UpdateConfig": pace(way.pace, self._way.order)}
         return await self._gate.change_service(service, lambda _: own, self._release)
 
     async def _judged(self, service: Service, progress: _Progress) -> None:
@@ -141,9 +156,7 @@ class Roll:
         self._gate.touched = True  # what is not well there is of this release, whoever began it
         self._come_forward()
         while True:
-            tasks = await list_tasks(
-                self._gate.managers, self._gate.words, [service.id], deadline=max(ANSWER, self._gate.left)
-            )
+            tasks = await self._tasks(service)
             await self._refuse_failed(service, tasks, progress)
             new = [one for one in tasks if one.is_wanted and is_of(one, service)]
             well = await self._well(new, progress)
@@ -155,6 +168,16 @@ class Roll:
                 raise await self._too_long(service, tasks, new, len(new))
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    async def _tasks(self, service: Service) -> list[Task]:
+        """All that Swarm remembers of it. Raises ``ServiceGone``."""
+        deadline = max(ANSWER, self._gate.left)
+        try:
+            return await list_tasks(self._gate.managers, self._gate.words, [service.id], deadline=deadline)
+        except EngineRefused as error:
+            if error.status == 404:
+                raise self._gate.gone(service) from None
+            raise
 
     async def _set_going(self, service: Service) -> Service:
         """The next part, as it was begun. Raises ``CommandFailed`` where somebody else has put something there in between: it does not go
@@ -182,9 +205,7 @@ class Roll:
         known: frozenset[str] = frozenset()
         while True:
             asked = self._now()
-            tasks = await list_tasks(
-                self._gate.managers, self._gate.words, [service.id], deadline=max(ANSWER, self._gate.left)
-            )
+            tasks = await self._tasks(service)
             if self._now() - asked > _ANSWERS:
                 stands = self._now()  # nobody has looked meanwhile: a leader was chosen, for instance
             new = [one for one in tasks if one.is_wanted and is_of(one, service)]
@@ -195,7 +216,8 @@ class Roll:
                 forward, came, pause = len(well) + running, self._now(), FIRST_PAUSE
                 self._come_forward()
             wanted = await self._wanted(service, tasks)
-            await self._refuse_without_a_place(service, tasks, new, wanted)
+            if await self._has_no_place(service, tasks, new, wanted):
+                raise await self._no_place(service, new)
             old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
             if len(new) == len(well) or not known.issuperset(one.id for one in new):
                 came = self._now()  # patience with one that is not well begins when it was last, or when it is new
@@ -313,32 +335,41 @@ class Roll:
         if own and self._way.gated:
             raise await failure(self._gate, self._nodes, service, self._release, own[-1])
 
-    async def _refuse_without_a_place(
-        self, service: Service, tasks: Sequence[Task], new: Sequence[Task], wanted: int
-    ) -> None:
+    async def _with_room(self, way: Way) -> Way:
+        """As it was to be; where each node has as many tasks as it may have, an old one ends before a new one begins."""
+        spec = self._release.container
+        if spec is None or not way.may_make_room or not deploy_of(spec).max_replicas_per_node:
+            return way
+        nodes = await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left))
+        return replace(way, order="stop-first") if is_full(spec, nodes) else way
+
+    async def _has_no_place(self, service: Service, tasks: Sequence[Task], new: Sequence[Task], wanted: int) -> bool:
         """While each node that takes tasks is there, and nothing that is on its way out makes room, one that Swarm has found no node for
         waits in vain."""
-        waiting = next((one for one in new if not one.node and one.said), None)
+        waiting = _without_a_node(new)
         missing = service.is_global and wanted and not any(one.is_wanted for one in tasks)
         makes_room = any(one.may_run and not one.is_wanted for one in tasks)
         comes_up = any(one.node and one.is_coming for one in new)  # an old one goes when it runs
         if not (waiting or missing) or makes_room or comes_up:
             self._placeless = None
-            return
+            return False
         self._placeless = self._now() if self._placeless is None else self._placeless
         if self._now() - self._placeless < _PLACELESS:
-            return
+            return False
         nodes = await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left))
-        if any(one.availability == "active" and not one.is_ready for one in nodes):
-            return
-        raise CommandFailed(
+        return not any(one.availability == "active" and not one.is_ready for one in nodes)
+
+    async def _no_place(self, service: Service, new: Sequence[Task]) -> CommandFailed:
+        waiting = _without_a_node(new)
+        room = ", or give its update_config order: stop-first, so that an old task makes room"
+        return CommandFailed(
             self._gate.host,
             self._gate.words,
             f"no node takes a task of {self._release.id}: {clean(waiting.said) if waiting else 'none fits, or is active'}",
             exit_status=None,
             left=await what_runs(self._gate),
-            advice=f"see what the service asks of its nodes (deploy.placement, resources, ports), and docker node ls; "
-            f"docker service ps --no-trunc {service.name}",
+            advice="see what the service asks of its nodes (deploy.placement, resources, ports), and docker node ls"
+            f"{room if self._way.order == 'start-first' else ''}; docker service ps --no-trunc {service.name}",
         )
 
     async def _refuse_paused(self, service: Service) -> Service:
@@ -419,6 +450,10 @@ class Roll:
         )
 
 
+def _without_a_node(new: Sequence[Task]) -> Task | None:
+    return next((one for one in new if not one.node and one.said), None)
+
+
 def _share_a_slot(old: Sequence[Task], new: Sequence[Task]) -> bool:
     """Whether an old task still is to run where a new one is: Swarm is not done with that slot, and would use up the next part for it."""
     places = {one.slot or one.node for one in new}
@@ -455,9 +490,9 @@ async def failure(gate: SwarmGate, nodes: Nodes, service: Service, release: Rele
     where = f" on {node.hostname}" if node is not None else ""
     last = f": {output.splitlines()[-1]}" if output else ""
     if task.exit_status is None or task.state == "rejected":
-        problem = (
-            f"a task of {release.id}{where} was {task.state}: {clean(task.said) or 'its node does not say why'}{last}"
-        )
+        login = f"; no login to its registry: {gate.no_login}" if gate.no_login else ""
+        said = clean(task.said) or "its node does not say why"
+        problem = f"a task of {release.id}{where} was {task.state}: {said}{last}{login}"
     else:
         problem = f"a task of {release.id}{where} ended with status {task.exit_status}{last}"
         if "unhealthy" in task.said:

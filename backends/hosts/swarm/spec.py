@@ -146,12 +146,15 @@ def pace(given: Pace | None, order: str, *, parallelism: int | None = None, dela
     }
 
 
+def said_order(spec: ContainerSpec, way: Pace | None) -> str:
+    """Which of two tasks goes first, as the fleet file says; empty: it does not."""
+    return (way.order if way is not None else "") or spec.order
+
+
 def order_of(spec: ContainerSpec, way: Pace | None) -> str:
     """A new task starts before the old one stops, unless something was said, or both would want the same port of a node."""
-    if way is not None and way.order:
-        return way.order
-    if spec.order:
-        return spec.order
+    if said := said_order(spec, way):
+        return said
     return "stop-first" if any(port.mode == "host" and port.published for port in spec.ports) else "start-first"
 
 

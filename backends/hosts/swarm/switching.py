@@ -5,7 +5,7 @@ Without a choice of ports there is one service with the target's own name, which
 two releases be reached side by side, each has a service of its own, which runs or has no task."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -230,8 +230,7 @@ async def _side_by_side(
         restart = action == "restart" and not others and not served
         if live_runs and (other or restart):
             body = _with_force({**own.spec, "TaskTemplate": kept.wanted}, own, int(not other))
-            template = body["TaskTemplate"]
-            service = await roll.update(seen, own, lambda now: {**now.spec, "TaskTemplate": template})
+            service = await roll.update(seen, own, _as_wanted(body["TaskTemplate"], given))
         else:
             service = await _started(means, seen, roll, kept, release, given, op_id)
         return await _read_back(means, release, previous, service)
@@ -248,6 +247,12 @@ async def _side_by_side(
     return await _read_back(means, release, previous, service)
 
 
+def _as_wanted(template: Body, given: ContainerSpec) -> Callable[[Service], Spec]:
+    """On the ports that it has."""
+    mode = spec.mode(spec.deploy_of(given))
+    return lambda now: {**now.spec, "Mode": mode, "TaskTemplate": template}
+
+
 async def _started(
     means: Means, seen: Seen, roll: Roll, kept: Kept, release: Release, given: ContainerSpec, op_id: str
 ) -> Service:
@@ -257,10 +262,11 @@ async def _started(
         goes_on = own.update in ("updating", "paused") and not all(
             is_of(one, own) for one in seen.of(own) if one.is_wanted
         )
-        if same_template(own.template, kept.wanted) and not goes_on:
+        scaled = not own.is_global and own.replicas != deploy.replicas  # by hand, or by an autoscaler
+        if same_template(own.template, kept.wanted) and not goes_on and not scaled:
             return await roll.created(seen, own)
         template = _with_force({"TaskTemplate": kept.wanted}, own, 0)["TaskTemplate"]  # secrets were rotated since
-        return await roll.update(seen, own, lambda now: {**now.spec, "TaskTemplate": template})
+        return await roll.update(seen, own, _as_wanted(template, given))
     refused: set[str] = set()
     while True:
         listed: list[Body] = await gate.ask(lambda client: calls.get(client, "/services"))
