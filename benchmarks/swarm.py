@@ -12,10 +12,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import Goal
 from quarterdeck.backends.hosts.contract import SecretValues
 from quarterdeck.config.container import Network
 from quarterdeck.history.identity import current_operator
@@ -31,6 +33,7 @@ BEGIN, END = "<!-- swarm: begin -->", "<!-- swarm: end -->"
 REPLICAS = 6
 BARE = "bare"  # the service that Swarm takes back by itself
 PAUSE = 0.03  # seconds between two looks
+GOAL = 1.2  # times what Swarm itself takes
 NO_SECRETS = SecretValues()
 OWN = "docker service rollback, all at once"
 SERIAL = "docker service rollback, its defaults"
@@ -59,11 +62,22 @@ class Swarmed:
         for what, found in self.back.items():
             median = statistics.median(found)
             lines.append(f"| {what} | {median:.2f} ({min(found):.2f} to {max(found):.2f}) | {median / own:.2f} |")
+        lines += ["", "| goal | hosts | found | at most | met |", "|---|---|---|---|---|"]
+        lines += [goal.row() for goal in self.goals()]
         return "\n".join(lines)
+
+    def goals(self) -> list[Goal]:
+        """A Swarm is one host, however many tasks go back."""
+        own = statistics.median(self.back[OWN])
+        return [
+            Goal(f"{words} / {OWN}", 1, statistics.median(self.back[what]) / own, GOAL)
+            for words, what in (("the switch alone, read back", SWITCH), ("from the word go, read back", ARMED))
+        ]
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        body = {"machine": self.machine, "load": self.load, "rounds": self.rounds, "back": self.back}
+        goals = [asdict(goal) | {"met": goal.met} for goal in self.goals()]
+        body = {"machine": self.machine, "load": self.load, "rounds": self.rounds, "back": self.back, "goals": goals}
         path.write_text(json.dumps(body, indent=1) + "\n")
 
     def write_into(self, page: Path) -> None:

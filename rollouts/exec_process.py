@@ -1,8 +1,9 @@
 """Runs one command of an operator's for the control room: ``python -m quarterdeck.rollouts.exec_process``, a process of its own.
 
 The first line of its standard input is the order; it ends when its input does, and the command with it. On its standard output is a
-JSON object a line: ``{"lines": [[host, text, is an error], …], "dropped": N}`` ten times a second at most, for each host that is done
-``{"host": NAME, "status": N}`` or ``{"host": NAME, "error": TEXT}``, and ``{"refused": TEXT}`` where nothing was begun.
+JSON object a line: ``{"places": [NAME, …]}`` first, where the order is for every task; ``{"lines": [[place, text, is an error], …],
+"dropped": N}`` ten times a second at most; for each place that is done ``{"host": NAME, "status": N}`` or ``{"host": NAME, "error":
+TEXT}``; and ``{"refused": TEXT}`` where nothing was begun.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from quarterdeck.history.errors import JournalError
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.journal import Journal
 from quarterdeck.rollouts.control import Control
-from quarterdeck.rollouts.executing import LIMIT, Lines, Place, Words, allowed, run_on, words_of
+from quarterdeck.rollouts.executing import LIMIT, Lines, Place, Words, allowed, run_on, spread, words_of
 from quarterdeck.rollouts.logs.merged import open_backend
 from quarterdeck.rollouts.refusals import Refused, UnknownTarget
 
@@ -32,21 +33,22 @@ EVERY: Final = 0.1  # seconds
 
 
 class Order(msgspec.Struct, frozen=True):
-    """``command``: its words. ``hosts``: of the target."""
+    """``command``: its words. ``hosts``: of the target. ``every``: of a swarm in each of its tasks."""
 
     fleet: Path
     target: str
     hosts: tuple[str, ...]
     command: tuple[str, ...]
+    every: bool = False
 
     def to_json(self) -> str:
         body = {"fleet": str(self.fleet), "target": self.target, "hosts": self.hosts, "command": self.command}
-        return json.dumps(body)
+        return json.dumps(body | {"every": self.every})
 
 
 def order_from(text: str) -> Order:
     body: dict[str, Any] = json.loads(text)
-    return Order(Path(body["fleet"]), body["target"], tuple(body["hosts"]), tuple(body["command"]))
+    return Order(Path(body["fleet"]), body["target"], tuple(body["hosts"]), tuple(body["command"]), body["every"])
 
 
 class _Told:
@@ -96,6 +98,9 @@ async def carry_out(order: Order) -> None:
         flushing = asyncio.create_task(told.flush_for_ever())
         try:
             backend = open_backend(fleet)
+            if order.every:
+                places = await spread(backend, target, places)
+                await say({"places": [place.name for place in places]})
             async with asyncio.TaskGroup() as group:
                 for place in places:
                     group.create_task(_on(backend, journal, target, place, order.command, words, told))
@@ -121,7 +126,7 @@ async def _on(
             else:
                 ended = {"status": piece.status}
     except (BackendError, JournalError) as error:
-        ended = {"error": words.masker.mask(str(error))}
+        ended = {"error": words.masker.mask(place.named_in(str(error)))}
     for is_error, rest in lines.items():
         told.add(place.name, rest.end(), error=is_error)
     await told.flush()

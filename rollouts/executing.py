@@ -3,6 +3,7 @@
 The words of the command are kept without the values of secrets; what it prints is kept nowhere.
 """
 
+import asyncio
 import shlex
 import time
 from collections.abc import AsyncGenerator, Collection, Sequence
@@ -24,6 +25,7 @@ from quarterdeck.rollouts.refusals import UnknownPart
 
 CONNECT = 10.0  # seconds
 RESOLVING = 8.0
+LOOKING = 20.0  # for the tasks of a swarm: as long as one takes to choose another leader
 WORDS_KEPT = 2000  # characters of the command
 LIMIT = 600.0  # seconds for a command that nobody gives another limit
 
@@ -36,15 +38,26 @@ class Words(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a command is run. ``task``: of a swarm, as ``Connection.exec_in`` has it."""
+    """Where a command is run. ``task``: of a swarm, as ``Connection.exec_in`` has it. ``failure``: why its tasks are not known; nothing is
+    run there then."""
 
     host: Host
     task: str = ""
+    failure: BackendError | None = None
 
     @property
     def name(self) -> str:
         """As an operator gives it: HOST, HOST:SLOT or HOST@NODE."""
-        return f"{self.host.name}{'' if self.task.startswith('@') or not self.task else ':'}{self.task}"
+        return place_name(self.host.name, self.task)
+
+    def named_in(self, text: str) -> str:
+        """``text`` of an error, which begins with the host's name, with the place's name there."""
+        return f"{self.name}{text.removeprefix(self.host.name)}" if text.startswith(f"{self.host.name}: ") else text
+
+
+def place_name(host: str, task: str) -> str:
+    """HOST, HOST:SLOT or HOST@NODE; ``task`` as the journal's events have it, empty: none."""
+    return f"{host}{'' if task.startswith('@') or not task else ':'}{task}"
 
 
 def allowed(control: Control, target: str, only: Collection[str]) -> tuple[Target, list[Place]]:
@@ -80,6 +93,34 @@ def place_named(target: Target, name: str) -> Place:
     return Place(host, str(int(part)) if mark == ":" else f"@{part}")
 
 
+async def spread(backend: HostBackend, target: Target, places: Sequence[Place]) -> list[Place]:
+    """The places, and in the place of each swarm without a task one for each of its tasks that run of what is current (where none of those
+    does, of whatever runs), in the order of slots and nodes. A swarm whose tasks can't be asked for has ``failure``; one without any is
+    left as it is."""
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(_each_task(backend, target, place)) for place in places]
+    found = (place for task in asked for place in task.result())
+    return list({(place.host.name, place.task): place for place in found}.values())
+
+
+async def _each_task(backend: HostBackend, target: Target, place: Place) -> list[Place]:
+    if not place.host.swarm or place.task:
+        return [place]
+    try:
+        connection = await backend.connect(place.host, deadline=CONNECT)
+        try:
+            facts = await connection.facts(target.name, target.path, deadline=LOOKING)
+        finally:
+            await leave(connection)
+    except BackendError as error:
+        # It is not tried without: a command for all tasks that ran in one of them would end well.
+        return [Place(place.host, failure=error)]
+    running = [one for one in facts.tasks if one.state == "running" and one.wanted and one.node]
+    meant = [one for one in running if one.release == facts.current] or running  # as ``exec_in`` chooses
+    meant.sort(key=lambda one: (one.slot, one.node))
+    return [Place(place.host, str(one.slot) if one.slot else f"@{one.node}") for one in meant] or [place]
+
+
 async def words_of(journal: Journal, target: Target, base: Path, command: Sequence[str]) -> Words:
     """Without the values of the target's secrets, as they are now. Where one can't be read, it can't be told from other words: then
     only the first word is kept."""
@@ -113,6 +154,8 @@ async def run_on(
     raises, and JournalError: what can't be written down is not done."""
     started = time.monotonic()
     host = place.host
+    if place.failure is not None:
+        raise place.failure
     where = {"task": place.task} if place.task else {}
     ended: dict[str, object] = {"error": "its reader left"}
     connection = await backend.connect(host, deadline=CONNECT)

@@ -32,13 +32,13 @@ def declare_exec(commands: "argparse._SubParsersAction[Parser]") -> None:
         description=(
             "Runs CMD where the target's release runs: on an SSH host in the release's directory with its\n"
             "environment, on a Docker host in the live container, on a swarm in one of its tasks, on a node whose\n"
-            "engine is reached (--host SWARM:2 is the task in slot 2, --host SWARM@NODE one on that node). Each\n"
-            "argument arrives as it was typed, no shell reads it (for a pipe: -- sh -c 'a | b'). It is no rollout:\n"
-            "nothing takes it back.\n\n"
+            "engine is reached (--host SWARM:2 is the task in slot 2, --host SWARM@NODE one on that node; --all is\n"
+            "every task that runs of the current release, named so). Each argument arrives as it was typed, no\n"
+            "shell reads it (for a pipe: -- sh -c 'a | b'). It is no rollout: nothing takes it back.\n\n"
             "With a terminal on both ends it is an interactive session. Else standard input is passed on (not\n"
             "with --all), and the output is shown line by line: cleaned of escape sequences and of the values of\n"
             "secrets on a terminal, unchanged into a file or pipe. The exit status is the command's; 124 when\n"
-            "its time was over; with --all the highest of all hosts.\n\n"
+            "its time was over; with --all the highest of all hosts and tasks.\n\n"
             "The journal keeps who ran what, where, and how it ended, without the values of secrets."
         ),
         example=(
@@ -61,7 +61,9 @@ def declare_exec(commands: "argparse._SubParsersAction[Parser]") -> None:
         ),
         completion.hosts,
     )
-    parser.add_argument("--all", action="store_true", help="all hosts at once, the host's name before each line")
+    parser.add_argument(
+        "--all", action="store_true", help="all hosts at once, of a swarm all tasks; the name of each before its lines"
+    )
     parser.add_argument("--raw", action="store_true", help="the output as it comes, escape sequences and all")
     parser.add_argument(
         "--timeout",
@@ -82,7 +84,7 @@ def run_exec(session: "Session", arguments: argparse.Namespace) -> int:
 
 
 async def _run(session: "Session", arguments: argparse.Namespace) -> int:
-    from quarterdeck.rollouts.executing import allowed, words_of
+    from quarterdeck.rollouts.executing import allowed, spread, words_of
     from quarterdeck.rollouts.logs.merged import open_backend
 
     going = asyncio.current_task()
@@ -94,7 +96,10 @@ async def _run(session: "Session", arguments: argparse.Namespace) -> int:
         names = ", ".join(place.name for place in places)
         raise UsageError(f"{target.name} has {len(places)} hosts: say which with --host ({names}), or --all")
     words = await words_of(session.journal, target, session.fleet.file.parent, arguments.behind)
-    runner = _Exec(session, arguments, target, words, open_backend(session.fleet))
+    backend = open_backend(session.fleet)
+    if arguments.all:
+        places = await spread(backend, target, places)
+    runner = _Exec(session, arguments, target, words, backend)
     if len(places) == 1 and not arguments.all:
         return await runner.on_one(places[0])
     return await runner.on_all(places)
@@ -117,6 +122,7 @@ class _Exec:
         self._words = words
         self._backend = backend
         self._limit: float = arguments.timeout or LIMIT
+        self._widest = 12  # characters of a place's name before each line
         self._as_lines = not arguments.raw and (session.printer.json or sys.stdout.isatty())
 
     async def on_one(self, place: "Place") -> int:
@@ -131,17 +137,20 @@ class _Exec:
             return await self._pass_on(place, self._begin(place, self._limit, input=input_), as_lines=self._as_lines)
 
     async def on_all(self, places: "list[Place]") -> int:
-        """At once on all; a host that can't do it is named, and the others go on. The highest status."""
+        """At once on all; a place that can't do it is named, and the others go on. The highest status."""
         from quarterdeck.backends.errors import BackendError
         from quarterdeck.tui.cli.exits import explain
+
+        self._widest = max(self._widest, *(len(place.name) for place in places))
 
         async def one(place: "Place") -> int:
             try:
                 return await self._pass_on(place, self._begin(place, self._limit), as_lines=True, named=True)
             except BackendError as error:
                 explanation = explain(error)
-                self._session.printer.say(f"qd: {explanation.text}", "bad")
-                self._session.printer.record({"host": place.name, "error": explanation.text})
+                text = place.named_in(explanation.text)
+                self._session.printer.say(f"qd: {text}", "bad")
+                self._session.printer.record({"host": place.name, "error": text})
                 return explanation.status
 
         async with asyncio.TaskGroup() as group:
@@ -193,7 +202,7 @@ class _Exec:
                     else:
                         await asyncio.to_thread(_write, 2 if piece.error else 1, piece.data)
         except CommandTimedOut as error:
-            self._session.printer.say(f"qd: {error}", "bad")
+            self._session.printer.say(f"qd: {place.named_in(str(error))}", "bad")
             status = TIMED_OUT
         finally:
             for error_stream, rest in lines.items():
@@ -205,7 +214,7 @@ class _Exec:
         printer = self._session.printer
         for line in lines:
             printer.record({"host": place.name, "stream": "error" if error else "output", "text": line})
-            text = f"{place.name:<12} {line}" if named else line
+            text = f"{place.name:<{self._widest}} {line}" if named else line
             if not error:
                 printer.line(text)
             elif not printer.json:

@@ -172,11 +172,11 @@ def _described(event: "Event") -> tuple[str, str]:
         case "reason":
             return _columns("-", "reason", f"{body.get('reason')} ({event.who})", "warn")
         case "exec":
-            return _columns(event.host or "-", "exec", f"{body.get('command')} ({event.who})", "warn")
+            return _columns(_ran_at(event), "exec", f"{body.get('command')} ({event.who})", "warn")
         case "exec.ended":
             status = body.get("exit_status")
             came = f"ended with {status}" if status is not None else str(body.get("error", ""))
-            return _columns(event.host or "-", "exec", f"{came}: {body.get('command')}", "" if status == 0 else "warn")
+            return _columns(_ran_at(event), "exec", f"{came}: {body.get('command')}", "" if status == 0 else "warn")
         case "takeover":
             return _columns("-", "takeover", f"by a new worker of {event.who}: it is {body.get('to')}", "warn")
         case "verdict":
@@ -336,6 +336,13 @@ def _measured(sample: Mapping[str, Any]) -> str:
         f"{one['value']:.6g}" if one.get("value") is not None else str(one.get("detail") or "no data") for one in sides
     ]
     return f"{sample['metric']} {' beside '.join(numbers) or sample.get('error') or 'nothing measured'}"
+
+
+def _ran_at(event: "Event") -> str:
+    """Of a command: the host, or the task of a swarm."""
+    from quarterdeck.rollouts.executing import place_name
+
+    return place_name(event.host, str(event.body.get("task") or "")) if event.host else "-"
 
 
 def _columns(host: str, action: str, outcome: str, style: str) -> tuple[str, str]:

@@ -10,13 +10,14 @@ from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.rollouts.exec_process import Order
 from quarterdeck.tui.room.card import Card, Sheet, keys_rows
 from quarterdeck.tui.room.cards.output import Output
-from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, ellipsis, pad, pieces, row
+from quarterdeck.tui.room.rows import EMPTY, Role, Row, Span, cells, ellipsis, pad, pieces, row
 
 KEPT: Final = 5000  # lines
 LONGEST_ANSWER: Final = 64 << 20  # bytes: some thousand lines of 64 KiB at worst
 LEAVING: Final = 30.0  # seconds for the process to end the command, and to write that down
 PAGES: Final = 8
 SHIFT: Final = 20  # columns
+WIDEST: Final = 32  # columns for a place's name before its lines
 
 
 class ExecCard(Card):
@@ -28,7 +29,9 @@ class ExecCard(Card):
         self.shown = shown
         self.output = Output(KEPT)
         self.dropped = 0
-        self.ended: dict[str, str] = {}  # by host, in words
+        self.places = order.hosts  # where it runs, by name; of an order for every task of a swarm known a moment later
+        self._asks = order.every  # which tasks those are
+        self.ended: dict[str, str] = {}  # by place, in words
         self.refused = ""
         self.follow = True
         self.wrap = True  # long lines are broken, not cut
@@ -67,7 +70,7 @@ class ExecCard(Card):
         while line := await process.stdout.readline():
             self._take(json.loads(line))
             self.renew()
-        if not self.gone and not self.refused and len(self.ended) < len(self.order.hosts):
+        if not self.gone and not self.refused and len(self.ended) < len(self.places):
             self.refused = "the process that ran it ended before it told how the command did"
             self.renew()
         await process.wait()
@@ -75,31 +78,48 @@ class ExecCard(Card):
     def _take(self, said: dict[str, Any]) -> None:
         if "refused" in said:
             self.refused = clean(str(said["refused"])).replace("\n", " ")
+        elif "places" in said:
+            self.places, self._asks = tuple(str(name) for name in said["places"]), False
         elif "lines" in said:
             self.dropped += int(said["dropped"])
-            several = len(self.order.hosts) > 1
-            for host, text, error in said["lines"]:
-                self.output.add(f"{pad(host, 10)} " if several else "", text, Role.WARN if error else Role.PLAIN)
+            for place, text, error in said["lines"]:
+                self.output.add(self._head(place), text, Role.WARN if error else Role.PLAIN)
         else:
-            host = str(said["host"])
+            place = str(said["host"])
             status = said.get("status")
-            self._well[host] = status == 0
-            self.ended[host] = f"ended with {status}" if status is not None else clean(str(said.get("error", "")))
+            self._well[place] = status == 0
+            self.ended[place] = f"ended with {status}" if status is not None else clean(str(said.get("error", "")))
+            if status is None and len(self.places) > 1:  # whole: below is not room for many of them
+                for line in self.ended[place].removeprefix(f"{place}: ").splitlines():
+                    self.output.add(self._head(place), line, Role.BAD)
+
+    def _head(self, place: str) -> str:
+        """What stands before its lines."""
+        if len(self.places) == 1:
+            return ""
+        return f"{pad(place, min(max(10, *map(cells, self.places)), WIDEST))} "
 
     @property
     def runs(self) -> bool:
-        return not self.refused and len(self.ended) < len(self.order.hosts)
+        return not self.refused and len(self.ended) < len(self.places)
 
     def _state(self) -> tuple[str, Role]:
         if self.refused:
             return self.refused, Role.BAD
+        if self._asks:
+            return "asks where it runs", Role.MOVING
         if self.runs:
-            return f"runs ({len(self.ended)} of {len(self.order.hosts)} hosts done)", Role.MOVING
+            return f"runs ({len(self.ended)} of {self._counted()} done)", Role.MOVING
+        order = sorted(self.ended, key=lambda place: self._well[place])  # what went wrong first
         words = "; ".join(
-            said if len(self.ended) == 1 or said.startswith(f"{host}:") else f"{host} {said}"
-            for host, said in self.ended.items()
+            said if len(order) == 1 or said.startswith(f"{place}:") else f"{place} {said}"
+            for place, said in ((place, self.ended[place]) for place in order)
         )
         return words, Role.OK if all(self._well.values()) else Role.BAD
+
+    def _counted(self) -> str:
+        tasks = sum(place not in self.order.hosts for place in self.places)
+        return f"{len(self.places)} {'hosts' if not tasks else 'tasks' if tasks == len(self.places) else 'places'}"
 
     def sheet(self, width: int) -> Sheet:
         state, role = self._state()
@@ -117,7 +137,7 @@ class ExecCard(Card):
         if cut or self.command:
             keys += [("c", "output" if self.command else "whole command")]
         foot += keys_rows(width, *keys, ("esc", "end it and go back" if self.runs else "back"))
-        where = self.order.hosts[0] if len(self.order.hosts) == 1 else f"{len(self.order.hosts)} hosts"
+        where = self.places[0] if len(self.places) == 1 else self._counted()
         if self.follow and not self.command:
             self.top = len(body)  # the box brings it back to the last page
         return Sheet(f"exec  {self.order.target} on {where}", body, foot, top=top, width=max(width, 78))
