@@ -62,6 +62,7 @@ class Director:
         hosts = {target.router_host.name: target.router_host} if target.router_host is not None else {}
         self._router: RouterConnection = open_router(target.router, target.routed, backend, hosts)
         self._said = {host.name: host.address for host in target.hosts}
+        self._one_swarm = len(target.hosts) == 1 and bool(target.hosts[0].swarm)
         self._holds = holds
         self._record = record
         self._recording = asyncio.Lock()
@@ -89,14 +90,20 @@ class Director:
         *,
         stays: tuple[Slot, Server] | None = None,
         even_the_last: bool = False,
+        wherever: bool = False,
         patience: float = PATIENCE,
     ) -> Mapping[str, Any]:
-        """Takes the servers of one host out of both slots, but for the one that ``stays`` there; gives what became of their requests."""
+        """Takes the servers of one host out of both slots, but for the one that ``stays`` there; gives what became of their requests.
+        ``wherever``: where the target's only host is a Swarm, those at other addresses too. They are its: a task's server is at the
+        task's node."""
         state = await self._read(patience)
+        every = wherever and self._one_swarm
         cut, waiting, left = 0, 0, 0
         for slot, found in state.slots.items():
             going = [
-                one.server for one in found.servers if one.server.address == address and (slot, one.server) != stays
+                one.server
+                for one in found.servers
+                if (every or one.server.address == address) and (slot, one.server) != stays
             ]
             if not going:
                 continue
@@ -114,6 +121,10 @@ class Director:
     async def _read(self, patience: float) -> RouterState:
         deadline = min(10.0, max(patience, 1.0))
         return await self._patiently(lambda: self._router.read(deadline=deadline), patience)
+
+    async def has(self, slot: Slot, server: Server, *, patience: float = PATIENCE) -> bool:
+        """Whether it is there, in whatever mode."""
+        return server in [one.server for one in (await self._read(patience)).slots[slot].servers]
 
     async def serves(self, slot: Slot, release: str, server: Server, *, patience: float = PATIENCE) -> bool:
         """Whether it gets requests there already."""

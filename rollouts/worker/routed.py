@@ -52,7 +52,7 @@ async def stand_aside(step: Step, work: "Work", connection: "Connection") -> Non
     if work.director is None:
         return
     address = await work.director.address(step.host, connection, work.release)
-    await _leave(step, work, address, even_the_last=True)
+    await _leave(step, work, address, even_the_last=True, wherever=True)
 
 
 async def before(step: Step, work: "Work", connection: "Connection", release: "Release") -> Way:
@@ -107,6 +107,11 @@ async def alone(step: Step, work: "Work", connection: "Connection", release: "Re
     director = _director(step, work)
     server = await director.instance(step.host, connection, release)
     stays = (Slot(str(step.body["slot"])), server)
+    try:
+        if not _goes_back(work) and not await director.has(*stays):  # a Swarm has moved the task since
+            await director.enter(stays[0], release.id, server)
+    except BackendError as error:
+        raise _failed(step, work, error) from error
     return await _leave(step, work, server.address, stays=stays, even_the_last=True)
 
 
@@ -143,12 +148,16 @@ async def _leave(
     *,
     stays: tuple[Slot, Server] | None = None,
     even_the_last: bool,
+    wherever: bool = False,
 ) -> dict[str, Any]:
-    """What a way back can't have of the router it does without: it must not need anything of what it leaves."""
+    """What a way back can't have of the router it does without: it must not need anything of what it leaves. ``wherever``: see
+    ``Director.leave``; what stays is in the place of all the others anyway."""
     director = _director(step, work)
     patience = {"patience": QUICKLY} if _goes_back(work) else {}
     try:
-        return dict(await director.leave(address, stays=stays, even_the_last=even_the_last, **patience))
+        wherever = wherever or stays is not None
+        left = await director.leave(address, stays=stays, even_the_last=even_the_last, wherever=wherever, **patience)
+        return dict(left)
     except BackendError as error:
         if _goes_back(work):
             return {"not_drained": error.told(work.masker.mask)}

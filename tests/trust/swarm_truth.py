@@ -14,18 +14,24 @@ OTHER: Mapping[str, str] = {"1": "2", "2": "1"}
 TAKEN_BACK = (RolloutState.ROLLED_BACK, RolloutState.CANCELLED)
 
 
-def all_of(version: str) -> list[str]:
-    return [version] * REPLICAS
+def all_of(version: str, replicas: int = REPLICAS) -> list[str]:
+    return [version] * replicas
 
 
 def assert_ended(
-    harbour: SwarmFleet, ended: Rollout, state: RolloutState, version: str, heads: list[Head], kept: Recorder
+    harbour: SwarmFleet,
+    ended: Rollout,
+    state: RolloutState,
+    version: str,
+    heads: list[Head],
+    kept: Recorder,
+    replicas: int = REPLICAS,
 ) -> None:
     """It has that state, and every task is of that version."""
-    versions = harbour.versions()
-    kept.none("wrong ends", (ended.state, versions) != (state, all_of(version)))
+    versions, right = harbour.versions(), all_of(version, replicas)
+    kept.none("wrong ends", (ended.state, versions) != (state, right))
     assert ended.state is state, ended.outcome
-    assert versions == all_of(version)
+    assert versions == right
     harbour.quiet(ended.id)
     assert_whole(harbour, heads, kept)
 

@@ -8,21 +8,32 @@ import os
 import random
 import signal
 import time
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from quarterdeck.history.records import ENDED, RolloutState
+from tests.rollouts.routed_swarm import TASKS, Pier, pier_in
+from tests.swarm import Swarm
 from tests.swarm_fleet import SwarmFleet
 from tests.trust.docker_truth import dying, resume
 from tests.trust.recording import Promises
 from tests.trust.ssh_truth import Head, is_another_or_ended
-from tests.trust.swarm_truth import OTHER, REPLICAS, TAKEN_BACK, assert_ended, tasks_since
+from tests.trust.swarm_truth import OTHER, REPLICAS, TAKEN_BACK, all_of, assert_ended, tasks_since
 
 pytestmark = [pytest.mark.trust(1, 2), pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 BOUNDARIES = 12  # a deploy has sixteen writes and a rollback fourteen; the switch is done by the tenth, or the seventh
+WRITES = range(9, 28, 3)  # of a blue/green deploy, which has some thirty
+WHILE_BOTH_RUN = (15, 21)  # those of them between which only the router is changed
+
+
+@pytest.fixture
+async def pier(swarm: Swarm, tmp_path: Path) -> AsyncIterator[Pier]:
+    async with pier_in(tmp_path, swarm) as made:
+        yield made
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -107,6 +118,47 @@ def test_a_rollback_is_killed_at_a_write(
         promise(1).count("kills at a write on a Swarm")
         harbour.quiet(harbour.deploy("2", arguments=["--force", "--reason", "again"])["rollout"])
     assert boundary > BOUNDARIES, "the worker left without having been killed at each of them"
+
+
+@pytest.mark.parametrize("way", ["gone on with", "taken back"])
+async def test_a_deploy_is_killed_at_a_write_while_both_releases_run(
+    pier: Pier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, full: bool, promise: Promises
+) -> None:
+    """Blue/green: after the service of the new release was started, and before that of the old one is stopped. What runs already is not
+    made again, whichever way it ends."""
+    harbour = pier.harbour
+    harbour.write(strategy={"blue_green": {"scale_down_delay": "1s"}})
+    harbour.deploy("1")
+    died, runs = tmp_path / "died", "1"
+    while_both_ran = 0
+    for boundary in WRITES if full else WHILE_BOTH_RUN:
+        before, version = harbour.every_task(), OTHER[runs]
+        with dying(monkeypatch, f"{('before', 'after')[boundary % 2]} {boundary}", died):
+            rollout = harbour.begin("deploy", version)
+        harbour.until(rollout, harbour.worker_has_left, 240)
+        both = harbour.versions() == [*all_of("1", TASKS), *all_of("2", TASKS)]
+        assert died.exists(), f"it ended before its write {boundary}"
+        while_both_ran += both
+        if way == "gone on with":
+            heads = [resume(harbour, rollout)]
+            ended = harbour.ended(rollout, 240)
+            assert_ended(harbour, ended, RolloutState.SUCCEEDED, version, heads, promise(1), TASKS)
+        else:
+            harbour.qd("abort", str(rollout))
+            ended = harbour.ended(rollout, 240)
+            assert ended.state in TAKEN_BACK, ended.outcome
+            assert_ended(harbour, ended, ended.state, runs, [], promise(1), TASKS)
+        if way == "gone on with":
+            runs = version
+        # Swarm remembers no task of a service that has none any more.
+        made = tasks_since(harbour, before, runs)
+        promise(2).none("that ran twice", max(0, made - TASKS))
+        assert made <= TASKS
+        if both:
+            assert made == (TASKS if way == "gone on with" else 0), "what runs is not made again"
+        await pier.assert_serves_only(runs)
+        promise(1).count("kills at a write on a Swarm")
+    assert while_both_ran >= len(WHILE_BOTH_RUN), "workers were killed before both ran, or when only one did"
 
 
 def test_killed_at_random_again_and_again(harbour: SwarmFleet, full: bool, promise: Promises) -> None:
