@@ -62,7 +62,8 @@ class Director:
         hosts = {target.router_host.name: target.router_host} if target.router_host is not None else {}
         self._router: RouterConnection = open_router(target.router, target.routed, backend, hosts)
         self._said = {host.name: host.address for host in target.hosts}
-        self._one_swarm = len(target.hosts) == 1 and bool(target.hosts[0].swarm)
+        # Whether all servers are tasks of one swarm: each is at the node of its task.
+        self.one_swarm = len(target.hosts) == 1 and bool(target.hosts[0].swarm)
         self._holds = holds
         self._record = record
         self._recording = asyncio.Lock()
@@ -97,7 +98,7 @@ class Director:
         ``wherever``: where the target's only host is a Swarm, those at other addresses too. They are its: a task's server is at the
         task's node."""
         state = await self._read(patience)
-        every = wherever and self._one_swarm
+        every = wherever and self.one_swarm
         cut, waiting, left = 0, 0, 0
         for slot, found in state.slots.items():
             going = [

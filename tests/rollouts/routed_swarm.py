@@ -46,9 +46,9 @@ class Pier:
         client.close()
         return found
 
-    async def assert_serves_only(self, version: str) -> None:
+    async def assert_serves_only(self, version: str, tasks: int = TASKS) -> None:
         """All its tasks run and no others, and the router leads to it alone, with no server of another release in either slot."""
-        assert await self.versions() == Counter({version: TASKS})
+        assert await self.versions() == Counter({version: tasks})
         state = await self.router.connect().read()
         servers = {
             slot: [one.server for one in state.slots[slot].servers] for slot in Slot if state.slots[slot].servers
@@ -60,11 +60,12 @@ class Pier:
 
 
 @asynccontextmanager
-async def pier_in(directory: Path, swarm: Swarm) -> AsyncIterator[Pier]:
-    """``directory``: of the fleet file and the journal."""
+async def pier_in(directory: Path, swarm: Swarm, *, beside: bool = True) -> AsyncIterator[Pier]:
+    """``directory``: of the fleet file and the journal. ``beside``: two releases have ports to run beside each other."""
     router = haproxy_for_versions()
     port = two_free_ports()
-    ports: dict[str, Any] = {"target": 8080, "published": f"{port}-{port + 1}", "mode": "host"}
+    published = f"{port}-{port + 1}" if beside else str(port)
+    ports: dict[str, Any] = {"target": 8080, "published": published, "mode": "host"}
     try:
         await router.start()
         with swarm_fleet_in(

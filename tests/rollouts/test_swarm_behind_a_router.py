@@ -99,3 +99,17 @@ async def test_where_another_task_is_led_to_than_the_first_one_the_router_is_nev
         await more(counted, 20, "2")
     assert set(counted) == {"1", "2"}, counted
     await pier.assert_serves_only("2")
+
+
+async def test_with_one_port_what_ran_on_another_node_leaves_the_router(swarm: Swarm, tmp_path: Path) -> None:
+    """One service goes from release to release then, and its task from node to node. Seen to fail where nothing leaves once the new one has
+    entered."""
+    async with pier_in(tmp_path, swarm, beside=False) as pier:
+        for version, node in (("1", "node-1"), ("2", "node-2"), ("3", "node-3")):
+            placement = {"constraints": [f"node.hostname == {node}"]}
+            pier.harbour.placed |= {"replicas": 1, "placement": placement}
+            pier.harbour.write()
+            await pier.do("deploy", TARGET, version, "--wait")
+            await pier.assert_serves_only(version, tasks=1)
+        await pier.do("rollback", TARGET, "--yes", "--wait")
+        await pier.assert_serves_only("2", tasks=1)
