@@ -148,6 +148,8 @@ def drift_of(seen: Seen, nodes: Sequence[Node]) -> list[str]:
     if live.release != seen.current:
         done = len(seen.running(live.release))
         found.append(f"an update to {live.release} was begun and is not ended: {done} of its tasks run")
+    elif started and started.get("id") != live.id and not live.is_fixed and live.is_stopped:  # it only waits there
+        found.append("the service that was live is gone")
     elif started and started.get("id") != live.id:
         found.append(f"the service {live.name} is not the one that was started: somebody has made it anew")
     elif started and started.get("at") != made_as(live.spec):

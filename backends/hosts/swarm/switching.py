@@ -18,7 +18,7 @@ from quarterdeck.backends.hosts.swarm import calls, making, names, spec
 from quarterdeck.backends.hosts.swarm.calls import Body
 from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.health import SwarmHealth
-from quarterdeck.backends.hosts.swarm.looking import Seen, Service, is_of, list_tasks
+from quarterdeck.backends.hosts.swarm.looking import Seen, Service, is_of, list_services, list_tasks
 from quarterdeck.backends.hosts.swarm.making import Kept
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.rolling import Roll, advice_where_lost, way_of, what_runs, while_lost
@@ -365,9 +365,14 @@ async def _ended(means: Means, services: Sequence[Service]) -> None:
         try:
             tasks = await list_tasks(gate.managers, gate.words, sorted(ids), deadline=max(ANSWER, gate.left))
         except EngineRefused as error:
-            if error.status == 404:
+            if error.status != 404:
+                raise
+            there = await list_services(gate.managers, gate.words, target=gate.fence.target, deadline=gate.left)
+            ids &= {one.id for one in there}  # one was removed by somebody else
+            if not ids or gate.is_over:
                 return
-            raise
+            await asyncio.sleep(_PAUSE)
+            continue
         nodes = {one.id: one for one in await means.nodes.all(gate.words, deadline=max(ANSWER, gate.left))}
         left = [one for one in tasks if one.may_run and one.node in nodes and nodes[one.node].is_ready]
         if not left:

@@ -93,6 +93,7 @@ async def test_a_service_that_was_removed_by_hand_is_made_anew(two: Field, promi
     facts = await two.facts()
     assert facts.running is False
     assert facts.as_started is False
+    assert "the service that was live is gone" in facts.drift
     first = two.release("v1")
     await two.connection.switch(first, NO_SECRETS, two.fence(2), "2.1")
     after = await two.facts()
