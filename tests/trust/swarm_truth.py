@@ -48,3 +48,10 @@ def assert_whole(harbour: SwarmFleet, heads: list[Head], kept: Recorder) -> None
 def tasks_since(harbour: SwarmFleet, before: Mapping[str, str], version: str) -> int:
     """How many tasks of ``version`` Swarm has made since it had those ``before``."""
     return sum(its == version for id, its in harbour.every_task().items() if id not in before)
+
+
+def told_since(harbour: SwarmFleet, before: Mapping[str, str], version: str) -> list[tuple[str, str]]:
+    """The same tasks: the state of each, and what its node said of it."""
+    made = {id for id, its in harbour.every_task().items() if its == version and id not in before}
+    statuses = [one["Status"] for one in harbour.swarm.any_api.tasks() if one["ID"] in made]
+    return [(one["State"], one.get("Err") or one.get("Message", "")) for one in statuses]

@@ -21,7 +21,7 @@ from tests.swarm_fleet import SwarmFleet
 from tests.trust.docker_truth import dying, resume
 from tests.trust.recording import Promises
 from tests.trust.ssh_truth import Head, is_another_or_ended
-from tests.trust.swarm_truth import OTHER, REPLICAS, TAKEN_BACK, all_of, assert_ended, tasks_since
+from tests.trust.swarm_truth import OTHER, REPLICAS, TAKEN_BACK, all_of, assert_ended, tasks_since, told_since
 
 pytestmark = [pytest.mark.trust(1, 2), pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
@@ -151,11 +151,13 @@ async def test_a_deploy_is_killed_at_a_write_while_both_releases_run(
         if way == "gone on with":
             runs = version
         # Swarm remembers no task of a service that has none any more.
-        made = tasks_since(harbour, before, runs)
+        told = told_since(harbour, before, runs)
+        # One that its node refuses, as for a port that is given up a moment later there, never ran: Swarm makes another one.
+        made = sum(state not in ("rejected", "failed") for state, _ in told)
         promise(2).none("that ran twice", max(0, made - TASKS))
-        assert made <= TASKS
+        assert made <= TASKS, told
         if both:
-            assert made == (TASKS if way == "gone on with" else 0), "what runs is not made again"
+            assert made == (TASKS if way == "gone on with" else 0), f"what runs is not made again: {told}"
         await pier.assert_serves_only(runs)
         promise(1).count("kills at a write on a Swarm")
     assert while_both_ran >= len(WHILE_BOTH_RUN), "workers were killed before both ran, or when only one did"
