@@ -97,9 +97,8 @@ async def after(step: Step, work: "Work", connection: "Connection", release: "Re
             else "runs and is healthy, but gets no requests"
         )
         raise _failed(step, work, error, f"{release.version} {words}: ") from error
-    if not step.body.get("hold") and (
-        way.beside or director.one_swarm
-    ):  # whose task before may have been on another node
+    # Of a Swarm the task before may have been on another node.
+    if not step.body.get("hold") and (way.beside or director.one_swarm):
         left = await _leave(step, work, server.address, stays=(slot, server), even_the_last=True)
         way.told = {**way.told, **left}
     way.told = {**way.told, "slot": str(slot), "server": str(server)}

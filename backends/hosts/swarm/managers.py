@@ -134,9 +134,8 @@ class Managers:
     async def _again_after(self, engine: "Engine", action: str, error: EngineRefused, end: float) -> None:
         """Returns where it is worth asking again. Raises ``error``, or what it means where the time is over."""
         if is_no_manager(error):
-            self._let_go(
-                engine
-            )  # the next one is asked; where there is none, opening this one again says what is the matter
+            # The next one is asked; where there is none, opening this one again says what is the matter.
+            self._let_go(engine)
         elif not is_passing(error):
             raise error
         elif time.monotonic() + _ELECTION >= end:
