@@ -137,8 +137,10 @@ async def test_a_release_without_a_task_goes_out_and_is_well(swarm_field: Field)
     assert (await field.connection.check_health(SHOWN, none)).healthy
 
 
-async def test_a_scale_by_hand_is_put_right_side_by_side_too(swarm_field: Field) -> None:
-    """Each release has a service of its own there. Seen to fail where the change leaves how many tasks there are."""
+@pytest.mark.parametrize("served", [False, True])
+async def test_a_scale_by_hand_is_put_right_side_by_side_too(swarm_field: Field, served: bool) -> None:
+    """Each release has a service of its own there. Seen to fail where the change leaves how many tasks there are, and, behind a router,
+    where one that runs is left as it is."""
     field = swarm_field
     release = field.release("v1", spec=field.spec(deploy={"replicas": 2}, ports=field.ranges()))
     await put(field, release, 1)
@@ -152,7 +154,7 @@ async def test_a_scale_by_hand_is_put_right_side_by_side_too(swarm_field: Field)
     )
     await until(lambda: field.versions == ["v1"], "one is left")
     assert (await field.facts()).drift
-    await put(field, release, 2)
+    await field.connection.switch(release, NO_SECRETS, field.fence(2), "2.1", deadline=60.0, served=served)
     assert field.versions == ["v1"] * 2
     assert (await field.facts()).drift == ()
 
