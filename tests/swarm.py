@@ -303,6 +303,17 @@ class Swarm:
         tasks = self.any_api.tasks(filters={"service": service})
         return sorted(self._index_of(members[one["NodeID"]]) for one in tasks if one["Status"]["State"] == "running")
 
+    def node_of(self, task: Mapping[str, Any]) -> int:
+        """The index of the node that it is on."""
+        return self._index_of(self.members()[task["NodeID"]])
+
+    def inside(self, task: Mapping[str, Any], *command: str) -> str:
+        """Run in the task's container, by way of its own node's engine: what it printed."""
+        engine = self.api(self.node_of(task))
+        made = engine.exec_create(task["Status"]["ContainerStatus"]["ContainerID"], list(command))
+        said: bytes = engine.exec_start(made["Id"])
+        return said.decode()
+
     def stop_node(self, index: int) -> None:
         """As a machine that is lost: its cable first, so that nobody is told, then its engine and all that ran on it."""
         self._run("lose", str(index + 1))

@@ -19,6 +19,7 @@ from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_tasks, service_in
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
+from quarterdeck.backends.hosts.swarm.patience import Patience
 from quarterdeck.backends.hosts.swarm.placement import is_full
 from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_of, pace, said_order
 from quarterdeck.backends.hosts.swarm.task_lines import has_terminal
@@ -152,17 +153,19 @@ class Roll:
 
     async def _judged(self, service: Service, progress: _Progress) -> None:
         """What is of ``service`` already runs, and is well. Raises ``Unhealthy``, ``CommandTimedOut``: nothing was changed."""
-        began, pause = self._now(), FIRST_PAUSE
+        pause, patience = FIRST_PAUSE, Patience(self._patience)
         self._gate.touched = True  # what is not well there is of this release, whoever began it
         self._come_forward()
         while True:
             tasks = await self._tasks(service)
+            patience.look(self._now())
             await self._refuse_failed(service, tasks, progress)
             new = [one for one in tasks if one.is_wanted and is_of(one, service)]
             well = await self._well(new, progress)
             if len(well) == len(new):
                 return
-            if all(one.runs for one in new) and self._now() - began > self._patience:
+            patience.saw([one.id for one in new if one.runs], {one.id for one in well}, self._now())
+            if all(one.runs for one in new) and patience.is_over(self._now()):
                 raise await self._not_well(new, well)
             if self._gate.is_over:
                 raise await self._too_long(service, tasks, new, len(new))
@@ -199,29 +202,28 @@ class Roll:
         return await self._follow(service, _Progress(before), parts=False)
 
     async def _follow(self, service: Service, progress: _Progress, *, parts: bool) -> Service:
-        pause, looked, came = FIRST_PAUSE, self._now(), self._now()
+        pause, looked, patience = FIRST_PAUSE, self._now(), Patience(self._patience)
         forward, done = -1, 0.0
         stand, stands, stuck = _Stand(), self._now(), False
-        known: frozenset[str] = frozenset()
         while True:
             asked = self._now()
             tasks = await self._tasks(service)
             if self._now() - asked > _ANSWERS:
                 stands = self._now()  # nobody has looked meanwhile: a leader was chosen, for instance
+            patience.look(self._now())
             new = [one for one in tasks if one.is_wanted and is_of(one, service)]
             await self._refuse_failed(service, tasks, progress)
             well = await self._well(new, progress)
             running = sum(one.runs for one in new)
+            patience.saw([one.id for one in new if one.runs], {one.id for one in well}, self._now())
             if len(well) + running > forward:
-                forward, came, pause = len(well) + running, self._now(), FIRST_PAUSE
+                forward, pause = len(well) + running, FIRST_PAUSE
+                patience.begin_anew(self._now())
                 self._come_forward()
             wanted = await self._wanted(service, tasks)
             if await self._has_no_place(service, tasks, new, wanted):
                 raise await self._no_place(service, new)
             old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
-            if len(new) == len(well) or not known.issuperset(one.id for one in new):
-                came = self._now()  # patience with one that is not well begins when it was last, or when it is new
-            known = frozenset(one.id for one in new)
             if (now := _Stand.of(tasks, new, well)) != stand:
                 stand, stands = now, self._now()
             elif parts and len(well) == len(new) and old and self._now() - stands > STUCK:
@@ -241,17 +243,17 @@ class Roll:
                 if self._now() - done >= self._way.pace.delay and await self._are_well_yet(new, progress):
                     service = await self._set_going(service)
                     progress.moved = len(well) + self._way.parallelism
-                    forward, done, pause, came = -1, 0.0, FIRST_PAUSE, self._now()
+                    forward, done, pause = -1, 0.0, FIRST_PAUSE
                     stand, stands, stuck = _Stand(), self._now(), False
                     continue
                 self._come_forward()
             else:
                 done = 0.0
-            if len(well) < running == len(new) and self._now() - came > self._patience:
+            if running == len(new) and patience.is_over(self._now()):
                 raise await self._not_well(new, well)
             if self._now() - looked > _LOOK_AT_SERVICE:
                 looked = self._now()
-                service = await self._refuse_paused(service)
+                service = await self._refuse_paused(service, progress, parts=parts)
                 await self._refuse_paused_nodes(service, old)
             if self._gate.is_over:
                 raise await self._too_long(service, tasks, new, wanted)
@@ -372,13 +374,16 @@ class Roll:
             f"{room if self._way.order == 'start-first' else ''}; docker service ps --no-trunc {service.name}",
         )
 
-    async def _refuse_paused(self, service: Service) -> Service:
-        """Raises ``CommandFailed`` where Swarm has ended the update, or somebody has changed the service. The proved go on."""
+    async def _refuse_paused(self, service: Service, progress: _Progress, *, parts: bool) -> Service:
+        """Raises ``CommandFailed`` where Swarm has ended the update, or somebody has changed the service. The proved go on, and so does
+        every update that Swarm paused for a task that was only moved: its node was drained. The next part sets such a one going."""
         now = service_in(await self._gate.ask(lambda client: calls.get(client, f"/services/{service.id}")))
         if made_as(now.spec) != made_as(service.spec):
             raise await self._changed(service)
-        if now.update == "paused" and not self._way.gated:
-            return await self._set_going(service)
+        if now.update == "paused" and (
+            not self._way.gated or await self._was_moved(now.update_said, service, progress)
+        ):
+            return service if parts else await self._set_going(service)
         if now.update in ("paused", "rollback_started", "rollback_paused", "rollback_completed"):
             raise CommandFailed(
                 self._gate.host,
@@ -388,6 +393,13 @@ class Roll:
             )
         await self._gate.check()
         return service
+
+    async def _was_moved(self, said: str, service: Service, progress: _Progress) -> bool:
+        """Whether the task that Swarm names has not failed: it was stopped, and one in its place is told of. Raises ``CommandFailed`` in the
+        words of one that failed."""
+        tasks = await self._tasks(service)  # none of before that question: what it names may have ended since
+        await self._refuse_failed(service, tasks, progress)
+        return any(one.id in said and not one.is_wanted and not one.has_failed for one in tasks)
 
     async def _changed(self, service: Service) -> CommandFailed:
         return CommandFailed(

@@ -1,7 +1,7 @@
 """A target on a real Swarm whose tasks say what a test wants to hear."""
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -65,16 +65,6 @@ class Talking:
 
     def running(self) -> list[dict[str, Any]]:
         return [one for one in self.tasks() if (one["Status"]["State"], one["DesiredState"]) == ("running", "running")]
-
-    def node_of(self, task: Mapping[str, Any]) -> int:
-        hostname = self.swarm.members()[task["NodeID"]]["Description"]["Hostname"]
-        return next(node.index for node in self.swarm.nodes if node.hostname == hostname)
-
-    def inside(self, task: Mapping[str, Any], *command: str) -> None:
-        """Runs it in the task's container, by way of its own node's engine."""
-        engine = self.swarm.api(self.node_of(task))
-        made = engine.exec_create(task["Status"]["ContainerStatus"]["ContainerID"], list(command))
-        engine.exec_start(made["Id"])
 
     async def run(self, *command: str, **more: Any) -> tuple[int, str]:
         """The status, and what was printed. While managers choose a leader nothing is: that takes some twenty seconds."""

@@ -19,7 +19,7 @@ async def test_it_runs_where_the_manager_is_that_is_asked_or_where_it_is_told_to
         await field.live(release, "1.1")
         by_slot = {str(one["Slot"]): one for one in field.running()}
         containers = {slot: one["Status"]["ContainerStatus"]["ContainerID"][:12] for slot, one in by_slot.items()}
-        nodes = {slot: swarm.nodes[field.node_of(one)].hostname for slot, one in by_slot.items()}
+        nodes = {slot: swarm.nodes[field.swarm.node_of(one)].hostname for slot, one in by_slot.items()}
         assert sorted(nodes.values()) == ["node-1", "node-2", "node-3"]
         for slot, container in containers.items():
             assert await field.run("cat", "/etc/hostname", task=slot) == (0, f"{container}\n")
@@ -41,8 +41,8 @@ async def test_a_task_whose_node_nobody_reaches_is_not_taken_while_another_one_i
     async with talking(swarm, managers=(0,), nodes="") as field:
         release = field.release("1", WAITS, replicas=3, max_replicas_per_node=1)
         await field.live(release, "1.1")
-        here = next(one for one in field.running() if field.node_of(one) == 0)
-        other = next(one for one in field.running() if field.node_of(one) == 1)
+        here = next(one for one in field.running() if field.swarm.node_of(one) == 0)
+        other = next(one for one in field.running() if field.swarm.node_of(one) == 1)
         assert await field.run("cat", "/etc/hostname") == (
             0,
             f"{here['Status']['ContainerStatus']['ContainerID'][:12]}\n",
@@ -57,9 +57,9 @@ async def test_a_lost_node_is_passed_over(swarm: Swarm) -> None:
     async with talking(swarm) as elsewhere:
         await elsewhere.live(elsewhere.release("1", WAITS, replicas=3), "1.1")
         leader = swarm.leader
-        gone = next(one for one in elsewhere.running() if elsewhere.node_of(one) != leader)
-        lost = elsewhere.node_of(gone)
-        there = [one for one in elsewhere.running() if elsewhere.node_of(one) == lost]
+        gone = next(one for one in elsewhere.running() if elsewhere.swarm.node_of(one) != leader)
+        lost = elsewhere.swarm.node_of(gone)
+        there = [one for one in elsewhere.running() if elsewhere.swarm.node_of(one) == lost]
     containers = {f"{one['Status']['ContainerStatus']['ContainerID'][:12]}\n" for one in there}
     others = [node.index for node in swarm.nodes if node.index != lost]
     async with talking(swarm, managers=(lost, *others)) as field:
@@ -72,7 +72,9 @@ async def test_a_lost_node_is_passed_over(swarm: Swarm) -> None:
         assert status == 0
         assert printed not in containers
         await until(
-            lambda: [one["Slot"] for one in field.running() if field.node_of(one) != lost].count(gone["Slot"]) == 1,
+            lambda: (
+                [one["Slot"] for one in field.running() if field.swarm.node_of(one) != lost].count(gone["Slot"]) == 1
+            ),
             "it is replaced",
         )
         status, printed = await field.run("cat", "/etc/hostname", task=str(gone["Slot"]))

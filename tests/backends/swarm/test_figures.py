@@ -65,7 +65,7 @@ async def test_failed_tasks_are_counted_until_it_is_switched_to_anew(swarm: Swar
         release = field.release("1", FAILS, replicas=2)
         await field.live(release, "1.1")
         (first, *_) = field.running()
-        field.inside(first, "touch", "/tmp/fail")
+        field.swarm.inside(first, "touch", "/tmp/fail")
         await until(
             lambda: len(field.running()) == 2 and first["ID"] not in {one["ID"] for one in field.running()}, "replaced"
         )
@@ -91,6 +91,6 @@ async def test_an_observer_has_the_figures_of_each_task(swarm: Swarm, told: Call
         assert told() == 4
         assert [one.cpu for one in second] == [50.0, 50.0]
         assert [one.received for one in second] == [0.0, 0.0]
-        swarm.freeze(next(field.node_of(task) for task in field.running()))
+        swarm.freeze(next(field.swarm.node_of(task) for task in field.running()))
         few = (await watched.figures([field.target], deadline=6.0))[field.target]
         assert sorted(one.memory is None for one in few) == [False, True]

@@ -42,18 +42,8 @@ def tasks_of(field: Field, version: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: str(one["CreatedAt"]))
 
 
-def inside(field: Field, task: dict[str, Any], *command: str) -> str:
-    """What it printed."""
-    member = field.swarm.members()[task["NodeID"]]
-    index = next(one.index for one in field.swarm.nodes if one.hostname == member["Description"]["Hostname"])
-    engine = field.swarm.api(index)
-    made = engine.exec_create(task["Status"]["ContainerStatus"]["ContainerID"], list(command))
-    said: bytes = engine.exec_start(made["Id"])
-    return said.decode()
-
-
 def tell(field: Field, version: str, at: int, *, well: bool = True) -> None:
-    inside(field, tasks_of(field, version)[at], *(("touch",) if well else ("rm",)), "/tmp/well")
+    field.swarm.inside(tasks_of(field, version)[at], *(("touch",) if well else ("rm",)), "/tmp/well")
 
 
 async def until_runs(field: Field, version: str, count: int, going: "asyncio.Task[Any]") -> None:
@@ -75,7 +65,7 @@ async def live(field: Field, release: Release, epoch: int) -> None:
     going = asyncio.create_task(field.connection.switch(release, NO_SECRETS, field.fence(epoch), f"{epoch}.1"))
     while not going.done():
         for task in await asyncio.to_thread(tasks_of, field, release.version):
-            await asyncio.to_thread(inside, field, task, "touch", "/tmp/well")
+            await asyncio.to_thread(field.swarm.inside, task, "touch", "/tmp/well")
         await asyncio.sleep(0.2)
     await going
     await field.connection.finish(release, [], field.fence(epoch), f"{epoch}.2")
@@ -226,4 +216,4 @@ async def test_one_that_a_dead_worker_left_beside_gets_the_secrets_of_now(swarm_
     outcome = await field.connection.switch(second, new, field.fence(3), "3.1", action="start")
     assert (outcome.current, field.versions) == (second.id, ["v2"])
     (task,) = tasks_of(field, "v2")
-    assert await asyncio.to_thread(inside, field, task, "cat", "/run/secrets/key") == "new"
+    assert await asyncio.to_thread(field.swarm.inside, task, "cat", "/run/secrets/key") == "new"

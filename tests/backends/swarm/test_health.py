@@ -18,7 +18,7 @@ async def test_it_says_how_many_tasks_are_well(swarm: Swarm) -> None:
         assert len(tasks) == 2
         for well, ill in ((2, None), (1, tasks[0]), (0, tasks[1])):
             if ill is not None:
-                field.inside(ill, "touch", "/tmp/ill")
+                field.swarm.inside(ill, "touch", "/tmp/ill")
             outcome = await field.connection.check_health(health, release)
             assert (outcome.healthy, outcome.well, outcome.checks) == (well == 2, well, 2)
             assert outcome.healthy or f"{well} of 2 tasks are well" in outcome.detail

@@ -69,7 +69,7 @@ async def test_the_last_lines_of_each_task_with_its_slot_and_node(swarm: Swarm) 
         with pytest.raises(CommandFailed, match="no task of it"):
             await all_lines(field, release)
         await field.live(release, "1.1")
-        names = [f"{one['Slot']}@{swarm.nodes[field.node_of(one)].hostname}: " for one in field.running()]
+        names = [f"{one['Slot']}@{swarm.nodes[field.swarm.node_of(one)].hostname}: " for one in field.running()]
         read: list[str] = []
         async with asyncio.timeout(60):
             while sum("red" in text for text in read) < 3:
@@ -145,8 +145,8 @@ async def test_following_goes_on_when_the_manager_that_is_asked_is_lost(swarm: S
         release = elsewhere.release("1", COUNTS, replicas=3)
         await elsewhere.live(release, "1.1")
         leader = swarm.leader
-        lost = next(one for one in elsewhere.running() if elsewhere.node_of(one) != leader)
-        asked = elsewhere.node_of(lost)
+        lost = next(one for one in elsewhere.running() if elsewhere.swarm.node_of(one) != leader)
+        asked = elsewhere.swarm.node_of(lost)
     others = [node.index for node in swarm.nodes if node.index != asked]
     async with talking(swarm, managers=(asked, *others)) as field:
         field.name = elsewhere.name
@@ -258,15 +258,15 @@ async def test_each_new_line_of_a_release_comes_once(swarm: Swarm) -> None:
         begun = await field.connection.new_lines(Logs(), release)
         assert not begun.texts
         assert "\n" not in begun.mark
-        field.inside(first, "touch", "/tmp/1")
-        field.inside(second, "touch", "/tmp/1")
+        field.swarm.inside(first, "touch", "/tmp/1")
+        field.swarm.inside(second, "touch", "/tmp/1")
         told = await heard(begun.mark, 2)
         assert len({text.split()[1] for text in told.texts}) == 2
         assert not (await field.connection.new_lines(Logs(), release, told.mark)).texts
         few = await field.connection.new_lines(Logs(), release, begun.mark, lines=1)
         assert (len(few.texts), few.dropped) == (1, 1)
-        field.inside(first, "touch", "/tmp/2")
-        field.inside(first, "touch", "/tmp/3")
+        field.swarm.inside(first, "touch", "/tmp/2")
+        field.swarm.inside(first, "touch", "/tmp/3")
         later = await heard(told.mark, 2)
         assert sorted(text.split()[0] for text in later.texts) == ["2", "before"]
         assert not (await field.connection.new_lines(Logs(), release, later.mark)).texts

@@ -2,19 +2,24 @@
 is never told while a task is of another release."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import docker.errors
 import pytest
 
 from quarterdeck.backends.errors import CommandFailed, EngineRefused, Fenced, Unreachable
 from quarterdeck.backends.hosts.contract import SwitchOutcome, TargetFacts
-from quarterdeck.backends.hosts.swarm import calls
+from quarterdeck.backends.hosts.docker.names import RELEASE
+from quarterdeck.backends.hosts.swarm import calls, looking, rolling
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
-from quarterdeck.backends.hosts.swarm.looking import look
+from quarterdeck.backends.hosts.swarm.looking import Task, look
 from quarterdeck.backends.hosts.swarm.managers import Managers
 from quarterdeck.config.container import ContainerSpec, Pace
-from quarterdeck.config.model import Host
+from quarterdeck.config.model import CommandCheck, Health, Host
 from quarterdeck.config.release import Release
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field, backend, connect
@@ -90,6 +95,81 @@ async def test_a_node_is_lost_in_the_middle(three: Field, promise: Promises) -> 
     await asyncio.to_thread(three.swarm.start_node, lost)
     await all_of(three, "v2")
     promise(26).count("managers lost")
+
+
+async def drained(field: Field, release: Release) -> int:
+    """The index of a node that ran a task of it."""
+    tasks = await asyncio.to_thread(field.tasks)
+    node = field.swarm.node_of(
+        next(one for one in tasks if one["Spec"]["ContainerSpec"]["Labels"][RELEASE] == release.id)
+    )
+    await asyncio.to_thread(partial(field.swarm.set_node, node, availability="drain"))
+    return node
+
+
+@pytest.mark.parametrize("parallelism", [1, 0], ids=["in parts", "all at once"])
+async def test_a_node_is_drained_in_the_middle(three: Field, parallelism: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Swarm ends the task and pauses the update for it, as for one that failed. Seen to fail where every pause is the end."""
+    patient = Health(command=CommandCheck("test -e /tmp/well"), interval=0.2, timeout=10.0, healthy_deadline=60.0)
+    pace = Pace(parallelism=parallelism, delay=0.0)
+    passed, real = list[bool](), rolling.Roll._was_moved
+
+    async def was_moved(*given: Any) -> bool:
+        passed.append(await real(*given))
+        return passed[-1]
+
+    monkeypatch.setattr(rolling.Roll, "_was_moved", was_moved)
+    second = three.release("v2", spec=three.spec(deploy={"update": pace}), health=patient)
+    await three.connection.stage(second, None, NO_SECRETS, three.fence(2))
+    going = asyncio.create_task(three.connection.switch(second, NO_SECRETS, three.fence(2), "2.1", deadline=240.0))
+    await until(lambda: three.versions.count("v2") == (parallelism or 3), "tasks of v2 run", unless=going)
+    node = await drained(three, second)
+    try:
+        await until(lambda: any(passed), "Swarm has paused the update", unless=going)
+        while not going.done():
+            for task in await asyncio.to_thread(three.tasks):
+                with contextlib.suppress(docker.errors.DockerException):
+                    await asyncio.to_thread(three.swarm.inside, task, "touch", "/tmp/well")
+            await asyncio.sleep(0.2)
+        assert (await going).current == second.id
+    finally:
+        await asyncio.to_thread(partial(three.swarm.set_node, node, availability="active"))
+    await all_of(three, "v2")
+
+
+async def test_a_task_that_begins_while_nobody_could_look_has_all_the_time_it_needs(
+    three: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the place of one that was well, so that no more tasks run than before. Seen to fail where patience goes by their number."""
+    real = looking.list_tasks
+    before: set[str] = set()
+    late = list[str]()
+
+    async def as_a_manager_that_hangs(*given: Any, **more: Any) -> list[Task]:
+        """What it told before, and nothing for a while."""
+        if len(late) == 1:
+            late.append("has hung")
+            await asyncio.sleep(4.0)
+        tasks = await real(*given, **more)
+        begun = {one.id for one in tasks if one.is_wanted} - before
+        if before and begun and not late:
+            late.append("hangs")
+            return [replace(one, state="starting") if one.id in begun else one for one in tasks]
+        return tasks
+
+    monkeypatch.setattr(rolling, "list_tasks", as_a_manager_that_hangs)
+    second, going = await under_way(three, "v2", 2, three.spec(deploy={"update": Pace(parallelism=1, delay=8.0)}))
+    await until(lambda: three.versions.count("v2") == 2, "two tasks of v2 run", unless=going)
+    await asyncio.sleep(1.5)  # and are well
+    before |= {str(one["ID"]) for one in await asyncio.to_thread(three.tasks)}
+    assert not going.done()
+    node = await drained(three, second)
+    try:
+        assert (await going).current == second.id
+    finally:
+        await asyncio.to_thread(partial(three.swarm.set_node, node, availability="active"))
+    assert late == ["hangs", "has hung"]
+    await all_of(three, "v2")
 
 
 @pytest.mark.trust(26)
