@@ -76,7 +76,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     fleet: str = ""  # of which fleet ``current`` was put there, where the host tells that
     tasks: tuple[SwarmTask, ...] = ()  # of a Swarm: what runs of the target there, and on which node
     nodes: tuple[SwarmNode, ...] = ()  # of a Swarm: its machines
-    # Of a Swarm: what is to run in the name of a release and is not of it, in words: its labels stay where somebody gives it another image
+    # Of Docker: what is to run in the name of a release and is not of it, in words: its labels stay where somebody gives it another image
     mismatch: str = ""
 
 

@@ -10,6 +10,7 @@ from quarterdeck.backends.hosts.docker import names, secret_files
 from quarterdeck.backends.hosts.docker.looking import Body, Container, Seen, inspect, look, together
 from quarterdeck.backends.hosts.docker.register import State
 from quarterdeck.backends.hosts.docker.spec import restart_policy
+from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.release import Release, release_from_json
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def foreign_holder(name: str, image: str) -> str:
 
 
 async def facts_of(
-    engine: "Engine", target: str, seen: Seen, there: set[str], foreign: str, *, deadline: float
+    engine: "Engine", target: str, seen: Seen, there: Mapping[str, str], foreign: str, *, deadline: float
 ) -> tuple[TargetFacts, Body | None, Sequence[Body]]:
     """What ``seen`` means, and the live container as the engine has it now, alone and with what runs beside it. ``there``: ``digests`` of
     its images; ``foreign``: who else holds the live name, in words."""
@@ -72,7 +73,10 @@ async def facts_of(
         if await inspect(engine, action, container.id, deadline=deadline) is not None:
             gone.append(f"the secret files of {container.release} are gone with the host's memory: it was restarted")
     changed = _drift(seen, body)
+    mismatch = _mismatch(seen, bodies, there)
     drift = [*changed, *gone]  # no reason to refuse a rollout: it puts that right
+    if mismatch:
+        drift.append(mismatch)
     if foreign:
         drift.append(foreign)
     facts = TargetFacts(
@@ -89,6 +93,7 @@ async def facts_of(
         as_started=not changed,
         left=_left(seen),
         fleet=live.labels.get(names.FLEET, "") if live is not None else "",
+        mismatch=mismatch,
     )
     return facts, body, [one for one in bodies.values() if one is not None]
 
@@ -115,19 +120,39 @@ async def _holder(engine: "Engine", action: str, name: str, deadline: float) -> 
     return await inspect(engine, action, name, deadline=deadline) if name else None
 
 
-def digests(images: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Digests in registries, and the images' own ids."""
-    found = {one["Id"] for one in images}
-    return found | {name.rpartition("@")[2] for one in images for name in one.get("RepoDigests") or []}
+def digests(images: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Images' ids by their digests in registries, and by themselves."""
+    found = {name.rpartition("@")[2]: one["Id"] for one in images for name in one.get("RepoDigests") or []}
+    return found | {one["Id"]: one["Id"] for one in images}
 
 
-def _kept(seen: Seen, there: set[str]) -> tuple[KeptRelease, ...]:
+def _manifests(seen: Seen) -> dict[str, Mapping[str, Any] | None]:
+    """By release, as the register has them, and labels where it does not."""
+    found: dict[str, Mapping[str, Any] | None] = {
+        one.release: one.manifest for one in reversed(seen.containers) if one.is_complete
+    }
+    return {**found, **seen.state.releases}
+
+
+def _mismatch(seen: Seen, bodies: Mapping[str, Body | None], there: Mapping[str, str]) -> str:
+    """What runs in the name of a release and is of another image, in words: labels stay where somebody makes it anew. Told only where the
+    engine lists both images, as two: one whose digest was removed is no other."""
+    manifests = _manifests(seen)
+    for one in seen.running:
+        if not one.is_complete:
+            continue  # another name: it is told of as running as well
+        own = there.get(_digest(manifests.get(one.release)))
+        if own is not None and one.image != own and there.get(one.image) == one.image:
+            name = ((bodies.get(one.id) or {}).get("Config") or {}).get("Image") or one.image
+            return f"a container in the name of {one.release} is of {clean(str(name))}"
+    return ""
+
+
+def _kept(seen: Seen, there: Mapping[str, str]) -> tuple[KeptRelease, ...]:
     containers: dict[str, Container] = {}
     for one in seen.containers:
         if one.is_complete:
             containers.setdefault(one.release, one)
-    manifests: dict[str, Mapping[str, Any] | None] = {id: one.manifest for id, one in reversed(containers.items())}
-    manifests.update(seen.state.releases)
     return tuple(
         KeptRelease(
             release,
@@ -136,7 +161,7 @@ def _kept(seen: Seen, there: set[str]) -> tuple[KeptRelease, ...]:
             manifest,
             release in containers,
         )
-        for release, manifest in manifests.items()
+        for release, manifest in _manifests(seen).items()
     )
 
 

@@ -137,7 +137,7 @@ class _Listed:
 
     states: Mapping[str, State]
     containers: Mapping[str, Sequence[Body]]
-    there: set[str]
+    there: Mapping[str, str]
     holders: Mapping[str, Body]
 
     def seen(self, target: str) -> Seen:

@@ -395,8 +395,8 @@ class Roll:
         return service
 
     async def _was_moved(self, said: str, service: Service, progress: _Progress) -> bool:
-        """Whether the task that Swarm names has not failed: it was stopped, and one in its place is told of. Raises ``CommandFailed`` in the
-        words of one that failed."""
+        """Whether the task that Swarm names has not failed: it was stopped, to run elsewhere. Raises ``CommandFailed`` in the words of one
+        that failed."""
         tasks = await self._tasks(service)  # none of before that question: what it names may have ended since
         await self._refuse_failed(service, tasks, progress)
         return any(one.id in said and not one.is_wanted and not one.has_failed for one in tasks)

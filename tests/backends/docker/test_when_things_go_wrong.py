@@ -166,6 +166,31 @@ async def test_what_others_did_is_told(box: Box) -> None:
     assert "is not the one that was started" in await drift()
 
 
+async def test_another_image_under_a_releases_name_and_labels_is_told(box: Box) -> None:
+    """No rollout ends well with it. Seen to fail where labels alone are believed. An image whose name in the registry was removed is no
+    other one."""
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    await box.live(second, "2.1")
+    facts = await box.connection.facts(box.target, "", second)
+    assert (facts.mismatch, facts.drift) == ("", ())
+    client = box.engine.client
+    body = box.inspect(box.name)
+    labels = body["Config"]["Labels"]
+    client.remove_container(box.name, force=True)
+    made = client.create_container(first.artifact.location, ["sleep", "600"], name=box.name, labels=labels)
+    client.start(made["Id"])
+    facts = await box.connection.facts(box.target, "", second)
+    assert facts.current == second.id
+    assert facts.mismatch == f"a container in the name of {second.id} is of {first.artifact.location}"
+    assert facts.mismatch in facts.drift
+    client.remove_container(box.name, force=True)
+    await box.live(second, "3.1")
+    assert not (await box.connection.facts(box.target, "", second)).mismatch
+    client.remove_image(second.artifact.location, force=True)
+    assert not (await box.connection.facts(box.target, "", second)).mismatch
+
+
 def _has(box: Box, name: str) -> bool:
     return bool(box.engine.client.images(name))
 
