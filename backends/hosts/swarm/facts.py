@@ -234,7 +234,7 @@ _NAMED: Final = {
     "RestartPolicy": "restart policy",
     "Networks": "networks",
     "LogDriver": "logging",
-    "HealthCheck": "health check",
+    "Healthcheck": "health check",
 }
 
 

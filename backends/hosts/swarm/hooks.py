@@ -30,6 +30,7 @@ _PLACING: Final = 120.0  # seconds for a node to be found, and to fetch the imag
 _READING: Final = 15.0  # seconds for what it has printed
 _PAUSE: Final = 0.1
 _TAIL: Final = 2000  # lines
+_TAKEN_AWAY: Final = ("shutdown", "orphaned")  # states of one that has not ended by itself
 
 
 async def run_hook(
@@ -62,9 +63,12 @@ async def run_hook(
         made = await gate.create_service(job, release)
         task = await _ended(gate, nodes, made, timeout)
         output = await _output(gate, nodes, task)
-        if task.exit_status is None:
+        if task.exit_status is None or task.state in _TAKEN_AWAY:
+            why = clean(task.said)
+            if task.state in _TAKEN_AWAY:
+                why = "its node was drained, or lost, before the command had ended"
             raise CommandFailed(
-                gate.host, gate.words, f"its task was {task.state}: {clean(task.said)}", exit_status=None, output=output
+                gate.host, gate.words, f"its task was {task.state}: {why}", exit_status=None, output=output
             )
         return {"exit": task.exit_status, "output": output}
     finally:
@@ -79,7 +83,7 @@ def _job(gate: SwarmGate, holder: Service, release: Release, command: str, env: 
         "Args": [command],
         "Env": [f"{name}={value}" for name, value in sorted(env.items())],
         "Labels": {TARGET: release.target, ROLE: HOOK, RELEASE: release.id},
-        "HealthCheck": {"Test": ["NONE"]},
+        "Healthcheck": {"Test": ["NONE"]},
         "TTY": False,
         "OpenStdin": False,
         "Hostname": "",
@@ -101,7 +105,7 @@ async def _ended(gate: SwarmGate, nodes: Nodes, made: Service, timeout: float) -
     until, running = now() + _PLACING, False
     while True:
         tasks = await list_tasks(gate.managers, gate.words, [made.id], deadline=max(10.0, until - now()))
-        ended = next((one for one in tasks if one.has_failed or one.state in ("shutdown", "orphaned")), None)
+        ended = next((one for one in tasks if one.has_failed or one.state in _TAKEN_AWAY), None)
         if ended is not None:
             return ended
         runs = next((one for one in tasks if one.runs), None)

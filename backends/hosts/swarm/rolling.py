@@ -7,23 +7,21 @@ still. (moby/swarmkit, manager/orchestrator/update/updater.go: Supervisor.Update
 between, the new one begins one part by itself: it is gated like the others."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, EngineRefused, Unhealthy
+from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, EngineRefused, Unhealthy
 from quarterdeck.backends.hosts.docker.switching import IN_USE, WATCHED
 from quarterdeck.backends.hosts.swarm import calls
+from quarterdeck.backends.hosts.swarm.failures import advice_where_lost, failure, what_runs, while_lost
 from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
-from quarterdeck.backends.hosts.swarm.looking import Node, Seen, Service, Task, is_of, list_tasks, service_in
+from quarterdeck.backends.hosts.swarm.looking import Seen, Service, Task, is_of, list_tasks, service_in
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
 from quarterdeck.backends.hosts.swarm.patience import Patience
 from quarterdeck.backends.hosts.swarm.placement import is_full
-from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_of, pace, said_order
-from quarterdeck.backends.hosts.swarm.task_lines import has_terminal
-from quarterdeck.backends.hosts.swarm.task_logs import last_words
+from quarterdeck.backends.hosts.swarm.spec import HOLD, deploy_of, order_back, order_of, pace, said_order
 from quarterdeck.backends.hosts.swarm.templates import is_made_as, made_as, same_template
 from quarterdeck.backends.text_cleaning import clean
 from quarterdeck.config.container import ContainerSpec, Pace
@@ -37,7 +35,9 @@ LONGEST_PAUSE: Final = 0.4
 _LOOK_AT_SERVICE: Final = 1.0  # seconds between two looks whether Swarm itself has paused it
 _PLACELESS: Final = 10.0  # seconds in which Swarm may still find a node for a task
 _ANSWERS: Final = 2.0  # seconds in which managers tell tasks where nothing is wrong with them
-STUCK: Final = 20.0  # seconds in which no task changes, though all are well: Swarm has begun none of the next part
+STUCK: Final = 20.0  # seconds in which no task changes, though all are well: Swarm has begun none of the next part, or has forgotten one
+_PASSING: Final = (*IN_USE, "assigned node no longer meets constraints")
+"""What is said of a task that ended for its node's sake: Swarm starts another one."""
 _MARGIN: Final = 30.0  # seconds beside those that a health gate may take
 
 
@@ -66,7 +66,7 @@ def way_of(spec: ContainerSpec, release: Release, *, proved: bool) -> Way:
     deploy = deploy_of(spec)
     if proved:
         given = deploy.rollback or Pace(parallelism=0)
-        return Way(given, order_of(spec, deploy.rollback or deploy.update), gated=False, hold=0.0)
+        return Way(given, order_back(spec), gated=False, hold=0.0)
     hold = release.health.min_healthy_time if release.health is not None else 0.0
     said = bool(said_order(spec, deploy.update))
     return Way(deploy.update or Pace(), order_of(spec, deploy.update), gated=True, hold=hold, said=said)
@@ -80,6 +80,10 @@ class _Progress:
     healthy: dict[str, float] = field(default_factory=dict)  # since when, by task
     asked: dict[str, float] = field(default_factory=dict)  # when last, by task
     moved: int = 0  # tasks that may be new by now
+    stopped: set[str] = field(
+        default_factory=set
+    )  # told to stop while they were well: their end says nothing of the release
+    paused: bool = False  # by Swarm, for such a one
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +138,13 @@ class Roll:
         )
         config = pace(way.pace, way.order, delay=HOLD if parts else None)
         progress = _Progress(before)
+        already = 0
+        if way.gated and _is_under_way(service, build(service)):
+            # Left by a dead worker: any change would set the next part going, and end the old tasks of new ones that don't run yet. So
+            # what is there of it is judged before.
+            already = sum(is_of(one, service) for one in seen.of(service) if one.is_wanted)
+            await self._judged(service, progress)
         if parts:
-            # An update to the same that a dead worker has left stands still: any change would set its next part going, so what is there
-            # of it is judged before.
-            already = 0
-            if _is_under_way(service, build(service)):
-                already = sum(is_of(one, service) for one in seen.of(service) if one.is_wanted)
-                await self._judged(service, progress)
             progress.moved = already + way.parallelism
         service = await self._gate.change_service(
             service, lambda now: {**build(now), "UpdateConfig": config}, self._release
@@ -157,6 +161,7 @@ class Roll:
         self._gate.touched = True  # what is not well there is of this release, whoever began it
         self._come_forward()
         while True:
+            await self._managers_answer()
             tasks = await self._tasks(service)
             patience.look(self._now())
             await self._refuse_failed(service, tasks, progress)
@@ -171,6 +176,11 @@ class Roll:
                 raise await self._too_long(service, tasks, new, len(new))
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    async def _managers_answer(self) -> None:
+        """Before tasks are asked for their health, which needs the nodes: what is silent is met here, and not taken for an ill task."""
+        if self._way.gated and self._release.health is not None:
+            await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left))
 
     async def _tasks(self, service: Service) -> list[Task]:
         """All that Swarm remembers of it. Raises ``ServiceGone``."""
@@ -207,6 +217,7 @@ class Roll:
         stand, stands, stuck = _Stand(), self._now(), False
         while True:
             asked = self._now()
+            await self._managers_answer()
             tasks = await self._tasks(service)
             if self._now() - asked > _ANSWERS:
                 stands = self._now()  # nobody has looked meanwhile: a leader was chosen, for instance
@@ -222,7 +233,10 @@ class Roll:
                 self._come_forward()
             wanted = await self._wanted(service, tasks)
             if await self._has_no_place(service, tasks, new, wanted):
-                raise await self._no_place(service, new)
+                if self._way.gated or self._way.order != "start-first":
+                    raise await self._no_place(service, new)
+                service = await self._with_room_made(service)
+                continue
             old = [one for one in tasks if one.is_wanted and not is_of(one, service)]
             if (now := _Stand.of(tasks, new, well)) != stand:
                 stand, stands = now, self._now()
@@ -230,7 +244,19 @@ class Roll:
                 # Swarm has used up a part for a slot whose new task was there already, after a node was lost for instance: it would wait
                 # for the next one for ever.
                 progress.moved, stuck = min(progress.moved, len(well)), True
-            if len(well) >= wanted and len(new) == len(well) and not old:
+            crowded = _is_crowded(service, new)
+            if (
+                not parts
+                and 0 < len(well) == len(new)
+                and (old or crowded)
+                and (progress.paused or self._now() - stands > STUCK + self._way.pace.delay)
+            ):
+                # Swarm waits for ever for a task that it has replaced meanwhile, as on a node that was lost before it ran there, and leaves
+                # the old one; or its updater has ended too soon. Each new one runs, so that the old ones are all that it ends now.
+                service = await self._set_going(service)
+                stand, stands, progress.paused = _Stand(), self._now(), False
+                continue
+            if len(well) >= wanted and len(new) == len(well) and not old and (parts or not crowded):
                 if not await self._still_there(tasks) and await self._are_well_yet(new, progress):
                     return service
             elif (
@@ -253,7 +279,7 @@ class Roll:
                 raise await self._not_well(new, well)
             if self._now() - looked > _LOOK_AT_SERVICE:
                 looked = self._now()
-                service = await self._refuse_paused(service, progress, parts=parts)
+                service = await self._refuse_paused(service, old, new, progress)
                 await self._refuse_paused_nodes(service, old)
             if self._gate.is_over:
                 raise await self._too_long(service, tasks, new, wanted)
@@ -330,10 +356,13 @@ class Roll:
 
     async def _refuse_failed(self, service: Service, tasks: Sequence[Task], progress: _Progress) -> None:
         """What has proved itself is not given up for one task, and nothing is for a port that its node has not given up yet: Swarm starts
-        another one."""
+        another one. One that was told to stop before it ended did not fail, whatever its node says of it once it is back: Swarm tells none
+        to stop for a failure before it has written that down."""
+        passing = {one.id for one in tasks if one.has_failed and any(words in one.said for words in _PASSING)}
+        progress.stopped |= passing | {one.id for one in tasks if not one.is_wanted and not one.has_failed}
         failed = [one for one in tasks if is_of(one, service) and one.has_failed and one.id not in progress.before]
         self._failed = failed[-1] if failed else None
-        own = [one for one in failed if not any(words in one.said for words in IN_USE)]
+        own = [one for one in failed if one.id not in progress.stopped]
         if own and self._way.gated:
             raise await failure(self._gate, self._nodes, service, self._release, own[-1])
 
@@ -361,6 +390,12 @@ class Roll:
         nodes = await self._nodes.all(self._gate.words, deadline=max(ANSWER, self._gate.left))
         return not any(one.availability == "active" and not one.is_ready for one in nodes)
 
+    async def _with_room_made(self, service: Service) -> Service:
+        """What is good goes back where a node has no room for two, whatever was said: old tasks end first from now on."""
+        self._way, self._placeless = replace(self._way, order="stop-first"), None
+        config = pace(self._way.pace, self._way.order)
+        return await self._set_going(replace(service, spec={**service.spec, "UpdateConfig": config}))
+
     async def _no_place(self, service: Service, new: Sequence[Task]) -> CommandFailed:
         waiting = _without_a_node(new)
         room = ", or give its update_config order: stop-first, so that an old task makes room"
@@ -374,16 +409,21 @@ class Roll:
             f"{room if self._way.order == 'start-first' else ''}; docker service ps --no-trunc {service.name}",
         )
 
-    async def _refuse_paused(self, service: Service, progress: _Progress, *, parts: bool) -> Service:
-        """Raises ``CommandFailed`` where Swarm has ended the update, or somebody has changed the service. The proved go on, and so does
-        every update that Swarm paused for a task that was only moved: its node was drained. The next part sets such a one going."""
+    async def _refuse_paused(
+        self, service: Service, old: Sequence[Task], new: Sequence[Task], progress: _Progress
+    ) -> Service:
+        """Raises ``CommandFailed`` where Swarm has ended the update, or somebody has changed the service. The proved go on, but for an old
+        task whose place is not taken yet; a gated one that Swarm paused for a task that was moved stands still until all are well."""
         now = service_in(await self._gate.ask(lambda client: calls.get(client, f"/services/{service.id}")))
         if made_as(now.spec) != made_as(service.spec):
             raise await self._changed(service)
-        if now.update == "paused" and (
-            not self._way.gated or await self._was_moved(now.update_said, service, progress)
-        ):
-            return service if parts else await self._set_going(service)
+        await self._gate.check()
+        if now.update == "paused" and not self._way.gated:
+            waits = _share_a_slot(old, [one for one in new if not one.runs])
+            return service if waits else await self._set_going(service)
+        if now.update == "paused" and await self._was_moved(now.update_said, service, progress):
+            progress.paused = True
+            return service
         if now.update in ("paused", "rollback_started", "rollback_paused", "rollback_completed"):
             raise CommandFailed(
                 self._gate.host,
@@ -391,15 +431,14 @@ class Roll:
                 f"Swarm has {now.update.replace('_', ' ')} the update of {service.name}: {clean(now.update_said)}",
                 exit_status=1,
             )
-        await self._gate.check()
         return service
 
     async def _was_moved(self, said: str, service: Service, progress: _Progress) -> bool:
-        """Whether the task that Swarm names has not failed: it was stopped, to run elsewhere. Raises ``CommandFailed`` in the words of one
-        that failed."""
+        """Whether the task that Swarm names has not failed of itself: it was told to stop, or its node had no place for it, and runs
+        elsewhere now. Raises ``CommandFailed`` in the words of one that failed."""
         tasks = await self._tasks(service)  # none of before that question: what it names may have ended since
         await self._refuse_failed(service, tasks, progress)
-        return any(one.id in said and not one.is_wanted and not one.has_failed for one in tasks)
+        return any(id in said for id in progress.stopped)
 
     async def _changed(self, service: Service) -> CommandFailed:
         return CommandFailed(
@@ -472,60 +511,12 @@ def _share_a_slot(old: Sequence[Task], new: Sequence[Task]) -> bool:
     return any((one.slot or one.node) in places for one in old)
 
 
+def _is_crowded(service: Service, new: Sequence[Task]) -> bool:
+    """Whether two are to run in one slot: an old and a new task of it were on a node that was lost, and Swarm has made one for each."""
+    return not service.is_global and len({one.slot for one in new}) < len(new)
+
+
 def _is_under_way(service: Service, wanted: Spec) -> bool:
     """Whether ``service`` was given ``wanted`` before, every restart that is asked for included."""
     force = [int(one.get("ForceUpdate") or 0) for one in (service.template, wanted["TaskTemplate"])]
     return is_made_as(service.spec, wanted) and force[0] == force[1]
-
-
-def while_lost(managers: str) -> str:
-    """For an error about tasks that do not come forward, ``Nodes.lost_managers`` meanwhile."""
-    return f", while of its managers {managers} did not answer" if managers else ""
-
-
-def advice_where_lost(managers: str) -> str:
-    return (
-        "a manager that hangs holds up what other nodes report, as long as its process lives: restart the engine of "
-        f"{managers}, and try again"
-        if managers
-        else ""
-    )
-
-
-async def failure(gate: SwarmGate, nodes: Nodes, service: Service, release: Release, task: Task) -> CommandFailed:
-    """In its own last words."""
-    node: Node | None = None
-    output = ""
-    with contextlib.suppress(BackendError):
-        node = await nodes.find(task.node, gate.words, deadline=min(gate.left, 5.0)) if task.node else None
-        output = await last_words(gate.managers, nodes, task, gate.words, tty=has_terminal(service))
-    where = f" on {node.hostname}" if node is not None else ""
-    last = f": {output.splitlines()[-1]}" if output else ""
-    if task.exit_status is None or task.state == "rejected":
-        login = f"; no login to its registry: {gate.no_login}" if gate.no_login else ""
-        said = clean(task.said) or "its node does not say why"
-        problem = f"a task of {release.id}{where} was {task.state}: {said}{last}{login}"
-    else:
-        problem = f"a task of {release.id}{where} ended with status {task.exit_status}{last}"
-        if "unhealthy" in task.said:
-            problem = f"a task of {release.id}{where} was found unhealthy by its own check{last}"
-    return CommandFailed(
-        gate.host,
-        gate.words,
-        problem,
-        # What a node refuses says nothing of the release: it may lack a login, or a directory.
-        exit_status=None if task.state == "rejected" else 1 if task.exit_status is None else task.exit_status,
-        output=output,
-        left=await what_runs(gate),
-        advice=f"see: docker service ps --no-trunc {service.name}",
-    )
-
-
-async def what_runs(gate: SwarmGate) -> str:
-    """A sentence for an error."""
-    try:
-        seen = await gate.look()
-    except BackendError:
-        return ""
-    told = [f"{len(seen.running(one))} of {one}" for one in seen.releases_running]
-    return f"Tasks that run now: {', '.join(told)}" if told else "Nothing of it runs there now"

@@ -68,7 +68,7 @@ def task_template(
     if spec.stop_signal:
         container["StopSignal"] = spec.stop_signal
     if spec.healthcheck is not None:
-        container["HealthCheck"] = healthcheck(spec.healthcheck, api_number(api_version))
+        container["Healthcheck"] = healthcheck(spec.healthcheck, api_number(api_version))
     template: Body = {
         "ContainerSpec": container,
         "Resources": _resources(spec, deploy),
@@ -111,7 +111,7 @@ def mode(deploy: Deploy) -> Body:
 def way_back(spec: ContainerSpec) -> Body:
     """Of ``docker service rollback``, as Compose's ``rollback_config`` says."""
     deploy = deploy_of(spec)
-    return pace(deploy.rollback, order_of(spec, deploy.rollback))
+    return pace(deploy.rollback, order_back(spec))
 
 
 NONE_RUNS: Final[Mapping[str, Any]] = {"Replicated": {"Replicas": 0}}
@@ -156,6 +156,13 @@ def order_of(spec: ContainerSpec, way: Pace | None) -> str:
     if said := said_order(spec, way):
         return said
     return "stop-first" if any(port.mode == "host" and port.published for port in spec.ports) else "start-first"
+
+
+def order_back(spec: ContainerSpec) -> str:
+    """As ``rollback_config`` says, and where it says nothing of it as ``update_config`` does."""
+    deploy = deploy_of(spec)
+    said = deploy.rollback is not None and deploy.rollback.order
+    return order_of(spec, deploy.rollback if said else deploy.update)
 
 
 def _port(port: PublishedPort) -> Body:

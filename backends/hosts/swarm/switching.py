@@ -16,12 +16,13 @@ from quarterdeck.backends.hosts.docker.names import OPERATION, PORTS
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.swarm import calls, making, names, spec
 from quarterdeck.backends.hosts.swarm.calls import Body
+from quarterdeck.backends.hosts.swarm.failures import advice_where_lost, what_runs, while_lost
 from quarterdeck.backends.hosts.swarm.gate import ANSWER, Spec, SwarmGate
 from quarterdeck.backends.hosts.swarm.health import SwarmHealth
 from quarterdeck.backends.hosts.swarm.looking import Seen, Service, is_of, list_services, list_tasks
 from quarterdeck.backends.hosts.swarm.making import Kept
 from quarterdeck.backends.hosts.swarm.nodes import Nodes
-from quarterdeck.backends.hosts.swarm.rolling import Roll, advice_where_lost, way_of, what_runs, while_lost
+from quarterdeck.backends.hosts.swarm.rolling import Roll, way_of
 from quarterdeck.backends.hosts.swarm.templates import is_made_as, made_as, same_reach, same_template
 from quarterdeck.config.container import ContainerSpec
 from quarterdeck.config.release import Release
