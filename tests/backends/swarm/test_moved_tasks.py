@@ -70,8 +70,8 @@ def begin(field: Field, release: Release, epoch: int, op: int = 1) -> "asyncio.T
 async def test_a_way_back_whose_new_task_s_node_is_gone_before_it_ran(
     three: Field, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """Swarm waits for that one for ever, or forgets it, and leaves the old task of its slot: it is told again. Seen to fail, with a task of
-    v2 left, where it is not."""
+    """Swarm waits for that one for ever, or forgets it, and leaves the old task of its slot: it is told again. Seen to fail where a node
+    was lost and it is not told; one that was drained Swarm may come by itself to the end of."""
     monkeypatch.setattr(rolling, "STUCK", 4.0)
     three.swarm.notice_soon()
     asked = next(one.index for one in three.swarm.nodes if one.docker == three.connection._managers.address)
