@@ -119,6 +119,7 @@ class Roll:
         self._detail = ""  # of the last check that failed
         self._failed: Task | None = None  # the last one that did
         self._placeless: float | None = None  # since when a task has found no node
+        self._room_made = False  # old tasks end first, though the way was another: new ones find a place as they do
 
     async def update(self, seen: Seen, service: Service, build: Callable[[Service], Spec]) -> Service:
         """The service at the end of its update: every task is of the release, runs, and where the way is gated is well. Raises
@@ -232,7 +233,7 @@ class Roll:
                 patience.begin_anew(self._now())
                 self._come_forward()
             wanted = await self._wanted(service, tasks)
-            if await self._has_no_place(service, tasks, new, wanted):
+            if not self._room_made and await self._has_no_place(service, tasks, new, wanted):
                 if self._way.gated or self._way.order != "start-first":
                     raise await self._no_place(service, new)
                 service = await self._with_room_made(service)
@@ -392,7 +393,7 @@ class Roll:
 
     async def _with_room_made(self, service: Service) -> Service:
         """What is good goes back where a node has no room for two, whatever was said: old tasks end first from now on."""
-        self._way, self._placeless = replace(self._way, order="stop-first"), None
+        self._way, self._room_made = replace(self._way, order="stop-first"), True
         config = pace(self._way.pace, self._way.order)
         return await self._set_going(replace(service, spec={**service.spec, "UpdateConfig": config}))
 
