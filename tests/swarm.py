@@ -26,6 +26,7 @@ from tests.sshd import wait_for
 from tests.swarm_in_motion import again, set_heartbeat, wait
 from tests.swarm_leftovers import SCRIPT, directory_of, remove_leftovers
 from tests.swarm_node import TLS_PORT, Node
+from tests.swarm_registry import has_registry, is_refused
 
 # Seconds. A node that has missed three of them is down: with Swarm's own, not one whose engine got no processor.
 _HEARTBEAT: Final = 5.0
@@ -168,7 +169,7 @@ class Swarm:
         )
         for node in self.nodes[1:]:
             self._join(node.index)
-        wait_for(self._registry_answers, "the registry answers")
+        wait_for(self._registry_answers, "the registry answers", _LONG)
         self.wait_until_whole()
 
     def _registry_answers(self) -> bool:
@@ -225,14 +226,11 @@ class Swarm:
         wait_for(lambda: all(self._can_pull(index) for index in sorted(self._booted)), "nodes reach registries", _LONG)
 
     def _can_pull(self, index: int) -> bool:
-        """A node's own registry begins beside its engine: until it answers, tasks with an image that is not there are rejected."""
-        try:
-            self.api(index).inspect_distribution(f"{self.registry}/nothing:1")
-        except docker.errors.NotFound:
-            self._booted.discard(index)
-        except _NOT_YET:
-            return False
-        return True
+        """A node's own registry begins beside its engine."""
+        with contextlib.suppress(*_NOT_YET):
+            if has_registry(self.api(index), self.registry):
+                self._booted.discard(index)
+        return index not in self._booted
 
     def _sees_all(self, index: int) -> bool:
         try:
@@ -305,7 +303,7 @@ class Swarm:
 
     def node_of(self, task: Mapping[str, Any]) -> int:
         """The index of the node that it is on."""
-        return self._index_of(self.members()[task["NodeID"]])
+        return self._index_of(again(self.members)[task["NodeID"]])
 
     def inside(self, task: Mapping[str, Any], *command: str) -> str:
         """Run in the task's container, by way of its own node's engine: what it printed."""
@@ -357,15 +355,20 @@ class Swarm:
         self._registry = "frozen"
 
     def refuse_at_registry(self, status: int) -> None:
-        """Every question is answered with that status of HTTP. ``clean`` brings the registry back."""
+        """Every question is answered with that status of HTTP, 401 or 403, each node's too. ``clean`` brings the registry back."""
         self.stop_registry()
         command = (sys.executable, str(_REFUSING), self.registry.rpartition(":")[2], str(status))
         for number in ("", *(str(node.index + 1) for node in self.nodes)):
             self._registries.append(self._become("registry.log", "instead", number, *command))
-        wait_for(lambda: self._asked_registry() == status, "the registry refuses")
+        wait_for(lambda: self._asked_registry() == status, "the registry refuses", _LONG)
+        engines = [self.api(index) for index in self._processes if index not in self._frozen]
+        wait(
+            lambda: all(is_refused(engine, self.registry) for engine in engines), "every node's registry refuses", _LONG
+        )
 
     def mend_registry(self) -> None:
-        """As at the beginning."""
+        """As at the beginning; those of nodes ``wait_until_whole`` waits for."""
+        self._booted.update(self._processes)
         if self._registry == "frozen":
             self._run("registry-thaw")
         elif self._registry == "down":
@@ -373,7 +376,7 @@ class Swarm:
             for number in ("", *(str(index + 1) for index in self._processes)):
                 self._registries.append(self._become("registry.log", "registry", *([number] if number else [])))
         self._registry = ""
-        wait_for(self._registry_answers, "the registry answers")
+        wait_for(self._registry_answers, "the registry answers", _LONG)
 
     def set_node(
         self,
@@ -578,7 +581,7 @@ def start_swarm(count: int = 3) -> Swarm:
         Node(index, name, directory / name / "engine.sock", f"10.{net}.0.{index + 1}")
         for index, name in enumerate(f"node-{number}" for number in range(1, count + 1))
     ]
-    swarm = Swarm(directory, net, nodes, f"127.0.0.1:{41000 + net}", held)
+    swarm = Swarm(directory, net, nodes, f"127.0.0.1:{15000 + net}", held)
     # Ends what was left, should this process be killed: its end closes the pipe. The network is the watchdog's too, for so long.
     swarm._watchdog = subprocess.Popen(
         ["sh", "-c", 'cat >/dev/null; exec sh "$@"', "watchdog", str(SCRIPT), "down", str(directory), str(net)],

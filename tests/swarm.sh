@@ -2,8 +2,9 @@
 # A private Docker Swarm on one machine: each node an engine in a network namespace of its own, all on one switch, which is a bridge in one
 # more namespace. The machine itself is plugged into the switch, so it reaches every node's address. Root only.
 #   swarm.sh up DIRECTORY NET COUNT              makes the directory (in memory), the switch and the machine's own cable to it
-#   swarm.sh registry DIRECTORY NET [NUMBER]     becomes the registry, at port 41000 + NET of 127.0.0.1: of the machine, or of a node. All
-#                                                have the same images: an engine, like qd, asks a registry without TLS at that address only
+#   swarm.sh registry DIRECTORY NET [NUMBER]     becomes the registry, at port 15000 + NET of 127.0.0.1, which no connection is given as its own
+#                                                end: of the machine, or of a node. All have the same images: an engine, like qd,
+#                                                asks a registry without TLS at that address only
 #   swarm.sh registry-down DIRECTORY NET         ends the registry, and that of every node; registry-freeze, registry-thaw: stops them, lets them go on
 #   swarm.sh instead DIRECTORY NET NUMBER COMMAND…   becomes the command, in the registry's place; NUMBER may be empty
 #   swarm.sh start DIRECTORY NET NUMBER [ARGUMENTS OF dockerd…]   becomes the engine of node-NUMBER (from 1), at 10.NET.0.NUMBER
@@ -62,12 +63,12 @@ registry)
     own=$directory/registry$number.yml
     printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s/registry}, delete: {enabled: true}}\n' \
         "$directory" >"$own"
-    printf "http: {addr: '127.0.0.1:%s', secret: x}\n" $((41000 + net)) >>"$own"
+    printf "http: {addr: '127.0.0.1:%s', secret: x}\n" $((15000 + net)) >>"$own"
     [ -z "$number" ] || exec nsenter --net="/run/netns/$name-$number" docker-registry serve "$own"
     exec docker-registry serve "$own"
     ;;
 registry-down)
-    signal_registries -KILL
+    for group in $(find "$counted/$name" -type d -name registry); do kill_group "${group#"$counted/$name/"}" || exit 1; done
     ;;
 registry-freeze)
     signal_registries -STOP

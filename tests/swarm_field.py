@@ -98,8 +98,8 @@ class Field:
 
     @property
     def port(self) -> int:
-        """Nodes have networks of their own, so targets of other workers don't want it."""
-        return 20000 + int(self.name[1:5], 16) % 20000
+        """Nodes have networks of their own, so targets of other workers don't want it. No connection is given it as its own end."""
+        return 20000 + int(self.name[1:5], 16) % 10000
 
     async def facts(self) -> TargetFacts:
         return await self.connection.facts(self.target, "")

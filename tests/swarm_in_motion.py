@@ -26,10 +26,11 @@ _PASSING: Final = (
     "raft: ",
     "not a swarm manager",
 )
-_LONG: Final = 30.0  # s; an election takes up to 20 of them on a machine with nothing else to do
+_LONG: Final = 60.0  # s; an election takes up to 20 of them on a machine with nothing else to do
+_AS_LONG_AS_IT_TAKES: Final = 120.0  # s; a task of a new image runs, on a machine with other things to do
 
 
-def wait(condition: Callable[[], object], what: str, deadline: float = 60.0) -> None:
+def wait(condition: Callable[[], object], what: str, deadline: float = _AS_LONG_AS_IT_TAKES) -> None:
     """As ``wait_for``; a look that fails is one that does not hold yet. Raises ``TimeoutError``, with how the last look failed."""
     failed = ""
 
@@ -52,7 +53,7 @@ def wait(condition: Callable[[], object], what: str, deadline: float = 60.0) -> 
 async def until(
     condition: Callable[[], object],
     what: str,
-    deadline: float = 60.0,
+    deadline: float = _AS_LONG_AS_IT_TAKES,
     *,
     unless: "asyncio.Task[Any] | None" = None,
 ) -> None:
@@ -77,10 +78,13 @@ def again(change: Callable[[], T]) -> T:
         try:
             return change()
         except (docker.errors.APIError, LookupError) as error:
-            passing = isinstance(error, LookupError) or any(one in str(error) for one in _PASSING)
-            if not passing or time.monotonic() > end:
+            if not (isinstance(error, LookupError) or _is_passing(error)) or time.monotonic() > end:
                 raise
         time.sleep(0.1)
+
+
+def _is_passing(error: Exception) -> bool:
+    return any(one in str(error) for one in _PASSING)
 
 
 def tasks_of(swarm: "Swarm", target: str, *, without: str = "", **filters: str) -> list[dict[str, Any]]:
@@ -89,20 +93,22 @@ def tasks_of(swarm: "Swarm", target: str, *, without: str = "", **filters: str) 
     end = time.monotonic() + _LONG
     while True:
         client = swarm.any_api
-        services = [
-            one["ID"]
-            for one in client.services(filters={"label": f"dev.quarterdeck.target={target}"})
-            if without not in one["Spec"]["Labels"]
-        ]
-        if not services:
-            return []
-        wanted = {"service": services, **{name.replace("_", "-"): value for name, value in filters.items()}}
         try:
+            services = [
+                one["ID"]
+                for one in client.services(filters={"label": f"dev.quarterdeck.target={target}"})
+                if without not in one["Spec"]["Labels"]
+            ]
+            if not services:
+                return []
+            wanted = {"service": services, **{name.replace("_", "-"): value for name, value in filters.items()}}
             found: list[dict[str, Any]] = client.tasks(filters=wanted)
             return found
-        except docker.errors.NotFound:  # one of them is gone since
-            if time.monotonic() > end:
+        except docker.errors.APIError as error:
+            # One of them is gone since, or nobody leads.
+            if not (isinstance(error, docker.errors.NotFound) or _is_passing(error)) or time.monotonic() > end:
                 raise
+        time.sleep(0.1)
 
 
 def change_service(swarm: "Swarm", name: str, change: Callable[[dict[str, Any]], None]) -> None:

@@ -7,6 +7,8 @@ from typing import Final
 import httpx
 
 TLS_PORT: Final = 2376
+_PATIENCE: Final = httpx.Timeout(15, connect=5)
+"""Who listens takes a connection at once; a machine that is lost does not, and a busy one answers late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Node:
     def get(self, port: int, path: str = "/version") -> str | None:
         """What is answered there over HTTP, without white space at its ends; None when nothing good is."""
         try:
-            answer = httpx.get(f"http://{self.address}:{port}{path}", timeout=5, trust_env=False)
+            answer = httpx.get(f"http://{self.address}:{port}{path}", timeout=_PATIENCE, trust_env=False)
         except httpx.HTTPError:
             return None
         return answer.text.strip() if answer.is_success else None

@@ -15,10 +15,10 @@ from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.config.model import Host
 from tests.sshd import SshdFleet, wait_for
 from tests.swarm import Swarm, in_host_mode, need_swarm
-from tests.swarm_in_motion import wait
+from tests.swarm_in_motion import again, wait
 from tests.swarm_leftovers import remove_leftovers
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 PORT = 8081
 _STARTS = """
 import time
@@ -58,7 +58,12 @@ def answers(swarm: Swarm, *indexes: int) -> list[str | None]:
 
 
 def runs(swarm: Swarm, indexes: list[int]) -> None:
-    wait(lambda: swarm.running_on("web") == indexes, f"tasks run on {indexes}", 60)
+    wait(lambda: swarm.running_on("web") == indexes, f"tasks run on {indexes}")
+
+
+def all_answer(swarm: Swarm, *indexes: int) -> None:
+    """Those nodes, or all: what runs answers a moment later."""
+    wait(lambda: set(answers(swarm, *indexes)) == {"7"}, f"{indexes or 'all'} answer")
 
 
 def test_three_managers_are_found_by_address_and_by_hostname(swarm: Swarm) -> None:
@@ -92,7 +97,7 @@ def test_a_service_runs_on_every_node_and_answers_from_here(swarm: Swarm) -> Non
     assert image == swarm.image("app", "7")
     swarm.service("web", image, port=PORT)
     runs(swarm, [0, 1, 2])
-    assert answers(swarm) == ["7", "7", "7"]
+    all_answer(swarm)
     assert [node.get(PORT, "/health") for node in swarm.nodes] == ["ok", "ok", "ok"]
 
 
@@ -116,7 +121,7 @@ def test_tasks_on_different_nodes_reach_each_other(swarm: Swarm) -> None:
             name=name,
             endpoint_spec=in_host_mode(PORT),
         )
-    wait_for(lambda: swarm.nodes[1].get(PORT, "/heard") == "7", "the one has heard from the other", 60)
+    wait_for(lambda: swarm.nodes[1].get(PORT, "/heard") == "7", "the one has heard from the other", 120)
 
 
 def test_what_ends_at_once_says_why(swarm: Swarm) -> None:
@@ -132,10 +137,7 @@ def test_what_ends_at_once_says_why(swarm: Swarm) -> None:
     wait(has_ended, "a task has failed")
     container = ended[0]["Status"]["ContainerStatus"]
     assert container["ExitCode"] == 7
-    node = next(
-        node for node in swarm.nodes if node.hostname == swarm.members()[ended[0]["NodeID"]]["Description"]["Hostname"]
-    )
-    assert swarm.api(node.index).logs(container["ContainerID"]) == b"oops\n"
+    assert swarm.api(swarm.node_of(ended[0])).logs(container["ContainerID"]) == b"oops\n"
 
 
 def test_a_node_is_lost_and_comes_back(swarm: Swarm) -> None:
@@ -153,20 +155,20 @@ def test_a_node_is_lost_and_comes_back(swarm: Swarm) -> None:
             for one in swarm.members().values()
         )
 
-    wait(is_down, "the swarm has noticed", 60)
-    assert answers(swarm, *others) == ["7", "7"]
+    wait(is_down, "the swarm has noticed")
+    all_answer(swarm, *others)  # with a busy machine's heartbeat, another one may have been taken for lost
     image = swarm.image("app", "8")
     swarm.start_node(lost)
     assert swarm.api(lost).inspect_distribution(image)["Descriptor"]["digest"] in image, "its registry answers, too"
     runs(swarm, [0, 1, 2])
-    wait_for(lambda: answers(swarm) == ["7", "7", "7"], "all of them answer again", 60)
+    all_answer(swarm)
 
 
 def test_a_manager_that_was_demoted_is_not_asked(swarm: Swarm) -> None:
     """Seen to fail with the first node that is neither stopped nor frozen."""
     swarm.set_node(0, role="worker")
-    wait(lambda: not swarm.api(0).info()["Swarm"]["ControlAvailable"], "it is a worker", 60)
-    assert len(swarm.members()) == 3
+    wait(lambda: not swarm.api(0).info()["Swarm"]["ControlAvailable"], "it is a worker")
+    wait(lambda: len(swarm.members()) == 3, "another one leads")  # it was the leader, mostly
     assert swarm.leader != 0
 
 
@@ -178,8 +180,8 @@ def test_a_frozen_engine_takes_connections_and_says_nothing_until_it_is_thawed(s
     impatient = docker.APIClient(base_url=swarm.nodes[frozen].docker, version="1.41", timeout=1)
     with impatient, pytest.raises(OSError, match="timed out"):
         impatient.ping()
-    assert len(swarm.members()) == 3  # the others are asked
-    assert answers(swarm) == ["7", "7", "7"]  # containers go on
+    wait(lambda: len(swarm.members()) == 3, "the others are asked")
+    all_answer(swarm)  # containers go on
     swarm.thaw(frozen)
     assert swarm.api(frozen).ping() is True
 
@@ -209,7 +211,7 @@ def test_whatever_a_test_makes_is_cleaned(swarm: Swarm) -> None:
     swarm.service("web", swarm.image("app", "7"), port=PORT)
     runs(swarm, [0, 1, 2])
     swarm.clean()
-    nothing_is_left_on(swarm)
+    again(lambda: nothing_is_left_on(swarm))
 
 
 def test_nodes_are_as_before_whatever_a_test_does_to_them(swarm: Swarm) -> None:
@@ -222,11 +224,11 @@ def test_nodes_are_as_before_whatever_a_test_does_to_them(swarm: Swarm) -> None:
     swarm.set_node(one, role="worker", availability="drain")
     swarm.freeze(two)
     swarm.clean()
-    nothing_is_left_on(swarm)
+    again(lambda: nothing_is_left_on(swarm))
     swarm.api(one).leave_swarm(force=True)
     swarm.stop_node(two)
     swarm.clean()
-    nothing_is_left_on(swarm)
+    again(lambda: nothing_is_left_on(swarm))
 
 
 @pytest.mark.parametrize("watched", [True, False], ids=["with its watchdog alive", "together with its watchdog"])
@@ -242,7 +244,10 @@ def test_tests_that_are_killed_leave_no_swarm(watched: bool) -> None:
         if not watched:
             os.kill(watchdog, signal.SIGKILL)
         tests.kill()
-    if not watched:
-        assert len(left_of(net)) > 12
-        assert net in remove_leftovers()
-    wait_for(lambda: not left_of(net), "all of it is gone", 60)
+
+    def is_gone() -> bool:
+        if not watched:
+            remove_leftovers()  # as other tests at the same time may do before; a process that was killed holds it for another moment
+        return not left_of(net)
+
+    wait_for(is_gone, "all of it is gone", 120)

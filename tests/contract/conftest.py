@@ -23,7 +23,7 @@ async def place(sshd_fleet: SshdFleet, tmp_path: Path) -> AsyncIterator[Place]:
 
 
 _DOCKER = pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(240)])
-_SWARM = pytest.param("swarm", marks=[pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(240)])
+_SWARM = pytest.param("swarm", marks=[pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)])
 
 _RUNS_NOTHING = "a synthetic host runs no command"
 NOT_OF_SYNTHETIC_HOSTS = {

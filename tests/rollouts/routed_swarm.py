@@ -38,7 +38,7 @@ class Pier:
         return await asyncio.to_thread(self.harbour.begin, "deploy", version)
 
     async def in_state(self, rollout: int, state: RolloutState) -> None:
-        await asyncio.to_thread(self.harbour.in_state, rollout, state, 60.0)
+        await asyncio.to_thread(self.harbour.in_state, rollout, state, 240.0)
 
     async def answers(self, count: int = 10) -> Counter[str]:
         client = Client(self.router.port)

@@ -10,7 +10,7 @@ from tests.driver import TARGET
 from tests.swarm import Swarm
 from tests.swarm_fleet import SwarmFleet, swarm_fleet_in
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

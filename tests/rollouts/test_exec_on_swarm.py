@@ -12,7 +12,7 @@ from tests.room.terminal import Terminal
 from tests.swarm import Swarm
 from tests.swarm_fleet import SwarmFleet, swarm_fleet_in
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 SHOW = ("cat", "/etc/hostname")  # of the container, which is its id
 

@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from quarterdeck.backends.hosts.swarm import calls
 from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import RolloutState, StepState
 from quarterdeck.rollouts.control import Control
 from tests.driver import TARGET
 from tests.swarm import Swarm
 from tests.swarm_fleet import HEALTH, NAME, SwarmFleet, swarm_fleet_in
-from tests.swarm_in_motion import wait
+from tests.swarm_in_motion import change_service, wait
 from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -166,14 +165,17 @@ def test_what_somebody_puts_there_while_it_is_watched_is_no_success(harbour: Swa
     rollout = harbour.begin("deploy", "2")
     wait(lambda: harbour.versions() == ["2"] * 3, "it runs, and is watched", 120)
     with harbour.journal(read_only=True) as journal:
+        switched = "the switch is done"
         wait(
-            lambda: all(one.state is StepState.DONE for one in journal.steps(rollout) if one.action == "switch"), "", 60
+            lambda: all(one.state is StepState.DONE for one in journal.steps(rollout) if one.action == "switch"),
+            switched,
         )
-    client, spec = harbour.swarm.any_api, harbour.spec()
-    (service,) = [one for one in client.services() if one["Spec"]["Name"] == NAME]
-    spec["TaskTemplate"]["ContainerSpec"]["Image"] = other
-    spec["UpdateConfig"] |= {"Delay": 0, "Parallelism": 0}
-    calls.post(client, f"/services/{service['ID']}/update", spec, version=service["Version"]["Index"])
+
+    def change(spec: dict[str, Any]) -> None:
+        spec["TaskTemplate"]["ContainerSpec"]["Image"] = other
+        spec["UpdateConfig"] |= {"Delay": 0, "Parallelism": 0}
+
+    change_service(harbour.swarm, NAME, change)
     ended = harbour.ended(rollout, 200)
     assert ended.state is RolloutState.ROLLED_BACK, ended.outcome
     assert "harbour: a task in the name of 2-" in ended.outcome
@@ -191,7 +193,7 @@ def test_what_was_approved_runs_though_its_tag_is_moved(harbour: SwarmFleet, pro
     with harbour.journal() as journal:
         control = Control(harbour.fleet(), journal, current_operator())
         rollout = control.arm_deploy(TARGET, "1").id
-        wait(lambda: journal.rollout(rollout).plan, "it is armed", 30)
+        wait(lambda: journal.rollout(rollout).plan, "it is armed")
         after = swarm.image("shop/moving", "1", files={"/www/moved": "yes\n"})
         assert after != before
         control.go(rollout)

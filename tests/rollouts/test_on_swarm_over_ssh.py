@@ -11,7 +11,7 @@ from tests.sshd import SshdFleet
 from tests.swarm import Swarm
 from tests.swarm_fleet import SwarmFleet, swarm_fleet_in
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.sshd, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.sshd, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.swarm import Swarm
 from tests.swarm_fleet import SwarmFleet, swarm_fleet_in
 from tests.swarm_in_motion import tasks_of
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 PREVIEW = "pr-7/web"
 
 

@@ -19,7 +19,7 @@ from tests.rollouts.routed_swarm import TASKS, Pier, pier_in
 from tests.swarm import Swarm
 from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 BOTH = Counter({"1": TASKS, "2": TASKS})
 
 

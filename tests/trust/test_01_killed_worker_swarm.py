@@ -180,7 +180,7 @@ def test_killed_at_random_again_and_again(harbour: SwarmFleet, full: bool, promi
                 break
             kills += 1
             heads.append(resume(harbour, rollout))
-            harbour.until(rollout, partial(is_another_or_ended, old=pid), 60)
+            harbour.until(rollout, partial(is_another_or_ended, old=pid), 120)
         assert_ended(harbour, harbour.ended(rollout, 240), RolloutState.SUCCEEDED, version, heads, promise(1))
         each_was_made_once(harbour, before, version, promise)
         promise(1).count("kills at random on a Swarm", len(heads))

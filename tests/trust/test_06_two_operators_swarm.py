@@ -25,7 +25,7 @@ def test_four_rollbacks_at_once(harbour: SwarmFleet, full: bool, promise: Promis
         with harbour.journal() as journal:
             control = Control(harbour.fleet(), journal, current_operator())
             racers = [control.arm_rollback(TARGET, to="1").id for _ in range(4)]
-            wait_for(lambda: all(journal.rollout(racer).plan for racer in racers), "all are armed", 60)  # noqa: B023
+            wait_for(lambda: all(journal.rollout(racer).plan for racer in racers), "all are armed", 120)  # noqa: B023
             for racer in racers:
                 journal.ask(racer, "go")
             wait_for(lambda: all(journal.rollout(racer).state in ENDED for racer in racers), "all have ended", 240)  # noqa: B023

@@ -106,7 +106,7 @@ def test_abort_at_any_moment(harbour: SwarmFleet, full: bool, promise: Promises)
     while aborted < (4 if full else 1):
         before = harbour.every_task()
         rollout = harbour.begin("deploy", "2", force=True, reason="again")
-        harbour.until(rollout, lambda now: now.epoch > 0, 60)  # before, it would only be cancelled
+        harbour.until(rollout, lambda now: now.epoch > 0, 120)  # before, it would only be cancelled
         time.sleep(chance.uniform(0.0, 4.0))  # the moment of the abort, not a wait for something
         with harbour.journal() as journal:
             over = journal.rollout(rollout).state in ENDED

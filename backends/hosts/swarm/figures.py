@@ -164,14 +164,19 @@ async def _of_nodes(
     action: str,
     deadline: float,
 ) -> dict[str, T]:
-    """What ``ask`` gives of the tasks of each node, by task. A node that is not reached tells nothing."""
+    """What ``ask`` gives of the tasks of each node, by task. A node that is not reached tells nothing, and nor does one that no manager has
+    told of yet."""
     by_node: dict[str, list[Task]] = {}
     for one in tasks:
         if one.container and one.node:
             by_node.setdefault(one.node, []).append(one)
     if not by_node:
         return {}
-    listed = {one.id: one for one in await nodes.all(action, deadline=deadline)}
+    try:
+        there = await nodes.all(action, deadline=deadline)
+    except BackendError:  # a manager that hangs, mostly: the engines of nodes tell their figures without it
+        there = nodes.known
+    listed = {one.id: one for one in there}
     room = asyncio.Semaphore(_AT_ONCE)
 
     async def one_node(id: str, own: Sequence[Task]) -> dict[str, T]:

@@ -47,6 +47,11 @@ class Nodes:
     def calls(self) -> int:
         return sum(engine.calls for engine in self._engines.values())
 
+    @property
+    def known(self) -> list[Node]:
+        """As they were told last, however long ago; empty where they never were."""
+        return self._listed[1]
+
     async def all(self, action: str, *, deadline: float, fresh: bool = False) -> list[Node]:
         """By their hostnames. ``fresh``: asked for now."""
         at, listed = self._listed

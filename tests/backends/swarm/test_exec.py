@@ -3,11 +3,12 @@
 import pytest
 
 from quarterdeck.backends.errors import CommandFailed, Unreachable
+from quarterdeck.backends.hosts.swarm import managers
 from tests.backends.swarm.talking import WAITS, talking
 from tests.swarm import Swarm
 from tests.swarm_in_motion import until
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 async def test_it_runs_where_the_manager_is_that_is_asked_or_where_it_is_told_to(swarm: Swarm) -> None:
@@ -51,7 +52,7 @@ async def test_a_task_whose_node_nobody_reaches_is_not_taken_while_another_one_i
             await field.run("true", task=str(other["Slot"]))
 
 
-async def test_a_lost_node_is_passed_over(swarm: Swarm) -> None:
+async def test_a_lost_node_is_passed_over(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also before the managers have noticed; and a task that has replaced another is found."""
     swarm.notice_soon()
     async with talking(swarm) as elsewhere:
@@ -62,6 +63,7 @@ async def test_a_lost_node_is_passed_over(swarm: Swarm) -> None:
         there = [one for one in elsewhere.running() if elsewhere.swarm.node_of(one) == lost]
     containers = {f"{one['Status']['ContainerStatus']['ContainerID'][:12]}\n" for one in there}
     others = [node.index for node in swarm.nodes if node.index != lost]
+    monkeypatch.setattr(managers, "_HEAD_START", 30.0)  # so that it is the first one that is asked
     async with talking(swarm, managers=(lost, *others)) as field:
         field.name = elsewhere.name
         status, printed = await field.run("cat", "/etc/hostname")

@@ -15,7 +15,7 @@ from tests.swarm_field import Field
 from tests.swarm_in_motion import change_service, until
 from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -112,7 +112,10 @@ async def test_nodes_that_are_drained_or_paused_and_replicas_that_find_no_place(
     for node in two.swarm.nodes:
         await asyncio.to_thread(partial(two.swarm.set_node, node.index, availability="drain"))
     await until(lambda: two.versions == [], "nothing runs where no node takes tasks")
-    await until(lambda: any("no suitable node" in one["Status"].get("Err", "") for one in waiting(two)), "it says why")
+    await until(
+        lambda: (found := waiting(two)) and all("no suitable node" in one["Status"].get("Err", "") for one in found),
+        "it says why",
+    )
     facts = await two.facts()
     assert (facts.current, facts.running) == (two.release("v1").id, False)
     assert any("0 of 2 tasks" in one and "no suitable node" in one for one in facts.drift), facts.drift
@@ -147,8 +150,7 @@ async def test_versions_with_dots_and_what_failed_once_is_history(swarm_field: F
     first = field.release("1.2.3", spec=field.spec(deploy={"restart": Restart(delay=0.1)}))
     await put(field, first, 1)
     (task,) = field.tasks()
-    members = field.swarm.members()
-    engine = field.swarm.api(field.swarm._index_of(members[task["NodeID"]]))
+    engine = field.swarm.api(field.swarm.node_of(task))
     await asyncio.to_thread(engine.kill, task["Status"]["ContainerStatus"]["ContainerID"])
     await until(lambda: [one["ID"] for one in field.tasks()] not in ([], [task["ID"]]), "another task runs")
     second = field.release("1.2.4_rc.5", spec=field.spec(deploy={"restart": Restart(delay=0.1)}))

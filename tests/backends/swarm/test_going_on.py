@@ -1,10 +1,10 @@
 """What a worker finds that comes after one that died: it goes on from there, part by part, and builds upon nothing that is not well."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
-import docker.types
 import pytest
 
 from quarterdeck.backends.errors import CommandFailed, Unhealthy
@@ -17,12 +17,12 @@ from quarterdeck.config.model import CommandCheck, Health
 from quarterdeck.config.release import Release
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field
-from tests.swarm_in_motion import until
+from tests.swarm_in_motion import change_service, until
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
-TOLD_SO = Health(command=CommandCheck("test -e /tmp/well"), interval=0.2, timeout=10.0, healthy_deadline=15.0)
-"""Of tasks that are well when a test says so."""
+TOLD_SO = Health(command=CommandCheck("test -e /tmp/well"), interval=0.2, timeout=30.0, healthy_deadline=120.0)
+"""Of tasks that are well when a test says so, which on a busy machine may be late."""
 
 
 @pytest.fixture
@@ -54,8 +54,12 @@ async def until_runs(field: Field, version: str, count: int, going: "asyncio.Tas
 
 
 async def stays(condition: Callable[[], bool], seconds: float = 4.0) -> None:
-    for _ in range(int(seconds * 5)):
+    """By the clock: on a busy machine one look takes a while."""
+    end = time.monotonic() + seconds
+    while True:
         assert await asyncio.to_thread(condition)
+        if time.monotonic() >= end:
+            return
         await asyncio.sleep(0.2)
 
 
@@ -81,7 +85,9 @@ async def ended(going: "asyncio.Task[Any]") -> None:
     await asyncio.sleep(0.5)
 
 
-async def test_the_next_worker_replaces_nothing_more_until_what_is_there_is_well(four: Field) -> None:
+async def test_the_next_worker_replaces_nothing_more_until_what_is_there_is_well(
+    four: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And then one part, not two. Seen to fail where going on begins with a change of the service."""
     first = four.release("v1")
     await live(four, first, 1)
@@ -90,9 +96,11 @@ async def test_the_next_worker_replaces_nothing_more_until_what_is_there_is_well
     going = begin(four, second, 2)
     await until_runs(four, "v2", 1, going)
     await ended(going)
-    with pytest.raises(Unhealthy, match="0 of 1 tasks of v2 are well"):
-        await four.connection.switch(second, NO_SECRETS, four.fence(3), "3.1")
-    assert four.versions == ["v1", "v1", "v1", "v2"]
+    with monkeypatch.context() as impatient:
+        impatient.setattr(rolling.Roll, "_patience", 10.0)
+        with pytest.raises(Unhealthy, match="0 of 1 tasks of v2 are well"):
+            await four.connection.switch(second, NO_SECRETS, four.fence(3), "3.1")
+    await until(lambda: four.versions == ["v1", "v1", "v1", "v2"], "what it has replaced has ended")
     await asyncio.to_thread(tell, four, "v2", 0)
     going = begin(four, second, 4)
     await until_runs(four, "v2", 2, going)
@@ -137,7 +145,7 @@ async def test_a_part_that_swarm_has_not_begun_is_set_going_again(four: Field, m
     await live(four, four.release("v1"), 1)
     second = four.release("v2")
     await four.connection.stage(second, None, NO_SECRETS, four.fence(2))
-    outcome = await asyncio.wait_for(begin(four, second, 2), 60)
+    outcome = await asyncio.wait_for(begin(four, second, 2), 240)
     assert (outcome.current, four.versions) == (second.id, ["v2"] * 2)
     assert words[0] >= 2
 
@@ -161,18 +169,11 @@ async def test_other_ports_alone_are_put_right_before_success_is_told(swarm_fiel
     field.replicas = 3
     release = field.served("v1")
     await live(field, release, 1)
-    client = field.swarm.any_api
-    (service,) = [one for one in client.services() if one["Spec"]["Name"] == field.name]
-    spec = service["Spec"]
-    client.update_service(
-        service["ID"],
-        service["Version"]["Index"],
-        task_template=spec["TaskTemplate"],
-        name=spec["Name"],
-        labels=spec["Labels"],
-        mode=docker.types.ServiceMode("replicated", 3),
-        endpoint_spec=docker.types.EndpointSpec(mode="dnsrr"),
-    )
+
+    def portless(spec: dict[str, Any]) -> None:
+        spec["EndpointSpec"] = {"Mode": "dnsrr"}
+
+    await asyncio.to_thread(change_service, field.swarm, field.name, portless)
     await until(lambda: all(node.get(field.port) is None for node in field.swarm.nodes), "its ports are given up")
     outcome = await field.connection.switch(release, NO_SECRETS, field.fence(2), "2.1", action="start")
     assert outcome.current == release.id

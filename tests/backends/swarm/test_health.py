@@ -6,7 +6,7 @@ from quarterdeck.config.model import CommandCheck, Health
 from tests.backends.swarm.talking import WAITS, talking
 from tests.swarm import Swarm
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 async def test_it_says_how_many_tasks_are_well(swarm: Swarm) -> None:

@@ -16,7 +16,7 @@ from tests.backends.swarm.talking import COUNTS, NO_SECRETS, WAITS, Talking, tal
 from tests.swarm import Swarm
 from tests.swarm_in_motion import until
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 SAYS = "echo begin {v}; trap 'echo end {v}; exit 0' TERM; while :; do sleep 0.1; done"
 
 

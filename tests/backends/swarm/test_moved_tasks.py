@@ -20,7 +20,7 @@ from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field
 from tests.swarm_in_motion import tasks_of, until
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 TOLD_SO = Healthcheck(("CMD-SHELL", "test -e /tmp/well"), interval=0.5, timeout=30.0, retries=400)
 """Swarm takes such a task for starting until a test says otherwise."""

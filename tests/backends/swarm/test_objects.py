@@ -13,7 +13,7 @@ from quarterdeck.config.release import Release
 from tests.contract.places import NO_SECRETS
 from tests.swarm_field import Field
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 def with_files(field: Field, version: str, content: str, *, variable: bool = False) -> Release:
@@ -27,12 +27,7 @@ def with_files(field: Field, version: str, content: str, *, variable: bool = Fal
 def inside(field: Field, command: str) -> str:
     """What it prints in the task that runs."""
     (task,) = [one for one in field.tasks() if one["DesiredState"] == "running"]
-    members = field.swarm.members()
-    index = field.swarm._index_of(members[task["NodeID"]])
-    client = field.swarm.api(index)
-    made = client.exec_create(task["Status"]["ContainerStatus"]["ContainerID"], ["sh", "-c", command])
-    said: bytes = client.exec_start(made["Id"])
-    return said.decode().strip()
+    return field.swarm.inside(task, "sh", "-c", command).strip()
 
 
 async def put(field: Field, release: Release, values: dict[str, str], epoch: int) -> None:

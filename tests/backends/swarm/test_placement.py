@@ -20,7 +20,7 @@ from tests.swarm import Swarm
 from tests.swarm_field import Field
 from tests.swarm_in_motion import until
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 CONSTRAINTS = (
     "node.labels.zone == a",
     "node.labels.zone == A",
@@ -47,8 +47,7 @@ async def put(field: Field, release: Release, epoch: int) -> None:
 
 
 def nodes_of(field: Field) -> list[int]:
-    members = field.swarm.members()
-    return sorted(field.swarm._index_of(members[one["NodeID"]]) for one in field.tasks())
+    return sorted(field.swarm.node_of(one) for one in field.tasks())
 
 
 def zones(swarm: Swarm) -> None:
@@ -163,7 +162,7 @@ async def test_what_was_good_goes_back_to_fewer_nodes_than_it_was_made_for(
     for index in (1, 2):
         await asyncio.to_thread(partial(field.swarm.set_node, index, availability="drain"))
     assert await field.connection.stage(first, None, NO_SECRETS, field.fence(3))
-    monkeypatch.setattr(rolling, "_PLACELESS", 2.0)
+    monkeypatch.setattr(rolling, "_PLACELESS", 4.0)
     with pytest.raises(CommandFailed, match="no node takes a task of v1") as short:
         await field.connection.switch(first, NO_SECRETS, field.fence(3), "3.1", deadline=90.0)
     assert field.versions == ["v1"]

@@ -19,7 +19,7 @@ from quarterdeck.config.container import (
 from tests.swarm_field import Field
 from tests.swarm_in_motion import until
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 async def test_a_service_with_everything_that_can_be_said_is_left_alone_the_second_time(swarm_field: Field) -> None:

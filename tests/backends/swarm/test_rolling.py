@@ -14,7 +14,7 @@ from tests.swarm_field import Field, connect
 from tests.swarm_in_motion import NOT_YET, until
 from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 WELL = Health(command=CommandCheck("test -e /www/health"), interval=0.2, timeout=5.0, healthy_deadline=30.0)
 
@@ -48,7 +48,7 @@ async def test_a_part_that_is_not_well_is_the_last_one_and_goes_back_alone(four:
     with pytest.raises(Unhealthy, match="0 of 1 tasks of v2 are well") as caught:
         await four.connection.switch(sick, NO_SECRETS, four.fence(2), "2.1", deadline=4.0)
     assert "3 of v1" in caught.value.left
-    assert four.versions == ["v1", "v1", "v1", "v2"]
+    await until(lambda: four.versions == ["v1", "v1", "v1", "v2"], "what it has replaced has ended")
     assert (await four.facts()).current == first.id
     outcome = await four.connection.switch(first, NO_SECRETS, four.fence(2), "2.2")
     assert (outcome.current, four.versions) == (first.id, ["v1"] * 4)
@@ -132,7 +132,9 @@ async def test_several_at_once_and_a_pause_between_where_the_service_says_so(fou
 async def test_an_older_worker_in_the_middle_of_its_update_is_overtaken(four: Field, promise: Promises) -> None:
     """Promise 3. Two operators: the one with the older epoch is refused at its next part, and every task is of the newer one's release."""
     first = await begun_with(four)
-    second, third = four.release("v2", health=WELL), four.release("v3", health=WELL)
+    # So long between two parts that it is not over when the other one comes, on a busy machine.
+    slow = four.spec(deploy={"update": Pace(parallelism=1, delay=10.0)})
+    second, third = four.release("v2", health=WELL, spec=slow), four.release("v3", health=WELL)
     for release in (second, third):
         await four.connection.stage(release, None, NO_SECRETS, four.fence(2))
     older = asyncio.create_task(four.connection.switch(second, NO_SECRETS, four.fence(2), "2.1"))

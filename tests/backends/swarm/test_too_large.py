@@ -14,7 +14,7 @@ from tests.contract.places import NO_SECRETS
 from tests.swarm import Swarm
 from tests.swarm_field import Field
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 
 
 def file(content: str, number: int = 0) -> ContainerFile:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import docker.types
 import msgspec
 import pytest
 
@@ -16,9 +15,9 @@ from quarterdeck.backends.hosts.swarm.watching import WatchedSwarm
 from quarterdeck.config.model import CommandCheck, Health
 from tests.backends.swarm.talking import WAITS, Talking, talking
 from tests.swarm import Swarm
-from tests.swarm_in_motion import until
+from tests.swarm_in_motion import change_service, until
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.timeout(600)]
 FAILS = "trap 'exit 0' TERM; until [ -e /tmp/fail ]; do sleep 0.05; done; exit 3"
 
 
@@ -96,20 +95,14 @@ async def test_changes_name_their_target_and_looking_is_none(swarm: Swarm) -> No
 
 
 def by_hand(swarm: Swarm, field: Talking, replicas: int | None = None) -> None:
-    """Somebody scales the service, or gives it another label."""
-    service = next(one for one in swarm.any_api.services() if one["Spec"]["Name"] == field.name)
-    spec = service["Spec"]
-    mode = docker.types.ServiceMode(
-        "replicated", spec["Mode"]["Replicated"]["Replicas"] if replicas is None else replicas
-    )
-    swarm.any_api.update_service(
-        service["ID"],
-        service["Version"]["Index"],
-        name=field.name,
-        mode=mode,
-        labels={**spec["Labels"], "by": "hand"},
-        fetch_current_spec=True,
-    )
+    """Somebody gives the service another label, and scales it."""
+
+    def change(spec: dict[str, Any]) -> None:
+        spec["Labels"]["by"] = "hand"
+        if replicas is not None:
+            spec["Mode"]["Replicated"]["Replicas"] = replicas
+
+    change_service(swarm, field.name, change)
 
 
 @pytest.fixture
@@ -163,12 +156,12 @@ async def test_what_happens_is_told_whether_events_come_or_not(
         monkeypatch.setattr(Engine, "events", silent)
     async with several(swarm, 2) as (one, two), Changes(one) as changes:
         await asyncio.to_thread(by_hand, swarm, one)
-        await until(lambda: frozenset({one.target}) in changes.told, "an update by hand", 30)
+        await until(lambda: frozenset({one.target}) in changes.told, "an update by hand")
         (task,) = two.running()
         two.swarm.inside(task, "touch", "/tmp/fail")
-        await until(lambda: frozenset({two.target}) in changes.told, "the end of a task", 30)
+        await until(lambda: frozenset({two.target}) in changes.told, "the end of a task")
         await asyncio.to_thread(swarm.set_node, 1, availability="pause")
-        await until(lambda: None in changes.told, "the node", 30)
+        await until(lambda: None in changes.told, "the node")
 
 
 async def test_a_task_on_its_way_out_is_followed_to_its_end(swarm: Swarm) -> None:
@@ -177,14 +170,14 @@ async def test_a_task_on_its_way_out_is_followed_to_its_end(swarm: Swarm) -> Non
     async with talking(swarm) as field:
         release = field.release("1", "trap '' TERM; while :; do sleep 0.1; done")
         assert release.container is not None
-        patient = msgspec.structs.replace(release.container, stop_grace_period=10.0)
+        patient = msgspec.structs.replace(release.container, stop_grace_period=300.0)
         await field.live(msgspec.structs.replace(release, container=patient), "1.1")
         async with Changes(field) as changes:
             (task,) = field.running()
 
             def leaves() -> bool:
-                (now,) = swarm.any_api.tasks(filters={"id": task["ID"]})
-                return bool(now["Status"]["State"] == "running" and now["DesiredState"] != "running")
+                found = swarm.any_api.tasks(filters={"id": task["ID"]})
+                return any(one["Status"]["State"] == "running" and one["DesiredState"] != "running" for one in found)
 
             await asyncio.to_thread(by_hand, swarm, field, 0)
             await until(leaves, "it is to end")
@@ -192,11 +185,13 @@ async def test_a_task_on_its_way_out_is_followed_to_its_end(swarm: Swarm) -> Non
             facts = await field.connection.watched().facts(field.target, "")
             assert [(one.id, one.wanted) for one in facts.tasks] == [(task["ID"], False)]
             told = 0
-            while await asyncio.to_thread(leaves):
+            while told < len(changes.told):  # all that was told of its beginning to end
                 told = len(changes.told)
-                await asyncio.sleep(0.1)
-            assert told, "it was given ten seconds"
-            await until(lambda: len(changes.told) > told, "its end is told", 30)
+                await asyncio.sleep(3.0)
+            assert await asyncio.to_thread(leaves), "it has minutes to end"
+            engine, container = swarm.api(swarm.node_of(task)), task["Status"]["ContainerStatus"]["ContainerID"]
+            await asyncio.to_thread(engine.kill, container)
+            await until(lambda: len(changes.told) > told, "its end is told")
 
 
 async def test_one_target_is_read_by_itself(swarm: Swarm) -> None:

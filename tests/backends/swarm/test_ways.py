@@ -18,7 +18,7 @@ from tests.swarm import Swarm
 from tests.swarm_field import Field, backend, over_ssh
 from tests.swarm_in_motion import until
 
-pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.sshd, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.swarm, pytest.mark.root, pytest.mark.sshd, pytest.mark.timeout(600)]
 WELL = Health(command=CommandCheck('grep -qx "$QD_VERSION" /www/version'), interval=0.1, healthy_deadline=60.0)
 SAYS = ["sh", "-c", "trap 'exit 0' TERM; echo here; while :; do sleep 0.1; done"]
 
@@ -41,7 +41,7 @@ async def put(field: Field, release: Release, epoch: int) -> None:
 
 async def printed_by(connection: SwarmConnection, target: str, *command: str) -> tuple[int, str]:
     status, printed = -1, b""
-    async for piece in connection.exec_in(target, "", command, deadline=30.0):
+    async for piece in connection.exec_in(target, "", command, deadline=60.0):
         match piece:
             case Exited(status=status):
                 pass
@@ -70,13 +70,13 @@ async def test_over_ssh_a_release_goes_out_is_looked_into_and_goes_back_while_a_
         assert await printed_by(field.connection, field.target, "cat", "/www/version") == (0, "v1\n")
         lines = [one.text async for one in field.connection.logs(Logs(), first, lines=5)]
         assert lines == [f"1@{far.hostname}: here"]
-        said = await field.connection.execute("echo from the manager; exit 3", deadline=10.0)
+        said = await field.connection.execute("echo from the manager; exit 3", deadline=60.0)
         assert (said.exit_status, said.output) == (3, "from the manager\n")
         # In the middle of the update: the manager's machine is not reached any more.
         await field.connection.stage(second, None, NO_SECRETS, field.fence(2))
-        switching = field.connection.switch(second, NO_SECRETS, field.fence(2), "2.1", deadline=60.0)
+        switching = field.connection.switch(second, NO_SECRETS, field.fence(2), "2.1", deadline=120.0)
         going = asyncio.create_task(switching)
-        await until(lambda: "v2" in field.versions, "a task of v2 runs")
+        await until(lambda: "v2" in field.versions, "a task of v2 runs", unless=going)
         await asyncio.to_thread(swarm_ways[asked.index].stop)
         assert (await going).current == second.id
         assert field.versions == ["v2"]
