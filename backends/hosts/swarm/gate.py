@@ -274,5 +274,8 @@ def _leaving(now: Service) -> Spec:
 
 
 def is_still(seen: Seen, service: Service) -> bool:
-    """Whether a change of labels alone would set nothing going: each task that is to run is as the service says."""
-    return service.update != "updating" and all(is_of(one, service) for one in seen.of(service) if one.is_wanted)
+    """Whether a change of labels alone would set nothing going, and leave nothing lying: each task that is to run is as the service says,
+    and has a node. One that waits for a node Swarm forgets with any change of its service, whichever node comes back. (moby/swarmkit,
+    manager/scheduler/scheduler.go, noSuitableNode: "task belongs to old revision of service".)"""
+    wanted = [one for one in seen.of(service) if one.is_wanted]
+    return service.update != "updating" and all(one.node and is_of(one, service) for one in wanted)

@@ -193,14 +193,14 @@ class Roll:
                 raise self._gate.gone(service) from None
             raise
 
-    async def _set_going(self, service: Service) -> Service:
-        """The next part, as it was begun. Raises ``CommandFailed`` where somebody else has put something there in between: it does not go
-        along, and which tasks Swarm has replaced by it nobody knows."""
+    async def _set_going(self, service: Service, anew: Spec | None = None) -> Service:
+        """The next part, as it was begun, or as ``anew`` says. Raises ``CommandFailed`` where somebody else has put something there in
+        between: it does not go along, and which tasks Swarm has replaced by it nobody knows."""
 
         def own(now: Service) -> Spec:
             if made_as(now.spec) != made_as(service.spec):
                 raise _ChangedMeanwhile
-            return dict(service.spec)
+            return dict(service.spec if anew is None else anew)
 
         try:
             return await self._gate.change_service(service, own, self._release)
@@ -392,10 +392,17 @@ class Roll:
         return not any(one.availability == "active" and not one.is_ready for one in nodes)
 
     async def _with_room_made(self, service: Service) -> Service:
-        """What is good goes back where a node has no room for two, whatever was said: old tasks end first from now on."""
+        """What is good goes back where a node has no room for two, whatever was said: old tasks end first from now on. Those that wait are
+        begun anew, as by a restart: Swarm has no node for tasks of an older revision of their service (see ``is_still``). Raises as
+        ``_set_going``."""
         self._way, self._room_made = replace(self._way, order="stop-first"), True
-        config = pace(self._way.pace, self._way.order)
-        return await self._set_going(replace(service, spec={**service.spec, "UpdateConfig": config}))
+        force = int(service.template.get("ForceUpdate") or 0) + 1
+        anew = {
+            **service.spec,
+            "TaskTemplate": {**service.template, "ForceUpdate": force},
+            "UpdateConfig": pace(self._way.pace, self._way.order),
+        }
+        return await self._set_going(service, anew)
 
     async def _no_place(self, service: Service, new: Sequence[Task]) -> CommandFailed:
         waiting = _without_a_node(new)

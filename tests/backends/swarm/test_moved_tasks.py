@@ -210,6 +210,20 @@ async def test_a_node_whose_label_is_taken_says_nothing_of_the_release(swarm_fie
     await until(lambda: field.versions == ["v2"] * 2, "v2 alone runs")
 
 
+async def test_a_task_that_waits_for_a_node_is_not_forgotten(three: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Swarm forgets it where its service changes meanwhile, be it a label. Seen to fail, with a task that waits for ever, where the next
+    worker marks the service."""
+    monkeypatch.setattr(rolling, "_PLACELESS", 2.0)
+    release = three.release("v1", spec=three.spec(deploy={"max_replicas_per_node": 1}))
+    await put(three, release, 1)
+    await asyncio.to_thread(partial(three.swarm.set_node, 2, availability="drain"))
+    await until(lambda: of(three, release, "pending"), "a task waits for a node")
+    with pytest.raises(CommandFailed, match="no node takes a task of v1"):
+        await three.connection.switch(release, NO_SECRETS, three.fence(2), "2.1", action="start")
+    await asyncio.to_thread(partial(three.swarm.set_node, 2, availability="active"))
+    await until(lambda: three.versions == ["v1"] * 3, "it runs there", 60.0)
+
+
 async def test_a_way_back_makes_room_where_no_node_has_any(three: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each task takes more than half of a node's processors, and v2 went out with the old ones ending first. Seen to fail where new tasks
     are waited for."""
