@@ -54,7 +54,7 @@ class Registry:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
 
 
 # bcrypt, the only hash that docker-registry takes; of hunter2, at the least cost.
@@ -81,6 +81,7 @@ def start_registry(directory: Path, *, password: bool = False) -> Registry:
         )
 
     def answers() -> bool:
+        assert process.poll() is None, f"the registry ended:\n{(directory / 'registry.log').read_text()[-2000:]}"
         try:
             return httpx.get(f"http://127.0.0.1:{port}/v2/", trust_env=False).status_code in (200, 401)
         except httpx.HTTPError:

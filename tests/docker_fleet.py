@@ -141,7 +141,7 @@ class DockerField(Driver):
         remembers the last few hundred."""
         wanted = {"type": ["container"], "event": ["start"], "label": [f"{names.TARGET}={TARGET}"]}
         span = {"since": f"{since:.6f}", "until": f"{time.time():.6f}", "filters": json.dumps(wanted)}
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(engine.socket)), timeout=20) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(engine.socket)), timeout=60) as client:
             answer = client.get("http://engine/events", params=span)
         return [json.loads(line)["Actor"]["Attributes"][names.RELEASE] for line in answer.text.splitlines()]
 

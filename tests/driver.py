@@ -26,7 +26,7 @@ class Driver:
     """``directory`` holds the fleet file and the state. ``running`` is what the hosts themselves say."""
 
     directory: Path
-    longest = 90.0
+    longest = 180.0
     """Seconds that a command may take, on a busy machine."""
 
     def running(self) -> list[str | None]:
@@ -93,15 +93,15 @@ class Driver:
                 return arm_drill(control, TARGET, detached_go=True, **options).id
             return control.arm_rollback(TARGET, to=version, detached_go=True, **options).id
 
-    def ended(self, rollout: int, deadline: float = 60.0) -> Rollout:
+    def ended(self, rollout: int, deadline: float = 120.0) -> Rollout:
         return self.until(rollout, lambda now: now.state in ENDED, deadline)
 
-    def until(self, rollout: int, condition: Callable[[Rollout], bool], deadline: float = 30.0) -> Rollout:
+    def until(self, rollout: int, condition: Callable[[Rollout], bool], deadline: float = 90.0) -> Rollout:
         with self.journal(read_only=True) as journal:
             wait_for(lambda: condition(journal.rollout(rollout)), f"rollout {rollout}", deadline)
             return journal.rollout(rollout)
 
-    def watch(self, holds: Callable[[Journal], object], what: str, deadline: float = 30.0) -> None:
+    def watch(self, holds: Callable[[Journal], object], what: str, deadline: float = 90.0) -> None:
         """Waits until it ``holds`` of the journal. It is opened once: that costs what a hundred looks do. Raises ``TimeoutError``."""
         with self.journal(read_only=True) as journal:
             wait_for(lambda: holds(journal), what, deadline)
@@ -112,12 +112,12 @@ class Driver:
 
     def quiet(self, rollout: int) -> None:
         """Its worker is gone: cleaning up comes after the end."""
-        wait_for(lambda: not lock_is_held(self.state, rollout), f"the worker of rollout {rollout} to end", 30)
+        wait_for(lambda: not lock_is_held(self.state, rollout), f"the worker of rollout {rollout} to end", 60)
 
-    def in_state(self, rollout: int, state: RolloutState, deadline: float = 30.0) -> Rollout:
+    def in_state(self, rollout: int, state: RolloutState, deadline: float = 90.0) -> Rollout:
         return self.until(rollout, lambda now: now.state is state, deadline)
 
-    def worker_pid(self, rollout: int, deadline: float = 15.0) -> int:
+    def worker_pid(self, rollout: int, deadline: float = 90.0) -> int:
         found = self.until(rollout, lambda now: now.pid is not None, deadline)
         assert found.pid is not None
         return found.pid

@@ -128,7 +128,7 @@ class DockerEngine:
     def _end(self, number: int) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=60)
             self.process = None
 
     def freeze(self) -> None:
@@ -188,11 +188,11 @@ class DockerEngine:
             )
         finally:
             if self.process is not None:
-                self.process.wait(timeout=30)
+                self.process.wait(timeout=60)
                 self.process = None
             if self._watchdog is not None:
                 self._watchdog.kill()
-                self._watchdog.communicate(timeout=10)
+                self._watchdog.communicate(timeout=60)
             if self._held is not None:
                 self._held.close()
 
@@ -226,7 +226,7 @@ def short_directory() -> Path:
 def own_net() -> tuple[socket.socket, int]:
     """The number of a network that nothing else here uses, and what holds it: a name that the kernel forgets with its last holder."""
     words = ["ip", "-o", "-4", "route", "show", "table", "all"]
-    routes = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout
+    routes = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
     for net in random.SystemRandom().sample(_NETS, len(_NETS)):
         if f" 10.{net}." in f" {routes}".replace("\n", " "):
             continue

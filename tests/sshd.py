@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ def sshd_program() -> str | None:
     return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/sbin")
 
 
-def wait_for(condition: Callable[[], object], what: str, deadline: float = 30.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, deadline: float = 60.0) -> None:
     """Polls until ``condition`` holds. Raises ``TimeoutError`` after ``deadline`` seconds."""
     began = time.monotonic()
     while not condition():
@@ -183,7 +184,7 @@ class SshHost:
         """Ends the server and its connections: the host is down. What was started on it runs on."""
         if self.process is not None:
             self._signal(signal.SIGKILL)
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
             self.process = None
             # A session that was forked just then still has the server's socket: a new server could not listen beside it,
             # and whoever asks would take its answer for the new one's.
@@ -261,7 +262,7 @@ class SshdFleet:
         wait_for(ended, "everything that was started on the hosts has ended")
         if self.watchdog is not None:
             self.watchdog.kill()  # nothing is left for it to do
-            self.watchdog.communicate(timeout=10)
+            self.watchdog.communicate(timeout=60)
             self.watchdog = None
 
 
@@ -293,22 +294,65 @@ def make_key(path: Path, comment: str, *kind: str) -> None:
     )
 
 
+class _Ports:
+    """Ports that no other process of these tests is given, below those that the kernel gives to connections. One that was given is not
+    given again soon: a test may take it, leave it and take it once more."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: socket.socket | None = None  # a name that the kernel forgets with this process
+        self._mine = range(0)
+        self._next = 0
+
+    def give(self, count: int, addresses: Sequence[str]) -> range:
+        with self._lock:
+            if not self._mine:
+                self._hold()
+            for _ in self._mine:
+                first = self._next if self._next + count <= self._mine.stop else self._mine.start
+                found = range(first, first + count)
+                self._next = found.stop
+                if _are_free(found, addresses):
+                    return found
+        raise RuntimeError(f"no {count} adjacent ports are free on {', '.join(addresses)}")
+
+    def _hold(self) -> None:
+        for first in random.SystemRandom().sample(_FIRST_PORTS, len(_FIRST_PORTS)):
+            self._mine, self._next = range(first, first + _FIRST_PORTS.step), first
+            held = socket.socket(socket.AF_UNIX)
+            try:
+                held.bind(f"\0quarterdeck-test-ports-{first}")
+            except OSError:
+                held.close()
+            else:
+                self._held = held
+                return
+        # More processes than there are ports for: it shares the last ones.
+
+
+_FIRST_PORTS = range(16_000, 32_000, 400)
+_ports = _Ports()
+
+
+def _are_free(ports: range, addresses: Sequence[str]) -> bool:
+    with contextlib.ExitStack() as probes:
+        try:
+            for address in addresses:
+                for port in ports:
+                    probes.enter_context(socket.socket()).bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
 def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port that was free on ``address`` a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that was free on ``address`` a moment ago, and that nobody else is given."""
+    return free_range(1, address).start
 
 
-def free_range(count: int = 2, address: str = "127.0.0.1") -> range:
-    """So many adjacent ports that were free a moment ago, and that no connection is given as its own end."""
-    while True:
-        first = random.randrange(20_000, 32_000)  # so that tests at the same time seldom meet
-        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                probes.enter_context(socket.socket()).bind((address, port))
-            return range(first, first + count)
+def free_range(count: int = 2, *addresses: str) -> range:
+    """So many adjacent ones, free on each of ``addresses`` (127.0.0.1)."""
+    return _ports.give(count, addresses or ("127.0.0.1",))
 
 
 def start_fleet(

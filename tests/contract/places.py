@@ -109,7 +109,7 @@ class SlotTarget(SshTarget):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.slots = Slots(*free_range(address=self.place.host.address))
+        self.slots = Slots(*free_range(2, self.place.host.address))
 
     def release(self, version: str, *, broken: bool = False) -> tuple[Release, Path | None]:
         commands = BROKEN if broken else IN_SLOTS

@@ -16,7 +16,7 @@ async def asked(host: AnyHost, release: Release) -> tuple[str, str]:
     """Where the release is reached, and what is answered there."""
     address = await host.connection.address_of(release, host.port)
     async with httpx.AsyncClient(trust_env=False) as client:
-        return address, (await client.get(f"http://{address}/version", timeout=10)).text.split()[0]
+        return address, (await client.get(f"http://{address}/version", timeout=60)).text.split()[0]
 
 
 async def two(beside: AnyHost) -> tuple[Release, Release]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -30,6 +31,7 @@ ODD = [
     "ü€\U0001f680",
     "tab\there",
 ]
+OURS = str(70_000_000 + os.getpid())  # seconds that nobody else here sleeps for
 SHOW = 'for one in "$@"; do printf "<%s>" "$one"; done'
 
 
@@ -103,19 +105,19 @@ async def test_input_goes_in_and_its_end_is_told(any_host: AnyHost) -> None:
 async def test_a_command_is_ended_when_its_time_is_over(any_host: AnyHost) -> None:
     await runs(any_host)
     with pytest.raises(CommandTimedOut, match="ended after 1 s"):
-        await run_on(any_host.connection, any_host, ["sh", "-c", "echo begun; sleep 4321"], deadline=1.0)
-    await nothing_is_left(any_host, "4321")
+        await run_on(any_host.connection, any_host, ["sh", "-c", f"echo begun; sleep {OURS}"], deadline=1.0)
+    await nothing_is_left(any_host, OURS)
 
 
 async def test_a_command_ends_with_its_reader(any_host: AnyHost) -> None:
     await runs(any_host)
     pieces = any_host.connection.exec_in(
-        any_host.target, any_host.path, ["sh", "-c", "echo begun; sleep 5432"], deadline=60.0
+        any_host.target, any_host.path, ["sh", "-c", f"echo begun; sleep {OURS}"], deadline=60.0
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await anext(pieces) == Printed(b"begun\n")
     await pieces.aclose()
-    await nothing_is_left(any_host, "5432")
+    await nothing_is_left(any_host, OURS)
 
 
 async def nothing_is_left(any_host: AnyHost, seconds: str) -> None:

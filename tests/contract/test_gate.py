@@ -50,7 +50,9 @@ async def test_an_older_epoch_is_refused_everywhere_and_changes_nothing(place: P
     assert not (place.path / "hooked").exists()
 
 
-async def test_a_held_lock_names_its_holder_and_is_got_when_it_is_free(place: Place) -> None:
+async def test_a_held_lock_names_its_holder_and_is_got_when_it_is_free(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = await place.staged("v1")
     second = await place.backend.connect(place.host.as_host())
     command = 'touch "$QD_SHARED/begun"; while [ ! -f "$QD_SHARED/go" ]; do sleep 0.05; done'
@@ -60,8 +62,10 @@ async def test_a_held_lock_names_its_holder_and_is_got_when_it_is_free(place: Pl
     try:
         begun = place.path / "shared" / "begun"
         await asyncio.to_thread(wait_for, begun.exists, "the hook has begun")
-        with pytest.raises(HostLockBusy, match="alice@bastion"):
-            await second.switch(first, NO_SECRETS, place.fence(), "1.2", deadline=2)
+        with monkeypatch.context() as patched:
+            patched.setattr("quarterdeck.backends.hosts.ssh.connection._LONGEST_WAIT", 1.0)
+            with pytest.raises(HostLockBusy, match="alice@bastion"):
+                await second.switch(first, NO_SECRETS, place.fence(), "1.2")
         waiting = asyncio.create_task(second.switch(first, NO_SECRETS, place.fence(), "1.3"))
         (place.path / "shared" / "go").touch()
         assert (await waiting).current == first.id

@@ -26,7 +26,7 @@ async def test_health_checks_say_what_they_saw(place: Place, made_from: str) -> 
     where = f"{address}:{port}"
 
     async def health(**set_checks: Any) -> tuple[bool, str]:
-        asked = Health(made_from=made_from, timeout=3, **set_checks)
+        asked = Health(made_from=made_from, timeout=30, **set_checks)
         outcome = await place.connection.check_health(asked, release)
         return outcome.healthy, outcome.detail
 

@@ -11,7 +11,10 @@ import pytest
 
 from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.hosts.contract import TargetFacts
+from quarterdeck.backends.hosts.ssh.channel import Waiting
+from quarterdeck.backends.hosts.ssh.connection import SshConnection
 from tests.contract.place import NO_SECRETS, Place
+from tests.sshd import wait_for
 
 
 def waiting_shells(place: Place) -> list[int]:
@@ -27,7 +30,7 @@ def waiting_shells(place: Place) -> list[int]:
 
 
 async def until_waiting(place: Place, count: int) -> list[int]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found := waiting_shells(place)) != count:  # noqa: ASYNC110 - other processes give no event
             await asyncio.sleep(0.02)
     return found
@@ -91,14 +94,26 @@ async def test_a_server_that_allows_one_session_allows_the_next(place: Place) ->
         place.host.restart(options=options)
 
 
-async def test_one_that_was_killed_meanwhile_is_not_missed(place: Place) -> None:
+@pytest.mark.parametrize("told", [True, False])
+async def test_one_that_was_killed_meanwhile_is_not_missed(
+    place: Place, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """Also where the server has not told of its end when the switch is asked for."""
     release = await place.staged("v1")
     await looked(place)
+    assert isinstance(place.connection, SshConnection)
+    waiting = place.connection._waiting
+    assert waiting is not None
     for process in await until_waiting(place, 1):
         os.kill(process, signal.SIGKILL)
     await until_waiting(place, 0)
-    await asyncio.sleep(0.1)  # until the server has told
-    assert (await place.connection.switch(release, NO_SECRETS, place.fence(), "1.1")).current == release.id
+    await asyncio.to_thread(wait_for, lambda: not waiting.there, "the server has told")
+    if not told:
+        monkeypatch.setattr(Waiting, "there", True)
+    before = place.connection.executions
+    outcome = await place.connection.switch(release, NO_SECRETS, place.fence(), "1.1")
+    assert (outcome.current, outcome.replayed, place.calls) == (release.id, False, ["start"])
+    assert place.connection.executions == before + 1
 
 
 async def test_a_connection_that_ends_leaves_no_shell(place: Place) -> None:

@@ -98,7 +98,7 @@ async def test_a_service_that_does_not_stay_up_is_no_success(place: Place) -> No
 async def test_a_start_that_hangs_is_ended(place: Place) -> None:
     release = await place.staged("v1", commands=Commands(start="sleep 600", stop="true"))
     with pytest.raises(CommandTimedOut) as caught:
-        await place.connection.switch(release, NO_SECRETS, place.fence(), "1.1", deadline=4)
+        await place.connection.switch(release, NO_SECRETS, place.fence(), "1.1", deadline=8)
     assert caught.value.exit_status == 124
 
 

@@ -1,10 +1,7 @@
 """One real engine behind a real HAProxy, on which two releases of a service can run beside each other."""
 
 import asyncio
-import contextlib
 import json
-import random
-import socket
 from collections import Counter
 from typing import Any
 
@@ -13,16 +10,12 @@ from tests.backends.routers.running import RunningHaproxy
 from tests.backends.routers.service import Client
 from tests.docker_fleet import DockerField
 from tests.rollouts.routed_field import written
+from tests.sshd import free_range
 
 
 def two_free_ports() -> int:
-    """The first of two that were free a moment ago, below those that the kernel gives to clients."""
-    while True:
-        port = random.randrange(16_000, 30_000)
-        with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
-            for one in (port, port + 1):
-                opened.enter_context(socket.socket()).bind(("127.0.0.1", one))
-            return port
+    """The first of two."""
+    return free_range(2).start
 
 
 class Edge:

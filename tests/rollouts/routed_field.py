@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import os
-import random
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -21,7 +19,7 @@ from tests.backends.routers.running import Running
 from tests.backends.routers.service import Client, load
 from tests.counts import counts_are_full
 from tests.field import Field
-from tests.sshd import SshdFleet, SshHost
+from tests.sshd import SshdFleet, SshHost, free_range
 
 # Answers with the version; of each hundred requests the first ``fail`` are answered with 500, each after ``slow`` seconds.
 SERVE = """
@@ -61,18 +59,6 @@ STOP = (
 )
 
 
-def free_everywhere(addresses: list[str]) -> int:
-    """A port that was free on all of them a moment ago, and so was the next one; below those that the kernel gives to clients."""
-    for _ in range(100):
-        port = random.randrange(16_000, 30_000)
-        with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
-            for address in addresses:
-                for one in (port, port + 1):
-                    opened.enter_context(socket.socket()).bind((address, one))
-            return port
-    raise AssertionError("no port is free on all addresses")
-
-
 class RoutedField(Field):
     """``router`` runs. ``count`` of the hosts are used."""
 
@@ -80,7 +66,7 @@ class RoutedField(Field):
         """``slots``: two instances of the service can run on a host at the same time."""
         self.slots = slots
         self.router = router
-        self.port = free_everywhere([host.address for host in self.hosts.hosts])
+        self.port = free_range(2, *(host.address for host in self.hosts.hosts)).start
         self.used = self.hosts.hosts[:count]
         for version, fail, slow in (("v1", 0, 0.0), ("v2", 0, 0.0), ("v3", 0, 0.0), ("broken", 30, 0.0)):
             self.make_serving(version, fail=fail, slow=slow)
@@ -94,7 +80,7 @@ class RoutedField(Field):
                 "http": {"port": self.port, "path": "/health", "host": "127.0.0.1"},
                 "from": "bastion",
                 "interval": "1s",
-                "healthy_deadline": "5s",
+                "healthy_deadline": "30s",
             },
             router={"use": "edge/api", "affinity": "uid", "drain": "3s"},
         )

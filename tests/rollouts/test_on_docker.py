@@ -37,7 +37,9 @@ def test_deploy_and_what_is_bad_is_taken_back_by_itself(docks: DockerField) -> N
     docks.write(health=SOON)
     bad = docks.deploy("bad", status=3)
     assert bad["status"] == "rolled_back"
-    assert re.search(r"box-[12]: bad did not become healthy within 1 s: .*unwell", bad["reason"])
+    # With the words of the last check: on a busy machine nothing may have answered yet.
+    last = "(does not say 'bad': 'unwell|refused by |no answer from )"
+    assert re.search(rf"box-[12]: bad did not become healthy within 1 s: .*{last}", bad["reason"]), bad["reason"]
     assert docks.running() == docks.everywhere("2")
     crashed = docks.deploy("crash", status=3)
     assert crashed["status"] == "rolled_back"
@@ -264,7 +266,7 @@ def test_a_container_that_was_changed_behind_our_back_is_drift_at_the_next_look(
 
     eats = other.client.exec_create(docks.live(other)["Id"], ["touch", "/tmp/eat"])
     other.client.exec_start(eats["Id"])
-    wait_for(lambda: docks.live(other)["State"]["OOMKilled"], "the kernel has ended what took too much", 20)
+    wait_for(lambda: docks.live(other)["State"]["OOMKilled"], "the kernel has ended what took too much", 60)
     assert "for want of memory" in _drift(docks, "box-2")
     docks.rollback()
     assert docks.running() == docks.everywhere("1")

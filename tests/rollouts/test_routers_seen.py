@@ -78,7 +78,7 @@ async def until(field: RoutedField, holds: Callable[[RouterSeen], object], what:
             return found is not None and bool(holds(found))
 
         try:
-            await eventually(held, what, 30)
+            await eventually(held, what, 90)
         except TimeoutError:
             raise AssertionError(f"{what}: {row(field)}") from None
     found = router(field)
@@ -170,7 +170,7 @@ async def test_a_router_that_does_not_answer_is_said_once_with_its_age_and_recov
     async def ready() -> bool:
         return target(field).back.state == "ready"
 
-    await eventually(ready, "the way back to be open", 30)
+    await eventually(ready, "the way back to be open", 90)
     haproxy(field).kill()
     lost = await until(field, lambda found: found.error, "it to be lost")
     assert shares(lost) == {"v2": 100.0}, "what was last known stays"
@@ -186,7 +186,7 @@ async def test_a_router_that_does_not_answer_is_said_once_with_its_age_and_recov
         with field.journal(read_only=True) as journal:
             return any(one.time > (lost.seen or "") and one.error is None for one in journal.observations(TARGET))
 
-    await eventually(tried_again, "hosts to be looked at meanwhile", 30)
+    await eventually(tried_again, "hosts to be looked at meanwhile", 90)
     found = router(field)
     assert found is not None
     assert found.seen == lost.seen, "its age is that of the last answer"
@@ -260,7 +260,7 @@ async def test_a_router_on_another_machine_that_hangs_holds_nothing_up(
             async def hosts_go_on() -> bool:
                 return min(host.seen or "" for host in target(field).hosts) > last
 
-            await eventually(hosts_go_on, "the hosts to be looked at all the same", 30)
+            await eventually(hosts_go_on, "the hosts to be looked at all the same", 90)
         finally:
             balancer.thaw()
         await until(field, lambda found: found.error is None, "it to be seen again")

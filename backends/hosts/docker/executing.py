@@ -10,12 +10,16 @@ if TYPE_CHECKING:
 
 _KEPT: Final = 64 * 1024  # bytes of output
 BY_LIMIT: Final = (124, 137, 143)
+GRACE: Final = 5  # seconds from SIGTERM to SIGKILL
+ENDING: Final = (
+    15.0  # seconds beyond its limit by which a command has ended: the engine waits for what it left behind as well
+)
 
 
 # Without `timeout` the shell looks after the command itself. What the command leaves behind may outlive it then.
-_WATCH: Final = """if timeout -k 5 1 true 2>/dev/null; then exec timeout -k 5 {limit} sh -c "$0"; fi
+_WATCH: Final = """if timeout -k {grace} 1 true 2>/dev/null; then exec timeout -k {grace} {limit} sh -c "$0"; fi
 sh -c "$0" & command=$!
-(sleep {limit}; kill $command; sleep 5; kill -9 $command) >/dev/null 2>&1 & watch=$!
+(sleep {limit}; kill $command; sleep {grace}; kill -9 $command) >/dev/null 2>&1 & watch=$!
 wait $command; status=$?
 kill $watch 2>/dev/null
 exit $status"""
@@ -23,7 +27,7 @@ exit $status"""
 
 def limited(command: str, seconds: float) -> list[str]:
     """A shell's command that is ended after ``seconds``: as an argument, so that nothing in it needs quoting."""
-    return ["/bin/sh", "-c", _WATCH.format(limit=max(1, round(seconds))), command]
+    return ["/bin/sh", "-c", _WATCH.format(limit=max(1, round(seconds)), grace=GRACE), command]
 
 
 async def run_in(

@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import asyncssh
@@ -127,21 +128,22 @@ class SshConnection:
         """Sends one script and reads its answer: exactly one execution. ``action`` is for errors. Does not judge the answer.
         ``then``: the same execution goes on to wait for that script."""
         text = build(script, {**self._limit_tool, **values}, extra=extra, then=then)
-        begun = await self._begun_for(script)
-        if begun is None:
+        begun, ended, since = await self._begun_for(script), None, time.monotonic()
+        sending = partial(execute, self._connection, self._host, action, text.command)
+        if begun is not None:
+            ended = await sending(text.text, deadline=deadline, begun=begun)
+            deadline = max(1.0, round(deadline - (time.monotonic() - since), 1))
+        if (
+            ended is None or not ended.stdout
+        ):  # gone before the host told so: what it had begun is taken to its end under its op_id
             self._executions += 1
-        ended = await execute(
-            self._connection,
-            self._host,
-            action,
-            text.command,
-            text.text if begun is not None else text.ahead + text.text,
-            deadline=deadline,
-            payload=payload,
-            asks=f"{text.mark} send".encode() if payload is not None else b"",
-            begun=begun,
-            goes_on_at=waits(text.mark) if then else b"",
-        )
+            ended = await sending(
+                text.ahead + text.text,
+                deadline=deadline,
+                payload=payload,
+                asks=f"{text.mark} send".encode() if payload is not None else b"",
+                goes_on_at=waits(text.mark) if then else b"",
+            )
         self._waiting, self._waits_for = ended.goes_on, then
         return parse(text.mark, ended.stdout, ended.stderr, ended.exit_status, self._way.by_hand)
 

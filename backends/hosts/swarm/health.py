@@ -141,7 +141,10 @@ class SwarmHealth:
     ) -> tuple[bool, str]:
         if isinstance(check, CommandCheck):
             engine = await self._nodes.engine_of(node, _ACTION)
-            return await check_command(engine, check, health.timeout, task.container)
+            try:
+                return await check_command(engine, check, health.timeout, task.container)
+            except CommandTimedOut as error:
+                return False, f"the command {check.run!r}: {error.problem}, of the engine"
         address, port, way = await self._where(health, check, task, node)
         if way is None:
             return (

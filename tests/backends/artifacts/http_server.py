@@ -1,12 +1,13 @@
 """A real HTTP server in a thread whose answers a test writes itself, down to a body that breaks off."""
 
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.sshd import free_port
 
 Answer = Callable[["Handler"], None]
 
@@ -123,7 +124,4 @@ def http_site(tls: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> Ite
 
 def closed_port() -> int:
     """A port of this machine on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_port()

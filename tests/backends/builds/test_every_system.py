@@ -16,7 +16,7 @@ from quarterdeck.config.model import SecretReference
 from tests.ci_server import TOKEN, CiServer, ci_server
 from tests.sshd import free_port
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(params=SYSTEMS)

@@ -59,6 +59,6 @@ def open_sockets() -> int:
     return count
 
 
-async def until(condition: Callable[[], object], what: str, deadline: float = 15.0) -> None:
+async def until(condition: Callable[[], object], what: str, deadline: float = 60.0) -> None:
     """Waits without blocking the loop until ``condition`` holds."""
     await asyncio.to_thread(wait_for, condition, what, deadline)

@@ -1,4 +1,5 @@
-"""Requests without a pause, to be run as a program (in a container's network): ``load.py NAME PORT``, until its input ends.
+"""Requests without a pause, to be run as a program (in a container's network): ``load.py NAME PORT SECONDS``, until its input ends and one
+more. SECONDS: for a connection, and for an answer.
 
 A name is asked for anew each time, of Docker's own resolver, and its addresses are tried in turn, as HTTP clients do. It prints what was
 answered, or why nothing was, by how often, and in which order: one entry for what was answered many times in a row."""
@@ -22,7 +23,7 @@ def addresses(name: str) -> list[str]:
         b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0" + struct.pack(">HH", 1, 1)
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        asked.settimeout(3)
+        asked.settimeout(15)
         asked.sendto(os.urandom(2) + struct.pack(">HHHHH", 0x100, 1, 0, 0, 0) + question, RESOLVER)
         answer = asked.recv(1024)
     at, found = 12 + len(question), []
@@ -38,7 +39,7 @@ def addresses(name: str) -> list[str]:
     return found
 
 
-def one(name: str, port: int) -> str:
+def one(name: str, port: int, seconds: float) -> str:
     try:
         places = addresses(name)
     except OSError as error:
@@ -48,7 +49,7 @@ def one(name: str, port: int) -> str:
     why = ""
     for place in places:
         try:
-            made = socket.create_connection((place, port), 2)
+            made = socket.create_connection((place, port), seconds)
         except OSError as error:
             why = f"refused: {error}"
             continue  # nothing was sent: the next address is as good
@@ -68,8 +69,10 @@ def one(name: str, port: int) -> str:
 
 
 def answers() -> Iterator[str]:
+    name, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     while not select.select([sys.stdin], [], [], 0)[0]:
-        yield one(sys.argv[1], int(sys.argv[2]))
+        yield one(name, port, seconds)
+    yield one(name, port, seconds)
 
 
 if __name__ == "__main__":

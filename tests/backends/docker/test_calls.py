@@ -1,6 +1,7 @@
 """A call ends at its deadline, when it is cancelled, and when the engine goes away; nothing of it stays."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ async def test_a_cancelled_call_frees_its_thread(docker_engine: DockerEngine, op
         task.cancel()
     for ended in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(ended, asyncio.CancelledError)
-    assert await engine.call("ping", ping, deadline=10)
+    assert await engine.call("ping", ping, deadline=60)
 
 
 async def test_a_call_that_is_ended_does_not_disturb_one_that_got_its_connection(
@@ -66,7 +67,7 @@ async def test_a_call_that_is_ended_does_not_disturb_one_that_got_its_connection
     def asks_twice(client: docker.APIClient) -> None:
         client.ping()
         asked.set()
-        assert taken_over.wait(20)
+        assert taken_over.wait(60)
         client.wait(runs)
 
     ended = asyncio.create_task(engine.call("ask twice", asks_twice, deadline=600))
@@ -79,7 +80,7 @@ async def test_a_call_that_is_ended_does_not_disturb_one_that_got_its_connection
     ended.cancel()
     await asyncio.wait({ended})
     docker_engine.client.kill(runs)
-    assert (await asyncio.wait_for(other, 20))["StatusCode"] == 137
+    assert (await asyncio.wait_for(other, 60))["StatusCode"] == 137
 
 
 async def test_calls_that_are_given_up_do_not_disturb_the_others(
@@ -94,7 +95,7 @@ async def test_calls_that_are_given_up_do_not_disturb_the_others(
 
     async def asked() -> None:
         for _ in range(100):
-            assert await engine.call("ping", ping, deadline=10)
+            assert await engine.call("ping", ping, deadline=60)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
@@ -111,12 +112,14 @@ async def test_an_engine_that_stands_still_is_given_up_at_the_deadline(
         there.freeze()
         with pytest.raises(CommandTimedOut) as late:
             await engine.call("list its containers", lambda client: client.containers(), deadline=0.3)
-        assert str(late.value).startswith("box-1: list its containers: no answer within 0.3 s. What the engine did")
+        # Not begun, where the machine is so busy that the call's thread has not got its turn.
+        said = r"box-1: list its containers: (no answer within 0\.3 s\. What the engine did|not begun within 0\.3 s)"
+        assert re.match(said, str(late.value)), late.value
         with pytest.raises(Unreachable) as silent:
             await opened(host, fleet, deadline=6)
         assert "its Docker engine" in str(silent.value)
         there.thaw()
-        assert await engine.call("ping", ping, deadline=10)
+        assert await engine.call("ping", ping, deadline=60)
         await engine.close()
     assert not threads()
 
@@ -140,9 +143,9 @@ async def test_an_engine_that_is_gone_is_unreachable_and_comes_back(
                 await engine.call("wait", lambda client: client.wait(container), deadline=30)
         assert "the connection to the engine was lost" in str(lost.value)
         with pytest.raises(Unreachable):
-            await engine.call("ping", ping, deadline=10)
+            await engine.call("ping", ping, deadline=60)
         there.start()
-        assert await engine.call("ping", ping, deadline=10)
+        assert await engine.call("ping", ping, deadline=60)
 
 
 async def test_what_an_engine_refuses_keeps_its_status_and_words(
@@ -150,11 +153,11 @@ async def test_what_an_engine_refuses_keeps_its_status_and_words(
 ) -> None:
     engine = await opened(docker_engine.as_host())
     with pytest.raises(EngineRefused) as conflict:
-        await engine.call("remove it", lambda client: client.remove_container(runs), deadline=10)
+        await engine.call("remove it", lambda client: client.remove_container(runs), deadline=60)
     assert conflict.value.status == 409
     assert "You cannot remove a running container" in conflict.value.explanation
     with pytest.raises(ZeroDivisionError):  # a fault of this program is not one of the engine
-        await engine.call("divide", lambda client: 1 // 0, deadline=10)
+        await engine.call("divide", lambda client: 1 // 0, deadline=60)
 
 
 async def test_a_closed_engine_leaves_nothing_behind(docker_engine: DockerEngine, opened: Open, runs: str) -> None:
@@ -275,7 +278,7 @@ async def test_an_engine_that_is_being_stopped_is_lost_and_has_refused_nothing(
     errors: list[BackendError] = []
     for number in range(100_000):
         try:
-            await engine.call("write", partial(made, f"v{number}"), deadline=10)
+            await engine.call("write", partial(made, f"v{number}"), deadline=60)
         except BackendError as error:
             errors.append(error)
             if "there is no socket" in str(error) or "no engine listens" in str(error):

@@ -24,7 +24,7 @@ def reading() -> set[str]:
     return {name for name in threads() if "read the log" in name}
 
 
-async def following(items: AsyncGenerator[T, None], deadline: float = 30.0) -> T:
+async def following(items: AsyncGenerator[T, None], deadline: float = 60.0) -> T:
     async with asyncio.timeout(deadline):
         return await anext(items)
 

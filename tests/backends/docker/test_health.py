@@ -1,11 +1,15 @@
 """What counts as well: the engine's own check, what the service answers, a command; and without any, that it runs on."""
 
 import asyncio
+import re
+import time
 
 import pytest
 
+from quarterdeck.backends.errors import Unreachable
 from quarterdeck.config.container import Healthcheck, PublishedPort
 from quarterdeck.config.model import CommandCheck, Health, HttpCheck, TcpCheck
+from tests.backends.docker.conftest import until
 from tests.boxes import Box, connect
 from tests.contract.place import become_healthy
 from tests.sshd import free_port
@@ -35,7 +39,7 @@ async def test_without_an_address_the_published_port_is_asked_and_from_here_as_w
     release = await box.staged("1", spec=box.spec(ports=(PublishedPort(8080, str(port), "127.0.0.1"),)))
     await box.live(release, "1.1")
     outcome = await box.connection.check_health(Health(http=HttpCheck(8080, "/health"), made_from="bastion"), release)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not outcome.healthy:
             outcome = await box.connection.check_health(
                 Health(http=HttpCheck(8080, "/health"), made_from="bastion"), release
@@ -63,16 +67,16 @@ async def test_the_engines_own_check_comes_first(box: Box) -> None:
     release = await box.staged("1", spec=box.spec(healthcheck=check))
     await box.live(release, "1.1")
 
-    async def until(words: str) -> None:
-        async with asyncio.timeout(20):
+    async def until_it_says(words: str) -> None:
+        async with asyncio.timeout(60):
             outcome = await box.connection.check_health(Health(), release)
             while words not in outcome.detail:
                 outcome = await box.connection.check_health(Health(), release)
 
-    await until("the engine's own check fails")
+    await until_it_says("the engine's own check fails")
     assert "looking" in (await box.connection.check_health(Health(), release)).detail
     box.engine.client.exec_start(box.engine.client.exec_create(box.name, ["touch", "/tmp/well"])["Id"])
-    await until("the engine's own check passes")
+    await until_it_says("the engine's own check passes")
 
 
 async def test_a_check_that_has_not_been_made_yet_is_not_passed(box: Box) -> None:
@@ -89,31 +93,73 @@ async def test_a_command_is_run_in_the_container(box: Box) -> None:
     for run, healthy, words in (
         ('test "$QD_VERSION" = 1', True, "ended with 0"),
         ("echo sick >&2; exit 3", False, "ended with 3: sick"),
-        ("sleep 60", False, "did not end within 1 s"),
     ):
-        outcome = await box.connection.check_health(Health(command=CommandCheck(run), timeout=1.0), release)
+        outcome = await box.connection.check_health(Health(command=CommandCheck(run), timeout=30.0), release)
         assert (outcome.healthy, words in outcome.detail) == (healthy, True), outcome.detail
 
 
-async def test_without_a_check_it_must_run_for_a_while(box: Box) -> None:
+async def test_a_command_that_does_not_end_in_time_is_a_service_that_is_not_well(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it does not heed SIGTERM, or where what it has begun outlives it: the engine waits for that then."""
+    monkeypatch.setattr("quarterdeck.backends.hosts.docker.executing.GRACE", 1)
     release = await box.staged("1")
     await box.live(release, "1.1")
+
+    async def check(run: str) -> None:
+        outcome = await box.connection.check_health(Health(command=CommandCheck(run), timeout=1.0), release)
+        assert (outcome.healthy, outcome.detail) == (False, f"the command {run!r} did not end within 1 s")
+
+    async with asyncio.TaskGroup() as group:
+        for run in ("sleep 60", "trap '' TERM; sleep 60; sleep 60"):
+            group.create_task(check(run))
+
+
+async def test_an_engine_that_stands_still_while_a_command_runs_is_no_service_that_is_not_well(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quarterdeck.backends.hosts.docker.health.ENDING", -27.0)  # nobody waits for its end
+    release = await box.staged("1")
+    await box.live(release, "1.1")
+    health = Health(command=CommandCheck("touch /tmp/begun; sleep 60"), timeout=30.0)
+    checking = asyncio.create_task(box.connection.check_health(health, release))
+    await until(lambda: checking.done() or "begun" in str(box.engine.client.top(box.name)), "the command runs", 60.0)
+    box.engine.freeze()
+    try:
+        with pytest.raises(Unreachable, match="no answer within 3 s"):
+            await checking
+    finally:
+        box.engine.thaw()
+
+
+async def test_without_a_check_it_must_run_for_a_while(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    must_run = "quarterdeck.backends.hosts.docker.health.RUNS_FOR"
+    release = await box.staged("1")
+    await box.live(release, "1.1")
+    monkeypatch.setattr(must_run, 600.0)
     outcome = await box.connection.check_health(Health(), release)
     assert (outcome.healthy, "has run for" in outcome.detail) == (False, True)
-    async with asyncio.timeout(10):
+    monkeypatch.setattr(must_run, 2.0)
+    async with asyncio.timeout(60):
         while not outcome.healthy:
             await asyncio.sleep(0.1)
             outcome = await box.connection.check_health(Health(), release)
     later = await connect(box.engine)  # who comes later does not wait once more: the engine knows how long it has run
     assert (await later.check_health(Health(), release)).healthy
     await later.close()
+    monkeypatch.setattr(must_run, 600.0)
+    began = time.monotonic()
     box.engine.client.restart(box.name, timeout=1)
-    assert not (await box.connection.check_health(Health(), release)).healthy  # from the beginning
+    outcome = await box.connection.check_health(Health(), release)
+    ran = re.search(r"has run for ([0-9.]+) s", outcome.detail)
+    assert ran is not None
+    assert float(ran[1]) < time.monotonic() - began + 0.5, "from the beginning"
 
 
 async def test_one_that_ended_or_is_paused_is_not_well(box: Box) -> None:
     release = await box.staged("1")
     await box.live(release, "1.1")
+    await become_healthy(box.connection, release)
     assert (await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)).healthy
     box.engine.client.pause(box.name)
     assert "paused" in (await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)).detail

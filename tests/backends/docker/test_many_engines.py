@@ -14,6 +14,7 @@ import pytest
 
 from quarterdeck.backends.errors import Unreachable
 from quarterdeck.backends.hosts.docker import backend as docker_backend
+from quarterdeck.backends.hosts.docker import engine as docker_engine
 from quarterdeck.backends.hosts.docker.backend import DockerBackend
 from quarterdeck.backends.hosts.docker.engine import Engine
 from quarterdeck.backends.hosts.ssh import backend as ssh_backend
@@ -93,7 +94,15 @@ async def test_so_many_connect_at_once_and_all_are_reached(tmp_path: Path, monke
     """Seen to fail (20 of them at once) without the place that connecting takes."""
     backend = places(monkeypatch, 4, BOUND)
     path = tmp_path / "engine.sock"
-    async with engines_at(path, lambda: asyncio.sleep(0.1)) as asked, asyncio.timeout(BOUND):
+    four = asyncio.Event()
+
+    async def together() -> None:
+        if asked.now == 4:
+            four.set()
+        await four.wait()
+        await asyncio.sleep(0.1)  # for one more, were there a place for it
+
+    async with engines_at(path, together) as asked, asyncio.timeout(BOUND):
         opened = await asyncio.gather(*(backend.open_engine(one, deadline=30.0) for one in many(path, 20)))
         assert asked.most == 4
         await close(opened)
@@ -118,6 +127,7 @@ async def test_engines_that_never_answer_hold_up_nobody(tmp_path: Path, monkeypa
 
 async def test_the_time_in_line_is_no_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last one waits longer than its whole deadline before it is asked for the first time; its own time holds all the same."""
+    monkeypatch.setattr(docker_engine, "_ANSWER", BOUND)
     backend, loop = places(monkeypatch, 1, BOUND), asyncio.get_running_loop()
     path, silent = tmp_path / "engine.sock", tmp_path / "silent.sock"
     never = asyncio.Event()
@@ -143,7 +153,7 @@ async def test_the_time_in_line_at_one_server_is_no_engines_either(
     connect = asyncssh.connect
 
     async def slowly(*words: Any, **named: Any) -> asyncssh.SSHClientConnection:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.6)
         return await connect(*words, **named)
 
     monkeypatch.setattr(asyncssh, "connect", slowly)
@@ -154,8 +164,8 @@ async def test_the_time_in_line_at_one_server_is_no_engines_either(
     hosts = [Host(f"box-{number}", docker=f"ssh://{sshd_fleet[0].name}{path}") for number in range(14)]
     async with engines_at(path, lambda: asyncio.sleep(0)), asyncio.timeout(2 * BOUND):
         begun = loop.time()
-        opened = await asyncio.gather(*(backend.open_engine(one, deadline=5.0) for one in hosts))
-        assert loop.time() - begun > 5.5
+        opened = await asyncio.gather(*(backend.open_engine(one, deadline=8.0) for one in hosts))
+        assert loop.time() - begun > 8.3
         await close(opened)
 
 
@@ -164,9 +174,9 @@ async def test_managers_of_swarms_are_engines_too(tmp_path: Path, monkeypatch: p
     docker = places(monkeypatch, 2, BOUND)
     backend = SwarmBackend(lambda: docker)
     path = tmp_path / "engine.sock"
-    async with engines_at(path, lambda: asyncio.sleep(0.4)) as asked, asyncio.timeout(2 * BOUND):
+    async with engines_at(path, lambda: asyncio.sleep(0.6)) as asked, asyncio.timeout(2 * BOUND):
         swarms = [Host(f"sw-{number}", swarm=(f"unix://{path}",)) for number in range(16)]
-        opened = await asyncio.gather(*(backend.open_managers(one, deadline=2.5) for one in swarms))
+        opened = await asyncio.gather(*(backend.open_managers(one, deadline=4.5) for one in swarms))
         assert asked.most == 2
         for managers in opened:
             await managers.close()

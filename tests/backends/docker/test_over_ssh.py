@@ -30,7 +30,7 @@ async def test_a_release_is_put_there_and_taken_back(box: Box, sshd_fleet: SshdF
         facts = await box.connection.facts(box.target, "", first)
         assert (facts.current, facts.drift) == (first.id, ())
         assert (facts.free_bytes or 0) > 0
-        said = await box.connection.execute("echo from the host; exit 3", deadline=10.0)
+        said = await box.connection.execute("echo from the host; exit 3", deadline=60.0)
         assert (said.exit_status, said.output) == (3, "from the host\n")
         with pytest.raises(BackendError, match="no shell"):
             await direct.execute("true", deadline=5.0)

@@ -65,6 +65,7 @@ def ranged(box: Box, published: range, **more: Any) -> ContainerSpec:
 def listening(port: int) -> socket.socket:
     """Somebody else has it."""
     other = socket.socket()
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have just ended are in nobody's way
     other.bind(("127.0.0.1", port))
     other.listen()
     return other

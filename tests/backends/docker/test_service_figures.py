@@ -26,7 +26,7 @@ async def test_a_container_that_the_engine_restarts_says_so(box: Box) -> None:
     assert (first.restarts, first.oom_kills) == (0, 0)
     client = box.engine.client
     client.exec_start(client.exec_create(box.inspect(box.name)["Id"], ["touch", "/tmp/go"])["Id"])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         found = first
         while not (found.restarts and found.memory):
             found = await box.connection.service_figures(release)

@@ -27,9 +27,9 @@ class Answers(dict[str, int]):
 
 
 @contextmanager
-def load(where: list[str], name: str, port: int) -> Iterator[Answers]:
-    """The answers, once it has ended."""
-    command = [*where, sys.executable, str(Path(__file__).with_name("load.py")), name, str(port)]
+def load(where: list[str], name: str, port: int, *, seconds: float = 10.0) -> Iterator[Answers]:
+    """The answers, once it has ended; the last one was asked for after it. ``seconds``: for each."""
+    command = [*where, sys.executable, str(Path(__file__).with_name("load.py")), name, str(port), str(seconds)]
     counted = Answers()
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -37,7 +37,7 @@ def load(where: list[str], name: str, port: int) -> Iterator[Answers]:
     try:
         yield counted
     finally:
-        output, _ = process.communicate("", timeout=20)
+        output, _ = process.communicate("", timeout=60)
         found, counted.order = json.loads(output)
         counted.update(found)
 
@@ -74,7 +74,7 @@ async def test_through_a_published_port_only_the_time_between_is_noticed(box: Bo
     first, second = await box.staged("1", spec=spec), await box.staged("2", spec=spec)
     await box.live(first, "1.1")
     await become_healthy(box.connection, first)
-    with load([], "127.0.0.1", port) as counted:
+    with load([], "127.0.0.1", port, seconds=2.0) as counted:
         outcome = await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")
         assert not outcome.beside
         await become_healthy(box.connection, second)

@@ -2,12 +2,15 @@
 than the question."""
 
 import asyncio
+import contextlib
+import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import msgspec
 import pytest
 
@@ -18,6 +21,7 @@ from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
 from tests.backends.docker.conftest import until
 from tests.boxes import Registry
+from tests.contract.place import become_healthy
 from tests.engine import DockerEngine
 from tests.engine_field import ANSWERS, connect, push, put_everything, release_for, write_fleet
 
@@ -60,7 +64,8 @@ async def several(docker_engine: DockerEngine, docker_images: Registry, tmp_path
     await worker.close()
     docker_engine.remove_containers()
     for volume in docker_engine.client.volumes(filters={"label": ["dev.quarterdeck.state"]})["Volumes"] or []:
-        docker_engine.client.remove_volume(volume["Name"])
+        with contextlib.suppress(docker.errors.NotFound):  # an old one, whose removal was still under way
+            docker_engine.client.remove_volume(volume["Name"])
 
 
 @pytest.fixture
@@ -126,10 +131,12 @@ async def test_many_who_ask_together_cost_one_list_of_each_kind(several: Several
 
 
 async def test_a_health_check_asks_the_engine_only_where_the_look_before_has_not(
-    several: Several, observer: WatchedEngine
+    several: Several, observer: WatchedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("quarterdeck.backends.hosts.docker.watching._FRESH", 60.0)
     release = several.releases[several.targets[0].name]
     assert release.health is not None
+    await become_healthy(several.worker, release)
     await several.facts(observer, several.targets[:1])
     before = observer.executions
     assert (await observer.check_health(release.health, release)).healthy
@@ -194,7 +201,8 @@ async def test_a_look_that_fails_is_told_to_all_who_wait_for_it(several: Several
         found = await asyncio.gather(*asked, return_exceptions=True)
     finally:
         several.engine.thaw()
-    assert all("no answer within 0.5 s" in str(one) and str(one).startswith("box-1: ") for one in found), found
+    # Not begun, where the machine is so busy that the call's thread has not got its turn.
+    assert all(re.match(r"box-1: .*(no answer|not begun) within 0\.5 s", str(one)) for one in found), found
     assert all(one.running for one in await several.facts(observer)), "and the next one is made"
 
 

@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 
 async def version(engine: Engine) -> str:
-    told: str = (await engine.call("ask its version", lambda client: client.version(), deadline=10))["Version"]
+    told: str = (await engine.call("ask its version", lambda client: client.version(), deadline=60))["Version"]
     return told
 
 
@@ -63,11 +63,11 @@ async def test_an_engine_is_asked_at_its_socket(docker_engine: DockerEngine, ope
     assert engine.engine_version == docker_engine.client.version()["Version"]
     assert (engine.address, engine.ssh) == ("127.0.0.1", None)
     container = docker_engine.run("app:1", "one")
-    seen = await engine.call("look", lambda client: client.inspect_container("one"), deadline=10)
+    seen = await engine.call("look", lambda client: client.inspect_container("one"), deadline=60)
     assert seen["Id"] == container
     assert engine.calls == 2
     with pytest.raises(EngineRefused) as refused:
-        await engine.call("look at it", lambda client: client.inspect_container("two"), deadline=10)
+        await engine.call("look at it", lambda client: client.inspect_container("two"), deadline=60)
     assert refused.value.status == 404
     assert str(refused.value) == "box-1: look at it: No such container: two"
 
@@ -166,7 +166,7 @@ async def test_the_newest_version_that_both_know_is_spoken(
     with answering(tmp_path / "it.sock", told) as host:
         engine = await opened(host)
         assert engine.api_version == spoken
-        assert await engine.call("look", version_of, deadline=10) == spoken
+        assert await engine.call("look", version_of, deadline=60) == spoken
 
 
 def version_of(client: docker.APIClient) -> str:
@@ -351,15 +351,15 @@ async def test_connections_are_made_by_the_machine_of_the_engine(
     fleet = start_sshd_fleet(1)
     for engine in (await opened(docker_engine.as_host()), await opened(over_ssh(fleet, docker_engine), fleet)):
         await until(lambda: _accepts(address), "the container listens")
-        reader, writer = await engine.open_tcp(address, 8080, deadline=10)
+        reader, writer = await engine.open_tcp(address, 8080, deadline=60)
         writer.write(b"GET /version HTTP/1.0\r\n\r\n")
         assert (await reader.read()).endswith(b"\r\n\r\n7\n")
         writer.close()
         with pytest.raises(ConnectionRefusedError):
-            await engine.open_tcp(address, 8081, deadline=10)
+            await engine.open_tcp(address, 8081, deadline=60)
     fleet[0].restart(options=["PermitOpen none"])
     with pytest.raises(NotPermitted) as refused:
-        await (await opened(over_ssh(fleet, docker_engine), fleet)).open_tcp(address, 8080, deadline=10)
+        await (await opened(over_ssh(fleet, docker_engine), fleet)).open_tcp(address, 8080, deadline=60)
     assert "AllowTcpForwarding yes" in refused.value.advice
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
 from quarterdeck.backends.errors import BackendError, CommandFailed
-from quarterdeck.backends.hosts.docker import switching
+from quarterdeck.backends.hosts.docker import making
+from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.config.container import Mount, PublishedPort, Volume
 from quarterdeck.config.model import Health, TcpCheck
 from tests.backends.docker.dying import Death
@@ -48,18 +50,23 @@ async def test_one_that_never_gets_well_is_taken_back_and_the_old_one_never_stop
 async def test_one_that_dies_before_the_old_one_is_retired_does_not_take_its_place_alone(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(switching, "_LED_BY_NOW", 5.0)  # time for the kill
     first, second = await box.staged("1"), await box.staged("2")
     await box.live(first, "1.1")
     outcome = await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")
     assert outcome.beside
-    retiring = asyncio.create_task(box.connection.retire(second, box.fence(), "1.3"))
-    async with asyncio.timeout(10):
-        while not any(name == box.name for name in _names_of(box, second.id)):  # noqa: ASYNC110 # the engine gives no event here
-            await asyncio.sleep(0.01)
-    box.engine.client.kill(box.name)
+    set_restart_policy = making.set_restart_policy
+
+    async def dies_then(gate: Gate, container: str, policy: Any) -> None:
+        """It has the name by now, and the old one runs."""
+        await set_restart_policy(gate, container, policy)
+        assert box.name in _names_of(box, second.id)
+        box.engine.client.kill(box.name)
+        box.engine.client.wait(box.name)
+
+    monkeypatch.setattr(making, "set_restart_policy", dies_then)
     with pytest.raises(CommandFailed, match="ended with status 137") as caught:
-        await retiring
+        await box.connection.retire(second, box.fence(), "1.3")
+    monkeypatch.undo()
     assert first.id in caught.value.left
     assert box.running == [first.id]  # it still has the service's name in the network
     await box.live(first, "2.1", epoch=2)

@@ -10,7 +10,7 @@ from tests.backends.flags.kinds import ByCommand
 from tests.playground.by_hand import alive
 from tests.sshd import wait_for
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_the_number_comes_as_an_argument_and_in_a_variable(tmp_path: Path) -> None:

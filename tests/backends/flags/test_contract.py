@@ -8,7 +8,7 @@ from quarterdeck.backends.errors import BackendError
 from quarterdeck.backends.flags.contract import FlagState
 from tests.backends.flags.kinds import Kind
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 
 
 async def test_it_goes_up_and_down_and_is_read_back(kind: Kind) -> None:

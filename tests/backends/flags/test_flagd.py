@@ -21,7 +21,7 @@ from tests.backends.flags.kinds import DEFINITIONS, FlagdHere, FlagdThere
 from tests.requirements_here import need
 from tests.sshd import SshdFleet
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

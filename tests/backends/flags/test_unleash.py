@@ -11,7 +11,7 @@ from tests.backends.flags.kinds import OnUnleash
 from tests.backends.flags.unleash_server import TOKEN, strategy, unleash_server
 from tests.sshd import free_port
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

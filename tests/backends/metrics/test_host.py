@@ -27,7 +27,7 @@ async def read(host: str, release: Release) -> ServiceFigures:
 )
 async def test_the_value_is_the_worst_hosts(figure: str, value: float, values: tuple[float, ...]) -> None:
     source = HostSource(HostMetric(HostFigure(figure)), read)
-    [found] = await source.measure([subject("v2", hosts=("web-1", "web-2"))], deadline=5)
+    [found] = await source.measure([subject("v2", hosts=("web-1", "web-2"))], deadline=30)
     assert (found.value, found.values, found.well, found.beginning) == (value, values, None, False)
 
 
@@ -35,7 +35,7 @@ async def test_the_value_is_the_worst_hosts(figure: str, value: float, values: t
 async def test_what_a_host_does_not_tell_is_an_error_in_words(figure: HostFigure) -> None:
     source = HostSource(HostMetric(figure), read)
     with pytest.raises(SourceFailed, match=r"the host does not tell (how|what) .*Look whether the service runs there"):
-        await source.measure([Subject(subject("v2").release, ("web-1", "web-3"))], deadline=5)
+        await source.measure([Subject(subject("v2").release, ("web-1", "web-3"))], deadline=30)
 
 
 async def test_the_processor_is_that_of_the_time_since_the_last_measurement() -> None:
@@ -46,9 +46,9 @@ async def test_the_processor_is_that_of_the_time_since_the_last_measurement() ->
 
     source = HostSource(HostMetric(HostFigure.CPU_PERCENT), running, lambda: now[0])
     asked = Subject(subject("v2").release, ("web-1", "web-2"))
-    [begun] = await source.measure([asked], deadline=5)
+    [begun] = await source.measure([asked], deadline=30)
     assert (begun.beginning, begun.value) == (True, None)
     used |= {"web-1": 15.0, "web-2": 1.0}  # the second one was started anew
     now[0] = 110.0
-    [found] = await source.measure([Subject(asked.release, asked.hosts, marks=begun.marks)], deadline=5)
+    [found] = await source.measure([Subject(asked.release, asked.hosts, marks=begun.marks)], deadline=30)
     assert (found.beginning, found.value, found.values) == (False, 50.0, (50.0, 10.0))

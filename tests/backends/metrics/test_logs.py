@@ -153,7 +153,7 @@ async def test_a_release_that_runs_nowhere_and_a_lost_host_are_errors_of_the_sou
 
     source = LogsSource(LogsMetric(), lost)
     with pytest.raises(SourceFailed, match=r"v2-.* runs on no host"):
-        await source.measure([subject("v2")], deadline=5)
+        await source.measure([subject("v2")], deadline=30)
     with pytest.raises(SourceFailed, match=r"no route.*Look whether it is up") as found:
-        await source.measure([subject("v2", hosts=("web-1",))], deadline=5)
+        await source.measure([subject("v2", hosts=("web-1",))], deadline=30)
     assert found.value.host == "logs of web-1"

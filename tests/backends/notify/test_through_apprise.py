@@ -14,7 +14,7 @@ from quarterdeck.backends.errors import NotTold
 from quarterdeck.backends.notify.contract import Delivery, Message, Notifier
 from quarterdeck.backends.notify.sending import GRACE
 from quarterdeck.backends.notify.through_apprise import ThroughApprise, parts_of, service_of
-from tests.sshd import processes_and_parents, wait_for
+from tests.sshd import free_port, processes_and_parents, wait_for
 from tests.told import Told, service
 
 TOKEN = "T0K3N-canary"
@@ -31,7 +31,7 @@ def delivery(url: str, title: str = "one", body: str = "it <b>runs</b> :smile: \
     return Delivery("notify 1", url, Message(title, body, "failure"))
 
 
-async def tell(*deliveries: Delivery, deadline: float = 20.0) -> list[str]:
+async def tell(*deliveries: Delivery, deadline: float = 60.0) -> list[str]:
     """What was said of each; empty: it was taken."""
     found = await NOTIFIER.tell(deliveries, deadline=deadline)
     assert len(found) == len(deliveries)
@@ -62,9 +62,8 @@ async def test_a_service_that_refuses_is_told_of_and_the_others_are_served(told:
     assert other.titles() == ["one"]
 
 
-async def test_what_is_not_there_and_what_is_no_url_of_apprise(told: Told) -> None:
-    with service() as gone:
-        url = gone.url(f"/{TOKEN}")
+async def test_what_is_not_there_and_what_is_no_url_of_apprise() -> None:
+    url = Told(free_port()).url(f"/{TOKEN}")
     lost, unknown, raw = await tell(delivery(url), delivery(f"nosuch://{TOKEN}/x"), delivery(TOKEN))
     assert "onnection" in lost
     assert "makes nothing of its URL" in unknown
@@ -73,12 +72,16 @@ async def test_what_is_not_there_and_what_is_no_url_of_apprise(told: Told) -> No
 
 async def test_a_service_that_never_answers_ends_at_the_deadline_with_its_process(told: Told) -> None:
     told.silent.set()
-    with service() as other:
-        silent, taken = await tell(delivery(told.url(f"/{TOKEN}?rto=60")), delivery(other.url()), deadline=8)
-    assert "no answer within 8 s: it may have arrived or not" in silent
+    url = told.url(f"/{TOKEN}?rto=60")
+    for deadline in (8, 60):  # the second one on a machine that is too busy to begin within the first
+        with service() as other:
+            silent, taken = await tell(delivery(url), delivery(other.url()), deadline=deadline)
+        assert not senders()
+        if taken == "":
+            break
+    assert f"no answer within {deadline} s: it may have arrived or not" in silent
     assert taken == "", "one that answers is not held up by it"
-    assert told.titles() == ["one"]
-    assert not senders()
+    assert set(told.titles()) == {"one"}
 
 
 async def test_whoever_waits_may_leave_and_nothing_stays_behind(told: Told) -> None:
@@ -115,7 +118,7 @@ def test_a_sender_whom_nobody_waits_for_ends_by_itself(told: Told) -> None:
     place = f'{{"url": "{told.url("/x?rto=60")}", "messages": [{message}]}}'
     process.stdin.write(f'{{"deadline": {0.5 - GRACE + 1}, "places": [{place}]}}'.encode())
     process.stdin.close()
-    wait_for(lambda: process.poll() is not None, "the sender has ended", 10)
+    wait_for(lambda: process.poll() is not None, "the sender has ended", 60)
     assert process.returncode < 0
 
 

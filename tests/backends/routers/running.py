@@ -105,7 +105,7 @@ class Running(ABC):
 
     async def start(self) -> None:
         self._begin()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await self.answering():
                 assert self.process is not None
                 assert self.process.poll() is None, (self.directory / "log").read_text()
@@ -122,7 +122,7 @@ class Running(ABC):
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
             group = self.process.pid
             # A worker that is not gone yet still takes connections.
             wait_for(lambda: not alive_in(group), f"every process of {self.kind} is gone")

@@ -104,7 +104,7 @@ class Client:
         request = f"GET {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n".encode()
         used = self._streams is not None
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 if self._streams is None:
                     self._streams = await asyncio.open_connection("127.0.0.1", self._port)
                 reader, writer = self._streams
@@ -163,7 +163,7 @@ async def load(
             over.set()
 
 
-async def until(condition: Callable[[], object], what: str, deadline: float = 15.0) -> None:
+async def until(condition: Callable[[], object], what: str, deadline: float = 60.0) -> None:
     """Waits for it. Raises ``TimeoutError``."""
 
     async def holds() -> object:
@@ -172,7 +172,7 @@ async def until(condition: Callable[[], object], what: str, deadline: float = 15
     await eventually(holds, what, deadline)
 
 
-async def eventually(asking: Callable[[], Awaitable[object]], what: str, deadline: float = 15.0) -> None:
+async def eventually(asking: Callable[[], Awaitable[object]], what: str, deadline: float = 60.0) -> None:
     """Asks until the answer is yes. Raises ``TimeoutError``."""
     end = asyncio.get_running_loop().time() + deadline
     while not await asking():

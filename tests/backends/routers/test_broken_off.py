@@ -43,14 +43,14 @@ async def breaking_off(times: int) -> AsyncIterator[tuple[str, list[bytes]]]:
 async def test_a_look_is_made_once_more() -> None:
     reach = LocalReach("edge")
     async with breaking_off(1) as (place, asked):
-        assert await Runtime(reach, place).ask("show stat", "read", deadline=5) == "as it is\n"
+        assert await Runtime(reach, place).ask("show stat", "read", deadline=30) == "as it is\n"
         assert asked == [b"show stat\n"] * 2
     async with breaking_off(1) as (place, asked):
-        assert await request(reach, place, "/config/", "read", deadline=5) == (200, b"{}")
+        assert await request(reach, place, "/config/", "read", deadline=30) == (200, b"{}")
         assert len(asked) == 2
     async with breaking_off(2) as (place, asked):
         with pytest.raises(BrokenOff, match="broke off in the middle"):
-            await Runtime(reach, place).ask("show stat", "read", deadline=5)
+            await Runtime(reach, place).ask("show stat", "read", deadline=30)
         assert len(asked) == 2
 
 
@@ -58,9 +58,9 @@ async def test_a_change_is_not() -> None:
     reach = LocalReach("edge")
     async with breaking_off(1) as (place, asked):
         with pytest.raises(BrokenOff, match="is not known"):
-            await Runtime(reach, place).change(["set server a/b state drain"], "take b out", deadline=5)
+            await Runtime(reach, place).change(["set server a/b state drain"], "take b out", deadline=30)
         assert len(asked) == 1
     async with breaking_off(1) as (place, asked):
         with pytest.raises(BrokenOff):
-            await request(reach, place, "/id/api", "change", method="PATCH", body=b"{}", deadline=5)
+            await request(reach, place, "/id/api", "change", method="PATCH", body=b"{}", deadline=30)
         assert len(asked) == 1

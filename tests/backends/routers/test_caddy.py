@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -119,8 +120,13 @@ async def test_a_key_that_opens_the_admin_api_and_nothing_else_is_enough(
         assert (await edge.set_share(FULL)).state.share == FULL
         assert set(await answers(caddy.port, 10)) == {"two"}
         assert (await edge.leave(Slot.BLUE)).waiting == 0
-        with pytest.raises(RouterRefused, match=r"edge on host-1: .*opens no connection to 127\.0\.0\.2:\d+ for us"):
-            await edge.enter(Slot.BLUE, "r1", [one.server], deadline=0.5)
+        said = re.compile(r"edge on host-1: .*opens no connection to 127\.0\.0\.2:\d+ for us")
+        for deadline in (0.5, 10.0):  # the second one on a machine that is too busy to ask within the first
+            with pytest.raises(RouterRefused) as refused:
+                await edge.enter(Slot.BLUE, "r1", [one.server], deadline=deadline)
+            if said.match(str(refused.value)):
+                break
+        assert said.match(str(refused.value)), refused.value
         await edge.close()
         fleet[0].authorized_keys.write_text(f"restrict {key}")
         edge = open_router(router, ROUTED, backend, hosts)

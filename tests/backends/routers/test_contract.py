@@ -121,8 +121,11 @@ async def test_what_is_not_well_is_not_let_in(running: Running) -> None:
         await edge.enter(Slot.BLUE, "r1", [one.server])
         ill.ill = True
         dead = Server("127.0.0.1", free_port())
-        with pytest.raises(RouterRefused, match=r"edge on this machine: take .* not healthy") as refused:
-            await edge.enter(Slot.GREEN, "r2", [ill.server, dead], deadline=4)
+        for deadline in (4, 30):  # the second one on a machine that is too busy to have looked within the first
+            with pytest.raises(RouterRefused, match=r"edge on this machine: take .* not healthy") as refused:
+                await edge.enter(Slot.GREEN, "r2", [ill.server, dead], deadline=deadline)
+            if "503" in refused.value.problem and str(dead) in refused.value.problem:
+                break
         assert "503" in refused.value.problem
         assert str(dead) in refused.value.problem
         state = await edge.read()

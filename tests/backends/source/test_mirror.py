@@ -18,7 +18,7 @@ from quarterdeck.config.builds import Repository
 from tests.repository import RealRepository
 from tests.requirements_here import need
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 SECONDS = 20.0
 
 

@@ -185,7 +185,7 @@ async def test_a_server_that_forwards_nothing_is_asked_by_a_tool(start_sshd_flee
     await connection.switch(release, SecretValues(), fence, "1.1")
     assert release.health is not None
     outcome = await connection.check_health(release.health, release)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not outcome.healthy:
             outcome = await connection.check_health(release.health, release)
     assert outcome.detail == f"http 200 from {host.address}:{port}/"

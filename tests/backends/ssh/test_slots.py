@@ -19,7 +19,7 @@ from tests.backends.ssh.releases import IN_SLOTS, QUICK, quick_release
 from tests.backends.ssh.test_scripts import SHELLS, _programs
 from tests.sshd import SshdFleet, wait_for
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 
 StartFleet = Callable[..., SshdFleet]
 NO_SECRETS = SecretValues()

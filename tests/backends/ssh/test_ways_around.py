@@ -84,14 +84,16 @@ async def test_a_host_behind_a_proxy_command(sshd_fleet: SshdFleet, tmp_path: Pa
     await connection.close()
 
 
-@pytest.mark.parametrize(("command", "deadline"), [("false", 10.0), ("/no/such/program", 10.0), ("sleep 617", 1.0)])
+@pytest.mark.parametrize(("command", "deadline"), [("false", 10.0), ("/no/such/program", 10.0), ("sleep OURS", 1.0)])
 async def test_a_proxy_command_that_does_not_connect(
     sshd_fleet: SshdFleet, tmp_path: Path, command: str, deadline: float
 ) -> None:
+    ours = str(61_000_000 + os.getpid())  # seconds that nobody else here sleeps for
+    command = command.replace("OURS", ours)
     config = configuration(tmp_path / "config", sshd_fleet, f"Host behind\n  HostName x\n  ProxyCommand {command}\n")
     with pytest.raises(Unreachable, match="web: connect"):
         await SshBackend([config]).connect(Host("web", "behind"), deadline=deadline)
-    wait_for(lambda: not _running("sleep", "617"), "the command has ended with the attempt", 5)
+    wait_for(lambda: not _running("sleep", ours), "the command has ended with the attempt")
 
 
 def _running(*words: str) -> bool:

@@ -42,7 +42,7 @@ class Canary:
             while not isinstance(ended := step(course, at), Ended):
                 sides = [NEW, OLD] if metric.compare is not None else [NEW]
                 asked = [msgspec.structs.replace(one, marks=marks.get(one.release.id, {})) for one in sides]
-                found = await source.measure(asked, deadline=10)
+                found = await source.measure(asked, deadline=60)
                 marks |= {one.release.id: side.marks for one, side in zip(asked, found, strict=True)}
                 sample = Sample(metric.name, at, found[0], found[1] if len(found) > 1 else None)
                 course = taken(course, [from_stored(msgspec.json.decode(msgspec.json.encode(to_stored(sample))))])
