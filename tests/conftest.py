@@ -36,8 +36,8 @@ sys.dont_write_bytecode = False
 # Modules and tests are made by the ten thousand, and stay: a quarter of collecting the tests went into looking for garbage among them.
 gc.set_threshold(20_000, 20, 20)
 
-# How long an example takes depends on what else this machine does.
-settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes depends on what else this machine does. The examples are always the same: `make fuzz` looks for others.
+settings.register_profile("here", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("here")
 
 StartFleet = Callable[..., SshdFleet]
@@ -149,6 +149,13 @@ def pytest_collection_finish() -> None:
     """What has been made until now stays until the end: nobody looks through it for garbage again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def patient_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process, and those that it forks, wait longer for the journal's lock than an operator does: on a machine that is busy with
+    other tests those who race with them may keep it for some seconds."""
+    monkeypatch.setattr("quarterdeck.history.engine.BUSY_SECONDS", 30.0)
 
 
 @pytest.fixture(scope="session")
@@ -282,7 +289,10 @@ def stocked(the_docker_engine: DockerEngine, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def docks(
-    tmp_path: Path, two_docker_engines: tuple[DockerEngine, DockerEngine], stocked: RealRegistry
+    tmp_path: Path,
+    two_docker_engines: tuple[DockerEngine, DockerEngine],
+    stocked: RealRegistry,
+    patient_journal: None,
 ) -> Iterator[DockerField]:
     """Two engines on which nothing runs yet, a fleet file and a journal of the test's own."""
     with docker_field_in(tmp_path, two_docker_engines, stocked) as made:

@@ -1,7 +1,6 @@
 """What a host tells by itself: the targets concerned are looked at at once, also while a round of looks is under way or hangs."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -24,16 +23,18 @@ class Changes:
         self._host = host
         self._look = look
         self._look_at_all = look_at_all
-        self._told = asyncio.Event()  # it has begun, or never will
+        self._told = asyncio.Event()  # it has begun, or never will, or is not waited for any longer
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
         self._hearing = asyncio.create_task(self._hear(), name=f"changes of {host.host}")
 
     async def begun(self) -> None:
-        """What happens from now on is told; or it is not, for now."""
-        with contextlib.suppress(TimeoutError):
+        """What happens from now on is told; or it is not, for now: once it begins, all is looked at, for what happened until then."""
+        try:
             async with asyncio.timeout(BEGIN):
                 await self._told.wait()
+        except TimeoutError:
+            self._told.set()
 
     async def end(self) -> None:
         tasks = [self._hearing, *self._looking.values()]

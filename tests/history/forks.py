@@ -35,7 +35,7 @@ class Fork:
                 os._exit(status)
         os.close(write)
 
-    def line(self, seconds: float = 30.0) -> str:
+    def line(self, seconds: float = 90.0) -> str:
         """The next line reported; fails after ``seconds``, or when the child ended without one."""
         deadline = time.monotonic() + seconds
         while b"\n" not in self._buffer:
@@ -47,7 +47,7 @@ class Fork:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode()
 
-    def rest(self, seconds: float = 30.0) -> list[str]:
+    def rest(self, seconds: float = 90.0) -> list[str]:
         """All lines until the child closes its pipe; a line cut off by a kill is left out."""
         deadline = time.monotonic() + seconds
         while True:

@@ -13,6 +13,8 @@ from quarterdeck.history.records import NewStep, Operator, RolloutKind, RolloutS
 from tests.history.conftest import ALICE
 from tests.history.forks import Fork, Report
 
+pytestmark = pytest.mark.usefixtures("patient_journal")
+
 WANTED: dict[str, Any] = {"count": 2, "from": None, "prevent_self_review": True, "timeout": 3600.0}
 
 

@@ -141,6 +141,7 @@ class opened:  # noqa: N801 - reads as a phrase
         self.process.communicate("", timeout=30)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["stdlib", "bundled"])
 def test_the_journal_works_with_both(name: str) -> None:
     if name == engine().name:
@@ -163,7 +164,7 @@ def test_the_journal_works_with_both(name: str) -> None:
         cwd=HERE.parent.parent,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]

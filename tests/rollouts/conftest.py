@@ -10,7 +10,7 @@ from tests.sshd import SshdFleet
 
 
 @pytest.fixture
-def field(tmp_path: Path, sshd_fleet: SshdFleet) -> Field:
+def field(tmp_path: Path, sshd_fleet: SshdFleet, patient_journal: None) -> Field:
     """Five hosts on which nothing runs yet, a fleet file and a journal of the test's own."""
     made = Field(tmp_path, sshd_fleet)
     made.clear_hosts()

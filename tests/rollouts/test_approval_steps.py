@@ -55,7 +55,7 @@ def asked(field: Field, rollout: int, nth: int = 1) -> tuple[Rollout, Step]:
         found[:] = [(now, step)]
         return "waits for" in now.outcome
 
-    field.watch(stands, f"approval {nth} of rollout {rollout}", 30)
+    field.watch(stands, f"approval {nth} of rollout {rollout}")
     return found[0]
 
 
@@ -66,7 +66,7 @@ def say(field: Field, operator: Operator, rollout: int, *, yes: bool = True, **h
 
 def new_worker(field: Field, rollout: int) -> None:
     field.kill_worker(rollout)
-    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone", 5)
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone")
 
 
 def test_it_stands_at_each_approval_until_somebody_agrees_there(field: Field) -> None:
@@ -220,7 +220,7 @@ def test_what_does_not_hold_meanwhile_stands_still_and_is_not_skipped(field: Fie
     home = field.home(field.hosts.hosts[0])
     by_hand = {"run": {"run": f"mv {home}/current {home}/away", "where": "here"}}
     rollout = begin(field, by_hand, asks(), rollback={"automatic": False})
-    stands = field.until(rollout, lambda now: "somebody else changed it" in now.outcome, 30)
+    stands = field.until(rollout, lambda now: "somebody else changed it" in now.outcome)
     assert stands.outcome.endswith("; retry or abort")
     assert "an approval: nobody skips it" in field.qd("skip", str(rollout), status=5).stderr
     with field.journal() as journal:

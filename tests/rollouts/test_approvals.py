@@ -165,7 +165,7 @@ def test_a_rollback_waits_for_nobody_and_is_about_what_runs(guarded: Field) -> N
     assert guarded.running()[:2] == ["v1", "v1"], "from v2, which runs, and not from v3, which only waited"
     ended = guarded.ended(waits.id)
     assert (ended.state, ended.epoch) == (RolloutState.SUPERSEDED, 0)
-    wait_for(lambda: not lock_is_held(guarded.state, waits.id), "its worker to leave", 10)
+    wait_for(lambda: not lock_is_held(guarded.state, waits.id), "its worker to leave")
     with guarded.journal(read_only=True) as journal:
         assert {row.release.version: row.verdict for row in journal.releases("staging/web")} == {
             "v1": "good",
@@ -178,7 +178,7 @@ def test_its_worker_dies_while_it_waits_and_it_is_approved_meanwhile(guarded: Fi
     waits = queued(guarded)
     pid = guarded.worker_pid(waits.id)
     guarded.kill_worker(waits.id)
-    wait_for(lambda: not lock_is_held(guarded.state, waits.id), "its worker to be gone", 10)
+    wait_for(lambda: not lock_is_held(guarded.state, waits.id), "its worker to be gone")
     with guarded.journal(read_only=True) as journal:
         assert journal.rollout(waits.id).state is RolloutState.QUEUED
     guarded.qd("rollouts", status=0)  # any command of who may deploy gives it a new one
@@ -186,7 +186,7 @@ def test_its_worker_dies_while_it_waits_and_it_is_approved_meanwhile(guarded: Fi
     assert guarded.running()[:2] == ["v1", "v1"]
 
     guarded.kill_worker(waits.id)
-    wait_for(lambda: not lock_is_held(guarded.state, waits.id), "that worker to be gone", 10)
+    wait_for(lambda: not lock_is_held(guarded.state, waits.id), "that worker to be gone")
     say(guarded, MAYA, waits.id)  # and so does a word
     ended = guarded.ended(waits.id)
     assert (ended.state, ended.epoch) == (RolloutState.SUCCEEDED, 2), "no epoch was spent on waiting"

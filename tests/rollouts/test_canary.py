@@ -38,7 +38,7 @@ def waiting(field: Field, rollout: int, action: str, nth: int = 1) -> None:
         seen = [s for s in journal.steps(rollout) if s.action == action and s.state is not StepState.PENDING]
         return len(seen) == nth and seen[-1].state is StepState.STARTED
 
-    field.watch(reached, f"{action} {nth} of rollout {rollout}", 30)
+    field.watch(reached, f"{action} {nth} of rollout {rollout}")
 
 
 def versions(field: Field) -> dict[str | None, int]:
@@ -48,7 +48,7 @@ def versions(field: Field) -> dict[str | None, int]:
 
 def new_worker(field: Field, rollout: int) -> None:
     field.kill_worker(rollout)
-    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone", 5)
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone")
 
 
 def test_step_after_step_to_the_end(field: Field) -> None:
@@ -196,7 +196,7 @@ def test_what_does_not_wait_is_not_promoted(field: Field) -> None:
             with pytest.raises(Refused, match=f"is held .* let it go on first: qd resume {rollout}"):
                 control.promote(rollout, full=full)
         late = control.ask(rollout, "promote")  # on its way when it was held
-        wait_for(lambda: journal.request(late.id).state == "refused", "the late promotion to be answered", 10)
+        wait_for(lambda: journal.request(late.id).state == "refused", "the late promotion to be answered")
         control.ask(rollout, "abort")
         assert field.ended(rollout).state is RolloutState.ROLLED_BACK
         with pytest.raises(Refused, match="has ended"):

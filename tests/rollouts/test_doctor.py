@@ -146,7 +146,7 @@ def test_a_place_that_may_not_be_written() -> None:
     command = ["/bin/sh", "-c", questions([target])]
     if os.geteuid() == 0:
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
-    asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=90)
     answers = dict(
         line.removeprefix("target 0 ").split(" ", 1)
         for line in asked.stdout.splitlines()

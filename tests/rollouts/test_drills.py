@@ -90,7 +90,7 @@ def test_an_abort_and_a_dead_worker_bring_the_release_back(field: Field) -> None
         (path,) = (field.home(host) / "releases").glob("v1-*")
         (path / "start").write_text('sleep 30; echo "$QD_RELEASE" > ../../running\n')
     drill = field.begin("drill")
-    wait_for(lambda: len(field.starts(field.hosts[0])) == 3, "the old one is being started", 20)
+    wait_for(lambda: len(field.starts(field.hosts[0])) == 3, "the old one is being started")
     busy = field.qd("drill", TARGET, "--yes", status=5)
     assert "is busy" in busy.stderr
     field.qd("abort", str(drill), status=3)
@@ -98,7 +98,7 @@ def test_an_abort_and_a_dead_worker_bring_the_release_back(field: Field) -> None
     assert field.running() == ["v2"] * 5
 
     drill = field.begin("drill")
-    wait_for(lambda: len(field.starts(field.hosts[0])) == 5, "the old one is being started again", 20)
+    wait_for(lambda: len(field.starts(field.hosts[0])) == 5, "the old one is being started again")
     with field.journal(read_only=True) as journal:
         pid = journal.rollout(drill).pid
     assert pid is not None
@@ -126,7 +126,7 @@ def test_a_rollback_takes_the_place_of_a_drill(field: Field) -> None:
             'test -e ../../slow || { touch ../../slow; sleep 30; }; echo "$QD_RELEASE" > ../../running\n'
         )
     drill = field.begin("drill", skip_hooks=True)
-    wait_for(lambda: len(field.starts(field.hosts[0])) == 3, "the old one is being started", 20)
+    wait_for(lambda: len(field.starts(field.hosts[0])) == 3, "the old one is being started")
     field.rollback()
     assert field.ended(drill).state is RolloutState.SUPERSEDED
     assert field.running() == ["v1"] * 5

@@ -114,8 +114,10 @@ def test_with_a_terminal_on_both_ends_it_is_a_session(released: Field) -> None:
         # the shell is told a moment later
         terminal.send("while test \"$(stty size)\" != '33 100'; do sleep 0.1; done; echo re''sized\r")
         terminal.wait_for("resized")
-        terminal.send("sleep 600\r")
-        terminal.wait_for("sleep 600")
+        terminal.send(
+            "sh -c 'echo slee''ping; exec sleep 600'\r"
+        )  # not what is typed, but what it prints says that it runs
+        terminal.wait_for("sleeping")
         terminal.send("\x03")
         terminal.send("echo still ''here; exit 5\r")
         terminal.wait_for("still here")

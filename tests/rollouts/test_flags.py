@@ -60,7 +60,7 @@ def test_a_safeguard_that_fails_takes_it_back_at_once(flagged: Flagged) -> None:
         with field.journal(read_only=True) as journal:
             return len(journal.events(rollout=rollout, kind="analysis.measured", limit=100))
 
-    wait_for(lambda: measured() >= 3, "it is measured again and again, whatever its count", 20)
+    wait_for(lambda: measured() >= 3, "it is measured again and again, whatever its count")
     assert flagged.percent == 5
     value.write_text("30\n")
     ended = field.ended(rollout)
@@ -77,7 +77,7 @@ def test_a_safeguard_that_can_not_tell_lets_nobody_else_get_it(flagged: Flagged)
     value = field.directory / "value"
     value.write_text("1.5\n")
     flagged.measure(metric(f"cat {value}", success="value < 1", failure="value > 2"))
-    rollout = flagged.begin({"set_flag": 5}, {"pause": "1s"}, {"set_flag": 100}, safeguards=["guard"])
+    rollout = flagged.begin({"set_flag": 5}, {"pause": "4s"}, {"set_flag": 100}, safeguards=["guard"])
     stands = field.in_state(rollout, RolloutState.PAUSED)
     assert "safeguard guard can't tell: errors: 1.5" in stands.outcome
     assert flagged.percent == 5
@@ -93,7 +93,7 @@ def test_without_automatic_taking_back_a_person_is_asked_and_may_try_again(flagg
     value.write_text("30\n")
     flagged.measure(metric(f"cat {value}", success="value < 20"))
     rollout = flagged.begin(
-        {"set_flag": 5}, {"pause": "2s"}, safeguards=["guard"], service={"rollback": {"automatic": False}}
+        {"set_flag": 5}, {"pause": "6s"}, safeguards=["guard"], service={"rollback": {"automatic": False}}
     )
     stands = field.in_state(rollout, RolloutState.PAUSED)
     assert "safeguard guard failed" in stands.outcome
@@ -108,14 +108,14 @@ def test_a_killed_worker_s_place_is_taken_wherever_it_was(flagged: Flagged) -> N
     field = flagged.field
     flagged.measure(metric("echo 1", success="value < 20"))
     rollout = flagged.begin(
-        {"set_flag": 5}, {"pause": "5s"}, {"set_flag": 50}, UNTIL_PROMOTED, {"set_flag": 100}, safeguards=["guard"]
+        {"set_flag": 5}, {"pause": "8s"}, {"set_flag": 50}, UNTIL_PROMOTED, {"set_flag": 100}, safeguards=["guard"]
     )
     flagged.waiting(rollout, "pause")
     flagged.new_worker(rollout)
     flagged.waiting(rollout, "pause", 2)
     field.in_state(rollout, RolloutState.PAUSED)
     field.kill_worker(rollout)
-    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone", 5)
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone")
     assert flagged.percent == 50
     field.qd("promote", str(rollout), "--wait", status=0)
     assert flagged.sets(rollout) == [(0, 5), (5, 50), (50, 100)]
@@ -182,7 +182,7 @@ def test_changed_by_hand_it_goes_no_further_and_what_is_off_stays_off(flagged: F
 
 def test_changed_by_hand_during_the_bake_is_no_success(flagged: Flagged) -> None:
     field = flagged.field
-    rollout = flagged.begin({"set_flag": 20}, {"bake": "3s"})
+    rollout = flagged.begin({"set_flag": 20}, {"bake": "8s"})
     flagged.waiting(rollout, "bake")
     flagged.by_hand(70)
     assert field.ended(rollout).state is RolloutState.ROLLED_BACK

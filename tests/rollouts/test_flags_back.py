@@ -97,12 +97,12 @@ def test_killed_around_the_very_change(flagged: Flagged, when: str) -> None:
     value, bait = field.directory / "percent", field.directory / "bait"
     value.write_text("0\n")
     bait.touch()
-    die = f"if rm {bait} 2>/dev/null; then kill -9 $PPID; sleep 5; fi"
+    die = f"if rm {bait} 2>/dev/null; then kill -9 $PPID; exec sleep 5; fi"  # what comes after it is never done
     sets = [die, f'echo "$1" > {value}'] if when.startswith("before") else [f'echo "$1" > {value}', die]
     field.extra["flags"]["checkout"] = {"command": {"read": f"cat {value}", "set": "; ".join(sets)}}
     rollout = flagged.begin({"set_flag": 5}, {"set_flag": 50})
-    wait_for(lambda: not bait.exists(), "it dies", 30)
-    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone", 5)
+    wait_for(lambda: not bait.exists(), "it dies")
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone")
     flagged.resume(rollout)
     ended = field.ended(rollout)
     assert ended.state is RolloutState.SUCCEEDED, ended.outcome
@@ -115,14 +115,14 @@ def test_killed_while_it_is_taken_back(flagged: Flagged) -> None:
     value, bait = field.directory / "percent", field.directory / "bait"
     value.write_text("0\n")
     bait.touch()
-    die = f'if [ "$1" = 0 ] && rm {bait} 2>/dev/null; then kill -9 $PPID; sleep 5; fi'
+    die = f'if [ "$1" = 0 ] && rm {bait} 2>/dev/null; then kill -9 $PPID; exec sleep 5; fi'
     field.extra["flags"]["checkout"] = {"command": {"read": f"cat {value}", "set": f'{die}; echo "$1" > {value}'}}
     rollout = flagged.begin({"set_flag": 5}, UNTIL_PROMOTED)
     flagged.waiting(rollout, "pause")
     with field.journal() as journal:
         Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
-    wait_for(lambda: not bait.exists(), "it dies", 30)
-    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone", 5)
+    wait_for(lambda: not bait.exists(), "it dies")
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker is gone")
     flagged.resume(rollout)
     assert field.ended(rollout).state is RolloutState.ROLLED_BACK
     assert (value.read_text(), field.running()) == ("0\n", ["v1"] * 5)

@@ -70,7 +70,7 @@ def test_going_to_what_was_marked_bad_is_told_as_what_is_set_aside_once_it_is_le
 def test_what_is_under_way_goes_on_when_a_freeze_begins(field: Field) -> None:
     field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1h"}})
     rollout = field.begin("deploy", "v2")
-    field.until(rollout, lambda _: "v2" in field.running(), 30)
+    field.until(rollout, lambda _: "v2" in field.running())
     frozen = json.loads(field.qd("freeze", "staging", "--reason", "INC-78", "--json", status=0).stdout)
     assert frozen["environments"][0]["now"]["until"] is None
     with field.journal() as journal:

@@ -46,7 +46,7 @@ class _Hosts:
 async def entries(tmp_path: Path, hosts: _Hosts) -> list[Entry]:
     with Journal.open(tmp_path / "state") as journal:
         journal.put_release(RELEASE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return [entry async for entry in read_logs(cast(HostBackend, hosts), journal, TARGET)]
 
 

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
 
 
 def let_go(field: Field, rollout: int) -> None:
-    wait_for(lambda: not lock_is_held(field.state, rollout), f"the worker of rollout {rollout} has cleaned up", 20)
+    wait_for(lambda: not lock_is_held(field.state, rollout), f"the worker of rollout {rollout} has cleaned up")
 
 
 def test_a_release_that_was_rolled_back_is_not_offered_by_a_new_journal(field: Field) -> None:

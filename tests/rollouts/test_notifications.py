@@ -56,7 +56,7 @@ def events(field: Field, rollout: int, kind: str) -> list[Event]:
 
 
 def left(field: Field, rollout: int) -> None:
-    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker has left", 15)
+    wait_for(lambda: not lock_is_held(field.state, rollout), "the worker has left")
 
 
 @pytest.mark.trust(16)
@@ -115,7 +115,7 @@ def test_a_service_that_never_answers_holds_nothing_up(notifying: Callable[..., 
     again = field.begin("deploy", "v2")
     assert field.ended(again).state is RolloutState.SUCCEEDED
     told.over.set()  # cuts the connections
-    wait_for(lambda: bool(events(field, rollout, "notify.failed")), "it is journalled", 15)
+    wait_for(lambda: bool(events(field, rollout, "notify.failed")), "it is journalled")
     (failed,) = events(field, rollout, "notify.failed")
     assert (failed.body["event"], failed.body["to"], failed.body["service"]) == ("started", 1, "json")
     assert "The rollout is not touched by this" in failed.body["why"]

@@ -28,7 +28,7 @@ def seen(field: Field) -> dict[str, Observation]:
         return {one.host: one for one in journal.observations(TARGET)}
 
 
-def until(field: Field, holds: Callable[[dict[str, Observation]], object], what: str, deadline: float = 20.0) -> None:
+def until(field: Field, holds: Callable[[dict[str, Observation]], object], what: str, deadline: float = 60.0) -> None:
     wait_for(lambda: holds(seen(field)), what, deadline)
 
 
@@ -66,7 +66,7 @@ def test_what_runs_reaches_the_journal_with_samples_of_service_and_host(field: F
             return {(one.host, one.metric) for one in journal.samples(TARGET, hosts, 60)}
 
     wanted = {(host, str(metric)) for host in hosts for metric in (*VITALS, Metric.LATENCY)}
-    wait_for(lambda: measured() >= wanted, "samples of every kind from every host", 20)
+    wait_for(lambda: measured() >= wanted, "samples of every kind from every host")
     with field.journal(read_only=True) as journal:
         (presence,) = journal.presences()
         assert (presence.pid, presence.who, presence.target) == (room.pid, "alice@bastion-2", TARGET)
@@ -81,10 +81,11 @@ def test_a_host_changed_behind_its_back_is_seen_within_one_look(field: Field, ro
     rooms(field.file, target=TARGET)
     until(field, all_healthy(field, "v2"), "all hosts healthy")
     changed = field.hosts[1]
+    before = executions(changed)
     change_behind_its_back(field, changed, "v1")
-    started = time.monotonic()
-    until(field, lambda found: found[changed.name].version == "v1", "the change to be seen", 30)
-    assert time.monotonic() - started < 12.0  # one look is two seconds; the machine is shared
+    until(field, lambda found: found[changed.name].version == "v1", "the change to be seen")
+    # Two for each look: one that was under way, the one that sees it, and those that come before this test has read what that one wrote.
+    assert executions(changed) - before <= 12
 
 
 def test_a_hung_and_a_dead_host_keep_their_age_delay_nobody_and_recover(field: Field, rooms: ObservedRooms) -> None:
@@ -100,7 +101,6 @@ def test_a_hung_and_a_dead_host_keep_their_age_delay_nobody_and_recover(field: F
             field,
             lambda found: found[hung.name].error is not None and found[dead.name].error is not None,
             "both to be told",
-            30,
         )
         lost = seen(field)
         for host in (hung, dead):
@@ -113,7 +113,7 @@ def test_a_hung_and_a_dead_host_keep_their_age_delay_nobody_and_recover(field: F
     finally:
         hung.thaw()
         dead.start()
-    until(field, all_healthy(field, "v1"), "both to be seen again", 30)
+    until(field, all_healthy(field, "v1"), "both to be seen again")
 
 
 def test_two_rooms_ask_the_hosts_once_and_a_dead_leader_is_followed(field: Field, rooms: ObservedRooms) -> None:
@@ -136,7 +136,8 @@ def test_two_rooms_ask_the_hosts_once_and_a_dead_leader_is_followed(field: Field
     count, began = executions(host), time.monotonic()
     wait_for(lambda: time.monotonic() - began > 8, "eight seconds")
     # Two for each look, which comes every two seconds, and one now and then; twice as many where both of them ask.
-    assert executions(host) - count <= 14
+    looked = executions(host) - count
+    assert looked <= 14 * (time.monotonic() - began) / 8
     assert who_leads() == {"alice@bastion-2"}
 
     first.kill_observer()
@@ -159,7 +160,9 @@ def test_an_observer_ends_with_its_room(field: Field, rooms: ObservedRooms) -> N
     field.hosts[0].freeze()  # also with a look that hangs
     try:
         room.kill()
-        wait_for(lambda: not room.observer_lives(), "the observer to end", 10)
+        wait_for(
+            lambda: not room.observer_lives(), "the observer to end", 20
+        )  # sooner than a look that hangs is given up
     finally:
         field.hosts[0].thaw()
     with field.journal(read_only=True) as journal:
@@ -181,7 +184,7 @@ def test_refresh_looks_now_also_when_another_room_leads(field: Field, rooms: Obs
     changed = field.hosts[1]
     change_behind_its_back(field, changed, "v1")
     other.say(refresh=True)
-    until(field, lambda found: found[changed.name].version == "v1", "the change to be seen", 10)
+    until(field, lambda found: found[changed.name].version == "v1", "the change to be seen")
 
 
 def test_a_journal_that_comes_later_goes_and_comes_back_is_survived(
@@ -225,7 +228,7 @@ def test_a_full_disk_and_a_busy_journal_are_survived(field: Field, disk: Path, r
 
     holder = engine.connect(field.state / "history.db")
     holder.execute("BEGIN IMMEDIATE")
-    time.sleep(engine.BUSY_SECONDS + 1)  # longer than a write waits
+    time.sleep(3.8)  # a second longer than a write waits
     holder.execute("ROLLBACK")
     holder.close()
     goes_on(now(), 60)

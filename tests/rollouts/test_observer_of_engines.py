@@ -1,6 +1,7 @@
 """The observer on a real engine: what happens there is in the journal although nobody would look again for ten minutes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -26,12 +27,12 @@ from tests.sshd import wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 rooms = pytest.fixture(observed_rooms)
-RARELY: dict[str, Any] = {"chosen": 25.0, "shown": 25.0, "rest": 25.0}  # seconds; several times what is waited for
+RARELY: dict[str, Any] = {"chosen": 29.0, "shown": 29.0, "rest": 29.0}  # seconds; more, and no connection is kept
 EATS_WHEN_TOLD = (
     "trap 'exit 0' TERM; httpd -p 8080 -h /www; until [ -e /tmp/eat ]; do sleep 0.1; done; rm /tmp/eat;"
     " exec tail /dev/zero"
 )
-SEEN = 8.0  # seconds: far less than until the next regular look
+SEEN = 15.0  # seconds: far less than until the next regular look
 
 
 class Watched:
@@ -57,7 +58,7 @@ class Watched:
         except TimeoutError as error:
             raise TimeoutError(f"{error}: {self.seen(service)}") from None
 
-    def all_healthy(self, deadline: float = 30.0) -> None:
+    def all_healthy(self, deadline: float = 90.0) -> None:
         for name in self.fleet.targets:
             self.until(name.partition("/")[2], healthy, f"{name} to be seen healthy", deadline)
 
@@ -123,16 +124,19 @@ def test_an_older_look_that_ends_later_changes_nothing(
     """The look that has seen it run hangs in its health check while another one has seen it die."""
     with socket.create_server(("127.0.0.2", 0)) as hangs:
         check = {"host": "127.0.0.2", "port": hangs.getsockname()[1], "path": "/"}
-        health = {"http": check, "timeout": "5s", "interval": "6s"}
+        health = {"http": check, "timeout": "20s", "interval": "21s"}
         watched = Watched(docker_engine, docker_images, tmp_path, slow={"health": health})
         try:
             rooms(watched.fleet.file, view="overview", **RARELY)
             asked, _ = hangs.accept()
             with asked:
                 docker_engine.client.kill(watched.container("slow"))
-                watched.until("slow", lambda seen: seen.body.get("running") is False, "the death to be seen", 4.5)
-                while asked.recv(4096):
-                    pass  # until the look has given up
+                watched.until("slow", lambda seen: seen.body.get("running") is False, "the death to be seen")
+                asked.settimeout(60)
+                with contextlib.suppress(ConnectionError):  # it gives up after 20 s, also where this test is late
+                    asked.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    while asked.recv(4096):
+                        pass  # until the look has heard that all is well
             watched.until("one", healthy, "the others to be seen")
             docker_engine.client.pause(watched.container("one"))
             watched.until("one", drifted("is paused"), "what was found since to be written down")
@@ -157,8 +161,8 @@ def test_what_happened_while_an_engine_was_away_is_seen(
     os.kill(running, signal.SIGKILL)
     engine.start()
     # A lost host is tried again after up to 40 s where it is looked at rarely, as here.
-    watched.until("one", lambda seen: seen.body.get("running") is False, "what happened meanwhile to be seen", 60)
-    watched.until("two", healthy, "the other one to be seen again", 60)
+    watched.until("one", lambda seen: seen.body.get("running") is False, "what happened meanwhile to be seen", 90)
+    watched.until("two", healthy, "the other one to be seen again", 90)
     engine.client.kill(watched.container("two"))
     watched.until("two", lambda seen: seen.body.get("running") is False, "the engine to be heard again")
     watched.journal.close()
@@ -181,7 +185,7 @@ def test_two_rooms_hear_an_engine_once_and_a_dead_leader_is_followed(
     watched.until("one", lambda seen: seen.body.get("running") is False, "the death to be seen")
     assert listeners() == 1
     first.kill_observer()
-    wait_for(lambda: listeners() == 2, "the other one to hear the engine", 15)
+    wait_for(lambda: listeners() == 2, "the other one to hear the engine")
     engine.client.kill(watched.container("two"))
     watched.until("two", lambda seen: seen.body.get("running") is False, "the other death to be seen")
     assert second.observer_lives()
@@ -249,8 +253,8 @@ def test_what_a_container_uses_is_measured_while_somebody_looks_at_it(
 
     try:
         room = rooms(watched.fleet.file, target=target, view="health", chosen=1.0, vitals=1.0)
-        wait_for(lambda: figure(Metric.CONTAINER_CPU) >= 0, "a second look at it", 30)
-        wait_for(lambda: figure(Metric.CONTAINER_RECEIVED) > 0, "its health checks to be counted as traffic", 20)
+        wait_for(lambda: figure(Metric.CONTAINER_CPU) >= 0, "a second look at it")
+        wait_for(lambda: figure(Metric.CONTAINER_RECEIVED) > 0, "its health checks to be counted as traffic")
         seen = measured()
         assert seen is not None
         assert (
@@ -272,10 +276,10 @@ def test_what_a_container_uses_is_measured_while_somebody_looks_at_it(
         ends_and_is_started(2)
 
         client.stop(watched.container("hungry"), timeout=1)
-        wait_for(lambda: figure(Metric.CONTAINER_MEMORY) == -1, "that it uses nothing any more", 30)
+        wait_for(lambda: figure(Metric.CONTAINER_MEMORY) == -1, "that it uses nothing any more")
         assert figure(Metric.CONTAINER_RESTARTS) >= 0
         room.say(target="bench/one")
-        wait_for(lambda: measured("bench/one") is not None, "another one to be looked at", 20)
+        wait_for(lambda: measured("bench/one") is not None, "another one to be looked at")
     finally:
         watched.journal.close()
         clear(docker_engine)
@@ -306,7 +310,7 @@ def test_an_engine_is_asked_what_a_container_uses_only_while_that_is_on_a_screen
     looked_at_for(4)
     assert asked() == []
     room.say(view="overview")
-    wait_for(lambda: len(asked()) >= 2, "figures to be asked for", 30)
+    wait_for(lambda: len(asked()) >= 2, "figures to be asked for")
     assert all(f"/containers/{one}/" in line for line in asked())
     room.say(view="logs")
     wait_for(lambda: {here.view for here in watched.journal.presences()} == {"logs"}, "the logs to be open")

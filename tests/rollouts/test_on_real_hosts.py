@@ -28,7 +28,13 @@ def everywhere(field: Field, version: str | None) -> list[str | None]:
 
 def its_worker_leaves(field: Field, rollout: int) -> None:
     """Whatever it waits for: one that was superseded keeps no connections for the rest of its pause."""
-    wait_for(lambda: not lock_is_held(field.state, rollout), f"the worker of rollout {rollout} leaves", 10)
+    wait_for(lambda: not lock_is_held(field.state, rollout), f"the worker of rollout {rollout} leaves", 60)
+
+
+def answered_late(field: Field, rollout: int) -> set[str]:
+    """Hosts that the rollback did not wait for, as may be on a busy machine: it looks at them once more when it is their turn."""
+    with field.journal(read_only=True) as journal:
+        return {step.host for step in journal.steps(rollout) if step.body.get("look_first")}
 
 
 def test_deploy_bad_release_and_rollback(field: Field) -> None:
@@ -154,7 +160,7 @@ def test_recreate_stops_everywhere_before_it_starts(field: Field) -> None:
 
 def test_pause_holds_between_batches_resume_goes_on_abort_takes_back(field: Field) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "6s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "12s"}})
     rollout = field.begin("deploy", "v2")
     field.in_state(rollout, RolloutState.RUNNING)
     paused = field.qd("pause", str(rollout), "--json", status=0)
@@ -199,7 +205,7 @@ def test_without_automatic_rollback_a_failure_stands_still_until_somebody_decide
 
 def test_a_deploy_while_another_runs_is_refused_with_who_or_supersedes_it(field: Field) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "60s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "10m"}})
     first = field.begin("deploy", "v2")
     field.in_state(first, RolloutState.RUNNING)
     refused = field.qd("deploy", TARGET, "v3", "--wait", status=5)
@@ -216,7 +222,7 @@ def test_a_deploy_while_another_runs_is_refused_with_who_or_supersedes_it(field:
 
 def test_a_rollback_preempts_a_running_deploy(field: Field) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "20s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "10m"}})
     first = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
     result = field.rollback()
@@ -224,16 +230,18 @@ def test_a_rollback_preempts_a_running_deploy(field: Field) -> None:
     assert result["to"].startswith("v1-")
     assert field.ended(first).state is RolloutState.SUPERSEDED
     assert field.running() == everywhere(field, "v1")
-    assert [len(field.starts(host)) for host in field.hosts.hosts] == [3, 1, 1, 1, 1], "other hosts are not touched"
+    late, (changed, *others) = answered_late(field, result["rollout"]), field.hosts.hosts
+    assert len(field.starts(changed)) == 3
+    assert {len(field.starts(host)) for host in others if host.name not in late} <= {1}, "other hosts are not touched"
     its_worker_leaves(field, first)
 
 
 def test_a_rollback_preempts_a_deploy_that_somebody_paused(field: Field) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "10m"}})
     first = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
-    field.qd("pause", str(first))
+    field.qd("pause", str(first), status=0)
     field.in_state(first, RolloutState.PAUSED)
     assert field.rollback()["status"] == "succeeded"
     assert field.running() == everywhere(field, "v1")
@@ -268,7 +276,7 @@ def test_an_unreachable_host_does_not_stop_a_rollback_and_is_owed(field: Field) 
 
 def test_an_sshd_that_is_restarted_in_the_middle_is_survived(field: Field) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "5s"}})
     rollout = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
     field.hosts[3].restart()
@@ -284,7 +292,7 @@ def test_an_orphaned_deploy_is_held_and_named_and_can_be_resumed(field: Field) -
     field.kill_worker(rollout)
     with field.journal() as journal:
         control = Control(field.fleet(), journal, current_operator())
-        wait_for(lambda: control.tend(), "it is found", 5)
+        wait_for(lambda: control.tend(), "it is found")
     assert field.until(rollout, lambda now: True).state is RolloutState.ORPHANED
     assert field.running().count("v2") == 1
     field.qd("resume", str(rollout), "--wait", status=0)
@@ -317,7 +325,7 @@ def quiet(field: Field, rollout: int) -> None:
             return True
         return False
 
-    wait_for(gone, f"the worker of rollout {rollout} to end", 30)
+    wait_for(gone, f"the worker of rollout {rollout} to end")
 
 
 @pytest.mark.parametrize(("health", "most"), [("tcp", 2), ("command", 3)])
@@ -331,8 +339,9 @@ def test_a_rollback_takes_two_executions_a_host(field: Field, health: str, most:
     before = executions(field)
     back = field.rollback()
     quiet(field, back["rollout"])
-    used = [now - then for now, then in zip(executions(field), before, strict=True)]
-    assert all(0 < count <= most for count in used), used
+    late, names = answered_late(field, back["rollout"]), [host.name for host in field.hosts.hosts]
+    used = {name: now - then for name, now, then in zip(names, executions(field), before, strict=True)}
+    assert all(0 < count <= most for name, count in used.items() if name not in late), (used, late)
 
 
 def test_a_release_that_was_good_and_fails_later_is_offered_by_no_host(field: Field) -> None:
@@ -411,7 +420,7 @@ def test_what_was_kept_for_a_rollback_is_never_removed(field: Field) -> None:
         field.make_version(f"w{number}")
         field.deploy(f"w{number}")
     host = field.hosts[0]
-    wait_for(lambda: len(os.listdir(field.home(host) / "releases")) <= 3, "old releases are removed", 5)
+    wait_for(lambda: len(os.listdir(field.home(host) / "releases")) <= 3, "old releases are removed")
     kept = sorted(name.rpartition("-")[0] for name in os.listdir(field.home(host) / "releases"))
     assert {"w2", "w3"} <= set(kept)
     field.rollback()
@@ -513,15 +522,15 @@ def test_an_unreachable_host_is_shown_with_what_was_last_seen_and_when(field: Fi
 
 def test_an_orphan_that_was_paused_goes_on_with_one_resume(field: Field) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "6s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "12s"}})
     rollout = field.begin("deploy", "v2")
     wait_for(lambda: "v2" in field.running(), "the first host has changed")
-    field.qd("pause", str(rollout))
+    field.qd("pause", str(rollout), status=0)
     field.in_state(rollout, RolloutState.PAUSED)
     field.kill_worker(rollout)
     with field.journal() as journal:
         control = Control(field.fleet(), journal, current_operator())
-        wait_for(lambda: control.tend(), "it is found", 5)
+        wait_for(lambda: control.tend(), "it is found")
     field.qd("resume", str(rollout), "--wait", status=0)
     assert field.running() == everywhere(field, "v2")
 

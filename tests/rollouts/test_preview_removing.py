@@ -169,7 +169,7 @@ def test_what_was_given_up_is_no_trace_for_another_of_the_same_name(street: Fiel
     assert runs(third, "pr-7") == "v2"
     with street.journal(read_only=True) as journal:
         began = journal.rollout(made["rollouts"][0]["rollout"]).created[:19]
-    wait_for(lambda: datetime.now(UTC).isoformat()[:19] > began, "the next second", 5)
+    wait_for(lambda: datetime.now(UTC).isoformat()[:19] > began, "the next second")
     clone(street)
     assert remove(street, status=0)["left"] == []
 

@@ -270,7 +270,7 @@ def test_the_time_of_approvals_is_over_when_enough_have_agreed_and_a_plan_that_c
         with field.journal(read_only=True) as journal:
             return seconds_left(journal.wanted_approvals(waits.id) or {}) <= 0
 
-    wait_for(late, "the time for approvals to be over", 20)
+    wait_for(late, "the time for approvals to be over")
     pid = field.worker_pid(waits.id)
     street.unheard_of(waits.id, 0)
     field.qd("rollouts", status=0)

@@ -30,7 +30,7 @@ def value(flagged: Flagged) -> Path:
 def wakes(flagged: Flagged, rollout: int) -> None:
     """Its worker dies, and somebody who only looks at it gives it a new one: nobody has said that it goes on."""
     flagged.field.kill_worker(rollout)
-    wait_for(lambda: not lock_is_held(flagged.field.state, rollout), "the worker is gone", 5)
+    wait_for(lambda: not lock_is_held(flagged.field.state, rollout), "the worker is gone")
     with flagged.field.journal() as journal:
         assert Control(flagged.field.fleet(), journal, current_operator()).wake(rollout)
 

@@ -78,11 +78,11 @@ def test_a_retry_names_the_command_that_has_the_options_which_it_lacks(field: Fi
 
 
 def test_some_hosts_alone_do_not_end_a_deploy_that_is_under_way(field: Field) -> None:
-    field.make_version("slow", start='sleep 2; echo "$QD_RELEASE" > ../../running')
+    field.make_version("slow", start='sleep 6; echo "$QD_RELEASE" > ../../running')
     field.write(strategy={"rolling": {"max_unavailable": 1}})
     field.deploy("v1")
     deploy = field.begin("deploy", "slow")
-    wait_for(lambda: len(field.starts(field.hosts[0])) == 2, "it has begun", 20)
+    wait_for(lambda: len(field.starts(field.hosts[0])) == 2, "it has begun")
     refused = field.qd("rollback", TARGET, "--yes", "--only", field.hosts[0].name, status=5)
     assert f"qd abort {deploy}" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -46,7 +46,7 @@ def test_a_cancel_between_the_go_and_the_beginning_wins(field: Field) -> None:
     with field.journal() as journal:
         control = Control(field.fleet(), journal, current_operator())
         rollout = control.arm_rollback(TARGET, to="v1").id
-        wait_for(lambda: journal.rollout(rollout).plan is not None, "it is armed", 20)
+        wait_for(lambda: journal.rollout(rollout).plan is not None, "it is armed")
         worker = field.worker_pid(rollout)
         stop_outside_the_journal(field, worker)  # so that it finds both wishes at once, the go first
         try:

@@ -36,7 +36,7 @@ def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         encoding="utf-8",
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=90,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "S": given},
     )
 

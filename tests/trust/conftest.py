@@ -31,7 +31,7 @@ def full() -> bool:
 
 
 @pytest.fixture
-def field(tmp_path: Path, sshd_fleet: SshdFleet) -> Field:
+def field(tmp_path: Path, sshd_fleet: SshdFleet, patient_journal: None) -> Field:
     """Five hosts on which nothing runs yet, a fleet file and a journal of the test's own."""
     made = Field(tmp_path, sshd_fleet)
     made.clear_hosts()
@@ -39,7 +39,7 @@ def field(tmp_path: Path, sshd_fleet: SshdFleet) -> Field:
 
 
 @pytest.fixture
-def harbour(swarm: Swarm, tmp_path: Path) -> Iterator[SwarmFleet]:
+def harbour(swarm: Swarm, tmp_path: Path, patient_journal: None) -> Iterator[SwarmFleet]:
     """A Swarm of three managers on which nothing runs yet, a fleet file and a journal of the test's own. Three tasks, two at once."""
     with swarm_fleet_in(tmp_path, swarm, placed={"update_config": {"parallelism": 2}}) as made:
         yield made

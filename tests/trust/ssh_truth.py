@@ -30,7 +30,7 @@ Head = tuple[str, int, str]
 def resume(field: Field, rollout: int) -> Head:
     """A new worker, as soon as the killed one is gone: its lock is free then. Gives what the dead one had written last."""
     wait_for(
-        lambda: not lock_is_held(field.state, rollout), "the dead worker's lock is free", 15
+        lambda: not lock_is_held(field.state, rollout), "the dead worker's lock is free"
     )  # who is killed while the disk writes for it dies after that
     with field.journal() as journal:
         head: Head = ("the killed worker", *journal.head())
@@ -121,9 +121,9 @@ def aborted_while_it_dies(field: Field, died: Path, moment: str, boundary: int) 
         dying.setenv("QD_TEST_DIES", f"{moment} {boundary}")
         dying.setenv("QD_TEST_DIED", str(died))
         rollout = field.begin("deploy", "slow")
-    wait_for(lambda: all(path.exists() for path in begun) or died.exists(), "the start hangs", 30)
+    wait_for(lambda: all(path.exists() for path in begun) or died.exists(), "the start hangs")
     with field.journal() as journal:
         Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
     field.until(rollout, field.worker_has_left, 60)
     heads = [resume(field, rollout)] if died.exists() else []
-    return field.ended(rollout, 30), heads
+    return field.ended(rollout), heads

@@ -5,6 +5,7 @@ Taken out: without the journalled steps (``start_steps``/``end_step``) a resumed
 recorded outcome on the host (``ops/``) the ledger below shows the same op_id twice.
 """
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -58,8 +59,9 @@ def test_a_retried_step_ran_once(field: Field, promise: Promises) -> None:
         return any(len(field.starts(host)) > count for host, count in zip(field.hosts.hosts, before, strict=True))
 
     pid = field.worker_pid(rollout)
-    wait_for(switched_somewhere, "a host is being switched", 30)
-    os.kill(pid, signal.SIGKILL)
+    wait_for(switched_somewhere, "a host is being switched")
+    with contextlib.suppress(ProcessLookupError):  # on a busy machine it may have come to its end meanwhile
+        os.kill(pid, signal.SIGKILL)
     assert_right(field, rollout, "v2", [resume(field, rollout)], promise(1))
     assert operations_that_ran_twice(field, promise(2)) == {}
     assert [len(field.starts(host)) for host in field.hosts.hosts] == [count + 1 for count in before]

@@ -14,7 +14,12 @@ from tests.sshd import SshdFleet
 from tests.trust.recording import Promises
 from tests.trust.ssh_truth import aborted_while_it_dies, killed_at_random, nothing_is_lost
 
-pytestmark = [pytest.mark.trust(1, 2), pytest.mark.sshd, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.trust(1, 2),
+    pytest.mark.sshd,
+    pytest.mark.timeout(600),
+    pytest.mark.usefixtures("patient_journal"),
+]
 
 
 @pytest.fixture

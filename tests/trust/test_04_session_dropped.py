@@ -22,7 +22,7 @@ def test_a_rollout_outlives_the_session_that_started_it(
     field: Field, sshd_fleet: SshdFleet, full: bool, promise: Promises
 ) -> None:
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "1s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "3s"}})
     for number in range(20 if full else 3):
         version = ("v2", "v1")[number % 2]
         command = shlex.join(field.command("deploy", TARGET, version, "--wait"))
@@ -36,7 +36,7 @@ def test_a_rollout_outlives_the_session_that_started_it(
         )
         try:
             with field.journal(read_only=True) as journal:
-                wait_for(lambda: journal.rollouts(TARGET, limit=1)[0].id > last, "the rollout has begun", 30)  # noqa: B023
+                wait_for(lambda: journal.rollouts(TARGET, limit=1)[0].id > last, "the rollout has begun")  # noqa: B023
                 rollout = journal.rollouts(TARGET, limit=1)[0].id
             field.in_state(rollout, RolloutState.RUNNING)
             worker = field.worker_pid(rollout)

@@ -25,15 +25,15 @@ def test_four_rollbacks_at_once(field: Field, full: bool, promise: Promises) -> 
         with field.journal() as journal:
             control = Control(field.fleet(), journal, current_operator())
             racers = [control.arm_rollback(TARGET, to="v1").id for _ in range(4)]
-            wait_for(lambda: all(journal.rollout(racer).plan for racer in racers), "all are armed", 30)  # noqa: B023
+            wait_for(lambda: all(journal.rollout(racer).plan for racer in racers), "all are armed")  # noqa: B023
             # In every other round one of them presses when it is all over: what that operator saw is no more.
             late = racers[-1:] if number % 2 else []
             for racer in racers[: len(racers) - len(late)]:
                 journal.ask(racer, "go")
             if late:
-                wait_for(lambda: _winners(journal, racers), "one has won", 30)  # noqa: B023
+                wait_for(lambda: _winners(journal, racers), "one has won")  # noqa: B023
                 journal.ask(late[0], "go")
-            wait_for(lambda: all(journal.rollout(racer).state in ENDED for racer in racers), "all have ended", 30)  # noqa: B023
+            wait_for(lambda: all(journal.rollout(racer).state in ENDED for racer in racers), "all have ended")  # noqa: B023
             ended = [journal.rollout(racer) for racer in racers]
             winners = _winners(journal, racers)
         losers = [rollout for rollout in ended if rollout.state is RolloutState.CANCELLED]

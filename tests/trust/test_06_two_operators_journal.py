@@ -15,7 +15,7 @@ from quarterdeck.history.records import Operator, RolloutKind, RolloutState
 from tests.history.forks import Fork, Report
 from tests.trust.recording import Promises
 
-pytestmark = pytest.mark.trust(6)
+pytestmark = [pytest.mark.trust(6), pytest.mark.usefixtures("patient_journal")]
 
 RACERS, ROUNDS = 4, 50
 
@@ -47,7 +47,7 @@ def test_one_rollback_wins_and_all_losers_are_told_who(tmp_path: Path, promise: 
         return race
 
     racers = [Fork(racer(f"operator-{number}")) for number in range(RACERS)]
-    told: list[list[list[str]]] = [[line.split() for line in one.rest(90)] for one in racers]
+    told: list[list[list[str]]] = [[line.split() for line in one.rest()] for one in racers]
     assert [one.wait() for one in racers] == [0] * RACERS
     with Journal.open(state) as journal:
         for number in range(ROUNDS):

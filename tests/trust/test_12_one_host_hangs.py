@@ -12,13 +12,20 @@ from quarterdeck.history.identity import current_operator
 from quarterdeck.history.records import RolloutState
 from quarterdeck.rollouts.control import Control
 from tests.conftest import StartFleet
+from tests.counts import counts_are_full
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
 from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust(12), pytest.mark.sshd, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.trust(12),
+    pytest.mark.sshd,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("patient_journal"),
+]
 
-BUDGET = 15.0  # seconds until the host is named: keepalive's 12, and the time that this machine's two cores take for 50 hosts
+# Seconds until the host is named: keepalive's 12, and what this machine's two cores take for 50 hosts, or for other tests beside.
+BUDGET = 15.0 if counts_are_full() else 45.0
 
 
 @pytest.mark.parametrize("when", ["before it is armed", "once it is armed"])
@@ -37,16 +44,23 @@ def test_a_hung_host_delays_no_other(
         with field.journal() as journal:
             control = Control(field.fleet(), journal, current_operator())
             rollout = control.arm_rollback(TARGET).id
-            wait_for(lambda: journal.rollout(rollout).plan, "armed", 30)
+            wait_for(lambda: journal.rollout(rollout).plan, "armed")
             if when == "once it is armed":
                 victim.freeze()
             started = time.monotonic()
             control.go(rollout)
-            wait_for(
-                lambda: [field.running()[i] for i in others] == ["v1"] * len(others), "the others are rolled back", 9
-            )
-            ended = field.ended(rollout, 30)
+            ended = field.ended(rollout)
             took = time.monotonic() - started
+            told = [
+                *journal.events(rollout=rollout, kind="step.done"),
+                *journal.events(rollout=rollout, kind="step.failed"),
+            ]
+        order = [
+            str(event.host) for event in sorted(told, key=lambda event: event.seq) if event.body["action"] == "switch"
+        ]
+        assert sorted(order) == sorted(host.name for host in field.hosts.hosts)
+        assert order[-1] == victim.name, "the others were rolled back meanwhile"
+        assert [field.running()[i] for i in others] == ["v1"] * len(others)
         assert ended.state is RolloutState.FAILED
         assert victim.name in ended.outcome
         assert f"{count - 1} of {count} hosts run v1" in ended.outcome

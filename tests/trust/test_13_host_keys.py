@@ -28,13 +28,13 @@ def _place(host: SshHost) -> str:
 def _hashed(line: str, directory: Path) -> str:
     file = directory / "to_hash"
     file.write_text(line + "\n")
-    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, capture_output=True, timeout=20)
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, capture_output=True, timeout=90)
     return file.read_text()
 
 
 def _certify(authority: Path, host: SshHost, name: str) -> None:
     command = ["ssh-keygen", "-q", "-s", str(authority), "-I", "x", "-h", "-n", name, f"{host.host_key}.pub"]
-    subprocess.run(command, check=True, timeout=20)
+    subprocess.run(command, check=True, timeout=90)
 
 
 def _other_kind(directory: Path) -> str:

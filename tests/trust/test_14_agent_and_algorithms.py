@@ -40,7 +40,7 @@ def agent(sshd_fleet: SshdFleet, tmp_path: Path) -> Iterator[Path]:
     subprocess.run(add, env=environment, check=True, timeout=60, stderr=subprocess.DEVNULL)
     yield socket
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
 
 
 async def test_the_agent_logs_in_and_stays_here(

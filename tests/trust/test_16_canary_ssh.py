@@ -187,7 +187,7 @@ def test_a_canary_is_nowhere_to_be_seen(
         for rollout in range(1, last + 1) if counts_are_full() else (crashed, last):
             said.qd("show", str(rollout))
             said.qd("report", str(rollout))
-        wait_for(lambda: len(told.came) >= 2 * last - 2, "the notifications", 30)
+        wait_for(lambda: len(told.came) >= 2 * last - 2, "the notifications")
 
     assert arguments.with_one == []
     assert arguments.lines > 100

@@ -23,7 +23,7 @@ from tests.history.forks import Fork, Report
 from tests.requirements_here import need
 from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.trust(21), pytest.mark.root]
+pytestmark = [pytest.mark.trust(21), pytest.mark.root, pytest.mark.usefixtures("patient_journal")]
 
 GROUP = 61000
 ALICE, BOB, MALLORY = 61001, 61002, 61003  # mallory is not in the group

@@ -54,7 +54,7 @@ def test_a_release_that_dies_in_an_early_batch_is_found_before_success(field: Fi
         start='echo "$QD_RELEASE" > ../../running; (sleep 1; grep -q "$QD_RELEASE" ../../running && rm ../../running) &',
     )
     field.deploy("v1")
-    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "2s"}})
+    field.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "4s"}})
     result = field.deploy("dies", status=3)
     assert field.hosts[0].name in str(result["reason"])
     assert field.running() == ["v1"] * len(field.hosts)

@@ -32,7 +32,7 @@ def test_an_engine_is_restarted_at_any_moment(docks: DockerField, how: str, full
     for number in range(10 if full else 2):
         version, before = ("2", "1") if before == "1" else ("1", "2")
         rollout = docks.begin("deploy", version, force=True, reason="again")
-        wait_for(lambda: docks.worker_pid(rollout), "it has begun", 30)  # noqa: B023
+        wait_for(lambda: docks.worker_pid(rollout), "it has begun")  # noqa: B023
         victim = docks.engines[number % 2]
         time.sleep(chance.uniform(0.5, 2.5))  # the moment, not a wait for something
         if how == "killed":

@@ -17,7 +17,12 @@ from tests.sshd import wait_for
 from tests.trust.recording import Promises
 from tests.trust.restarted import is_done
 
-pytestmark = [pytest.mark.trust(26), pytest.mark.sshd, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.trust(26),
+    pytest.mark.sshd,
+    pytest.mark.timeout(600),
+    pytest.mark.usefixtures("patient_journal"),
+]
 
 HOSTS = 3
 
@@ -33,7 +38,7 @@ def test_an_sshd_is_restarted_at_any_moment(
     before, version = "v1", "v2"
     for number in range(10 if full else 3):
         rollout = made.begin("deploy", version, force=True, reason="again")
-        wait_for(lambda: made.worker_pid(rollout), "it has begun", 30)  # noqa: B023
+        wait_for(lambda: made.worker_pid(rollout), "it has begun")  # noqa: B023
         time.sleep(chance.uniform(0.1, 1.2))  # the moment, not a wait for something
         victim = made.hosts[number % HOSTS]
         victim.stop()
