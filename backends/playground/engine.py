@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from quarterdeck.backends.errors import BackendError
-from quarterdeck.backends.playground.engine_place import NoEngine, engine_socket
+from quarterdeck.backends.playground.engine_place import NoEngine, engine_socket, patience
 from quarterdeck.backends.playground.engine_traces import Trace
 from quarterdeck.backends.playground.layout import EngineHost
 
 if TYPE_CHECKING:
     from quarterdeck.backends.playground.engine_errand import Errand
 
-WAITING: Final = 15.0  # seconds from the start of the playground
+WAITING: Final = 15.0  # seconds from the start of the playground, times ``patience``
 _LEAVING: Final = 8.0
 _WORD: Final = 6  # hexadecimal digits
 _PORTS: Final = range(17000, 32000)  # below those that the kernel gives to clients
@@ -32,7 +32,8 @@ class Preparing:
     def __init__(self, directory: Path, mark: str) -> None:
         self._directory = directory
         self._word = hashlib.sha256(mark.encode()).hexdigest()[:_WORD]
-        self._end = time.monotonic() + WAITING
+        self._waiting = WAITING * patience()
+        self._end = time.monotonic() + self._waiting
         self._errand: Errand[None] | None = None
         self._ready: Future[None] = Future()
         self._socket = ""
@@ -65,14 +66,14 @@ class Preparing:
             raise
 
     def outcome(self) -> tuple[EngineHost | None, str]:
-        """The engine as a host, or why there is none. Waits for it, no longer than ``WAITING`` seconds after the beginning."""
+        """The engine as a host, or why there is none. Waits for it, no longer than ``WAITING`` allows."""
         try:
             self._ready.result(max(0.1, self._end - time.monotonic()))
             return EngineHost(self._socket, self._word, _free_port(self._word)), ""
         except NoEngine as reason:
             return None, str(reason)
         except TimeoutError:
-            return None, f"the Docker engine at {self._socket} was not ready within {WAITING:g} s"
+            return None, f"the Docker engine at {self._socket} was not ready within {self._waiting:g} s"
         except Exception as error:  # whatever an engine of another make may answer: the SSH hosts come up
             problem = error.problem if isinstance(error, BackendError) else repr(error)
             return None, f"the Docker engine at {self._socket}: {problem}"

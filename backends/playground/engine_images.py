@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from quarterdeck.backends.errors import BackendError, EngineRefused
 from quarterdeck.backends.playground import container_image, engine_traces
 from quarterdeck.backends.playground.engine_clearing import clear_engine, open_engine
-from quarterdeck.backends.playground.engine_place import NoEngine
+from quarterdeck.backends.playground.engine_place import NoEngine, patience
 from quarterdeck.backends.playground.engine_traces import Trace
 from quarterdeck.backends.playground.layout import EngineHost
 from quarterdeck.backends.playground.versions import FAULTS
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from quarterdeck.backends.hosts.docker.engine import Engine
 
-_ASKING: Final = 2.0  # seconds for the engine to answer at all
+# Seconds, times ``patience``:
+_ASKING: Final = 2.0  # for the engine to answer at all
 _MAKING: Final = 10.0  # for a call
 _ANSWERING: Final = 6.0  # for the first container to answer, once it runs
-_AGAIN: Final = 0.03
+_AGAIN: Final = 0.03  # seconds
 _TRYING: Final = "try the playground's container"
 _SERVICE: Final = "shop"
 _FIRST: Final = next(iter(FAULTS))
@@ -33,7 +34,7 @@ _FIRST: Final = next(iter(FAULTS))
 
 async def make_ready(directory: Path, trace: Trace, ready: "Future[None]") -> None:
     """Sets ``ready`` as soon as it is so, and tidies up. Raises ``NoEngine``, ``BackendError``, ``OSError``."""
-    engine = await open_engine(trace.socket, _ASKING)
+    engine = await open_engine(trace.socket, _ASKING * patience())
     try:
         # Written down before anything is made.
         engine_traces.write(directory, [*engine_traces.read(directory), trace])
@@ -50,7 +51,9 @@ async def make_ready(directory: Path, trace: Trace, ready: "Future[None]") -> No
                 engine_traces.write(directory, [one for one in engine_traces.read(directory) if one != trace])
             raise
         ready.set_result(None)
-        await engine.call(_TRYING, lambda client: client.remove_container(container, force=True), deadline=_MAKING)
+        await engine.call(
+            _TRYING, lambda client: client.remove_container(container, force=True), deadline=_MAKING * patience()
+        )
     finally:
         await engine.close()
 
@@ -64,15 +67,15 @@ async def _make_image(engine: "Engine", host: EngineHost, version: str) -> None:
             changes=container_image.changes(host.word),
         )
 
-    await engine.call("make the playground's images", send, deadline=_MAKING)
+    await engine.call("make the playground's images", send, deadline=_MAKING * patience())
 
 
 async def _try(engine: "Engine", host: EngineHost) -> tuple[str, str]:
     """A container, and what is in its way: nothing where it answers at a published port, as a release's own will have to."""
     container = ""
     try:
-        container = await engine.call(_TRYING, partial(_make_container, host=host), deadline=_MAKING)
-        await engine.call(_TRYING, lambda client: client.start(container), deadline=_MAKING)
+        container = await engine.call(_TRYING, partial(_make_container, host=host), deadline=_MAKING * patience())
+        await engine.call(_TRYING, lambda client: client.start(container), deadline=_MAKING * patience())
     except EngineRefused as error:
         return container, error.explanation
     return container, await _answer_of(engine, container)
@@ -101,11 +104,15 @@ def _make_container(client: "docker.APIClient", host: EngineHost) -> str:
 
 
 async def _answer_of(engine: "Engine", container: str) -> str:
-    end = time.monotonic() + _ANSWERING
+    end = time.monotonic() + _ANSWERING * patience()
     while time.monotonic() < end:
-        body = await engine.call(_TRYING, lambda client: client.inspect_container(container), deadline=_MAKING)
+        body = await engine.call(
+            _TRYING, lambda client: client.inspect_container(container), deadline=_MAKING * patience()
+        )
         if not body["State"]["Running"]:
-            said = await engine.call(_TRYING, lambda client: client.logs(container, tail=1), deadline=_MAKING)
+            said = await engine.call(
+                _TRYING, lambda client: client.logs(container, tail=1), deadline=_MAKING * patience()
+            )
             words = clean(said.decode("utf-8", "replace")).strip()
             return words or f"it ended with status {body['State']['ExitCode']}"
         for published in (body["NetworkSettings"]["Ports"] or {}).get(f"{container_image.PORT}/tcp") or ():

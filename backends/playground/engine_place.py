@@ -13,6 +13,8 @@ from quarterdeck.backends.hosts.docker.place import PlaceError, UnixPlace, find_
 
 SWITCH: Final = "QD_PLAYGROUND_ENGINE"
 _OFF: Final = ("no", "off", "false", "0")
+_ON: Final = ("yes", "on", "true", "1")
+_WHERE_WANTED: Final = 6.0
 _CONNECTING: Final = 2.0  # seconds
 _LONGEST_CONFIG: Final = 1024 * 1024  # bytes
 
@@ -21,9 +23,19 @@ class NoEngine(Exception):
     """Why the playground does without one: half a sentence, to be read after a colon."""
 
 
+def patience() -> float:
+    """By what the time is multiplied that an engine has for its answers: where somebody says that one is wanted, a slow machine is no
+    reason to do without it."""
+    return _WHERE_WANTED if _switch() in _ON else 1.0
+
+
+def _switch() -> str:
+    return os.environ.get(SWITCH, "").strip().lower()
+
+
 def engine_socket() -> str:
     """The path of a socket on which something listens. Raises ``NoEngine``."""
-    if os.environ.get(SWITCH, "").strip().lower() in _OFF:
+    if _switch() in _OFF:
         raise NoEngine(f"{SWITCH} says so")
     try:
         place = find_place(f"context://{_context()}")

@@ -14,7 +14,9 @@ import asyncssh
 
 from quarterdeck.backends.playground import Playground
 
-DEADLINE = 20.0  # seconds, for anything that is waited for
+DEADLINE = (
+    60.0  # seconds, for anything that is waited for: more than a playground gives itself for its start, or its removal
+)
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:

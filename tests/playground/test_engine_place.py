@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from quarterdeck.backends.playground import start, stop
+from quarterdeck.backends.playground import engine_images, start, stop
+from quarterdeck.backends.playground.engine import Preparing
 from quarterdeck.backends.playground.engine_place import NoEngine, engine_socket
 from tests.engine import short_directory
 
@@ -128,6 +129,25 @@ except NoEngine as reason:
         env={**os.environ, "DOCKER_HOST": f"unix://{listening}"},
     )  # fmt: skip
     assert told.stdout == f"this user may not use {listening}\n"
+
+
+@pytest.mark.parametrize(("word", "seconds"), [("yes", 12.0), (" On", 12.0), ("", 2.0)])
+def test_an_engine_that_is_wanted_has_six_times_as_long_to_answer(
+    monkeypatch: pytest.MonkeyPatch, listening: Path, tmp_path: Path, word: str, seconds: float
+) -> None:
+    """Seen to fail with a patience that is the same for all."""
+    given = []
+
+    async def asked(_socket: str, deadline: float) -> None:
+        given.append(deadline)
+        raise NoEngine("asked")
+
+    monkeypatch.setattr(engine_images, "open_engine", asked)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{listening}")
+    monkeypatch.setenv("QD_PLAYGROUND_ENGINE", word)
+    with Preparing(tmp_path, "mark") as preparing:
+        assert preparing.outcome() == (None, "asked")
+    assert given == [seconds]
 
 
 def test_a_playground_starts_beside_an_engine_that_does_not_answer(

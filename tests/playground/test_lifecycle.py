@@ -24,6 +24,8 @@ from quarterdeck.backends.playground import (
 )
 from tests.playground.by_hand import DEADLINE, ServiceByHand, alive, connected, marked, processes_with, wait_for
 
+pytestmark = pytest.mark.timeout(240)
+
 START = "import sys, pathlib, quarterdeck.backends.playground as p; p.start(pathlib.Path(sys.argv[1]))"
 
 

@@ -9,6 +9,8 @@ from quarterdeck.backends.playground import Playground, PlaygroundError, bad_ver
 from quarterdeck.backends.playground.load import LoadReport, load
 from tests.playground.by_hand import ServiceByHand, connected
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @asynccontextmanager
 async def serving(playground: Playground, host: str, service: str, version: str) -> AsyncIterator[ServiceByHand]:

@@ -13,7 +13,9 @@ import pytest
 
 from quarterdeck.backends.playground import Playground, bad_versions
 from quarterdeck.backends.playground.artifacts import build
-from tests.playground.by_hand import ServiceByHand, alive, connected, wait_for
+from tests.playground.by_hand import DEADLINE, ServiceByHand, alive, connected, wait_for
+
+pytestmark = pytest.mark.timeout(240)
 
 
 async def test_start_restart_status_stop(playground: Playground) -> None:
@@ -63,7 +65,7 @@ async def test_a_daemon_keeps_nothing_of_its_starter(playground: Playground) -> 
         command = (
             f"cd '{release}' && exec 9>../../lock 8</etc/hostname && flock 9 && PORT={service.port} bin/service start"
         )
-        ended = await connection.run(command, timeout=10)
+        ended = await connection.run(command, timeout=DEADLINE)
         assert ended.exit_status == 0, ended.stderr
         try:
             files = {os.readlink(f"/proc/{service.pid}/fd/{name}") for name in os.listdir(f"/proc/{service.pid}/fd")}

@@ -1,7 +1,7 @@
 """Fixtures for the control room: a filled journal to open it on, without hosts that answer."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,16 @@ from tests.room.acme import LENA, NOW, fill_acme, fleet_text
 
 MakeRoom = Callable[..., Room]
 MakeAcme = Callable[..., Room]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where rooms in this process keep what is their own (typed commands, pictures for the next start): in no home of anybody's, and not
+    where tests of other processes have theirs. Of a module, not of a test: a room that has ended may still be writing."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name)))
+        yield
 
 
 @pytest.fixture

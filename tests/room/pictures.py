@@ -14,6 +14,8 @@ from textual._compositor import LayoutUpdate
 from textual.pilot import Pilot
 from textual.strip import Strip
 
+from quarterdeck.history.journal import Journal
+from quarterdeck.rollouts.health import LATELY
 from quarterdeck.tui.room.app import Room
 from tests.room.seen import until
 
@@ -52,13 +54,20 @@ class Screen:
 
 async def compare(room: Room, screen: Screen, size: tuple[int, int]) -> None:
     """Opens ``room`` at ``size`` and compares what it shows with what is kept, in one look after the other."""
+    measured = _is_measured(room)
+
+    def answered() -> bool:
+        return _answered(room, measured)
+
     async with room.run_test(size=size) as pilot:
         await until(pilot, lambda: room.picture.head > 0, "the journal to be read")
+        await until(pilot, answered, "what is asked at the beginning")
         screen.begin(room)
         for key in screen.keys:
             await pilot.press(key)
+            await until(pilot, answered, f"what is asked after {key}")  # else the next key may find nothing to move to
         await until(pilot, lambda: screen.ready(room), f"{screen.name} to be ready")
-        await until(pilot, lambda: all(asked.is_finished for asked in room.workers), "what the journal was asked")
+        await until(pilot, answered, "what the journal was asked")
         stem = f"{screen.name}.{size[0]}x{size[1]}"
         told = []
         for look in PICTURED_LOOKS:
@@ -69,6 +78,24 @@ async def compare(room: Room, screen: Screen, size: tuple[int, int]) -> None:
             told += [_compared(f"{stem}.txt", text), _compared(f"{stem}.{look}.styles", styles)]
     if wrong := [line for line in dict.fromkeys(told) if line]:
         raise AssertionError("\n\n".join(wrong))
+
+
+def _is_measured(room: Room) -> bool:
+    """Whether its journal holds outcomes of health checks, for the list of all targets."""
+    with Journal.open(room.fleet.state, create=False, read_only=True) as journal:
+        return bool(journal.probes(LATELY))
+
+
+def _answered(room: Room, measured: bool) -> bool:
+    """Whether the journal has answered all that it was asked, and has given the figures of what is on the screen. Those come from the
+    desk's own thread, with news of their own. ``measured``: whether there are any of all targets."""
+    target, everything = room.desk._watched
+    chosen = room.measures.chosen
+    return (
+        all(asked.is_finished for asked in room.workers)
+        and (target is None or (chosen is not None and chosen.target == target))
+        and (not everything or not measured or bool(room.measures.all))
+    )
 
 
 async def _settled(pilot: Pilot[Any], room: Room) -> tuple[str, str]:

@@ -73,7 +73,7 @@ class Play:
             self.qd("deploy", target, version, "--override", "after", "--force", "--reason", "test", timeout=LONG)
 
 
-def eventually(holds: Callable[[], bool], what: str, deadline: float = 30.0) -> None:
+def eventually(holds: Callable[[], bool], what: str, deadline: float = 60.0) -> None:
     end = time.monotonic() + deadline
     while not holds():
         assert time.monotonic() < end, f"waited {deadline:g} s for {what}"

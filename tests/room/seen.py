@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from quarterdeck.tui.room.app import Room
 from quarterdeck.tui.room.rows import plain
 
-DEADLINE = 30.0  # seconds: an observer's or a worker's start on a busy machine is among what is waited for
+DEADLINE = 60.0  # seconds: an observer's or a worker's start on a busy machine is among what is waited for
 
 
 def pane_text(room: Room, name: str) -> str:

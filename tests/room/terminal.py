@@ -17,7 +17,7 @@ from typing import Self
 import pyte
 from wcwidth import wcwidth
 
-DEADLINE = 30.0  # seconds for what is waited for
+DEADLINE = 60.0  # seconds for what is waited for, a rollout on a busy machine among it
 GONE = 4  # looks
 
 
@@ -56,12 +56,12 @@ class Terminal:
                     signal.SIGINT,
                 ):  # as a login shell has them, however the tests were started
                     signal.signal(number, signal.SIG_DFL)
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", self.lines, self.columns, 0, 0))
                 os.execvpe(
                     command[0], list(command), {"TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
                 )
             finally:
                 os._exit(127)
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", self.lines, self.columns, 0, 0))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -130,15 +130,18 @@ class Terminal:
     def hang_up(self) -> None:
         """The terminal vanishes, as when a connection drops."""
         self._closed = True
-        self._reader.join(timeout=2.0)
+        self._reader.join(timeout=30.0)  # else it might read from whatever has the descriptor next
         with contextlib.suppress(OSError):
             os.close(self._master)
         self._master = -1
 
     def wait_ended(self, *, deadline: float = DEADLINE) -> int:
-        """Waits until the program has ended; gives its exit status (negative: the signal)."""
+        """Waits until the program has ended; gives its exit status (negative: the signal). What it drew last has been read then, unless
+        the terminal is paused, or something that it has left behind has it open."""
         self.wait_until(self._ended, "the program to end", deadline=deadline)
         assert self.status is not None
+        if not self.paused:
+            self._reader.join(timeout=5.0)
         return self.status
 
     def _ended(self) -> bool:

@@ -132,7 +132,7 @@ async def test_a_card_tells_the_commits_and_waits_for_none(make_built: MakeBuilt
         await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
         card = live_card(room, 2)
         await room.push_screen(card)
-        await until(pilot, lambda: card.commits is not None, "git", 30)
+        await until(pilot, lambda: card.commits is not None, "git")
         (told,) = card.commit_checks()
         assert "commits: 1 comes: " in told.text
         assert "Change v2 (omar)" in told.text
@@ -143,7 +143,7 @@ async def test_a_card_tells_the_commits_and_waits_for_none(make_built: MakeBuilt
         await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
         card = live_card(room, 2)
         await room.push_screen(card)
-        await until(pilot, lambda: card.commits is not None, "git", 30)
+        await until(pilot, lambda: card.commits is not None, "git")
         (told,) = card.commit_checks()
         assert "commits not known: can't fetch" in told.text
 

@@ -14,7 +14,7 @@ TICK_BYTES = 40  # the clock in the header, once a second
 
 def _quiet(terminal: Terminal, seconds: float = 0.6) -> int:
     """Waits until nothing but the clock was drawn for a while; gives how many bytes there were by then."""
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 60.0
     while time.monotonic() < end:
         before = len(terminal.received)
         time.sleep(seconds)
@@ -43,7 +43,7 @@ def test_one_changed_cell_of_the_matrix_is_cheap(acme: Qd) -> None:
         terminal.send("h1")  # what was said goes with the next key
         terminal.wait_gone("matrix sorted by name")
         terminal.wait_for(">api")
-        before = _quiet(terminal)
+        before = _quiet(terminal, 1.2)  # on a busy machine the rest of the first screen may be late
         older = release("v11", target="dev/cron")
         now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
         with acme.journal() as journal:
@@ -57,6 +57,8 @@ def test_one_changed_cell_of_the_matrix_is_cheap(acme: Qd) -> None:
         assert 0 < rows[at] <= CELL_BYTES, sent
         # With it go the header's age, two counts of the tabs and the head of the matrix; no other row of services.
         assert {row for row in rows if row > HEAD} == {at}, sent
-        assert sum(rows.values()) <= 3 * CELL_BYTES, sent
+        # Without the header, whose clock goes on as long as this takes.
+        drawn = sum(size for row, size in rows.items() if row > 1)
+        assert drawn <= 3 * CELL_BYTES, sent
         terminal.send("Q")
         terminal.wait_ended()

@@ -54,7 +54,7 @@ async def test_the_commits_between_two_releases_come_when_git_has_answered(
         def words() -> str:
             return "\n".join(plain(line) for line in room.screen.rows) if isinstance(room.screen, ReadingCard) else ""
 
-        await until(pilot, lambda: "commits (" in words(), "the commits", 20)
+        await until(pilot, lambda: "commits (" in words(), "the commits")
         assert "Greet everybody (maya, 2026-11-29)" in words()
         assert "Greet in more words" in words()
         assert "Serve" not in words()

@@ -8,7 +8,7 @@ from tests.field import Field
 from tests.room.terminal import Terminal
 from tests.sshd import SshdFleet
 
-pytestmark = pytest.mark.sshd
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_it_is_practised_from_the_room_at_80x24_without_colour(field: Field) -> 
         terminal.wait_for("then v2 comes again")
         terminal.wait_for("y practise it")
         terminal.send("y")
-        terminal.wait_for("5 of 5 hosts there and back")
+        terminal.wait_for("5 of 5 hosts there and back", deadline=120.0)
         assert field.ended(4).state is RolloutState.SUCCEEDED
         terminal.send("\x1b")
         terminal.wait_gone("there and back")

@@ -185,7 +185,8 @@ def test_ctrl_z_typed_at_the_first_paint_is_for_the_room(acme: Qd) -> None:
     remember(load_fleet(acme.fleet_file), "dark", environment)
     command = acme.command("--fleet", str(acme.fleet_file), "production/api")
     with Terminal(command, environment=environment) as terminal:
-        terminal.wait_for("LAST KNOWN")
+        # In what was received: on the screen it is only until the room takes that over.
+        terminal.wait_until(lambda: b"LAST KNOWN" in terminal.received, "the first paint")
         terminal.send("\x1a")
         terminal.wait_for("there is no shell to go back to")
         terminal.send("Q")

@@ -14,8 +14,9 @@ MIDDLE, SMALL = (120, 35), (80, 24)
 
 
 async def keys_at(pilot: Pilot[Any], pane: str) -> None:
-    """Tab, until that pane has the keys."""
+    """Tab, until that pane has the keys; the journal is read by then, else a card may have nothing to show."""
     room: Any = pilot.app
+    await until(pilot, lambda: room.picture.head > 0, "the journal to be read")
     await until(pilot, lambda: room.keyed_pane is not None, "a pane to have the keys")
     for _ in range(9):
         if room.keyed_pane.name_of == pane:

@@ -19,6 +19,8 @@ from tests.room.conftest import MakeRoom
 from tests.room.seen import pane_text, until
 from tests.room.terminal import Terminal
 
+pytestmark = pytest.mark.timeout(400)  # what its tests may wait, all together, on a busy machine
+
 INCIDENT = Incident("production/web", "v4", shipped=4)
 
 

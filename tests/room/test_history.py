@@ -1,5 +1,7 @@
 """The timeline and the history: what is shown of events, and that the chosen one stays chosen."""
 
+import time
+
 from quarterdeck.history.records import Event
 from quarterdeck.tui.room.matching import matcher
 from quarterdeck.tui.room.panes.history import History
@@ -8,7 +10,7 @@ from quarterdeck.tui.room.rows import plain
 from quarterdeck.tui.room.timeline import Pages, entry_rows, long_row, shown
 from tests.cli.qd_command import EVIL, Qd
 from tests.room.conftest import MakeRoom
-from tests.room.seen import pane_text, until
+from tests.room.seen import DEADLINE, pane_text, until
 
 
 def event(seq: int, kind: str = "note", target: str | None = "production/api", **body: object) -> Event:
@@ -83,12 +85,11 @@ async def test_older_pages_are_read_when_the_end_comes_near(make_room: MakeRoom,
     async with room.run_test(size=(120, 35)) as pilot:
         await pilot.press("5")
         await until(pilot, lambda: "note 1199" in pane_text(room, "history"), "the newest")
-        for _ in range(60):
+        end = time.monotonic() + DEADLINE
+        while "requested" not in pane_text(room, "history"):
+            assert time.monotonic() < end, "the first event was never reached"
             await pilot.press("G")
-            await pilot.pause(0.02)
-            if "requested" in pane_text(room, "history"):
-                break
-        assert "requested" in pane_text(room, "history")
+            await until(pilot, lambda: all(asked.is_finished for asked in room.workers), "what the journal was asked")
 
 
 async def test_drift_readiness_and_artifacts_show_what_is_known(make_room: MakeRoom) -> None:

@@ -24,7 +24,7 @@ from tests.room.terminal import Terminal
 from tests.sshd import SshdFleet, wait_for
 from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.sshd]
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 rooms = pytest.fixture(observed_rooms)
 GONE = timedelta(minutes=5, seconds=1)
 FULL = os.environ.get("QD_TRUST") == "full"
@@ -66,7 +66,7 @@ async def test_what_hosts_say_reaches_the_screen_hosts_may_go_and_come_back(fiel
         hung.freeze()
         dead.stop()
         try:
-            await until(pilot, lambda: "hosts 3/5 reachable" in pane_text(room, "header"), "both to be missed", 30)
+            await until(pilot, lambda: "hosts 3/5 reachable" in pane_text(room, "header"), "both to be missed")
             assert room.target is not None
             assert room.target.mark == "?"
             lost = {host.host: host for host in room.target.hosts if host.error is not None}
@@ -79,7 +79,7 @@ async def test_what_hosts_say_reaches_the_screen_hosts_may_go_and_come_back(fiel
         finally:
             hung.thaw()
             dead.start()
-        await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "both to be back", 30)
+        await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "both to be back")
         await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well")
 
 
@@ -94,17 +94,17 @@ async def test_hosts_that_are_gone_for_five_minutes_are_stale_for_five_minutes_a
     ahead = timedelta()
     room = open_room(field, clock=lambda: datetime.now(UTC) + ahead)
     async with room.run_test(size=(200, 50)) as pilot:
-        await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "all hosts", 40)
+        await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "all hosts")
         began = time.monotonic()
         for host in field.hosts.hosts:
             host.stop()
         try:
-            await until(pilot, lambda: "hosts 0/5 reachable" in pane_text(room, "header"), "all to be missed", 30)
+            await until(pilot, lambda: "hosts 0/5 reachable" in pane_text(room, "header"), "all to be missed")
             if FULL:
                 await until(pilot, lambda: time.monotonic() - began > GONE.total_seconds(), "five minutes", 330)
             else:
                 ahead = GONE
-            await until(pilot, lambda: "stale 5m" in pane_text(room, "header"), "how long they have been gone", 15)
+            await until(pilot, lambda: "stale 5m" in pane_text(room, "header"), "how long they have been gone")
             assert room.target is not None
             assert room.target.mark == "?"
             assert all(host.version == "v1" for host in room.target.hosts)  # last known, never «nothing»
@@ -116,8 +116,8 @@ async def test_hosts_that_are_gone_for_five_minutes_are_stale_for_five_minutes_a
         finally:
             for host in field.hosts.hosts:
                 host.start()
-        await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "all to be back", 40)
-        await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well", 40)
+        await until(pilot, lambda: "hosts 5/5 reachable" in pane_text(room, "header"), "all to be back")
+        await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well")
         assert "stale" not in pane_text(room, "header")
     promise(23).count("hosts gone and back", len(field.hosts))
 
@@ -130,7 +130,7 @@ async def test_a_host_changed_behind_our_back_is_drift_on_the_screen_within_one_
     field.deploy("v2")
     room = open_room(field)
     async with room.run_test(size=(120, 35)) as pilot:
-        await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well", 40)
+        await until(pilot, lambda: room.target is not None and room.target.mark == "=", "all to be well")
         await until(pilot, lambda: "LIVE" in pane_text(room, "header"), "a first look")
         home = field.home(field.hosts[1])
         old = next(entry for entry in os.listdir(home / "releases") if entry.startswith("v1-"))
@@ -138,7 +138,7 @@ async def test_a_host_changed_behind_our_back_is_drift_on_the_screen_within_one_
         os.symlink(f"releases/{old}", home / "current")
         changed = time.monotonic()
         await until(pilot, lambda: room.target is not None and room.target.hosts[1].drift, "drift")
-        assert time.monotonic() - changed < 2 * Pace().chosen + 8.0  # a poll, on a machine with others on it
+        assert time.monotonic() - changed < 2 * Pace().chosen + 20.0  # a poll, on a machine with others on it
         await until(pilot, lambda: "1 v1" in pane_text(room, "health"), "what runs there")
         assert room.picture.targets[TARGET].hosts[0].drift is False
     promise(23).count("hosts that run something else")
@@ -159,10 +159,10 @@ async def test_a_rollout_under_way_is_never_drift(field: Field) -> None:
             return room.target is not None and room.target.version == "v2" and room.target.moving is None
 
         halfway = "new v2 | old v1"
-        await until(pilot, lambda: not ended() and halfway in pane_text(room, "health"), "both beside each other", 30)
+        await until(pilot, lambda: not ended() and halfway in pane_text(room, "health"), "both beside each other")
         await until(pilot, ended, "the end", 60)
         end = time.monotonic() + 4
-        await until(pilot, lambda: ended() and time.monotonic() > end, "a moment afterwards", 10)
+        await until(pilot, lambda: ended() and time.monotonic() > end, "a moment afterwards")
         assert room.target is not None
         assert room.target.mark == "="
         assert field.ended(rollout).state == "succeeded"
@@ -178,18 +178,18 @@ async def test_a_room_that_only_reads_shows_what_anothers_observer_sees(field: F
         await pilot.press("r")
         assert "only reads" in room.said
         other = rooms(field.file, who="lena", target=TARGET)
-        await until(pilot, lambda: "LIVE" in pane_text(room, "header"), "the other's looks", 40)
+        await until(pilot, lambda: "LIVE" in pane_text(room, "header"), "the other's looks")
         await until(pilot, lambda: "+lena" in pane_text(room, "header"), "who else is here")
         assert room.picture.others_on(TARGET, os.getpid()) == ("lena@bastion-2",)
         other.kill()
-        await until(pilot, lambda: "+lena" not in pane_text(room, "header"), "her to be gone", 40)
+        await until(pilot, lambda: "+lena" not in pane_text(room, "header"), "her to be gone")
 
 
 async def test_refresh_and_an_observer_that_dies(field: Field) -> None:
     field.deploy("v1")
     room = open_room(field)
     async with room.run_test(size=(120, 35)) as pilot:
-        await until(pilot, lambda: room.picture.around.looked > 0, "a first look", 40)
+        await until(pilot, lambda: room.picture.around.looked > 0, "a first look")
         before = room.picture.around.looked
         await pilot.press("r")
         assert room.said == "looking at the hosts"
@@ -197,9 +197,9 @@ async def test_refresh_and_an_observer_that_dies(field: Field) -> None:
         observer = room.observing.observer
         assert observer is not None
         os.kill(observer.pid, signal.SIGKILL)
-        await until(pilot, lambda: room.observing.observer is not observer, "another observer", 40)
+        await until(pilot, lambda: room.observing.observer is not observer, "another observer")
         again = room.picture.around.looked
-        await until(pilot, lambda: room.picture.around.looked > again, "its looks", 40)
+        await until(pilot, lambda: room.picture.around.looked > again, "its looks")
         last = room.observing.observer
         assert last is not None
     wait_for(lambda: not lives(last.pid), "the observer to end with the room")

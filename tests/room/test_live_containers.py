@@ -15,7 +15,7 @@ from tests.engine import DockerEngine
 from tests.engine_field import ANSWERS, put_everything, write_fleet
 from tests.room.seen import pane_text, until
 
-pytestmark = [pytest.mark.docker, pytest.mark.root]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(300)]
 LIMIT = {"network_mode": "bridge", "mem_limit": "48m", "restart": "unless-stopped"}
 ROW = re.compile(r" box-1 +<?\d+% +(\d+K|[\d.]+M)/48M +0 +0 +(?P<came>\S+)/\S+ ")
 
@@ -30,9 +30,9 @@ async def test_figures_of_a_container_come_to_the_card_and_to_the_health_view(
     room = Room(Opening(fleet, current_operator(), target="bench/web", look="no-colour"))
     try:
         async with room.run_test(size=(80, 24)) as pilot:
-            await until(pilot, lambda: "/48M  restarts 0" in pane_text(room, "card"), "figures on the card", 40)
+            await until(pilot, lambda: "/48M  restarts 0" in pane_text(room, "card"), "figures on the card")
             await pilot.press("4")
-            await until(pilot, lambda: ROW.search(pane_text(room, "health")) is not None, "those of two looks", 40)
+            await until(pilot, lambda: ROW.search(pane_text(room, "health")) is not None, "those of two looks")
             found = ROW.search(pane_text(room, "health"))
             assert found is not None
             assert found["came"] != "0", "its health checks come over its network"

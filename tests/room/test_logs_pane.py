@@ -20,6 +20,7 @@ from tests.cli.qd_command import Qd
 from tests.room.conftest import MakeRoom
 from tests.room.seen import pane_text, until
 from tests.room.spools import Filled
+from tests.sshd import wait_for
 
 TARGET = "production/api"
 
@@ -42,6 +43,7 @@ async def logs(
     async with room.run_test(size=size) as pilot:
         pane = room.pane("logs")
         assert isinstance(pane, Logs)
+        await until(pilot, lambda: room.picture.head > 0, "the journal to be read")
         await pilot.press("3")
         pane.begin(TARGET, lines.spool)
         pane._unplaced.clear()  # what the journal of the fixture tells
@@ -168,7 +170,11 @@ async def test_saved_for_this_user_only_and_never_over_another_file(
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "saved 2 lines" in room.said, "the first file")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: len(list(place.iterdir())) == 2, "another file")
+        await until(
+            pilot,
+            lambda: "saved 2 lines" in room.said and len(list(place.iterdir())) == 2,
+            "another file, whole",
+        )
         for file in place.iterdir():
             assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
             assert file.read_text() == (
@@ -217,4 +223,4 @@ async def test_a_real_collector_says_that_hosts_are_silent(make_room: MakeRoom, 
         assert pane.collecting is not None
         process = pane.collecting.process
         assert process is not None
-    assert process.returncode is not None
+    wait_for(lambda: process.poll() is not None, "the collector to end")

@@ -9,7 +9,7 @@ from tests.field import Field
 from tests.room.terminal import Terminal
 from tests.sshd import SshdFleet
 
-pytestmark = pytest.mark.sshd
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

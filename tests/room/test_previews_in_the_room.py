@@ -41,6 +41,7 @@ async def test_its_column_comes_and_goes_by_itself(filled: Qd, make_room: MakeRo
     async with room.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "v2" in pane_text(room, "matrix"), "the picture")
         assert "PR-7" not in pane_text(room, "matrix")
+        await until(pilot, room.fleet_watch.ready.is_set, "the watch to have looked once")
         file = declare(filled, datetime.now(UTC) + timedelta(days=3))
         await until(pilot, lambda: "PR-7" in pane_text(room, "matrix"), "the new column")
         head = pane_text(room, "matrix").splitlines()
@@ -74,10 +75,10 @@ def test_whoever_follows_the_fleet_file_is_told_of_a_new_preview(filled: Qd) -> 
     watch = FleetWatch(filled.fleet_file, told.append)
     watch.start()
     try:
-        assert watch.ready.wait(10)
+        assert watch.ready.wait(30)
         declare(filled, datetime.now(UTC) + timedelta(days=1))
         wait_for(
-            lambda: told and told[-1].fleet is not None and "pr-7" in told[-1].fleet.environments, "the preview", 20
+            lambda: told and told[-1].fleet is not None and "pr-7" in told[-1].fleet.environments, "the preview", 30
         )
     finally:
         watch.close()

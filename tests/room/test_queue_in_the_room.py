@@ -11,7 +11,7 @@ from tests.room.terminal import Terminal
 from tests.sshd import SshdFleet
 from tests.street import Street, street_on
 
-pytestmark = pytest.mark.sshd
+pytestmark = [pytest.mark.sshd, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

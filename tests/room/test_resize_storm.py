@@ -17,9 +17,12 @@ from tests.cli.qd_command import OPERATOR, Qd, release
 from tests.room.acme import ENVIRONMENTS
 from tests.room.terminal import Terminal
 
+pytestmark = pytest.mark.timeout(300)
+
 TARGET = "production/api"
 STORM = 100  # sizes
 APART = 0.03  # seconds
+QUIET = 0.4  # seconds
 KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "j", "k", "z", "z", "\t", "e", "l", "h")
 
 
@@ -57,8 +60,8 @@ def command(qd: Qd) -> list[str]:
     return qd.command("--fleet", str(qd.fleet_file), TARGET)
 
 
-def settle(terminal: Terminal) -> list[str]:
-    """The screen once it shows the same for a while; without the header, and without what time does to ages."""
+def settle(terminal: Terminal, quiet: float = QUIET) -> list[str]:
+    """The screen once it shows the same for ``quiet`` seconds; without the header, and without what time does to ages."""
     last: list[str] = []
     since = time.monotonic()
 
@@ -67,10 +70,17 @@ def settle(terminal: Terminal) -> list[str]:
         now = [re.sub(r"\d", "0", row) for row in terminal.rows[1:]]
         if now != last:
             last, since = now, time.monotonic()
-        return time.monotonic() - since > 0.4
+        return time.monotonic() - since > quiet
 
     terminal.wait_until(same, "the screen to stand still")
     return last
+
+
+def same_drawn_anew(terminal: Terminal, quiet: float = QUIET) -> bool:
+    """Whether the screen shows after ctrl-l, which draws it anew, what it has shown before."""
+    before = settle(terminal, quiet)
+    terminal.send("\x0c")  # ctrl-l
+    return settle(terminal, quiet) == before
 
 
 def on_view(terminal: Terminal, number: str) -> bool:
@@ -91,34 +101,39 @@ def unbroken(terminal: Terminal, qd: Qd) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_hundred_sizes_in_a_few_seconds_while_data_moves(acme: Qd, seed: int) -> None:
-    draw = random.Random(seed)
     with Terminal(command(acme), environment=acme.environ()) as terminal:
         terminal.wait_for(">api")
-        with moving(acme) as count:
-            number = 0
-            while number < STORM or (count[0] <= 10 and number < 20 * STORM):
-                terminal.resize(draw.randint(20, 250), draw.randint(5, 80))
-                if number % 4 == 0:
-                    terminal.send(draw.choice(KEYS))
-                time.sleep(APART)
-                number += 1
-            assert count[0] > 10, "nothing moved"
-            noted = count[0]
-            terminal.resize(120, 35)
-            terminal.wait_until(lambda: "? help" in terminal.rows[-1], "the footer on the last line")
-            terminal.send("1")
-            terminal.wait_for("[1 Overview]")
-            terminal.wait_until(lambda: count[0] > noted, "more news")
-        terminal.send(":events production/api\r")
-        terminal.wait_for("[5 History]")
-        terminal.send("g")  # the newest news: it has not stopped listening
-        terminal.wait_for(f"news {count[0]}")
+        # On a busy machine something may come so late that ctrl-l comes before it; what is left over is left over again.
+        assert any(storm(terminal, acme, random.Random(seed)) for _ in range(3)), (
+            "something was left over from another size"
+        )
+        unbroken(terminal, acme)
+
+
+def storm(terminal: Terminal, qd: Qd, draw: random.Random) -> bool:
+    """Whether nothing is left over from the sizes."""
+    with moving(qd) as count:
+        number = 0
+        while number < STORM or (count[0] <= 10 and number < 20 * STORM):
+            terminal.resize(draw.randint(20, 250), draw.randint(5, 80))
+            if number % 4 == 0:
+                terminal.send(draw.choice(KEYS))
+            time.sleep(APART)
+            number += 1
+        assert count[0] > 10, "nothing moved"
+        noted = count[0]
+        terminal.resize(120, 35)
+        terminal.wait_until(lambda: "? help" in terminal.rows[-1], "the footer on the last line")
         terminal.send("1")
         terminal.wait_for("[1 Overview]")
-        before = settle(terminal)
-        terminal.send("\x0c")  # ctrl-l
-        assert settle(terminal) == before, "something was left over from another size"
-        unbroken(terminal, acme)
+        terminal.wait_until(lambda: count[0] > noted, "more news")
+    terminal.send(":events production/api\r")
+    terminal.wait_for("[5 History]")
+    terminal.send("g")  # the newest news: it has not stopped listening
+    terminal.wait_for(f"news {count[0]}")
+    terminal.send("1")
+    terminal.wait_for("[1 Overview]")
+    return same_drawn_anew(terminal, quiet=2 * QUIET)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 35), (200, 60)], ids=str)
@@ -126,15 +141,13 @@ def test_a_view_leaves_nothing_behind_in_another(acme: Qd, size: tuple[int, int]
     with Terminal(command(acme), size=size, environment=acme.environ()) as terminal:
         terminal.wait_for(">api")
         for view in "2345678":
-            for _ in range(2):  # on a busy machine something may come late; what is left over is left over again
+            for _ in range(3):  # on a busy machine something may come late; what is left over is left over again
                 terminal.send(view)
                 terminal.wait_until(partial(on_view, terminal, view), f"view {view}")
                 settle(terminal)
                 terminal.send("1")
                 terminal.wait_for("[1 Overview]")
-                before = settle(terminal)
-                terminal.send("\x0c")  # ctrl-l
-                if settle(terminal) == before:
+                if same_drawn_anew(terminal):
                     break
             else:
                 pytest.fail(f"something of view {view} was left over")
@@ -144,7 +157,7 @@ def test_a_view_leaves_nothing_behind_in_another(acme: Qd, size: tuple[int, int]
 def test_with_a_card_open(acme: Qd) -> None:
     draw = random.Random(3)
     with Terminal(command(acme), environment=acme.environ()) as terminal:
-        terminal.wait_for(">api")
+        terminal.wait_for("[>v144")  # the journal is read: before that there is nothing to abort
         terminal.send("A")
         terminal.wait_for("ABORT  api")
         with moving(acme):

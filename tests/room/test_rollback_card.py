@@ -21,7 +21,7 @@ from tests.room.terminal import Terminal
 from tests.room.test_terminal_life import stuff
 
 __all__ = ["play"]
-pytestmark = pytest.mark.xdist_group(GROUP)
+pytestmark = [pytest.mark.xdist_group(GROUP), pytest.mark.timeout(300)]
 
 READY = "hosts answered"
 

@@ -20,10 +20,11 @@ def test_behind_two_cards_the_room_goes_on(filled: Qd) -> None:
         filled.command("--fleet", str(filled.fleet_file), "production/api"), environment=filled.environ()
     ) as terminal:
         terminal.wait_for(">api")
+        terminal.wait_for("v2")  # the journal is read: before that there is nothing to go back from
         terminal.send("R")
         terminal.wait_for("Nothing was started.")  # those hosts can't be reached
         terminal.send("v")
         terminal.wait_for("versions of production/api")
         before = clock(terminal)
-        terminal.wait_until(lambda: clock(terminal) != before, "the clock behind both cards to go on", deadline=10.0)
+        terminal.wait_until(lambda: clock(terminal) != before, "the clock behind both cards to go on")
         assert "versions of production/api" in terminal.text

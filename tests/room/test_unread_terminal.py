@@ -4,11 +4,15 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from quarterdeck.history.records import RolloutState
 from tests.room.playing import Play, eventually, play
 from tests.room.test_terminal_life import stuff
 
 __all__ = ["play"]
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -91,7 +91,7 @@ async def test_the_picker_offers_what_nobody_has_released_yet(qd: Qd) -> None:
     taken: list[str] = []
     async with room.run_test(size=(120, 35)) as pilot:
         room.push_screen(VersionPicker(SHOP, taken.append, typed=True))
-        await until(pilot, lambda: rows_of(room).count("not released yet, ") == 2, "what is new, with its size", 20)
+        await until(pilot, lambda: rows_of(room).count("not released yet, ") == 2, "what is new, with its size")
         lines = {line.replace(">", " ").split()[1]: line for line in rows_of(room).splitlines() if " yet, " in line}
         assert set(lines) == {"1.10.0", "edge"}
         card = next(room.cards())
@@ -126,7 +126,7 @@ async def test_the_cursor_stays_where_it_was_put_when_they_come(qd: Qd) -> None:
         card = VersionPicker(SHOP, taken.append, typed=True)
         card.chosen = BEFORE.id
         room.push_screen(card)
-        await until(pilot, lambda: rows_of(room).count("not released yet, ") == 2, "what is new, with its size", 20)
+        await until(pilot, lambda: rows_of(room).count("not released yet, ") == 2, "what is new, with its size")
         assert card.chosen == BEFORE.id
 
 
@@ -136,7 +136,7 @@ async def test_a_registry_that_is_down_is_one_line_and_what_is_known_can_be_chos
     taken: list[str] = []
     async with room.run_test(size=(120, 35)) as pilot:
         room.push_screen(VersionPicker(SHOP, taken.append, typed=True))
-        await until(pilot, lambda: "list the versions:" in rows_of(room), "what is wrong", 30)
+        await until(pilot, lambda: "list the versions:" in rows_of(room), "what is wrong")
         assert "1.8.0" in rows_of(room)
         await pilot.press("enter")
         await until(pilot, lambda: taken != [], "the choice")

@@ -32,7 +32,8 @@ def declare_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
             "story of real rollouts in plain lines. It leaves the playground running.\n"
             "\n"
             "Where a Docker engine answers on a socket of this machine, the environment dev has it as a host too,\n"
-            "with a container to deploy, break and take back. QD_PLAYGROUND_ENGINE=no leaves the engine alone."
+            "with a container to deploy, break and take back. QD_PLAYGROUND_ENGINE=no leaves the engine alone; with\n"
+            "yes it has six times as long to answer, on a machine that is slow or busy."
         ),
         example="qd demo\nqd demo --story\nqd demo up && qd deploy staging/web v2 --wait\nqd demo down",
     )

@@ -53,9 +53,19 @@ class FleetWatch:
                 continue
             if self._stop.wait(LOOK_EVERY / 4) or signature(self._files) != now:
                 continue  # it is being written
-            known = now
-            self._tell(self._load())
-            known = signature(self._files)  # what it includes may have changed
+            file, known = self._read(now)
+            self._tell(file)
+
+    def _read(self, seen: Signature) -> tuple[FleetFile, Signature]:
+        """What the files say, and how each of them looked before it was read: what is saved meanwhile is another change. ``seen``: how
+        those looked that are known; one that is included anew is looked at, and all are read once more."""
+        looks = {one[0]: one for one in seen}
+        while True:
+            file = self._load()
+            new = tuple(path for path in self._files if str(path) not in looks)
+            if not new or self._stop.is_set():
+                return file, tuple(looks[str(path)] for path in self._files if str(path) in looks)
+            looks |= {one[0]: one for one in signature(new)}
 
     def _load(self) -> FleetFile:
         try:

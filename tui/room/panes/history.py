@@ -1,5 +1,6 @@
 """The history: every event that is worth a line, of the fleet or of one target, and the chosen one whole beside it."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from quarterdeck.tui.room.timeline import Pages, entry_rows, long_row, shown
 
 PAGE = 400  # events a page
 NEAR_THE_END = 20  # rows before the end at which the next page is asked for
+ASK_AGAIN = 2.0  # seconds after a journal that did not answer, or could not be read
 DAYS = 28  # that the figures are of
 BEFORE = timedelta(days=7)  # that is read before them: what a rollback left may have been deployed then
 
@@ -34,7 +36,9 @@ class History(Pane):
         self._pages = Pages()
         self._shown: list[Event] = []
         self._made_of: object = None
+        self._reading: Pages | None = None  # which pages the journal is being asked for
         self._fault = ""
+        self._again = 0.0  # not asked before, by the clock that only goes on
 
     # what is in it
 
@@ -98,11 +102,14 @@ class History(Pane):
             self._pages.add_news([e for e in recent if self.of_target is None or e.target == self.of_target])
 
     def _ask_for_older(self) -> None:
-        if self.is_mounted and not self._fault:
-            self.fetch(self._read_older, "older events")
+        """Called with each build. What is being asked for is waited for: asking anew would give it up."""
+        pages = self._pages
+        if self.is_mounted and self._reading is not pages and time.monotonic() >= self._again:
+            self._reading = pages
+            self.fetch(partial(self._read_older, pages), "older events")
 
-    async def _read_older(self) -> None:
-        pages, target, before = self._pages, self.of_target, self._pages.oldest
+    async def _read_older(self, pages: Pages) -> None:
+        target, before = self.of_target, pages.oldest
 
         def read(journal: Journal) -> list[Event]:
             return journal.events(limit=PAGE, target=target, newest_first=True, before=before)
@@ -111,9 +118,13 @@ class History(Pane):
             page = await self.room.desk.ask(read)
         except (JournalError, TimeoutError) as error:
             self._fault = str(error) or "the journal did not answer in time"
-            self.renew()
-            return
-        pages.add_older(page, complete=len(page) < PAGE)
+            self._again = time.monotonic() + ASK_AGAIN
+        else:
+            self._fault = ""
+            pages.add_older(page, complete=len(page) < PAGE)
+        finally:
+            if self._reading is pages:
+                self._reading = None
         self.renew()
 
     # moving

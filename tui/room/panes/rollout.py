@@ -119,6 +119,7 @@ class RolloutWhole(Pane):
         self.seen: Closely | None = None
         self.step: int | None = None  # the step that the cursor is on, by its number
         self._asked: tuple[int, int] | None = None  # which rollout, up to which event
+        self._looking: tuple[int, int] | None = None  # that one is asked for, and not answered yet
         self._ticks = 0
         self._fault = ""
         self._step_rows: dict[int, int] = {}  # by the step's number: its row
@@ -147,7 +148,8 @@ class RolloutWhole(Pane):
         return rows
 
     def _ask(self) -> None:
-        """Asks for the chosen rollout when another one was chosen, something happened to it, or its worker may have died."""
+        """Asks for the chosen rollout when another one was chosen, something happened to it, its worker may have died, or it could not be
+        read; not while an answer about it is on its way: asking anew would give that up, and news may come faster than answers."""
         room = self.room
         chosen = room.chosen_rollout
         if chosen is None or not self.is_mounted:
@@ -155,19 +157,25 @@ class RolloutWhole(Pane):
             return
         head = max((event.seq for event in room.recent if event.rollout == chosen), default=0)
         self._ticks += 1
-        stale = self.seen is not None and not self.seen.ended and self._ticks > LOOK_AGAIN
-        if self._asked != (chosen, head) or stale:
+        if self._looking is not None and self._looking[0] == chosen:
+            return
+        may_be_stale = bool(self._fault) or (self.seen is not None and not self.seen.ended)
+        if self._asked != (chosen, head) or (may_be_stale and self._ticks > LOOK_AGAIN):
             if self._asked is None or self._asked[0] != chosen:
                 self.step, self.top = None, 0
-            self._asked, self._ticks = (chosen, head), 0
-            self.fetch(partial(self._look, chosen), "rollout")
+            self._asked = self._looking = asked = (chosen, head)
+            self._ticks = 0
+            self.fetch(partial(self._look, asked), "rollout")
 
-    async def _look(self, id: int) -> None:
+    async def _look(self, asked: tuple[int, int]) -> None:
         try:
-            self.seen = await self.room.desk.ask(lambda journal: look_closely(journal, id))
+            self.seen = await self.room.desk.ask(lambda journal: look_closely(journal, asked[0]))
             self._fault = ""
         except (JournalError, TimeoutError) as error:
             self._fault = str(error) or "the journal did not answer in time"
+        finally:
+            if self._looking is asked:  # and not a later one of the same rollout
+                self._looking = None
         self.renew()
 
     # moving
