@@ -13,7 +13,7 @@ import msgspec
 from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release, canonical
-from quarterdeck.history.records import RolloutKind
+from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.plans.flags import flags_summary
 from quarterdeck.rollouts.plans.plan import HostNow, Plan, summary
 from quarterdeck.rollouts.way_back.ahead import without_copy
@@ -188,6 +188,15 @@ def with_host(host: HostNow) -> str:
     """Why it could not be asked, with its name once: most reasons begin with it already."""
     error = host.error or ""
     return error if error.startswith(f"{host.host}: ") else f"{host.host}: {error}"
+
+
+def left_half_way(last: Rollout | None, current: str) -> str | None:
+    """Of a rollback to what is ``current``: the release that the rollout before it has left on some hosts. None: what stands there is no
+    rollout's doing, and nothing is said against it."""
+    if last is None or last.state is not RolloutState.FAILED:
+        return None
+    left = last.from_release if last.kind is RolloutKind.ROLLBACK else last.to_release
+    return left if left != current else None
 
 
 def most_common(hosts: list[HostNow]) -> str | None:

@@ -42,7 +42,15 @@ from quarterdeck.rollouts.previews.whose import of_another_fleet
 from quarterdeck.rollouts.proof import seen_before
 from quarterdeck.rollouts.way_back.ahead import CLOSED, FIRST
 from quarterdeck.rollouts.way_back.old_secrets import old_secrets
-from quarterdeck.rollouts.worker.armed import Armed, CannotBegin, described, host_now, most_common, unreachable
+from quarterdeck.rollouts.worker.armed import (
+    Armed,
+    CannotBegin,
+    described,
+    host_now,
+    left_half_way,
+    most_common,
+    unreachable,
+)
 from quarterdeck.rollouts.worker.built import Origin
 from quarterdeck.rollouts.worker.crew import Crew
 from quarterdeck.rollouts.worker.drillable import only_practised, refuse_hooks, refuse_unless_whole
@@ -391,8 +399,10 @@ class Arming:
         others = active is not None and active.id != self.rollout.id and active.epoch > 0
         if active is not None and others and active.to_release and active.kind is not RolloutKind.DRILL:
             leaving = active.to_release
-        leaving = leaving or most_common([h for h in hosts if h.current != release.id])
         last = self.journal.reader.last_begun(self.target.name, other_than=self.rollout.id)
+        if leaving is None and self.rollout.from_release is None:  # the journal does not know
+            leaving = most_common([h for h in hosts if h.current != release.id])
+        leaving = leaving or left_half_way(last, release.id)
         if self.rollout.options.get("settle") or (last is not None and leaving == only_practised(last)):
             leaving = None  # hosts that are owed follow the others: nothing is left, no hook is reversed
         releases = self.known_releases(release)

@@ -11,6 +11,7 @@ from quarterdeck.rollouts.outcome import UNCHANGED
 from quarterdeck.rollouts.plans.plan import Action, HostNow
 from quarterdeck.rollouts.worker.armed import Armed, with_host
 from quarterdeck.rollouts.worker.drilling import Drilling
+from quarterdeck.rollouts.worker.journal_thread import WAY_BACK
 from quarterdeck.rollouts.worker.standing import may_have_changed, moves
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
@@ -30,6 +31,8 @@ class CarryingOut(Drilling):
             return
         waves = waves or Waves(self.id, epoch, work, self.journal, self.wishes)
         rollback = self.rollout.kind is RolloutKind.ROLLBACK
+        if rollback:
+            self.journal.patience = WAY_BACK
         main = [step for step in steps if step.action != Action.FINISH]
         try:
             while True:

@@ -2,17 +2,22 @@
 loop."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
+from quarterdeck.history.errors import JournalBusy
 from quarterdeck.history.journal import Journal
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+WAY_BACK: Final = 120.0
+"""Seconds of patience with a journal that others hold, for who is on a way back: half of it must not be left standing."""
+_AGAIN: Final = 0.2
 _Asked = tuple[Callable[[], Any], "Future[Any]"]
 
 
@@ -27,6 +32,7 @@ class JournalThread:
     def __init__(self, journal: Journal, reader: Journal) -> None:
         self.journal = journal
         self.reader = reader
+        self.patience = 0.0  # seconds for which a write that found the journal held is tried again
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._asked: deque[_Asked] = deque()
 
@@ -34,10 +40,21 @@ class JournalThread:
         """Runs a method of ``journal`` in its thread, perhaps twice (see ``Journal.together``); it is durable when this
         returns. A cancelled caller does not undo the write: it waits for it.
 
-        The write's own deadline is the journal's busy time-out (3 s), so the wait is bounded.
+        The write's own deadline is the journal's busy time-out (3 s), and ``patience`` beyond that, so the wait is bounded. Raises
+        ``JournalBusy``: others held it for all of that, and nothing was written.
         """
+        since = time.monotonic()
+        while True:
+            try:
+                return await self._once(partial(function, *args, **kwargs))
+            except JournalBusy:
+                if time.monotonic() - since >= self.patience:
+                    raise
+            await asyncio.sleep(_AGAIN)
+
+    async def _once(self, function: Callable[[], R]) -> R:
         asked: Future[R] = Future()
-        self._asked.append((partial(function, *args, **kwargs), asked))
+        self._asked.append((function, asked))
         self._executor.submit(self._take)
         future = asyncio.wrap_future(asked)
         try:

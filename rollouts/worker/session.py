@@ -356,7 +356,16 @@ class Session(WaitingForTurn, CarryingOut):
         if not steps:
             # It had begun but planned nothing yet: its plan is made anew from what the hosts say now.
             armed.hosts = await self.arming.look(row.release, patient=False)
-            await self._look_again(armed, None)
+            half_way = sorted(self._left_half_way())
+            try:
+                await self._look_again(armed, None)
+            except CannotBegin as error:
+                if not half_way:
+                    raise
+                left = f"what it superseded stands half-way on {', '.join(half_way)}: qd rollback {self.target.name}"
+                why = f"{error.why.removesuffix('; nothing was changed')}; {left}"
+                await self._end(epoch, RolloutState.FAILED, why, cause="partly", lost=error.hosts)
+                return
             work = self._work(armed, epoch)
             steps = await self._add_steps(epoch, armed.plan)
         if self.rollout.kind is RolloutKind.DRILL and state not in TAKING_BACK:

@@ -152,13 +152,14 @@ def _release(step: Step, work: Work) -> Release:
 
 
 async def _stage(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
-    outcome = await _put_there(_release(step, work), work, connection)
+    outcome = await _put_there(step, _release(step, work), work, connection)
     return {"already": outcome.already, "seconds": outcome.seconds}
 
 
-async def _put_there(release: Release, work: Work, connection: Connection) -> StageOutcome:
+async def _put_there(step: Step, release: Release, work: Work, connection: Connection) -> StageOutcome:
     secrets = work.secrets_of(release.id)
     if release.container is None:
+        await _refuse_without_secrets(step, release, work, connection)
         return await connection.stage(release, await work.archives.of(release), secrets, work.fence)
     try:
         return await connection.stage(release, None, secrets, work.fence)
@@ -169,13 +170,28 @@ async def _put_there(release: Release, work: Work, connection: Connection) -> St
         return await connection.stage(release, await work.archives.of(release), secrets, work.fence)
 
 
+async def _refuse_without_secrets(step: Step, release: Release, work: Work, connection: Connection) -> None:
+    """A worker that took a rollout over, or that goes back, may not know them: a copy that is there has them, no other is made."""
+    missing = sorted(release.secrets.keys() - work.secrets_of(release.id).values.keys())
+    if not missing:
+        return
+    facts = await connection.facts(work.target.name, work.target.path, release)
+    if release.id not in {kept.release for kept in facts.kept if kept.intact}:
+        raise StepFailed(
+            step,
+            f"{step.host}: {', '.join(missing)} can't be read now, and {release.version} has no copy there that has it",
+            release_at_fault=False,
+            untouched=True,
+        )
+
+
 async def _switch(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
     release = _release(step, work)
     action = str(step.body.get("how", "restart"))
     if step.body.get("look_first"):
         facts = await connection.facts(work.target.name, work.target.path, release)
         if release.id not in {kept.release for kept in facts.kept if kept.intact}:
-            await _put_there(release, work, connection)
+            await _put_there(step, release, work, connection)
     way = None
     if "slot" in step.body:
         from quarterdeck.rollouts.worker import routed
@@ -303,13 +319,13 @@ async def _verify(step: Step, work: Work, connection: Connection) -> dict[str, A
     return {"current": facts.current}
 
 
-def _hook_of(step: Step, work: Work) -> tuple[Hook, Release]:
+def hook_of(step: Step, work: Work) -> tuple[Hook, Release]:
     release = _release(step, work)
     return release.hooks.of(str(step.body["phase"]))[int(step.body["index"])], release
 
 
 async def _hook(step: Step, work: Work, connection: Connection) -> dict[str, Any]:
-    hook, release = _hook_of(step, work)
+    hook, release = hook_of(step, work)
     command = str(step.body["run"])
     try:
         outcome = await connection.hook(hook, command, release, work.fence, step.op_id)
@@ -333,7 +349,7 @@ async def _hook(step: Step, work: Work, connection: Connection) -> dict[str, Any
 async def _hook_here(step: Step, work: Work) -> dict[str, Any]:
     """Runs a hook on this machine, in the fleet file's directory, in a process group of its own that ends at the
     deadline."""
-    hook, release = _hook_of(step, work)
+    hook, release = hook_of(step, work)
     command = str(step.body["run"])
     environment = (
         os.environ

@@ -15,6 +15,7 @@ from quarterdeck.rollouts.plans.flags import flag_words, flags_first, to_put_bac
 from quarterdeck.rollouts.plans.plan import Action, HostNow, Plan, PlannedStep, Touched, back_to, plan_take_back
 from quarterdeck.rollouts.worker.armed import Armed
 from quarterdeck.rollouts.worker.failing import lasting
+from quarterdeck.rollouts.worker.journal_thread import WAY_BACK
 from quarterdeck.rollouts.worker.standing import Standing, masked_values, may_have_changed, version_of
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.waves import Waves
@@ -36,13 +37,20 @@ class TakingBack(Standing):
 
     async def _take_back(self, armed: Armed, work: Work, epoch: int, why: str, *, at_fault: bool) -> None:
         journal = self.journal.journal
+        self.journal.patience = WAY_BACK
+
+        def turn_back() -> int:
+            raised = journal.turn_back(self.id, epoch, why, self._turned_back())
+            if at_fault:
+                journal.judge(armed.release.id, "bad", why, rollout=self.id)
+            return raised
+
         # What it has begun and does not wait for any more (a start, a hook) may still run on the hosts: under a new epoch it is ended
         # there instead of waited for, and nothing of it comes afterwards.
-        epoch = await self.journal.do(journal.turn_back, self.id, epoch, why, self._turned_back())
+        # Who goes on with it is not told whose fault it was: that is written with it, or not at all.
+        epoch = await self.journal.do(journal.together, turn_back, rollout=self.id, urgent=True)
         work.fence = msgspec.structs.replace(work.fence, epoch=epoch)
         self._epoch = epoch
-        if at_fault:
-            await self.journal.do(journal.judge, armed.release.id, "bad", why, rollout=self.id)
         steps = self.journal.reader.steps(self.id)
         seen = {host.host: host for host in armed.hosts}
         stable = armed.leaving if armed.leaving != armed.release.id else None
@@ -67,6 +75,7 @@ class TakingBack(Standing):
 
     async def _go_back(self, steps: list[Step], armed: Armed, work: Work, epoch: int, why: str) -> None:
         """Carries the steps of taking back out; no wish of an operator stops it and no host waits for another."""
+        self.journal.patience = WAY_BACK
         now = self.journal.reader.rollout(self.id)
         if (now.state, now.outcome) != (RolloutState.ROLLING_BACK, why):
             set_state = self.journal.journal.set_state

@@ -23,11 +23,12 @@ from quarterdeck.rollouts.plans.plan import BASTION, Action
 from quarterdeck.rollouts.promoting import WAITS, held_words
 from quarterdeck.rollouts.worker.safeguarding import Safeguarding
 from quarterdeck.rollouts.worker.standing_still import Aborted
-from quarterdeck.rollouts.worker.steps import StepFailed, perform
+from quarterdeck.rollouts.worker.steps import StepFailed, Work, hook_of, perform
 
 log = logging.getLogger("quarterdeck.worker")
 
 LOCK_PATIENCE = 150.0  # seconds: longer than any switch may take
+_ENDING = 30.0  # seconds beside a hook's own limit, in which it is ended there
 QUICK_LOSS = 7.0  # seconds: lost sooner than keepalive can tell, so the other side closed it and may be back
 RESTART_PATIENCE = 15.0  # seconds that an sshd or an engine which is being restarted gets, while a host is brought back
 AT_ONCE = (
@@ -35,6 +36,13 @@ AT_ONCE = (
 )
 SLOW = 2.0  # … and a host that takes longer than so many seconds for a step gives its place to the next one
 QUICK_REFUSAL = 3.0  # seconds: nobody listens there just now; what takes longer hangs
+
+
+def _patience_for_lock(step: Step, work: Work) -> float:
+    """Seconds in which what was begun there before may still hold the host's lock: of a hook, as long as it may run."""
+    if step.action != Action.HOOK:
+        return LOCK_PATIENCE
+    return max(LOCK_PATIENCE, hook_of(step, work)[0].timeout + _ENDING)
 
 
 class Waves(Safeguarding):
@@ -177,7 +185,7 @@ class Waves(Safeguarding):
             return await perform(step, self.work)
         except HostLockBusy:
             # What an abort or another worker left behind still runs there. Nothing was changed: the same operation again.
-            if time.monotonic() - started > LOCK_PATIENCE:
+            if time.monotonic() - started > _patience_for_lock(step, self.work):
                 raise
             return await self._persistently(step, patience, started)
         except (HostKeyRejected, LoginRefused):
@@ -192,9 +200,9 @@ class Waves(Safeguarding):
             ):
                 raise
             log.warning("connection lost, once more, host=%s step=%d reason=%s", step.host, step.seq, error)
-            return await self._on_a_new_connection(step, patience)
+            return await self._on_a_new_connection(step, patience, started)
 
-    async def _on_a_new_connection(self, step: Step, patience: float) -> dict[str, object]:
+    async def _on_a_new_connection(self, step: Step, patience: float, started: float) -> dict[str, object]:
         until, wait, told = time.monotonic() + patience, 0.2, False
         while True:
             with contextlib.suppress(TimeoutError):
@@ -203,6 +211,8 @@ class Waves(Safeguarding):
             try:
                 await self.work.crew.reconnect(step.host)
                 return await perform(step, self.work)
+            except HostLockBusy:
+                return await self._persistently(step, patience, started)  # the first try still runs there
             except (StepFailed, BackendError) as again:
                 again.untouched = False  # what the first try did is not known
                 nobody_there = isinstance(again, Unreachable) and not isinstance(again, HostKeyRejected | LoginRefused)
