@@ -271,7 +271,8 @@ class Connection(Protocol):
         (the link is not touched); none (link only).
         ``served``: a router leads requests there at this moment, or may, and goes on with that: a restart leaves alone what is current and
         runs.
-        The same ``op_id`` again gives the recorded outcome and does nothing.
+        The same ``op_id`` again gives the recorded outcome and does nothing; on a Docker engine it is done again where a restart of the
+        engine has ended what it had started.
         """
         ...
 

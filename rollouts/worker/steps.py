@@ -333,7 +333,8 @@ async def _hook(step: Step, work: Work, connection: Connection) -> dict[str, Any
         raise StepFailed(
             step,
             f"hook {work.masker.mask(command)!r}: {error.told(work.masker.mask)}",
-            release_at_fault=not error.untouched,
+            # Without a status it was not the command that ended: it was stopped, or taken away with its node.
+            release_at_fault=not error.untouched and error.exit_status is not None,
             untouched=error.untouched,
         ) from error
     output = work.masker.mask(outcome.output)[-SHOWN:]  # masked whole: half a secret would not be recognised

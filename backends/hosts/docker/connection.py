@@ -148,7 +148,10 @@ class DockerConnection:
             outcome = await switching.switch(gate, seen, around, release, secrets.values, action, op_id, served=served)
             return outcome if action == "stop" else switching.remembering(outcome, seen.state, release)
 
-        outcome = await switched(gate.once(op_id, f"switch {action}", change, beside=around.ask))
+        def stands(seen: Seen, outcome: Mapping[str, Any]) -> bool:
+            return action not in ("restart", "start") or switching.stands(seen, release, outcome)
+
+        outcome = await switched(gate.once(op_id, f"switch {action}", change, beside=around.ask, stands=stands))
         if outcome.replayed and outcome.beside:
             await switching.rejoin(gate, release)
         if gate.running is not None:

@@ -11,10 +11,9 @@ if TYPE_CHECKING:
 _KEPT: Final = 64 * 1024  # bytes of output
 BY_LIMIT: Final = (124, 137, 143)
 GRACE: Final = 5  # seconds from SIGTERM to SIGKILL
-ENDING: Final = (
-    15.0  # seconds beyond its limit by which a command has ended: the engine waits for what it left behind as well
-)
-
+ENDING: Final = 15.0
+"""Seconds beyond its limit by which a command has ended: the engine waits for what it left behind as well."""
+_EARLY: Final = 0.5  # seconds by which two clocks may differ
 
 # Without `timeout` the shell looks after the command itself. What the command leaves behind may outlive it then.
 _WATCH: Final = """if timeout -k {grace} 1 true 2>/dev/null; then exec timeout -k {grace} {limit} sh -c "$0"; fi
@@ -27,7 +26,17 @@ exit $status"""
 
 def limited(command: str, seconds: float) -> list[str]:
     """A shell's command that is ended after ``seconds``: as an argument, so that nothing in it needs quoting."""
-    return ["/bin/sh", "-c", _WATCH.format(limit=max(1, round(seconds)), grace=GRACE), command]
+    return ["/bin/sh", "-c", _WATCH.format(limit=_limit(seconds), grace=GRACE), command]
+
+
+def _limit(seconds: float) -> int:
+    return max(1, round(seconds))
+
+
+def was_by_limit(status: int, seconds: float, took: float) -> bool:
+    """Whether a command that was ``limited`` to ``seconds`` was ended by that. ``took``: seconds from before it was begun until it had
+    ended: one that ends so earlier has done it by itself, or somebody has killed it."""
+    return status in BY_LIMIT and took >= _limit(seconds) - _EARLY
 
 
 async def run_in(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from quarterdeck.backends.errors import BackendError, CommandTimedOut, Unreachable
 from quarterdeck.backends.hosts.checking import LOCALHOST, Streams, ask_over, place, reached_at
 from quarterdeck.backends.hosts.contract import HealthOutcome
-from quarterdeck.backends.hosts.docker.executing import BY_LIMIT, ENDING, limited, run_in
+from quarterdeck.backends.hosts.docker.executing import ENDING, limited, run_in, was_by_limit
 from quarterdeck.backends.hosts.docker.looking import Body, inspect, look
 from quarterdeck.backends.numbers import number_in
 from quarterdeck.backends.text_cleaning import clean
@@ -185,12 +185,13 @@ async def check_command(engine: "Engine", check: CommandCheck, timeout: float, c
     """Runs it in the container. Raises ``BackendError`` where that can't be done, ``CommandTimedOut`` where it is the engine that tells
     nothing: the command itself is ended before."""
     words = f"the command {check.run!r}"
+    began = time.monotonic()
     status, output = await run_in(
         engine, f"check {words}", container, limited(check.run, timeout), {}, deadline=timeout + ENDING
     )
     if status == 0:
         return True, f"{words} ended with 0"
-    if status in BY_LIMIT:
+    if was_by_limit(status, timeout, time.monotonic() - began):
         return False, f"{words} did not end within {timeout:g} s"
     said = output.strip().splitlines()[-1:]
     return False, f"{words} ended with {status}" + (f": {said[0]}" if said else "")

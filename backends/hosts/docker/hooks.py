@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import msgspec
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.docker import making, names, secret_files
-from quarterdeck.backends.hosts.docker.executing import BY_LIMIT, limited, run_in
+from quarterdeck.backends.hosts.docker.executing import limited, run_in, was_by_limit
 from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.looking import Container, Seen
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
@@ -20,6 +21,7 @@ from quarterdeck.config.release import Release
 
 _ENDING: Final = 10.0  # seconds for a command to be ended by its limit
 _TAIL: Final = 2000  # lines
+_KILLED: Final = 137  # SIGKILL
 
 
 async def run_hook(
@@ -44,6 +46,7 @@ async def run_hook(
     gate.touched = True
     if container.state == "running":
         await gate.register.check(gate.fence, gate.words, deadline=gate.left)
+        began = time.monotonic()
         try:
             status, output = await run_in(
                 gate.engine,
@@ -55,7 +58,7 @@ async def run_hook(
             )
         except CommandTimedOut:
             raise _timed_out(gate, timeout, "") from None
-        if status in BY_LIMIT:
+        if was_by_limit(status, timeout, time.monotonic() - began):
             raise _timed_out(gate, timeout, output)
     else:
         status, output = await _on_its_own(gate, container, release, command, timeout, {**has, **extra_env})
@@ -72,8 +75,7 @@ async def _on_its_own(
 ) -> tuple[int, str]:
     spec = making.spec_of(gate.host, gate.words, release)
     directory = container.labels.get(names.SECRETS, "")
-    own = {
-        **spec.labels,
+    own = {  # and none of the service's: routers that read labels would lead requests to it
         names.TARGET: release.target,
         names.ROLE: names.HOOK,
         names.EPOCH: str(gate.fence.epoch),
@@ -104,7 +106,10 @@ async def _on_its_own(
             )
         except CommandTimedOut:
             raise _timed_out(gate, timeout, await _output(gate, hook)) from None
-        return int(ended["StatusCode"]), await _output(gate, hook)
+        status, output = int(ended["StatusCode"]), await _output(gate, hook)
+        if status == _KILLED:
+            raise await _killed(gate, hook, output)
+        return status, output
     finally:
         with contextlib.suppress(BackendError):  # ``finish`` removes what is left
             await gate.engine.call(
@@ -113,7 +118,8 @@ async def _on_its_own(
 
 
 def _alone(spec: ContainerSpec, command: str) -> ContainerSpec:
-    """In the same networks with the same files, and nobody is led to it."""
+    """In the same networks with the same files, and nobody is led to it. Who stops it kills it: a command that ends with 0 at a signal is
+    not done, and nothing else tells that it was one."""
     networks = tuple(
         msgspec.structs.replace(one, aliases=(), ipv4_address="", ipv6_address="") for one in spec.networks
     )
@@ -128,6 +134,20 @@ def _alone(spec: ContainerSpec, command: str) -> ContainerSpec:
         command=(command,),
         tty=False,
         stdin_open=False,
+        stop_signal="SIGKILL",
+    )
+
+
+async def _killed(gate: Gate, hook: str, output: str) -> CommandFailed:
+    body = await gate.inspect(hook)
+    of_memory = body is not None and body["State"].get("OOMKilled")
+    return CommandFailed(
+        gate.host,
+        gate.words,
+        "the command was killed for want of memory" if of_memory else "the command was killed before it had ended",
+        exit_status=_KILLED if of_memory else None,
+        output=output,
+        advice="give the service more memory" if of_memory else "look who has stopped its container, or the engine",
     )
 
 

@@ -40,6 +40,11 @@ class Remembered(Protocol):
 S = TypeVar("S", bound=Remembered)
 
 
+def _for_ever(seen: Remembered, outcome: Mapping[str, Any]) -> bool:  # noqa: ARG001 # of the shape that ``once`` asks
+    """What was recorded holds, whatever is there."""
+    return True
+
+
 class Operation(ABC, Generic[S]):
     """``words``: the action in errors; ``wants``: the release that it is to put there, "" where it puts none there, None where it is about
     something else."""
@@ -85,13 +90,15 @@ class Operation(ABC, Generic[S]):
         *,
         begun: bool = False,
         beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        stands: Callable[[S, Mapping[str, Any]], bool] = _for_ever,
     ) -> tuple[dict[str, Any], bool]:
         """The outcome of ``action``, and whether it is the recorded one: an operation that has an outcome is not done again. The outcome
         of a failure is recorded as well, once anything was touched. ``begun``: it is also noted before it begins. ``beside``: what else
-        is asked at the same time as the first look, and changes nothing."""
+        is asked at the same time as the first look, and changes nothing. ``stands``: whether a recorded outcome still tells what is there;
+        where it does not, the operation is done again."""
         seen = await self.look() if beside is None else (await together(self.look(), beside()))[0]
         record = seen.state.operations.get(op_id)
-        if record is not None and "outcome" in record:
+        if record is not None and "outcome" in record and stands(seen, record["outcome"]):
             return dict(record["outcome"]), True
         if record is not None and "error" in record:
             raise _recorded_error(self.host, self.words, record["error"])

@@ -31,6 +31,7 @@ _STUCK: Final = (
     "task ",
     "already exists",
 )  # of an engine that was killed as it started it: containerd has what the engine has not
+_LOOK_WHAT_IS_GONE: Final = "look which networks were removed, or made anew, and by whom: docker network ls"
 IN_USE: Final = ("address already in use", "port is already allocated", "ports are not available")
 
 
@@ -55,6 +56,11 @@ async def switch(
     while True:
         try:
             return await _switch(gate, seen, around, release, values, action, op_id, refused | stuck, served=served)
+        except CommandFailed as error:
+            if stuck or refused:  # the first try has stopped what ran, where the two can't run at the same time
+                with contextlib.suppress(BackendError):
+                    error.left = await _what_runs(gate)
+            raise
         except _Stuck as one:
             if stuck:
                 raise one.error from None
@@ -72,7 +78,7 @@ async def switch(
 
 
 class _Stuck(Exception):
-    """A container that its engine will not start whatever is done to it."""
+    """A container that its engine will not start whatever is done to it, and perhaps one that is made anew."""
 
     def __init__(self, id: str, error: CommandFailed) -> None:
         super().__init__(error.problem)
@@ -120,6 +126,18 @@ def remembering(outcome: Outcome, state: State, release: Release) -> Outcome:
         others = {id: one for id, one in state.releases.items() if id != release.id}
         outcome["state"]["releases"] = {**others, release.id: manifest(release)}
     return outcome
+
+
+def stands(seen: Seen, release: Release, outcome: Mapping[str, Any]) -> bool:
+    """Whether what a switch to ``release`` has put there is there as it was left, where it is asked for once more: the connection was lost
+    before its answer came, or before what follows it was done. Not where the engine was restarted meanwhile: that starts nothing which
+    waits beside the live one, and what is live only where its restart policy says so. What somebody else wants by now is left alone."""
+    new = seen.of(release)
+    if seen.state.wanted != release.id or new is None or new.runs:
+        return True
+    if new.is_live:
+        return bool(seen.running)
+    return not outcome.get("beside")
 
 
 async def rejoin(gate: Gate, release: Release) -> None:
@@ -406,7 +424,17 @@ async def _join(
             continue
         if network.name in joined:
             await making.leave(gate, container.id, network)
-        await making.join(gate, container.id, network.name, endpoint(network, with_aliases=with_aliases))
+        try:
+            await making.join(gate, container.id, network.name, endpoint(network, with_aliases=with_aliases))
+        except EngineRefused as error:
+            # What runs is not made anew for that.
+            if error.status != 404 or container.runs or await gate.inspect(container.id) is None:
+                raise
+            said = f"the container of {container.release} can't be started: {clean(error.explanation)}"
+            failure = CommandFailed(
+                gate.host, gate.words, said, exit_status=None, left=await _what_runs(gate), advice=_LOOK_WHAT_IS_GONE
+            )
+            raise _Stuck(container.id, failure) from None
 
 
 async def _glance(gate: Gate, new: Container) -> Body | None:
@@ -420,15 +448,22 @@ async def _start(gate: Gate, new: Container, release: Release) -> Body | None:
     """The container, where it was read right after it was started."""
     body: Body | None = None
     try:
-        if await gate.act_if_there(lambda client: client.start(new.id), 304, undo=overtaken.of_start(gate, new)):
-            # At once: where a newer worker came before it, it runs beside what that one has put there.
-            body, _ = await together(_glance(gate, new), gate.check())
+        await gate.act(lambda client: client.start(new.id), undo=overtaken.of_start(gate, new))
+        # At once: where a newer worker came before it, it runs beside what that one has put there.
+        body, _ = await together(_glance(gate, new), gate.check())
     except EngineRefused as error:
+        if error.status == 304:
+            return None
         body = await gate.inspect(new.id)
+        gone = error.status == 404  # the container, or what it needs: one of its networks
+        if gone and body is None:
+            return None
         status = body["State"].get("ExitCode") if body is not None else None
         said = clean(error.explanation)
         in_use = any(words in said for words in IN_USE)
         advice = "see what has that port: ss -ltnp, on the host" if in_use else "correct the service's description"
+        if gone:
+            advice = _LOOK_WHAT_IS_GONE
         failure = CommandFailed(
             gate.host,
             gate.words,
@@ -440,7 +475,7 @@ async def _start(gate: Gate, new: Container, release: Release) -> Body | None:
         taken = ports.named_in(said, ports.chosen_of(new.labels)) if in_use else frozenset()
         if taken:
             raise _PortTaken(taken, failure) from None
-        if all(words in said for words in _STUCK):
+        if gone or all(words in said for words in _STUCK):
             raise _Stuck(new.id, failure) from None
         raise failure from None
     return body
@@ -475,6 +510,16 @@ async def _read_back(
 
 async def _ended(gate: Gate, new: Container, release: Release, body: Body) -> CommandFailed:
     state = body["State"]
+    status = int(state.get("ExitCode") or 0)
+    if refused := clean(str(state.get("Error") or "")).strip():
+        # The last start failed, and the log is that of a former run. Whoever starts it sets 126 and 127 for the program alone.
+        return CommandFailed(
+            gate.host,
+            gate.words,
+            f"the container of {release.id} was not started: {refused}",
+            exit_status=status if status in (126, 127) else None,
+            left=await _what_runs(gate),
+        )
     raw: bytes = await gate.ask(lambda client: client.logs(new.id, tail=_TAIL))
     output = clean(raw.decode("utf-8", "replace")).strip()
     last = f": {output.splitlines()[-1]}" if output else ""
@@ -482,8 +527,8 @@ async def _ended(gate: Gate, new: Container, release: Release, body: Body) -> Co
     return CommandFailed(
         gate.host,
         gate.words,
-        f"the container of {release.id} ended with status {state.get('ExitCode')}{why}{last}",
-        exit_status=int(state.get("ExitCode") or 0),
+        f"the container of {release.id} ended with status {status}{why}{last}",
+        exit_status=status,
         output=output,
         left=await _what_runs(gate),
     )

@@ -1,11 +1,14 @@
 """Hooks run once, in the release's own container or in one beside it; what nobody goes back to is removed, and nothing else."""
 
+import asyncio
+
 import pytest
 
 from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, Fenced
 from quarterdeck.backends.hosts.contract import SecretValues
 from quarterdeck.config.container import ContainerFile, Mount, PublishedPort, SecretFile, Volume
 from quarterdeck.config.model import Hook
+from tests.backends.docker.conftest import until
 from tests.boxes import NO_SECRETS, Box
 from tests.sshd import free_port
 
@@ -67,6 +70,56 @@ async def test_a_hook_that_takes_too_long_is_ended(box: Box, live: bool) -> None
     assert set(box.containers()) == before
     with pytest.raises(CommandTimedOut, match="recorded"):
         await box.connection.hook(Hook("", timeout=1), "sleep 600", release, box.fence(), "1.2")
+
+
+@pytest.mark.parametrize(("command", "status"), [("exit 124", 124), ("kill -9 $$", 137), ("kill -TERM $$", 143)])
+async def test_a_hook_that_ends_early_with_the_status_of_one_that_took_too_long_is_told_with_its_own(
+    box: Box, command: str, status: int
+) -> None:
+    release = await box.staged("1")
+    await box.live(release, "1.1")
+    outcome = await box.connection.hook(Hook("", timeout=60), command, release, box.fence(), "1.2")
+    assert outcome.exit_status == status
+
+
+async def _its_hook(box: Box) -> str:
+    """The container that a hook has of its own, once it runs."""
+
+    def running() -> list[str]:
+        return [name for name in box.containers(running=True) if ".hook-" in name]
+
+    await until(running, "the hook runs", 60)
+    (name,) = running()
+    return name
+
+
+async def test_a_hook_that_somebody_stops_is_no_success(box: Box) -> None:
+    """Also where its program ends with 0 then, as many do at their stop signal. Seen to be told as done with the service's own one."""
+    release = await box.staged("1")
+    command = "trap 'exit 0' TERM; echo begun; sleep 60 & wait"
+    going = asyncio.create_task(box.connection.hook(Hook("", timeout=120), command, release, box.fence(), "1.1"))
+    name = await _its_hook(box)
+    await until(lambda: b"begun" in box.engine.client.logs(name), "its trap is set", 60)
+    await asyncio.to_thread(box.engine.client.stop, name)
+    with pytest.raises(CommandFailed, match="was killed before it had ended") as caught:
+        await going
+    assert (caught.value.exit_status, caught.value.output) == (None, "begun\n")
+    assert not isinstance(caught.value, CommandTimedOut)
+    assert [*box.containers()] == [f"{box.name}.{release.id}"]
+
+
+async def test_nobody_is_led_to_a_hooks_own_container_by_the_services_labels(box: Box) -> None:
+    release = await box.staged("1", spec=box.spec(labels={"traefik.enable": "true"}))
+    assert box.inspect(f"{box.name}.{release.id}")["Config"]["Labels"]["traefik.enable"] == "true"
+    command = "while ! test -e /tmp/go; do sleep 0.1; done"
+    going = asyncio.create_task(box.connection.hook(Hook("", timeout=120), command, release, box.fence(), "1.1"))
+    name = await _its_hook(box)
+    labels = box.inspect(name)["Config"]["Labels"]
+    client = box.engine.client
+    client.exec_start(client.exec_create(name, ["touch", "/tmp/go"])["Id"])
+    assert (await going).exit_status == 0
+    assert "traefik.enable" not in labels
+    assert labels["dev.quarterdeck.target"] == box.target
 
 
 async def test_a_hook_of_what_is_not_there_is_refused_untouched(box: Box) -> None:

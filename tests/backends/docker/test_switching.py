@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from quarterdeck.backends.errors import CommandFailed
-from quarterdeck.config.container import PublishedPort
+from quarterdeck.backends.hosts.docker import switching
+from quarterdeck.config.container import Network, PublishedPort
 from tests.boxes import NO_SECRETS, Box
 from tests.contract.place import become_healthy
 from tests.sshd import free_port
@@ -155,3 +156,68 @@ async def test_a_container_that_ends_while_its_restart_policy_is_set_is_no_dead_
     await box.live(second, "1.2")
     assert refused
     assert box.running == [second.id]
+
+
+@pytest.mark.parametrize("made_anew", [False, True], ids=["removed", "made anew"])
+@pytest.mark.parametrize("beside", [False, True], ids=["in its place", "beside"])
+async def test_a_kept_one_whose_network_was_removed_runs_again(box: Box, beside: bool, made_anew: bool) -> None:
+    """The engine does not start it whatever is done to it: it is made anew, with its network. It is nobody's fault but theirs who removed
+    the network."""
+    ports = () if beside else (PublishedPort(8080, str(free_port("127.0.0.1")), "127.0.0.1"),)
+    first = await box.staged("1", spec=box.spec(ports=ports))
+    second = await box.staged("2", spec=box.spec(ports=ports, networks=()))
+    await box.live(first, "1.1")
+    kept = box.inspect(box.name)["Id"]
+    await box.live(second, "1.2")
+    box.engine.client.remove_network(box.network)
+    if made_anew:
+        box.engine.client.create_network(box.network, "bridge")
+    outcome = await box.connection.switch(first, NO_SECRETS, box.fence(2), "2.1")
+    assert outcome.beside is beside
+    await become_healthy(box.connection, first)
+    if beside:
+        await box.connection.retire(first, box.fence(2), "2.2")
+    assert box.running == [first.id]
+    assert "web" in aliases(box, box.name)
+    facts = await box.connection.facts(box.target, "", first)
+    assert (facts.current, facts.running, facts.drift) == (first.id, True, ())
+    if not beside:
+        assert box.inspect(box.name)["Id"] != kept
+    await box.connection.finish(first, [second.id], box.fence(2), "2.3")
+    assert set(box.containers()) == {box.name, f"{box.name}.{second.id}"}
+
+
+async def test_an_external_network_that_was_removed_is_told_and_what_runs_then_is_told_as_it_is(box: Box) -> None:
+    """Nobody makes an external one: the release is not blamed, and its way back opens with the network."""
+    client = box.engine.client
+    client.create_network(box.network, "bridge")
+    port = (PublishedPort(8080, str(free_port("127.0.0.1")), "127.0.0.1"),)
+    network = Network(box.network, aliases=("web",), external=True)
+    first = await box.staged("1", spec=box.spec(ports=port, networks=(network,)))
+    second = await box.staged("2", spec=box.spec(ports=port, networks=()))
+    await box.live(first, "1.1")
+    await box.live(second, "1.2")
+    client.remove_network(box.network)
+    with pytest.raises(CommandFailed, match="is external") as caught:
+        await box.connection.switch(first, NO_SECRETS, box.fence(2), "2.1")
+    assert caught.value.exit_status is None
+    assert "Nothing of it runs there now" in caught.value.left
+    assert box.running == []
+    client.create_network(box.network, "bridge")
+    await box.live(first, "3.1", epoch=3)
+    await become_healthy(box.connection, first)
+
+
+async def test_one_that_its_engine_could_not_start_is_not_told_as_one_that_has_ended(box: Box) -> None:
+    """As where the engine's own restart of it fails: the status that is there is no word of the release's."""
+    release = await box.staged("1")
+    client = box.engine.client
+    client.remove_network(box.network)
+    with pytest.raises(docker.errors.NotFound):
+        client.start(f"{box.name}.{release.id}")
+    gate = box.connection._gate(release, box.fence(), "switch", 30.0)
+    new = (await gate.look()).of(release)
+    assert new is not None
+    with pytest.raises(CommandFailed, match=r"was not started: .*network") as caught:
+        await switching._read_back(gate, new, release, watched=0.0)
+    assert caught.value.exit_status is None

@@ -244,3 +244,63 @@ async def test_an_engine_that_restarts_starts_what_is_live_and_nothing_else(
         assert (await box.connection.check_health(Health(tcp=TcpCheck(8080), timeout=3.0), first)).checks == 1
     finally:
         await connection.close()
+
+
+async def test_a_switch_that_an_engines_restart_has_undone_is_made_again_where_it_is_asked_for_once_more(
+    start_docker_engine: StartDockerEngine, docker_images: Registry
+) -> None:
+    """By the worker that has lost its connection: what began beside the live one does not come up by itself, nor does a live one without a
+    restart policy. Neither has ended by its own fault."""
+    engine = start_docker_engine(["--live-restore=false"])
+    connection = await connect(engine)
+    box, other = Box(engine, docker_images, connection), Box(engine, docker_images, connection)
+    try:
+        spec = box.spec(restart="always")
+        first, second = await box.staged("1", spec=spec), await box.staged("2", spec=spec)
+        await box.live(first, "1.1")
+        assert (await connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
+        ends = await other.staged("1")
+        await other.live(ends, "1.1")
+        await connection.close()
+        engine.stop()
+        engine.start()
+        box.connection = other.connection = connection = await connect(engine)
+        await asyncio.to_thread(wait_for, lambda: first.id in box.running, "the live one runs again", 60)
+        assert (box.running, other.running) == ([first.id], [])
+        again = await connection.switch(second, NO_SECRETS, box.fence(), "1.2")
+        assert (again.current, again.beside) == (first.id, True)
+        await become_healthy(connection, second)
+        await connection.retire(second, box.fence(), "1.3")
+        assert box.running == [second.id]
+        started = box.inspect(box.name)["State"]["StartedAt"]
+        again = await connection.switch(second, NO_SECRETS, box.fence(), "1.2")
+        assert again.replayed
+        assert box.inspect(box.name)["State"]["StartedAt"] == started
+        again = await connection.switch(ends, NO_SECRETS, other.fence(), "1.1")
+        assert (again.current, again.beside) == (ends.id, False)
+        await become_healthy(connection, ends)
+        assert (await connection.facts(other.target, "", ends)).drift == ()
+    finally:
+        await connection.close()
+
+
+async def test_one_that_has_ended_by_itself_is_blamed_where_its_switch_is_asked_for_once_more(box: Box) -> None:
+    first = await box.staged("1")
+    await box.live(first, "1.1")
+    words = ["sh", "-c", "test -e /once && { echo no more; exit 7; }; touch /once; sleep 600"]
+    second = await box.staged("2", image={"name": "once", "command": words}, health=None)
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
+    box.engine.client.kill(f"{box.name}.{second.id}")
+    with pytest.raises(CommandFailed, match="ended with status 7: no more") as caught:
+        await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")
+    assert caught.value.exit_status == 7
+    assert box.running == [first.id]
+
+
+async def test_what_was_withdrawn_does_not_come_up_where_its_switch_is_asked_for_once_more(box: Box) -> None:
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
+    await box.connection.withdraw(second, box.fence(), "1.3")
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).replayed
+    assert box.running == [first.id]
