@@ -122,6 +122,16 @@ class Rollout(msgspec.Struct, frozen=True):
         return self.options.get("partial") is True
 
 
+class HalfWay(msgspec.Struct, frozen=True):
+    """A rollout after which its target was not whole, without its plan and options."""
+
+    id: int
+    kind: RolloutKind
+    state: RolloutState
+    from_release: str | None
+    to_release: str | None
+
+
 class Ended(msgspec.Struct, frozen=True):
     """What is told of a rollout that has ended, without its plan and options."""
 

@@ -7,7 +7,8 @@ from typing import Any
 from quarterdeck.history.chain import from_text, to_text
 from quarterdeck.history.clock import now
 from quarterdeck.history.errors import RequestRefused
-from quarterdeck.history.records import NewStep, Step, StepState, Working
+from quarterdeck.history.records import HalfWay, NewStep, RolloutKind, RolloutState, Step, StepState, Working
+from quarterdeck.history.releases import WHOLE_SQL
 from quarterdeck.history.standings import Standings
 
 COLUMNS = "rollout, seq, host, action, batch, body, op_id, state, attempt, epoch, outcome, started, ended"
@@ -47,6 +48,52 @@ class Steps(Standings):
         """All steps in their order."""
         sql = f"SELECT {COLUMNS} FROM step WHERE rollout = ? ORDER BY seq"  # noqa: S608 - constants
         return [_to_step(row) for row in self._rows(sql, (rollout,))]
+
+    def hook_steps(self, target: str, release: str) -> list[Step]:
+        """All steps of hooks of ``release`` on ``target`` that were begun, also those that undo one, in the order in which they were
+        last worked on. By an index of their own: a rollback asks for them."""
+        columns = ", ".join(f"s.{name}" for name in COLUMNS.split(", "))
+        rows = self._rows(
+            f"SELECT {columns} FROM rollout r"  # noqa: S608 - constants
+            " JOIN step s INDEXED BY hook_step ON s.rollout = r.id AND s.action = 'hook'"
+            " WHERE r.target = ? AND s.attempt > 0 AND json_extract(s.body, '$.release') = ?"
+            " ORDER BY s.epoch, s.rollout, s.seq",
+            (target, release),
+        )
+        return [_to_step(row) for row in rows]
+
+    def first_brought(self, target: str, release: str) -> bool:
+        """Whether the first deploy of ``release`` that began on ``target`` here put it on hosts, or was to. Not so where it was adopted, or
+        found there by a deploy that had nothing to do: its hooks ran where nobody of this journal saw them. Nor where there was none."""
+        row = self._row(
+            "SELECT r.plan IS NULL, EXISTS (SELECT 1 FROM step s WHERE s.rollout = r.id),"
+            " EXISTS (SELECT 1 FROM step s WHERE s.rollout = r.id AND s.action = 'stage')"
+            " FROM rollout r WHERE r.target = ? AND r.to_release = ? AND r.kind = 'deploy' AND r.epoch > 0"
+            " ORDER BY r.epoch LIMIT 1",
+            (target, release),
+        )
+        if row is None or row[0]:
+            return False
+        return bool(row[2]) or not row[1]
+
+    def half_way(self, target: str, *, other_than: int, limit: int = 200) -> list[HalfWay]:
+        """Those that began on ``target`` after the last one that succeeded there, the newest first: what they have left may be half-way.
+        One that was about some hosts only is no end of that. ``other_than``: a rollout that is left out."""
+        active = self.active(target)
+        found = []
+        if active is not None and active.epoch > 0 and active.id != other_than:
+            found.append(HalfWay(active.id, active.kind, active.state, active.from_release, active.to_release))
+        rows = self._rows(  # one is under way at a time: the last to end was the last to begin
+            "SELECT id, kind, state, from_release, to_release FROM rollout"
+            " WHERE target = ? AND ended_seq IS NOT NULL AND epoch > 0 AND id <> ? ORDER BY ended_seq DESC LIMIT ?",
+            (target, other_than, limit),
+        )
+        for id, kind, state, before, after in rows:
+            whole = f"SELECT {WHOLE_SQL} FROM rollout WHERE id = ?"  # noqa: S608 - constants
+            if state == RolloutState.SUCCEEDED and self._row(whole, (id,))[0]:
+                break
+            found.append(HalfWay(id, RolloutKind(kind), RolloutState(state), before, after))
+        return found
 
     def start_steps(self, rollout: int, epoch: int, seqs: Sequence[int]) -> list[Step]:
         """Writes down, before anything is done, that these are begun: attempt + 1, event ``step.started`` each.

@@ -370,6 +370,8 @@ class Control:
             raise Refused(f"rollout {rollout} was a drill", f"to practise it once more: qd drill {now.target}")
         debts = [debt for debt in self.journal.debts(now.target) if debt.rollout == rollout and debt.release]
         owed = [debt.host for debt in debts]
+        if now.kind is RolloutKind.ROLLBACK and self._left_a_hook(rollout):
+            owed = []  # hosts that are owed nothing may have a hook to undo: it is about all that it was about
         if now.state is RolloutState.SUCCEEDED and not owed:
             raise Refused(f"rollout {rollout} has succeeded: there is nothing to retry")
         release = debts[0].release if debts else now.to_release
@@ -378,6 +380,11 @@ class Control:
             return self._armed_again(now, owed, release, reason, command)
         except Refused as refused:  # it names options that only the command has which this is in short
             raise type(refused)(refused.why, with_command(refused.advice, command)) from None
+
+    def _left_a_hook(self, rollout: int) -> bool:
+        """Whether a hook was to be undone by it, and was not."""
+        steps = self.journal.steps(rollout)
+        return any(step.body.get("reverse") and step.state is StepState.FAILED for step in steps)
 
     def _armed_again(
         self, now: Rollout, owed: Sequence[str], release: str | None, reason: str, command: str

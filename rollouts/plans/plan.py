@@ -17,7 +17,6 @@ from quarterdeck.config.model import (
     Approve,
     Bake,
     Hooks,
-    HookWhere,
     Notice,
     Pause,
     Run,
@@ -30,6 +29,7 @@ from quarterdeck.config.model import (
 from quarterdeck.rollouts.approvals import step_body
 from quarterdeck.rollouts.plans.moving import Mover
 from quarterdeck.rollouts.plans.steps import BASTION, Action, Builder, PlannedStep, hook_hosts
+from quarterdeck.rollouts.plans.undoing import Left, Where, to_undo
 
 if TYPE_CHECKING:
     from quarterdeck.rollouts.plans.traffic import Traffic
@@ -280,17 +280,15 @@ def plan_rollback(
     release: str,
     at_once: Share,
     *,
-    leaving: str | None = None,
-    hooks: Hooks = NO_HOOKS,
+    undo: Sequence[Left] = (),
     traffic: "Traffic | None" = None,
 ) -> Plan:
     """The steps that put ``release`` back. Hosts without a copy are staged first, in the same wave, so that nobody
     waits for them.
 
-    A host that already runs it is left alone. ``hooks`` are those of the release that is left (``leaving``): the
-    reversible ones
-    among them are reversed at the end, in that release's directory, last one first. Behind a router (``traffic``) the requests come
-    first: all to those who have the release, as soon as somebody has.
+    A host that already runs it is left alone. ``undo``: the releases that are left, the last to come first: their hooks that stand are
+    reversed at the end, in that release's directory, last one first; also where no host moves. Behind a router (``traffic``) the
+    requests come first: all to those who have the release, as soon as somebody has.
     """
     reachable = [h for h in hosts if h.error is None or h.late]
     settled = [h.host for h in reachable if is_settled(h, release, traffic)]
@@ -317,15 +315,10 @@ def plan_rollback(
         mover.end(there=len(settled) + len(moving))
     elif traffic is not None and not traffic.others and (traffic.share < 100 or traffic.rules or not traffic.certain):
         mover.end(there=len(settled))  # hosts are back, and the router never heard of it
-    if leaving is not None and moving:
-        ran = [(phase, i, hook) for phase in ("before", "steps", "after") for i, hook in enumerate(hooks.of(phase))]
-        holders = [h.host for h in moving if leaving in h.kept]
-        done = [
-            {"host": host, "phase": phase, "index": index, "release": leaving}
-            for phase, index, hook in ran
-            for host in {HookWhere.ONE: holders[:1], HookWhere.EACH: holders, HookWhere.HERE: [BASTION]}[hook.where]
-        ]
-        _reverse(build, done, hooks)
+    for one in undo:
+        holders = [h.host for h in reachable if h.error is None and one.release in h.kept]
+        late = [h.host for h in reachable if h.late]
+        _reverse(build, to_undo(one, Where(holders, [h.host for h in moving], late)), one.hooks)
     build.next_wave()
     for host_now in moving:
         build.add(host_now.host, Action.FINISH, release=release)

@@ -109,7 +109,7 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
         ],
         "router": _router(armed),
         "steps": describe(armed.plan),
-        "summary": ", ".join(filter(None, (summary(armed.plan, hosts, armed.leaving), flags_summary(armed.plan)))),
+        "summary": ", ".join(filter(None, _summaries(armed))),
         "readiness": {"state": "closed" if nowhere else "degraded" if reasons else "ready", "reasons": reasons},
         "fetch_fault": armed.fetch_fault or None,
         "secrets": dict(secret_states),
@@ -120,6 +120,15 @@ def described(armed: Armed, kind: RolloutKind, secret_states: Mapping[str, str])
         ],
     }
     return armed
+
+
+def _summaries(armed: Armed) -> tuple[str, ...]:
+    """In words: the hosts, the hooks that are undone, the flags."""
+    undone = [step.body for step in armed.plan.steps if step.body.get("reverse")]
+    releases = dict.fromkeys(str(body["release"]) for body in undone)
+    names = [known.version if (known := armed.releases.get(name)) else name for name in releases]
+    hooks = f"{len(undone)} hook{'s' if len(undone) > 1 else ''} of {', '.join(names)} undone" if undone else ""
+    return summary(armed.plan, armed.hosts, armed.leaving), hooks, flags_summary(armed.plan)
 
 
 def _router(armed: Armed) -> dict[str, Any] | None:

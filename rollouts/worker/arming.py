@@ -5,7 +5,7 @@ What it finds out is one JSON body, the plan that is shown to the operator and w
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from quarterdeck.backends.errors import ArtifactMissing, BackendError, SecretUna
 from quarterdeck.backends.hosts.contract import SecretValues, TargetFacts
 from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.secrets import fingerprint, resolve_secrets
-from quarterdeck.config.model import Hooks, OnUnreachable, Target
+from quarterdeck.config.model import OnUnreachable, Target
 from quarterdeck.config.release import Release, ResolvedArtifact
 from quarterdeck.history.records import Rollout, RolloutKind, RolloutState
 from quarterdeck.rollouts.declared import release_of
@@ -26,7 +26,8 @@ from quarterdeck.rollouts.frozen import frozen_now
 from quarterdeck.rollouts.manifest import release_in
 from quarterdeck.rollouts.plans.beside import why_not_beside
 from quarterdeck.rollouts.plans.flags import flags_first
-from quarterdeck.rollouts.plans.plan import NO_HOOKS, HostNow, Plan, plan_rollback
+from quarterdeck.rollouts.plans.plan import HostNow, Plan, plan_rollback
+from quarterdeck.rollouts.plans.undoing import Left
 from quarterdeck.rollouts.policy import (
     NOTHING_BEFORE,
     Objection,
@@ -57,6 +58,7 @@ from quarterdeck.rollouts.worker.drillable import only_practised, refuse_hooks, 
 from quarterdeck.rollouts.worker.fetchable import why_not_fetchable
 from quarterdeck.rollouts.worker.flagging import Flags, to_put_back_with
 from quarterdeck.rollouts.worker.journal_thread import JournalThread
+from quarterdeck.rollouts.worker.left_behind import left_behind, not_undone, printable
 from quarterdeck.rollouts.worker.own_log import own_log
 from quarterdeck.rollouts.worker.required import way_back
 
@@ -88,6 +90,7 @@ class Arming:
         self.flags = Flags(rollout, journal, backend, self.base)
         self.origin = Origin(rollout.options, self.base, journal.journal.path.parent)
         self._from_hosts: dict[str, Release] = {}  # releases that hosts carry, by id
+        self._read: set[str] = set()  # releases whose secrets are masked already
         # What is only shown, and given up again, sets nothing aside that anybody should be told of.
         self.let_go = bool(rollout.options.get("go")) or rollout.state is not RolloutState.ARMED
 
@@ -406,29 +409,26 @@ class Arming:
         if self.rollout.options.get("settle") or (last is not None and leaving == only_practised(last)):
             leaving = None  # hosts that are owed follow the others: nothing is left, no hook is reversed
         releases = self.known_releases(release)
-        hooks = self.hooks_to_reverse(leaving, releases)
+        undo = self.to_undo(release.id, leaving, releases)
         if self.drill:
             await self.check_drill(hosts, leaving)
-            if not self.rollout.options.get("skip_hooks"):
-                refuse_hooks(self.target.name, hooks)
-            hooks = NO_HOOKS
+            if not self.rollout.options.get("skip_hooks") and (left := releases.get(leaving or "")) is not None:
+                refuse_hooks(self.target.name, left.hooks)
         hosts, traffic = await self.traffic(hosts, release, leaving)
         armed = Armed(
             self.target,
             release,
             leaving,
             hosts,
-            self.plan_back(hosts, release.id, leaving, hooks, traffic),
+            self.plan_back(hosts, release.id, leaving, undo, traffic),
             {release.id: old.to_write},
             releases,
-            masked=[old.readable, await self.secrets_to_mask(releases.get(leaving or ""))],
+            masked=[old.readable, *await self.secrets_to_mask([one.release for one in undo], releases)],
             traffic=traffic,
             router_fault=self._router_fault,
             fetch_fault=await why_not_fetchable(release, hosts, self.backend.logins),
         )
-        for phase in hooks.every:
-            if not phase.reversible:
-                armed.body.setdefault("warnings", []).append(f"hook {phase.run!r} of {leaving} can't be reversed")
+        armed.warnings = [*armed.warnings, *not_undone(undo, armed.plan)]
         described(armed, self.rollout.kind, old.states)
         if self.drill and armed.body["readiness"]["state"] == "closed":
             why = "; ".join(armed.body["readiness"]["reasons"])
@@ -450,26 +450,20 @@ class Arming:
             raise CannotBegin("policy", f"{told}: nothing is practised there; nothing was changed")
 
     def plan_back(
-        self, hosts: list[HostNow], release: str, leaving: str | None, hooks: Hooks, traffic: "Traffic | None"
+        self, hosts: list[HostNow], release: str, leaving: str | None, undo: Sequence[Left], traffic: "Traffic | None"
     ) -> Plan:
         """Flags first: whoever gets what is taken away is to get it no more."""
-        plan = plan_rollback(
-            hosts, release, self.target.rollback.max_unavailable, leaving=leaving, hooks=hooks, traffic=traffic
-        )
+        plan = plan_rollback(hosts, release, self.target.rollback.max_unavailable, undo=undo, traffic=traffic)
         if self.drill:  # flags stay as they are: who gets what is no matter of the hosts
             return plan
         return flags_first(plan, to_put_back_with(self.journal.reader, self.rollout, leaving), and_last=True)
 
-    def hooks_to_reverse(self, leaving: str | None, known: Mapping[str, Release]) -> Hooks:
-        """Those of the release that is left; none while other hosts go on with it."""
-        left = known.get(leaving) if leaving is not None else None
-        return left.hooks if left is not None and not self.rollout.partial else NO_HOOKS
+    def to_undo(self, to: str, leaving: str | None, known: Mapping[str, Release]) -> list[Left]:
+        """What hooks have done and this rollback undoes. A drill undoes nothing."""
+        return [] if self.drill else left_behind(self.journal.reader, self.rollout, to, leaving, known)
 
-    async def secrets_to_mask(self, leaving: Release | None) -> SecretValues:
-        """Values that the reverse hooks of the release that is left can print: they run in its environment."""
-        if leaving is None or not any(hook.on_rollback for hook in leaving.hooks.every):
-            return SecretValues({})
-        return (await old_secrets(leaving, self.base)).readable
+    async def secrets_to_mask(self, releases: Iterable[str], known: Mapping[str, Release]) -> list[SecretValues]:
+        return await printable(releases, known, self.base, self._read)
 
     # both
 

@@ -9,10 +9,11 @@ from quarterdeck.history.errors import EpochLost, JournalBusy, JournalFull
 from quarterdeck.history.records import RolloutKind, RolloutState, Step, StepState
 from quarterdeck.rollouts.outcome import UNCHANGED
 from quarterdeck.rollouts.plans.plan import Action, HostNow
+from quarterdeck.rollouts.plans.undoing import stays
 from quarterdeck.rollouts.worker.armed import Armed, with_host
 from quarterdeck.rollouts.worker.drilling import Drilling
 from quarterdeck.rollouts.worker.journal_thread import WAY_BACK
-from quarterdeck.rollouts.worker.standing import may_have_changed, moves
+from quarterdeck.rollouts.worker.standing import may_have_changed, moves, version_of
 from quarterdeck.rollouts.worker.standing_still import Aborted
 from quarterdeck.rollouts.worker.steps import StepFailed, Work
 from quarterdeck.rollouts.worker.waves import Waves
@@ -95,7 +96,8 @@ class CarryingOut(Drilling):
             if step.action in (Action.SWITCH, Action.VERIFY) and step.state is StepState.SKIPPED
         ]
         failures = self._that_count(waves.failures)
-        of_hosts = [failure.step.host for failure in failures if failure.place == failure.step.host]
+        hooks = [f for f in failures if f.step.body.get("reverse")]  # their hosts run what they are to run
+        of_hosts = [f.step.host for f in failures if f.place == f.step.host and f not in hooks]
         unfinished = list(dict.fromkeys(of_hosts + [host.host for host in left_out] + skipped))
         elsewhere = [failure for failure in failures if failure.place != failure.step.host]  # of a router or a flag
         finish = [step for step in finish if step.host not in unfinished]
@@ -118,19 +120,21 @@ class CarryingOut(Drilling):
                 journal.judge(armed.release.id, "good", "", rollout=self.id)
 
         total = len(self.crew.hosts)
-        if (unfinished or elsewhere) and self.rollout.kind is RolloutKind.ROLLBACK:
+        standing = self._hooks_that_stand(armed, hooks) if rollback else ""
+        if (unfinished or elsewhere or hooks) and rollback:
             away = [with_host(host) for host in armed.hosts if host.error and not (host.late and host.host in of_hosts)]
             why = "; ".join(dict.fromkeys([f.why for f in failures] + away))
             missing = f", not {', '.join(unfinished)}" if unfinished else ""
             missing += "".join(f", and {place} was not put back" for place in dict.fromkeys(f.place for f in elsewhere))
-            standing = f"{total - len(unfinished)} of {total} hosts run {name}{missing} ({why}). "
+            missing += "".join(f", and {told}" for told in dict.fromkeys(_not_undone(f, armed) for f in hooks))
+            now = f"{total - len(unfinished)} of {total} hosts run {name}{missing} ({why}){standing}. "
             changed = self._changed_something()
             way_on = "When they are back:" if unfinished and changed else "When that is mended:"
             way_on = way_on if changed else f"No host was changed. {way_on}"
             await self._end(
                 epoch,
                 RolloutState.FAILED,
-                f"{standing}{way_on} qd retry {self.id}",
+                f"{now}{way_on} qd retry {self.id}",
                 cause="partly" if changed else UNCHANGED,
                 with_it=lambda: proved(good=False),
             )
@@ -139,7 +143,7 @@ class CarryingOut(Drilling):
         await self._end(
             epoch,
             RolloutState.SUCCEEDED,
-            f"{name} runs on {total - len(unfinished)} of {total} hosts, read back and healthy{owed}",
+            f"{name} runs on {total - len(unfinished)} of {total} hosts, read back and healthy{owed}{standing}",
             with_it=lambda: proved(good=True),
         )
         if finish:
@@ -150,6 +154,19 @@ class CarryingOut(Drilling):
                 await waves.carry_out(
                     finish, stop_at_failure=False, on_unreachable=OnUnreachable.CONTINUE, heed_wishes=False
                 )
+
+    def _hooks_that_stand(self, armed: Armed, failed: list[StepFailed]) -> str:
+        """In words, what hooks of releases that were left have done and nobody has undone, ``failed`` left out; empty: nothing."""
+        known = self.arming.known_releases(armed.release)
+        told = [{"host": f.step.host, **f.step.body} for f in failed]
+        found: dict[str, None] = {}
+        for one in self.arming.to_undo(armed.release.id, armed.leaving, known):
+            version = version_of(armed, one.release)
+            for hook in one.irreversible:
+                found[f"hook {hook.run!r} of {version} can't be undone"] = None
+            for ran in stays(one, told):
+                found[f"hook {one.hook(ran).run!r} of {version} was not undone on {ran.host}"] = None
+        return "".join(f"; {words}" for words in found)
 
     def _changed_something(self) -> bool:
         """Whether this rollout moved a host or ran a hook, or may have."""
@@ -175,3 +192,9 @@ class CarryingOut(Drilling):
                 await self.journal.do(
                     self.journal.journal.add_debt, self.target.name, host.host, release, self.id, host.error or ""
                 )
+
+
+def _not_undone(failure: StepFailed, armed: Armed) -> str:
+    """Names the hook by the command that was to undo it."""
+    body = failure.step.body
+    return f"hook {body['run']!r} of {version_of(armed, str(body['release']))} has not undone its part on {failure.step.host}"

@@ -196,7 +196,7 @@ class Session(WaitingForTurn, CarryingOut):
             raise Overtaken from error  # at the last moment
         if request is not None:
             self.wishes.forget(request)
-        if (preempted is not None and preempted.epoch > 0) or _id(self._last_begun()) != _id(begun_before):
+        if (preempted is not None and preempted.epoch > 0) or self._moved_since(begun_before):
             try:
                 await self._look_again(armed, preempted)
             except CannotBegin as error:
@@ -222,6 +222,16 @@ class Session(WaitingForTurn, CarryingOut):
     def _last_begun(self) -> Rollout | None:
         """The rollout, other than this one, that was the last to begin on the target: whether the hosts moved since."""
         return self.journal.reader.last_begun(self.target.name, other_than=self.id)
+
+    def _moved_since(self, begun_before: Rollout | None) -> bool:
+        """Whether another rollout has begun since the hosts were looked at, or (to a rollback that matters, too) the last one went on."""
+        last = self._last_begun()
+        if last is None or begun_before is None or last.id != begun_before.id:
+            return last is not begun_before
+        return self.rollout.kind is RolloutKind.ROLLBACK and (last.state, last.epoch) != (
+            begun_before.state,
+            begun_before.epoch,
+        )
 
     async def _refuse_if_stale(self, begun_before: Rollout | None, request: Request | None) -> None:
         """A person said ``go`` to what they saw: when the target has moved since, their plan is about something that
@@ -309,8 +319,9 @@ class Session(WaitingForTurn, CarryingOut):
         if self.rollout.kind is RolloutKind.ROLLBACK:
             leaving = armed.leaving
             known = self.arming.known_releases(armed.release)
-            hooks = self.arming.hooks_to_reverse(leaving, known)
-            armed.plan = self.arming.plan_back(hosts, armed.release.id, leaving, hooks, armed.traffic)
+            undo = self.arming.to_undo(armed.release.id, leaving, known)
+            armed.masked += await self.arming.secrets_to_mask([one.release for one in undo], known)
+            armed.plan = self.arming.plan_back(hosts, armed.release.id, leaving, undo, armed.traffic)
         else:
             armed.plan = await self.arming.plan_deploy(hosts, armed.release, armed.leaving, armed.traffic)
         armed.releases = self.arming.known_releases(armed.release)
@@ -337,6 +348,8 @@ class Session(WaitingForTurn, CarryingOut):
         assert row is not None
         releases = self.arming.known_releases(row.release)
         old = await self._secrets_of(row.release)
+        steps = self.journal.reader.steps(self.id)
+        undone = [str(step.body["release"]) for step in steps if step.body.get("reverse")]
         armed = Armed(
             self.target,
             row.release,
@@ -345,11 +358,10 @@ class Session(WaitingForTurn, CarryingOut):
             Plan((), (), ()),
             {row.release.id: old.to_write},
             releases,
-            [old.readable, await self.arming.secrets_to_mask(releases.get(self.rollout.from_release or ""))],
+            [old.readable, *await self.arming.secrets_to_mask(undone, releases)],
             body=dict(body),
         )
         work = self._work(armed, epoch)
-        steps = self.journal.reader.steps(self.id)
         state = self.rollout.state
         if not steps and self.rollout.kind is RolloutKind.DRILL:
             raise CannotBegin("hosts", "its worker died before the first change; nothing was changed")
@@ -434,10 +446,6 @@ class Session(WaitingForTurn, CarryingOut):
         finish = [step.seq for step in steps if step.action == Action.FINISH]
         later = [step.seq for step in steps if finish and step.seq > max(finish)]
         return min(later) if later else None
-
-
-def _id(rollout: Rollout | None) -> int | None:
-    return rollout.id if rollout is not None else None
 
 
 def _unsettled(host: HostNow) -> HostNow:

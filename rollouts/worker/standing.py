@@ -5,6 +5,7 @@ Decides nothing and changes no host.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +18,9 @@ from quarterdeck.backends.hosts.opening import Hosts
 from quarterdeck.backends.secrets import Masker
 from quarterdeck.config.model import Target
 from quarterdeck.config.release import Release
+from quarterdeck.history.lease import lock_is_held
 from quarterdeck.history.records import NewStep, Observation, Rollout, RolloutKind, RolloutState, Step, StepState
-from quarterdeck.rollouts.plans.plan import Action, Plan
+from quarterdeck.rollouts.plans.plan import BASTION, Action, Plan
 from quarterdeck.rollouts.promoting import ALONE
 from quarterdeck.rollouts.spawn import artifact_cache
 from quarterdeck.rollouts.way_back.old_secrets import OldSecrets, old_secrets
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from quarterdeck.rollouts.worker.directing import Director
 
 _TASKS: Final = 3.0  # seconds for a Swarm to say which of its tasks run
+_LEAVING: Final = 10.0  # seconds for a worker whose place was taken to end what it runs here
 
 log = logging.getLogger("quarterdeck.worker")
 
@@ -114,7 +117,25 @@ class Standing:
             director=self.director,
             backend=self.arming.backend,
             flags=self.arming.flags,
+            overtaken=self.wishes.overtaken,
+            others_gone=self._others_gone,
         )
+
+    async def _others_gone(self) -> None:
+        """Until the workers whose place was taken, and that were running a hook on this machine, have ended it: hosts do that by
+        themselves. One that hangs is not waited for any longer than ``_LEAVING``."""
+        reader = self.journal.reader
+        running = [
+            past.id
+            for past in reader.half_way(self.target.name, other_than=self.id)
+            if past.state is RolloutState.SUPERSEDED and any(map(_runs_here, reader.steps(past.id)))
+        ]
+        deadline = time.monotonic() + _LEAVING
+        while any(lock_is_held(self.state_directory, past) for past in running):
+            if time.monotonic() > deadline:
+                log.warning("a worker whose place was taken does not leave, rollouts=%s", running)
+                return
+            await asyncio.sleep(0.05)
 
     async def _add_steps(self, epoch: int, plan: Plan, *, after: int = 0, wave: int = 0) -> list[Step]:
         new = []
@@ -269,6 +290,10 @@ def moves(step: Step) -> bool:
 def may_have_changed(step: Step) -> bool:
     """Whether it was begun, and its host did not say that it refused it before it changed anything."""
     return step.attempt > 0 and not step.outcome.get("untouched")
+
+
+def _runs_here(step: Step) -> bool:
+    return step.action == Action.HOOK and step.host == BASTION and step.state is StepState.STARTED
 
 
 def masked_values(*groups: SecretValues) -> list[str]:

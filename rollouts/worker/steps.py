@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,8 @@ class Work(msgspec.Struct):
     director: "Director | None" = None  # None: no router is in front of the target
     backend: "Hosts | None" = None  # by which the router's host is reached
     flags: "Flags | None" = None
+    overtaken: asyncio.Event | None = None  # set when another rollout has taken this one's place
+    others_gone: "Callable[[], Awaitable[None]] | None" = None  # returns when no older rollout runs a hook here
 
     def secrets_of(self, release: str) -> SecretValues:
         return self.secrets.get(release, SecretValues({}))
@@ -362,6 +364,8 @@ async def _hook_here(step: Step, work: Work) -> dict[str, Any]:
             "QD_OP_ID": step.op_id,
         }
     )
+    if work.others_gone is not None:
+        await work.others_gone()
     started = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         "/bin/sh",
@@ -376,13 +380,16 @@ async def _hook_here(step: Step, work: Work) -> dict[str, Any]:
     )
     try:
         async with asyncio.timeout(hook.timeout):
-            output, _ = await process.communicate()
-    except (TimeoutError, asyncio.CancelledError) as error:
+            output = await _output_of(process, work.overtaken)
+    except (TimeoutError, asyncio.CancelledError, _Overtaken) as error:
         with contextlib.suppress(ProcessLookupError):  # its leader may have ended and left others behind
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         if isinstance(error, asyncio.CancelledError):
             raise
+        if isinstance(error, _Overtaken):
+            why = f"hook {command!r} here was ended: another rollout took this one's place"
+            raise StepFailed(step, why, release_at_fault=False) from error
         raise StepFailed(
             step, f"hook {command!r} here took longer than {hook.timeout:g} s", release_at_fault=True
         ) from error
@@ -392,3 +399,23 @@ async def _hook_here(step: Step, work: Work) -> dict[str, Any]:
             step, f"hook {command!r} here ended with {process.returncode}: {text.strip()[-400:]}", release_at_fault=True
         )
     return {"exit_status": process.returncode, "output": text, "seconds": time.monotonic() - started}
+
+
+class _Overtaken(Exception):
+    """Another rollout has taken this one's place."""
+
+
+async def _output_of(process: asyncio.subprocess.Process, overtaken: asyncio.Event | None) -> bytes:
+    """All that it prints until it ends. Raises ``_Overtaken``: a newer rollout may be about to undo what this one does here, and no host
+    is there to end it."""
+    talk = asyncio.create_task(process.communicate())
+    other = asyncio.create_task((overtaken or asyncio.Event()).wait())
+    try:
+        await asyncio.wait([talk, other], return_when=asyncio.FIRST_COMPLETED)
+        if not talk.done():
+            raise _Overtaken
+        return talk.result()[0]
+    finally:
+        for task in (talk, other):
+            task.cancel()
+        await asyncio.gather(talk, other, return_exceptions=True)

@@ -26,6 +26,7 @@ from quarterdeck.config.shapes import Keys
 from quarterdeck.rollouts.declared import release_of
 from quarterdeck.rollouts.manifest import release_in
 from quarterdeck.rollouts.plans.plan import HostNow, Touched, plan_deploy, plan_rollback, plan_take_back, summary
+from quarterdeck.rollouts.plans.undoing import left
 from quarterdeck.tui import main
 from tests.fuzz.target import Choices, Target, scratch, within
 
@@ -127,7 +128,8 @@ def _deploys(target: FleetTarget) -> None:
         assert set(plan.changed) == set(names)
         json.dumps(to_json(plan))
         assert summary(plan, hosts, old)
-    back = plan_rollback(hosts, old, target.rollback.max_unavailable, leaving=release.id, hooks=target.hooks)
+    undo = [left(release.id, target.hooks, (), declared=True)]
+    back = plan_rollback(hosts, old, target.rollback.max_unavailable, undo=undo)
     json.dumps(to_json(back))
     touched = [Touched(name, old) for name in names]
     json.dumps(to_json(plan_take_back(touched, [], target.hooks, target.rollback.max_unavailable, leaving=release.id)))

@@ -37,6 +37,7 @@ from quarterdeck.rollouts.plans.plan import (
     share_of_hosts,
     summary,
 )
+from quarterdeck.rollouts.plans.undoing import left
 
 NO_HOOKS = Hooks()
 
@@ -160,7 +161,8 @@ def test_a_host_that_is_late_is_taken_along_and_one_that_is_gone_is_left_out() -
 
 def test_a_rollback_reverses_the_hooks_of_the_release_it_leaves_last_one_first() -> None:
     hooks = Hooks(before=(Hook("up 1", on_rollback="down 1"), Hook("up 2", on_rollback="down 2"), Hook("no way back")))
-    plan = plan_rollback([running("a", "v2-b", "v1-a")], "v1-a", Share(percent=100), leaving="v2-b", hooks=hooks)
+    undo = [left("v2-b", hooks, (), declared=True)]
+    plan = plan_rollback([running("a", "v2-b", "v1-a")], "v1-a", Share(percent=100), undo=undo)
     assert [step.body["run"] for step in plan.steps if step.action is Action.HOOK] == ["down 2", "down 1"]
 
 
@@ -296,5 +298,5 @@ def test_commands_of_steps_are_reversed_between_those_before_and_after() -> None
         steps=(Hook("s", on_rollback="uns", where=HookWhere.HERE),),
     )
     hosts = [running("a", "v2-b", "v1-a")]
-    plan = plan_rollback(hosts, "v1-a", Share(percent=100), leaving="v2-b", hooks=hooks)
+    plan = plan_rollback(hosts, "v1-a", Share(percent=100), undo=[left("v2-b", hooks, (), declared=True)])
     assert [step.body["run"] for step in plan.steps if step.action is Action.HOOK] == ["una", "uns", "unb"]

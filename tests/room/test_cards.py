@@ -71,6 +71,14 @@ def other(by: str) -> Rollout:
     )  # fmt: skip
 
 
+def test_a_rollback_says_which_hooks_it_undoes_also_where_no_host_moves() -> None:
+    hook = {"host": "(here)", "action": "hook", "batch": 1, "run": "bin/migrate down", "reverse": True}
+    texts = [check.text for check in rollback_checks(plan(steps=[hook]), facts(), ME)]
+    assert "undone by: bin/migrate down" in texts
+    assert "v1 runs there already: only hooks are undone" in texts
+    assert not any("undone by" in check.text for check in rollback_checks(plan(), facts(), ME))
+
+
 def test_with_nothing_in_the_way_no_line_is_red() -> None:
     checks = rollback_checks(plan(), facts(), ME)
     assert reds(checks) == []

@@ -97,7 +97,7 @@ def rollback_checks(
     version = str(plan.get("version") or "")
     moves = [step for step in plan.get("steps") or () if step.get("action") == Action.SWITCH]
     return [
-        *([] if moves else [Check(Level.WARN, f"{version} runs there already: nothing would change")]),
+        *([] if moves else [Check(Level.WARN, f"{version} runs there already: {_without_moves(plan)}")]),
         *_since(facts, RolloutKind.ROLLBACK),
         *_way_checks(plan, facts),
         *_router(plan, version),
@@ -105,6 +105,7 @@ def rollback_checks(
         *_warm(plan),
         _config(facts.difference),
         *_secrets(plan),
+        *_undone(plan),
         _hooks(facts),
         *_other(
             facts,
@@ -298,6 +299,16 @@ def _secrets(plan: Mapping[str, Any]) -> list[Check]:
     if not found:
         found.append(Check(Level.OK, f"secrets same ({len(states)})" if states else "no secrets"))
     return found
+
+
+def _without_moves(plan: Mapping[str, Any]) -> str:
+    return "only hooks are undone" if _planned_hooks(plan) else "nothing would change"
+
+
+def _undone(plan: Mapping[str, Any]) -> list[Check]:
+    """The commands that undo what hooks have done, in the order in which they run."""
+    hooks = [hook for hook in _planned_hooks(plan) if hook]
+    return [Check(Level.OK, f"undone by: {', '.join(dict.fromkeys(hooks))}")] if hooks else []
 
 
 def _hooks(facts: WayFacts) -> Check:
