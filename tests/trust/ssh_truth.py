@@ -124,6 +124,6 @@ def aborted_while_it_dies(field: Field, died: Path, moment: str, boundary: int) 
     wait_for(lambda: all(path.exists() for path in begun) or died.exists(), "the start hangs")
     with field.journal() as journal:
         Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
-    field.until(rollout, field.worker_has_left, 60)
+    field.until(rollout, field.worker_has_left, 180)
     heads = [resume(field, rollout)] if died.exists() else []
     return field.ended(rollout), heads

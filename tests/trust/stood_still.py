@@ -32,7 +32,7 @@ def waits(field: RoutedField, rollout: int, action: str) -> None:
     def so(journal: Journal) -> bool:
         return any(s.action == action and s.state is StepState.STARTED for s in journal.steps(rollout))
 
-    field.watch(so, f"{action} of rollout {rollout}", 60)
+    field.watch(so, f"{action} of rollout {rollout}", 180)
 
 
 async def stood_still(field: RoutedField, action: str, trouble: str) -> int:

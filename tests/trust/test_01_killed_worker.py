@@ -38,7 +38,7 @@ def test_killed_at_every_boundary(
             dying.setenv("QD_TEST_DIES", f"{moment} {boundary}")
             dying.setenv("QD_TEST_DIED", str(died))
             rollout = field.begin("deploy", version)
-        field.until(rollout, field.worker_has_left, 60)
+        field.until(rollout, field.worker_has_left, 180)
         if not died.exists():
             break
         died.unlink()

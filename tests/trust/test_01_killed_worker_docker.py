@@ -39,7 +39,7 @@ def test_killed_at_every_boundary(
         since = time.time()
         with dying(monkeypatch, f"{moment} {boundary}", died):
             rollout = docks.begin("deploy", version)
-        docks.until(rollout, docks.worker_has_left, 60)
+        docks.until(rollout, docks.worker_has_left, 180)
         if not died.exists():
             break
         assert_right(docks, rollout, version, [resume(docks, rollout)], promise(1))
@@ -68,7 +68,7 @@ def test_killed_at_random_again_and_again(docks: DockerField, full: bool, promis
                 break
             kills += 1
             heads.append(resume(docks, rollout))
-            docks.until(rollout, partial(is_another_or_ended, old=pid), 60)
+            docks.until(rollout, partial(is_another_or_ended, old=pid), 180)
         assert_right(docks, rollout, version, heads, promise(1))
         each_started_once(docks, since, promise)
         promise(1).count("kills at random on engines", len(heads))
@@ -86,7 +86,7 @@ def test_a_killed_worker_leaves_no_lock_here_or_on_an_engine(docks: DockerField,
     docks.deploy("1")
     docks.write(strategy={"rolling": {"batches": [1, "100%"], "pause": "20s"}})
     rollout = docks.begin("deploy", "2")
-    wait_for(lambda: docks.running_on(docks.engines[0]) == "2", "the first engine has changed", 30)
+    wait_for(lambda: docks.running_on(docks.engines[0]) == "2", "the first engine has changed", 180)
     docks.kill_worker(rollout)
     wait_for(lambda: not lock_is_held(docks.state, rollout), "the lock is free", 15)
     promise(5).count("workers killed between two engines")

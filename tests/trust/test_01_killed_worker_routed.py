@@ -89,14 +89,14 @@ async def test_killed_at_the_boundaries(
             rollout = await asyncio.to_thread(field.begin, verb, version, **options)
         if kind == "abort":
             with field.journal() as journal:
-                await asyncio.to_thread(wait_for, lambda: died.exists() or stands(field, rollout), "it stands", 60)  # noqa: B023
+                await asyncio.to_thread(wait_for, lambda: died.exists() or stands(field, rollout), "it stands", 180)  # noqa: B023
                 if journal.rollout(rollout).state not in ENDED:
                     Control(field.fleet(), journal, current_operator()).ask(rollout, "abort")
-        await asyncio.to_thread(field.until, rollout, field.worker_has_left, 60)
+        await asyncio.to_thread(field.until, rollout, field.worker_has_left, 180)
         hit = died.exists()
         died.unlink(missing_ok=True)
         await asyncio.to_thread(go_on, field, rollout)
-        ended = await asyncio.to_thread(field.ended, rollout, 60)
+        ended = await asyncio.to_thread(field.ended, rollout, 180)
         promise(1).count("kills at a write behind a router", hit)
         wanted = {RolloutState.ROLLED_BACK, RolloutState.CANCELLED} if kind == "abort" else {RolloutState.SUCCEEDED}
         assert ended.state in wanted, (boundary, ended.outcome)

@@ -30,7 +30,7 @@ def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(
     moments = random.Random(3)
     for number in range(20 if full else 2):
         stale = docks.begin("deploy", "2", force=True, reason="again")
-        wait_for(lambda: _begins(docks), "the first engine is changing", 30)
+        wait_for(lambda: _begins(docks), "the first engine is changing", 180)
         worker = docks.worker_pid(stale)
         time.sleep(moments.uniform(0.0, 0.4))  # in which of its steps it is stopped, not a wait for something
         stop_outside_the_journal(docks, worker)
@@ -41,7 +41,7 @@ def test_a_worker_that_was_stopped_changes_nothing_when_it_wakes(
             assert docks.running() == docks.everywhere("1")
         finally:
             os.kill(worker, signal.SIGCONT)
-        wait_for(lambda: not is_alive(worker), "the stale worker has left", 60)  # noqa: B023
+        wait_for(lambda: not is_alive(worker), "the stale worker has left", 180)  # noqa: B023
         running = docks.running()
         promise(3).none("overwrites", sum(version != "1" for version in running))
         assert running == docks.everywhere("1")

@@ -27,10 +27,10 @@ def test_four_rollbacks_at_once(docks: DockerField, full: bool, promise: Promise
         with docks.journal() as journal:
             control = Control(docks.fleet(), journal, current_operator())
             racers = [control.arm_rollback(TARGET, to="1").id for _ in range(4)]
-            wait_for(lambda: all(journal.rollout(racer).plan for racer in racers), "all are armed", 60)  # noqa: B023
+            wait_for(lambda: all(journal.rollout(racer).plan for racer in racers), "all are armed", 180)  # noqa: B023
             for racer in racers:
                 journal.ask(racer, "go")
-            wait_for(lambda: all(journal.rollout(racer).state in ENDED for racer in racers), "all have ended", 60)  # noqa: B023
+            wait_for(lambda: all(journal.rollout(racer).state in ENDED for racer in racers), "all have ended", 180)  # noqa: B023
             ended = [journal.rollout(racer) for racer in racers]
         winners = [rollout for rollout in ended if rollout.state is RolloutState.SUCCEEDED]
         losers = [rollout for rollout in ended if rollout.state is RolloutState.CANCELLED]

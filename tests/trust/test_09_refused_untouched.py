@@ -106,7 +106,7 @@ def test_a_second_try_that_is_refused_does_not_undo_what_the_first_one_did(field
                 (s for s in journal.steps(rollout) if s.host == field.hosts[FULL].name), key=lambda step: step.attempt
             )
 
-    wait_for(lambda: second_try().attempt > 1 and second_try().state is StepState.FAILED, "it has failed again", 60)
+    wait_for(lambda: second_try().attempt > 1 and second_try().state is StepState.FAILED, "it has failed again", 180)
     field.in_state(rollout, RolloutState.PAUSED)
     assert "Nothing was changed there" in second_try().outcome["error"]
     _remount(place, "rw")

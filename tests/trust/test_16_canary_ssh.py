@@ -88,7 +88,7 @@ def crash(field: Field, said: Said) -> int:
     with pytest.MonkeyPatch.context() as patch, dying(patch, "raise 1", died):
         patch.setenv("QD_TEST_SAYS", f"{URL} and {TOKEN}")
         rollout = field.begin("deploy", "v1", force=True, reason="a worker that crashes")
-    field.until(rollout, field.worker_has_left, 60)
+    field.until(rollout, field.worker_has_left, 180)
     assert died.exists()
     said.qd("abort", str(rollout), "--wait", status=3)
     return rollout

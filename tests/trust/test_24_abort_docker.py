@@ -55,7 +55,7 @@ def test_abort_at_every_step(
     while True:
         with dying(monkeypatch, f"stop {boundary}", died):
             rollout = docks.begin("deploy", version, force=True, reason="again")
-        docks.until(rollout, lambda now: died.exists() or docks.worker_has_left(now), 60)
+        docks.until(rollout, lambda now: died.exists() or docks.worker_has_left(now), 180)
         if not died.exists():
             break
         worker = docks.worker_pid(rollout)
