@@ -51,8 +51,11 @@ def stands(field: RoutedField, rollout: int) -> bool:
 
 def go_on(field: RoutedField, rollout: int) -> None:
     with field.journal() as journal:
+        control = Control(field.fleet(), journal, current_operator())
+        if journal.rollout(rollout).state is RolloutState.PAUSED:
+            control.tend()  # as each command does: its worker died before it had heard the abort
         if journal.rollout(rollout).state not in ENDED:
-            Control(field.fleet(), journal, current_operator()).resume(rollout)
+            control.resume(rollout)
 
 
 async def assert_right(field: RoutedField, version: str) -> None:
