@@ -106,6 +106,11 @@ class Driver:
         with self.journal(read_only=True) as journal:
             wait_for(lambda: holds(journal), what, deadline)
 
+    def verdict(self, version: str) -> str:
+        """untried, good or bad."""
+        with self.journal(read_only=True) as journal:
+            return next(row.verdict for row in journal.releases(TARGET) if row.release.version == version)
+
     def worker_has_left(self, now: Rollout) -> bool:
         """Whether its worker, who had begun, has died or left. For ``until``."""
         return now.pid is not None and not lock_is_held(self.state, now.id)

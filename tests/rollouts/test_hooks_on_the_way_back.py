@@ -86,14 +86,20 @@ def test_a_rollback_after_one_that_a_host_missed_undoes_no_hook_again(field: Fie
     assert note.words == ["up", "down"]
 
 
-def test_a_hook_that_never_ran_is_not_undone(field: Field, note: Note) -> None:
+def half_out(field: Field, note: Note) -> int:
+    """A deploy of v2 that pauses after its first host: its hook before has run, the one after has not."""
     field.deploy("v1")
     field.write(
         strategy={"rolling": {"batches": [1, "100%"], "pause": "5m"}},
         hooks={"before": [note.hook("up", "down")], "after": [note.hook("warm", "cold")]},
     )
     rollout = field.begin("deploy", "v2")
-    wait_for(lambda: field.running().count("v2") == 1, "the first host has changed", 30)
+    wait_for(lambda: field.running().count("v2") == 1, "the first host has changed")
+    return rollout
+
+
+def test_a_hook_that_never_ran_is_not_undone(field: Field, note: Note) -> None:
+    rollout = half_out(field, note)
     planned = field.qd("rollback", TARGET, "--plan", status=0)
     assert ("echo down" in planned.stdout + planned.stderr, "echo cold" in planned.stdout + planned.stderr) == (
         True,
@@ -109,13 +115,7 @@ def test_a_deploy_that_ends_while_its_rollback_waits_for_a_go_is_undone_as_far_a
     field: Field, note: Note
 ) -> None:
     """What was planned while it was under way is planned anew: its last hook has run since. Seen to fail without that."""
-    field.deploy("v1")
-    field.write(
-        strategy={"rolling": {"batches": [1, "100%"], "pause": "5m"}},
-        hooks={"before": [note.hook("up", "down")], "after": [note.hook("warm", "cold")]},
-    )
-    rollout = field.begin("deploy", "v2")
-    wait_for(lambda: field.running().count("v2") == 1, "the first host has changed", 30)
+    rollout = half_out(field, note)
     with field.journal() as journal:
         control = Control(field.fleet(), journal, current_operator())
         back = control.arm_rollback(TARGET)

@@ -16,11 +16,6 @@ from tests.sshd import SshHost, wait_for
 pytestmark = [pytest.mark.sshd, pytest.mark.timeout(240)]
 
 
-def verdict(field: Field, version: str) -> str:
-    with field.journal(read_only=True) as journal:
-        return next(row.verdict for row in journal.releases(TARGET) if row.release.version == version)
-
-
 def copy_on(field: Field, host: SshHost, version: str) -> Path:
     (found,) = (field.home(host) / "releases").glob(f"{version}-*")
     return found
@@ -43,7 +38,7 @@ def test_putting_right_what_somebody_changed_is_no_word_against_what_stood_there
     ended = field.ended(field.begin("rollback", "v2"))
     assert ended.state is RolloutState.SUCCEEDED, ended.outcome
     assert field.running() == ["v2"] * len(field.hosts)
-    assert verdict(field, "v1") == "good"
+    assert field.verdict("v1") == "good"
     assert not note.exists()
     assert field.rollback()["to"].startswith("v1-")
 
@@ -62,7 +57,7 @@ def test_no_copy_is_made_without_its_secret(field: Field) -> None:
         f"{field.hosts[4].name}: PASSWORD can't be read now, and v1 has no copy there that has it" in result["reason"]
     )
     assert field.running() == ["v1"] * 4 + ["v2"]
-    assert verdict(field, "v1") == "good"
+    assert field.verdict("v1") == "good"
 
 
 def test_a_hook_whose_connection_was_cut_is_waited_for(field: Field) -> None:

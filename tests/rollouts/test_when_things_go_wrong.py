@@ -25,11 +25,6 @@ def make_sick(field: Field, index: int, *, sick: bool = True) -> None:
     mark.touch() if sick else mark.unlink()
 
 
-def verdict(field: Field, version: str) -> str:
-    with field.journal(read_only=True) as journal:
-        return next(row.verdict for row in journal.releases(TARGET) if row.release.version == version)
-
-
 def test_a_step_that_failed_before_the_worker_died_is_not_called_done(field: Field) -> None:
     field.write(health=GATED, rollback={"max_unavailable": 1})
     field.deploy("v1")
@@ -88,7 +83,7 @@ def test_what_was_not_wholly_taken_back_is_finished_by_a_rollback_to_the_stable_
     make_sick(field, 4, sick=False)
     back = field.rollback()
     assert back["to"].startswith("v3-")
-    assert verdict(field, "v3") == "good"
+    assert field.verdict("v3") == "good"
     assert field.running() == ["v3"] * len(field.hosts)
 
 
@@ -107,7 +102,7 @@ def test_a_host_that_a_deploy_owes_follows_without_a_word_against_the_old_releas
         field.hosts[2].start()
     field.qd("retry", str(result["rollout"]), "--wait", status=0)
     assert field.running() == ["v2"] * len(field.hosts)
-    assert verdict(field, "v1") == "good"
+    assert field.verdict("v1") == "good"
     assert not note.exists()
     with field.journal(read_only=True) as journal:
         assert journal.debts(TARGET) == []
@@ -275,7 +270,7 @@ def test_a_host_that_runs_the_release_already_must_be_healthy_too(field: Field) 
     make_sick(field, 1)
     result = field.deploy("v1", status=3)
     assert field.hosts[1].name in result["reason"]
-    assert verdict(field, "v1") == "good"
+    assert field.verdict("v1") == "good"
 
 
 def test_a_host_that_is_skipped_is_left_out_owed_and_retried(field: Field) -> None:
