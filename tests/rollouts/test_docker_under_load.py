@@ -37,7 +37,7 @@ def without_stalls(order: Sequence[str]) -> list[str]:
 def test_through_the_services_name_nothing_is_noticed(docks: DockerField) -> None:
     """The new one begins beside the old one and takes the name when it is healthy. One request a switch may meet a connection that the
     kernel had taken and the program had not, when it stopped listening: that is up to the program, and no engine can help it. It is
-    reset then, or closed without an answer."""
+    reset then, or closed without an answer. Or it waits until another container has the address, which is then no longer the name's."""
     docks.engines = docks.engines[:1]
     docks.container = {"command": ["sh", "-c", GRACEFUL], "stop_grace_period": "3s"}
     docks.write()
@@ -51,9 +51,9 @@ def test_through_the_services_name_nothing_is_noticed(docks: DockerField) -> Non
     failed = {words: count for words, count in counted.items() if words not in ("1", "2")}
     assert counted["1"] > 20
     assert counted["2"] > 20
-    assert all(words in ("reset", "answered: b''") or words.startswith("refused: ") for words in failed), (
-        f"nobody is led to what is not well: {counted}"
-    )
+    assert all(
+        words in ("reset", "answered: b''") or words.startswith(("refused: ", "outdated: ")) for words in failed
+    ), f"nobody is led to what is not well: {counted}"
     assert sum(failed.values()) <= 2, f"more than one a switch: {counted}"
 
 

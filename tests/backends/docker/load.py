@@ -2,7 +2,10 @@
 more. SECONDS: for a connection, and for an answer.
 
 A name is asked for anew each time, of Docker's own resolver, and its addresses are tried in turn, as HTTP clients do. It prints what was
-answered, or why nothing was, by how often, and in which order: one entry for what was answered many times in a row."""
+answered, or why nothing was, by how often, and in which order: one entry for what was answered many times in a row.
+
+What was answered late, at an address that the name no longer leads to, is told as such: the kernel asks again for a connection that nobody
+took, after one second and three, and the engine may have given the address to another container by then."""
 
 import json
 import os
@@ -10,10 +13,12 @@ import select
 import socket
 import struct
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 
 RESOLVER = ("127.0.0.11", 53)
+LATE = 0.5  # seconds, in which no engine ends a container, starts another one and has it answer
 
 
 def addresses(name: str) -> list[str]:
@@ -39,6 +44,13 @@ def addresses(name: str) -> list[str]:
     return found
 
 
+def is_outdated(name: str, place: str) -> bool:
+    try:
+        return place not in addresses(name)
+    except OSError:
+        return False
+
+
 def one(name: str, port: int, seconds: float) -> str:
     try:
         places = addresses(name)
@@ -46,6 +58,7 @@ def one(name: str, port: int, seconds: float) -> str:
         return f"no name: {error}"
     if not places:
         return "no address"
+    asked = time.monotonic()
     why = ""
     for place in places:
         try:
@@ -64,7 +77,8 @@ def one(name: str, port: int, seconds: float) -> str:
         except OSError as error:
             return f"broken: {error}"
         head, _, body = answer.partition(b"\r\n\r\n")
-        return body.decode().strip() if b" 200 " in head[:20] else f"answered: {head[:40]!r}"
+        said = body.decode().strip() if b" 200 " in head[:20] else f"answered: {head[:40]!r}"
+        return f"outdated: {said}" if time.monotonic() - asked > LATE and is_outdated(name, place) else said
     return why
 
 
