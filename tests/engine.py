@@ -135,9 +135,9 @@ class DockerEngine:
         """SIGSTOP: connections are taken and nothing is answered. A thread that runs on another processor may still answer until each
         of them has stopped."""
         assert self.process is not None
+        pid = self.process.pid
         self.process.send_signal(signal.SIGSTOP)
-        threads = Path(f"/proc/{self.process.pid}/task")
-        wait_for(lambda: all(state_of(thread) == "T" for thread in threads.iterdir()), "every thread stands still")
+        wait_for(lambda: stands_still(pid), "every thread stands still")
 
     def thaw(self) -> None:
         assert self.process is not None
@@ -298,6 +298,10 @@ def tree(files: Mapping[str, str]) -> bytes:
     return packed.getvalue()
 
 
-def state_of(thread: Path) -> str:
-    """As the kernel calls it: R, S, T …"""
-    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+def stands_still(pid: int) -> bool:
+    """Whether a SIGSTOP has reached each of its threads."""
+    try:
+        threads = [(thread / "stat").read_text() for thread in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:  # a thread has ended meanwhile
+        return False
+    return all(told.rpartition(")")[2].split()[0] in "TtZX" for told in threads)

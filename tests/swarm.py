@@ -19,7 +19,7 @@ import docker.errors
 import docker.types
 import httpx
 
-from tests.engine import SERVES, make_image, need_docker, own_net, program_of, state_of
+from tests.engine import SERVES, make_image, need_docker, own_net, program_of, stands_still
 from tests.engine_certificates import Authority, tls_arguments
 from tests.requirements_here import need
 from tests.sshd import wait_for
@@ -416,8 +416,7 @@ class Swarm:
         self._frozen.add(index)
         process = self._processes[index]
         process.send_signal(signal.SIGSTOP)
-        threads = Path(f"/proc/{process.pid}/task")
-        wait_for(lambda: all(state_of(thread) == "T" for thread in threads.iterdir()), "every thread stands still")
+        wait_for(lambda: stands_still(process.pid), "every thread stands still")
 
     def thaw(self, index: int) -> None:
         self._frozen.discard(index)

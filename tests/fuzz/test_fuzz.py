@@ -65,7 +65,7 @@ def test_what_is_kept_and_every_seed(target: Target) -> None:
         target.check(data)
 
 
-@pytest.mark.timeout(1200 if FULL else 120)
+@pytest.mark.timeout(1200 if FULL else 300)
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_damaged_inputs(target: Target) -> None:
     seeds = [*target.seeds(), *(path.read_bytes() for path in kept_inputs(target.name))]

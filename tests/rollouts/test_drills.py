@@ -12,7 +12,7 @@ from quarterdeck.history.records import RolloutState
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.sshd
 
 
 def declare(field: Field, **environment: Any) -> None:

@@ -8,7 +8,7 @@ from quarterdeck.history.lease import lock_is_held
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.sshd
 
 
 def let_go(field: Field, rollout: int) -> None:

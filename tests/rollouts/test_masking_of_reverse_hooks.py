@@ -4,7 +4,7 @@ import pytest
 
 from tests.field import TARGET, Field
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.sshd
 
 SECRET = "s3cret-of-the-left-release"
 

@@ -22,7 +22,7 @@ from tests.told import Told, service
 from tests.trust.canaries import CANARIES, written
 from tests.trust.recording import Promises
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.sshd
 
 SECRET = CANARIES["url"]
 WRITTEN = written(SECRET)

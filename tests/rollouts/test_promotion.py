@@ -6,7 +6,7 @@ import pytest
 
 from tests.field import Field
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.sshd
 
 
 @pytest.fixture

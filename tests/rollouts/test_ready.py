@@ -8,7 +8,7 @@ import pytest
 
 from tests.field import TARGET, Field
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.sshd
 
 
 def ready(field: Field, *arguments: str, status: int = 0) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from quarterdeck.rollouts.control import Control
 from tests.flagged import Flagged, metric
 from tests.sshd import wait_for
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.sshd
 
 ASK = {"rollback": {"automatic": False}}
 

@@ -8,7 +8,7 @@ from quarterdeck.history.records import RolloutState
 from tests.field import TARGET, Field
 from tests.sshd import wait_for
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.sshd
 
 
 def verdicts(field: Field) -> dict[str, str]:

@@ -18,7 +18,7 @@ from tests.field import TARGET, Field
 from tests.sshd import wait_for
 from tests.trust.test_03_stale_worker import stop_outside_the_journal
 
-pytestmark = [pytest.mark.sshd, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.sshd
 
 
 def asked(field: Field, rollout: int, kind: str) -> Request:

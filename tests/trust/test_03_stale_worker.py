@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -17,7 +16,7 @@ from quarterdeck.history import engine
 from quarterdeck.history.errors import JournalBusy
 from quarterdeck.history.records import RolloutState
 from tests.driver import Driver
-from tests.engine import state_of
+from tests.engine import stands_still
 from tests.field import HEALTH, Field
 from tests.sshd import wait_for
 from tests.trust.recording import Promises
@@ -58,6 +57,7 @@ def stop_outside_the_journal(field: Driver, worker: int) -> None:
     until = time.monotonic() + 60
     while True:
         os.kill(worker, signal.SIGSTOP)
+        # One that the signal has not reached may take the journal's lock meanwhile.
         wait_for(lambda: stands_still(worker), "every thread of the worker stands still")
         try:
             with patch.object(engine, "BUSY_SECONDS", 2.8), field.journal() as journal:
@@ -68,14 +68,6 @@ def stop_outside_the_journal(field: Driver, worker: int) -> None:
                 raise
             os.kill(worker, signal.SIGCONT)
             time.sleep(0.02)  # it goes on meanwhile; whether far enough is seen at the next look
-
-
-def stands_still(pid: int) -> bool:
-    """Whether the signal has reached all its threads: one that it has not may take the journal's lock meanwhile."""
-    try:
-        return all(state_of(thread) in "TtZX" for thread in Path(f"/proc/{pid}/task").iterdir())
-    except OSError:  # a thread has ended meanwhile
-        return False
 
 
 def is_alive(pid: int) -> bool:

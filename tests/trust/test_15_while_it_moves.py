@@ -202,6 +202,7 @@ def test_r_and_d_pressed_on_it(qd: Qd, promise: Promises) -> None:
     command = qd.command("--fleet", str(qd.fleet_file), "production/s000", "--cached")
     with Terminal(command, size=(120, 35), environment=qd.environ()) as terminal:
         terminal.wait_for(">s000")
+        terminal.wait_for("1 under way")  # the journal is read
         for keys, shown in (("R", "ROLL BACK  s000"), ("D", "versions of")):
             terminal.send(keys)
             terminal.wait_for(shown)

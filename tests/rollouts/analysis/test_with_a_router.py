@@ -18,7 +18,7 @@ from tests.backends.metrics.subjects import subject
 from tests.backends.routers.running import RunningHaproxy
 from tests.backends.routers.service import Instance, instances, load, more
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
 OLD, NEW = (Subject(subject(version).release) for version in ("v1", "v2"))
 INTERVAL = 10.0
