@@ -313,8 +313,7 @@ class DockerConnection:
     def _gate(self, release: Release, fence: Fence, words: str, deadline: float, *, wants: str | None = None) -> Gate:
         """``deadline`` is that of the work itself: what a container may take to stop comes on top."""
         check_release_id(self.host, words, release.id)
-        grace = release.container.stop_grace_period if release.container is not None else 0.0
-        return Gate(self._engine, fence, words, deadline + grace, wants=wants)
+        return Gate(self._engine, fence, words, deadline, wants=wants)
 
 
 async def switched(going: Awaitable[tuple[dict[str, Any], bool]]) -> SwitchOutcome:

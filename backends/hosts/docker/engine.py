@@ -77,6 +77,12 @@ class Engine:
         """Of the machine, for checks that are made from here."""
         return self._way.address
 
+    @property
+    def is_there(self) -> bool:
+        """Whether ``open_tcp`` reaches what the engine's machine reaches. Over TCP it does not, and the address that a container has there
+        may be that of another one here."""
+        return self._way.is_there
+
     async def open(self, deadline: float) -> None:
         """Connects and agrees on the version of the API. ``Unreachable`` and its kinds, ``NotPermitted``."""
         end = time.monotonic() + deadline

@@ -48,6 +48,10 @@ class Gate(Operation[Seen]):
         """Seconds that are left of the action's deadline."""
         return max(0.05, self._until - self._now())
 
+    def give(self, seconds: float) -> None:
+        """On top of the deadline: what a container may take to stop is its own to say."""
+        self._until = max(self._until, self._now()) + seconds
+
     async def ask(self, function: "Callable[[docker.APIClient], T]") -> T:
         """A call that changes nothing."""
         self._reading = None

@@ -174,10 +174,17 @@ class HealthChecks:
         if mode == "host":
             return LOCALHOST, check.port, ""
         own = _address(body)
-        if own:
+        if own and self._engine.is_there:
             return own, check.port, ""
         if published:
             return LOCALHOST, published, ""
+        if own:
+            over = "over tcp:// a container is reached by its published ports alone"
+            return (
+                "",
+                0,
+                f"{over}, and it does not publish port {check.port}: publish it, let a command check it, or reach the engine over ssh://",
+            )
         return "", 0, f"the container has no address, and does not publish port {check.port} (its network is {mode})"
 
 

@@ -93,7 +93,7 @@ def _parse_tcp(text: str, rest: str, tls: Path | None) -> TcpPlace:
     if not name or "/" in rest or not port_text.isdigit() or not 0 < int(port_text) < 65536:
         raise PlaceError(f"{text!r} is not tcp://address:port", "write tcp://10.0.0.1:2376")
     if tls is None:
-        if not _is_this_machine(name):
+        if not is_this_machine(name):
             raise PlaceError(
                 f"{text} is without TLS: whoever reaches that port is root there, and whoever is on the way reads every secret",
                 "reach it by ssh://, or give the host's tls: a directory with ca.pem, cert.pem and key.pem",
@@ -111,7 +111,7 @@ def _parse_tcp(text: str, rest: str, tls: Path | None) -> TcpPlace:
     return TcpPlace(name, int(port_text), (str(files[0]), str(files[1]), str(files[2])))
 
 
-def _is_this_machine(name: str) -> bool:
+def is_this_machine(name: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

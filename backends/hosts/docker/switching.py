@@ -6,6 +6,7 @@ A container is called by its id. The live name is taken by renaming, which the e
 import asyncio
 import contextlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from quarterdeck.backends.errors import BackendError, CommandFailed, EngineRefused
@@ -25,6 +26,7 @@ WATCHED: Final = 1.0  # seconds that a container without any check must run befo
 _LED_BY_NOW: Final = (
     0.5  # seconds in which whoever was told the old one's address by the network's resolver has connected to it
 )
+_HURRY: Final = 1  # second that is left to what was told to stop before
 _TRIES: Final = 3  # in which nobody comes in between, with one older worker that wakes once
 _TAIL: Final = 20  # lines of a log that are shown
 _STUCK: Final = (
@@ -111,6 +113,9 @@ async def _switch(
     new = await _ready(gate, seen, around, release, values, op_id, refused)
     live = seen.live
     others = [one for one in seen.running if one.id != new.id]
+    if await _may_be_ending(gate, seen, around, new):
+        await making.stop(gate, new, grace=_HURRY)
+        new = replace(new, state="exited")
     if live is not None and live.id == new.id:
         return await _in_place(gate, seen, new, release, others, action, served=served)
     if action == "restart" and live is not None and [one.id for one in others] == [live.id]:
@@ -118,6 +123,21 @@ async def _switch(
         if old is not None and not can_run_beside(ports.as_made(spec, new.labels), ports.as_made(old, live.labels)):
             return await _beside(gate, seen, new, release, around.inspected(new))
     return await _swap(gate, seen, new, release, others, action)
+
+
+async def _may_be_ending(gate: Gate, seen: Seen, around: making.Around, new: Container) -> bool:
+    """Whether it may have been told to stop, by a worker that died while it ended what it had begun: the engine goes on with that, and does
+    not tell. So where it runs beside the live one, and the last worker that switched here wanted another release, or none yet; not where
+    it still has its restart policy, which is taken from it first. One that has been the live one is no new one that was begun."""
+    if not new.runs or new.is_live:
+        return False
+    body = around.inspected(new) or await gate.inspect(new.id)
+    if body is None:
+        return False
+    if ((body["HostConfig"].get("RestartPolicy") or {}).get("Name") or "no") != "no":
+        return False
+    was_live = seen.state.started == {"id": new.id, "at": body["State"]["StartedAt"]}
+    return was_live or seen.state.wanted != new.release
 
 
 def remembering(outcome: Outcome, state: State, release: Release) -> Outcome:

@@ -14,7 +14,7 @@ import docker
 
 from quarterdeck.backends.errors import BackendError, NotPermitted, Unreachable
 from quarterdeck.backends.hosts.docker.client import tcp_client, unix_client
-from quarterdeck.backends.hosts.docker.place import Place, SshPlace, TcpPlace, UnixPlace
+from quarterdeck.backends.hosts.docker.place import Place, SshPlace, TcpPlace, UnixPlace, is_this_machine
 from quarterdeck.backends.hosts.docker.refusals import no_socket, nobody_listens, not_permitted
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Way(Protocol):
     place: Place
     ssh: "SshConnection | None"
     address: str
+    is_there: bool  # ``open_tcp`` connects as the engine's machine does, to its containers' own addresses too
 
     def client(self) -> docker.APIClient:
         """Made in a thread: it reads files."""
@@ -72,6 +73,7 @@ class DirectWay:
         self.place: Place = place
         self._place = place
         self.address = place.name if isinstance(place, TcpPlace) else _HERE
+        self.is_there = not isinstance(place, TcpPlace) or is_this_machine(place.name)
 
     def client(self) -> docker.APIClient:
         if isinstance(self._place, TcpPlace):
@@ -93,6 +95,8 @@ class DirectWay:
 
 class SshWay:
     """The engine's socket, forwarded over an SSH connection of our own stack to a socket that only this user can open."""
+
+    is_there = True
 
     def __init__(self, host: str, place: SshPlace, connect: Connect) -> None:
         self._host = host

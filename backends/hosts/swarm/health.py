@@ -149,7 +149,7 @@ class SwarmHealth:
         if way is None:
             return (
                 False,
-                f"nothing reaches port {check.port} of a task on {node.hostname}: publish it in host mode, or give the host nodes:",
+                f"nothing reaches port {check.port} of a task on {node.hostname}: publish it in host mode, or give the host nodes: ssh://…",
             )
         where = place(address, check, port)
 
@@ -177,7 +177,7 @@ class SwarmHealth:
         if health.made_from != "bastion":
             try:
                 engine = await self._nodes.engine_of(node, _ACTION)
-                address = await address_on_node(engine, task.container)
+                address = await address_on_node(engine, task.container) if engine.is_there else ""
                 if address:
                     return address, check.port, engine
             except BackendError:

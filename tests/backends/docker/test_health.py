@@ -2,16 +2,23 @@
 
 import asyncio
 import re
+import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from quarterdeck.backends.errors import Unreachable
+from quarterdeck.backends.hosts.docker.backend import DockerBackend
+from quarterdeck.backends.hosts.ssh.backend import SshBackend
 from quarterdeck.config.container import Healthcheck, PublishedPort
-from quarterdeck.config.model import CommandCheck, Health, HttpCheck, TcpCheck
+from quarterdeck.config.model import CommandCheck, Health, Host, HttpCheck, TcpCheck
 from tests.backends.docker.conftest import until
-from tests.boxes import Box, connect
+from tests.boxes import Box, Registry, connect
+from tests.conftest import StartDockerEngine
 from tests.contract.place import become_healthy
+from tests.engine_certificates import Authority, tls_arguments
 from tests.sshd import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
@@ -168,3 +175,37 @@ async def test_one_that_ended_or_is_paused_is_not_well(box: Box) -> None:
     assert "ended with status 137" in (await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)).detail
     box.engine.client.remove_container(box.name)
     assert "no container" in (await box.connection.check_health(Health(tcp=TcpCheck(8080)), release)).detail
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Of this machine, and not of the kind that is known to be its own."""
+    one = "198.18.77.1"
+    subprocess.run(["ip", "address", "replace", f"{one}/32", "dev", "lo"], check=True)
+    yield one
+    subprocess.run(["ip", "address", "delete", f"{one}/32", "dev", "lo"], check=True)
+
+
+async def test_over_tcp_nobody_is_asked_at_an_address_that_only_its_machine_knows(
+    address: str, start_docker_engine: StartDockerEngine, docker_images: Registry, tmp_path: Path
+) -> None:
+    """Here it may be the address of another machine's container, which answers well."""
+    authority, port = Authority(tmp_path), free_port()
+    engine = start_docker_engine(tls_arguments(authority.directory("server", address), address, port))
+    host = Host("box-2", docker=f"tcp://{address}:{port}", tls=str(authority.directory("client")))
+    connection = await DockerBackend(SshBackend).connect(host)
+    box = Box(engine, docker_images, connection)
+    try:
+        hidden = await box.staged("1")
+        await box.live(hidden, "1.1")
+        for check in (Health(http=HttpCheck(8080, "/health")), Health(tcp=TcpCheck(8080))):
+            outcome = await connection.check_health(check, hidden)
+            assert not outcome.healthy
+            assert "over tcp:// a container is reached by its published ports alone" in outcome.detail
+        assert (await connection.check_health(Health(command=CommandCheck("true")), hidden)).healthy
+        seen = await box.staged("2", spec=box.spec(ports=(PublishedPort(8080, str(free_port())),)))
+        await box.live(seen, "1.2")
+        assert (await connection.check_health(Health(http=HttpCheck(8080, "/health")), seen)).healthy
+    finally:
+        await connection.close()
+        box.clear()

@@ -9,6 +9,7 @@ import pytest
 from quarterdeck.backends.errors import BackendError
 from tests.backends.docker.conftest import until
 from tests.boxes import NO_SECRETS, Box
+from tests.contract.place import become_healthy
 from tests.sshd import wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
@@ -90,3 +91,32 @@ async def test_what_an_overtaken_worker_had_begun_does_not_stay_beside_what_is_p
         comes_late.set()
         await old.close()
         await new.close()
+
+
+@pytest.mark.parametrize("restart", ["no", "always"])
+async def test_what_was_told_to_stop_is_started_anew_and_not_taken_for_what_runs(box: Box, restart: str) -> None:
+    """Its worker was killed while the old one ended what it had begun; who goes back then finds it running, and well."""
+    draining = "trap 'echo told; sleep 5; exit 0' TERM; httpd -f -p 8080 -h /www & wait; wait"
+    spec = box.spec(command=("sh", "-c", draining), restart=restart, stop_grace_period=20.0)
+    first, second = await box.staged("1", spec=spec), await box.staged("2", spec=spec)
+    await box.live(first, "1.1")
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
+    killed = await box.another()
+    (old,) = [one["Id"] for one in box.containers(running=True).values() if one["Names"] == [f"/{box.name}"]]
+    begun = box.inspect(old)["State"]["StartedAt"]
+    retiring = asyncio.create_task(killed.retire(second, box.fence(), "1.3"))
+    try:
+        await until(lambda: b"told" in box.engine.client.logs(old), "the old one is told to stop")
+        retiring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await retiring
+        assert box.running == [first.id, second.id]
+        outcome = await box.connection.switch(first, NO_SECRETS, box.fence(2), "2.1")
+        assert outcome.beside
+        await become_healthy(box.connection, first)
+        outcome = await box.connection.retire(first, box.fence(2), "2.2")
+    finally:
+        await killed.close()
+    assert outcome.current == first.id
+    assert box.running == [first.id]
+    assert box.inspect(old)["State"]["StartedAt"] != begun
