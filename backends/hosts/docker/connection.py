@@ -203,7 +203,7 @@ class DockerConnection:
         started = time.monotonic()
 
         async def run(seen: Seen) -> dict[str, Any]:
-            return await hooks.run_hook(gate, seen, release, command, hook.timeout, extra_env or {}, op_id)
+            return await hooks.run_hook(gate, seen, release, command, hook.timeout, extra_env or {})
 
         outcome, replayed = await gate.once(op_id, "hook", run, begun=True)
         return CommandOutcome(outcome["exit"], outcome["output"], replayed, time.monotonic() - started)

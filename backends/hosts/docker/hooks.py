@@ -3,14 +3,14 @@
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, Unreachable
+from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.docker import making, names, secret_files
-from quarterdeck.backends.hosts.docker.executing import limited, run_in, until_ended, was_by_limit
+from quarterdeck.backends.hosts.docker.executing import limited, run_in, was_by_limit
 from quarterdeck.backends.hosts.docker.gate import Gate
 from quarterdeck.backends.hosts.docker.looking import Container, Seen
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
@@ -20,17 +20,14 @@ from quarterdeck.config.container import ContainerSpec, Healthcheck
 from quarterdeck.config.release import Release
 
 _ENDING: Final = 10.0  # seconds for a command to be ended by its limit
-_CUT: Final = 30.0  # seconds for a command whose connection was cut to be ended by the engine
 _TAIL: Final = 2000  # lines
 _KILLED: Final = 137  # SIGKILL
-_CUT_SHORT: Final = (_KILLED, 255)  # exit statuses of one that ended with its engine
 
 
 async def run_hook(
-    gate: Gate, seen: Seen, release: Release, command: str, timeout: float, extra_env: Mapping[str, str], op_id: str
+    gate: Gate, seen: Seen, release: Release, command: str, timeout: float, extra_env: Mapping[str, str]
 ) -> dict[str, Any]:
-    """``exit`` and ``output``. Nothing is begun beside what an earlier attempt has begun: that one's end is waited for. Raises
-    ``CommandTimedOut``, and ``CommandFailed`` where it can't be run."""
+    """``exit`` and ``output``. Raises ``CommandTimedOut``, and ``CommandFailed`` where it can't be run."""
     spec = making.spec_of(gate.host, gate.words, release)
     container = seen.of(release)
     if container is None:
@@ -49,13 +46,7 @@ async def run_hook(
     gate.touched = True
     if container.state == "running":
         await gate.register.check(gate.fence, gate.words, deadline=gate.left)
-        if begun := seen.state.operations.get(op_id, {}).get("exec"):
-            await until_ended(gate.engine, gate.words, str(begun), deadline=_CUT)
         began = time.monotonic()
-
-        async def note(made: str) -> None:
-            await gate.remember(lambda now: now.with_operation(op_id, {**now.operations.get(op_id, {}), "exec": made}))
-
         try:
             status, output = await run_in(
                 gate.engine,
@@ -64,21 +55,13 @@ async def run_hook(
                 limited(command, timeout),
                 extra_env,
                 deadline=min(gate.left, timeout + _ENDING),
-                note=note,
             )
         except CommandTimedOut:
             raise _timed_out(gate, timeout, "") from None
         if was_by_limit(status, timeout, time.monotonic() - began):
             raise _timed_out(gate, timeout, output)
     else:
-        left = [
-            one
-            for one in seen.aside
-            if (one.labels.get(names.ROLE), one.labels.get(names.OPERATION)) == (names.HOOK, op_id)
-        ]
-        status, output = await _on_its_own(
-            gate, container, release, command, timeout, {**has, **extra_env}, op_id, left
-        )
+        status, output = await _on_its_own(gate, container, release, command, timeout, {**has, **extra_env})
     return {"exit": status, "output": output}
 
 
@@ -89,57 +72,7 @@ async def _on_its_own(
     command: str,
     timeout: float,
     env: Mapping[str, str],
-    op_id: str,
-    left: Sequence[Container],
 ) -> tuple[int, str]:
-    """``left``: containers of earlier attempts."""
-    begun = ""
-    for one in left:
-        if await _has_begun(gate, one):
-            begun = one.id
-        else:
-            await _remove(gate, one.id)
-    lost = False
-    hook = begun or await _made(gate, container, release, command, env, op_id)
-    try:
-        if not begun:
-            await gate.act(lambda client: client.start(hook))
-        try:
-            ended = await gate.engine.call(
-                gate.words, lambda client: client.wait(hook), deadline=min(gate.left, timeout)
-            )
-        except CommandTimedOut:
-            raise _timed_out(gate, timeout, await _output(gate, hook)) from None
-        status, output = int(ended["StatusCode"]), await _output(gate, hook)
-        if status == _KILLED:
-            raise await _killed(gate, hook, output)
-        return status, output
-    except Unreachable:
-        lost = True  # it runs on, and whoever comes back to it waits for its end
-        raise
-    finally:
-        if not lost:
-            await _remove(gate, hook)
-
-
-async def _has_begun(gate: Gate, left: Container) -> bool:
-    body = await gate.inspect(left.id)
-    if body is None or body["State"].get("Status") in ("created", "removing", "dead"):
-        return False
-    return bool(body["State"].get("Running")) or body["State"].get("ExitCode") not in _CUT_SHORT
-
-
-async def _remove(gate: Gate, hook: str) -> None:
-    with contextlib.suppress(BackendError):  # ``finish`` removes what is left
-        await gate.engine.call(
-            gate.words, lambda client: client.remove_container(hook, v=True, force=True), deadline=_ENDING
-        )
-
-
-async def _made(
-    gate: Gate, container: Container, release: Release, command: str, env: Mapping[str, str], op_id: str
-) -> str:
-    """The id of a container that is ready to be started."""
     spec = making.spec_of(gate.host, gate.words, release)
     directory = container.labels.get(names.SECRETS, "")
     own = {  # and none of the service's: routers that read labels would lead requests to it
@@ -147,7 +80,6 @@ async def _made(
         names.ROLE: names.HOOK,
         names.EPOCH: str(gate.fence.epoch),
         names.RELEASE: release.id,
-        names.OPERATION: op_id,
     }
     request = create_request(
         gate.host,
@@ -160,17 +92,29 @@ async def _made(
     )
     name = f"{names.kept_name(names.live_name(release), release.id)}.hook-{secrets.token_hex(4)}"
     made = await gate.act(lambda client: client.create_container_from_config(request.body, name))
-    hook = str(made["Id"])
+    hook = made["Id"]
     try:
         for network, endpoint in request.then_join:
             await making.join(gate, hook, network, endpoint)
         if spec.files:
             data = secret_files.files_archive(spec.files)
             await gate.act(lambda client: client.put_archive(hook, "/", data))
-    except BaseException:
-        await _remove(gate, hook)
-        raise
-    return hook
+        await gate.act(lambda client: client.start(hook))
+        try:
+            ended = await gate.engine.call(
+                gate.words, lambda client: client.wait(hook), deadline=min(gate.left, timeout)
+            )
+        except CommandTimedOut:
+            raise _timed_out(gate, timeout, await _output(gate, hook)) from None
+        status, output = int(ended["StatusCode"]), await _output(gate, hook)
+        if status == _KILLED:
+            raise await _killed(gate, hook, output)
+        return status, output
+    finally:
+        with contextlib.suppress(BackendError):  # ``finish`` removes what is left
+            await gate.engine.call(
+                gate.words, lambda client: client.remove_container(hook, v=True, force=True), deadline=_ENDING
+            )
 
 
 def _alone(spec: ContainerSpec, command: str) -> ContainerSpec:

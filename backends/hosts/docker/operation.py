@@ -110,8 +110,7 @@ class Operation(ABC, Generic[S]):
                 raise
         seen = await self.claimed(seen)
         if begun:
-            # What an earlier attempt has noted stays: it tells what that one had begun.
-            await self.remember(lambda now: now.with_operation(op_id, {**(record or {}), "kind": kind, "begun": True}))
+            await self.remember(lambda now: now.with_operation(op_id, {"kind": kind, "begun": True}))
         try:
             outcome = await action(seen)
         except (Fenced, Unreachable):

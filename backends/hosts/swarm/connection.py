@@ -205,7 +205,7 @@ class SwarmConnection:
         started = time.monotonic()
 
         async def run(seen: Seen) -> dict[str, Any]:
-            return await hooks.run_hook(gate, self._nodes, seen, release, command, hook.timeout, extra_env or {}, op_id)
+            return await hooks.run_hook(gate, self._nodes, seen, release, command, hook.timeout, extra_env or {})
 
         outcome, replayed = await gate.once(op_id, "hook", run, begun=True)
         return CommandOutcome(outcome["exit"], outcome["output"], replayed, time.monotonic() - started)

@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut, Unreachable
+from quarterdeck.backends.errors import BackendError, CommandFailed, CommandTimedOut
 from quarterdeck.backends.hosts.docker.making import spec_of
-from quarterdeck.backends.hosts.docker.names import EPOCH, HOOK, OPERATION, RELEASE, ROLE, TARGET
+from quarterdeck.backends.hosts.docker.names import EPOCH, HOOK, RELEASE, ROLE, TARGET
 from quarterdeck.backends.hosts.docker.operation import UNCHANGED
 from quarterdeck.backends.hosts.swarm import calls, names
 from quarterdeck.backends.hosts.swarm.gate import SwarmGate
@@ -41,10 +41,8 @@ async def run_hook(
     command: str,
     timeout: float,
     extra_env: Mapping[str, str],
-    op_id: str,
 ) -> dict[str, Any]:
-    """``exit`` and ``output``. What an earlier attempt has begun is not begun a second time beside it: its end is waited for. Raises
-    ``CommandTimedOut``, and ``CommandFailed`` where it can't be run."""
+    """``exit`` and ``output``. Raises ``CommandTimedOut``, and ``CommandFailed`` where it can't be run."""
     spec_of(gate.host, gate.words, release)
     holder = seen.kept(release) or next((one for one in seen.services if one.release == release.id), None)
     if holder is None:
@@ -60,14 +58,9 @@ async def run_hook(
     gate.hide(env[name] for name in release.secrets if name in env)
     if holder.container.get("Secrets"):  # whose values no manager tells
         gate.keep_no_words()
-    job = _job(gate, holder, release, command, {**env, **extra_env}, op_id)
-    name, lost = str(job["Name"]), False
+    job = _job(gate, holder, release, command, {**env, **extra_env})
     try:
-        made = await _left(gate, seen, op_id)
-        if made is not None:
-            name = made.name
-        else:
-            made = await gate.create_service(job, release)
+        made = await gate.create_service(job, release)
         task = await _ended(gate, nodes, made, timeout)
         output = await _output(gate, nodes, task)
         if task.exit_status is None or task.state in _TAKEN_AWAY:
@@ -78,28 +71,11 @@ async def run_hook(
                 gate.host, gate.words, f"its task was {task.state}: {why}", exit_status=None, output=output
             )
         return {"exit": task.exit_status, "output": output}
-    except Unreachable:
-        lost = True  # it runs on, and whoever comes back to it waits for its end
-        raise
     finally:
-        if not lost:
-            await asyncio.shield(_removed(gate, name))
+        await asyncio.shield(_removed(gate, str(job["Name"])))
 
 
-async def _left(gate: SwarmGate, seen: Seen, op_id: str) -> Service | None:
-    """What an earlier attempt has begun and left; what was taken away before it had ended is removed."""
-    for one in seen.aside:
-        if (one.labels.get(ROLE), one.labels.get(OPERATION)) == (HOOK, op_id):
-            tasks = await list_tasks(gate.managers, gate.words, [one.id], deadline=_SETTLING)
-            if not any(task.state in _TAKEN_AWAY or (task.has_failed and task.exit_status is None) for task in tasks):
-                return one
-            await asyncio.shield(_removed(gate, one.name))
-    return None
-
-
-def _job(
-    gate: SwarmGate, holder: Service, release: Release, command: str, env: Mapping[str, str], op_id: str
-) -> dict[str, Any]:
+def _job(gate: SwarmGate, holder: Service, release: Release, command: str, env: Mapping[str, str]) -> dict[str, Any]:
     template = dict(holder.template)
     container = {
         **holder.container,
@@ -117,13 +93,7 @@ def _job(
     template["Placement"] = {key: one for key, one in (template.get("Placement") or {}).items() if key != "MaxReplicas"}
     return {
         "Name": names.hook(names.live_name(release), secrets.token_hex(4)),
-        "Labels": {
-            TARGET: release.target,
-            ROLE: HOOK,
-            RELEASE: release.id,
-            EPOCH: str(gate.fence.epoch),
-            OPERATION: op_id,
-        },
+        "Labels": {TARGET: release.target, ROLE: HOOK, RELEASE: release.id, EPOCH: str(gate.fence.epoch)},
         "TaskTemplate": template,
         "Mode": {"Replicated": {"Replicas": 1}},
     }

@@ -1,13 +1,10 @@
 """Hooks run once, in the release's own container or in one beside it; what nobody goes back to is removed, and nothing else."""
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import requests
 
-from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, Fenced, Unreachable
+from quarterdeck.backends.errors import CommandFailed, CommandTimedOut, Fenced
 from quarterdeck.backends.hosts.contract import SecretValues
 from quarterdeck.config.container import ContainerFile, Mount, PublishedPort, SecretFile, Volume
 from quarterdeck.config.model import Hook
@@ -94,75 +91,6 @@ async def _its_hook(box: Box) -> str:
     await until(running, "the hook runs", 60)
     (name,) = running()
     return name
-
-
-async def test_a_hook_in_a_container_of_its_own_is_not_begun_beside_the_one_that_a_lost_worker_left(
-    box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = f"{box.name}_calls"
-    spec = box.spec(volumes=(Volume(calls),), mounts=(Mount("volume", "/calls", calls),))
-    release = await box.staged("1", spec=spec)
-    lost = await box.another()
-
-    def wait(*_: Any, **__: Any) -> None:
-        raise requests.exceptions.ConnectionError("the connection is cut")
-
-    monkeypatch.setattr(lost.engine._open_client(), "wait", wait)
-    command = "echo once >>/calls/all; sleep 3; cat /calls/all; exit 4"
-    with pytest.raises(Unreachable):
-        await lost.hook(Hook("", timeout=60), command, release, box.fence(), "1.1")
-    await lost.close()
-    (left,) = box.containers(running=True)
-    outcome = await box.connection.hook(Hook("", timeout=60), command, release, box.fence(2), "1.1")
-    assert (outcome.exit_status, outcome.output, outcome.replayed) == (4, "once\n", False)
-    assert left not in box.containers()
-
-
-async def test_a_hook_in_what_runs_is_begun_again_when_the_one_that_a_lost_worker_left_has_ended(
-    box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The engine ends a command whose connection is cut, and gives it ten seconds."""
-    release = await box.staged("1")
-    await box.live(release, "1.1")
-    lost = await box.another()
-    begin = lost.engine._open_client().exec_start
-
-    def exec_start(*arguments: Any, **more: Any) -> Iterator[bytes]:
-        output = begin(*arguments, **more)
-        yield next(output)
-        output.close()
-        raise requests.exceptions.ConnectionError("the connection is cut")
-
-    monkeypatch.setattr(lost.engine._open_client(), "exec_start", exec_start)
-    command = (
-        "trap 'sleep 3; rm /tmp/at-work; exit 0' TERM; ! test -e /tmp/at-work || exit 9; touch /tmp/at-work; echo begun; "
-        "sleep 5 & wait; rm /tmp/at-work"
-    )
-    with pytest.raises(Unreachable):
-        await lost.hook(Hook("", timeout=60), command, release, box.fence(), "1.2")
-    await lost.close()
-    outcome = await box.connection.hook(Hook("", timeout=60), command, release, box.fence(2), "1.2")
-    assert (outcome.exit_status, outcome.output, outcome.replayed) == (0, "begun\n", False)
-
-
-async def test_a_hook_that_was_cut_short_with_its_container_is_begun_anew(
-    box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    release = await box.staged("1")
-    lost = await box.another()
-
-    def wait(*_: Any, **__: Any) -> None:
-        raise requests.exceptions.ConnectionError("the connection is cut")
-
-    monkeypatch.setattr(lost.engine._open_client(), "wait", wait)
-    with pytest.raises(Unreachable):
-        await lost.hook(Hook("", timeout=60), "sleep 50", release, box.fence(), "1.1")
-    await lost.close()
-    (left,) = box.containers(running=True)
-    box.engine.client.kill(left)
-    outcome = await box.connection.hook(Hook("", timeout=60), "echo again", release, box.fence(2), "1.1")
-    assert (outcome.exit_status, outcome.output) == (0, "again\n")
-    assert left not in box.containers()
 
 
 async def test_a_hook_that_somebody_stops_is_no_success(box: Box) -> None:
