@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _RECORDING: Final = 5.0  # seconds
+_ENDING: Final = 5.0  # seconds for the engine to kill what does not end by itself
 _JUST_NOW: Final = 0.05  # seconds in which a look counts for what comes right after it
 
 
@@ -50,7 +51,7 @@ class Gate(Operation[Seen]):
 
     def give(self, seconds: float) -> None:
         """On top of the deadline: what a container may take to stop is its own to say."""
-        self._until = max(self._until, self._now()) + seconds
+        self._until = max(self._until, self._now()) + seconds + _ENDING
 
     async def ask(self, function: "Callable[[docker.APIClient], T]") -> T:
         """A call that changes nothing."""

@@ -251,13 +251,11 @@ async def _clear_the_name(gate: Gate, seen: Seen, kept: str) -> None:
         await remove(gate, one)
 
 
-async def stop(gate: Gate, container: Container, *, grace: int | None = None) -> None:
-    """Stops it in its own way: its stop signal, then its grace period (``grace``: seconds of another one). An engine that restarts does not
-    start it again."""
+async def stop(gate: Gate, container: Container) -> None:
+    """Stops it in its own way: its stop signal, then its grace period. An engine that restarts does not start it again."""
     await set_restart_policy(gate, container.id, {"Name": "no", "MaximumRetryCount": 0})
     spec = container.spec
-    if grace is None:
-        grace = max(1, round(spec.stop_grace_period)) if spec is not None else 10
+    grace = max(1, round(spec.stop_grace_period)) if spec is not None else 10
     if container.state == "paused":  # a signal would wait until it goes on
         await gate.act_if_there(lambda client: client.unpause(container.id), 409, 500)
     gate.give(grace)  # its own, which may be longer than that of what takes its place

@@ -26,7 +26,6 @@ WATCHED: Final = 1.0  # seconds that a container without any check must run befo
 _LED_BY_NOW: Final = (
     0.5  # seconds in which whoever was told the old one's address by the network's resolver has connected to it
 )
-_HURRY: Final = 1  # second that is left to what was told to stop before
 _TRIES: Final = 3  # in which nobody comes in between, with one older worker that wakes once
 _TAIL: Final = 20  # lines of a log that are shown
 _STUCK: Final = (
@@ -113,8 +112,8 @@ async def _switch(
     new = await _ready(gate, seen, around, release, values, op_id, refused)
     live = seen.live
     others = [one for one in seen.running if one.id != new.id]
-    if await _may_be_ending(gate, seen, around, new):
-        await making.stop(gate, new, grace=_HURRY)
+    if action != "none" and await _may_be_ending(gate, seen, around, new):
+        await making.stop(gate, new)  # with its grace: clients may still have what was not told yet
         new = replace(new, state="exited")
     if live is not None and live.id == new.id:
         return await _in_place(gate, seen, new, release, others, action, served=served)

@@ -177,8 +177,8 @@ class SwarmHealth:
         if health.made_from != "bastion":
             try:
                 engine = await self._nodes.engine_of(node, _ACTION)
-                address = await address_on_node(engine, task.container) if engine.is_there else ""
-                if address:
+                address = await address_on_node(engine, task.container)
+                if address and (engine.is_there or address == LOCALHOST):
                     return address, check.port, engine
             except BackendError:
                 pass  # asked where the swarm's ingress publishes it, if it does

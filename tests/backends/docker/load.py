@@ -4,8 +4,8 @@ more. SECONDS: for a connection, and for an answer.
 A name is asked for anew each time, of Docker's own resolver, and its addresses are tried in turn, as HTTP clients do. It prints what was
 answered, or why nothing was, by how often, and in which order: one entry for what was answered many times in a row.
 
-What was answered late, at an address that the name no longer leads to, is told as such: the kernel asks again for a connection that nobody
-took, after one second and three, and the engine may have given the address to another container by then."""
+What was answered where the connection came late, to an address that the name no longer leads to, is told as such: the kernel asks again for
+a connection that nobody took, after one second and three, and the engine may have given the address to another container by then."""
 
 import json
 import os
@@ -66,6 +66,7 @@ def one(name: str, port: int, seconds: float) -> str:
         except OSError as error:
             why = f"refused: {error}"
             continue  # nothing was sent: the next address is as good
+        late = time.monotonic() - asked > LATE
         try:
             with made:
                 made.sendall(b"GET /version HTTP/1.0\r\n\r\n")
@@ -78,7 +79,7 @@ def one(name: str, port: int, seconds: float) -> str:
             return f"broken: {error}"
         head, _, body = answer.partition(b"\r\n\r\n")
         said = body.decode().strip() if b" 200 " in head[:20] else f"answered: {head[:40]!r}"
-        return f"outdated: {said}" if time.monotonic() - asked > LATE and is_outdated(name, place) else said
+        return f"outdated: {said}" if late and is_outdated(name, place) else said
     return why
 
 

@@ -1,6 +1,8 @@
 """What counts as well: the engine's own check, what the service answers, a command; and without any, that it runs on."""
 
 import asyncio
+import os
+import random
 import re
 import subprocess
 import time
@@ -180,7 +182,7 @@ async def test_one_that_ended_or_is_paused_is_not_well(box: Box) -> None:
 @pytest.fixture
 def address() -> Iterator[str]:
     """Of this machine, and not of the kind that is known to be its own."""
-    one = "198.18.77.1"
+    one = f"198.18.{os.getpid() % 250}.{random.randrange(1, 250)}"
     subprocess.run(["ip", "address", "replace", f"{one}/32", "dev", "lo"], check=True)
     yield one
     subprocess.run(["ip", "address", "delete", f"{one}/32", "dev", "lo"], check=True)
@@ -203,9 +205,10 @@ async def test_over_tcp_nobody_is_asked_at_an_address_that_only_its_machine_know
             assert not outcome.healthy
             assert "over tcp:// a container is reached by its published ports alone" in outcome.detail
         assert (await connection.check_health(Health(command=CommandCheck("true")), hidden)).healthy
-        seen = await box.staged("2", spec=box.spec(ports=(PublishedPort(8080, str(free_port())),)))
+        health = Health(http=HttpCheck(8080, "/health"), interval=0.1)
+        seen = await box.staged("2", health=health, spec=box.spec(ports=(PublishedPort(8080, str(free_port())),)))
         await box.live(seen, "1.2")
-        assert (await connection.check_health(Health(http=HttpCheck(8080, "/health")), seen)).healthy
+        await become_healthy(connection, seen)
     finally:
         await connection.close()
         box.clear()

@@ -96,8 +96,8 @@ async def test_what_an_overtaken_worker_had_begun_does_not_stay_beside_what_is_p
 @pytest.mark.parametrize("restart", ["no", "always"])
 async def test_what_was_told_to_stop_is_started_anew_and_not_taken_for_what_runs(box: Box, restart: str) -> None:
     """Its worker was killed while the old one ended what it had begun; who goes back then finds it running, and well."""
-    draining = "trap 'echo told; sleep 5; exit 0' TERM; httpd -f -p 8080 -h /www & wait; wait"
-    spec = box.spec(command=("sh", "-c", draining), restart=restart, stop_grace_period=20.0)
+    draining = "trap 'trap : TERM; echo told; sleep 15; exit 0' TERM; httpd -f -p 8080 -h /www & wait; wait"
+    spec = box.spec(command=("sh", "-c", draining), restart=restart, stop_grace_period=30.0)
     first, second = await box.staged("1", spec=spec), await box.staged("2", spec=spec)
     await box.live(first, "1.1")
     assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
@@ -110,7 +110,7 @@ async def test_what_was_told_to_stop_is_started_anew_and_not_taken_for_what_runs
         retiring.cancel()
         with pytest.raises(asyncio.CancelledError):
             await retiring
-        assert box.running == [first.id, second.id]
+        assert box.running == [first.id, second.id]  # it ends later
         outcome = await box.connection.switch(first, NO_SECRETS, box.fence(2), "2.1")
         assert outcome.beside
         await become_healthy(box.connection, first)

@@ -309,11 +309,11 @@ async def test_what_was_withdrawn_does_not_come_up_where_its_switch_is_asked_for
 
 async def test_the_old_one_has_its_own_time_to_end_what_it_has(box: Box) -> None:
     """It may take longer than the new one would be given, and than the action's own deadline."""
-    slow = box.spec(command=("sh", "-c", "trap 'sleep 4; exit 0' TERM; httpd -f -p 8080 -h /www & wait; wait"))
-    first = await box.staged("1", spec=msgspec.structs.replace(slow, stop_grace_period=20.0))
+    slow = box.spec(command=("sh", "-c", "trap 'sleep 12; exit 0' TERM; httpd -f -p 8080 -h /www & wait; wait"))
+    first = await box.staged("1", spec=msgspec.structs.replace(slow, stop_grace_period=30.0))
     second = await box.staged("2", spec=box.spec(stop_grace_period=1.0))
     await box.live(first, "1.1")
     assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
-    outcome = await box.connection.retire(second, box.fence(), "1.3", deadline=2.0)
+    outcome = await box.connection.retire(second, box.fence(), "1.3", deadline=8.0)
     assert outcome.current == second.id
     assert box.running == [second.id]
