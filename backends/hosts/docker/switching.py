@@ -125,9 +125,10 @@ async def _switch(
 
 
 async def _may_be_ending(gate: Gate, seen: Seen, around: making.Around, new: Container) -> bool:
-    """Whether it may have been told to stop, by a worker that died while it ended what it had begun: the engine goes on with that, and does
-    not tell. So where it runs beside the live one, and the last worker that switched here wanted another release, or none yet; not where
-    it still has its restart policy, which is taken from it first. One that has been the live one is no new one that was begun."""
+    """Whether it may have been told to stop, by a worker that died meanwhile: the engine goes on with that, and does not tell.
+
+    So it is with one that runs beside the live one, but for two: one that still has its restart policy, which a stop takes from it first;
+    and one that was begun for the release that the last worker here wanted, and was never the live one."""
     if not new.runs or new.is_live:
         return False
     body = around.inspected(new) or await gate.inspect(new.id)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quarterdeck.backends.errors import BackendError
+from quarterdeck.backends.hosts.docker import making
 from tests.backends.docker.conftest import until
 from tests.boxes import NO_SECRETS, Box
 from tests.contract.place import become_healthy
@@ -120,3 +121,33 @@ async def test_what_was_told_to_stop_is_started_anew_and_not_taken_for_what_runs
     assert outcome.current == first.id
     assert box.running == [first.id]
     assert box.inspect(old)["State"]["StartedAt"] != begun
+
+
+async def test_what_was_not_told_to_stop_yet_is_not_started_anew(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker was killed when the new one had the name, and before the old one lost its restart policy."""
+    spec = box.spec(restart="always")
+    first, second = await box.staged("1", spec=spec), await box.staged("2", spec=spec)
+    await box.live(first, "1.1")
+    begun = box.inspect(box.name)
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
+
+    async def dies(*_: Any) -> None:
+        raise BackendError("box-1", "stop", "this worker is dead")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(making, "stop", dies)
+        with pytest.raises(BackendError):
+            await box.connection.retire(second, box.fence(), "1.3")
+    assert box.inspect(box.name)["Id"] != begun["Id"], "the new one has the name"
+    assert (await box.connection.switch(first, NO_SECRETS, box.fence(2), "2.1")).beside
+    assert box.inspect(begun["Id"])["State"]["StartedAt"] == begun["State"]["StartedAt"]
+
+
+async def test_what_was_begun_for_the_same_release_is_gone_on_with(box: Box) -> None:
+    first, second = await box.staged("1"), await box.staged("2")
+    await box.live(first, "1.1")
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(), "1.2")).beside
+    (begun,) = [one["Id"] for name, one in box.containers(running=True).items() if name != box.name]
+    at = box.inspect(begun)["State"]["StartedAt"]
+    assert (await box.connection.switch(second, NO_SECRETS, box.fence(2), "2.1")).beside
+    assert box.inspect(begun)["State"]["StartedAt"] == at
